@@ -1,0 +1,2190 @@
+#!/usr/bin/env python3
+# /// script
+# requires-python = ">=3.7"
+# dependencies = ["requests>=2.25", "requests_oauthlib>=1.3"]
+# ///
+"""Bring every photo and video of a SmugMug account home, whole, once, under its name.
+
+    python download_smugmug_photos.py
+
+signs in to SmugMug (once: it prints an address and asks for the PIN shown there), walks all albums, and puts
+each file into smugmug_photos/<album>/<file name>. Run it again whenever you like: what is home is not fetched again.
+
+What it leaves on the disk:
+    smugmug_photos/<album>/<file name>            the photos and videos, byte for byte as SmugMug keeps them
+    smugmug_photos/<album>/.<key>-...part         a transfer that was cut off; the next run goes on from there
+    smugmug_photos/.smugmug.sqlite3               what is home, so that the next run takes seconds
+    ~/.config/download_smugmug_photos/token.json  the sign-in, readable by you alone (Windows: under %APPDATA%)
+
+Exit codes: 0 everything is home; 1 something failed, and the summary names it; 2 could not run; 3 not signed in;
+130 interrupted: run it again to go on.
+
+The file reads downwards, as the data travels:
+    settings -> sign in -> walk albums and images -> plan -> transfer -> record -> report
+and each section uses only the sections above it. `sync`, near the end, is the whole program on one screen.
+"""
+from __future__ import annotations
+
+import argparse
+import calendar
+import email.utils
+import enum
+import errno
+import hashlib
+import json
+import logging
+import os
+import queue
+import random
+import re
+import signal
+import sqlite3
+import sys
+import threading
+import time
+import unicodedata
+from collections import Counter
+from contextlib import closing, contextmanager, suppress
+from functools import partial
+from itertools import chain, count
+from pathlib import Path
+from typing import (Any, Callable, Dict, FrozenSet, Iterable, Iterator, Mapping, NamedTuple, Optional, Tuple,
+                    TypeVar, Union)
+from urllib.parse import parse_qsl, unquote_plus, urlencode, urljoin, urlsplit
+
+try:
+    import requests
+    from requests_oauthlib import OAuth1
+except ImportError as missing:
+    print(f"The Python package {missing.name} is missing. This command installs what is needed:\n"
+          f"    {sys.executable} -m pip install requests requests_oauthlib", file=sys.stderr)
+    sys.exit(2)
+
+# Your SmugMug API key, from https://api.smugmug.com/api/developer/apply. The environment variables
+# SMUGMUG_API_KEY and SMUGMUG_API_SECRET win over what stands here.
+API_KEY = "YOUR_API_KEY"
+API_SECRET = "YOUR_API_SECRET"
+
+VERSION = "1.0"
+PROGRAM = "download_smugmug_photos"
+OUTPUT_FOLDER = "smugmug_photos"
+STATE_FILE = ".smugmug.sqlite3"
+PART_SUFFIX = ".part"
+
+API_ORIGIN = "https://api.smugmug.com"
+OAUTH_BASE = API_ORIGIN + "/services/oauth/1.0a/"
+APPLY_URL = "https://api.smugmug.com/api/developer/apply"
+ACCEPT_TERMS_URL = "https://api.smugmug.com/api/developer/accept"
+
+SIGN_IN_ATTEMPTS = 3  # a refused PIN uses up its request token, so each attempt has a new address
+ALBUMS_PER_PAGE = 100  # the most that user!albums gives at once; larger numbers are cut down to it
+IMAGES_PER_PAGE = 500  # the most that album!images gives at once
+DEFAULT_JOBS = 16  # transfers at a time: with 80 ms before each file, 16 connections fill a 20 MB/s line
+LISTING_THREADS = 4  # albums listed at a time, ahead of the transfers
+ATTEMPTS = 5  # how often one request is tried before its failure counts
+FIRST_DELAY_SECONDS = 0.5  # the delay after the first failed attempt; it doubles with each further one
+CONNECT_TIMEOUT_SECONDS = 10.0
+READ_TIMEOUT_SECONDS = 60.0  # silence after which a connection counts as dead
+DEFAULT_RATE_LIMIT_SECONDS = 60.0  # the wait when a 429 does not say for how long
+RATE_LIMIT_ATTEMPTS = 20  # waits as asked by SmugMug, for one request, before it counts as failed
+PROGRESS_BYTES = 1 << 20  # a cut transfer that brought this much is not counted as a failed attempt
+CHUNK_BYTES = 1 << 18  # how much of a body is read, hashed and written at once
+ERROR_BODY_BYTES = 1 << 16  # how much of an error answer is looked at
+TICK_SECONDS = 0.1  # how long the main thread waits before it looks at the screen and at Ctrl-C again
+COMMIT_SECONDS = 2.0  # how much of the record a crash may cost; the files are then found again by name and size
+STOP_SECONDS = 1.5  # how long an interrupted run waits for its workers
+PROCESSING_PATIENCE_SECONDS = 86_400.0  # a video "processing" for longer than this is taken as it is
+
+log = logging.getLogger(PROGRAM)
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# 1. Vocabulary: errors with their exit code, and the records that travel between the sections.
+#    Knows the standard library. Knows nothing of requests, the disk or the screen.
+# ---------------------------------------------------------------------------------------------------------------
+
+EXIT_HOME, EXIT_FAILED, EXIT_COULD_NOT_RUN, EXIT_NOT_SIGNED_IN, EXIT_INTERRUPTED = 0, 1, 2, 3, 130
+
+
+class Problem(Exception):
+    """An expected failure, as opposed to a bug in this script. Its text is for the user; only `main` prints it."""
+
+    exit_code = EXIT_COULD_NOT_RUN
+
+
+class NotSignedIn(Problem):
+    """SmugMug does not let us in, and only a new sign-in can mend it."""
+
+    exit_code = EXIT_NOT_SIGNED_IN
+
+
+class DiskFull(Problem):
+    """No space is left where the photos go: the run ends, what is home stays."""
+
+    exit_code = EXIT_FAILED
+
+
+class Stopped(Exception):
+    """The run was interrupted: whoever sees this drops what it does. Never shown to the user."""
+
+
+class RequestFailed(Problem):
+    """One request that did not bring what was asked for.
+
+    `status` is the HTTP status, 0 where there was none. `transient` says that another attempt may help,
+    `progress_bytes` how much of a body arrived before it broke, `wait_seconds` how long SmugMug asks everybody to wait.
+    """
+
+    exit_code = EXIT_FAILED
+
+    def __init__(self, text: str, *, status: int = 0, transient: bool = False, progress_bytes: int = 0,
+                 wait_seconds: Optional[float] = None) -> None:
+        super().__init__(text)
+        self.status = status
+        self.transient = transient
+        self.progress_bytes = progress_bytes
+        self.wait_seconds = wait_seconds
+
+
+class Damaged(Problem):
+    """A body that arrived in full and is not the file that SmugMug describes."""
+
+    exit_code = EXIT_FAILED
+
+
+class Credentials(NamedTuple):
+    """An API key with its secret and, once signed in, an access token with its secret."""
+
+    key: str
+    secret: str
+    token: str = ""
+    token_secret: str = ""
+
+    def __repr__(self) -> str:
+        return "Credentials(...)"
+
+
+class Settings(NamedTuple):
+    """What the command line and the environment ask for."""
+
+    output: Path
+    config: Path
+    jobs: int
+    timeout_seconds: float
+    full: bool
+    verify: bool
+    dry_run: bool
+    list_removed: bool
+    verbose: bool
+    quiet: bool
+
+
+class Source(NamedTuple):
+    """Where the bytes of an image are had, with what SmugMug says of them. None stands for: not said."""
+
+    url: str
+    size_bytes: Optional[int]
+    md5: Optional[str]
+    is_original: bool = True
+
+
+class Image(NamedTuple):
+    """A photo or a video in an album, as the listing describes it. (A video is an image too: SmugMug's word.)
+
+    `source` is None where the listing does not carry it: then it takes calls of its own to find one. `extension` is
+    that of the file served, without its dot, where it is not the one of the file name: videos are re-encoded.
+    """
+
+    key: str
+    serial: str
+    uri: str
+    file_name: str
+    is_video: bool
+    extension: str
+    processing: bool
+    unobtainable: bool
+    source: Optional[Source]
+    original_size_bytes: Optional[int]
+    uploaded: str
+
+
+class Album(NamedTuple):
+    """An album ("gallery" on the web pages). `clocks` changes whenever SmugMug says that anything in it did."""
+
+    key: str
+    name: str
+    url_path: str
+    images_uri: str
+    image_count: Optional[int]
+    clocks: str
+    created: str
+    locked: bool
+
+
+class Listing(NamedTuple):
+    """The images of an album. `problem` says why they may not be all of them; it is empty when they are."""
+
+    album: Album
+    images: Tuple[Image, ...]
+    problem: str
+
+
+class User(NamedTuple):
+    """Who is signed in. `image_count` is SmugMug's own count over all albums, None where it is not said."""
+
+    nick_name: str
+    albums_uri: str
+    image_count: Optional[int]
+
+
+class FileRecord(NamedTuple):
+    """What the sync state knows of one file that is home; `name` is within the album's folder.
+
+    `md5` is the MD5 of the file as it was written, "" for an adopted file of which SmugMug did not say it.
+    `modified_ns` is the file's time stamp as it was written, in nanoseconds since 1970, 0 for an adopted file.
+    """
+
+    image_key: str
+    serial: str
+    name: str
+    size_bytes: int
+    md5: str
+    modified_ns: int
+    is_original: bool
+    removed: bool = False
+
+
+class AlbumRecord(NamedTuple):
+    """What the sync state knows of one album; `clocks` is "" unless all of its images were home."""
+
+    folder: str
+    clocks: str
+
+
+class FileOnDisk(NamedTuple):
+    """A regular file as found in an album's folder, under the very name the file system gives it."""
+
+    name: str
+    size_bytes: int
+
+
+Copies = Tuple[Tuple[Path, FileRecord], ...]  # files with the content of an image, already home
+
+
+class Job(NamedTuple):
+    """One image to bring home.
+
+    It goes to `folder/name`; if something stands there that is neither what we wrote (MD5 `ours_md5`) nor a
+    cut-off copy of the image, that stays and the image goes to `folder/spare_name`. `adoptable` names a file that
+    counts as home if its size turns out to be right; `copies` are files with the same content, already home.
+    """
+
+    album: Album
+    image: Image
+    folder: Path
+    name: str
+    spare_name: str
+    ours_md5: str = ""
+    replaces: bool = False
+    adoptable: str = ""
+    copies: Copies = ()
+
+
+class Kind(enum.Enum):
+    """What became of an image."""
+
+    DOWNLOADED = "downloaded"
+    COPIED = "copied"
+    REPLACED = "replaced"
+    ADOPTED = "adopted"
+    HOME = "already there"
+    NOT_READY = "not ready"
+    UNAVAILABLE = "unavailable"
+    FAILED = "failed"
+
+
+IS_HOME = frozenset({Kind.DOWNLOADED, Kind.COPIED, Kind.REPLACED, Kind.ADOPTED, Kind.HOME})
+
+
+class Outcome(NamedTuple):
+    """What became of one image: `file` where it is home, `reason` where it is not (or not as one would expect)."""
+
+    kind: Kind
+    album: Album
+    image: Image
+    file: Optional[FileRecord] = None
+    fetched_bytes: int = 0
+    reason: str = ""
+
+
+class Plan(NamedTuple):
+    """What is to be done for one album: `settled` needs nothing more, each of `jobs` brings one image home."""
+
+    album: Album
+    settled: Tuple[Outcome, ...]
+    jobs: Tuple[Job, ...]
+    problem: str = ""
+
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+Json = Dict[str, Any]
+
+
+def in_parallel(function: Callable[[Item], Result], items: Iterable[Optional[Item]], threads: int,
+                stop: threading.Event) -> Iterator[Optional[Result]]:
+    """Yield `function(item)` for each of `items`, as each gets done, with so many threads at work.
+
+    A None among the results says that nothing was ready for a moment: time to redraw the screen. A None among the
+    items says the same, so that one of these can feed another. Items are asked for only when a thread is about to
+    be free, always in the caller's thread. An exception of `function` ends it all and is raised here.
+    """
+    todo: queue.Queue[Optional[Item]] = queue.Queue()
+    done: queue.Queue[Tuple[Optional[Result], Optional[BaseException]]] = queue.Queue()
+    workers: list[threading.Thread] = []
+    under_way = 0
+
+    def work() -> None:
+        for item in iter(todo.get, None):
+            try:
+                done.put((None, Stopped()) if stop.is_set() else (function(item), None))
+            except BaseException as error:  # handed to the caller, whatever it is
+                done.put((None, error))
+
+    def next_result(timeout_seconds: float) -> Optional[Result]:
+        nonlocal under_way
+        try:
+            result, error = done.get(timeout=timeout_seconds) if timeout_seconds else done.get_nowait()
+        except queue.Empty:
+            return None
+        under_way -= 1
+        if error is not None:
+            raise error
+        return result
+
+    try:
+        for item in items:
+            if item is None:
+                yield from iter(partial(next_result, 0), None)
+                yield None
+                continue
+            todo.put(item)
+            under_way += 1
+            if len(workers) < min(threads, under_way):
+                workers.append(threading.Thread(target=work, daemon=True))
+                workers[-1].start()
+            while under_way > threads + 2:
+                yield next_result(TICK_SECONDS)
+        while under_way:
+            yield next_result(TICK_SECONDS)
+    except BaseException:
+        stop.set()
+        raise
+    finally:
+        for _ in workers:
+            todo.put(None)
+        if stop.is_set():
+            deadline = time.monotonic() + STOP_SECONDS
+            for worker in workers:
+                worker.join(max(0.0, deadline - time.monotonic()))
+
+
+def in_background(function: Callable[[], Result]) -> Result:
+    """The result of `function`, worked out in a thread: so Ctrl-C is heard at once, on Windows as well."""
+    return next(filter(None, in_parallel(lambda _: function(), [True], 1, threading.Event())))
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# 2. Names: from SmugMug's texts to names that every file system takes.
+#    Knows text, and the rules of Linux, macOS and Windows. Never looks at the disk: the same names come out everywhere.
+# ---------------------------------------------------------------------------------------------------------------
+
+MAX_NAME_BYTES = 255 - len(PART_SUFFIX)  # Linux allows 255 bytes; room is left for the suffix of a file beside it
+# Device names that Windows reserves, with or without an extension:
+# https://learn.microsoft.com/windows/win32/fileio/naming-a-file
+RESERVED_NAME = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9\u00b9\u00b2\u00b3])\s*(\.|$)", re.IGNORECASE)
+UNSAFE_CHARACTER = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f-\x9f\ud800-\udfff\u200e\u200f\u202a-\u202e\u2028\u2029\u2066-\u2069]')
+
+
+def safe_name(text: str, fallback: str) -> str:
+    """A file or folder name made of `text`, of `fallback` where nothing is left of it. Harmless names come back as they are.
+
+    Each unsafe character becomes one "_", so that names agree with those of other SmugMug tools. The result is in
+    Unicode NFC, at most MAX_NAME_BYTES long in UTF-8, and none of the names that this program uses itself.
+    """
+    name = UNSAFE_CHARACTER.sub("_", unicodedata.normalize("NFC", text)).strip(" ")
+    name = shortened(name, MAX_NAME_BYTES).rstrip(". ")
+    if not name.strip("."):
+        name = safe_name(fallback, "unnamed") if fallback else "unnamed"
+    if RESERVED_NAME.match(name) or name.lower().startswith(STATE_FILE) or name.lower().endswith(PART_SUFFIX):
+        name = shortened("_" + name, MAX_NAME_BYTES) + ("_" if name.lower().endswith(PART_SUFFIX) else "")
+    return name
+
+
+def shortened(name: str, max_bytes: int) -> str:
+    """`name`, cut in the middle so that it and its extension take no more than so many bytes of UTF-8."""
+    if len(name.encode("utf-8")) <= max_bytes:
+        return name
+    stem, extension = split_extension(name)
+    room = max_bytes - len(extension.encode("utf-8"))
+    return stem.encode("utf-8")[:room].decode("utf-8", "ignore").rstrip(". ") + extension
+
+
+def split_extension(name: str) -> Tuple[str, str]:
+    """("IMG_1", ".JPG") of "IMG_1.JPG". Only what looks like an extension counts as one."""
+    match = re.search(r"(?<=.)\.[A-Za-z0-9]{1,10}$", name, re.DOTALL)
+    return (name[:match.start()], match.group()) if match else (name, "")
+
+
+def with_suffix(name: str, suffix: str) -> str:
+    """"IMG_1_KEY.JPG" of "IMG_1.JPG" and "_KEY", within the length that a name may have."""
+    stem, extension = split_extension(name)
+    room = MAX_NAME_BYTES - len((suffix + extension).encode("utf-8"))
+    return shortened(stem, room) + suffix + extension
+
+
+def folded(name: str) -> str:
+    """What two names share that some file system takes for one: macOS and Windows ignore case and normalisation."""
+    decomposed = unicodedata.normalize("NFD", name)
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", decomposed.casefold()))
+
+
+def image_file_name(image: Image) -> str:
+    """The name an image would like to have. SmugMug re-encodes videos, so theirs get the new extension."""
+    name = safe_name(image.file_name, image.key)
+    stem, extension = split_extension(name)
+    if not image.extension or extension.lower() == f".{image.extension}":
+        return name
+    return shortened(stem, MAX_NAME_BYTES - 1 - len(image.extension)) + "." + image.extension
+
+
+def unique_names(wanted: Iterable[Tuple[str, str]], given: Mapping[str, str],
+                 reserved: Iterable[str] = ()) -> Dict[str, str]:
+    """A name for each key, no two alike on any file system.
+
+    `wanted` holds (key, name) pairs: who comes first keeps a plain name, later ones get their key added. Names
+    `given` before are kept, whatever is wanted now; nobody gets one of the `reserved` names.
+    """
+    names = dict(given)
+    used = {folded(name) for name in chain(given.values(), reserved)}
+    crowded = []
+    for key, name in wanted:
+        if key in names:
+            continue
+        if folded(name) in used:
+            crowded.append((key, name))
+        else:
+            names[key] = name
+            used.add(folded(name))
+    for key, name in crowded:
+        suffixes = chain([f"_{key}"], (f"_{key}_{n}" for n in count(2)))
+        names[key] = next(candidate for candidate in (with_suffix(name, suffix) for suffix in suffixes)
+                          if folded(candidate) not in used)
+        used.add(folded(names[key]))
+    return names
+
+
+def album_folders(albums: Iterable[Album], given: Mapping[str, str]) -> Dict[str, str]:
+    """A folder within the output folder for each album key. Older albums keep the plain name."""
+    oldest_first = sorted(albums, key=lambda album: (album.created, album.key))
+    return unique_names(((album.key, safe_name(album.name, album.key)) for album in oldest_first), given)
+
+
+def image_names(images: Iterable[Image], given: Mapping[str, str]) -> Dict[str, str]:
+    """A file name within its album's folder for each image key. Earlier uploads keep the plain name."""
+    earliest_first = sorted(images, key=lambda image: (image.uploaded, image.key))
+    return unique_names(((image.key, image_file_name(image)) for image in earliest_first), given)
+
+
+def part_name(image: Image, md5: str) -> str:
+    """The name of the part file: it belongs to one image, serial and MD5, so another version never goes on from it."""
+    return "." + "-".join(filter(None, (image.key, image.serial, md5))) + PART_SUFFIX
+
+
+def printable(text: str) -> str:
+    """`text` without anything that could upset a terminal or a log: names come from the server."""
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# 3. Files: writing so that a crash leaves the old or the new, never something between.
+#    Knows how, not what: the content is the business of others.
+# ---------------------------------------------------------------------------------------------------------------
+
+class PartFile:
+    """The beginning of a file that is still on its way, with its size in bytes and the MD5 over it.
+
+    It survives the run: opened again, it goes on where it was cut off. `received_bytes` counts what was written since.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.size_bytes = 0
+        self.received_bytes = 0
+        self.head = b""
+        self.etag = ""
+        self._hash = new_md5()
+        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
+        self._file = os.fdopen(os.open(str(path), flags, 0o666), "r+b", buffering=0)
+        for chunk in iter(partial(self._file.read, CHUNK_BYTES), b""):
+            self._count(chunk)
+
+    def write(self, chunk: bytes) -> None:
+        """Append a piece of the body."""
+        view = memoryview(chunk)
+        while view:
+            view = view[self._file.write(view):]
+        self.received_bytes += len(chunk)
+        self._count(chunk)
+
+    def restart(self) -> None:
+        """Forget all that was written."""
+        self._file.seek(0)
+        self._file.truncate()
+        self.size_bytes, self.head, self._hash = 0, b"", new_md5()
+
+    def md5(self) -> str:
+        """The MD5 of all that was written, in hexadecimal."""
+        return str(self._hash.hexdigest())
+
+    def close(self) -> None:
+        """Let go of the file; an empty one disappears."""
+        self._file.close()
+        if not self.size_bytes:
+            with suppress(OSError):
+                self.path.unlink()
+
+    def discard(self) -> None:
+        """Throw the file away."""
+        self.restart()
+        self.close()
+
+    def publish(self, target: Path) -> os.stat_result:
+        """Give the file its final name, in one step; what stood there is gone. Its new `stat` comes back."""
+        os.fsync(self._file.fileno())
+        self._file.close()
+        os.replace(str(self.path), str(target))
+        return os.stat(str(target))
+
+    def _count(self, chunk: bytes) -> None:
+        if len(self.head) < 64:
+            self.head = (self.head + chunk[:64])[:64]
+        self._hash.update(chunk)
+        self.size_bytes += len(chunk)
+
+
+def new_md5() -> Any:
+    """An MD5 object. It finds damage, it guards nothing; systems that forbid MD5 for security allow it so."""
+    try:
+        return hashlib.new("md5", usedforsecurity=False)
+    except TypeError:  # before Python 3.9
+        return hashlib.md5()
+
+
+def file_md5(path: Path, stop: Optional[threading.Event] = None) -> str:
+    """The MD5 of a file, in hexadecimal. Raises Stopped when `stop` is set meanwhile."""
+    md5 = new_md5()
+    with open(str(path), "rb", buffering=0) as file:
+        for chunk in iter(partial(file.read, CHUNK_BYTES), b""):
+            md5.update(chunk)
+            if stop is not None and stop.is_set():
+                raise Stopped
+    return str(md5.hexdigest())
+
+
+def is_beginning_of(path: Path, whole: Path) -> bool:
+    """Whether `path` holds nothing but the first bytes of `whole`, or all of them: a cut-off or complete copy of it."""
+    if path.stat().st_size > whole.stat().st_size:
+        return False
+    with open(str(path), "rb") as first, open(str(whole), "rb") as second:
+        return all(chunk == second.read(len(chunk)) for chunk in iter(partial(first.read, CHUNK_BYTES), b""))
+
+
+def write_atomically(path: Path, content: bytes, mode: int = 0o666) -> None:
+    """Put `content` at `path` so that a reader finds the old or the new. `mode` is for a file that is created."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}{PART_SUFFIX}")
+    with suppress(FileNotFoundError):
+        beside.unlink()
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    try:
+        with os.fdopen(os.open(str(beside), flags, mode), "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(str(beside), str(path))
+    except BaseException:
+        with suppress(OSError):
+            beside.unlink()
+        raise
+
+
+def files_in(folder: Path) -> list[FileOnDisk]:
+    """The regular files in a folder; none where there is no such folder."""
+    try:
+        with os.scandir(str(folder)) as entries:
+            return [FileOnDisk(entry.name, entry.stat().st_size) for entry in entries if entry.is_file()]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def disk_problem(error: OSError, path: Path) -> Problem:
+    """What to tell the user of an error of the file system: what happened, and where."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return DiskFull(f"The disk is full: no space is left for {printable(str(path))}. Free some space, or choose "
+                        f"another folder, and run it again: what is home stays, and it goes on from there.")
+    if error.errno in (errno.EEXIST, errno.ENOTDIR):
+        return Problem(f"A file stands where a folder is needed, move it away: {printable(str(error.filename or path))}")
+    return Problem(f"{error.strerror or error}: {printable(str(error.filename or path))}")
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# 4. Connection: signed requests to SmugMug, each tried until it is answered or hopeless.
+#    With "Signing in", the only place that names requests. Knows statuses, headers, timeouts, signing, allowed hosts.
+#    Knows nothing of what the bytes mean.
+# ---------------------------------------------------------------------------------------------------------------
+
+RATE_LIMIT_HEADERS = ("X-RateLimit-Remaining", "X-RateLimit-Reset", "Retry-After")
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
+
+class Gate:
+    """Holds back every thread while SmugMug asks to wait: one 429 concerns them all."""
+
+    def __init__(self, stop: threading.Event) -> None:
+        self._stop = stop
+        self._lock = threading.Lock()
+        self._opens_at = 0.0
+        self.closed_seconds = 0.0
+
+    def wait(self) -> None:
+        """Return once the gate is open. Raises Stopped when the run is interrupted first."""
+        pause(self.remaining_seconds, self._stop)
+
+    def remaining_seconds(self) -> float:
+        """For how long the gate will stay closed."""
+        return self._opens_at - time.monotonic()
+
+    def close(self, seconds: float) -> bool:
+        """Close the gate for so long. Says whether that is news: answers to requests already under way are not."""
+        with self._lock:
+            now = time.monotonic()
+            longer_by = now + seconds - max(now, self._opens_at)
+            if longer_by <= 0:
+                return False
+            is_news = self._opens_at <= now or longer_by > 1.0
+            self._opens_at = now + seconds
+            self.closed_seconds += longer_by
+            return is_news
+
+
+def pause(remaining_seconds: Callable[[], float], stop: threading.Event) -> None:
+    """Wait until nothing remains, in slices, since on Windows a long wait would hide Ctrl-C. Raises Stopped."""
+    while not stop.is_set():
+        seconds = remaining_seconds()
+        if seconds <= 0:
+            return
+        stop.wait(min(seconds, 0.5))
+    raise Stopped
+
+
+def retry_delay(failure: RequestFailed, attempt: int, chance: float) -> Optional[float]:
+    """The seconds to wait after attempt number `attempt` (from 1) failed; None: give up.
+
+    Delays double from FIRST_DELAY_SECONDS; `chance`, between 0 and 1, spreads them over their upper half, so that
+    threads which failed together do not come back together.
+    """
+    if not failure.transient or attempt >= ATTEMPTS:
+        return None
+    doublings: int = 2 ** (attempt - 1)
+    return FIRST_DELAY_SECONDS * doublings * (0.5 + chance / 2)
+
+
+def rate_limit_seconds(headers: Mapping[str, str], now: float) -> float:
+    """How long a 429 asks to wait: Retry-After in seconds or as a date, else X-RateLimit-Reset, else a minute.
+
+    `now` is the local time in seconds since 1970; dates are compared with the server's own Date where it is sent, so
+    that a wrong local clock does no harm. At least one second. https://api.smugmug.com/api/v2/doc/advanced/rate-limits.html
+    """
+    server_now = http_date(headers.get("Date", ""))
+    now = now if server_now is None else server_now
+    retry_after = headers.get("Retry-After", "").strip()
+    if re.fullmatch(r"[0-9]{1,9}", retry_after):
+        return max(1.0, float(retry_after))
+    date = http_date(retry_after)
+    reset = headers.get("X-RateLimit-Reset", "").strip()
+    if date is None and re.fullmatch(r"[0-9]{1,11}", reset):
+        date = float(reset)
+    return DEFAULT_RATE_LIMIT_SECONDS if date is None else max(1.0, date - now)
+
+
+def http_date(text: str) -> Optional[float]:
+    """An HTTP date as seconds since 1970, None where it is none."""
+    try:
+        seconds: float = email.utils.parsedate_to_datetime(text).timestamp()
+        return seconds
+    except (TypeError, ValueError, IndexError, OverflowError):
+        return None
+
+
+def is_smugmug(url: str) -> bool:
+    """Whether a URL leads to SmugMug over https: the token is shown to nobody else."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return parts.scheme == "https" and bool(re.fullmatch(r"([a-z0-9-]+\.)*smugmug\.com(:443)?", parts.netloc.lower()))
+
+
+class Answer:
+    """The head of an answer, and the way to its body."""
+
+    def __init__(self, response: requests.Response, url: str) -> None:
+        self._response = response
+        self._url = url
+        self.status = response.status_code
+        self.headers: Mapping[str, str] = response.headers
+        length = self.headers.get("Content-Length", "")
+        self.length = int(length) if re.fullmatch(r"[0-9]{1,18}", length) else None
+        self.is_encoded = self.headers.get("Content-Encoding", "identity").lower() not in ("", "identity")
+        self.has_end = self.length is not None or "chunked" in self.headers.get("Transfer-Encoding", "").lower()
+
+    def chunks(self) -> Iterator[bytes]:
+        """The body, decoded. Raises RequestFailed if it breaks off: requests does not always notice that by itself."""
+        came_bytes = 0
+        try:
+            for chunk in self._response.iter_content(CHUNK_BYTES):
+                came_bytes += len(chunk)
+                yield chunk
+        except requests.RequestException as error:
+            failure = transport_failure(error, self._url)
+            failure.progress_bytes = came_bytes
+            raise failure from None
+        if self.length is not None and self._response.raw.tell() < self.length:
+            raise RequestFailed(f"The connection to {urlsplit(self._url).netloc} broke off", transient=True,
+                                progress_bytes=came_bytes)
+
+    def body(self) -> bytes:
+        """All of the body at once."""
+        return b"".join(self.chunks())
+
+
+class Connection:
+    """Requests to SmugMug, for any number of threads. Every attempt is signed anew: SmugMug refuses a nonce seen before.
+
+    `credentials` sign each request (https://api.smugmug.com/api/v2/doc/tutorial/authorization.html); `oauth` adds
+    parameters such as `callback_uri` or `verifier` while signing in.
+    """
+
+    def __init__(self, credentials: Credentials, timeout_seconds: float, stop: threading.Event, **oauth: Any) -> None:
+        self._auth = OAuth1(credentials.key, credentials.secret, credentials.token or None,
+                            credentials.token_secret or None, **oauth)
+        self._timeout = (min(CONNECT_TIMEOUT_SECONDS, timeout_seconds), timeout_seconds)
+        self._stop = stop
+        self._threads = threading.local()
+        self._lock = threading.Lock()
+        self.gate = Gate(stop)
+        self.api_requests = 0
+
+    def get(self, url: str, consume: Callable[[Answer], Result], *,
+            headers: Callable[[], Dict[str, str]] = dict, accept: FrozenSet[int] = frozenset({200}),
+            retry_also: FrozenSet[int] = frozenset()) -> Result:
+        """What `consume` makes of the answer to a GET: the one place where requests are tried again.
+
+        `headers` is called for each attempt, so that a cut transfer can ask for the rest. `accept` are the
+        statuses that `consume` understands, `retry_also` those that may pass by themselves. Raises RequestFailed when
+        the attempts are used up or hopeless, and whatever `consume` raises.
+        """
+        attempt = waits = redirects = 0
+        while True:
+            self.gate.wait()
+            try:
+                with closing(self._send(url, headers())) as response:
+                    if response.status_code in accept:
+                        return consume(Answer(response, url))
+                    if response.status_code in REDIRECTS and redirects < 5:
+                        redirects += 1
+                        url = urljoin(url, response.headers.get("Location", ""))
+                        continue
+                    raise failure_of(response, time.time(), retry_also)
+            except requests.RequestException as error:
+                failure = transport_failure(error, url)
+            except RequestFailed as error:
+                failure = error
+            if failure.wait_seconds is not None and waits < RATE_LIMIT_ATTEMPTS:
+                waits += 1
+                if self.gate.close(failure.wait_seconds):
+                    log.warning("%s: waiting %.0f s, as it asks", failure, failure.wait_seconds)
+                continue
+            attempt = 1 if failure.progress_bytes >= PROGRESS_BYTES else attempt + 1
+            delay_seconds = retry_delay(failure, attempt, random.random())
+            if delay_seconds is None:
+                raise failure
+            log.info("%s - trying again in %.1f s (attempt %d of %d)", failure, delay_seconds, attempt + 1, ATTEMPTS)
+            ready_at = time.monotonic() + delay_seconds
+            pause(lambda: ready_at - time.monotonic(), self._stop)
+
+    def get_json(self, uri: str, parameters: Mapping[str, Any] = {}, retry_also: FrozenSet[int] = frozenset()) -> Json:
+        """The answer of an API call, `uri` being a path such as "/api/v2!authuser"."""
+        url = urljoin(API_ORIGIN, uri)
+        if parameters:
+            url += ("&" if urlsplit(url).query else "?") + urlencode(parameters, safe=",!")
+        return self.get(url, read_json, headers=lambda: {"Accept": "application/json", "Accept-Encoding": "gzip"},
+                        retry_also=retry_also)
+
+    def _send(self, url: str, headers: Dict[str, str]) -> requests.Response:
+        """One attempt: sign, send, and come back with the head of the answer. Cookies and redirects are not followed."""
+        if not is_smugmug(url):
+            raise RequestFailed(f"Refused to go to {printable(url[:200])}: it is not an https address at smugmug.com, "
+                                f"and the sign-in must not be shown to others")
+        headers = {"User-Agent": f"{PROGRAM}/{VERSION}", "Accept": "*/*", **headers}
+        try:
+            request = requests.Request("GET", url, headers=headers, auth=self._auth).prepare()
+        except ValueError:  # oauthlib cannot sign a query that is not well-formed
+            raise RequestFailed(f"SmugMug gave an address that cannot be used: {printable(url[:200])}") from None
+        host = urlsplit(url).netloc
+        session, settings = self._for_this_thread(url, host)
+        response = session.get_adapter(url).send(request, timeout=self._timeout, **settings)
+        if host == urlsplit(API_ORIGIN).netloc:
+            with self._lock:
+                self.api_requests += 1
+        log.debug("%s %s %s", response.status_code, ShortUrl(url), rate_limit_text(response.headers))
+        return response
+
+    def _for_this_thread(self, url: str, host: str) -> Tuple[requests.Session, Dict[str, Any]]:
+        """This thread's session, and what the environment says of proxies and certificates for a host."""
+        threads = self._threads
+        if not hasattr(threads, "session"):
+            threads.session, threads.settings = requests.Session(), {}
+        if host not in threads.settings:
+            threads.settings[host] = threads.session.merge_environment_settings(url, {}, True, None, None)
+        return threads.session, threads.settings[host]
+
+
+class ShortUrl:
+    """A URL as it may stand in a log, worked out only if it gets there: what is asked for, and which page of a list.
+
+    Whoever knows the whole path of a file in an unlisted album can open it, so that is left out.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def __str__(self) -> str:
+        parts = urlsplit(self._url)
+        start = re.search(r"(?:^|&)(start=[0-9]+)", parts.query)
+        path = parts.path if parts.path.startswith("/api/") else "/.../" + parts.path.split("/")[-1]
+        return printable(f"{parts.netloc}{path}" + (f"?{start.group(1)}" if start else ""))
+
+
+def rate_limit_text(headers: Mapping[str, str]) -> str:
+    """The rate-limit headers of an answer, for the log."""
+    return ", ".join(f"{name}: {printable(headers[name])}" for name in RATE_LIMIT_HEADERS if name in headers)
+
+
+def failure_of(response: requests.Response, now: float, retry_also: FrozenSet[int]) -> Problem:
+    """What an answer means that is not what was asked for. `now` is the local time in seconds since 1970."""
+    status = response.status_code
+    body = next(response.iter_content(ERROR_BODY_BYTES), b"")
+    message = server_message(body)
+    said = f"SmugMug answered {status}" + (f' "{message}"' if message else "")
+    if status == 401:
+        return explain_401(message, said, response.headers.get("Date", ""), now)
+    if "not granted the required permissions" in message:
+        return NotSignedIn(f"{said}. The sign-in does not allow to see everything: revoke it at SmugMug (Account "
+                           f"Settings > Privacy > Authorized Services), delete the token file and sign in again.")
+    if status == 429:
+        headers = rate_limit_text(response.headers)
+        return RequestFailed(said + (f" ({headers})" if headers else ""), status=status, wait_seconds=rate_limit_seconds(response.headers, now))
+    if status in REDIRECTS:
+        said += ": redirected too often"
+    return RequestFailed(said, status=status, transient=status >= 500 or status in retry_also)
+
+
+def server_message(body: bytes) -> str:
+    """SmugMug's own words in an error answer: JSON, a form, or nothing where it is a web page."""
+    text = body.decode("utf-8", "replace").strip()
+    try:
+        answer = json.loads(text)
+        text = str(answer.get("Message") or "") if isinstance(answer, dict) else ""
+    except (ValueError, RecursionError):
+        if text.startswith("<"):
+            text = ""
+    return printable(unquote_plus(text))[:300]
+
+
+def explain_401(message: str, said: str, server_date: str, now: float) -> Problem:
+    """The causes of a 401, each with its own advice. `oauth_problem` names: https://oauth.pbworks.com/ProblemReporting"""
+    if "nonce_used" in message:
+        return RequestFailed(said, status=401, transient=True)
+    if "consumer_key" in message:
+        return Problem(f"{said}. SmugMug does not know this API key. Check SMUGMUG_API_KEY, or API_KEY at the top of "
+                       f"the script, against {APPLY_URL}")
+    if "terms of service" in message or "v2 access" in message:
+        link = re.search(r"https://[a-z.]*smugmug\.com/[^\s\"'<>]+", message)
+        return Problem(f"{said}. The terms of the API were not accepted for this API key yet. Accept them here, then run "
+                       f"this again:\n{link.group().rstrip('.') if link else ACCEPT_TERMS_URL}")
+    if "timestamp" in message:
+        server_now = http_date(server_date)
+        off = "" if server_now is None else f" It differs from SmugMug's by {abs(now - server_now) / 60:.0f} minutes."
+        return Problem(f"{said}. The clock of this computer is wrong.{off} Set it, then run this again.")
+    if "signature" in message:
+        return Problem(f"{said}. The API secret does not belong to this API key. Check SMUGMUG_API_SECRET, or API_SECRET "
+                       f"at the top of the script. If it is right, sign in anew: delete the token file.")
+    if "token" in message or "permission" in message:
+        return NotSignedIn(f"{said}. The sign-in is no longer valid: it was probably revoked at SmugMug.")
+    return RequestFailed(said, status=401)
+
+
+def transport_failure(error: requests.RequestException, url: str) -> RequestFailed:
+    """What to tell the user when no answer came, or only the beginning of one."""
+    host = urlsplit(url).netloc
+    if isinstance(error, requests.exceptions.SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(error):
+        return RequestFailed(f"The certificate of {host} cannot be verified. If a proxy of your company stands between, "
+                             f"put its certificate into the file that REQUESTS_CA_BUNDLE names. Check the clock, too.")
+    if isinstance(error, requests.exceptions.ProxyError):
+        return RequestFailed(f"The proxy does not let through to {host}. Check HTTPS_PROXY.", transient=True)
+    if isinstance(error, requests.exceptions.Timeout):
+        return RequestFailed(f"No answer from {host} in time", transient=True)
+    return RequestFailed(f"The connection to {host} failed or broke off", transient=True)
+
+
+def read_json(answer: Answer) -> Json:
+    """The body of an API answer: always an object with an object named Response in it."""
+    try:
+        content = json.loads(answer.body().decode("utf-8"))
+    except (ValueError, RecursionError):
+        content = None
+    if not isinstance(content, dict) or not isinstance(content.get("Response"), dict):
+        raise RequestFailed("SmugMug answered with something that is not an API answer", transient=True)
+    return content
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# 5. Signing in: the PIN flow of OAuth 1.0a, and the token file.
+#    Knows OAuth and mode 0600. Knows nothing of albums, and nothing of the command line.
+# ---------------------------------------------------------------------------------------------------------------
+
+def api_key_from(environ: Mapping[str, str]) -> Credentials:
+    """The API key and its secret, from the environment or from the top of this file."""
+    key = environ.get("SMUGMUG_API_KEY", "").strip() or API_KEY
+    secret = environ.get("SMUGMUG_API_SECRET", "").strip() or API_SECRET
+    if not key or not secret or key == "YOUR_API_KEY" or secret == "YOUR_API_SECRET":
+        raise Problem(f"No API key. SmugMug gives one to everybody, at once:\n"
+                      f"{APPLY_URL}\n"
+                      f"Then either set the environment variables SMUGMUG_API_KEY and SMUGMUG_API_SECRET,\n"
+                      f"or put both into API_KEY and API_SECRET at the top of {Path(__file__).name}.")
+    return Credentials(key, secret)
+
+
+def config_folder(environ: Mapping[str, str], platform: str, home: Path) -> Path:
+    """Where the token file lives; `platform` is a value of sys.platform."""
+    if platform == "win32":
+        base = environ.get("APPDATA") or str(home / "AppData" / "Roaming")
+    else:
+        base = environ.get("XDG_CONFIG_HOME") or str(home / ".config")
+    return Path(base) / PROGRAM
+
+
+def token_from_environment(api_key: Credentials, environ: Mapping[str, str]) -> Optional[Credentials]:
+    """`api_key` with the access token of the environment, None where there is none."""
+    token = environ.get("SMUGMUG_ACCESS_TOKEN", "").strip()
+    token_secret = environ.get("SMUGMUG_ACCESS_TOKEN_SECRET", "").strip()
+    if bool(token) != bool(token_secret):
+        raise Problem("Set both SMUGMUG_ACCESS_TOKEN and SMUGMUG_ACCESS_TOKEN_SECRET, or neither.")
+    return api_key._replace(token=token, token_secret=token_secret) if token else None
+
+
+def token_from_file(api_key: Credentials, path: Path) -> Optional[Credentials]:
+    """`api_key` with the saved access token; None where there is none, or one that was made with another key."""
+    try:
+        saved = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, RecursionError) as error:
+        log.warning("The saved sign-in in %s cannot be read (%s): a new one is needed.", path, type(error).__name__)
+        return None
+    if not isinstance(saved, dict) or saved.get("api_key") != api_key.key:
+        return None
+    token, token_secret = saved.get("access_token"), saved.get("access_token_secret")
+    if not (isinstance(token, str) and isinstance(token_secret, str) and token and token_secret):
+        return None
+    return api_key._replace(token=token, token_secret=token_secret)
+
+
+def save_token(credentials: Credentials, path: Path) -> None:
+    """Keep the access token for later runs, readable by its owner alone."""
+    content = {"api_key": credentials.key, "access_token": credentials.token,
+               "access_token_secret": credentials.token_secret}
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_atomically(path, json.dumps(content, indent=2).encode("utf-8") + b"\n", mode=0o600)
+    except OSError as error:
+        log.warning("The sign-in could not be saved (%s), so the next run will ask again.", disk_problem(error, path))
+
+
+def sign_in(api_key: Credentials, timeout_seconds: float, stop: threading.Event) -> Credentials:
+    """Ask the user to let us in: an address to open, a PIN to bring back. `api_key` with the access token comes back.
+
+    Access=Full is needed for private and unlisted albums, and Permissions=Read is all that is asked for.
+    https://api.smugmug.com/api/v2/doc/tutorial/oauth/non-web.html
+    """
+    if not somebody_can_answer():
+        raise NotSignedIn(f"Not signed in to SmugMug, and nobody is there to type the PIN. Run {Path(__file__).name} "
+                          f"once from a terminal; later runs need no PIN.")
+    for _ in range(SIGN_IN_ATTEMPTS):
+        request_token = fetch_token("getRequestToken", api_key, timeout_seconds, stop, callback_uri="oob")
+        query = urlencode({"oauth_token": request_token.token, "Access": "Full", "Permissions": "Read"})
+        print(f"Open this address, sign in to SmugMug, and allow reading:\n\n{OAUTH_BASE}authorize?{query}\n",
+              file=sys.stderr)
+        pin = ask_for_pin()
+        try:
+            return fetch_token("getAccessToken", request_token, timeout_seconds, stop, verifier=pin)
+        except (NotSignedIn, RequestFailed) as error:
+            if isinstance(error, RequestFailed) and error.status not in (400, 401, 403):
+                raise
+            print(f"SmugMug did not take that PIN. ({error})", file=sys.stderr)
+    raise NotSignedIn(f"Not signed in: {SIGN_IN_ATTEMPTS} PINs were refused. A PIN belongs to the address printed last, "
+                      f"and is good for five minutes. Run this again.")
+
+
+def somebody_can_answer() -> bool:
+    """Whether standard input can bring a PIN: a terminal, a pipe or a file, but not the null device."""
+    try:
+        return not os.path.samestat(os.fstat(sys.stdin.fileno()), os.stat(os.devnull))
+    except (AttributeError, OSError, ValueError):  # no standard input at all, or one that is closed
+        return False
+
+
+def ask_for_pin() -> str:
+    """The PIN as typed or piped in, without spaces. It may begin with 0, so it stays a text."""
+    while True:
+        print("PIN: ", end="", file=sys.stderr, flush=True)
+        line = sys.stdin.readline()
+        if not line:
+            raise NotSignedIn(f"\nNo PIN was given. Sign in once from a terminal: run {Path(__file__).name} there and "
+                              f"type the PIN; later runs need none.")
+        pin = "".join(line.split())
+        if pin:
+            return pin
+
+
+def read_form(answer: Answer) -> Dict[str, str]:
+    """The body of a token answer: a form, not JSON."""
+    return dict(parse_qsl(answer.body().decode("utf-8", "replace")))
+
+
+def fetch_token(endpoint: str, credentials: Credentials, timeout_seconds: float, stop: threading.Event,
+                **oauth: str) -> Credentials:
+    """The request token or access token that an OAuth endpoint gives for `credentials`, in their place."""
+    connection = Connection(credentials, timeout_seconds, stop, **oauth)
+    answer = connection.get(OAUTH_BASE + endpoint, read_form)
+    if not answer.get("oauth_token") or not answer.get("oauth_token_secret"):
+        raise RequestFailed("SmugMug answered the sign-in without a token. Try again later.")
+    return credentials._replace(token=answer["oauth_token"], token_secret=answer["oauth_token_secret"])
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# 6. API walk: who is signed in, all albums, all images of an album.
+#    Knows SmugMug's JSON: raw dictionaries end here. Knows nothing of the disk, the state, or threads.
+# ---------------------------------------------------------------------------------------------------------------
+
+SHORT_ANSWER = {"_verbosity": 1}  # no Options, no descriptions, and Uris as plain texts: half the bytes
+ALBUM_FIELDS = "AlbumKey,Name,UrlPath,Uri,ImageCount,LastUpdated,ImagesLastUpdated,Date,SecurityType,ResponseLevel"
+IMAGE_FIELDS = ("ImageKey,Serial,Uri,FileName,IsVideo,Processing,Status,SubStatus,ArchivedUri,ArchivedSize,ArchivedMD5,"
+                "OriginalSize,Date,DateTimeUploaded")
+
+
+def text_of(value: Any) -> str:
+    """A JSON value as a text: SmugMug sends some numbers as texts and some texts as numbers."""
+    return str(value) if isinstance(value, (str, int, float)) and not isinstance(value, bool) else ""
+
+
+def integer_of(value: Any) -> Optional[int]:
+    """A JSON value as a number that counts something, None where it is not one."""
+    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,18}", value):
+        value = int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 62 else None
+
+
+def key_of(value: Any) -> str:
+    """A JSON value as an AlbumKey or ImageKey, "" where it cannot be one: keys become parts of file names."""
+    return value if isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9_-]{1,40}", value) else ""
+
+
+def md5_of(value: Any) -> Optional[str]:
+    """A JSON value as an MD5 in lower case, None where it is none."""
+    return value.lower() if isinstance(value, str) and re.fullmatch(r"[0-9A-Fa-f]{32}", value) else None
+
+
+def object_of(value: Any) -> Json:
+    """A JSON value as an object. An empty one may come as [], since the service is written in PHP."""
+    return value if isinstance(value, dict) else {}
+
+
+def objects_of(value: Any) -> list[Json]:
+    """A JSON value as a list of objects: an empty list is not sent at all, a single object may come without its list."""
+    return [item for item in (value if isinstance(value, list) else [value]) if isinstance(item, dict)]
+
+
+def uri_of(entry: Any) -> str:
+    """The address in an entry of Uris: a plain text with _verbosity=1, otherwise an object."""
+    uri = text_of(object_of(entry).get("Uri") if isinstance(entry, dict) else entry)
+    return uri if uri.startswith("/api/v2") else ""
+
+
+def fetch_user(connection: Connection) -> User:
+    """Who the token belongs to. https://api.smugmug.com/api/v2/doc/reference/user.html"""
+    answer = connection.get_json("/api/v2!authuser", {**SHORT_ANSWER, "_filter": "NickName,ImageCount",
+                                                      "_filteruri": "UserAlbums"})
+    user = object_of(answer["Response"].get("User"))
+    nick_name = text_of(user.get("NickName"))
+    if not nick_name:
+        raise NotSignedIn("SmugMug does not say who is signed in: the sign-in is not valid.")
+    albums_uri = uri_of(object_of(user.get("Uris")).get("UserAlbums")) or f"/api/v2/user/{nick_name}!albums"
+    return User(nick_name, albums_uri, integer_of(user.get("ImageCount")))
+
+
+def fetch_albums(connection: Connection, user: User) -> Tuple[list[Album], str]:
+    """All albums of a user, and what stands against their being all: "" if nothing does."""
+    parameters = {**SHORT_ANSWER, "count": ALBUMS_PER_PAGE, "_filter": ALBUM_FIELDS, "_filteruri": "AlbumImages"}
+    entries, _, problem = fetch_list(connection, user.albums_uri, "Album", "AlbumKey", parameters)
+    albums = [parse_album(entry) for entry in entries]
+    if not albums and not problem and user.image_count:
+        problem = (f"SmugMug counts {user.image_count} images but shows no album: the sign-in sees too little. Revoke it at "
+                   f"SmugMug (Account Settings > Privacy > Authorized Services), delete the token file, and sign in again.")
+    return albums, problem
+
+
+def fetch_images(connection: Connection, album: Album) -> Listing:
+    """All images of an album, videos with their files: one call for each page, none for any image."""
+    parameters = {**SHORT_ANSWER, "count": IMAGES_PER_PAGE, "_filter": IMAGE_FIELDS, "_filteruri": "LargestVideo",
+                  "_expand": "LargestVideo"}
+    try:
+        entries, expansions, problem = fetch_list(connection, album.images_uri, "AlbumImage", "ImageKey", parameters)
+    except RequestFailed as error:
+        return Listing(album, (), f"the album could not be listed: {error}")
+    if not entries and not problem and album.image_count:
+        problem = f"SmugMug counts {album.image_count} images in this album but lists none"
+    return Listing(album, tuple(parse_image(entry, expansions) for entry in entries), problem)
+
+
+def fetch_list(connection: Connection, uri: str, locator: str, key: str,
+               parameters: Mapping[str, Any]) -> Tuple[list[Json], Json, str]:
+    """All entries of a paged list, without doubles, all Expansions, and how the list differs from its own total.
+
+    When the order changes while we read, entries come twice or are skipped: then the list is read once more.
+    """
+    for _ in range(2):
+        entries: Dict[str, Json] = {}
+        expansions: Json = {}
+        total = None
+        for answer in pages(connection, uri, parameters, locator):
+            expansions.update(object_of(answer.get("Expansions")))
+            total = integer_of(object_of(answer["Response"].get("Pages")).get("Total"))
+            for entry in objects_of(answer["Response"].get(locator)):
+                if key_of(entry.get(key)):
+                    entries.setdefault(entry[key], entry)
+        if total == len(entries):
+            return list(entries.values()), expansions, ""
+    said = "does not say how many there are" if total is None else f"says there are {total}"
+    return list(entries.values()), expansions, f"the listing is not complete: {len(entries)} were listed, SmugMug {said}"
+
+
+def pages(connection: Connection, uri: str, parameters: Mapping[str, Any], locator: str) -> Iterator[Json]:
+    """The answers for each page of a list. Pages.NextPage would lose _expand and _verbosity, so we count ourselves.
+
+    A later page may answer 404 and come the next time. https://api.smugmug.com/api/v2/doc/tutorial/paging.html
+    """
+    start = 1
+    while True:
+        retry_also = frozenset({404}) if start > 1 else frozenset()
+        answer = connection.get_json(uri, {**parameters, "start": start}, retry_also)
+        yield answer
+        listed = object_of(answer["Response"].get("Pages"))
+        came = len(objects_of(answer["Response"].get(locator)))
+        start += integer_of(listed.get("Count")) or came
+        if not came or start > (integer_of(listed.get("Total")) or 0):
+            return
+
+
+def parse_album(entry: Json) -> Album:
+    """An Album of user!albums. https://api.smugmug.com/api/v2/doc/reference/album.html"""
+    key = entry["AlbumKey"]
+    clocks = [text_of(entry.get(name)) for name in ("LastUpdated", "ImagesLastUpdated", "ImageCount")]
+    return Album(
+        key=key,
+        name=text_of(entry.get("Name")),
+        url_path=text_of(entry.get("UrlPath")),
+        images_uri=uri_of(object_of(entry.get("Uris")).get("AlbumImages")) or f"/api/v2/album/{key}!images",
+        image_count=integer_of(entry.get("ImageCount")),
+        clocks="|".join(clocks) if all(clocks) else "",
+        created=text_of(entry.get("Date")),
+        locked=text_of(entry.get("ResponseLevel")) in ("Password", "GrantAccess"))
+
+
+def parse_image(entry: Json, expansions: Json) -> Image:
+    """An AlbumImage of album!images. https://api.smugmug.com/api/v2/doc/reference/album-image.html"""
+    key = entry["ImageKey"]
+    serial = "" if integer_of(entry.get("Serial")) is None else str(integer_of(entry["Serial"]))
+    is_video = entry.get("IsVideo") is True
+    video = expanded(entry, "LargestVideo", expansions) if is_video else {}
+    return Image(
+        key=key,
+        serial=serial,
+        uri=f"/api/v2/image/{key}-{serial or 0}",
+        file_name=text_of(entry.get("FileName")),
+        is_video=is_video,
+        extension=re.sub("[^a-z0-9]", "", text_of(video.get("Ext")).lower())[:10] or "mp4" if is_video else "",
+        processing=entry.get("Processing") is True,
+        unobtainable=entry.get("Status") == "Preprocess" and entry.get("SubStatus") == "CanNotProcess",
+        source=source_of(video) if is_video else archived_source(entry),
+        original_size_bytes=None if is_video else integer_of(entry.get("OriginalSize")),
+        uploaded=text_of(entry.get("DateTimeUploaded")) or text_of(entry.get("Date")))
+
+
+def expanded(entry: Json, name: str, expansions: Json) -> Json:
+    """The object that `_expand=name` brought for an entry: Expansions are keyed by the very text that stands in Uris."""
+    uri = uri_of(object_of(entry.get("Uris")).get(name))
+    return object_of(object_of(expansions.get(uri)).get(name))
+
+
+def archived_source(entry: Json) -> Optional[Source]:
+    """The original bytes of a photo. (A video's ArchivedUri is a JPEG still, whose size and MD5 even agree.)"""
+    url = text_of(entry.get("ArchivedUri"))
+    return Source(url, integer_of(entry.get("ArchivedSize")), md5_of(entry.get("ArchivedMD5"))) if url else None
+
+
+def source_of(size: Json, is_original: bool = True) -> Optional[Source]:
+    """The file that a LargestVideo, LargestImage or ImageSize object describes; it may lack Size and MD5."""
+    url = text_of(size.get("Url"))
+    return Source(url, integer_of(size.get("Size")), md5_of(size.get("MD5")), is_original) if url else None
+
+
+def find_source(connection: Connection, image: Image) -> Optional[Source]:
+    """The best file there is of an image whose listing carries none, at the price of a call or a few.
+
+    None where SmugMug gives nothing at all.
+    """
+    for look in (find_video,) if image.is_video else (find_download, find_original_size, find_largest):
+        try:
+            source = look(connection, image)
+        except RequestFailed as error:
+            if error.status not in (403, 404):
+                raise
+            continue
+        if source is not None:
+            return source
+    return None
+
+
+def find_video(connection: Connection, image: Image) -> Optional[Source]:
+    answer = connection.get_json(image.uri + "!largestvideo", SHORT_ANSWER)
+    return source_of(object_of(answer["Response"].get("LargestVideo")))
+
+
+def find_download(connection: Connection, image: Image) -> Optional[Source]:
+    answer = connection.get_json(image.uri + "!download", SHORT_ANSWER)
+    return source_of(object_of(answer["Response"].get("ImageDownload")))
+
+
+def find_original_size(connection: Connection, image: Image) -> Optional[Source]:
+    answer = connection.get_json(image.uri + "!sizedetails", SHORT_ANSWER)
+    sizes = object_of(answer["Response"].get("ImageSizeDetails"))
+    return source_of(object_of(sizes.get("ImageSizeOriginal")))
+
+
+def find_largest(connection: Connection, image: Image) -> Optional[Source]:
+    answer = connection.get_json(image.uri + "!largestimage", SHORT_ANSWER)
+    return source_of(object_of(answer["Response"].get("LargestImage")), is_original=False)
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# 7. Sync state: what is home, in one SQLite file in the output folder.
+#    Knows its own schema, and that one run at a time owns the folder. Knows nothing of HTTP.
+# ---------------------------------------------------------------------------------------------------------------
+
+# Each script leads from one version of the schema to the next; their number is the version that this program knows.
+MIGRATIONS = ("""
+CREATE TABLE album (album_key TEXT PRIMARY KEY, folder TEXT NOT NULL, clocks TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE file (album_key TEXT, image_key TEXT, serial TEXT, name TEXT, size_bytes INTEGER, md5 TEXT,
+                   modified_ns INTEGER, is_original INTEGER, removed INTEGER,
+                   PRIMARY KEY (album_key, image_key)) WITHOUT ROWID;
+CREATE INDEX file_by_image ON file (image_key);
+""",)
+DISTRUSTED = -1  # the size of a file that was found damaged: no file on the disk has it
+FILE_COLUMNS = "image_key, serial, name, size_bytes, md5, modified_ns, is_original, removed"
+
+
+class State:
+    """What is home. Everything in it can be found again by looking at the files, so it may be deleted at any time."""
+
+    def __init__(self, database: sqlite3.Connection) -> None:
+        self._database = database
+        self._committed_at = time.monotonic()
+        version = database.execute("PRAGMA user_version").fetchone()[0]
+        for number, script in enumerate(MIGRATIONS[version:], version + 1):
+            database.executescript(f"BEGIN; {script} PRAGMA user_version = {number}; COMMIT;")
+        database.execute("BEGIN")
+
+    def folders(self) -> Dict[str, str]:
+        """The folder, within the output folder, that each album key was given."""
+        return dict(self._database.execute("SELECT album_key, folder FROM album"))
+
+    def clocks(self, album_key: str) -> str:
+        """The clocks at which all of an album was home; "" if it was not, or is not known."""
+        row = self._database.execute("SELECT clocks FROM album WHERE album_key = ?", (album_key,)).fetchone()
+        return str(row[0]) if row else ""
+
+    def files(self, album_key: str) -> Dict[str, FileRecord]:
+        """What is known of the files of an album, by image key."""
+        rows = self._database.execute(f"SELECT {FILE_COLUMNS} FROM file WHERE album_key = ?", (album_key,))
+        return {row[0]: FileRecord._make(row) for row in rows}
+
+    def copies(self, image: Image) -> list[Tuple[str, FileRecord]]:
+        """Files in any album with the same content as an image: (folder, record) pairs."""
+        rows = self._database.execute(
+            f"SELECT folder, {FILE_COLUMNS} FROM file JOIN album USING (album_key) WHERE image_key = ?", (image.key,))
+        records = ((row[0], FileRecord._make(row[1:])) for row in rows)
+        return [(folder, record) for folder, record in records if is_version_of(record, image) and record.md5]
+
+    def begin_album(self, album_key: str, folder: str) -> None:
+        """Remember the folder of an album, and that not all of it is home."""
+        self._database.execute("INSERT INTO album VALUES (?, ?, '') ON CONFLICT (album_key) DO UPDATE SET clocks = ''"
+                               if sqlite3.sqlite_version_info >= (3, 24) else
+                               "INSERT OR REPLACE INTO album VALUES (?, ?, '')", (album_key, folder))
+
+    def finish_album(self, album_key: str, clocks: str) -> None:
+        """Remember that at these clocks all of an album is home."""
+        self._database.execute("UPDATE album SET clocks = ? WHERE album_key = ?", (clocks, album_key))
+
+    def record(self, album_key: str, file: FileRecord) -> None:
+        """Remember that a file is home."""
+        self._database.execute("INSERT OR REPLACE INTO file VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", (album_key, *file))
+
+    def mark_removed(self, album_key: str, image_keys: Iterable[str]) -> None:
+        """Remember that SmugMug does not have these images in this album any more; their files stay."""
+        self._database.executemany("UPDATE file SET removed = 1 WHERE album_key = ? AND image_key = ?",
+                                   ((album_key, image_key) for image_key in image_keys))
+
+    def distrust(self, album_key: str, file: FileRecord, md5: str) -> None:
+        """Remember that a file is not what it should be, but has this MD5: the image will have to come again."""
+        self.record(album_key, file._replace(serial="", size_bytes=DISTRUSTED, md5=md5))
+
+    def distrusted(self) -> list[Tuple[str, str]]:
+        """The (folder, name) of each file that was distrusted and did not come again."""
+        return list(self._database.execute("SELECT folder, name FROM file JOIN album USING (album_key) "
+                                           "WHERE size_bytes = ? ORDER BY folder, name", (DISTRUSTED,)))
+
+    def removed(self) -> list[Tuple[str, str]]:
+        """The (folder, name) of each file that SmugMug does not have any more."""
+        return list(self._database.execute("SELECT folder, name FROM file JOIN album USING (album_key) "
+                                           "WHERE removed ORDER BY folder, name"))
+
+    def commit(self, *, only_if_due: bool = False) -> None:
+        """Make what was remembered last beyond a crash."""
+        if only_if_due and time.monotonic() - self._committed_at < COMMIT_SECONDS:
+            return
+        self._database.execute("COMMIT")
+        self._database.execute("BEGIN")
+        self._committed_at = time.monotonic()
+
+    def close(self) -> None:
+        """Commit, and let the next run have the folder."""
+        self._database.execute("COMMIT")
+        self._database.close()
+
+
+def is_version_of(record: FileRecord, image: Image) -> bool:
+    """Whether a file is of the version that SmugMug shows now: the MD5 says so, the serial where it is not known."""
+    if image.source is not None and image.source.md5 and record.md5:
+        return record.md5 == image.source.md5
+    return record.serial == image.serial
+
+
+@contextmanager
+def open_state(folder: Path) -> Iterator[State]:
+    """The state in an output folder, which is made if need be. As long as it is open, no other run gets it."""
+    path = folder / STATE_FILE
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise disk_problem(error, folder) from None
+    try:
+        state = owned_state(path)
+    except sqlite3.OperationalError as error:
+        raise state_problem(error, path) from None
+    except sqlite3.DatabaseError:
+        aside = path.with_name(f"{STATE_FILE}.damaged-{time.strftime('%Y%m%d-%H%M%S')}")
+        os.replace(str(path), str(aside))
+        log.warning("The record of what is home was damaged. It is now %s; the files are looked at instead.", aside.name)
+        state = owned_state(path)
+    try:
+        yield state
+        state.close()
+    except sqlite3.Error as error:
+        raise state_problem(error, path) from None
+    finally:
+        with suppress(sqlite3.Error):
+            state.close()
+
+
+def owned_state(path: Path) -> State:
+    """The state in a file that no other process can open meanwhile. Raises sqlite3.Error, or Problem if it is newer."""
+    database = sqlite3.connect(str(path), timeout=0, isolation_level=None)
+    try:
+        database.execute("PRAGMA locking_mode = EXCLUSIVE")
+        database.execute("BEGIN EXCLUSIVE")
+        database.execute("COMMIT")
+        refuse_newer(database, path)
+        if database.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
+            raise sqlite3.DatabaseError("damaged")
+        return State(database)
+    except BaseException:
+        database.close()
+        raise
+
+
+def refuse_newer(database: sqlite3.Connection, path: Path) -> None:
+    """Raise a Problem if the state was written by a later version of this program."""
+    version = database.execute("PRAGMA user_version").fetchone()[0]
+    if version > len(MIGRATIONS):
+        raise Problem(f"{path} was written by a newer version of this program (its format is {version}, this one knows "
+                      f"{len(MIGRATIONS)}). Use that version. The photos are not touched.")
+
+
+@contextmanager
+def copied_state(folder: Path) -> Iterator[State]:
+    """The state in an output folder as a copy in memory: nothing that happens to it reaches the disk."""
+    memory = sqlite3.connect(":memory:", isolation_level=None)
+    path = folder / STATE_FILE
+    if path.exists():
+        try:
+            with closing(sqlite3.connect(path.resolve().as_uri() + "?mode=ro", timeout=0, uri=True)) as database:
+                refuse_newer(database, path)
+                database.backup(memory)
+        except sqlite3.OperationalError as error:
+            raise state_problem(error, path) from None
+        except sqlite3.DatabaseError:
+            log.warning("The record of what is home is damaged; the files are looked at instead.")
+            memory = sqlite3.connect(":memory:", isolation_level=None)
+    with closing(State(memory)) as state:
+        yield state
+
+
+def state_problem(error: sqlite3.Error, path: Path) -> Problem:
+    """What to tell the user when SQLite fails."""
+    text = str(error)
+    if "locked" in text:
+        return Problem(f"Another run is at work in {path.parent}. Wait until it is done, or choose another folder.")
+    if "full" in text:
+        return disk_problem(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), path)
+    return Problem(f"Cannot write to {path.parent}: {text} ({path.name})")
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# 8. Plan: what an album has, what is home, and so what is to be done. All rules of skipping stand here.
+#    Knows listings, the state, and what lies in a folder. Knows nothing of how bytes arrive.
+# ---------------------------------------------------------------------------------------------------------------
+
+def is_unchanged(album: Album, clocks: str, records: Mapping[str, FileRecord], on_disk: Iterable[FileOnDisk]) -> bool:
+    """Whether an album needs no look: its clocks stand where all was home, and all files are still there at their size."""
+    if not album.clocks or album.clocks != clocks:
+        return False
+    sizes = {unicodedata.normalize("NFC", file.name): file.size_bytes for file in on_disk}
+    return all(record.removed or sizes.get(unicodedata.normalize("NFC", record.name)) == record.size_bytes
+               for record in records.values())
+
+
+def plan_album(listing: Listing, folder: Path, records: Mapping[str, FileRecord], on_disk: Iterable[FileOnDisk],
+               now: float) -> Plan:
+    """What to do for an album whose images are listed. `now` is the time in seconds since 1970."""
+    album = listing.album
+    if album.locked and not listing.images:
+        return Plan(album, (), (), "the album is locked with a password, and SmugMug does not list its images")
+    names = image_names(listing.images, {key: record.name for key, record in records.items()})
+    files = by_folded_name(on_disk)
+    steps = [plan_image(album, image, folder, names[image.key], records.get(image.key), files, now)
+             for image in listing.images]
+    return Plan(album, tuple(step for step in steps if isinstance(step, Outcome)),
+                tuple(step for step in steps if isinstance(step, Job)), listing.problem)
+
+
+def plan_image(album: Album, image: Image, folder: Path, name: str, record: Optional[FileRecord],
+               files: Mapping[str, list[FileOnDisk]], now: float) -> Union[Outcome, Job]:
+    """What to do for one image: nothing, because it is home or cannot be had now, or a job."""
+    if image.unobtainable:
+        return Outcome(Kind.UNAVAILABLE, album, image, reason="SmugMug could not process it and has no file to give")
+    if image.processing and (image.source is None or (image.is_video and is_fresh(image, now))):
+        return Outcome(Kind.NOT_READY, album, image, reason="SmugMug is still processing it: run this again later")
+    if record is not None:
+        return plan_known(album, image, folder, record, files)
+    return plan_new(album, image, folder, name, files)
+
+
+def plan_known(album: Album, image: Image, folder: Path, record: FileRecord,
+               files: Mapping[str, list[FileOnDisk]]) -> Union[Outcome, Job]:
+    """What to do for an image that was home before, as `record` says: it keeps the name it was given."""
+    found = find_file(files, record.name)
+    same_version = is_version_of(record, image)
+    if same_version and found is not None and found.size_bytes == record.size_bytes:
+        return Outcome(Kind.HOME, album, image, record._replace(serial=image.serial, removed=False))
+    return Job(album, image, folder, record.name, spare_name(image, record.name), ours_md5=record.md5,
+               replaces=not same_version and found is not None)
+
+
+def plan_new(album: Album, image: Image, folder: Path, name: str,
+             files: Mapping[str, list[FileOnDisk]]) -> Union[Outcome, Job]:
+    """What to do for an image that the state does not know: a file of its name and size counts as home."""
+    source, spare = image.source, spare_name(image, name)
+    for candidate in (name, spare):
+        found = find_file(files, candidate, source.size_bytes if source else None)
+        if found is None:
+            return Job(album, image, folder, candidate, spare)
+        if source is not None and source.size_bytes == found.size_bytes:
+            return Outcome(Kind.ADOPTED, album, image, adopted_record(image, source, found))
+        if source is None or source.size_bytes is None:
+            return Job(album, image, folder, candidate, spare, adoptable=found.name)
+        log.info("%s is not the image %s of SmugMug: it stays, and that comes beside it",
+                 printable(str(folder / found.name)), image.key)
+    return Job(album, image, folder, spare, spare)
+
+
+def adopted_record(image: Image, source: Source, found: FileOnDisk) -> FileRecord:
+    """The record of a file that was there before us. We did not write it, so no time stamp proves it to be ours."""
+    return FileRecord(image.key, image.serial, found.name, found.size_bytes, source.md5 or "", 0, source.is_original)
+
+
+def spare_name(image: Image, name: str) -> str:
+    """The name beside `name` for an image whose place is taken by something that must stay."""
+    has_key = split_extension(name)[0].endswith("_" + image.key)
+    return with_suffix(name, f"-{image.serial or 2}" if has_key else f"_{image.key}")
+
+
+def is_fresh(image: Image, now: float) -> bool:
+    """Whether an image came to SmugMug so recently that its processing may really be under way."""
+    try:
+        uploaded = time.strptime(image.uploaded[:19], "%Y-%m-%dT%H:%M:%S")
+    except ValueError:
+        return True
+    return now - calendar.timegm(uploaded) < PROCESSING_PATIENCE_SECONDS
+
+
+def by_folded_name(on_disk: Iterable[FileOnDisk]) -> Dict[str, list[FileOnDisk]]:
+    """The files of a folder by what some file system would take their names for."""
+    files: Dict[str, list[FileOnDisk]] = {}
+    for file in on_disk:
+        files.setdefault(folded(file.name), []).append(file)
+    return files
+
+
+def find_file(files: Mapping[str, list[FileOnDisk]], name: str, size_bytes: Optional[int] = None) -> Optional[FileOnDisk]:
+    """The file that stands at `name`, of several that only some file systems tell apart the best match."""
+    candidates = files.get(folded(name), [])
+    return max(candidates, key=lambda file: (file.name == name, file.size_bytes == size_bytes), default=None)
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# 9. Transfer: one job -> one outcome.
+#    Part file -> verify -> rename. Knows nothing of the state, the summary, the screen: it returns, and writes nothing else.
+# ---------------------------------------------------------------------------------------------------------------
+
+PARTIAL_ANSWERS = frozenset({200, 206, 416})
+
+
+def transfer(job: Job, connection: Connection, stop: threading.Event) -> Outcome:
+    """Bring one image home. An expected failure is an outcome; Stopped, DiskFull and NotSignedIn end the run."""
+    try:
+        job.folder.mkdir(parents=True, exist_ok=True)
+        return copy_home(job, stop) or fetch_home(job, connection, stop)
+    except (RequestFailed, Damaged) as error:
+        return Outcome(Kind.FAILED, job.album, job.image, reason=str(error))
+    except OSError as error:
+        problem = disk_problem(error, job.folder / job.name)
+        if isinstance(problem, DiskFull):
+            raise problem from None
+        return Outcome(Kind.FAILED, job.album, job.image, reason=str(problem))
+
+
+def copy_home(job: Job, stop: threading.Event) -> Optional[Outcome]:
+    """Bring an image home from another album where it is home already; None where no copy is sound."""
+    for path, record in job.copies:
+        with closing(PartFile(job.folder / part_name(job.image, record.md5))) as part:
+            part.restart()
+            for chunk in readable_chunks(path):
+                if stop.is_set():
+                    raise Stopped
+                part.write(chunk)
+            if part.md5() == record.md5:
+                return land(job, part, Kind.COPIED, record.is_original)
+            part.restart()
+    return None
+
+
+def readable_chunks(path: Path) -> Iterator[bytes]:
+    """The content of a file, as far as it can be read."""
+    with suppress(OSError), open(str(path), "rb", buffering=0) as file:
+        yield from iter(partial(file.read, CHUNK_BYTES), b"")
+
+
+def fetch_home(job: Job, connection: Connection, stop: threading.Event) -> Outcome:
+    """Bring an image home from SmugMug, or adopt the file that turns out to be it."""
+    image = job.image
+    source = image.source or find_source(connection, image)
+    if source is None:
+        return Outcome(Kind.UNAVAILABLE, job.album, image, reason="SmugMug offers no file of it for download")
+    if job.adoptable:
+        status = os.stat(str(job.folder / job.adoptable))
+        if status.st_size == source.size_bytes:
+            found = FileOnDisk(job.adoptable, status.st_size)
+            return Outcome(Kind.ADOPTED, job.album, image, adopted_record(image, source, found))
+    with closing(PartFile(job.folder / part_name(image, source.md5 or ""))) as part:
+        if not source.md5:  # nothing would prove that what is there belongs to what comes
+            part.restart()
+        fetch(source, part, image.is_video, connection, stop)
+        is_original = source.is_original and image.original_size_bytes in (None, part.size_bytes)
+        return land(job, part, Kind.REPLACED if job.replaces else Kind.DOWNLOADED, is_original)._replace(
+            fetched_bytes=part.received_bytes)
+
+
+def land(job: Job, part: PartFile, kind: Kind, is_original: bool) -> Outcome:
+    """Give a complete file its name. The outcome says which, and what should be known of it later."""
+    place = choose_place(job, part.path)
+    size_bytes, md5 = part.size_bytes, part.md5()
+    status = part.publish(place)
+    record = FileRecord(job.image.key, job.image.serial, place.name, size_bytes, md5, status.st_mtime_ns, is_original)
+    reason = "" if place.name == job.name else f"{job.name} is something else: it stays, and SmugMug's is {place.name}"
+    return Outcome(kind, job.album, job.image, record, reason=reason)
+
+
+def choose_place(job: Job, part: Path) -> Path:
+    """Where a complete file goes: to its name, unless something stands there that would be lost."""
+    spares = chain([job.spare_name], (with_suffix(job.spare_name, f"-{n}") for n in count(2)))
+    for place in chain([job.folder / job.name], (job.folder / name for name in spares)):
+        if not os.path.lexists(str(place)):
+            return place
+        if place.is_file() and not place.is_symlink():
+            if is_beginning_of(place, part) or (job.ours_md5 and file_md5(place) == job.ours_md5):
+                return place
+    raise AssertionError("unreachable: there is always another name")
+
+
+def fetch(source: Source, part: PartFile, is_video: bool, connection: Connection, stop: threading.Event) -> None:
+    """Fill the part file with the body behind `source`, verified.
+
+    What turns out damaged is thrown away and fetched from zero once more. Raises RequestFailed or Damaged.
+    """
+    for attempt in (1, 2):
+        try:
+            if part.size_bytes != source.size_bytes:
+                connection.get(source.url, partial(receive, source=source, part=part, stop=stop),
+                               headers=lambda: range_header(part), accept=PARTIAL_ANSWERS)
+            prove(part, source, is_video)
+            return
+        except Damaged:
+            part.restart()
+            if attempt == 2:
+                raise
+
+
+def range_header(part: PartFile) -> Dict[str, str]:
+    """The headers that ask for what is still missing, as it is: compressed bytes could not be counted."""
+    headers = {"Accept-Encoding": "identity"}
+    if part.size_bytes:
+        headers["Range"] = f"bytes={part.size_bytes}-"
+    return headers
+
+
+def receive(answer: Answer, source: Source, part: PartFile, stop: threading.Event) -> None:
+    """Write the body of an answer to where it belongs; the status decides where that is. Raises RequestFailed or Damaged."""
+    if not goes_on(answer, source, part):
+        part.restart()
+        if answer.status != 200:
+            raise RequestFailed("SmugMug did not go on where the transfer was cut off", transient=True)
+    if answer.status == 416:
+        return
+    media_type = answer.headers.get("Content-Type", "").split(";")[0].strip().lower()
+    if media_type in ("text/html", "application/json"):
+        raise RequestFailed(f"SmugMug sent {media_type} instead of the file", transient=True)
+    if not answer.has_end and source.size_bytes is None and not source.md5:
+        raise Damaged("SmugMug does not say how long the file is, so nothing proves that it is whole")
+    part.etag = answer.headers.get("ETag", "")
+    for chunk in answer.chunks():
+        if stop.is_set():
+            raise Stopped
+        part.write(chunk)
+        if source.size_bytes is not None and part.size_bytes > source.size_bytes:
+            raise Damaged(f"more came than the {source.size_bytes} bytes that SmugMug says it has")
+
+
+def goes_on(answer: Answer, source: Source, part: PartFile) -> bool:
+    """Whether an answer carries the bytes that follow the part's, of the same file."""
+    content_range = re.fullmatch(r"bytes (?:(\d{1,18})-\d{1,18}|\*)/(\d{1,18}|\*)", answer.headers.get("Content-Range", ""))
+    if answer.status not in (206, 416) or content_range is None or answer.is_encoded or not part.size_bytes:
+        return False
+    start, total = content_range.groups()
+    if answer.status == 416:  # nothing follows: good if the part is complete
+        return bool(source.md5) and total == str(part.size_bytes)
+    if source.size_bytes is not None and total not in ("*", str(source.size_bytes)):
+        return False
+    if not source.md5 and (not part.etag or answer.headers.get("ETag", "") != part.etag):
+        return False
+    return start == str(part.size_bytes)
+
+
+def prove(part: PartFile, source: Source, is_video: bool) -> None:
+    """Raise Damaged unless a part file is, as far as can be known, the very file that SmugMug describes."""
+    if not part.size_bytes:
+        raise Damaged("SmugMug sent an empty file")
+    if source.size_bytes is not None and part.size_bytes != source.size_bytes:
+        raise Damaged(f"{part.size_bytes} bytes came of the {source.size_bytes} that SmugMug says it has")
+    if source.md5 and part.md5() != source.md5:
+        raise Damaged("the content is not what SmugMug says it is: its MD5 differs")
+    if is_video and part.head.startswith((b"\xff\xd8\xff", b"\x89PNG", b"GIF8")):
+        raise Damaged("SmugMug sent a still picture instead of the video")
+    if not source.md5 and part.head.lstrip()[:1] in (b"<", b"{"):
+        raise Damaged("SmugMug sent a web page or a message instead of the file")
+
+
+class Check(NamedTuple):
+    """What --verify found of one file: `fault` is "" for a sound one, `md5` the MD5 of what is there."""
+
+    album_key: str
+    record: FileRecord
+    path: Path
+    fault: str = ""
+    md5: str = ""
+    is_checked: bool = True
+
+
+def check_file(check: Check, stop: threading.Event) -> Check:
+    """Compare a file with the MD5 that is known of it."""
+    record = check.record
+    try:
+        modified_ns = os.stat(str(check.path)).st_mtime_ns
+        md5 = file_md5(check.path, stop)
+    except FileNotFoundError:
+        return check._replace(fault="missing")
+    except OSError as error:
+        return check._replace(fault=str(disk_problem(error, check.path)), md5=record.md5)
+    if not record.md5:
+        return check._replace(is_checked=False)
+    if md5 == record.md5:
+        return check
+    if modified_ns == record.modified_ns:  # nobody wrote to it, so it has decayed: its place may be taken
+        return check._replace(fault="damaged", md5=md5)
+    return check._replace(fault="changed since it was written", md5=record.md5)
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# 10. Report: the line for each album, the summary.
+#     Knows outcomes, a stream, a width. Knows nothing of where outcomes come from.
+# ---------------------------------------------------------------------------------------------------------------
+
+class Screen(logging.Handler):
+    """Standard error: messages one below the other and, on a terminal, one live line under them. Takes the log as well."""
+
+    def __init__(self, quiet: bool) -> None:
+        super().__init__()
+        self._quiet = quiet
+        self._is_terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+        self._live = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Show a message of the log."""
+        self.say(record.getMessage())
+
+    def say(self, text: str) -> None:
+        """Show a message that is there to stay."""
+        with self.lock or threading.RLock():
+            self._erase()
+            encoding = sys.stderr.encoding or "utf-8"
+            print(text.encode(encoding, "replace").decode(encoding), file=sys.stderr, flush=True)
+
+    def tell(self, text: str) -> None:
+        """Show a message that -q leaves out."""
+        if not self._quiet:
+            self.say(text)
+
+    def _erase(self) -> None:
+        if self._live:
+            sys.stderr.write("\r\x1b[K")
+            self._live = ""
+
+
+class Tally:
+    """What has become of one album so far."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.album = plan.album
+        self.problem = plan.problem
+        self.pending = len(plan.settled) + len(plan.jobs)
+        self.counts: Counter[Kind] = Counter()
+
+    def all_home(self) -> bool:
+        """Whether nothing of the album is missing."""
+        return not self.pending and not self.problem and all(kind in IS_HOME for kind in self.counts)
+
+    def line(self) -> str:
+        """The album in one line."""
+        parts = [f"{self.counts[kind]} {kind.value}" for kind in Kind if self.counts[kind]] or ["no images"]
+        return f"{printable(self.album.name) or self.album.key}: " + ", ".join([self.problem] * bool(self.problem) + parts)
+
+
+class Summary:
+    """What has become of everything so far."""
+
+    def __init__(self) -> None:
+        self.started = time.monotonic()
+        self.counts: Counter[Kind] = Counter()
+        self.fetched_bytes = 0
+        self.albums_listed = self.albums_unchanged = 0
+        self.failures = self.removed = 0
+        self.remarks: Dict[str, list[str]] = {}
+        self.checked: Counter[str] = Counter()
+        self._tallies: Dict[str, Tally] = {}
+
+    def pass_over(self, files: int) -> None:
+        """Count an album in which nothing has changed, with so many files."""
+        self.albums_unchanged += 1
+        self.counts[Kind.HOME] += files
+
+    def begin(self, plan: Plan) -> Tally:
+        """Expect the outcomes of an album."""
+        tally = self._tallies[plan.album.key] = Tally(plan)
+        self.albums_listed += 1
+        if plan.problem:
+            kind = Kind.UNAVAILABLE if plan.album.locked else Kind.FAILED
+            self.remark(kind.value, plan.album.name, plan.problem, is_failure=kind is Kind.FAILED)
+        return tally
+
+    def add(self, outcome: Outcome) -> Tally:
+        """Count an outcome. The tally of its album comes back."""
+        tally = self._tallies[outcome.album.key]
+        tally.pending -= 1
+        tally.counts[outcome.kind] += 1
+        self.counts[outcome.kind] += 1
+        self.fetched_bytes += outcome.fetched_bytes
+        where = f"{outcome.album.name or outcome.album.key} / {outcome.image.file_name or outcome.image.key}"
+        if outcome.kind not in IS_HOME:
+            self.remark(outcome.kind.value, where, outcome.reason, is_failure=outcome.kind is Kind.FAILED)
+        elif outcome.reason:
+            self.remark("kept beside", where, outcome.reason)
+        if outcome.file is not None and not outcome.file.is_original:
+            self.remark("not the original", where, "SmugMug gives no more than a smaller or re-encoded copy")
+        if not tally.pending:
+            del self._tallies[outcome.album.key]
+        return tally
+
+    def remark(self, heading: str, where: str, reason: str, is_failure: bool = False) -> None:
+        """Note something that the user should know at the end."""
+        self.failures += is_failure
+        self.remarks.setdefault(heading, []).append(f"{printable(where)}: {reason}")
+
+    def text(self, connection: Optional[Connection]) -> str:
+        """The summary, as it is printed at the end."""
+        seconds = time.monotonic() - self.started
+        came = self.counts[Kind.DOWNLOADED] + self.counts[Kind.REPLACED]
+        lines = [f"{heading.capitalize()}:\n" + "\n".join(f"  {remark}" for remark in remarks)
+                 for heading, remarks in self.remarks.items()]
+        counted = ", ".join(f"{self.counts[kind]} {kind.value}" for kind in Kind
+                            if self.counts[kind] or kind in (Kind.DOWNLOADED, Kind.HOME, Kind.FAILED))
+        if self.checked:
+            lines.append("Verified: " + ", ".join(f"{n} {what}" for what, n in self.checked.items()))
+        if self.removed:
+            lines.append(f"{self.removed} files are no longer at SmugMug; they stay here (--list-removed names them)")
+        lines.append(f"{counted}; {came and self.fetched_bytes / 1e6 or 0:.1f} MB in {seconds:.1f} s")
+        return "\n".join(lines)
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# 11. Command line: parser, settings, `sync`, `main`.
+#     Knows everything, holds no rule.
+# ---------------------------------------------------------------------------------------------------------------
+
+def main(argv: Optional[list[str]] = None) -> int:
+    """Run the program with these arguments; its exit code comes back."""
+    settings = read_settings(argv, os.environ)
+    screen = Screen(settings.quiet)
+    log.addHandler(screen)
+    log.propagate = False
+    log.setLevel(logging.DEBUG if settings.verbose else logging.WARNING)
+    stop = threading.Event()
+    try:
+        catch_signals(stop)
+        return run_once(settings, screen, stop)
+    except Problem as problem:
+        screen.say(str(problem))
+        return problem.exit_code
+    except (KeyboardInterrupt, Stopped):
+        screen.say("\nInterrupted.")
+        return EXIT_INTERRUPTED
+
+
+class Run(NamedTuple):
+    """One run: what it was asked for, and the few objects that change in its course."""
+
+    settings: Settings
+    connection: Connection
+    state: State
+    summary: Summary
+    screen: Screen
+    stop: threading.Event
+
+
+def run_once(settings: Settings, screen: Screen, stop: threading.Event) -> int:
+    """Sign in, bring everything home, and say what became of it, whatever ended the run. The exit code comes back."""
+    connection, user = connect(settings, stop)
+    summary = Summary()
+    try:
+        with copied_state(settings.output) if settings.dry_run else open_state(settings.output) as state:
+            run = Run(settings, connection, state, summary, screen, stop)
+            (preview if settings.dry_run else sync)(run, user)
+        exit_code = EXIT_FAILED if summary.failures else EXIT_HOME
+    except (KeyboardInterrupt, Stopped):
+        exit_code = EXIT_INTERRUPTED
+        summary.remark("interrupted", "this run", "run it again to go on")
+    except Problem as problem:
+        exit_code = problem.exit_code
+        summary.remark("ended early", "this run", str(problem))
+    screen.say(summary.text(connection))
+    return exit_code
+
+
+def sync(run: Run, user: User) -> None:
+    """The whole program: walk lazily, plan each album, transfer in parallel, and record, count and show each outcome."""
+    verify(run)
+    under_way: set[Tuple[str, str]] = set()
+    doubles: list[Job] = []
+
+    carry_out = partial(transfer, connection=run.connection, stop=run.stop)
+    jobs = (with_copies(run, job) for job in undoubled(planned_jobs(run, user), under_way, doubles))
+    jobs_of_doubles = (with_copies(run, job) for job in doubles)
+    for outcome in chain(in_parallel(carry_out, jobs, run.settings.jobs, run.stop),
+                         in_parallel(carry_out, jobs_of_doubles, run.settings.jobs, run.stop)):
+        if outcome is not None:
+            under_way.discard((outcome.image.key, outcome.image.serial))
+            settle(run, outcome)
+        run.state.commit(only_if_due=True)
+    look_back(run)
+
+
+def preview(run: Run, user: User) -> None:
+    """What `sync` would do, on standard output. Nothing is fetched, nothing is written."""
+    verify(run)
+    files = size_bytes = 0
+    for plan in plans(run, user):
+        if plan is None:
+            continue
+        sizes = [(job.image.source.size_bytes or 0) if job.image.source else 0 for job in plan.jobs]
+        if plan.jobs:
+            print(f"{printable(plan.album.name)}: {len(sizes)} files, {sum(sizes)} bytes")
+        files, size_bytes = files + len(sizes), size_bytes + sum(sizes)
+    print(f"To fetch: {files} files, {size_bytes} bytes")
+    look_back(run)
+
+
+def plans(run: Run, user: User) -> Iterator[Optional[Plan]]:
+    """The plan for each album that needs a look, listed while others are worked on. None: the next is not known yet."""
+    albums, problem = in_background(partial(fetch_albums, run.connection, user))
+    if problem:
+        run.summary.remark("failed", "the list of albums", problem, is_failure=True)
+    else:
+        for album_key in run.state.folders().keys() - {album.key for album in albums}:
+            run.state.mark_removed(album_key, run.state.files(album_key))
+    folders = album_folders(albums, run.state.folders())
+    to_list = albums_to_look_at(run, albums, folders)
+    for listing in in_parallel(partial(fetch_images, run.connection), to_list, LISTING_THREADS, run.stop):
+        yield None if listing is None else plan_listing(run, listing, folders[listing.album.key])
+
+
+def plan_listing(run: Run, listing: Listing, folder: str) -> Plan:
+    """The plan for an album that was listed."""
+    album, path = listing.album, run.settings.output / folder
+    records = run.state.files(album.key)
+    run.state.begin_album(album.key, folder)
+    if not listing.problem:
+        run.state.mark_removed(album.key, records.keys() - {image.key for image in listing.images})
+    return plan_album(listing, path, records, files_in(path), time.time())
+
+
+def planned_jobs(run: Run, user: User) -> Iterator[Optional[Job]]:
+    """The jobs of all plans, what is settled without a job being settled on the way."""
+    for plan in plans(run, user):
+        if plan is None:
+            yield None
+            continue
+        tally = run.summary.begin(plan)
+        if not tally.pending:
+            finish_album(run, tally)
+        for outcome in plan.settled:
+            settle(run, outcome)
+        yield from plan.jobs
+
+
+def albums_to_look_at(run: Run, albums: Iterable[Album], folders: Mapping[str, str]) -> Iterator[Album]:
+    """The albums that have to be listed: all but those in which nothing has changed, here or there."""
+    for album in albums:
+        records = run.state.files(album.key)
+        on_disk = files_in(run.settings.output / folders[album.key])
+        if not run.settings.full and is_unchanged(album, run.state.clocks(album.key), records, on_disk):
+            run.summary.pass_over(sum(not record.removed for record in records.values()))
+        else:
+            yield album
+
+
+def verify(run: Run) -> None:
+    """With --verify: hash every file that is home; what is not as it should be will be fetched again."""
+    if not run.settings.verify:
+        return
+    checks = (Check(album_key, record, run.settings.output / folder / record.name)
+              for album_key, folder in run.state.folders().items()
+              for record in run.state.files(album_key).values())
+    for check in in_parallel(partial(check_file, stop=run.stop), checks, os.cpu_count() or 1, run.stop):
+        if check is None:
+            continue
+        run.summary.checked[check.fault or ("sound" if check.is_checked else "without a known MD5")] += 1
+        if check.fault and not (check.record.removed and check.fault == "missing"):
+            where = str(check.path.relative_to(run.settings.output))
+            run.summary.remark("verified", where, check.fault, is_failure=run.settings.dry_run)
+            if check.fault != "missing":
+                run.state.distrust(check.album_key, check.record, check.md5)
+
+
+def look_back(run: Run) -> None:
+    """What only shows in the end: files that SmugMug has no more, and damage that could not be mended."""
+    if not run.settings.dry_run:
+        for folder, name in run.state.distrusted():
+            run.summary.remark("damaged", f"{folder}/{name}", "could not be fetched again", is_failure=True)
+    removed = run.state.removed()
+    run.summary.removed = len(removed)
+    if run.settings.list_removed:
+        for folder, name in removed:
+            print(printable(f"{folder}/{name}"))
+
+
+def undoubled(jobs: Iterable[Optional[Job]], under_way: set[Tuple[str, str]],
+              doubles: list[Job]) -> Iterator[Optional[Job]]:
+    """The jobs whose image is not under way already, for another album: such `doubles` are copied in the end."""
+    for job in jobs:
+        if job is not None and (job.image.key, job.image.serial) in under_way:
+            doubles.append(job)
+            continue
+        if job is not None:
+            under_way.add((job.image.key, job.image.serial))
+        yield job
+
+
+def with_copies(run: Run, job: Optional[Job]) -> Optional[Job]:
+    """A job with the files that are home by now and hold the same image."""
+    if job is None:
+        return None
+    return job._replace(copies=tuple((run.settings.output / folder / record.name, record)
+                                     for folder, record in run.state.copies(job.image)))
+
+
+def settle(run: Run, outcome: Outcome) -> None:
+    """Record an outcome, count it, and show its album if it was the last of it."""
+    if outcome.file is not None:
+        run.state.record(outcome.album.key, outcome.file)
+    tally = run.summary.add(outcome)
+    if not tally.pending:
+        finish_album(run, tally)
+
+
+def finish_album(run: Run, tally: Tally) -> None:
+    """Remember an album that is home as a whole, and show what became of it."""
+    if tally.all_home():
+        run.state.finish_album(tally.album.key, tally.album.clocks)
+    run.screen.tell(tally.line())
+
+
+def connect(settings: Settings, stop: threading.Event) -> Tuple[Connection, User]:
+    """A signed-in connection, and whose it is. Asks for a PIN only where there is no token, or none that still works."""
+    api_key = api_key_from(os.environ)
+    token_file = settings.config / "token.json"
+    from_environment = token_from_environment(api_key, os.environ)
+    credentials = from_environment or token_from_file(api_key, token_file)
+    if credentials is not None:
+        try:
+            connection = Connection(credentials, settings.timeout_seconds, stop)
+            return connection, in_background(partial(fetch_user, connection))
+        except (NotSignedIn, RequestFailed) as error:
+            if isinstance(error, RequestFailed) and error.status != 401:
+                raise
+            if from_environment:
+                raise NotSignedIn(f"{error}\nThe token came from SMUGMUG_ACCESS_TOKEN: put a new one there, or unset "
+                                  f"it to sign in with a PIN.") from None
+            log.warning("%s", error)
+    credentials = sign_in(api_key, settings.timeout_seconds, stop)
+    connection = Connection(credentials, settings.timeout_seconds, stop)
+    user = in_background(partial(fetch_user, connection))
+    save_token(credentials, token_file)
+    return connection, user
+
+
+def catch_signals(stop: threading.Event) -> None:
+    """Let Ctrl-C and a request to terminate end the run in order."""
+    def interrupt(number: int, frame: Any) -> None:
+        stop.set()
+        raise KeyboardInterrupt
+
+    for name in ("SIGINT", "SIGTERM", "SIGBREAK"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), interrupt)
+
+
+def read_settings(argv: Optional[list[str]], environ: Mapping[str, str]) -> Settings:
+    """The settings that the command line and the environment ask for."""
+    options = parser().parse_args(argv)
+    return Settings(
+        output=Path(options.output),
+        config=config_folder(environ, sys.platform, Path.home()),
+        jobs=options.jobs,
+        timeout_seconds=options.timeout,
+        full=options.full,
+        verify=options.verify,
+        dry_run=options.dry_run,
+        list_removed=options.list_removed,
+        verbose=options.verbose,
+        quiet=options.quiet)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    result = argparse.ArgumentParser(description="Bring every photo and video of a SmugMug account home.")
+    result.add_argument("-o", "--output", metavar="DIR", default=OUTPUT_FOLDER, help="where the photos go (%(default)s)")
+    result.add_argument("-j", "--jobs", metavar="N", type=positive_integer, default=DEFAULT_JOBS,
+                        help="transfers at a time (%(default)s)")
+    result.add_argument("--timeout", metavar="SECONDS", type=positive_number, default=READ_TIMEOUT_SECONDS,
+                        help="silence after which a connection counts as dead (%(default)s)")
+    result.add_argument("--full", action="store_true", help="look into every album, changed or not")
+    result.add_argument("--verify", action="store_true",
+                        help="hash every file that is home, and fetch again what is damaged; with --dry-run only report")
+    result.add_argument("-n", "--dry-run", action="store_true", help="only show what would be fetched")
+    result.add_argument("--list-removed", action="store_true", help="name the files that SmugMug does not have any more")
+    result.add_argument("-v", "--verbose", action="store_true", help="say more, such as the rate-limit headers")
+    result.add_argument("-q", "--quiet", action="store_true", help="say only what went wrong, and the summary")
+    result.add_argument("--version", action="version", version=f"%(prog)s {VERSION}")
+    return result
+
+
+def positive_integer(text: str) -> int:
+    """A whole number of at least 1, for argparse."""
+    if not re.fullmatch(r"[0-9]{1,4}", text) or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to 9999")
+    return int(text)
+
+
+def positive_number(text: str) -> float:
+    """A number above 0, for argparse."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < 1e6:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return number
+
+
+if __name__ == "__main__":
+    sys.exit(main())
