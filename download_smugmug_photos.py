@@ -27,9 +27,11 @@ from __future__ import annotations
 
 import argparse
 import calendar
+import difflib
 import email.utils
 import enum
 import errno
+import fnmatch
 import hashlib
 import json
 import logging
@@ -37,6 +39,7 @@ import os
 import queue
 import random
 import re
+import shutil
 import signal
 import sqlite3
 import sys
@@ -165,18 +168,25 @@ class Credentials(NamedTuple):
 
 
 class Settings(NamedTuple):
-    """What the command line and the environment ask for."""
+    """What the command line and the environment ask for. `since` is a time as SmugMug writes it, "" for all times."""
 
     output: Path
     config: Path
-    jobs: int
-    timeout_seconds: float
+    layout: str
+    albums: Tuple[str, ...]
+    exclude: Tuple[str, ...]
+    since: str
+    task: str
     full: bool
     verify: bool
-    dry_run: bool
     list_removed: bool
-    verbose: bool
+    jobs: int
+    timeout_seconds: float
     quiet: bool
+    verbose: bool
+    progress: bool
+    report: Optional[Path]
+    log_file: Optional[Path]
 
 
 class Source(NamedTuple):
@@ -209,7 +219,11 @@ class Image(NamedTuple):
 
 
 class Album(NamedTuple):
-    """An album ("gallery" on the web pages). `clocks` changes whenever SmugMug says that anything in it did."""
+    """An album ("gallery" on the web pages).
+
+    `clocks` differs whenever SmugMug says that anything in it changed, `changed` is the later of its dates, and
+    `size_bytes` is SmugMug's sum over the originals: often too small, never relied upon.
+    """
 
     key: str
     name: str
@@ -218,6 +232,9 @@ class Album(NamedTuple):
     image_count: Optional[int]
     clocks: str
     created: str
+    changed: str
+    privacy: str
+    size_bytes: int
     locked: bool
 
 
@@ -318,12 +335,20 @@ class Outcome(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What is to be done for one album: `settled` needs nothing more, each of `jobs` brings one image home."""
+    """What is to be done for one album: `settled` needs nothing more, each of `jobs` brings one image home.
+
+    `problem` says why the album may have more images than were listed, `is_partial` that some were left out on purpose.
+    """
 
     album: Album
     settled: Tuple[Outcome, ...]
     jobs: Tuple[Job, ...]
     problem: str = ""
+    is_partial: bool = False
+
+    def size_bytes(self) -> int:
+        """How much is to be fetched, as far as it is known."""
+        return sum(job.image.source.size_bytes or 0 for job in self.jobs if job.image.source)
 
 
 Item = TypeVar("Item")
@@ -484,10 +509,22 @@ def unique_names(wanted: Iterable[Tuple[str, str]], given: Mapping[str, str],
     return names
 
 
-def album_folders(albums: Iterable[Album], given: Mapping[str, str]) -> Dict[str, str]:
+def album_folders(albums: Iterable[Album], given: Mapping[str, str], layout: str) -> Dict[str, str]:
     """A folder within the output folder for each album key. Older albums keep the plain name."""
     oldest_first = sorted(albums, key=lambda album: (album.created, album.key))
-    return unique_names(((album.key, safe_name(album.name, album.key)) for album in oldest_first), given)
+    return unique_names(((album.key, album_folder(album, layout)) for album in oldest_first), given)
+
+
+def album_folder(album: Album, layout: str) -> str:
+    """The folder an album would like to have: its name, under SmugMug's folders with the layout "tree"."""
+    parents = [part for part in album.url_path.split("/")[:-1] if part] if layout == "tree" else []
+    return "/".join([safe_name(part, "folder") for part in parents] + [safe_name(album.name, album.key)])
+
+
+def matches(album: Album, patterns: Iterable[str]) -> bool:
+    """Whether an album's name or path, with or without its first slash, fits one of these shell patterns in any case."""
+    texts = [text.casefold() for text in (album.name, album.url_path, album.url_path.lstrip("/"))]
+    return any(fnmatch.fnmatchcase(text, pattern.casefold()) for pattern in patterns for text in texts)
 
 
 def image_names(images: Iterable[Image], given: Mapping[str, str]) -> Dict[str, str]:
@@ -654,7 +691,7 @@ class Gate:
         self._stop = stop
         self._lock = threading.Lock()
         self._opens_at = 0.0
-        self.closed_seconds = 0.0
+        self.closed_seconds = 0.0  # what is still to come of it included
 
     def wait(self) -> None:
         """Return once the gate is open. Raises Stopped when the run is interrupted first."""
@@ -663,6 +700,10 @@ class Gate:
     def remaining_seconds(self) -> float:
         """For how long the gate will stay closed."""
         return self._opens_at - time.monotonic()
+
+    def waited_seconds(self) -> float:
+        """For how long the gate has been closed so far, all times together."""
+        return self.closed_seconds - max(0.0, self.remaining_seconds())
 
     def close(self, seconds: float) -> bool:
         """Close the gate for so long. Says whether that is news: answers to requests already under way are not."""
@@ -738,9 +779,10 @@ def is_smugmug(url: str) -> bool:
 class Answer:
     """The head of an answer, and the way to its body."""
 
-    def __init__(self, response: requests.Response, url: str) -> None:
+    def __init__(self, response: requests.Response, url: str, count_bytes: Callable[[int], None]) -> None:
         self._response = response
         self._url = url
+        self._count_bytes = count_bytes
         self.status = response.status_code
         self.headers: Mapping[str, str] = response.headers
         length = self.headers.get("Content-Length", "")
@@ -754,6 +796,7 @@ class Answer:
         try:
             for chunk in self._response.iter_content(CHUNK_BYTES):
                 came_bytes += len(chunk)
+                self._count_bytes(len(chunk))
                 yield chunk
         except requests.RequestException as error:
             failure = transport_failure(error, self._url)
@@ -784,6 +827,7 @@ class Connection:
         self._lock = threading.Lock()
         self.gate = Gate(stop)
         self.api_requests = 0
+        self.received_bytes = 0
 
     def get(self, url: str, consume: Callable[[Answer], Result], *,
             headers: Callable[[], Dict[str, str]] = dict, accept: FrozenSet[int] = frozenset({200}),
@@ -800,7 +844,7 @@ class Connection:
             try:
                 with closing(self._send(url, headers())) as response:
                     if response.status_code in accept:
-                        return consume(Answer(response, url))
+                        return consume(Answer(response, url, self._count_bytes))
                     if response.status_code in REDIRECTS and redirects < 5:
                         redirects += 1
                         url = urljoin(url, response.headers.get("Location", ""))
@@ -819,7 +863,7 @@ class Connection:
             delay_seconds = retry_delay(failure, attempt, random.random())
             if delay_seconds is None:
                 raise failure
-            log.info("%s - trying again in %.1f s (attempt %d of %d)", failure, delay_seconds, attempt + 1, ATTEMPTS)
+            log.debug("%s - trying again in %.1f s (attempt %d of %d)", failure, delay_seconds, attempt + 1, ATTEMPTS)
             ready_at = time.monotonic() + delay_seconds
             pause(lambda: ready_at - time.monotonic(), self._stop)
 
@@ -849,6 +893,10 @@ class Connection:
                 self.api_requests += 1
         log.debug("%s %s %s", response.status_code, ShortUrl(url), rate_limit_text(response.headers))
         return response
+
+    def _count_bytes(self, came_bytes: int) -> None:
+        with self._lock:
+            self.received_bytes += came_bytes
 
     def _for_this_thread(self, url: str, host: str) -> Tuple[requests.Session, Dict[str, Any]]:
         """This thread's session, and what the environment says of proxies and certificates for a host."""
@@ -1089,7 +1137,7 @@ def fetch_token(endpoint: str, credentials: Credentials, timeout_seconds: float,
 # ---------------------------------------------------------------------------------------------------------------
 
 SHORT_ANSWER = {"_verbosity": 1}  # no Options, no descriptions, and Uris as plain texts: half the bytes
-ALBUM_FIELDS = "AlbumKey,Name,UrlPath,Uri,ImageCount,LastUpdated,ImagesLastUpdated,Date,SecurityType,ResponseLevel"
+ALBUM_FIELDS = "AlbumKey,Name,UrlPath,Uri,ImageCount,LastUpdated,ImagesLastUpdated,Date,Privacy,OriginalSizes,ResponseLevel"
 IMAGE_FIELDS = ("ImageKey,Serial,Uri,FileName,IsVideo,Processing,Status,SubStatus,ArchivedUri,ArchivedSize,ArchivedMD5,"
                 "OriginalSize,Date,DateTimeUploaded")
 
@@ -1210,7 +1258,8 @@ def pages(connection: Connection, uri: str, parameters: Mapping[str, Any], locat
 def parse_album(entry: Json) -> Album:
     """An Album of user!albums. https://api.smugmug.com/api/v2/doc/reference/album.html"""
     key = entry["AlbumKey"]
-    clocks = [text_of(entry.get(name)) for name in ("LastUpdated", "ImagesLastUpdated", "ImageCount")]
+    updated, images_updated = text_of(entry.get("LastUpdated")), text_of(entry.get("ImagesLastUpdated"))
+    clocks = [updated, images_updated, text_of(entry.get("ImageCount"))]
     return Album(
         key=key,
         name=text_of(entry.get("Name")),
@@ -1219,6 +1268,9 @@ def parse_album(entry: Json) -> Album:
         image_count=integer_of(entry.get("ImageCount")),
         clocks="|".join(clocks) if all(clocks) else "",
         created=text_of(entry.get("Date")),
+        changed=max(updated, images_updated),
+        privacy=text_of(entry.get("Privacy")),
+        size_bytes=integer_of(entry.get("OriginalSizes")) or 0,
         locked=text_of(entry.get("ResponseLevel")) in ("Password", "GrantAccess"))
 
 
@@ -1349,9 +1401,7 @@ class State:
 
     def begin_album(self, album_key: str, folder: str) -> None:
         """Remember the folder of an album, and that not all of it is home."""
-        self._database.execute("INSERT INTO album VALUES (?, ?, '') ON CONFLICT (album_key) DO UPDATE SET clocks = ''"
-                               if sqlite3.sqlite_version_info >= (3, 24) else
-                               "INSERT OR REPLACE INTO album VALUES (?, ?, '')", (album_key, folder))
+        self._database.execute("INSERT OR REPLACE INTO album VALUES (?, ?, '')", (album_key, folder))
 
     def finish_album(self, album_key: str, clocks: str) -> None:
         """Remember that at these clocks all of an album is home."""
@@ -1374,6 +1424,10 @@ class State:
         """The (folder, name) of each file that was distrusted and did not come again."""
         return list(self._database.execute("SELECT folder, name FROM file JOIN album USING (album_key) "
                                            "WHERE size_bytes = ? ORDER BY folder, name", (DISTRUSTED,)))
+
+    def sizes(self) -> Dict[str, int]:
+        """How many bytes of each album are home, by album key."""
+        return dict(self._database.execute("SELECT album_key, SUM(size_bytes) FROM file GROUP BY album_key"))
 
     def removed(self) -> list[Tuple[str, str]]:
         """The (folder, name) of each file that SmugMug does not have any more."""
@@ -1496,17 +1550,18 @@ def is_unchanged(album: Album, clocks: str, records: Mapping[str, FileRecord], o
 
 
 def plan_album(listing: Listing, folder: Path, records: Mapping[str, FileRecord], on_disk: Iterable[FileOnDisk],
-               now: float) -> Plan:
-    """What to do for an album whose images are listed. `now` is the time in seconds since 1970."""
+               now: float, since: str = "") -> Plan:
+    """What to do for an album whose images are listed: for those uploaded `since`. `now` is in seconds since 1970."""
     album = listing.album
     if album.locked and not listing.images:
         return Plan(album, (), (), "the album is locked with a password, and SmugMug does not list its images")
     names = image_names(listing.images, {key: record.name for key, record in records.items()})
     files = by_folded_name(on_disk)
-    steps = [plan_image(album, image, folder, names[image.key], records.get(image.key), files, now)
-             for image in listing.images]
+    wanted = [image for image in listing.images if not image.uploaded or image.uploaded[:19] >= since]
+    steps = [plan_image(album, image, folder, names[image.key], records.get(image.key), files, now) for image in wanted]
     return Plan(album, tuple(step for step in steps if isinstance(step, Outcome)),
-                tuple(step for step in steps if isinstance(step, Job)), listing.problem)
+                tuple(step for step in steps if isinstance(step, Job)), listing.problem,
+                is_partial=len(wanted) < len(listing.images))
 
 
 def plan_image(album: Album, image: Image, folder: Path, name: str, record: Optional[FileRecord],
@@ -1776,39 +1831,136 @@ def check_file(check: Check, stop: threading.Event) -> Check:
 
 
 # ---------------------------------------------------------------------------------------------------------------
-# 10. Report: the line for each album, the summary.
+# 10. Report: messages, the live line, the summary, the JSON report.
 #     Knows outcomes, a stream, a width. Knows nothing of where outcomes come from.
 # ---------------------------------------------------------------------------------------------------------------
 
-class Screen(logging.Handler):
-    """Standard error: messages one below the other and, on a terminal, one live line under them. Takes the log as well."""
+REDRAW_SECONDS = 0.1  # the live line is redrawn no more often
+PLAIN_LINE_SECONDS = 10.0  # without a terminal, a line about the progress comes no more often
 
-    def __init__(self, quiet: bool) -> None:
-        super().__init__()
-        self._quiet = quiet
-        self._is_terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
-        self._live = ""
+
+def cells(text: str) -> int:
+    """How many cells of a terminal a text takes: East Asian characters take two, accents and joiners none."""
+    return sum(0 if unicodedata.category(character) in ("Mn", "Me", "Cf") else
+               2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)
+
+
+def fitted(text: str, columns: int) -> str:
+    """As much of a text as fits into so many cells, with an ellipsis where something is left out."""
+    if cells(text) <= columns:
+        return text
+    kept = 0
+    while kept < len(text) and cells(text[:kept + 1]) < columns:
+        kept += 1
+    return text[:kept] + "\N{HORIZONTAL ELLIPSIS}" if columns > 0 else ""
+
+
+def padded(text: str, columns: int) -> str:
+    """A text with spaces behind it, so that it takes so many cells."""
+    return text + " " * (columns - cells(text))
+
+
+def human_bytes(size_bytes: float) -> str:
+    """A size as people read it: "1.2 GB", in powers of a thousand as disks are sold."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if size_bytes < 999.5:
+            return f"{size_bytes:.0f} {unit}" if unit == "B" or size_bytes >= 100 else f"{size_bytes:.1f} {unit}"
+        size_bytes /= 1000
+    return f"{size_bytes:.2f} TB"
+
+
+def human_seconds(seconds: float) -> str:
+    """A duration as people read it: "4.2 s", "3 min 05 s", "2 h 10 min"."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    seconds = round(seconds)
+    if seconds < 60:
+        return f"{seconds} s"
+    minutes, seconds = divmod(seconds, 60)
+    return f"{minutes} min {seconds:02} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun: "1 file", "1,234 files"."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
+class Screen(logging.Handler):
+    """Standard error: messages one below the other and, on a terminal, a live line under them. Shows the log."""
+
+    def __init__(self, level: int, progress: bool) -> None:
+        super().__init__(level)
+        self._wants_progress = progress
+        self._is_live = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+        self._live_cells = 0
+        self._shown_at = time.monotonic() if not self._is_live else 0.0
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Show a message of the log."""
-        self.say(record.getMessage())
-
-    def say(self, text: str) -> None:
         """Show a message that is there to stay."""
-        with self.lock or threading.RLock():
-            self._erase()
+        self.clear()
+        encoding = sys.stderr.encoding or "utf-8"
+        print(record.getMessage().encode(encoding, "replace").decode(encoding), file=sys.stderr, flush=True)
+
+    def show(self, line: Callable[[int], str]) -> None:
+        """Show how things stand: `line` makes that of a width. It is not called when it is too early for news."""
+        now = time.monotonic()
+        if not self._wants_progress or now - self._shown_at < (REDRAW_SECONDS if self._is_live else PLAIN_LINE_SECONDS):
+            return
+        self._shown_at = now
+        if not self._is_live:
+            log.info("%s", line(10_000))
+            return
+        with self._locked():
+            columns = terminal_columns() - 1  # the last column stays free: a full line would wrap on some terminals
+            text = fitted(line(columns), columns)
             encoding = sys.stderr.encoding or "utf-8"
-            print(text.encode(encoding, "replace").decode(encoding), file=sys.stderr, flush=True)
+            text = text.encode(encoding, "replace").decode(encoding)
+            sys.stderr.write("\r" + padded(text, min(self._live_cells, columns)) + "\r" + text)
+            sys.stderr.flush()
+            self._live_cells = cells(text)
 
-    def tell(self, text: str) -> None:
-        """Show a message that -q leaves out."""
-        if not self._quiet:
-            self.say(text)
+    def clear(self) -> None:
+        """Take the live line away."""
+        with self._locked():
+            if self._live_cells:
+                sys.stderr.write("\r" + " " * min(self._live_cells, terminal_columns() - 1) + "\r")
+                sys.stderr.flush()
+                self._live_cells = 0
 
-    def _erase(self) -> None:
-        if self._live:
-            sys.stderr.write("\r\x1b[K")
-            self._live = ""
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        self.acquire()
+        try:
+            yield
+        finally:
+            self.release()
+
+
+def terminal_columns() -> int:
+    """The width of the terminal behind standard error, as it is now."""
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns or 80
+    except (OSError, ValueError):
+        return 80
+
+
+class Remark(NamedTuple):
+    """Something that the user should know at the end. `kind` is "failed", "not ready", "unavailable" ..."""
+
+    kind: str
+    album: str
+    image: str
+    image_key: str
+    reason: str
+
+
+# What to do about remarks of a kind, said once below them.
+ADVICE = {
+    "failed": "Run this again: what is home stays, and what failed is tried again.",
+    "not ready": "Run this again later: SmugMug is still working on them.",
+    "not the original": "SmugMug gave no more than this. Are downloads of originals allowed in the album's settings?",
+    "damaged": "Put such files back from another copy, or delete them.",
+}
 
 
 class Tally:
@@ -1816,45 +1968,57 @@ class Tally:
 
     def __init__(self, plan: Plan) -> None:
         self.album = plan.album
+        self.is_partial = plan.is_partial
         self.problem = plan.problem
         self.pending = len(plan.settled) + len(plan.jobs)
         self.counts: Counter[Kind] = Counter()
 
     def all_home(self) -> bool:
         """Whether nothing of the album is missing."""
-        return not self.pending and not self.problem and all(kind in IS_HOME for kind in self.counts)
+        return not (self.pending or self.problem or self.is_partial or self.counts.keys() - IS_HOME)
 
     def line(self) -> str:
         """The album in one line."""
-        parts = [f"{self.counts[kind]} {kind.value}" for kind in Kind if self.counts[kind]] or ["no images"]
-        return f"{printable(self.album.name) or self.album.key}: " + ", ".join([self.problem] * bool(self.problem) + parts)
+        parts = [f"{self.counts[kind]:,} {kind.value}" for kind in Kind if self.counts[kind]]
+        parts = [self.problem] * bool(self.problem) + parts or ["no images"]
+        return f"{printable(self.album.name) or self.album.key}: {', '.join(parts)}"
 
 
 class Summary:
     """What has become of everything so far."""
 
     def __init__(self) -> None:
-        self.started = time.monotonic()
+        self.account = ""
+        self.started = time.time()
         self.counts: Counter[Kind] = Counter()
-        self.fetched_bytes = 0
-        self.albums_listed = self.albums_unchanged = 0
-        self.failures = self.removed = 0
-        self.remarks: Dict[str, list[str]] = {}
         self.checked: Counter[str] = Counter()
+        self.remarks: list[Remark] = []
+        self.failures = self.removed = self.fetched_bytes = 0
+        self.albums_expected = self.albums_new = self.albums_changed = self.albums_unchanged = 0
+        self.images_expected = self.images_to_fetch = self.bytes_to_fetch = 0
         self._tallies: Dict[str, Tally] = {}
+
+    def expect(self, albums: Iterable[Album]) -> None:
+        """Learn what there is."""
+        for album in albums:
+            self.albums_expected += 1
+            self.images_expected += album.image_count or 0
 
     def pass_over(self, files: int) -> None:
         """Count an album in which nothing has changed, with so many files."""
         self.albums_unchanged += 1
         self.counts[Kind.HOME] += files
 
-    def begin(self, plan: Plan) -> Tally:
+    def begin(self, plan: Plan, is_new: bool) -> Tally:
         """Expect the outcomes of an album."""
         tally = self._tallies[plan.album.key] = Tally(plan)
-        self.albums_listed += 1
+        self.albums_new += is_new
+        self.albums_changed += not is_new
+        self.images_to_fetch += len(plan.jobs)
+        self.bytes_to_fetch += plan.size_bytes()
         if plan.problem:
             kind = Kind.UNAVAILABLE if plan.album.locked else Kind.FAILED
-            self.remark(kind.value, plan.album.name, plan.problem, is_failure=kind is Kind.FAILED)
+            self.remark(kind.value, plan.album.name or plan.album.key, "", plan.problem, is_failure=kind is Kind.FAILED)
         return tally
 
     def add(self, outcome: Outcome) -> Tally:
@@ -1864,36 +2028,118 @@ class Summary:
         tally.counts[outcome.kind] += 1
         self.counts[outcome.kind] += 1
         self.fetched_bytes += outcome.fetched_bytes
-        where = f"{outcome.album.name or outcome.album.key} / {outcome.image.file_name or outcome.image.key}"
+        album, image = outcome.album.name or outcome.album.key, outcome.image.file_name or outcome.image.key
         if outcome.kind not in IS_HOME:
-            self.remark(outcome.kind.value, where, outcome.reason, is_failure=outcome.kind is Kind.FAILED)
+            self.remark(outcome.kind.value, album, image, outcome.reason, outcome.image.key, outcome.kind is Kind.FAILED)
         elif outcome.reason:
-            self.remark("kept beside", where, outcome.reason)
+            self.remark("kept beside", album, image, outcome.reason, outcome.image.key)
         if outcome.file is not None and not outcome.file.is_original:
-            self.remark("not the original", where, "SmugMug gives no more than a smaller or re-encoded copy")
+            self.remark("not the original", album, image, "it is a smaller or re-encoded copy", outcome.image.key)
         if not tally.pending:
             del self._tallies[outcome.album.key]
         return tally
 
-    def remark(self, heading: str, where: str, reason: str, is_failure: bool = False) -> None:
+    def remark(self, kind: str, album: str, image: str, reason: str, image_key: str = "", is_failure: bool = False) -> None:
         """Note something that the user should know at the end."""
         self.failures += is_failure
-        self.remarks.setdefault(heading, []).append(f"{printable(where)}: {reason}")
+        self.remarks.append(Remark(kind, printable(album), printable(image), image_key, reason))
 
-    def text(self, connection: Optional[Connection]) -> str:
-        """The summary, as it is printed at the end."""
-        seconds = time.monotonic() - self.started
-        came = self.counts[Kind.DOWNLOADED] + self.counts[Kind.REPLACED]
-        lines = [f"{heading.capitalize()}:\n" + "\n".join(f"  {remark}" for remark in remarks)
-                 for heading, remarks in self.remarks.items()]
-        counted = ", ".join(f"{self.counts[kind]} {kind.value}" for kind in Kind
-                            if self.counts[kind] or kind in (Kind.DOWNLOADED, Kind.HOME, Kind.FAILED))
-        if self.checked:
-            lines.append("Verified: " + ", ".join(f"{n} {what}" for what, n in self.checked.items()))
-        if self.removed:
-            lines.append(f"{self.removed} files are no longer at SmugMug; they stay here (--list-removed names them)")
-        lines.append(f"{counted}; {came and self.fetched_bytes / 1e6 or 0:.1f} MB in {seconds:.1f} s")
-        return "\n".join(lines)
+    def fetched(self) -> int:
+        """How many images came over the network."""
+        return self.counts[Kind.DOWNLOADED] + self.counts[Kind.REPLACED]
+
+    def albums_done(self) -> int:
+        """How many albums need nothing more."""
+        return self.albums_new + self.albums_changed + self.albums_unchanged - len(self._tallies)
+
+    def report(self, exit_code: int, api_requests: int, wait_seconds: float) -> Json:
+        """The summary for programs; `version` rises when the meaning of a field changes."""
+        finished = time.time()
+        return {
+            "version": 1,
+            "account": self.account,
+            "started": iso_time(self.started),
+            "finished": iso_time(finished),
+            "seconds": round(finished - self.started, 3),
+            "exit_code": exit_code,
+            "albums": self.albums_expected,
+            "albums_unchanged": self.albums_unchanged,
+            "downloaded": self.counts[Kind.DOWNLOADED],
+            "skipped": self.counts[Kind.HOME] + self.counts[Kind.ADOPTED],
+            "copied": self.counts[Kind.COPIED],
+            "replaced": self.counts[Kind.REPLACED],
+            "not_ready": self.counts[Kind.NOT_READY],
+            "unavailable": self.counts[Kind.UNAVAILABLE],
+            "failed": self.failures,
+            "bytes": self.fetched_bytes,
+            "api_requests": api_requests,
+            "rate_limit_wait_seconds": round(wait_seconds, 3),
+            "problems": [remark._asdict() for remark in self.remarks],
+        }
+
+
+def iso_time(seconds: float) -> str:
+    """A time in seconds since 1970 as ISO 8601 in UTC."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+
+
+def summary_text(summary: Summary, api_requests: int, wait_seconds: float, free_bytes: Optional[int]) -> str:
+    """The summary for people: what they should know, by kind, then the numbers."""
+    lines = []
+    for kind in sorted({remark.kind for remark in summary.remarks}):
+        remarks = [remark for remark in summary.remarks if remark.kind == kind]
+        lines.append(f"{kind.capitalize()} ({len(remarks):,}):")
+        lines += [f"  {' / '.join(filter(None, (remark.album, remark.image)))}: {remark.reason}" for remark in remarks]
+        if kind in ADVICE:
+            lines.append(f"  {ADVICE[kind]}")
+    if summary.checked:
+        lines.append("Verified: " + ", ".join(f"{number:,} {what}" for what, number in sorted(summary.checked.items())))
+    if summary.removed:
+        lines.append(f"No longer at SmugMug: {counted(summary.removed, 'file')}, kept here (--list-removed names them)")
+    lines.append(f"Albums: {summary.albums_new:,} new, {summary.albums_changed:,} changed, "
+                 f"{summary.albums_unchanged:,} unchanged")
+    lines.append("Images: " + ", ".join(
+        f"{summary.counts[kind]:,} {kind.value}" for kind in Kind
+        if summary.counts[kind] or kind in (Kind.DOWNLOADED, Kind.HOME, Kind.FAILED)))
+    seconds = time.time() - summary.started
+    line = f"{human_bytes(summary.fetched_bytes)} in {human_seconds(seconds)}"
+    if summary.fetched_bytes:
+        line += f" ({human_bytes(summary.fetched_bytes / max(seconds, 0.001))}/s)"
+    line += f", {counted(api_requests, 'API call')}"
+    if wait_seconds >= 0.5:
+        line += f", {human_seconds(wait_seconds)} waited because SmugMug asked to"
+    if free_bytes is not None:
+        line += f", {human_bytes(free_bytes)} free"
+    return "\n".join(lines + [line])
+
+
+def progress_line(summary: Summary, received_bytes: int, wait_seconds: float, columns: int) -> str:
+    """How things stand, the most important first: as much of it as fits."""
+    seconds = max(0.001, time.time() - summary.started)
+    done = sum(summary.counts.values())
+    parts = [f"{done:,}/{max(done, summary.images_expected):,} images", f"{human_bytes(received_bytes)}",
+             f"{human_bytes(received_bytes / seconds)}/s"]
+    if wait_seconds > 0:
+        parts.insert(0, f"SmugMug asks to wait {human_seconds(wait_seconds)}")
+    left = summary.images_expected - done
+    if summary.fetched() and left > 0:
+        parts.append(f"{human_seconds(left * seconds / summary.fetched())} left")
+    parts.append(f"{summary.albums_done():,}/{summary.albums_expected:,} albums")
+    text = parts[0]
+    for part in parts[1:]:
+        if cells(f"{text}, {part}") <= columns:
+            text += f", {part}"
+    return text
+
+
+def album_table(albums: Iterable[Album]) -> str:
+    """A table of albums, for --list."""
+    rows = [("ALBUM", "IMAGES", "CHANGED", "PRIVACY", "PATH")]
+    rows += [(printable(album.name) or album.key, "" if album.image_count is None else str(album.image_count),
+              album.changed[:10], album.privacy or ("Locked" if album.locked else ""), printable(album.url_path))
+             for album in sorted(albums, key=lambda album: (album.url_path.casefold(), album.key))]
+    widths = [max(map(cells, column)) for column in zip(*rows)]
+    return "\n".join("  ".join(map(padded, row, widths)).rstrip() for row in rows)
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -1901,63 +2147,74 @@ class Summary:
 #     Knows everything, holds no rule.
 # ---------------------------------------------------------------------------------------------------------------
 
-def main(argv: Optional[list[str]] = None) -> int:
-    """Run the program with these arguments; its exit code comes back."""
-    settings = read_settings(argv, os.environ)
-    screen = Screen(settings.quiet)
-    log.addHandler(screen)
-    log.propagate = False
-    log.setLevel(logging.DEBUG if settings.verbose else logging.WARNING)
-    stop = threading.Event()
-    try:
-        catch_signals(stop)
-        return run_once(settings, screen, stop)
-    except Problem as problem:
-        screen.say(str(problem))
-        return problem.exit_code
-    except (KeyboardInterrupt, Stopped):
-        screen.say("\nInterrupted.")
-        return EXIT_INTERRUPTED
-
-
 class Run(NamedTuple):
     """One run: what it was asked for, and the few objects that change in its course."""
 
     settings: Settings
     connection: Connection
+    user: User
     state: State
     summary: Summary
     screen: Screen
     stop: threading.Event
 
 
-def run_once(settings: Settings, screen: Screen, stop: threading.Event) -> int:
-    """Sign in, bring everything home, and say what became of it, whatever ended the run. The exit code comes back."""
-    connection, user = connect(settings, stop)
+def main(argv: Optional[list[str]] = None) -> int:
+    """Run the program with these arguments; its exit code comes back."""
+    settings = read_settings(argv, os.environ)
+    screen = Screen(logging.DEBUG if settings.verbose else logging.WARNING if settings.quiet else logging.INFO,
+                    settings.progress)
+    stop = threading.Event()
     summary = Summary()
     try:
-        with copied_state(settings.output) if settings.dry_run else open_state(settings.output) as state:
-            run = Run(settings, connection, state, summary, screen, stop)
-            (preview if settings.dry_run else sync)(run, user)
-        exit_code = EXIT_FAILED if summary.failures else EXIT_HOME
-    except (KeyboardInterrupt, Stopped):
-        exit_code = EXIT_INTERRUPTED
-        summary.remark("interrupted", "this run", "run it again to go on")
+        catch_signals(stop)
+        set_up_log(settings, screen)
+        return TASKS[settings.task](settings, summary, screen, stop)
     except Problem as problem:
-        exit_code = problem.exit_code
-        summary.remark("ended early", "this run", str(problem))
-    screen.say(summary.text(connection))
+        log.error("%s", problem)
+        summary.remark("ended early", "", "", str(problem))
+        write_report(settings, summary, problem.exit_code, None)
+        return problem.exit_code
+    except (KeyboardInterrupt, Stopped):
+        log.error("Interrupted.")
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:  # whoever read standard output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_FAILED
+
+
+def run_once(settings: Settings, summary: Summary, screen: Screen, stop: threading.Event) -> int:
+    """Sign in, bring everything home, and say what became of it, whatever ended the run. The exit code comes back."""
+    connection, user = connect(settings, stop)
+    summary.account = user.nick_name
+    is_preview = settings.task == "dry-run"
+    try:
+        with copied_state(settings.output) if is_preview else open_state(settings.output) as state:
+            run = Run(settings, connection, user, state, summary, screen, stop)
+            (preview if is_preview else sync)(run)
+        exit_code, ended = EXIT_FAILED if summary.failures else EXIT_HOME, ""
+    except (KeyboardInterrupt, Stopped):
+        exit_code, ended = EXIT_INTERRUPTED, "Interrupted. Run this again to go on: what is home stays."
+    except Problem as problem:
+        exit_code, ended = problem.exit_code, str(problem)
+    if summary.albums_expected or not ended:
+        log.warning("%s", summary_text(summary, connection.api_requests, connection.gate.waited_seconds(),
+                                       free_bytes(settings.output)))
+    if ended:
+        log.error("%s", ended)
+        summary.remark("ended early", "", "", ended)
+    write_report(settings, summary, exit_code, connection)
     return exit_code
 
 
-def sync(run: Run, user: User) -> None:
+def sync(run: Run) -> None:
     """The whole program: walk lazily, plan each album, transfer in parallel, and record, count and show each outcome."""
     verify(run)
     under_way: set[Tuple[str, str]] = set()
     doubles: list[Job] = []
 
     carry_out = partial(transfer, connection=run.connection, stop=run.stop)
-    jobs = (with_copies(run, job) for job in undoubled(planned_jobs(run, user), under_way, doubles))
+    jobs = (with_copies(run, job) for job in undoubled(planned_jobs(run), under_way, doubles))
     jobs_of_doubles = (with_copies(run, job) for job in doubles)
     for outcome in chain(in_parallel(carry_out, jobs, run.settings.jobs, run.stop),
                          in_parallel(carry_out, jobs_of_doubles, run.settings.jobs, run.stop)):
@@ -1965,60 +2222,112 @@ def sync(run: Run, user: User) -> None:
             under_way.discard((outcome.image.key, outcome.image.serial))
             settle(run, outcome)
         run.state.commit(only_if_due=True)
+        show_progress(run)
     look_back(run)
 
 
-def preview(run: Run, user: User) -> None:
+def preview(run: Run) -> None:
     """What `sync` would do, on standard output. Nothing is fetched, nothing is written."""
     verify(run)
-    files = size_bytes = 0
-    for plan in plans(run, user):
-        if plan is None:
-            continue
-        sizes = [(job.image.source.size_bytes or 0) if job.image.source else 0 for job in plan.jobs]
-        if plan.jobs:
-            print(f"{printable(plan.album.name)}: {len(sizes)} files, {sum(sizes)} bytes")
-        files, size_bytes = files + len(sizes), size_bytes + sum(sizes)
-    print(f"To fetch: {files} files, {size_bytes} bytes")
+    for plan in plans(run):
+        if plan is not None:
+            run.summary.begin(plan, is_new=False)
+            for outcome in plan.settled:
+                run.summary.add(outcome)
+            if plan.jobs:
+                print(f"{printable(plan.album.name) or plan.album.key}: {counted(len(plan.jobs), 'file')}, "
+                      f"{human_bytes(plan.size_bytes())}")
+        show_progress(run)
+    run.screen.clear()
+    print(f"To fetch: {counted(run.summary.images_to_fetch, 'file')}, {human_bytes(run.summary.bytes_to_fetch)}")
     look_back(run)
 
 
-def plans(run: Run, user: User) -> Iterator[Optional[Plan]]:
-    """The plan for each album that needs a look, listed while others are worked on. None: the next is not known yet."""
-    albums, problem = in_background(partial(fetch_albums, run.connection, user))
+def list_albums(settings: Settings, summary: Summary, screen: Screen, stop: threading.Event) -> int:
+    """--list: a table of the albums, on standard output."""
+    connection, user = connect(settings, stop)
+    albums, problem = in_background(partial(fetch_albums, connection, user))
+    print(album_table(selected(settings, albums)))
     if problem:
-        run.summary.remark("failed", "the list of albums", problem, is_failure=True)
+        log.error("%s", problem)
+    return EXIT_FAILED if problem else EXIT_HOME
+
+
+def log_in(settings: Settings, summary: Summary, screen: Screen, stop: threading.Event) -> int:
+    """--login: make sure that later runs can sign in without anybody there."""
+    _, user = connect(settings, stop)
+    log.warning("Signed in as %s. Later runs need no PIN.", printable(user.nick_name))
+    return EXIT_HOME
+
+
+def log_out(settings: Settings, summary: Summary, screen: Screen, stop: threading.Event) -> int:
+    """--logout: forget the sign-in."""
+    path = token_path(settings)
+    try:
+        path.unlink()
+        log.warning("Removed %s.", path)
+    except FileNotFoundError:
+        log.warning("There was no saved sign-in.")
+    except OSError as error:
+        raise disk_problem(error, path) from None
+    log.warning("SmugMug still knows of the permission. To take it back: Account Settings > Privacy > Authorized Services.")
+    return EXIT_HOME
+
+
+TASKS: Dict[str, Callable[[Settings, Summary, Screen, threading.Event], int]] = {
+    "sync": run_once, "dry-run": run_once, "list": list_albums, "login": log_in, "logout": log_out}
+
+
+def connect(settings: Settings, stop: threading.Event) -> Tuple[Connection, User]:
+    """A signed-in connection, and whose it is. Asks for a PIN only where there is no token, or none that still works."""
+    api_key = api_key_from(os.environ)
+    from_environment = token_from_environment(api_key, os.environ)
+    credentials = from_environment or token_from_file(api_key, token_path(settings))
+    if credentials is not None:
+        try:
+            connection = Connection(credentials, settings.timeout_seconds, stop)
+            return connection, in_background(partial(fetch_user, connection))
+        except (NotSignedIn, RequestFailed) as error:
+            if isinstance(error, RequestFailed) and error.status != 401:
+                raise
+            if from_environment:
+                raise NotSignedIn(f"{error}\nThe token came from SMUGMUG_ACCESS_TOKEN: put a new one there, or unset "
+                                  f"it to sign in with a PIN.") from None
+            log.warning("%s", error)
+    credentials = sign_in(api_key, settings.timeout_seconds, stop)
+    connection = Connection(credentials, settings.timeout_seconds, stop)
+    user = in_background(partial(fetch_user, connection))
+    save_token(credentials, token_path(settings))
+    return connection, user
+
+
+def plans(run: Run) -> Iterator[Optional[Plan]]:
+    """The plan for each album that needs a look, listed while others are worked on. None: the next is not known yet."""
+    albums, problem = in_background(partial(fetch_albums, run.connection, run.user))
+    if problem:
+        run.summary.remark("failed", "the list of albums", "", problem, is_failure=True)
     else:
         for album_key in run.state.folders().keys() - {album.key for album in albums}:
             run.state.mark_removed(album_key, run.state.files(album_key))
-    folders = album_folders(albums, run.state.folders())
+    folders = album_folders(albums, run.state.folders(), run.settings.layout)
+    albums = selected(run.settings, albums)
+    run.summary.expect(albums)
+    warn_of_full_disk(run, albums)
     to_list = albums_to_look_at(run, albums, folders)
     for listing in in_parallel(partial(fetch_images, run.connection), to_list, LISTING_THREADS, run.stop):
         yield None if listing is None else plan_listing(run, listing, folders[listing.album.key])
 
 
-def plan_listing(run: Run, listing: Listing, folder: str) -> Plan:
-    """The plan for an album that was listed."""
-    album, path = listing.album, run.settings.output / folder
-    records = run.state.files(album.key)
-    run.state.begin_album(album.key, folder)
-    if not listing.problem:
-        run.state.mark_removed(album.key, records.keys() - {image.key for image in listing.images})
-    return plan_album(listing, path, records, files_in(path), time.time())
-
-
-def planned_jobs(run: Run, user: User) -> Iterator[Optional[Job]]:
-    """The jobs of all plans, what is settled without a job being settled on the way."""
-    for plan in plans(run, user):
-        if plan is None:
-            yield None
-            continue
-        tally = run.summary.begin(plan)
-        if not tally.pending:
-            finish_album(run, tally)
-        for outcome in plan.settled:
-            settle(run, outcome)
-        yield from plan.jobs
+def selected(settings: Settings, albums: list[Album]) -> list[Album]:
+    """The albums that --album and --exclude leave. Raises a Problem if a pattern of --album fits none."""
+    for pattern in settings.albums:
+        if not any(matches(album, [pattern]) for album in albums):
+            names = {text.casefold(): text for album in albums for text in (album.name, album.url_path)}
+            near = [printable(names[name]) for name in difflib.get_close_matches(pattern.casefold(), names, 5, 0.5)]
+            raise Problem(f"No album fits {printable(pattern)!r}. " +
+                          (f"Near it: {', '.join(near)}" if near else "--list shows all albums."))
+    return [album for album in albums
+            if (not settings.albums or matches(album, settings.albums)) and not matches(album, settings.exclude)]
 
 
 def albums_to_look_at(run: Run, albums: Iterable[Album], folders: Mapping[str, str]) -> Iterator[Album]:
@@ -2032,34 +2341,29 @@ def albums_to_look_at(run: Run, albums: Iterable[Album], folders: Mapping[str, s
             yield album
 
 
-def verify(run: Run) -> None:
-    """With --verify: hash every file that is home; what is not as it should be will be fetched again."""
-    if not run.settings.verify:
-        return
-    checks = (Check(album_key, record, run.settings.output / folder / record.name)
-              for album_key, folder in run.state.folders().items()
-              for record in run.state.files(album_key).values())
-    for check in in_parallel(partial(check_file, stop=run.stop), checks, os.cpu_count() or 1, run.stop):
-        if check is None:
+def plan_listing(run: Run, listing: Listing, folder: str) -> Plan:
+    """The plan for an album that was listed."""
+    album, path = listing.album, run.settings.output / folder
+    records = run.state.files(album.key)
+    run.state.begin_album(album.key, folder)
+    if not listing.problem:
+        run.state.mark_removed(album.key, records.keys() - {image.key for image in listing.images})
+    return plan_album(listing, path, records, files_in(path), time.time(), run.settings.since)
+
+
+def planned_jobs(run: Run) -> Iterator[Optional[Job]]:
+    """The jobs of all plans, what is settled without a job being settled on the way."""
+    folders = run.state.folders()
+    for plan in plans(run):
+        if plan is None:
+            yield None
             continue
-        run.summary.checked[check.fault or ("sound" if check.is_checked else "without a known MD5")] += 1
-        if check.fault and not (check.record.removed and check.fault == "missing"):
-            where = str(check.path.relative_to(run.settings.output))
-            run.summary.remark("verified", where, check.fault, is_failure=run.settings.dry_run)
-            if check.fault != "missing":
-                run.state.distrust(check.album_key, check.record, check.md5)
-
-
-def look_back(run: Run) -> None:
-    """What only shows in the end: files that SmugMug has no more, and damage that could not be mended."""
-    if not run.settings.dry_run:
-        for folder, name in run.state.distrusted():
-            run.summary.remark("damaged", f"{folder}/{name}", "could not be fetched again", is_failure=True)
-    removed = run.state.removed()
-    run.summary.removed = len(removed)
-    if run.settings.list_removed:
-        for folder, name in removed:
-            print(printable(f"{folder}/{name}"))
+        tally = run.summary.begin(plan, plan.album.key not in folders)
+        if not tally.pending:
+            finish_album(run, tally)
+        for outcome in plan.settled:
+            settle(run, outcome)
+        yield from plan.jobs
 
 
 def undoubled(jobs: Iterable[Optional[Job]], under_way: set[Tuple[str, str]],
@@ -2086,6 +2390,9 @@ def settle(run: Run, outcome: Outcome) -> None:
     """Record an outcome, count it, and show its album if it was the last of it."""
     if outcome.file is not None:
         run.state.record(outcome.album.key, outcome.file)
+    if outcome.kind is not Kind.HOME:
+        log.debug("%s: %s / %s%s", outcome.kind.value, printable(outcome.album.name), printable(outcome.image.file_name),
+                  f" ({outcome.reason})" if outcome.reason else "")
     tally = run.summary.add(outcome)
     if not tally.pending:
         finish_album(run, tally)
@@ -2095,31 +2402,93 @@ def finish_album(run: Run, tally: Tally) -> None:
     """Remember an album that is home as a whole, and show what became of it."""
     if tally.all_home():
         run.state.finish_album(tally.album.key, tally.album.clocks)
-    run.screen.tell(tally.line())
+    log.info("%s", tally.line())
 
 
-def connect(settings: Settings, stop: threading.Event) -> Tuple[Connection, User]:
-    """A signed-in connection, and whose it is. Asks for a PIN only where there is no token, or none that still works."""
-    api_key = api_key_from(os.environ)
-    token_file = settings.config / "token.json"
-    from_environment = token_from_environment(api_key, os.environ)
-    credentials = from_environment or token_from_file(api_key, token_file)
-    if credentials is not None:
+def verify(run: Run) -> None:
+    """With --verify: hash every file that is home; what is not as it should be will be fetched again."""
+    if not run.settings.verify:
+        return
+    checks = (Check(album_key, record, run.settings.output / folder / record.name)
+              for album_key, folder in run.state.folders().items()
+              for record in run.state.files(album_key).values())
+    checked = 0
+    for check in in_parallel(partial(check_file, stop=run.stop), checks, os.cpu_count() or 1, run.stop):
+        run.screen.show(lambda columns: f"Verified {counted(checked, 'file')}")
+        if check is None:
+            continue
+        checked += 1
+        run.summary.checked[check.fault or ("sound" if check.is_checked else "without a known MD5")] += 1
+        if check.fault and not (check.record.removed and check.fault == "missing"):
+            run.summary.remark("verified", check.path.parent.name, check.path.name, check.fault, check.record.image_key,
+                               is_failure=run.settings.task == "dry-run")
+            if check.fault != "missing":
+                run.state.distrust(check.album_key, check.record, check.md5)
+
+
+def look_back(run: Run) -> None:
+    """What only shows in the end: files that SmugMug has no more, and damage that could not be mended."""
+    if run.settings.task != "dry-run":
+        for folder, name in run.state.distrusted():
+            run.summary.remark("damaged", folder, name, "could not be fetched again", is_failure=True)
+    removed = run.state.removed()
+    run.summary.removed = len(removed)
+    if run.settings.list_removed:
+        run.screen.clear()
+        for folder, name in removed:
+            print(printable(f"{folder}/{name}"))
+
+
+def show_progress(run: Run) -> None:
+    """Redraw the live line, if it is time to."""
+    run.screen.show(partial(progress_line, run.summary, run.connection.received_bytes,
+                            run.connection.gate.remaining_seconds()))
+
+
+def warn_of_full_disk(run: Run, albums: Iterable[Album]) -> None:
+    """Say so before the start if what is to come cannot fit. SmugMug's sums are rather too small, so it surely cannot."""
+    home = run.state.sizes()
+    to_come = sum(max(0, album.size_bytes - (home.get(album.key) or 0)) for album in albums)
+    free = free_bytes(run.settings.output)
+    if free is not None and to_come > free:
+        log.warning("This will not fit: at least %s are to come, and %s are free in %s. What fits will be brought home.",
+                    human_bytes(to_come), human_bytes(free), run.settings.output)
+
+
+def free_bytes(folder: Path) -> Optional[int]:
+    """The space left on the disk that holds a folder, which need not exist yet; None where that is not known."""
+    for candidate in chain([folder], folder.resolve().parents):
+        with suppress(OSError):
+            return shutil.disk_usage(str(candidate)).free
+    return None
+
+
+def write_report(settings: Settings, summary: Summary, exit_code: int, connection: Optional[Connection]) -> None:
+    """Write the JSON report, if one is asked for."""
+    if settings.report is None:
+        return
+    report = summary.report(exit_code, connection.api_requests if connection else 0,
+                            connection.gate.waited_seconds() if connection else 0.0)
+    try:
+        write_atomically(settings.report, json.dumps(report, indent=2).encode("utf-8") + b"\n")
+    except OSError as error:
+        log.error("The report could not be written: %s", disk_problem(error, settings.report))
+
+
+def set_up_log(settings: Settings, screen: Screen) -> None:
+    """Send the log to the screen and, if asked for, with everything in it to a file."""
+    log.propagate = False
+    log.addHandler(screen)
+    log.setLevel(screen.level)
+    if settings.log_file is not None:
         try:
-            connection = Connection(credentials, settings.timeout_seconds, stop)
-            return connection, in_background(partial(fetch_user, connection))
-        except (NotSignedIn, RequestFailed) as error:
-            if isinstance(error, RequestFailed) and error.status != 401:
-                raise
-            if from_environment:
-                raise NotSignedIn(f"{error}\nThe token came from SMUGMUG_ACCESS_TOKEN: put a new one there, or unset "
-                                  f"it to sign in with a PIN.") from None
-            log.warning("%s", error)
-    credentials = sign_in(api_key, settings.timeout_seconds, stop)
-    connection = Connection(credentials, settings.timeout_seconds, stop)
-    user = in_background(partial(fetch_user, connection))
-    save_token(credentials, token_file)
-    return connection, user
+            handler = logging.FileHandler(str(settings.log_file), encoding="utf-8", errors="replace") \
+                if sys.version_info >= (3, 9) else logging.FileHandler(str(settings.log_file), encoding="utf-8")
+        except OSError as error:
+            raise disk_problem(error, settings.log_file) from None
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        log.addHandler(handler)
+        log.setLevel(logging.DEBUG)
 
 
 def catch_signals(stop: threading.Event) -> None:
@@ -2133,45 +2502,107 @@ def catch_signals(stop: threading.Event) -> None:
             signal.signal(getattr(signal, name), interrupt)
 
 
+def token_path(settings: Settings) -> Path:
+    """Where the sign-in is kept."""
+    return settings.config / "token.json"
+
+
 def read_settings(argv: Optional[list[str]], environ: Mapping[str, str]) -> Settings:
     """The settings that the command line and the environment ask for."""
-    options = parser().parse_args(argv)
+    options = parser(environ).parse_args(argv)
     return Settings(
         output=Path(options.output),
         config=config_folder(environ, sys.platform, Path.home()),
-        jobs=options.jobs,
-        timeout_seconds=options.timeout,
+        layout=options.layout,
+        albums=tuple(options.album),
+        exclude=tuple(options.exclude),
+        since=options.since,
+        task=options.task,
         full=options.full,
         verify=options.verify,
-        dry_run=options.dry_run,
         list_removed=options.list_removed,
+        jobs=options.jobs,
+        timeout_seconds=options.timeout,
+        quiet=options.quiet,
         verbose=options.verbose,
-        quiet=options.quiet)
+        progress=options.progress,
+        report=options.report,
+        log_file=options.log_file)
 
 
-def parser() -> argparse.ArgumentParser:
-    """The command line."""
-    result = argparse.ArgumentParser(description="Bring every photo and video of a SmugMug account home.")
-    result.add_argument("-o", "--output", metavar="DIR", default=OUTPUT_FOLDER, help="where the photos go (%(default)s)")
-    result.add_argument("-j", "--jobs", metavar="N", type=positive_integer, default=DEFAULT_JOBS,
-                        help="transfers at a time (%(default)s)")
-    result.add_argument("--timeout", metavar="SECONDS", type=positive_number, default=READ_TIMEOUT_SECONDS,
-                        help="silence after which a connection counts as dead (%(default)s)")
-    result.add_argument("--full", action="store_true", help="look into every album, changed or not")
-    result.add_argument("--verify", action="store_true",
-                        help="hash every file that is home, and fetch again what is damaged; with --dry-run only report")
-    result.add_argument("-n", "--dry-run", action="store_true", help="only show what would be fetched")
-    result.add_argument("--list-removed", action="store_true", help="name the files that SmugMug does not have any more")
-    result.add_argument("-v", "--verbose", action="store_true", help="say more, such as the rate-limit headers")
-    result.add_argument("-q", "--quiet", action="store_true", help="say only what went wrong, and the summary")
-    result.add_argument("--version", action="version", version=f"%(prog)s {VERSION}")
+class OneLineParser(argparse.ArgumentParser):
+    """A parser that answers bad use with one line."""
+
+    def error(self, message: str) -> Any:
+        """Say what is wrong and end the program."""
+        self.exit(EXIT_COULD_NOT_RUN, f"{self.prog}: {message} (--help shows how it is used)\n")
+
+
+def parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
+    """The command line. What an option is without being given comes from SMUGMUG_<OPTION>, where that is set."""
+    result = OneLineParser(
+        description="Bring every photo and video of a SmugMug account home, and only what is new the next time.",
+        epilog="Options with a value can also be set in the environment: SMUGMUG_OUTPUT, SMUGMUG_JOBS, SMUGMUG_LOG_FILE ... "
+               "The API key comes from SMUGMUG_API_KEY and SMUGMUG_API_SECRET or from the top of the script. Exit codes: "
+               "0 all home, 1 something failed, 2 could not run, 3 not signed in, 130 interrupted.")
+
+    def setting(group: Any, *names: str, default: str, **more: Any) -> None:
+        variable = "SMUGMUG_" + names[-1].lstrip("-").upper().replace("-", "_")
+        group.add_argument(*names, default=environ.get(variable) or default, **more)
+
+    what = result.add_argument_group("what to bring home")
+    what.add_argument("-a", "--album", metavar="PATTERN", action="append", default=[],
+                      help="only albums whose name or path fits this shell pattern; repeatable")
+    what.add_argument("-x", "--exclude", metavar="PATTERN", action="append", default=[],
+                      help="not the albums whose name or path fits it; repeatable")
+    setting(what, "--since", metavar="DATE", type=since_date, default="",
+            help="only images uploaded since then: 2024-05-31, or 30d for the last thirty days")
+    what.add_argument("--full", action="store_true", help="look into every album, also where SmugMug says nothing changed")
+    what.add_argument("--verify", action="store_true",
+                      help="hash every file that is home and fetch again what is damaged; with -n only report")
+
+    where = result.add_argument_group("where to")
+    setting(where, "-o", "--output", metavar="DIR", default=OUTPUT_FOLDER, help=f"the folder for the photos ({OUTPUT_FOLDER})")
+    setting(where, "--layout", metavar="album|tree", type=layout_name, default="album",
+            help="a folder for each album, or SmugMug's folders above it; albums that are home stay where they are")
+
+    instead = result.add_argument_group("instead of that").add_mutually_exclusive_group()
+    for names, task, text in (
+            (("--list",), "list", "show a table of the albums"),
+            (("-n", "--dry-run"), "dry-run", "show what would be fetched"),
+            (("--login",), "login", "sign in, for later runs where nobody is there to type a PIN"),
+            (("--logout",), "logout", "forget the sign-in")):
+        instead.add_argument(*names, dest="task", action="store_const", const=task, default="sync", help=text)
+
+    how = result.add_argument_group("how")
+    setting(how, "-j", "--jobs", metavar="N", type=positive_integer, default=str(DEFAULT_JOBS),
+            help=f"transfers at a time ({DEFAULT_JOBS})")
+    setting(how, "--timeout", metavar="SECONDS", type=positive_number, default=str(READ_TIMEOUT_SECONDS),
+            help=f"silence after which a connection counts as dead ({READ_TIMEOUT_SECONDS:.0f})")
+
+    told = result.add_argument_group("what is told")
+    loudness = told.add_mutually_exclusive_group()
+    loudness.add_argument("-q", "--quiet", action="store_true", help="only problems and the summary")
+    loudness.add_argument("-v", "--verbose", action="store_true", help="also each file and the rate-limit headers")
+    told.add_argument("--no-progress", dest="progress", action="store_false", help="no live line")
+    told.add_argument("--list-removed", action="store_true", help="name the files that SmugMug does not have any more")
+    setting(told, "--report", metavar="FILE", type=writable_file, default="", help="write the summary as JSON")
+    setting(told, "--log-file", metavar="FILE", type=writable_file, default="", help="add everything that -v says to a file")
+    told.add_argument("--version", action="version", version=f"%(prog)s {VERSION}")
     return result
+
+
+def layout_name(text: str) -> str:
+    """The name of a layout, for argparse."""
+    if text not in ("album", "tree"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a layout: album and tree are")
+    return text
 
 
 def positive_integer(text: str) -> int:
     """A whole number of at least 1, for argparse."""
-    if not re.fullmatch(r"[0-9]{1,4}", text) or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to 9999")
+    if not re.fullmatch(r"[0-9]{1,3}", text) or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to 999")
     return int(text)
 
 
@@ -2184,6 +2615,29 @@ def positive_number(text: str) -> float:
     if not 0 < number < 1e6:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
     return number
+
+
+def since_date(text: str) -> str:
+    """A day (local time) or a number of days back, as SmugMug writes times in UTC; "" for ""."""
+    if not text:
+        return ""
+    days = re.fullmatch(r"([0-9]{1,5})d", text)
+    if days:
+        return iso_time(time.time() - 86_400 * int(days.group(1)))[:19]
+    for form in ("%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"):
+        with suppress(ValueError, OverflowError):
+            return iso_time(time.mktime(time.strptime(text, form)))[:19]
+    raise argparse.ArgumentTypeError(f"{text!r} is not a date: 2024-05-31 would be one, and so would 30d")
+
+
+def writable_file(text: str) -> Optional[Path]:
+    """A path at which a file can be written, for argparse; None for ""."""
+    if not text:
+        return None
+    path = Path(text)
+    if path.is_dir() or not os.access(str(path if path.exists() else path.parent), os.W_OK):
+        raise argparse.ArgumentTypeError(f"{text!r} cannot be written")
+    return path
 
 
 if __name__ == "__main__":

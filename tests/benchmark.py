@@ -1,0 +1,464 @@
+"""How much time, CPU and memory the downloader takes, next to curl fetching the same files from the same server.
+
+Run by hand, on Linux or macOS, with curl installed:
+
+    python tests/benchmark.py                      the workloads WAN, RAW, MANY and AGAIN
+    python tests/benchmark.py RAW --runs 5         only some of them
+    python tests/benchmark.py MANY --many-albums 10
+    python tests/benchmark.py --all --markdown     HOME as well, which takes long to prepare
+
+    WAN    20 albums of 50 images of 500 kB over a line like one at home: how well is the line used?
+    RAW    4 albums of 50 images of 5 MB as fast as it goes: what does a byte cost?
+    MANY   200 albums of 500 images of 2 kB: what does a file cost?
+    AGAIN  WAN once more, with everything home: what does a look cost?
+    HOME   1,000 albums of 100 images, all of them home and unchanged: the same for a large account
+
+The server is `fake_smugmug.py` in a process of its own, so that its CPU is not counted. The program and curl take
+turns, each with an empty folder, and each number is the median over the runs. Seconds depend on the machine and on
+what else it does; the ratios to curl, which had the same minutes and the same number of connections, do not as much.
+
+Exit codes: 0 measured, whether or not a goal is met; 1 what came to the disk is not what should have come.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+from typing import Any, Iterator, NamedTuple, Optional, Sequence
+
+HERE = Path(__file__).resolve().parent
+FAKE = HERE / "fake_smugmug.py"
+SCRIPT = HERE.parent / "download_smugmug_photos.py"
+
+MEGA = 1_000_000
+CURL_FILES_MAXIMUM = 10_000  # of more files, curl fetches only so many, and its figures are scaled up
+HASHED_BYTES = 1 << 18  # how much is hashed at once where MD5 alone is measured
+SECONDS_TO_STOP = 30.0  # how long the server may take to end
+
+# Whoever starts a process may find its own peak memory in that of the process. So a small one starts the big ones.
+STARTER = """
+import json, os, sys, time
+began = time.monotonic()
+_, status, usage = os.wait4(os.spawnvp(os.P_NOWAIT, sys.argv[1], sys.argv[1:]), 0)
+print(json.dumps([status, time.monotonic() - began, usage.ru_utime + usage.ru_stime, usage.ru_maxrss]))
+"""
+
+
+class Failure(Exception):
+    """A run that did not bring what it should have brought; what it measured means nothing."""
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Workloads and their goals
+# ---------------------------------------------------------------------------------------------------------------------
+
+class Workload(NamedTuple):
+    """An account and the line to it; rates are in bytes per second, and 0 means no limit. `is_home`: nothing is new."""
+
+    name: str
+    albums: int
+    images: int
+    size_bytes: int
+    api_latency: float = 0.0
+    file_latency: float = 0.0
+    connection_rate: float = 0.0
+    line_rate: float = 0.0
+    is_home: bool = False
+
+    @property
+    def files(self) -> int:
+        """The number of files of the account."""
+        return self.albums * self.images
+
+    @property
+    def total_bytes(self) -> int:
+        """The bytes of all files together."""
+        return self.files * self.size_bytes
+
+
+WAN = Workload("WAN", 20, 50, 500_000, api_latency=0.12, file_latency=0.08, connection_rate=2e6, line_rate=20e6)
+WORKLOADS = {workload.name: workload for workload in (
+    WAN,
+    Workload("RAW", 4, 50, 5_000_000),
+    Workload("MANY", 200, 500, 2_000, api_latency=0.01, file_latency=0.01),
+    WAN._replace(name="AGAIN", is_home=True),
+    Workload("HOME", 1_000, 100, 2_000, is_home=True),
+)}
+DEFAULT_WORKLOADS = ("WAN", "RAW", "MANY", "AGAIN")
+
+
+class Cost(NamedTuple):
+    """What one process took, with the requests that the server counted meanwhile."""
+
+    wall_seconds: float
+    cpu_seconds: float
+    peak_bytes: float
+    api_requests: float = 0.0
+    files: float = 0.0
+
+    def scaled(self, factor: float) -> Cost:
+        """The cost of so many times the work; memory stays."""
+        return self._replace(wall_seconds=self.wall_seconds * factor, cpu_seconds=self.cpu_seconds * factor,
+                             files=self.files * factor)
+
+
+class Figure(NamedTuple):
+    """Something that is to stay below a limit."""
+
+    text: str
+    value: float
+    limit: float
+
+
+def figures(workload: Workload, ours: Cost, curl: Optional[Cost]) -> list[Figure]:
+    """What the goals of a workload speak of."""
+    if workload.name == "WAN":
+        limit_seconds = workload.total_bytes / workload.line_rate
+        return [Figure(f"wall / the {limit_seconds:.0f} s that the line needs", ours.wall_seconds / limit_seconds, 1.10)]
+    if workload.name == "RAW" and curl is not None:
+        return [Figure("wall / curl's", ours.wall_seconds / curl.wall_seconds, 1.6),
+                Figure("CPU / curl's, MD5 included", ours.cpu_seconds / curl.cpu_seconds, 2.5)]
+    if workload.name == "MANY":
+        return [Figure("CPU per file, ms", 1000 * ours.cpu_seconds / workload.files, 2.5),
+                Figure("peak RSS, MB", ours.peak_bytes / MEGA, 80)]
+    if workload.name == "HOME":
+        return [Figure("CPU, s", ours.cpu_seconds, 3.0), Figure("peak RSS, MB", ours.peak_bytes / MEGA, 100),
+                Figure("API requests", ours.api_requests, 11)]
+    return []
+
+
+def notes(workload: Workload, ours: Cost, curl: Optional[Cost], curl_share: float) -> Iterator[str]:
+    """What else one should know to judge the figures of a workload."""
+    if curl is None:
+        return
+    if curl_share < 1:
+        yield f"curl fetched {curl_share:.0%} of the files; its time and CPU are scaled up."
+    if not workload.line_rate:
+        rates = [f"{workload.files / cost.wall_seconds:,.0f} files/s and "
+                 f"{workload.total_bytes / MEGA / cost.wall_seconds:,.0f} MB/s" for cost in (curl, ours)]
+        yield f"The server gave curl {rates[0]}, the program {rates[1]}: where these are close, the server is the limit."
+    if workload.name == "RAW":
+        yield f"MD5 over as many bytes takes {md5_cpu_seconds(workload.total_bytes):.2f} s of CPU, and curl does none."
+
+
+def md5_cpu_seconds(total_bytes: int) -> float:
+    """The CPU seconds that nothing but MD5 takes over so many bytes."""
+    block, digest = os.urandom(HASHED_BYTES), hashlib.md5()
+    began = time.process_time()
+    for _ in range(total_bytes // HASHED_BYTES):
+        digest.update(block)
+    return time.process_time() - began
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The server
+# ---------------------------------------------------------------------------------------------------------------------
+
+class Server:
+    """The fake SmugMug in its own process, serving the account of a workload."""
+
+    def __init__(self, workload: Workload) -> None:
+        options = {"albums": workload.albums, "images": workload.images, "size": workload.size_bytes,
+                   "api-latency": workload.api_latency, "file-latency": workload.file_latency,
+                   "connection-rate": workload.connection_rate, "line-rate": workload.line_rate}
+        command = [sys.executable, str(FAKE), "--serve", "--no-log", *(f"--{name}={options[name]}" for name in options)]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, universal_newlines=True)
+        self._about: dict[str, Any] = self._answer()
+
+    @property
+    def proxy(self) -> str:
+        """The address under which the server plays the proxy."""
+        return f"http://127.0.0.1:{self._about['port']}"
+
+    @property
+    def ca_path(self) -> str:
+        """The file with the certificate of the server's authority."""
+        return str(self._about["ca"])
+
+    def environment(self) -> dict[str, str]:
+        """What leads the program here, signed in."""
+        return {"HTTPS_PROXY": self.proxy, "REQUESTS_CA_BUNDLE": self.ca_path,
+                "SMUGMUG_API_KEY": self._about["api_key"], "SMUGMUG_API_SECRET": self._about["api_secret"],
+                "SMUGMUG_ACCESS_TOKEN": self._about["access_token"],
+                "SMUGMUG_ACCESS_TOKEN_SECRET": self._about["access_token_secret"]}
+
+    def requests(self) -> tuple[int, int]:
+        """How many requests for the API and for files have come so far."""
+        counted = self._ask("stats")["requests"]
+        return counted.get("api", 0), counted.get("cdn", 0)
+
+    def urls(self) -> list[str]:
+        """The addresses of all files."""
+        urls: list[str] = self._ask("urls")
+        return urls
+
+    def close(self) -> None:
+        """End the process."""
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                pipe.close()
+        try:
+            self._process.wait(SECONDS_TO_STOP)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def _ask(self, command: str) -> Any:
+        assert self._process.stdin is not None
+        self._process.stdin.write(command + "\n")
+        self._process.stdin.flush()
+        return self._answer()
+
+    def _answer(self) -> Any:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise Failure("the server ended before it answered")
+        return json.loads(line)
+
+
+@contextmanager
+def server_for(workload: Workload) -> Iterator[Server]:
+    """A server that is there for as long as the block takes."""
+    server = Server(workload)
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Running and measuring
+# ---------------------------------------------------------------------------------------------------------------------
+
+def measured(command: Sequence[str], environment: dict[str, str], folder: Path, server: Server) -> Cost:
+    """What a command took. Raises Failure, with the end of what it said, unless it exited 0."""
+    os.sync()  # so that nobody pays for what the one before has written
+    api_before, files_before = server.requests()
+    process = subprocess.run([sys.executable, "-ISc", STARTER, *command], env=environment, cwd=str(folder),
+                             stdin=subprocess.DEVNULL, capture_output=True)
+    said = process.stderr.decode("utf-8", "replace").strip()
+    if process.returncode:
+        raise Failure(f"{command[0]} could not be started: {said[-500:]}")
+    status, wall_seconds, cpu_seconds, peak = json.loads(process.stdout.splitlines()[-1])
+    if status:
+        raise Failure(f"{Path(command[0]).name} ended with status {status}: {said[-2000:]}")
+    api_after, files_after = server.requests()
+    unit = 1 if sys.platform == "darwin" else 1024  # Linux counts the peak in kibibytes
+    return Cost(wall_seconds, cpu_seconds, peak * unit, api_after - api_before, files_after - files_before)
+
+
+def check(folder: Path, files: int, size_bytes: int) -> None:
+    """Raise Failure unless so many files of this size, and no others, lie in a folder. Hidden ones are not counted."""
+    sizes = [path.stat().st_size for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")]
+    if len(sizes) != files or sum(sizes) != files * size_bytes:
+        raise Failure(f"{len(sizes)} files with {sum(sizes)} bytes came; {files} with {files * size_bytes} were due")
+
+
+class Bench:
+    """Where things are: the script, a scratch folder, and how many connections either side may open."""
+
+    def __init__(self, script: Path, scratch: Path, jobs: Optional[int]) -> None:
+        self._script = script
+        self._scratch = scratch
+        self._options = [] if jobs is None else [f"--jobs={jobs}"]
+        self._connections = jobs or default_jobs(script)
+        settings = scratch / "settings"
+        settings.mkdir()
+        kept = {name: value for name, value in os.environ.items()
+                if not name.upper().endswith("_PROXY") and not name.startswith("SMUGMUG_")}
+        self._environment = {**kept, "HOME": str(settings), "XDG_CONFIG_HOME": str(settings)}
+
+    @contextmanager
+    def folder(self) -> Iterator[Path]:
+        """An empty folder that is gone after the block."""
+        path = Path(tempfile.mkdtemp(dir=str(self._scratch)))
+        try:
+            yield path
+        finally:
+            shutil.rmtree(str(path))
+
+    def ours(self, server: Server, folder: Path, workload: Workload) -> Cost:
+        """What the program takes to bring everything home into a folder, or to see that it is there."""
+        command = [sys.executable, str(self._script), f"--output={folder / 'photos'}", *self._options]
+        cost = measured(command, {**self._environment, **server.environment()}, folder, server)
+        check(folder / "photos", workload.files, workload.size_bytes)
+        if cost.files != (0 if workload.is_home else workload.files):
+            raise Failure(f"{cost.files} files were asked for")
+        return cost
+
+    def curl(self, server: Server, folder: Path, urls: Sequence[str], size_bytes: int) -> Cost:
+        """What curl takes to bring these files into a folder."""
+        config = folder / ".curl"
+        config.write_text("".join(f'url = "{url}"\noutput = "{number}"\n' for number, url in enumerate(urls)))
+        command = ["curl", "-q", "--silent", "--show-error", "--fail", "--http1.1", "--proxy", server.proxy,
+                   "--cacert", server.ca_path, "--parallel", "--parallel-immediate",
+                   "--parallel-max", str(self._connections), "--config", str(config)]
+        cost = measured(command, self._environment, folder, server)
+        check(folder, len(urls), size_bytes)
+        return cost
+
+
+def default_jobs(script: Path) -> int:
+    """The number of transfers at a time that a script has as its default."""
+    match = re.search(r"^DEFAULT_JOBS = (\d+)", script.read_text(encoding="utf-8"), re.MULTILINE)
+    if match is None:
+        raise SystemExit(f"{script} has no DEFAULT_JOBS: give --jobs")
+    return int(match.group(1))
+
+
+class Result(NamedTuple):
+    """The medians of a workload; `curl` is None where nothing was to be fetched."""
+
+    workload: Workload
+    ours: Cost
+    curl: Optional[Cost]
+    curl_share: float
+
+
+def run(workload: Workload, bench: Bench, runs: int) -> Result:
+    """Measure a workload."""
+    return run_home(workload, bench, runs) if workload.is_home else run_with_curl(workload, bench, runs)
+
+
+def run_home(workload: Workload, bench: Bench, runs: int) -> Result:
+    """Measure what it takes to see that everything is home, after bringing it there on a line without limits."""
+    with bench.folder() as folder:
+        say(f"{workload.name}: bringing {workload.files} files home first")
+        fast = Workload(workload.name, workload.albums, workload.images, workload.size_bytes)
+        with server_for(fast) as server:
+            bench.ours(server, folder, fast)
+        with server_for(workload) as server:
+            costs = []
+            for number in range(1, runs + 1):
+                costs.append(bench.ours(server, folder, workload))
+                say(f"{workload.name} {number}/{runs}: {described(costs[-1])}")
+    return Result(workload, medians(costs), None, 1.0)
+
+
+def run_with_curl(workload: Workload, bench: Bench, runs: int) -> Result:
+    """Measure what it takes to fetch everything: the program, curl, the program, curl ..."""
+    ours, curls = [], []
+    with server_for(workload) as server:
+        urls = server.urls()[:CURL_FILES_MAXIMUM]
+        for number in range(1, runs + 1):
+            with bench.folder() as folder:
+                ours.append(bench.ours(server, folder, workload))
+            with bench.folder() as folder:
+                curls.append(bench.curl(server, folder, urls, workload.size_bytes).scaled(workload.files / len(urls)))
+            say(f"{workload.name} {number}/{runs}: {described(ours[-1])}; curl {described(curls[-1])}")
+    return Result(workload, medians(ours), medians(curls), len(urls) / workload.files)
+
+
+def medians(costs: Sequence[Cost]) -> Cost:
+    """The median of each number."""
+    return Cost(*(median(column) for column in zip(*costs)))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Report
+# ---------------------------------------------------------------------------------------------------------------------
+
+HEADINGS = ("workload", "", "wall s", "CPU s", "peak RSS MB", "API requests", "files", "wall / curl", "CPU / curl")
+
+
+def described(cost: Cost) -> str:
+    """A cost in a few words."""
+    return f"{cost.wall_seconds:.2f} s, CPU {cost.cpu_seconds:.2f} s, {cost.peak_bytes / MEGA:.0f} MB"
+
+
+def rows(result: Result) -> Iterator[tuple[str, ...]]:
+    """The lines of the table for one workload."""
+    ours, curl = result.ours, result.curl
+    ratios = ("", "") if curl is None else (f"{ours.wall_seconds / curl.wall_seconds:.2f}",
+                                            f"{ours.cpu_seconds / curl.cpu_seconds:.2f}")
+    for name, who, cost, last in ((result.workload.name, "program", ours, ratios), ("", "curl", curl, ("", ""))):
+        if cost is not None:
+            yield (name, who, f"{cost.wall_seconds:.2f}", f"{cost.cpu_seconds:.2f}", f"{cost.peak_bytes / MEGA:.0f}",
+                   f"{cost.api_requests:.0f}", f"{cost.files:.0f}", *last)
+
+
+def table(lines: Sequence[tuple[str, ...]], markdown: bool) -> str:
+    """Lines, the first being the headings, in columns: two of text, then numbers."""
+    widths = [max(map(len, column)) for column in zip(*lines)]
+    texts = [[cell.ljust(width) if index < 2 else cell.rjust(width)
+              for index, (cell, width) in enumerate(zip(line, widths))] for line in lines]
+    if not markdown:
+        return "\n".join("  ".join(line).rstrip() for line in texts)
+    rule = ["-" * width if index < 2 else "-" * (width - 1) + ":" for index, width in enumerate(widths)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in [texts[0], rule, *texts[1:]])
+
+
+def report(results: Sequence[Result], markdown: bool) -> str:
+    """All that was measured, as text."""
+    bullet = "* " if markdown else "  "
+    lines = [table([HEADINGS, *(row for result in results for row in rows(result))], markdown), ""]
+    for workload, ours, curl, curl_share in results:
+        for text, value, limit in figures(workload, ours, curl):
+            verdict = "met" if value <= limit else "MISSED"
+            lines.append(f"{bullet}{workload.name}: {text}: {value:.2f}, goal {limit:g}: {verdict}")
+        lines.extend(f"{bullet}{workload.name}: {note}" for note in notes(workload, ours, curl, curl_share))
+    return "\n".join(lines)
+
+
+def say(text: str) -> None:
+    """Tell how far it got."""
+    print(text, file=sys.stderr, flush=True)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Command line
+# ---------------------------------------------------------------------------------------------------------------------
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Measure what is asked for; the exit code."""
+    parser = argparse.ArgumentParser(description="Measure the downloader next to curl.")
+    parser.add_argument("workloads", nargs="*", metavar="WORKLOAD",
+                        help=f"of {' '.join(WORKLOADS)}; without any: {' '.join(DEFAULT_WORKLOADS)}")
+    parser.add_argument("--all", action="store_true", help="all workloads")
+    parser.add_argument("--runs", type=int, default=3, metavar="N", help="runs of each (%(default)s)")
+    parser.add_argument("--jobs", type=int, metavar="N", help="transfers at a time, for both (the program's default)")
+    parser.add_argument("--many-albums", type=int, default=WORKLOADS["MANY"].albums, metavar="N",
+                        help="albums in MANY (%(default)s)")
+    parser.add_argument("--home-albums", type=int, default=WORKLOADS["HOME"].albums, metavar="N",
+                        help="albums in HOME (%(default)s)")
+    parser.add_argument("--script", type=Path, default=SCRIPT, metavar="FILE", help="another version to measure")
+    parser.add_argument("--markdown", action="store_true", help="print the table as Markdown")
+    options = parser.parse_args(argv)
+    names = list(WORKLOADS) if options.all else [name.upper() for name in options.workloads] or DEFAULT_WORKLOADS
+    unknown = [name for name in names if name not in WORKLOADS]
+    if unknown:
+        parser.error(f"there is no workload {' '.join(unknown)}")
+    if min(options.runs, options.many_albums, options.home_albums, options.jobs or 1) < 1:
+        parser.error("numbers must be at least 1")
+    albums = {"MANY": options.many_albums, "HOME": options.home_albums}
+    results = []
+    try:
+        with tempfile.TemporaryDirectory() as scratch:
+            bench = Bench(options.script.resolve(), Path(scratch), options.jobs)
+            for workload in map(WORKLOADS.__getitem__, names):
+                workload = workload._replace(albums=albums.get(workload.name, workload.albums))
+                results.append(run(workload, bench, options.runs))
+    except Failure as failure:
+        print(f"FAIL: {failure}")
+        return 1
+    print(report(results, options.markdown))
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

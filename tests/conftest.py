@@ -1,0 +1,176 @@
+"""A sealed environment, a fake SmugMug, and a way to run the real script against it.
+
+The script runs as a subprocess, unchanged: what leads it to the fake are the environment variables that lead any
+program through a proxy.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional
+
+import pytest
+
+from fake_smugmug import Account, Authority, FakeSmugMug
+
+SCRIPT = Path(__file__).resolve().parent.parent / "download_smugmug_photos.py"
+
+FOREIGN_VARIABLES = (  # what a developer's environment may hold and no test should see; upper or lower case
+    "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE",
+    "SSL_CERT_DIR", "NETRC", "NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "TZ", "PYTHONWARNINGS", "PYTHONPATH",
+    "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR",
+)
+
+
+class Result(NamedTuple):
+    """How a run of the script ended."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+# ======================================================================================================================
+# The sealed environment, and the fake in it.
+# ======================================================================================================================
+
+@pytest.fixture(autouse=True)
+def sealed_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """An environment in which nothing of the developer's is left, neither settings nor a way to the network."""
+    for name in list(os.environ):
+        if name.upper() in FOREIGN_VARIABLES or name.upper().startswith("SMUGMUG_"):
+            monkeypatch.delenv(name)
+    home = tmp_path / "home"
+    home.mkdir()
+    for name, folder in (
+        ("HOME", home), ("USERPROFILE", home), ("XDG_CONFIG_HOME", home / "config"), ("APPDATA", home / "config"),
+        ("LOCALAPPDATA", home / "local"), ("XDG_CACHE_HOME", home / "cache"), ("XDG_DATA_HOME", home / "data"),
+        ("XDG_STATE_HOME", home / "state"),
+    ):
+        monkeypatch.setenv(name, str(folder))
+    monkeypatch.setenv("TERM", "dumb")
+    monkeypatch.setenv("PYTHONIOENCODING", "utf-8")
+
+
+@pytest.fixture(scope="session")
+def ca(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """A certificate authority; each host's certificate is made once."""
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture
+def account() -> Account:
+    """An empty account, to be filled by the test."""
+    return Account(nickname="family")
+
+
+@pytest.fixture
+def smugmug(account: Account, ca: Authority) -> Iterator[FakeSmugMug]:
+    """The running fake.  The test fails if a request came that SmugMug would not know, or if the fake broke."""
+    with FakeSmugMug(account, ca) as fake:
+        yield fake
+    assert fake.errors == [], "the fake SmugMug has a bug"
+    assert fake.allow_unknown_paths or fake.unknown_paths == []
+
+
+# ======================================================================================================================
+# The script under test.
+# ======================================================================================================================
+
+class Run:
+    """Runs the script in the test's own folder, against the test's own fake.
+
+    `output` is where photos land by default, `config` where the token is kept.
+    """
+
+    def __init__(self, smugmug: FakeSmugMug, folder: Path) -> None:
+        self.smugmug = smugmug
+        self.folder = folder
+        self.output = folder / "smugmug_photos"
+        self.config = Path(os.environ["XDG_CONFIG_HOME"])
+        self._processes: List[subprocess.Popen[str]] = []
+
+    def __call__(
+        self,
+        *args: Any,
+        input: Optional[str] = None,
+        env: Optional[Mapping[str, Optional[str]]] = None,
+        cwd: Optional[Path] = None,
+        timeout: float = 60,
+        signed_in: bool = True,
+        keys: bool = True,
+        traceback: bool = False,
+    ) -> Result:
+        """Run to the end.  Without `input` there is nothing to read; a traceback fails the test unless allowed."""
+        process = self.start(*args, env=env, cwd=cwd, signed_in=signed_in, keys=keys,
+                             stdin=subprocess.DEVNULL if input is None else subprocess.PIPE)
+        try:
+            stdout, stderr = process.communicate(input, timeout=timeout)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            stdout, stderr = process.communicate()
+            pytest.fail(f"still running after {timeout} s\n{stdout}\n{stderr}")
+        assert traceback or "Traceback" not in stderr, stderr
+        return Result(process.returncode, stdout, stderr)
+
+    def start(
+        self,
+        *args: Any,
+        env: Optional[Mapping[str, Optional[str]]] = None,
+        cwd: Optional[Path] = None,
+        signed_in: bool = True,
+        keys: bool = True,
+        stdin: int = subprocess.DEVNULL,
+        **options: Any,
+    ) -> subprocess.Popen[str]:
+        """Start, and leave the process to the test; it is ended with the test if it still runs."""
+        process = subprocess.Popen(
+            [sys.executable, str(SCRIPT), *map(str, args)], env=self.environment(env, signed_in, keys),
+            cwd=str(cwd or self.folder), stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            encoding="utf-8", errors="replace", **options,
+        )
+        self._processes.append(process)
+        return process
+
+    def environment(self, env: Optional[Mapping[str, Optional[str]]] = None, signed_in: bool = True,
+                    keys: bool = True) -> Dict[str, str]:
+        """The variables of a run; None in `env` takes a variable away."""
+        variables: Dict[str, Optional[str]] = {**os.environ, **self.smugmug.environment}
+        if keys:
+            variables.update(SMUGMUG_API_KEY=self.smugmug.api_key, SMUGMUG_API_SECRET=self.smugmug.api_secret)
+        if signed_in:
+            variables.update(SMUGMUG_ACCESS_TOKEN=self.smugmug.access_token,
+                             SMUGMUG_ACCESS_TOKEN_SECRET=self.smugmug.access_token_secret)
+        variables.update(env or {})
+        return {name: value for name, value in variables.items() if value is not None}
+
+    def close(self) -> None:
+        """End what still runs."""
+        for process in self._processes:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+            for pipe in (process.stdin, process.stdout, process.stderr):
+                if pipe is not None:
+                    pipe.close()
+
+
+@pytest.fixture
+def run(smugmug: FakeSmugMug, tmp_path: Path) -> Iterator[Run]:
+    """The script, ready to run: ``run("--dry-run")``."""
+    runner = Run(smugmug, tmp_path)
+    yield runner
+    runner.close()
+
+
+def home_files(folder: Path) -> Dict[str, bytes]:
+    """What came home: the regular files below a folder by their relative paths, without those that begin with a dot."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        relative = path.relative_to(folder)
+        if path.is_file() and not path.is_symlink() and not any(part.startswith(".") for part in relative.parts):
+            found[relative.as_posix()] = path.read_bytes()
+    return found

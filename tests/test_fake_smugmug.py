@@ -1,0 +1,977 @@
+"""The fake itself: it must be as strict, as odd and as faulty as it claims, or all other tests prove nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, Tuple
+
+import pytest
+import requests
+from requests_oauthlib import OAuth1, OAuth1Session
+
+import fake_smugmug
+from fake_smugmug import (
+    FAULTS, JPEG_MAGIC, Account, Authority, FakeSmugMug, Limiter, Line, Pattern, bytes_of, drawn_png, md5_of,
+    pieces_of, shown_as_taken, signature,
+)
+
+API = "https://api.smugmug.com"
+OAUTH = API + "/services/oauth/1.0a/"
+JSON_ACCEPTED = {"Accept": "application/json"}
+
+
+class Client:
+    """Somebody who signs every request, by way of requests_oauthlib."""
+
+    def __init__(self, smugmug: FakeSmugMug, token: str = "", secret: str = "") -> None:
+        self.smugmug = smugmug
+        self.session = OAuth1Session(smugmug.api_key, smugmug.api_secret, token or smugmug.access_token,
+                                     secret or smugmug.access_token_secret)
+        lead_to(self.session, smugmug)
+
+    def get(self, url: str, headers: Dict[str, str] = JSON_ACCEPTED, **options: Any) -> requests.Response:
+        """One signed GET; a bare path is one of the API."""
+        options.setdefault("timeout", 10)
+        return self.session.get(url if "://" in url else API + url, headers=headers, **options)
+
+    def body(self, url: str) -> Dict[str, Any]:
+        """The Response part of an answer."""
+        response: Dict[str, Any] = self.get(url).json()["Response"]
+        return response
+
+    def close(self) -> None:
+        self.session.close()
+
+
+def lead_to(session: requests.Session, smugmug: FakeSmugMug) -> requests.Session:
+    """Put the fake in the place of the network."""
+    session.trust_env = False
+    session.proxies = {"https": smugmug.url, "http": smugmug.url}
+    session.verify = smugmug.ca_path
+    return session
+
+
+@pytest.fixture
+def client(smugmug: FakeSmugMug) -> Iterator[Client]:
+    """A client that is signed in."""
+    signed_in = Client(smugmug)
+    yield signed_in
+    signed_in.close()
+
+
+@pytest.fixture
+def stranger(smugmug: FakeSmugMug) -> Iterator[requests.Session]:
+    """A client that signs nothing."""
+    with lead_to(requests.Session(), smugmug) as session:
+        yield session
+
+
+# ======================================================================================================================
+# Signatures and tokens
+# ======================================================================================================================
+
+@pytest.mark.parametrize("method, url, parameters, secrets, expected", [
+    ("GET", "http://photos.example.net/photos",  # RFC 5849 section 1.2, the last request
+     [("file", "vacation.jpg"), ("size", "original"), ("oauth_consumer_key", "dpf43f3p2l4k3l03"),
+      ("oauth_token", "nnch734d00sl2jdk"), ("oauth_signature_method", "HMAC-SHA1"),
+      ("oauth_timestamp", "137131202"), ("oauth_nonce", "chapoH")],
+     ("kd94hf93k423kf44", "pfkkdhi9sl3r4s00"), "MdpQcU8iPSUjWoN/UDMsK2sui9I="),
+    ("POST", "http://example.com/request",  # RFC 5849 section 3.4.1, with the value of erratum 2550
+     [("b5", "=%3D"), ("a3", "a"), ("c@", ""), ("a2", "r b"), ("c2", ""), ("a3", "2 q"),
+      ("oauth_consumer_key", "9djdj82h48djs9d2"), ("oauth_token", "kkk9d7dh3k39sjv7"),
+      ("oauth_signature_method", "HMAC-SHA1"), ("oauth_timestamp", "137131201"), ("oauth_nonce", "7d8f3e4a")],
+     ("j49sk3j29djd", "dh893hdasih9"), "r6/TJjbCOr97/+UU0NsvSne7s5g="),
+])
+def test_signatures_are_those_of_the_rfc(method: str, url: str, parameters: List[Tuple[str, str]],
+                                         secrets: Tuple[str, str], expected: str) -> None:
+    assert signature(method, url, parameters, *secrets) == expected
+
+
+def test_a_signed_request_with_all_kinds_of_parameters_is_accepted(client: Client) -> None:
+    query = "?_filter=Name%2CNickName&_shorturis&count=%2b%20+&start=~"
+    assert client.get("/api/v2!authuser" + query).json()["Response"]["User"]["NickName"] == "family"
+
+
+def test_a_signature_in_the_query_is_accepted(smugmug: FakeSmugMug, stranger: requests.Session) -> None:
+    auth = OAuth1(smugmug.api_key, smugmug.api_secret, smugmug.access_token, smugmug.access_token_secret,
+                  signature_type="query")
+    assert stranger.get(API + "/api/v2!authuser", auth=auth, headers=JSON_ACCEPTED).status_code == 200
+
+
+def signed_request(client: Client, path: str, **fields: str) -> requests.PreparedRequest:
+    """A request signed with something else than the client's own key, token, clock ..."""
+    auth = client.session.auth.client
+    saved = {name: getattr(auth, name) for name in fields}
+    for name, value in fields.items():
+        setattr(auth, name, value)
+    prepared = client.session.prepare_request(requests.Request("GET", API + path, headers=JSON_ACCEPTED))
+    for name, value in saved.items():
+        setattr(auth, name, value)
+    return prepared
+
+
+def send(client: Client, prepared: requests.PreparedRequest) -> requests.Response:
+    return client.session.send(prepared, proxies=client.session.proxies, verify=client.smugmug.ca_path, timeout=10)
+
+
+@pytest.mark.parametrize("fields, problem", [
+    ({"client_key": "nobody"}, "consumer_key_unknown"),
+    ({"resource_owner_key": "nobody"}, "token_rejected"),
+    ({"resource_owner_secret": "wrong"}, "signature_invalid"),
+    ({"timestamp": "137131200"}, "timestamp_refused"),
+    ({"signature_method": "PLAINTEXT"}, "signature_method_rejected"),
+])
+def test_a_wrong_signature_is_refused_with_its_reason(client: Client, fields: Dict[str, str], problem: str) -> None:
+    response = send(client, signed_request(client, "/api/v2!authuser", **fields))
+    assert response.status_code == 401
+    assert response.json() == {"Code": 401, "Message": f"oauth_problem={problem}"}
+
+
+def test_a_clock_may_be_wrong_by_less_than_five_minutes(client: Client) -> None:
+    for seconds, status in ((-280, 200), (280, 200), (-320, 401), (320, 401)):
+        prepared = signed_request(client, "/api/v2!authuser", timestamp=str(int(time.time()) + seconds))
+        assert send(client, prepared).status_code == status
+
+
+def test_a_nonce_is_good_for_one_request(client: Client) -> None:
+    prepared = signed_request(client, "/api/v2!authuser")
+    assert send(client, prepared).status_code == 200
+    again = send(client, prepared)
+    assert (again.status_code, again.text) == (401, '{"Code":401,"Message":"oauth_problem=nonce_used"}')
+
+
+def test_a_lost_answer_has_used_up_the_nonce(smugmug: FakeSmugMug, client: Client) -> None:
+    smugmug.fault("reset", "api")
+    prepared = signed_request(client, "/api/v2!authuser")
+    with pytest.raises(requests.ConnectionError):
+        send(client, prepared)
+    assert "nonce_used" in send(client, prepared).text
+
+
+def test_a_changed_query_spoils_the_signature(client: Client) -> None:
+    prepared = signed_request(client, "/api/v2!authuser?count=1")
+    prepared.url = str(prepared.url).replace("count=1", "count=2")
+    assert "signature_invalid" in send(client, prepared).text
+
+
+def test_without_a_signature_there_is_public_data_for_a_key_and_nothing_else(
+        smugmug: FakeSmugMug, account: Account, stranger: requests.Session) -> None:
+    public, _ = account.album("Open"), account.album("Closed", privacy="Private")
+    assert stranger.get(API + "/api/v2!authuser", headers=JSON_ACCEPTED).json()["Code"] == 401
+    url = f"{API}/api/v2/user/family!albums?APIKey={smugmug.api_key}"
+    body = stranger.get(url, headers=JSON_ACCEPTED).json()["Response"]
+    assert [album["AlbumKey"] for album in body["Album"]] == [public.key]
+    url = f"{API}/api/v2!authuser?APIKey={smugmug.api_key}"
+    assert "User" not in stranger.get(url, headers=JSON_ACCEPTED).json()["Response"]
+
+
+# ======================================================================================================================
+# Signing in
+# ======================================================================================================================
+
+def sign_in(smugmug: FakeSmugMug, pin: str = "", access: str = "Full", host: str = API) -> Dict[str, str]:
+    """The whole PIN flow; the last answer of it."""
+    base = host + "/services/oauth/1.0a/"
+    session = OAuth1Session(smugmug.api_key, smugmug.api_secret, callback_uri="oob")
+    with lead_to(session, smugmug):
+        session.fetch_request_token(base + "getRequestToken")
+        shown = smugmug.authorize(session.authorization_url(base + "authorize", Access=access, Permissions="Read"))
+        tokens: Dict[str, str] = session.fetch_access_token(base + "getAccessToken", verifier=pin or shown)
+        return tokens
+
+
+@pytest.mark.parametrize("host", [API, "https://secure.smugmug.com"])
+def test_the_pin_flow_leads_to_the_access_token(smugmug: FakeSmugMug, host: str) -> None:
+    tokens = sign_in(smugmug, host=host)
+    assert tokens == {"oauth_token": smugmug.access_token, "oauth_token_secret": smugmug.access_token_secret}
+    assert (len(smugmug.access_token), len(smugmug.access_token_secret)) == (32, 64)
+    assert smugmug.authorizations[0]["Access"] == "Full"
+    assert smugmug.authorizations[0]["Permissions"] == "Read"
+    assert smugmug.pin.startswith("0")
+
+
+def test_the_authorize_page_shows_the_pin(smugmug: FakeSmugMug, stranger: requests.Session) -> None:
+    with lead_to(OAuth1Session(smugmug.api_key, smugmug.api_secret, callback_uri="oob"), smugmug) as session:
+        token = session.fetch_request_token(OAUTH + "getRequestToken")["oauth_token"]
+    page = stranger.get(OAUTH + f"authorize?oauth_token={token}&Access=Full")
+    assert smugmug.pin in page.text and page.headers["Content-Type"].startswith("text/html")
+    assert stranger.get(OAUTH + "authorize?oauth_token=other").status_code == 400
+    with pytest.raises(ValueError):
+        smugmug.authorize("http://api.smugmug.com/services/oauth/1.0a/authorize?oauth_token=" + token)
+
+
+def test_a_wrong_pin_uses_up_the_request_token(smugmug: FakeSmugMug) -> None:
+    session = OAuth1Session(smugmug.api_key, smugmug.api_secret, callback_uri="oob")
+    with lead_to(session, smugmug):
+        session.fetch_request_token(OAUTH + "getRequestToken")
+        for pin in ("111111", smugmug.pin):
+            session._client.client.verifier = pin
+            response = session.post(OAUTH + "getAccessToken")
+            assert response.status_code == 401 and response.text.startswith("oauth_problem=")
+
+
+def test_a_request_token_lives_five_minutes_and_is_good_once(smugmug: FakeSmugMug) -> None:
+    session = OAuth1Session(smugmug.api_key, smugmug.api_secret, callback_uri="oob")
+    with lead_to(session, smugmug):
+        session.fetch_request_token(OAUTH + "getRequestToken")
+        url = session.authorization_url(OAUTH + "authorize")
+        smugmug.let_time_pass(301)
+        with pytest.raises(ValueError):
+            smugmug.authorize(url)
+        session._client.client.verifier = smugmug.pin
+        assert "token_rejected" in session.get(OAUTH + "getAccessToken").text
+
+
+def test_a_request_token_needs_a_callback_and_a_known_key(smugmug: FakeSmugMug) -> None:
+    with lead_to(OAuth1Session(smugmug.api_key, smugmug.api_secret), smugmug) as session:
+        response = session.post(OAUTH + "getRequestToken")
+        assert "oauth_problem=parameter_absent" in response.text and "oauth_callback" in response.text
+    with lead_to(OAuth1Session("nobody", "nothing", callback_uri="oob"), smugmug) as session:
+        response = session.post(OAUTH + "getRequestToken")
+        assert (response.status_code, response.text) == (401, "oauth_problem=consumer_key_unknown")
+
+
+def test_a_token_without_full_access_sees_public_albums_only(smugmug: FakeSmugMug, account: Account) -> None:
+    public = account.album("Open")
+    for privacy in ("Unlisted", "Private"):
+        account.album(privacy, privacy=privacy)
+    public.photo("seen.jpg")
+    public.photo("hidden.jpg", hidden=True)
+    tokens = sign_in(smugmug, access="Public")
+    assert sign_in(smugmug, access="Full") == tokens  # the level cannot be changed by signing in again
+    client = Client(smugmug, tokens["oauth_token"], tokens["oauth_token_secret"])
+    albums = client.body("/api/v2/user/family!albums")["Album"]
+    assert [album["Name"] for album in albums] == ["Open"] and "Privacy" not in albums[0]
+    images = client.body(f"/api/v2/album/{public.key}!images")["AlbumImage"]
+    assert [image["FileName"] for image in images] == ["seen.jpg"]
+    client.close()
+
+
+def test_revoked_tokens_are_rejected_and_the_next_sign_in_gives_new_ones(smugmug: FakeSmugMug, client: Client) -> None:
+    old = smugmug.access_token
+    smugmug.revoke_tokens()
+    assert smugmug.access_token == old
+    assert "token_rejected" in client.get("/api/v2!authuser").text
+    assert sign_in(smugmug)["oauth_token"] == smugmug.access_token != old
+    assert "token_rejected" in client.get("/api/v2!authuser").text
+
+
+def test_tokens_survive_a_restart(smugmug: FakeSmugMug, ca: Authority) -> None:
+    assert FakeSmugMug(Account(), ca).access_token == smugmug.access_token
+
+
+# ======================================================================================================================
+# The API
+# ======================================================================================================================
+
+def test_who_does_not_accept_json_gets_a_page(client: Client) -> None:
+    assert client.get("/api/v2!authuser", headers={}).headers["Content-Type"].startswith("text/html")
+    assert client.get("/api/v2!authuser?_accept=application/json", headers={}).json()["Code"] == 200
+
+
+def test_pages_are_clamped(account: Account, client: Client) -> None:
+    for number in range(120):
+        account.album(f"Album {number}")
+    account.albums[0].fill(600, 10)
+    for path, default, maximum in (("/api/v2/user/family!albums", 50, 100),
+                                   (f"/api/v2/album/{account.albums[0].key}!images", 100, 500),
+                                   (f"/api/v2/node/{account.root.node_id}!children", 10, 120)):
+        assert client.body(path)["Pages"]["Count"] == default
+        pages = client.body(path + "?count=9999")["Pages"]
+        assert pages["Count"] == maximum and pages["RequestedCount"] in (100, 500, 200)
+
+
+def test_pages_cover_everything_once(account: Account, client: Client) -> None:
+    account.album("Many").fill(23, 10)
+    path = f"/api/v2/album/{account.albums[0].key}!images"
+    names, start = [], 1
+    while True:
+        body = client.body(f"{path}?count=10&start={start}")
+        names += [image["FileName"] for image in body["AlbumImage"]]
+        assert ("PrevPage" in body["Pages"]) == (start > 1)
+        if "NextPage" not in body["Pages"]:
+            break
+        start += body["Pages"]["Count"]
+    assert names == [f"IMG_{number:04}.JPG" for number in range(1, 24)]
+    assert body["Pages"]["LastPage"] == f"{path}?count=10&start=21"
+
+
+def test_the_link_to_the_next_page_forgets_how_it_was_asked(account: Account, client: Client) -> None:
+    album = account.album("Many")
+    album.fill(3, 10)
+    body = client.body(f"/api/v2/album/{album.key}!images?_verbosity=1&_expand=Album&_filter=Uri%2cTitle&count=2")
+    assert body["Uri"] == f"/api/v2/album/{album.key}!images?_filter=Uri%2cTitle&count=2"
+    assert body["Pages"]["NextPage"] == f"/api/v2/album/{album.key}!images?_filter=Uri%2cTitle&count=2&start=3"
+    assert body["Pages"]["FirstPage"].endswith("&start=1")
+
+
+def test_an_empty_list_has_no_list(account: Account, client: Client) -> None:
+    path = f"/api/v2/album/{account.album('Empty').key}!images"
+    body = client.body(path)
+    assert body["Locator"] == "AlbumImage" and "AlbumImage" not in body
+    assert body["Pages"]["Total"] == 0
+    assert body["Pages"]["LastPage"] == f"{path}?start=-99&count=100"
+    assert client.body(path + "?count=1")["Pages"]["LastPage"] == f"{path}?count=1&start=0"
+
+
+def test_answers_are_shaped_as_asked(account: Account, client: Client) -> None:
+    album = account.album("Album")
+    album.photo("IMG_1.JPG")
+    path = f"/api/v2/album/{album.key}!images"
+    full = client.get(path).json()
+    assert "Options" in full and "Request" in full and "Timing" in full["Response"]
+    assert full["Response"]["AlbumImage"][0]["Uris"]["Album"]["Uri"] == f"/api/v2/album/{album.key}"
+    short = client.get(path + "?_verbosity=1&_filter=FileName,DateTime&_filteruri=Album").json()
+    assert set(short) == {"Response", "Code", "Message"}
+    assert short["Response"]["AlbumImage"] == [{"FileName": "IMG_1.JPG", "Uris": {"Album": f"/api/v2/album/{album.key}"}}]
+    assert client.body(path + "?_verbosity=1&_filter=&_filteruri=")["AlbumImage"] == [{}]
+    assert isinstance(client.body(path + "?_shorturis")["AlbumImage"][0]["Uris"]["Album"], str)
+    assert client.get(path + "?_pretty=true").text.startswith("{\n")
+    assert client.get(path + "?_config=%7B%7D").status_code == 400
+    assert client.body(f"/api/v2/album/{album.key}?_filter=Name&_filteruri=")["Album"] == {
+        "Name": "Album", "ResponseLevel": "Full"}
+
+
+def test_expansions_stand_under_the_exact_uri(account: Account, client: Client) -> None:
+    album = account.album("Album")
+    photo, video = album.photo("IMG_1.JPG"), album.video("clip.mov")
+    path = f"/api/v2/album/{album.key}!images?_expand=LargestVideo,Album.User"
+    answer = client.get(path).json()
+    first, second = answer["Response"]["AlbumImage"]
+    assert "LargestVideo" not in first["Uris"] and first["ImageKey"] == photo.key
+    largest = answer["Expansions"][second["Uris"]["LargestVideo"]["Uri"]]["LargestVideo"]
+    assert (largest["Size"], largest["MD5"], largest["Ext"]) == (video.size, video.md5, "mp4")
+    assert answer["Expansions"]["/api/v2/user/family"]["User"]["NickName"] == "family"
+    short = client.get(path + "&_verbosity=1&_filter=Uri&_filteruri=LargestVideo").json()
+    uri = short["Response"]["AlbumImage"][1]["Uris"]["LargestVideo"]
+    assert uri == f"/api/v2/image/{video.key}-0!largestvideo?_shorturis="
+    assert short["Expansions"][uri]["LargestVideo"]["Size"] == video.size  # filters do not reach expansions
+    assert "Uris" not in short["Response"]["AlbumImage"][0]
+    inline = client.get(path + "&_expandmethod=inline").json()
+    assert "Expansions" not in inline
+    assert inline["Response"]["AlbumImage"][1]["Uris"]["LargestVideo"]["LargestVideo"]["MD5"] == video.md5
+
+
+def test_an_image_without_serial_moves_and_the_same_signature_does_not_follow(
+        smugmug: FakeSmugMug, account: Account, client: Client) -> None:
+    photo = account.album("Album").photo("IMG_1.JPG", serial=2)
+    path = f"/api/v2/image/{photo.key}"
+    moved = client.get(path + "?_filter=FileName", allow_redirects=False)
+    assert moved.status_code == 301 and "no-store" in moved.headers["Cache-Control"]
+    assert moved.headers["Location"] == f"{API}{path}-0?_filter=FileName"
+    assert client.get(path).json()["Response"]["Image"]["Serial"] == 2  # OAuth1Session signs anew
+    auth = OAuth1(smugmug.api_key, smugmug.api_secret, smugmug.access_token, smugmug.access_token_secret)
+    with lead_to(requests.Session(), smugmug) as plain:
+        assert plain.get(API + path, auth=auth, headers=JSON_ACCEPTED).status_code == 401
+
+
+def test_folders_make_a_tree_and_albums_may_share_names(account: Account, client: Client) -> None:
+    first, second = (account.album("Summer", folder="Family/Trips") for _ in range(2))
+    assert first.url_path != second.url_path
+    user = client.body("/api/v2!authuser")["User"]
+    node = client.body(user["Uris"]["Node"]["Uri"] + "!children")["Node"][0]
+    assert (node["Name"], node["Type"], node["HasChildren"]) == ("Family", "Folder", True)
+    node = client.body(node["Uris"]["ChildNodes"]["Uri"])["Node"][0]
+    albums = client.body(node["Uris"]["ChildNodes"]["Uri"] + "?Type=Album")["Node"]
+    assert [album["Uris"]["Album"]["Uri"] for album in albums] == [
+        f"/api/v2/album/{first.key}", f"/api/v2/album/{second.key}"]
+    assert albums[0]["HasChildren"] is False
+
+
+def test_several_albums_come_in_one_answer(account: Account, client: Client) -> None:
+    keys = [account.album(name).key for name in ("A", "B")]
+    albums = client.body("/api/v2/album/" + ",".join(keys))["Album"]
+    assert [album["Name"] for album in albums] == ["A", "B"]
+    assert client.get("/api/v2/album/" + ",".join(keys * 800)).status_code == 403
+
+
+def test_a_locked_album_looks_empty_and_a_locked_site_too(account: Account, client: Client) -> None:
+    album = account.album("Locked", locked=True)
+    album.photo()
+    shown = client.body(f"/api/v2/album/{album.key}")["Album"]
+    assert shown["ResponseLevel"] == "Password" and "ImageCount" not in shown and "AlbumImages" not in shown["Uris"]
+    assert client.body(f"/api/v2/album/{album.key}!images")["Pages"]["Total"] == 0
+
+
+def test_dates_move_as_things_change(account: Account, client: Client) -> None:
+    album, other = account.album("Album"), account.album("Other")
+
+    def state() -> Tuple[str, str, int]:
+        shown = client.body(f"/api/v2/album/{album.key}")["Album"]
+        return shown["LastUpdated"], shown["ImagesLastUpdated"], shown["ImageCount"]
+
+    states = [state()]
+    photo = album.photo("IMG_1.JPG", content=b"one")
+    states.append(state())
+    other.collect(photo)
+    photo.replace(b"two")
+    states.append(state())
+    album.remove(photo)
+    states.append(state())
+    assert [count for _, _, count in states] == [0, 1, 1, 0]
+    assert len({date for _, date, _ in states}) == 4 and len({date for date, _, _ in states}) == 1
+    album.touch_settings()
+    assert state()[0] > states[0][0]
+    assert photo.serial == 1 and account.find_image(photo.key) is photo
+    account.remove(other)
+    assert account.find_image(photo.key) is None
+    assert client.get(f"/api/v2/image/{photo.key}-1").status_code == 404
+
+
+def test_the_cameras_clock_is_shown_as_pacific_time_in_utc(account: Account, client: Client) -> None:
+    album = account.album("Album")
+    album.photo("summer.jpg", taken=datetime(2019, 8, 4, 11, 28, 12), latitude=47.97, component_file_types={"A": ["x"]})
+    album.photo("winter.jpg", taken=datetime(2015, 2, 22, 17, 34, 44), keywords=["two words"])
+    album.photo("never.jpg", keywords=["a", "b c"])
+    shown = client.body(f"/api/v2/album/{album.key}!images")["AlbumImage"]
+    assert [image.get("DateTimeOriginal") for image in shown] == [
+        "2019-08-04T18:28:12+00:00", "2015-02-23T01:34:44+00:00", None]
+    assert shown[0]["Latitude"] == "47.97" and shown[1]["Latitude"] == "0"
+    assert [image["Keywords"] for image in shown[1:]] == ['"two words"', "a; b c"]
+    assert [image["ComponentFileTypes"] for image in shown[:2]] == [{"A": ["x"]}, []]
+    assert client.body(f"/api/v2/image/{shown[0]['ImageKey']}-0!metadata")["ImageMetadata"][
+        "DateTimeCreated"] == "2019-08-04T11:28:12"
+
+
+@pytest.mark.parametrize("local, hours", [
+    (datetime(2024, 3, 10, 1, 59), 8), (datetime(2024, 3, 10, 2, 0), 7), (datetime(2024, 11, 3, 1, 59), 7),
+    (datetime(2024, 11, 3, 2, 0), 8), (datetime(2006, 4, 2, 2, 0), 7), (datetime(2006, 3, 31), 8),
+    (datetime(1980, 4, 27, 2, 0), 7), (datetime(1980, 10, 26, 2, 0), 8),
+])
+def test_pacific_summer_begins_and_ends_on_the_right_sunday(local: datetime, hours: int) -> None:
+    assert (shown_as_taken(local) - local).total_seconds() == hours * 3600
+
+
+def test_api_answers_are_compressed_counted_and_not_cached(client: Client) -> None:
+    response = client.get("/api/v2!authuser")
+    assert response.headers["Content-Encoding"] == "gzip" and "no-store" in response.headers["Cache-Control"]
+    assert int(response.headers["X-RateLimit-Remaining"]) > 1000
+    assert int(response.headers["X-RateLimit-Reset"]) > time.time()
+    plain = client.get("/api/v2!authuser", headers={**JSON_ACCEPTED, "Accept-Encoding": "identity"})
+    assert "Content-Encoding" not in plain.headers and plain.json()["Code"] == 200
+
+
+def test_an_unknown_path_is_404_and_remembered(smugmug: FakeSmugMug, client: Client) -> None:
+    smugmug.allow_unknown_paths = True
+    assert client.get("/api/v2/nothing").json() == {"Code": 404, "Message": "Not Found"}
+    assert client.get("https://api.smugmug.com/").status_code == 404
+    assert client.get("/api/v2/album/XXXXXX").status_code == 404
+    assert smugmug.unknown_paths == ["/api/v2/nothing", "/"]
+
+
+def test_the_limiter_says_when_to_come_back(smugmug: FakeSmugMug, client: Client) -> None:
+    smugmug.limit(requests=2, window_seconds=1000)
+    answers = [client.get("/api/v2!authuser") for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [200, 200, 429]
+    assert [answer.headers["X-RateLimit-Remaining"] for answer in answers] == ["1", "0", "0"]
+    assert 990 < int(answers[2].headers["Retry-After"]) <= 1000
+    assert Limiter(1, 0.0).count()[0] == 0
+
+
+# ======================================================================================================================
+# Files
+# ======================================================================================================================
+
+def archived_url(client: Client, image: Any) -> str:
+    """ArchivedUri as the API gives it."""
+    url: str = client.body(f"/api/v2/image/{image.key}-{image.serial}")["Image"]["ArchivedUri"]
+    return url
+
+
+def test_a_photo_comes_home_with_or_without_a_signature(
+        account: Account, client: Client, stranger: requests.Session) -> None:
+    photo = account.album("Summer 2019", folder="Trips").photo("IMG 1.JPEG", content=b"\xff\xd8 a photo")
+    url = archived_url(client, photo)
+    assert url.startswith(f"https://photos.smugmug.com/Trips/Summer-2019/i-{photo.key}/0/")
+    assert url.endswith("/D/IMG%201-D.jpg")
+    for session in (client.session, stranger):
+        response = session.get(url, headers={"If-None-Match": f'"{photo.md5}"'})
+        assert (response.status_code, response.content) == (200, photo.content)
+        assert response.headers["ETag"] == f'"{photo.md5}"' and response.headers["Content-Type"] == "image/jpeg"
+        assert "Accept-Ranges" not in response.headers and "X-RateLimit-Remaining" not in response.headers
+
+
+def test_the_hash_is_new_each_time_and_any_hash_will_do(
+        account: Account, client: Client, stranger: requests.Session) -> None:
+    photo = account.album("Album").photo("IMG_1.JPG")
+    first, second = archived_url(client, photo), archived_url(client, photo)
+    assert first != second
+    parts = first.split("/")
+    parts[-3] = "whatever"
+    assert stranger.get("/".join(parts)).content == photo.data
+    parts[-5] = "i-XXXXXXX"
+    missing = stranger.get("/".join(parts))
+    assert missing.status_code == 404 and missing.headers["Content-Type"].startswith("text/html")
+
+
+@pytest.mark.parametrize("privacy", ["Unlisted", "Private"])
+def test_albums_that_are_not_public_hide_names(account: Account, client: Client, privacy: str) -> None:
+    photo = account.album("Quiet", privacy=privacy).photo("secret.png")
+    url = archived_url(client, photo)
+    assert url.startswith(f"https://photos.smugmug.com/photos/i-{photo.key}/0/")
+    assert url.endswith(f"/D/i-{photo.key}-D.png")
+
+
+def test_a_private_file_is_empty_without_a_signature(
+        smugmug: FakeSmugMug, account: Account, client: Client, stranger: requests.Session) -> None:
+    for album in (account.album("Private", privacy="Private"), account.album("Inside", external_links=False)):
+        photo = album.photo("IMG_1.JPG")
+        url = archived_url(client, photo)
+        unsigned = stranger.get(url)
+        assert (unsigned.status_code, unsigned.content) == (200, b"")
+        assert client.get(url).content == photo.data
+        wrong = Client(smugmug, secret="wrong")
+        assert wrong.get(url).content == b""
+        wrong.close()
+    smugmug.private_answer = "html"
+    assert stranger.get(url).headers["Content-Type"].startswith("text/html")
+
+
+def test_the_cdn_refuses_a_used_nonce(account: Account, client: Client) -> None:
+    photo = account.album("Private", privacy="Private").photo("IMG_1.JPG")
+    prepared = signed_request(client, archived_url(client, photo)[len("https://photos.smugmug.com"):])
+    prepared = client.session.prepare_request(requests.Request("GET", archived_url(client, photo)))
+    assert send(client, prepared).content == photo.data
+    assert send(client, prepared).status_code == 401
+
+
+def test_ranges(account: Account, client: Client, stranger: requests.Session) -> None:
+    photo = account.album("Album").photo("IMG_1.JPG", content=bytes(range(100)))
+    url = archived_url(client, photo)
+    for asked, expected, content_range in (
+        ("bytes=10-19", photo.data[10:20], "bytes 10-19/100"), ("bytes=90-", photo.data[90:], "bytes 90-99/100"),
+        ("bytes=-5", photo.data[-5:], "bytes 95-99/100"), ("bytes=90-500", photo.data[90:], "bytes 90-99/100"),
+    ):
+        response = stranger.get(url, headers={"Range": asked, "If-Range": '"something else"'})
+        assert (response.status_code, response.content) == (206, expected)
+        assert response.headers["Content-Range"] == content_range
+    beyond = stranger.get(url, headers={"Range": "bytes=100-"})
+    assert (beyond.status_code, beyond.headers["Content-Range"]) == (416, "bytes */100")
+    head = stranger.head(url)
+    assert head.headers["Content-Length"] == "100"
+    assert stranger.get(url).content == photo.data  # the connection is still in step
+
+
+def test_behind_a_video_lies_a_still_and_the_video_elsewhere(
+        account: Account, client: Client, stranger: requests.Session) -> None:
+    album = account.album("Album")
+    video = album.video("clip.mov")
+    shown = client.body(f"/api/v2/image/{video.key}-0")["Image"]
+    still = stranger.get(shown["ArchivedUri"]).content
+    assert still.startswith(JPEG_MAGIC) and shown["ArchivedUri"].endswith("-D.jpg")
+    assert (len(still), hashlib.md5(still).hexdigest()) == (shown["ArchivedSize"], shown["ArchivedMD5"])
+    assert (shown["IsVideo"], shown["Format"], shown["FileName"]) == (True, "MP4", "clip.mov")
+    largest = client.body(shown["Uris"]["LargestVideo"]["Uri"])["LargestVideo"]
+    assert largest["Url"].endswith("/1920/clip-1920.mp4")
+    response = stranger.get(largest["Url"])
+    assert response.content == video.data and response.headers["Content-Type"] == "video/mp4"
+    sizes = client.body(shown["Uris"]["ImageSizeDetails"]["Uri"])["ImageSizeDetails"]
+    assert stranger.get(sizes["VideoSize640"]["Url"]).content != video.data
+    assert {"Size", "MD5"} & set(largest) == {"Size", "MD5"}
+    bare = album.video("bare.avi", size_listed=False, md5_listed=False)
+    largest = client.body(f"/api/v2/image/{bare.key}-0!largestvideo")["LargestVideo"]
+    assert not {"Size", "MD5"} & set(largest)
+
+
+def test_a_video_in_processing_has_no_video(account: Account, client: Client) -> None:
+    album = account.album("Album")
+    video = album.video("clip.mov", processing=True, status="Preprocess", sub_status="CanNotProcess")
+    shown = client.body(f"/api/v2/album/{album.key}!images")["AlbumImage"][0]
+    assert "LargestVideo" not in shown["Uris"] and "ArchivedUri" not in shown
+    assert (shown["Processing"], shown["Status"], shown["SubStatus"]) == (True, "Preprocess", "CanNotProcess")
+    body = client.body(f"/api/v2/image/{video.key}-0!largestvideo")
+    assert body["Locator"] == "LargestVideo" and "LargestVideo" not in body
+    stuck = album.video("stuck.mov", processing=True, playable=True)
+    assert client.body(f"/api/v2/image/{stuck.key}-0!largestvideo")["LargestVideo"]["MD5"] == stuck.md5
+
+
+def test_without_archived_uri_there_are_other_ways(
+        account: Account, client: Client, stranger: requests.Session) -> None:
+    album = account.album("Album")
+    photo = album.photo("IMG_1.JPG", archived=False)
+    shown = client.body(f"/api/v2/image/{photo.key}-0")["Image"]
+    assert not {"ArchivedUri", "ArchivedSize", "ArchivedMD5"} & set(shown)
+    download = client.body(f"/api/v2/image/{photo.key}-0!download")["ImageDownload"]
+    assert stranger.get(download["Url"]).content == photo.data
+    sizes = client.body(f"/api/v2/album/{album.key}/image/{photo.key}-0!sizedetails")["ImageSizeDetails"]
+    assert stranger.get(sizes["ImageSizeOriginal"]["Url"]).content == photo.data
+    assert "Size" not in sizes["ImageSizeX4Large"]
+    small = stranger.get(sizes["ImageSizeMedium"]["Url"])
+    assert len(small.content) == sizes["ImageSizeMedium"]["Size"] < photo.size and "ETag" not in small.headers
+    largest = client.body(f"/api/v2/image/{photo.key}-0!largestimage")["LargestImage"]
+    assert "MD5" not in largest and largest["Url"].endswith("/O/IMG_1.jpg")
+
+
+def test_without_permission_the_object_is_missing(account: Account, client: Client) -> None:
+    album = account.album("Album")
+    photo = album.photo("IMG_1.JPG", archived=False, download_uri=False, original_size_listed=False)
+    body = client.body(f"/api/v2/album/{album.key}/image/{photo.key}-0!download")
+    assert body["Locator"] == "AlbumImageDownload" and "AlbumImageDownload" not in body
+    assert "ImageSizeOriginal" not in client.body(f"/api/v2/image/{photo.key}-0!sizedetails")["ImageSizeDetails"]
+    assert "MD5" in client.body(f"/api/v2/image/{photo.key}-0!largestimage")["LargestImage"]
+
+
+def test_collected_images_keep_their_key(account: Account, client: Client) -> None:
+    home, other = account.album("Home"), account.album("Other")
+    photo = home.photo("IMG_1.JPG")
+    other.collect(photo)
+    other.collect(photo, origin="Smart")
+    shown = client.body(f"/api/v2/album/{other.key}!images")["AlbumImage"]
+    assert [image["Origin"] for image in shown] == ["Collected", "Smart"]
+    assert {image["ImageKey"] for image in shown} == {photo.key} and shown[0]["CollectedFrom"] == "Home"
+
+
+def test_a_replaced_file_has_a_new_serial_and_the_old_address_is_gone(
+        account: Account, client: Client, stranger: requests.Session) -> None:
+    photo = account.album("Album").photo("IMG_1.JPG", content=b"one")
+    old = archived_url(client, photo)
+    photo.replace(b"two")
+    assert f"/i-{photo.key}/1/" in archived_url(client, photo)
+    assert stranger.get(archived_url(client, photo)).content == b"two"
+    assert stranger.get(old).status_code == 404
+
+
+@pytest.mark.parametrize("name", ["a/b.jpg", "..", "", "Äpfel 100%.jpg", "con.jpg", "photo#1?.png", "no extension"])
+def test_any_file_name_has_an_address_that_works(
+        account: Account, client: Client, stranger: requests.Session, name: str) -> None:
+    photo = account.album("Äpfel / Birnen").photo(name)
+    assert stranger.get(archived_url(client, photo)).content == photo.data
+    assert client.get(archived_url(client, photo)).content == photo.data
+
+
+# ======================================================================================================================
+# Patterns and filled albums
+# ======================================================================================================================
+
+@pytest.mark.parametrize("size", [0, 1, 63, 64, 65, 5000, (1 << 20) + 64, 3_000_001])
+def test_a_pattern_is_the_same_however_it_is_cut(size: int) -> None:
+    pattern = Pattern(size, 7, JPEG_MAGIC)
+    whole = bytes_of(pattern)
+    assert len(whole) == size and hashlib.md5(whole).hexdigest() == md5_of(pattern)
+    for start, stop in ((0, size), (size // 3, size // 2), (min(size, 63), min(size, 70)), (size, size)):
+        assert b"".join(pieces_of(pattern, start, stop)) == whole[start:stop]
+
+
+def test_patterns_of_different_seeds_differ_everywhere() -> None:
+    first, second = (bytes_of(Pattern(100_000, seed)) for seed in (1, 2))
+    assert all(first[place : place + 16] != second[place : place + 16] for place in range(0, 100_000, 16))
+
+
+def test_a_million_photos_cost_nothing(account: Account, client: Client, stranger: requests.Session) -> None:
+    albums = [account.album(f"Album {number}") for number in range(2)]
+    for album in albums:
+        album.fill(500_000, 2000)
+    shown = client.body(f"/api/v2/album/{albums[1].key}!images?start=499999")
+    assert [image["FileName"] for image in shown["AlbumImage"]] == ["IMG_499999.JPG", "IMG_500000.JPG"]
+    content = stranger.get(shown["AlbumImage"][1]["ArchivedUri"]).content
+    assert hashlib.md5(content).hexdigest() == shown["AlbumImage"][1]["ArchivedMD5"]
+    with pytest.raises(ValueError):
+        albums[0].photo()
+
+
+def test_drawn_pictures_differ_and_are_png() -> None:
+    pictures = {drawn_png(number) for number in range(12)}
+    assert len(pictures) == 12 and all(picture.startswith(b"\x89PNG\r\n") for picture in pictures)
+
+
+# ======================================================================================================================
+# Faults
+# ======================================================================================================================
+
+@pytest.fixture
+def photo(account: Account) -> Any:
+    """A photo of a thousand bytes."""
+    return account.album("Album").photo("IMG_1.JPG", content=bytes(range(250)) * 4)
+
+
+@pytest.mark.parametrize("name, options, status", [
+    ("rate_limited", {"retry_after": "3", "reset": 5}, 429), ("server_error", {"status": 502}, 502),
+    ("server_error", {"status": 500, "empty": True}, 500), ("html_200", {}, 200), ("broken_json", {}, 200),
+    ("json_200", {}, 200), ("empty_200", {}, 200), ("not_found", {}, 404), ("nonce_used", {}, 401),
+    ("token_rejected", {}, 401), ("key_unknown", {}, 401), ("clock_wrong", {}, 401), ("terms_not_accepted", {}, 401),
+    ("permission_denied", {}, 403), ("respond", {"status": 418, "body": b"x", "headers": {"A": "b"}}, 418),
+    ("redirect", {"to": "https://evil.example/x"}, 302), ("short", {"by": 5}, 200), ("long", {"by": 5}, 200),
+    ("corrupt", {}, 200), ("no_length", {}, 200),
+])
+def test_an_answer_of_the_api_is_replaced_once(
+        smugmug: FakeSmugMug, client: Client, name: str, options: Dict[str, Any], status: int) -> None:
+    honest = client.get("/api/v2!authuser").text
+    fault = smugmug.fault(name, "api", after=1, **options)
+    answers = [client.get("/api/v2!authuser", allow_redirects=False) for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [200, status, 200]
+    assert answers[0].text == answers[2].text == honest
+    assert (answers[1].text == honest) == (name == "no_length")
+    assert fault.hits == 1 and fault.reached.is_set()
+
+
+def test_faults_on_the_way_of_a_file(smugmug: FakeSmugMug, client: Client, photo: Any) -> None:
+    url = archived_url(client, photo)
+
+    def get(name: str, headers: Dict[str, str] = {}, **options: Any) -> requests.Response:
+        fault = smugmug.fault(name, "cdn", **options)
+        response = client.get(url, headers={"Accept-Encoding": "identity", **headers}, stream=True)
+        assert fault.hits == 1
+        return response
+
+    def body(response: requests.Response) -> bytes:
+        return b"".join(iter(lambda: response.raw.read(300, decode_content=False), b""))
+
+    assert body(get("short", by=10)) == photo.data[:-10]
+    assert body(get("long", by=10))[:-10] == photo.data
+    corrupt = body(get("corrupt"))
+    assert len(corrupt) == 1000 and sum(a != b for a, b in zip(corrupt, photo.data)) == 1
+    assert get("no_length", chunked=True).content == photo.data
+    ended = get("no_length", chunked=False)
+    assert "Content-Length" not in ended.headers and ended.content == photo.data
+    compressed = get("gzip_body")
+    assert compressed.headers["Content-Encoding"] == "gzip" and compressed.content == photo.data
+    assert get("json_200").json()["Code"] == 500
+    assert get("not_found").headers["Content-Type"].startswith("text/html")
+    part = {"Range": "bytes=500-"}
+    assert (get("range_ignored", part).status_code, get("not_satisfiable", part).status_code) == (200, 416)
+    wrong = get("wrong_range", part, shift=7)
+    assert wrong.headers["Content-Range"] == "bytes 493-992/1000" and wrong.content == photo.data[493:993]
+    assert "Range" not in part or client.get(url, headers=part).content == photo.data[500:]
+
+
+def test_a_cut_ends_the_body_early(smugmug: FakeSmugMug, client: Client, photo: Any) -> None:
+    url = archived_url(client, photo)
+    smugmug.fault("cut", "cdn", at=400)
+    response = client.get(url, stream=True)
+    received = b""
+    try:
+        while True:
+            piece = response.raw.read(100)
+            if not piece:
+                break
+            received += piece
+    except Exception:
+        pass
+    assert (response.headers["Content-Length"], received) == ("1000", photo.data[:400])
+    assert smugmug.select("cdn")[0].bytes_sent == 400
+
+
+def test_a_reset_ends_the_connection_before_an_answer(smugmug: FakeSmugMug, client: Client) -> None:
+    smugmug.fault("reset", "authuser")
+    with pytest.raises(requests.ConnectionError):
+        client.get("/api/v2!authuser")
+    smugmug.wait_for(lambda: smugmug.requests[0].status == 0)
+    assert client.get("/api/v2!authuser").status_code == 200
+
+
+@pytest.mark.parametrize("options", [{"before_headers": True}, {}, {"after_bytes": 300}])
+def test_a_stall_ends_when_the_client_goes(
+        smugmug: FakeSmugMug, client: Client, photo: Any, options: Dict[str, Any]) -> None:
+    url = archived_url(client, photo)
+    threads = threading.active_count()
+    fault = smugmug.fault("stall", "cdn", **options)
+    with pytest.raises(requests.RequestException):
+        client.get(url, timeout=0.2)
+    assert fault.reached.is_set()
+    deadline = time.monotonic() + 5
+    while threading.active_count() > threads and time.monotonic() < deadline:
+        time.sleep(0.005)
+    assert threading.active_count() <= threads
+
+
+def test_a_short_stall_only_delays(smugmug: FakeSmugMug, client: Client, photo: Any) -> None:
+    url = archived_url(client, photo)
+    smugmug.fault("stall", "cdn", seconds=0.05, after_bytes=10)
+    smugmug.fault("stall", "cdn", seconds=0.05, before_headers=True)
+    assert client.get(url).content == client.get(url).content == photo.data
+
+
+def test_closing_the_fake_ends_a_stall(account: Account, ca: Authority) -> None:
+    with FakeSmugMug(account, ca) as smugmug:
+        smugmug.fault("stall", "api", before_headers=True)
+        client = Client(smugmug)
+        failures: List[Exception] = []
+
+        def ask() -> None:
+            try:
+                client.get("/api/v2!authuser", timeout=30)
+            except requests.RequestException as error:
+                failures.append(error)
+
+        thread = threading.Thread(target=ask)
+        thread.start()
+        smugmug.wait_for(lambda: smugmug.count("api") == 1)
+    thread.join(5)
+    client.close()
+    assert len(failures) == 1
+
+
+def test_faults_in_listings(smugmug: FakeSmugMug, account: Account, client: Client) -> None:
+    album = account.album("Album")
+    for number in range(3):
+        album.photo(f"IMG_{number}.JPG")
+    album.video("clip.mov")
+    path = f"/api/v2/album/{album.key}!images?_expand=LargestVideo"
+
+    def names(body: Dict[str, Any]) -> List[str]:
+        return [image["FileName"] for image in body["AlbumImage"]]
+
+    lost = smugmug.fault("lost_item", "api", item=1)
+    client.get("/api/v2!authuser")  # has no list: the fault waits
+    assert lost.hits == 0
+    assert names(client.body(path)) == ["IMG_0.JPG", "IMG_2.JPG", "clip.mov"] and lost.hits == 1
+    smugmug.fault("duplicate_item", "api")
+    assert names(client.body(path))[-1] == "IMG_0.JPG"
+    smugmug.fault("wrong_total", "api", by=-2)
+    assert client.body(path)["Pages"]["Total"] == 2
+    smugmug.fault("mangle", "!images", function=lambda payload: {"Code": 200, "Response": []})
+    assert client.get(path).json()["Response"] == []
+    smugmug.fault("foreign_uri", "!images", url="https://evil.example/x.jpg")
+    answer = client.get(path).json()
+    assert {image["ArchivedUri"] for image in answer["Response"]["AlbumImage"]} == {"https://evil.example/x.jpg"}
+    assert [entry["LargestVideo"]["Url"] for entry in answer["Expansions"].values()] == ["https://evil.example/x.jpg"]
+
+
+def test_a_still_comes_instead_of_a_video(smugmug: FakeSmugMug, account: Account, client: Client) -> None:
+    video = account.album("Album").video("clip.mov")
+    smugmug.fault("still_instead_of_video", "cdn")
+    client.get(archived_url(client, video))
+    url = client.body(f"/api/v2/image/{video.key}-0!largestvideo")["LargestVideo"]["Url"]
+    assert client.get(url).content.startswith(JPEG_MAGIC)
+    assert client.get(url).content == video.data
+
+
+def test_a_fault_on_the_oauth_pages_speaks_their_language(smugmug: FakeSmugMug) -> None:
+    smugmug.fault("key_unknown", "getRequestToken")
+    with lead_to(OAuth1Session(smugmug.api_key, smugmug.api_secret, callback_uri="oob"), smugmug) as session:
+        assert session.post(OAUTH + "getRequestToken").text == "oauth_problem=consumer_key_unknown"
+
+
+def test_faults_last_as_long_as_they_are_told(smugmug: FakeSmugMug, client: Client) -> None:
+    smugmug.fault("server_error", "api", times=None)
+    assert {client.get("/api/v2!authuser").status_code for _ in range(4)} == {503}
+    smugmug.clear_faults()
+    smugmug.fault("server_error", "api")
+    smugmug.fault("permission_denied", "api")
+    assert [client.get("/api/v2!authuser").status_code for _ in range(3)] == [503, 403, 200]
+
+
+def test_a_fault_that_does_not_exist_is_an_error(smugmug: FakeSmugMug) -> None:
+    with pytest.raises(ValueError):
+        smugmug.fault("volcano", "api")
+    with pytest.raises(TypeError):
+        smugmug.fault("cut", "api", att=3)
+    assert all(function.__doc__ for function in FAULTS.values())
+
+
+# ======================================================================================================================
+# The proxy, the records, the line
+# ======================================================================================================================
+
+def test_requests_abroad_are_answered_and_recorded(smugmug: FakeSmugMug, stranger: requests.Session) -> None:
+    response = stranger.get("https://evil.example/x.jpg?a=b", headers={"Authorization": "OAuth secret"})
+    assert response.status_code == 200 and response.content
+    record, = smugmug.select("abroad")
+    assert (record.host, record.path, record.query) == ("evil.example", "/x.jpg", {"a": "b"})
+    assert record.headers["authorization"] == "OAuth secret"
+    assert stranger.get("https://evil.example:8443/").status_code == 200
+    assert smugmug.requests[-1].host == "evil.example:8443"
+
+
+def test_other_hosts_of_smugmug_have_no_such_page(smugmug: FakeSmugMug, stranger: requests.Session) -> None:
+    assert stranger.get("https://www.smugmug.com/").status_code == 404
+    assert smugmug.requests[-1].kind == "other" and smugmug.unknown_paths == []
+
+
+def test_plain_requests_are_refused_and_recorded(smugmug: FakeSmugMug, stranger: requests.Session) -> None:
+    assert stranger.get("http://api.smugmug.com/api/v2!authuser?a=b").status_code == 400
+    assert [(record.kind, record.host, record.path) for record in smugmug.requests] == [
+        ("plain", "api.smugmug.com", "/api/v2!authuser")]
+
+
+def test_requests_are_recorded(smugmug: FakeSmugMug, client: Client, photo: Any) -> None:
+    url = archived_url(client, photo)
+    for _ in range(2):
+        client.get(url)
+    assert (smugmug.count("api"), smugmug.count("cdn"), smugmug.count(), smugmug.count(None, "D/IMG_1")) == (1, 2, 3, 2)
+    assert smugmug.paths("api") == [f"/api/v2/image/{photo.key}-0"]
+    assert (smugmug.connections(), smugmug.connections("photos.smugmug.com")) == (2, 1)
+    smugmug.wait_for(lambda: smugmug.requests[-1].bytes_sent == 1000)
+    record = smugmug.requests[-1]
+    assert (record.method, record.status, record.signed, record.kind) == ("GET", 200, True, "cdn")
+    assert smugmug.statistics["requests"] == {"api": 1, "cdn": 2} and smugmug.statistics["bytes"]["cdn"] == 2000
+    smugmug.clear_requests()
+    assert smugmug.requests == [] and smugmug.count() == 0
+    with pytest.raises(AssertionError):
+        smugmug.wait_for(lambda: False, timeout=0.01)
+
+
+def test_the_log_can_be_switched_off(account: Account, ca: Authority) -> None:
+    with FakeSmugMug(account, ca, log=False) as smugmug:
+        client = Client(smugmug)
+        client.get("/api/v2!authuser")
+        client.close()
+        assert smugmug.requests == [] and smugmug.count("api") == 1 and smugmug.statistics["connections"] == 1
+
+
+def test_a_line_has_its_speed(account: Account, ca: Authority) -> None:
+    photo = account.album("Album").photo("IMG_1.JPG", content=Pattern(60_000, 1))
+    with FakeSmugMug(account, ca, line=Line(0.03, 0.02, 1e6, 300e3)) as smugmug:
+        clients = [Client(smugmug) for _ in range(2)]
+        urls = [archived_url(client, photo) for client in clients]
+        begin = time.monotonic()
+        threads = [threading.Thread(target=client.get, args=(url,)) for client, url in zip(clients, urls)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert 0.4 <= time.monotonic() - begin < 1.5
+        for client in clients:
+            client.close()
+
+
+# ======================================================================================================================
+# By hand
+# ======================================================================================================================
+
+FAKE = str(Path(fake_smugmug.__file__).resolve())
+
+
+def test_the_demo_runs_a_command_and_returns_its_exit_code(tmp_path: Path) -> None:
+    script = ("import os, requests; r = requests.get('https://api.smugmug.com/api/v2/user/demo!albums?APIKey='"
+              " + os.environ['SMUGMUG_API_KEY'], headers={'Accept': 'application/json'});"
+              " print(sorted(a['Name'] for a in r.json()['Response']['Album']));"
+              " print(os.environ['XDG_CONFIG_HOME']); raise SystemExit(7)")
+    environment = {**os.environ, "TMPDIR": str(tmp_path), "TEMP": str(tmp_path), "TMP": str(tmp_path),
+                   "NO_PROXY": "*", "USER": "somebody"}
+    done = subprocess.run([sys.executable, "-W", "ignore", FAKE, "--", sys.executable, "-c", script], env=environment,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True, timeout=30)
+    assert done.returncode == 7, done.stderr
+    names, settings = done.stdout.splitlines()
+    assert names == "['Garden: spring & autumn', 'Summer', 'Summer']"
+    assert Path(settings).parent == tmp_path
+    assert os.name == "nt" or os.stat(settings).st_mode & 0o777 == 0o700
+    assert "027518" in done.stderr
+
+
+def test_the_server_for_measurements_speaks_json(stranger: requests.Session) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-W", "ignore", FAKE, "--serve", "--albums", "2", "--images", "3", "--size", "70000"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, universal_newlines=True)
+    assert process.stdin is not None and process.stdout is not None
+    with process:
+        access = json.loads(process.stdout.readline())
+        assert set(access) == {"port", "ca", "api_key", "api_secret", "access_token", "access_token_secret"}
+        stranger.proxies = {"https": f"http://127.0.0.1:{access['port']}"}
+        stranger.verify = access["ca"]
+        print("urls", file=process.stdin, flush=True)
+        urls = json.loads(process.stdout.readline())
+        assert len(urls) == 6 and {len(stranger.get(url).content) for url in urls} == {70000}
+        print("stats", file=process.stdin, flush=True)
+        assert json.loads(process.stdout.readline()) == {
+            "requests": {"cdn": 6}, "bytes": {"cdn": 420000}, "connections": 1}
+        process.stdin.close()
+        assert process.wait(10) == 0
