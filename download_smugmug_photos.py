@@ -48,12 +48,14 @@ import time
 import unicodedata
 from collections import Counter
 from contextlib import closing, contextmanager, suppress
+from datetime import datetime, timedelta
 from functools import partial
 from itertools import chain, count
 from pathlib import Path
 from typing import (Any, Callable, Dict, FrozenSet, Iterable, Iterator, Mapping, NamedTuple, Optional, Tuple,
                     TypeVar, Union)
 from urllib.parse import parse_qsl, unquote_plus, urlencode, urljoin, urlsplit
+from xml.etree import ElementTree
 
 try:
     import requests
@@ -73,6 +75,7 @@ PROGRAM = "download_smugmug_photos"
 OUTPUT_FOLDER = "smugmug_photos"
 STATE_FILE = ".smugmug.sqlite3"
 PART_SUFFIX = ".part"
+ALBUM_SIDECAR = "album.json"
 
 API_ORIGIN = "https://api.smugmug.com"
 OAUTH_BASE = API_ORIGIN + "/services/oauth/1.0a/"
@@ -187,6 +190,7 @@ class Settings(NamedTuple):
     progress: bool
     report: Optional[Path]
     log_file: Optional[Path]
+    sidecars: FrozenSet[str]
 
 
 class Source(NamedTuple):
@@ -202,7 +206,8 @@ class Image(NamedTuple):
     """A photo or a video in an album, as the listing describes it. (A video is an image too: SmugMug's word.)
 
     `source` is None where the listing does not carry it: then it takes calls of its own to find one. `extension` is
-    that of the file served, without its dot, where it is not the one of the file name: videos are re-encoded.
+    that of the file served, without its dot, where it is not the one of the file name: videos are re-encoded. `uploaded`
+    is in UTC, `taken` what the camera's clock showed, both in ISO 8601. Coordinates are in degrees, the altitude in metres.
     """
 
     key: str
@@ -216,6 +221,15 @@ class Image(NamedTuple):
     source: Optional[Source]
     original_size_bytes: Optional[int]
     uploaded: str
+    taken: str
+    title: str
+    caption: str
+    keywords: Tuple[str, ...]
+    latitude: Optional[float]
+    longitude: Optional[float]
+    altitude: float
+    hidden: bool
+    web_uri: str
 
 
 class Album(NamedTuple):
@@ -236,6 +250,9 @@ class Album(NamedTuple):
     privacy: str
     size_bytes: int
     locked: bool
+    description: str
+    keywords: str
+    web_uri: str
 
 
 class Listing(NamedTuple):
@@ -272,10 +289,11 @@ class FileRecord(NamedTuple):
 
 
 class AlbumRecord(NamedTuple):
-    """What the sync state knows of one album; `clocks` is "" unless all of its images were home."""
+    """What the sync state knows of one album; `clocks` and `sidecars` are "" unless all of its images were home."""
 
     folder: str
     clocks: str
+    sidecars: str
 
 
 class FileOnDisk(NamedTuple):
@@ -338,11 +356,13 @@ class Plan(NamedTuple):
     """What is to be done for one album: `settled` needs nothing more, each of `jobs` brings one image home.
 
     `problem` says why the album may have more images than were listed, `is_partial` that some were left out on purpose.
+    `images` are all that were listed, in the album's own order.
     """
 
     album: Album
     settled: Tuple[Outcome, ...]
     jobs: Tuple[Job, ...]
+    images: Tuple[Image, ...] = ()
     problem: str = ""
     is_partial: bool = False
 
@@ -530,7 +550,7 @@ def matches(album: Album, patterns: Iterable[str]) -> bool:
 def image_names(images: Iterable[Image], given: Mapping[str, str]) -> Dict[str, str]:
     """A file name within its album's folder for each image key. Earlier uploads keep the plain name."""
     earliest_first = sorted(images, key=lambda image: (image.uploaded, image.key))
-    return unique_names(((image.key, image_file_name(image)) for image in earliest_first), given)
+    return unique_names(((image.key, image_file_name(image)) for image in earliest_first), given, [ALBUM_SIDECAR])
 
 
 def part_name(image: Image, md5: str) -> str:
@@ -596,10 +616,13 @@ class PartFile:
         self.restart()
         self.close()
 
-    def publish(self, target: Path) -> os.stat_result:
-        """Give the file its final name, in one step; what stood there is gone. Its new `stat` comes back."""
+    def publish(self, target: Path, modified: Optional[float]) -> os.stat_result:
+        """Give the file its time stamp and its final name, in one step; what stood there is gone. Its `stat` comes back."""
         os.fsync(self._file.fileno())
         self._file.close()
+        if modified is not None:
+            with suppress(OSError, OverflowError):  # not every file system takes every time
+                os.utime(str(self.path), (modified, modified))
         os.replace(str(self.path), str(target))
         return os.stat(str(target))
 
@@ -1137,9 +1160,11 @@ def fetch_token(endpoint: str, credentials: Credentials, timeout_seconds: float,
 # ---------------------------------------------------------------------------------------------------------------
 
 SHORT_ANSWER = {"_verbosity": 1}  # no Options, no descriptions, and Uris as plain texts: half the bytes
-ALBUM_FIELDS = "AlbumKey,Name,UrlPath,Uri,ImageCount,LastUpdated,ImagesLastUpdated,Date,Privacy,OriginalSizes,ResponseLevel"
+ALBUM_FIELDS = ("AlbumKey,Name,UrlPath,Uri,ImageCount,LastUpdated,ImagesLastUpdated,Date,Privacy,OriginalSizes,"
+                "Description,Keywords,WebUri,ResponseLevel")
 IMAGE_FIELDS = ("ImageKey,Serial,Uri,FileName,IsVideo,Processing,Status,SubStatus,ArchivedUri,ArchivedSize,ArchivedMD5,"
-                "OriginalSize,Date,DateTimeUploaded")
+                "OriginalSize,Date,DateTimeUploaded,DateTimeOriginal,Title,Caption,KeywordArray,Latitude,Longitude,Altitude,"
+                "Hidden,WebUri")
 
 
 def text_of(value: Any) -> str:
@@ -1152,6 +1177,20 @@ def integer_of(value: Any) -> Optional[int]:
     if isinstance(value, str) and re.fullmatch(r"[0-9]{1,18}", value):
         value = int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 62 else None
+
+
+def number_of(value: Any, limit: float) -> Optional[float]:
+    """A JSON value, or the text of one, as a number between -limit and limit, None where it is not one."""
+    try:
+        number = float(text_of(value))
+    except (ValueError, OverflowError):
+        return None
+    return number if -limit <= number <= limit else None
+
+
+def list_of(value: Any) -> list[Any]:
+    """A JSON value as a list."""
+    return value if isinstance(value, list) else []
 
 
 def key_of(value: Any) -> str:
@@ -1271,7 +1310,10 @@ def parse_album(entry: Json) -> Album:
         changed=max(updated, images_updated),
         privacy=text_of(entry.get("Privacy")),
         size_bytes=integer_of(entry.get("OriginalSizes")) or 0,
-        locked=text_of(entry.get("ResponseLevel")) in ("Password", "GrantAccess"))
+        locked=text_of(entry.get("ResponseLevel")) in ("Password", "GrantAccess"),
+        description=text_of(entry.get("Description")),
+        keywords=text_of(entry.get("Keywords")),
+        web_uri=text_of(entry.get("WebUri")))
 
 
 def parse_image(entry: Json, expansions: Json) -> Image:
@@ -1280,6 +1322,8 @@ def parse_image(entry: Json, expansions: Json) -> Image:
     serial = "" if integer_of(entry.get("Serial")) is None else str(integer_of(entry["Serial"]))
     is_video = entry.get("IsVideo") is True
     video = expanded(entry, "LargestVideo", expansions) if is_video else {}
+    latitude, longitude = number_of(entry.get("Latitude"), 90), number_of(entry.get("Longitude"), 180)
+    is_placed = bool(latitude or longitude) and latitude is not None and longitude is not None  # 0, 0 stands for nowhere
     return Image(
         key=key,
         serial=serial,
@@ -1291,7 +1335,16 @@ def parse_image(entry: Json, expansions: Json) -> Image:
         unobtainable=entry.get("Status") == "Preprocess" and entry.get("SubStatus") == "CanNotProcess",
         source=source_of(video) if is_video else archived_source(entry),
         original_size_bytes=None if is_video else integer_of(entry.get("OriginalSize")),
-        uploaded=text_of(entry.get("DateTimeUploaded")) or text_of(entry.get("Date")))
+        uploaded=text_of(entry.get("DateTimeUploaded")) or text_of(entry.get("Date")),
+        taken=camera_time(text_of(entry.get("DateTimeOriginal"))),
+        title=text_of(entry.get("Title")),
+        caption=text_of(entry.get("Caption")),
+        keywords=tuple(filter(None, map(text_of, list_of(entry.get("KeywordArray"))))),
+        latitude=latitude if is_placed else None,
+        longitude=longitude if is_placed else None,
+        altitude=number_of(entry.get("Altitude"), 100_000) or 0.0,
+        hidden=entry.get("Hidden") is True,
+        web_uri=text_of(entry.get("WebUri")))
 
 
 def expanded(entry: Json, name: str, expansions: Json) -> Json:
@@ -1310,6 +1363,40 @@ def source_of(size: Json, is_original: bool = True) -> Optional[Source]:
     """The file that a LargestVideo, LargestImage or ImageSize object describes; it may lack Size and MD5."""
     url = text_of(size.get("Url"))
     return Source(url, integer_of(size.get("Size")), md5_of(size.get("MD5")), is_original) if url else None
+
+
+def camera_time(shown: str) -> str:
+    """What the camera's clock showed, of a DateTimeOriginal: ISO 8601 without a zone; "" for what is no date.
+
+    SmugMug takes the EXIF time, which has no zone, for a time in California, and shows it in UTC: "2019:08:04 11:28:12"
+    becomes "2019-08-04T18:28:12+00:00".
+    """
+    try:
+        utc = datetime.strptime(shown[:19], "%Y-%m-%dT%H:%M:%S")
+        return (utc + timedelta(hours=pacific_hours(utc))).isoformat()
+    except (ValueError, OverflowError):
+        return ""
+
+
+def pacific_hours(utc: datetime) -> int:
+    """How many hours California is ahead of UTC at a time in UTC: -7 in summer, -8 in winter. Exact from 1970 on.
+
+    The laws: https://www.nist.gov/pml/time-and-frequency-division/popular-links/daylight-saving-time-dst
+    """
+    year = utc.year
+    if year >= 2007:
+        starts, ends = sunday(year, 3, 2), sunday(year, 11, 1)
+    else:
+        starts, ends = sunday(year, 4, 1) if year >= 1987 else sunday(year, 5, 0), sunday(year, 11, 0)
+    starts = {1974: datetime(1974, 1, 6), 1975: datetime(1975, 2, 23)}.get(year, starts)
+    # at two o'clock on the local clock, which is in winter time when it starts and in summer time when it ends
+    return -7 if starts + timedelta(hours=10) <= utc < ends + timedelta(hours=9) else -8
+
+
+def sunday(year: int, month: int, number: int) -> datetime:
+    """The first, second ... Sunday of a month; number 0 is the last Sunday of the month before."""
+    first = datetime(year, month, 1)
+    return first + timedelta(days=(6 - first.weekday()) % 7 + 7 * (number - 1))
 
 
 def find_source(connection: Connection, image: Image) -> Optional[Source]:
@@ -1362,7 +1449,9 @@ CREATE TABLE file (album_key TEXT, image_key TEXT, serial TEXT, name TEXT, size_
                    modified_ns INTEGER, is_original INTEGER, removed INTEGER,
                    PRIMARY KEY (album_key, image_key)) WITHOUT ROWID;
 CREATE INDEX file_by_image ON file (image_key);
-""",)
+""", """
+ALTER TABLE album ADD COLUMN sidecars TEXT NOT NULL DEFAULT '';
+""")
 DISTRUSTED = -1  # the size of a file that was found damaged: no file on the disk has it
 FILE_COLUMNS = "image_key, serial, name, size_bytes, md5, modified_ns, is_original, removed"
 
@@ -1382,10 +1471,10 @@ class State:
         """The folder, within the output folder, that each album key was given."""
         return dict(self._database.execute("SELECT album_key, folder FROM album"))
 
-    def clocks(self, album_key: str) -> str:
-        """The clocks at which all of an album was home; "" if it was not, or is not known."""
-        row = self._database.execute("SELECT clocks FROM album WHERE album_key = ?", (album_key,)).fetchone()
-        return str(row[0]) if row else ""
+    def album(self, album_key: str) -> Optional[AlbumRecord]:
+        """What is known of an album, None for a new one."""
+        row = self._database.execute("SELECT folder, clocks, sidecars FROM album WHERE album_key = ?", (album_key,))
+        return next(map(AlbumRecord._make, row), None)
 
     def files(self, album_key: str) -> Dict[str, FileRecord]:
         """What is known of the files of an album, by image key."""
@@ -1401,11 +1490,11 @@ class State:
 
     def begin_album(self, album_key: str, folder: str) -> None:
         """Remember the folder of an album, and that not all of it is home."""
-        self._database.execute("INSERT OR REPLACE INTO album VALUES (?, ?, '')", (album_key, folder))
+        self._database.execute("INSERT OR REPLACE INTO album VALUES (?, ?, '', '')", (album_key, folder))
 
-    def finish_album(self, album_key: str, clocks: str) -> None:
-        """Remember that at these clocks all of an album is home."""
-        self._database.execute("UPDATE album SET clocks = ? WHERE album_key = ?", (clocks, album_key))
+    def finish_album(self, album_key: str, clocks: str, sidecars: str) -> None:
+        """Remember that at these clocks all of an album is home, with these kinds of sidecars."""
+        self._database.execute("UPDATE album SET clocks = ?, sidecars = ? WHERE album_key = ?", (clocks, sidecars, album_key))
 
     def record(self, album_key: str, file: FileRecord) -> None:
         """Remember that a file is home."""
@@ -1540,9 +1629,12 @@ def state_problem(error: sqlite3.Error, path: Path) -> Problem:
 #    Knows listings, the state, and what lies in a folder. Knows nothing of how bytes arrive.
 # ---------------------------------------------------------------------------------------------------------------
 
-def is_unchanged(album: Album, clocks: str, records: Mapping[str, FileRecord], on_disk: Iterable[FileOnDisk]) -> bool:
+def is_unchanged(album: Album, known: Optional[AlbumRecord], records: Mapping[str, FileRecord],
+                 on_disk: Iterable[FileOnDisk], sidecars: Iterable[str]) -> bool:
     """Whether an album needs no look: its clocks stand where all was home, and all files are still there at their size."""
-    if not album.clocks or album.clocks != clocks:
+    if known is None or not album.clocks or album.clocks != known.clocks:
+        return False
+    if not set(sidecars) <= set(known.sidecars.split(",")):
         return False
     sizes = {unicodedata.normalize("NFC", file.name): file.size_bytes for file in on_disk}
     return all(record.removed or sizes.get(unicodedata.normalize("NFC", record.name)) == record.size_bytes
@@ -1554,13 +1646,13 @@ def plan_album(listing: Listing, folder: Path, records: Mapping[str, FileRecord]
     """What to do for an album whose images are listed: for those uploaded `since`. `now` is in seconds since 1970."""
     album = listing.album
     if album.locked and not listing.images:
-        return Plan(album, (), (), "the album is locked with a password, and SmugMug does not list its images")
+        return Plan(album, (), (), problem="the album is locked with a password, and SmugMug does not list its images")
     names = image_names(listing.images, {key: record.name for key, record in records.items()})
     files = by_folded_name(on_disk)
     wanted = [image for image in listing.images if not image.uploaded or image.uploaded[:19] >= since]
     steps = [plan_image(album, image, folder, names[image.key], records.get(image.key), files, now) for image in wanted]
     return Plan(album, tuple(step for step in steps if isinstance(step, Outcome)),
-                tuple(step for step in steps if isinstance(step, Job)), listing.problem,
+                tuple(step for step in steps if isinstance(step, Job)), listing.images, listing.problem,
                 is_partial=len(wanted) < len(listing.images))
 
 
@@ -1705,10 +1797,19 @@ def land(job: Job, part: PartFile, kind: Kind, is_original: bool) -> Outcome:
     """Give a complete file its name. The outcome says which, and what should be known of it later."""
     place = choose_place(job, part.path)
     size_bytes, md5 = part.size_bytes, part.md5()
-    status = part.publish(place)
+    status = part.publish(place, file_time(job.image))
     record = FileRecord(job.image.key, job.image.serial, place.name, size_bytes, md5, status.st_mtime_ns, is_original)
     reason = "" if place.name == job.name else f"{job.name} is something else: it stays, and SmugMug's is {place.name}"
     return Outcome(kind, job.album, job.image, record, reason=reason)
+
+
+def file_time(image: Image) -> Optional[float]:
+    """The time stamp for a file, in seconds since 1970: when it was taken, by the camera's clock, else uploaded."""
+    with suppress(ValueError, OverflowError):
+        if image.taken:
+            return time.mktime(time.strptime(image.taken, "%Y-%m-%dT%H:%M:%S"))
+        return float(calendar.timegm(time.strptime(image.uploaded[:19], "%Y-%m-%dT%H:%M:%S")))
+    return None
 
 
 def choose_place(job: Job, part: Path) -> Path:
@@ -1831,7 +1932,150 @@ def check_file(check: Check, stop: threading.Event) -> Check:
 
 
 # ---------------------------------------------------------------------------------------------------------------
-# 10. Report: messages, the live line, the summary, the JSON report.
+# 10. Sidecars: what is not in the files: titles, captions, keywords, places, dates, the order of an album.
+#     Knows XMP and JSON. Never touches a photo, and no sidecar that somebody else wrote.
+# ---------------------------------------------------------------------------------------------------------------
+
+# https://developer.adobe.com/xmp/docs/xmp-namespaces/
+XMP_NAMESPACES = {
+    "x": "adobe:ns:meta/",
+    "rdf": "http://www.w3.org/1999/02/22-rdf-syntax-ns#",
+    "dc": "http://purl.org/dc/elements/1.1/",
+    "exif": "http://ns.adobe.com/exif/1.0/",
+    "photoshop": "http://ns.adobe.com/photoshop/1.0/",
+    "xmp": "http://ns.adobe.com/xap/1.0/",
+    "smugmug": "https://api.smugmug.com/api/v2/",
+}
+NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def write_sidecars(kinds: Iterable[str], folder: Path, album: Album, images: Iterable[Image],
+                   records: Mapping[str, FileRecord]) -> list[str]:
+    """Bring the sidecars of an album up to date. The names of those that somebody else wrote, and so stay, come back."""
+    kept = []
+    if "json" in kinds:
+        kept += update_sidecar(folder / ALBUM_SIDECAR, album_json(album, images, records))
+    if "xmp" in kinds:
+        for image in images:
+            record = records.get(image.key)
+            if record is not None:
+                path = folder / (record.name + ".xmp")
+                if has_words(image) or os.path.lexists(str(path)):
+                    kept += update_sidecar(path, image_xmp(image))
+    return kept
+
+
+def update_sidecar(path: Path, content: bytes) -> list[str]:
+    """Write a sidecar if it is new or changed. Its name comes back if what stands there is not ours."""
+    try:
+        old = path.read_bytes()
+    except FileNotFoundError:
+        old = b""
+    if old and PROGRAM.encode() not in old:
+        return [path.name]
+    if content != old:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, content)
+    return []
+
+
+def has_words(image: Image) -> bool:
+    """Whether an image has anything to say that its file does not."""
+    return bool(image.title or image.caption or image.keywords or image.latitude is not None)
+
+
+def album_json(album: Album, images: Iterable[Image], records: Mapping[str, FileRecord]) -> bytes:
+    """album.json: the album, and its images in the album's own order."""
+    content = {
+        "written_by": PROGRAM,
+        "version": 1,
+        "album_key": album.key,
+        "name": album.name,
+        "description": album.description,
+        "keywords": album.keywords,
+        "path": album.url_path,
+        "privacy": album.privacy,
+        "created": album.created,
+        "changed": album.changed,
+        "web_uri": album.web_uri,
+        "images": [image_json(image, records.get(image.key)) for image in images],
+    }
+    return json.dumps(content, indent=2, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
+
+
+def image_json(image: Image, record: Optional[FileRecord]) -> Json:
+    """One image of album.json; `file` is null for one that is not home."""
+    return {
+        "file": record.name if record else None,
+        "image_key": image.key,
+        "smugmug_file_name": image.file_name,
+        "title": image.title,
+        "caption": image.caption,
+        "keywords": list(image.keywords),
+        "latitude": image.latitude,
+        "longitude": image.longitude,
+        "altitude": image.altitude if image.latitude is not None else None,
+        "taken": image.taken or None,
+        "uploaded": image.uploaded or None,
+        "size_bytes": record.size_bytes if record else None,
+        "md5": record.md5 or None if record else None,
+        "hidden": image.hidden,
+        "is_video": image.is_video,
+        "is_original": bool(record.is_original) if record else None,
+        "web_uri": image.web_uri,
+    }
+
+
+def image_xmp(image: Image) -> bytes:
+    """The XMP sidecar of an image. https://developer.adobe.com/xmp/docs/ (Specification, parts 1 and 2)"""
+    for prefix, uri in XMP_NAMESPACES.items():
+        ElementTree.register_namespace(prefix, uri)
+    root = ElementTree.Element(xmp_name("x:xmpmeta"), {xmp_name("x:xmptk"): f"{PROGRAM} {VERSION}"})
+    graph = ElementTree.SubElement(root, xmp_name("rdf:RDF"))
+    description = ElementTree.SubElement(graph, xmp_name("rdf:Description"), {xmp_name("rdf:about"): ""})
+    for name, text in (("dc:title", image.title), ("dc:description", image.caption)):
+        add_xmp_list(description, name, "rdf:Alt", filter(None, [text]), language="x-default")
+    add_xmp_list(description, "dc:subject", "rdf:Bag", image.keywords)
+    simple = {"dc:source": image.web_uri, "photoshop:DateCreated": image.taken, "exif:DateTimeOriginal": image.taken,
+              "smugmug:ImageKey": image.key, "smugmug:DateTimeUploaded": image.uploaded}
+    if image.latitude is not None and image.longitude is not None:
+        simple["exif:GPSLatitude"] = xmp_coordinate(image.latitude, "NS")
+        simple["exif:GPSLongitude"] = xmp_coordinate(image.longitude, "EW")
+        if image.altitude:
+            simple["exif:GPSAltitude"] = f"{round(abs(image.altitude) * 100)}/100"
+            simple["exif:GPSAltitudeRef"] = "1" if image.altitude < 0 else "0"
+    for name, text in simple.items():
+        if text:
+            ElementTree.SubElement(description, xmp_name(name)).text = NOT_XML.sub("\ufffd", text)
+    return b'<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(root, encoding="unicode").encode("utf-8") + b"\n"
+
+
+def add_xmp_list(parent: ElementTree.Element, name: str, kind: str, texts: Iterable[str], language: str = "") -> None:
+    """Add a list of texts to an XMP description, unless it is empty."""
+    items = list(texts)
+    if items:
+        container = ElementTree.SubElement(ElementTree.SubElement(parent, xmp_name(name)), xmp_name(kind))
+        for text in items:
+            item = ElementTree.SubElement(container, xmp_name("rdf:li"))
+            item.text = NOT_XML.sub("\ufffd", text)
+            if language:
+                item.set("{http://www.w3.org/XML/1998/namespace}lang", language)
+
+
+def xmp_name(name: str) -> str:
+    """The full name of "dc:title", as ElementTree wants it."""
+    prefix, local = name.split(":")
+    return f"{{{XMP_NAMESPACES[prefix]}}}{local}"
+
+
+def xmp_coordinate(degrees: float, signs: str) -> str:
+    """A coordinate in XMP's form, degrees and decimal minutes: 47.5 with "NS" is "47,30.000000N"."""
+    whole, millionths = divmod(round(abs(degrees) * 60_000_000), 60_000_000)
+    return f"{whole},{millionths / 1_000_000:.6f}{signs[degrees < 0]}"
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# 11. Report: messages, the live line, the summary, the JSON report.
 #     Knows outcomes, a stream, a width. Knows nothing of where outcomes come from.
 # ---------------------------------------------------------------------------------------------------------------
 
@@ -1968,6 +2212,7 @@ class Tally:
 
     def __init__(self, plan: Plan) -> None:
         self.album = plan.album
+        self.images = plan.images
         self.is_partial = plan.is_partial
         self.problem = plan.problem
         self.pending = len(plan.settled) + len(plan.jobs)
@@ -2143,7 +2388,7 @@ def album_table(albums: Iterable[Album]) -> str:
 
 
 # ---------------------------------------------------------------------------------------------------------------
-# 11. Command line: parser, settings, `sync`, `main`.
+# 12. Command line: parser, settings, `sync`, `main`.
 #     Knows everything, holds no rule.
 # ---------------------------------------------------------------------------------------------------------------
 
@@ -2157,6 +2402,7 @@ class Run(NamedTuple):
     summary: Summary
     screen: Screen
     stop: threading.Event
+    folders: Dict[str, str]
 
 
 def main(argv: Optional[list[str]] = None) -> int:
@@ -2190,7 +2436,7 @@ def run_once(settings: Settings, summary: Summary, screen: Screen, stop: threadi
     is_preview = settings.task == "dry-run"
     try:
         with copied_state(settings.output) if is_preview else open_state(settings.output) as state:
-            run = Run(settings, connection, user, state, summary, screen, stop)
+            run = Run(settings, connection, user, state, summary, screen, stop, state.folders())
             (preview if is_preview else sync)(run)
         exit_code, ended = EXIT_FAILED if summary.failures else EXIT_HOME, ""
     except (KeyboardInterrupt, Stopped):
@@ -2309,13 +2555,13 @@ def plans(run: Run) -> Iterator[Optional[Plan]]:
     else:
         for album_key in run.state.folders().keys() - {album.key for album in albums}:
             run.state.mark_removed(album_key, run.state.files(album_key))
-    folders = album_folders(albums, run.state.folders(), run.settings.layout)
+    run.folders.update(album_folders(albums, run.folders, run.settings.layout))
     albums = selected(run.settings, albums)
     run.summary.expect(albums)
     warn_of_full_disk(run, albums)
-    to_list = albums_to_look_at(run, albums, folders)
+    to_list = albums_to_look_at(run, albums)
     for listing in in_parallel(partial(fetch_images, run.connection), to_list, LISTING_THREADS, run.stop):
-        yield None if listing is None else plan_listing(run, listing, folders[listing.album.key])
+        yield None if listing is None else plan_listing(run, listing)
 
 
 def selected(settings: Settings, albums: list[Album]) -> list[Album]:
@@ -2330,22 +2576,22 @@ def selected(settings: Settings, albums: list[Album]) -> list[Album]:
             if (not settings.albums or matches(album, settings.albums)) and not matches(album, settings.exclude)]
 
 
-def albums_to_look_at(run: Run, albums: Iterable[Album], folders: Mapping[str, str]) -> Iterator[Album]:
+def albums_to_look_at(run: Run, albums: Iterable[Album]) -> Iterator[Album]:
     """The albums that have to be listed: all but those in which nothing has changed, here or there."""
     for album in albums:
         records = run.state.files(album.key)
-        on_disk = files_in(run.settings.output / folders[album.key])
-        if not run.settings.full and is_unchanged(album, run.state.clocks(album.key), records, on_disk):
+        on_disk = files_in(run.settings.output / run.folders[album.key])
+        if not run.settings.full and is_unchanged(album, run.state.album(album.key), records, on_disk,
+                                                  run.settings.sidecars):
             run.summary.pass_over(sum(not record.removed for record in records.values()))
         else:
             yield album
 
 
-def plan_listing(run: Run, listing: Listing, folder: str) -> Plan:
+def plan_listing(run: Run, listing: Listing) -> Plan:
     """The plan for an album that was listed."""
-    album, path = listing.album, run.settings.output / folder
+    album, path = listing.album, run.settings.output / run.folders[listing.album.key]
     records = run.state.files(album.key)
-    run.state.begin_album(album.key, folder)
     if not listing.problem:
         run.state.mark_removed(album.key, records.keys() - {image.key for image in listing.images})
     return plan_album(listing, path, records, files_in(path), time.time(), run.settings.since)
@@ -2353,12 +2599,12 @@ def plan_listing(run: Run, listing: Listing, folder: str) -> Plan:
 
 def planned_jobs(run: Run) -> Iterator[Optional[Job]]:
     """The jobs of all plans, what is settled without a job being settled on the way."""
-    folders = run.state.folders()
     for plan in plans(run):
         if plan is None:
             yield None
             continue
-        tally = run.summary.begin(plan, plan.album.key not in folders)
+        tally = run.summary.begin(plan, run.state.album(plan.album.key) is None)
+        run.state.begin_album(plan.album.key, run.folders[plan.album.key])
         if not tally.pending:
             finish_album(run, tally)
         for outcome in plan.settled:
@@ -2399,9 +2645,18 @@ def settle(run: Run, outcome: Outcome) -> None:
 
 
 def finish_album(run: Run, tally: Tally) -> None:
-    """Remember an album that is home as a whole, and show what became of it."""
+    """Bring an album's sidecars up to date, remember it if it is home as a whole, and show what became of it."""
+    album, kinds = tally.album, run.settings.sidecars
+    if kinds and not tally.problem:
+        folder = run.settings.output / run.folders[album.key]
+        try:
+            for name in write_sidecars(kinds, folder, album, tally.images, run.state.files(album.key)):
+                run.summary.remark("kept", album.name, name, "somebody else wrote this file, so no sidecar was put there")
+        except OSError as error:
+            tally.problem = f"the sidecars could not be written: {disk_problem(error, folder)}"
+            run.summary.remark("failed", album.name, "", tally.problem, is_failure=True)
     if tally.all_home():
-        run.state.finish_album(tally.album.key, tally.album.clocks)
+        run.state.finish_album(album.key, album.clocks, ",".join(sorted(kinds)))
     log.info("%s", tally.line())
 
 
@@ -2514,8 +2769,8 @@ def read_settings(argv: Optional[list[str]], environ: Mapping[str, str]) -> Sett
         output=Path(options.output),
         config=config_folder(environ, sys.platform, Path.home()),
         layout=options.layout,
-        albums=tuple(options.album),
-        exclude=tuple(options.exclude),
+        albums=tuple(options.album or ()),
+        exclude=tuple(options.exclude or ()),
         since=options.since,
         task=options.task,
         full=options.full,
@@ -2527,7 +2782,8 @@ def read_settings(argv: Optional[list[str]], environ: Mapping[str, str]) -> Sett
         verbose=options.verbose,
         progress=options.progress,
         report=options.report,
-        log_file=options.log_file)
+        log_file=options.log_file,
+        sidecars=frozenset().union(*(options.sidecar or [sidecar_names(environ.get("SMUGMUG_SIDECAR", ""))])))
 
 
 class OneLineParser(argparse.ArgumentParser):
@@ -2541,54 +2797,53 @@ class OneLineParser(argparse.ArgumentParser):
 def parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
     """The command line. What an option is without being given comes from SMUGMUG_<OPTION>, where that is set."""
     result = OneLineParser(
-        description="Bring every photo and video of a SmugMug account home, and only what is new the next time.",
-        epilog="Options with a value can also be set in the environment: SMUGMUG_OUTPUT, SMUGMUG_JOBS, SMUGMUG_LOG_FILE ... "
-               "The API key comes from SMUGMUG_API_KEY and SMUGMUG_API_SECRET or from the top of the script. Exit codes: "
-               "0 all home, 1 something failed, 2 could not run, 3 not signed in, 130 interrupted.")
+        usage="%(prog)s [options]", add_help=False,
+        formatter_class=partial(argparse.HelpFormatter, max_help_position=27),
+        description="Bring every photo and video of a SmugMug account home; later, what is new.",
+        epilog="Each option with a value can be set as SMUGMUG_OUTPUT, SMUGMUG_JOBS ... as well; the key is "
+               "SMUGMUG_API_KEY and SMUGMUG_API_SECRET. Exit codes: 0 all home, 1 something failed, 2 could not run, "
+               "3 not signed in, 130 interrupted.")
 
     def setting(group: Any, *names: str, default: str, **more: Any) -> None:
         variable = "SMUGMUG_" + names[-1].lstrip("-").upper().replace("-", "_")
         group.add_argument(*names, default=environ.get(variable) or default, **more)
 
     what = result.add_argument_group("what to bring home")
-    what.add_argument("-a", "--album", metavar="PATTERN", action="append", default=[],
-                      help="only albums whose name or path fits this shell pattern; repeatable")
-    what.add_argument("-x", "--exclude", metavar="PATTERN", action="append", default=[],
-                      help="not the albums whose name or path fits it; repeatable")
-    setting(what, "--since", metavar="DATE", type=since_date, default="",
-            help="only images uploaded since then: 2024-05-31, or 30d for the last thirty days")
-    what.add_argument("--full", action="store_true", help="look into every album, also where SmugMug says nothing changed")
-    what.add_argument("--verify", action="store_true",
-                      help="hash every file that is home and fetch again what is damaged; with -n only report")
+    what.add_argument("-a", "--album", metavar="PATTERN", action="append", help="albums whose name or path fits; repeatable")
+    what.add_argument("-x", "--exclude", metavar="PATTERN", action="append", help="but not those that fit this; repeatable")
+    setting(what, "--since", metavar="DATE", type=since_date, default="", help="uploaded since 2024-05-31, or since 30d ago")
+    what.add_argument("--full", action="store_true",
+                      help="look into unchanged albums as well: finds every edited caption")
+    what.add_argument("--verify", action="store_true", help="hash all files, mend damaged ones (-n: report)")
 
-    where = result.add_argument_group("where to")
-    setting(where, "-o", "--output", metavar="DIR", default=OUTPUT_FOLDER, help=f"the folder for the photos ({OUTPUT_FOLDER})")
-    setting(where, "--layout", metavar="album|tree", type=layout_name, default="album",
-            help="a folder for each album, or SmugMug's folders above it; albums that are home stay where they are")
-
-    instead = result.add_argument_group("instead of that").add_mutually_exclusive_group()
-    for names, task, text in (
-            (("--list",), "list", "show a table of the albums"),
-            (("-n", "--dry-run"), "dry-run", "show what would be fetched"),
-            (("--login",), "login", "sign in, for later runs where nobody is there to type a PIN"),
-            (("--logout",), "logout", "forget the sign-in")):
-        instead.add_argument(*names, dest="task", action="store_const", const=task, default="sync", help=text)
-
-    how = result.add_argument_group("how")
+    how = result.add_argument_group("where to and how")
+    setting(how, "-o", "--output", metavar="DIR", default=OUTPUT_FOLDER, help=f"folder for the photos ({OUTPUT_FOLDER})")
+    setting(how, "--layout", metavar="album|tree", type=layout_name, default="album",
+            help="tree: SmugMug's folders above the albums")
+    how.add_argument("--sidecar", metavar="xmp|json", type=sidecar_names, action="append",
+                     help="titles, captions, keywords, places beside the files")
     setting(how, "-j", "--jobs", metavar="N", type=positive_integer, default=str(DEFAULT_JOBS),
             help=f"transfers at a time ({DEFAULT_JOBS})")
     setting(how, "--timeout", metavar="SECONDS", type=positive_number, default=str(READ_TIMEOUT_SECONDS),
-            help=f"silence after which a connection counts as dead ({READ_TIMEOUT_SECONDS:.0f})")
+            help=f"silence that means a dead connection ({READ_TIMEOUT_SECONDS:.0f})")
+
+    instead = result.add_argument_group("instead of that").add_mutually_exclusive_group()
+    for names, task, text in ((("--list",), "list", "show a table of the albums"),
+                              (("-n", "--dry-run"), "dry-run", "show what would be fetched"),
+                              (("--login",), "login", "only sign in, for later runs with nobody there"),
+                              (("--logout",), "logout", "forget the sign-in")):
+        instead.add_argument(*names, dest="task", action="store_const", const=task, default="sync", help=text)
 
     told = result.add_argument_group("what is told")
     loudness = told.add_mutually_exclusive_group()
     loudness.add_argument("-q", "--quiet", action="store_true", help="only problems and the summary")
     loudness.add_argument("-v", "--verbose", action="store_true", help="also each file and the rate-limit headers")
     told.add_argument("--no-progress", dest="progress", action="store_false", help="no live line")
-    told.add_argument("--list-removed", action="store_true", help="name the files that SmugMug does not have any more")
+    told.add_argument("--list-removed", action="store_true", help="name the files that SmugMug has no more")
     setting(told, "--report", metavar="FILE", type=writable_file, default="", help="write the summary as JSON")
-    setting(told, "--log-file", metavar="FILE", type=writable_file, default="", help="add everything that -v says to a file")
-    told.add_argument("--version", action="version", version=f"%(prog)s {VERSION}")
+    setting(told, "--log-file", metavar="FILE", type=writable_file, default="", help="append all that -v says")
+    told.add_argument("--version", action="version", version=f"%(prog)s {VERSION}", help="show the version")
+    told.add_argument("-h", "--help", action="help", help="show this")
     return result
 
 
@@ -2597,6 +2852,14 @@ def layout_name(text: str) -> str:
     if text not in ("album", "tree"):
         raise argparse.ArgumentTypeError(f"{text!r} is not a layout: album and tree are")
     return text
+
+
+def sidecar_names(text: str) -> FrozenSet[str]:
+    """A list of kinds of sidecars, such as "xmp,json", for argparse."""
+    names = frozenset(filter(None, re.split(r"[\s,]+", text)))
+    if names - {"xmp", "json"}:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a sidecar: xmp and json are")
+    return names
 
 
 def positive_integer(text: str) -> int:

@@ -52,6 +52,7 @@ import tempfile
 import threading
 import time
 import urllib.parse
+import warnings
 import zlib
 from collections import Counter, OrderedDict, deque
 from dataclasses import dataclass, field
@@ -61,7 +62,9 @@ from typing import (
     Any, Callable, Deque, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple, Union,
 )
 
-import trustme
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # on Python 3.7 its cryptography says that it is the last of its kind
+    import trustme
 
 API_HOSTS = ("api.smugmug.com", "secure.smugmug.com")
 CDN_HOST = "photos.smugmug.com"
@@ -1813,9 +1816,10 @@ def wrong_range(request: Request, honest: Response, shift: int = 1) -> Bent:
     """206 with another part than was asked for; Content-Range tells the truth about it."""
     if honest.status != 206:
         return None
-    total = size_of(honest.body)
+    total, length = size_of(honest.body), honest.length
     honest.start = max(0, min(honest.start - shift, total - 1))
-    honest.headers["Content-Range"] = f"bytes {honest.start}-{honest.start + honest.length - 1}/{total}"
+    honest.stop = min(total, honest.start + length)
+    honest.headers["Content-Range"] = f"bytes {honest.start}-{honest.stop - 1}/{total}"
     return honest
 
 
@@ -2324,6 +2328,12 @@ class FakeSmugMug:
         """The number of connections over which requests came (to a host)."""
         return len({record.connection_id for record in self.requests if host in (None, record.host)})
 
+    @property
+    def open_connections(self) -> int:
+        """The number of connections that are open now."""
+        with self._changed:
+            return len(self._connections)
+
     def clear_requests(self) -> None:
         """Forget the requests so far."""
         with self._changed:
@@ -2332,7 +2342,7 @@ class FakeSmugMug:
             self._bytes.clear()
 
     def wait_for(self, predicate: Callable[[], Any], timeout: float = 30.0) -> None:
-        """Wait until a request or an answer makes something true; AssertionError if that takes too long."""
+        """Wait until a request, an answer or a hang-up makes something true; AssertionError if that takes too long."""
         with self._changed:
             if not self._changed.wait_for(predicate, timeout):
                 raise AssertionError(f"waited {timeout} s in vain")
@@ -2352,6 +2362,7 @@ class FakeSmugMug:
         """A connection has ended."""
         with self._changed:
             self._connections.discard(connection)
+            self._changed.notify_all()
 
     def note_request(self, request: Request, connection_id: int) -> Record:
         """A request has come in."""

@@ -1,0 +1,193 @@
+"""--verify finds what changed on the disk, mends what decayed, and keeps what its owner edited."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Callable, Dict
+
+import pytest
+
+from conftest import Run, home_files
+from fake_smugmug import Account, FakeSmugMug, Photo
+from test_state import NOTHING_NEW, edit, harmless, key_name, sync
+
+
+def decay(path: Path) -> bytes:
+    """Change a byte of a file as a failing disk would, without its time stamp; the new content."""
+    return edit(path, keep_time=True)
+
+
+def one_photo_home(account: Account, run: Run) -> Photo:
+    """An account of one photo, which is home."""
+    photo = account.album("Summer").photo("a.JPG")
+    sync(run)
+    return photo
+
+
+def test_verification_of_sound_files_fetches_nothing(account: Account, run: Run) -> None:
+    album = account.album("Summer")
+    album.photo("a.JPG"), album.video("b.mp4"), album.video("c.mp4", md5_listed=False, size_listed=False)
+    sync(run)
+    verified = sync(run, "--verify")
+    assert verified.cost == NOTHING_NEW
+    assert "3 sound" in verified.stderr
+
+
+def test_verification_mends_what_decayed_keeps_what_was_edited_and_fetches_what_is_missing(
+        account: Account, run: Run) -> None:
+    album = account.album("Summer")
+    album.photo("sound.JPG"), album.photo("decayed.JPG"), album.video("decayed.mp4")
+    edited, edited_film, missing = album.photo("edited.JPG"), album.video("edited.mp4"), album.photo("missing.JPG")
+    album.video("silent.mp4", md5_listed=False)
+    sync(run)
+    folder = run.output / "Summer"
+    decay(folder / "decayed.JPG"), decay(folder / "decayed.mp4"), decay(folder / "silent.mp4")
+    kept = {"Summer/edited.JPG": edit(folder / "edited.JPG"), "Summer/edited.mp4": edit(folder / "edited.mp4")}
+    (folder / "missing.JPG").unlink()
+
+    assert sync(run).fetched == 1  # without --verify only a size tells that something is wrong
+    (folder / "missing.JPG").unlink()
+    verified = sync(run, "--verify")
+    assert verified.cost == (3, 6)
+    expected = {f"Summer/{image.file_name}": image.data for image in album.images}
+    expected.update({f"Summer/{key_name(image)}": image.data for image in (edited, edited_film)})
+    assert home_files(run.output) == {**expected, **kept}
+    for name in ("decayed.JPG", "decayed.mp4", "edited.JPG", "edited.mp4", "missing.JPG", "silent.mp4"):
+        assert name in verified.stderr
+    assert "sound.JPG" not in verified.stderr
+
+    again = sync(run, "--verify")
+    assert again.cost == NOTHING_NEW
+    assert "7 sound" in again.stderr
+    assert missing.data == (folder / "missing.JPG").read_bytes()
+
+
+@pytest.mark.parametrize("harm", [decay, edit, os.unlink])
+def test_verification_that_only_reports_writes_nothing_and_ends_with_1_if_anything_is_wrong(
+        account: Account, run: Run, harm: Callable[[Path], object]) -> None:
+    one_photo_home(account, run).home.photo("sound.JPG")
+    sync(run)
+    assert "2 sound" in harmless(run, "--verify", "--dry-run").stderr
+    harm(run.output / "Summer" / "a.JPG")
+    for _ in range(2):
+        report = harmless(run, "--verify", "--dry-run", exit_code=1).stderr
+        assert "a.JPG" in report and "sound.JPG" not in report
+
+
+@pytest.mark.parametrize("is_damaged", [False, True])
+def test_verification_that_only_reports_needs_no_network(
+        account: Account, smugmug: FakeSmugMug, run: Run, is_damaged: bool) -> None:
+    photo = one_photo_home(account, run)
+    if is_damaged:
+        decay(run.output / "Summer" / photo.file_name)
+    assert harmless(run, "--verify", "--dry-run", exit_code=int(is_damaged)).cost == (0, 0)
+    assert smugmug.connections() == 0
+
+
+@pytest.mark.parametrize("where", ["!authuser", "!albums"])
+def test_verification_says_what_is_wrong_even_if_smugmug_does_not_answer(
+        account: Account, smugmug: FakeSmugMug, run: Run, where: str) -> None:
+    photo = one_photo_home(account, run)
+    path = run.output / "Summer" / photo.file_name
+    damaged = decay(path)
+    smugmug.fault("not_found", where=where, times=None)
+    assert photo.file_name in sync(run, "--verify", exit_code=1).stderr
+    assert path.read_bytes() == damaged
+    smugmug.clear_faults()
+    assert sync(run, "--verify").cost == (3, 1)
+    assert path.read_bytes() == photo.data
+
+
+def test_damage_to_what_smugmug_has_no_more_ends_with_1_for_as_long_as_it_lasts(account: Account, run: Run) -> None:
+    album = account.album("Summer")
+    gone, sound = album.photo("gone.JPG"), album.photo("gone but sound.JPG")
+    album.photo("stays.JPG")
+    sync(run)
+    album.remove(gone)
+    album.remove(sound)
+    sync(run)
+    path = run.output / "Summer" / "gone.JPG"
+    damaged = decay(path)
+    assert "gone.JPG" in harmless(run, "--verify", "--dry-run", exit_code=1).stderr
+    for arguments in (["--verify"], ["--verify"], ["--verify", "--dry-run"]):
+        report = sync(run, *arguments, exit_code=1)
+        assert report.fetched == 0
+        assert "gone.JPG" in report.stderr and "gone but sound.JPG" not in report.stderr
+    assert path.read_bytes() == damaged
+
+    path.write_bytes(gone.data)  # its owner found a good copy
+    assert sync(run, "--verify").fetched == 0
+
+
+def test_a_removed_file_that_its_owner_deleted_is_nothing_to_worry_about(account: Account, run: Run) -> None:
+    photo = one_photo_home(account, run)
+    photo.home.remove(photo)
+    sync(run)
+    (run.output / "Summer" / photo.file_name).unlink()
+    assert sync(run, "--verify").cost == NOTHING_NEW
+    harmless(run, "--verify", "--dry-run")
+
+
+def test_damage_that_could_not_be_mended_is_mended_by_the_next_run(
+        account: Account, smugmug: FakeSmugMug, run: Run) -> None:
+    photo = one_photo_home(account, run)
+    path = run.output / "Summer" / photo.file_name
+    damaged = decay(path)
+    smugmug.fault("not_found", where="cdn", times=None)
+    assert photo.file_name in sync(run, "--verify", exit_code=1).stderr
+    assert path.read_bytes() == damaged
+    harmless(run, "--verify", "--dry-run", exit_code=1)
+    smugmug.clear_faults()
+    assert sync(run).cost == (3, 1)
+    assert home_files(run.output) == {"Summer/a.JPG": photo.data}
+    assert sync(run, "--verify").cost == NOTHING_NEW
+
+
+def test_damage_is_mended_from_a_sound_copy_in_another_album(account: Account, run: Run) -> None:
+    photo = one_photo_home(account, run)
+    account.album("Best of").collect(photo)
+    sync(run)
+    decay(run.output / "Summer" / photo.file_name)
+    assert sync(run, "--verify").cost == (3, 0)
+    assert home_files(run.output) == {"Summer/a.JPG": photo.data, "Best of/a.JPG": photo.data}
+
+
+def test_two_damaged_copies_are_mended_by_one_transfer(account: Account, run: Run) -> None:
+    photo = one_photo_home(account, run)
+    account.album("Best of").collect(photo)
+    sync(run)
+    for album in ("Summer", "Best of"):
+        decay(run.output / album / photo.file_name)
+    assert sync(run, "--verify").cost == (4, 1)
+    assert home_files(run.output) == {"Summer/a.JPG": photo.data, "Best of/a.JPG": photo.data}
+
+
+def test_an_adopted_file_of_the_right_size_and_wrong_content_is_kept_and_the_image_comes_beside(
+        account: Account, run: Run) -> None:
+    album = account.album("Summer")
+    right, wrong = album.photo("a.JPG"), album.photo("b.JPG")
+    silent = album.video("c.mp4", md5_listed=False)
+    folder = run.output / "Summer"
+    folder.mkdir(parents=True)
+    theirs: Dict[str, bytes] = {"a.JPG": right.data, "b.JPG": bytes(len(wrong.data)), "c.mp4": silent.data}
+    for name, data in theirs.items():
+        (folder / name).write_bytes(data)
+    assert sync(run).cost == (3, 0)
+    harmless(run, "--verify", "--dry-run", exit_code=1)
+    assert sync(run, "--verify").cost == (3, 1)
+    expected = {**theirs, key_name(wrong): wrong.data}
+    assert home_files(run.output) == {f"Summer/{name}": data for name, data in expected.items()}
+    assert sync(run, "--verify").cost == NOTHING_NEW
+
+
+def test_a_folder_in_the_place_of_a_file_is_found_and_left_alone(account: Account, run: Run) -> None:
+    photo = one_photo_home(account, run)
+    path = run.output / "Summer" / photo.file_name
+    path.unlink()
+    (path / "inside").mkdir(parents=True)
+    harmless(run, "--verify", "--dry-run", exit_code=1)
+    assert sync(run, "--verify").cost == (3, 1)
+    assert home_files(run.output) == {f"Summer/{key_name(photo)}": photo.data}
+    assert (path / "inside").is_dir()
+    assert sync(run, "--verify").cost == NOTHING_NEW
