@@ -43,12 +43,13 @@ import shutil
 import signal
 import sqlite3
 import sys
+import tempfile
 import threading
 import time
 import unicodedata
 from collections import Counter
 from contextlib import closing, contextmanager, suppress
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from functools import partial
 from itertools import chain, count
 from pathlib import Path
@@ -141,8 +142,6 @@ class RequestFailed(Problem):
     `progress_bytes` how much of a body arrived before it broke, `wait_seconds` how long SmugMug asks everybody to wait.
     """
 
-    exit_code = EXIT_FAILED
-
     def __init__(self, text: str, *, status: int = 0, transient: bool = False, progress_bytes: int = 0,
                  wait_seconds: Optional[float] = None) -> None:
         super().__init__(text)
@@ -154,8 +153,6 @@ class RequestFailed(Problem):
 
 class Damaged(Problem):
     """A body that arrived in full and is not the file that SmugMug describes."""
-
-    exit_code = EXIT_FAILED
 
 
 class Credentials(NamedTuple):
@@ -275,7 +272,8 @@ class FileRecord(NamedTuple):
     """What the sync state knows of one file that is home; `name` is within the album's folder.
 
     `md5` is the MD5 of the file as it was written, "" for an adopted file of which SmugMug did not say it.
-    `modified_ns` is the file's time stamp as it was written, in nanoseconds since 1970, 0 for an adopted file.
+    `modified_ns` is the file's time stamp as it was written, in nanoseconds since 1970, 0 for an adopted file. `removed`
+    says that SmugMug has it no more, `damaged` that --verify found it so.
     """
 
     image_key: str
@@ -286,6 +284,7 @@ class FileRecord(NamedTuple):
     modified_ns: int
     is_original: bool
     removed: bool = False
+    damaged: bool = False
 
 
 class AlbumRecord(NamedTuple):
@@ -309,9 +308,10 @@ Copies = Tuple[Tuple[Path, FileRecord], ...]  # files with the content of an ima
 class Job(NamedTuple):
     """One image to bring home.
 
-    It goes to `folder/name`; if something stands there that is neither what we wrote (MD5 `ours_md5`) nor a
+    It goes to `folder/name`; if something stands there that is neither what we wrote (as `ours` has it) nor a
     cut-off copy of the image, that stays and the image goes to `folder/spare_name`. `adoptable` names a file that
-    counts as home if its size turns out to be right; `copies` are files with the same content, already home.
+    counts as home if its size turns out to be right; `copies` are files with the same content, already home; `note`
+    is what the user should know of it.
     """
 
     album: Album
@@ -319,10 +319,11 @@ class Job(NamedTuple):
     folder: Path
     name: str
     spare_name: str
-    ours_md5: str = ""
+    ours: Optional[FileRecord] = None
     replaces: bool = False
     adoptable: str = ""
     copies: Copies = ()
+    note: str = ""
 
 
 class Kind(enum.Enum):
@@ -461,8 +462,10 @@ def safe_name(text: str, fallback: str) -> str:
     name = shortened(name, MAX_NAME_BYTES).rstrip(". ")
     if not name.strip("."):
         name = safe_name(fallback, "unnamed") if fallback else "unnamed"
-    if RESERVED_NAME.match(name) or name.lower().startswith(STATE_FILE) or name.lower().endswith(PART_SUFFIX):
-        name = shortened("_" + name, MAX_NAME_BYTES) + ("_" if name.lower().endswith(PART_SUFFIX) else "")
+    if RESERVED_NAME.match(name) or name.lower().startswith(STATE_FILE):
+        name = shortened("_" + name, MAX_NAME_BYTES)
+    if name.lower().endswith(PART_SUFFIX):
+        name = shortened(name, MAX_NAME_BYTES - 1) + "_"
     return name
 
 
@@ -500,7 +503,7 @@ def image_file_name(image: Image) -> str:
     stem, extension = split_extension(name)
     if not image.extension or extension.lower() == f".{image.extension}":
         return name
-    return shortened(stem, MAX_NAME_BYTES - 1 - len(image.extension)) + "." + image.extension
+    return safe_name(shortened(stem, MAX_NAME_BYTES - 1 - len(image.extension)) + "." + image.extension, image.key)
 
 
 def unique_names(wanted: Iterable[Tuple[str, str]], given: Mapping[str, str],
@@ -679,11 +682,11 @@ def write_atomically(path: Path, content: bytes, mode: int = 0o666) -> None:
 
 
 def files_in(folder: Path) -> list[FileOnDisk]:
-    """The regular files in a folder; none where there is no such folder."""
+    """The regular files in a folder; none where it cannot be read: then whoever writes there finds out why."""
     try:
         with os.scandir(str(folder)) as entries:
             return [FileOnDisk(entry.name, entry.stat().st_size) for entry in entries if entry.is_file()]
-    except (FileNotFoundError, NotADirectoryError):
+    except (OSError, UnicodeError):
         return []
 
 
@@ -784,8 +787,8 @@ def rate_limit_seconds(headers: Mapping[str, str], now: float) -> float:
 def http_date(text: str) -> Optional[float]:
     """An HTTP date as seconds since 1970, None where it is none."""
     try:
-        seconds: float = email.utils.parsedate_to_datetime(text).timestamp()
-        return seconds
+        date: datetime = email.utils.parsedate_to_datetime(text)
+        return (date if date.tzinfo else date.replace(tzinfo=timezone.utc)).timestamp()
     except (TypeError, ValueError, IndexError, OverflowError):
         return None
 
@@ -1013,7 +1016,8 @@ def transport_failure(error: requests.RequestException, url: str) -> RequestFail
         return RequestFailed(f"The certificate of {host} cannot be verified. If a proxy of your company stands between, "
                              f"put its certificate into the file that REQUESTS_CA_BUNDLE names. Check the clock, too.")
     if isinstance(error, requests.exceptions.ProxyError):
-        return RequestFailed(f"The proxy does not let through to {host}. Check HTTPS_PROXY.", transient=True)
+        return RequestFailed(f"The connection to {host} through the proxy failed or broke off. Is HTTPS_PROXY right?",
+                             transient=True)
     if isinstance(error, requests.exceptions.Timeout):
         return RequestFailed(f"No answer from {host} in time", transient=True)
     return RequestFailed(f"The connection to {host} failed or broke off", transient=True)
@@ -1451,9 +1455,9 @@ CREATE TABLE file (album_key TEXT, image_key TEXT, serial TEXT, name TEXT, size_
 CREATE INDEX file_by_image ON file (image_key);
 """, """
 ALTER TABLE album ADD COLUMN sidecars TEXT NOT NULL DEFAULT '';
+ALTER TABLE file ADD COLUMN damaged INTEGER NOT NULL DEFAULT 0;
 """)
-DISTRUSTED = -1  # the size of a file that was found damaged: no file on the disk has it
-FILE_COLUMNS = "image_key, serial, name, size_bytes, md5, modified_ns, is_original, removed"
+FILE_COLUMNS = "image_key, serial, name, size_bytes, md5, modified_ns, is_original, removed, damaged"
 
 
 class State:
@@ -1498,21 +1502,22 @@ class State:
 
     def record(self, album_key: str, file: FileRecord) -> None:
         """Remember that a file is home."""
-        self._database.execute("INSERT OR REPLACE INTO file VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", (album_key, *file))
+        self._database.execute("INSERT OR REPLACE INTO file VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", (album_key, *file))
+
+    def mark_album_removed(self, album_key: str) -> None:
+        """Remember that SmugMug does not have this album any more, so that it is listed if it comes back."""
+        self._database.execute("UPDATE album SET clocks = '' WHERE album_key = ?", (album_key,))
+        self._database.execute("UPDATE file SET removed = 1 WHERE album_key = ?", (album_key,))
 
     def mark_removed(self, album_key: str, image_keys: Iterable[str]) -> None:
         """Remember that SmugMug does not have these images in this album any more; their files stay."""
         self._database.executemany("UPDATE file SET removed = 1 WHERE album_key = ? AND image_key = ?",
                                    ((album_key, image_key) for image_key in image_keys))
 
-    def distrust(self, album_key: str, file: FileRecord, md5: str) -> None:
-        """Remember that a file is not what it should be, but has this MD5: the image will have to come again."""
-        self.record(album_key, file._replace(serial="", size_bytes=DISTRUSTED, md5=md5))
-
-    def distrusted(self) -> list[Tuple[str, str]]:
-        """The (folder, name) of each file that was distrusted and did not come again."""
+    def damaged(self) -> list[Tuple[str, str]]:
+        """The (folder, name) of each file that was found damaged and did not come again."""
         return list(self._database.execute("SELECT folder, name FROM file JOIN album USING (album_key) "
-                                           "WHERE size_bytes = ? ORDER BY folder, name", (DISTRUSTED,)))
+                                           "WHERE damaged ORDER BY folder, name"))
 
     def sizes(self) -> Dict[str, int]:
         """How many bytes of each album are home, by album key."""
@@ -1553,14 +1558,14 @@ def open_state(folder: Path) -> Iterator[State]:
     except OSError as error:
         raise disk_problem(error, folder) from None
     try:
-        state = owned_state(path)
+        state = owned_state(path, path)
     except sqlite3.OperationalError as error:
         raise state_problem(error, path) from None
     except sqlite3.DatabaseError:
         aside = path.with_name(f"{STATE_FILE}.damaged-{time.strftime('%Y%m%d-%H%M%S')}")
         os.replace(str(path), str(aside))
         log.warning("The record of what is home was damaged. It is now %s; the files are looked at instead.", aside.name)
-        state = owned_state(path)
+        state = owned_state(path, path)
     try:
         yield state
         state.close()
@@ -1571,14 +1576,14 @@ def open_state(folder: Path) -> Iterator[State]:
             state.close()
 
 
-def owned_state(path: Path) -> State:
+def owned_state(path: Path, shown_as: Path) -> State:
     """The state in a file that no other process can open meanwhile. Raises sqlite3.Error, or Problem if it is newer."""
     database = sqlite3.connect(str(path), timeout=0, isolation_level=None)
     try:
         database.execute("PRAGMA locking_mode = EXCLUSIVE")
         database.execute("BEGIN EXCLUSIVE")
         database.execute("COMMIT")
-        refuse_newer(database, path)
+        refuse_newer(database, shown_as)
         if database.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
             raise sqlite3.DatabaseError("damaged")
         return State(database)
@@ -1597,21 +1602,37 @@ def refuse_newer(database: sqlite3.Connection, path: Path) -> None:
 
 @contextmanager
 def copied_state(folder: Path) -> Iterator[State]:
-    """The state in an output folder as a copy in memory: nothing that happens to it reaches the disk."""
-    memory = sqlite3.connect(":memory:", isolation_level=None)
+    """The state in an output folder as a copy, for a preview: nothing that happens to it reaches the folder."""
     path = folder / STATE_FILE
-    if path.exists():
+    with tempfile.TemporaryDirectory(prefix=PROGRAM) as temporary:
+        copy = Path(temporary) / STATE_FILE
+        if path.exists():
+            refuse_shared(path)
+            for suffix in ("", "-journal"):  # the journal is there after a crash, and takes back what was half written
+                with suppress(FileNotFoundError):
+                    shutil.copyfile(str(path) + suffix, str(copy) + suffix)
         try:
-            with closing(sqlite3.connect(path.resolve().as_uri() + "?mode=ro", timeout=0, uri=True)) as database:
-                refuse_newer(database, path)
-                database.backup(memory)
-        except sqlite3.OperationalError as error:
-            raise state_problem(error, path) from None
+            state = owned_state(copy, shown_as=path)
         except sqlite3.DatabaseError:
             log.warning("The record of what is home is damaged; the files are looked at instead.")
-            memory = sqlite3.connect(":memory:", isolation_level=None)
-    with closing(State(memory)) as state:
-        yield state
+            copy.unlink()
+            state = owned_state(copy, shown_as=path)
+        try:
+            yield state
+        finally:
+            state.close()
+
+
+def refuse_shared(path: Path) -> None:
+    """Raise a Problem if another run is at work on a state."""
+    try:
+        with closing(sqlite3.connect(path.resolve().as_uri() + "?mode=ro", timeout=0, uri=True)) as database:
+            database.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()
+    except sqlite3.OperationalError as error:
+        if "locked" in str(error):
+            raise state_problem(error, path) from None
+    except sqlite3.DatabaseError:
+        pass  # whether it is damaged shows later
 
 
 def state_problem(error: sqlite3.Error, path: Path) -> Problem:
@@ -1637,8 +1658,8 @@ def is_unchanged(album: Album, known: Optional[AlbumRecord], records: Mapping[st
     if not set(sidecars) <= set(known.sidecars.split(",")):
         return False
     sizes = {unicodedata.normalize("NFC", file.name): file.size_bytes for file in on_disk}
-    return all(record.removed or sizes.get(unicodedata.normalize("NFC", record.name)) == record.size_bytes
-               for record in records.values())
+    return all(record.removed or (sizes.get(unicodedata.normalize("NFC", record.name)) == record.size_bytes
+                                  and not record.damaged) for record in records.values())
 
 
 def plan_album(listing: Listing, folder: Path, records: Mapping[str, FileRecord], on_disk: Iterable[FileOnDisk],
@@ -1673,32 +1694,34 @@ def plan_known(album: Album, image: Image, folder: Path, record: FileRecord,
     """What to do for an image that was home before, as `record` says: it keeps the name it was given."""
     found = find_file(files, record.name)
     same_version = is_version_of(record, image)
-    if same_version and found is not None and found.size_bytes == record.size_bytes:
-        return Outcome(Kind.HOME, album, image, record._replace(serial=image.serial, removed=False))
-    return Job(album, image, folder, record.name, spare_name(image, record.name), ours_md5=record.md5,
+    if same_version and found is not None and found.size_bytes == record.size_bytes and not record.damaged:
+        return Outcome(Kind.HOME, album, image, record._replace(serial=image.serial, removed=False, damaged=False))
+    return Job(album, image, folder, record.name, spare_name(image, record.name), ours=record,
                replaces=not same_version and found is not None)
 
 
 def plan_new(album: Album, image: Image, folder: Path, name: str,
              files: Mapping[str, list[FileOnDisk]]) -> Union[Outcome, Job]:
     """What to do for an image that the state does not know: a file of its name and size counts as home."""
-    source, spare = image.source, spare_name(image, name)
+    spare = spare_name(image, name)
+    size_bytes = image.source.size_bytes if image.source else image.original_size_bytes
+    note = ""
     for candidate in (name, spare):
-        found = find_file(files, candidate, source.size_bytes if source else None)
+        found = find_file(files, candidate, size_bytes)
         if found is None:
-            return Job(album, image, folder, candidate, spare)
-        if source is not None and source.size_bytes == found.size_bytes:
-            return Outcome(Kind.ADOPTED, album, image, adopted_record(image, source, found))
-        if source is None or source.size_bytes is None:
-            return Job(album, image, folder, candidate, spare, adoptable=found.name)
-        log.info("%s is not the image %s of SmugMug: it stays, and that comes beside it",
-                 printable(str(folder / found.name)), image.key)
-    return Job(album, image, folder, spare, spare)
+            return Job(album, image, folder, candidate, spare, note=note)
+        if found.size_bytes == size_bytes:
+            return Outcome(Kind.ADOPTED, album, image, adopted_record(image, image.source, found))
+        if size_bytes is None:
+            return Job(album, image, folder, candidate, spare, adoptable=found.name, note=note)
+        note = f"{found.name} is another file, of another size: it stays, and SmugMug's is {spare}"
+    return Job(album, image, folder, spare, spare, note=note)
 
 
-def adopted_record(image: Image, source: Source, found: FileOnDisk) -> FileRecord:
+def adopted_record(image: Image, source: Optional[Source], found: FileOnDisk) -> FileRecord:
     """The record of a file that was there before us. We did not write it, so no time stamp proves it to be ours."""
-    return FileRecord(image.key, image.serial, found.name, found.size_bytes, source.md5 or "", 0, source.is_original)
+    md5, is_original = (source.md5 or "", source.is_original) if source else ("", True)
+    return FileRecord(image.key, image.serial, found.name, found.size_bytes, md5, 0, is_original)
 
 
 def spare_name(image: Image, name: str) -> str:
@@ -1745,6 +1768,9 @@ def transfer(job: Job, connection: Connection, stop: threading.Event) -> Outcome
         return copy_home(job, stop) or fetch_home(job, connection, stop)
     except (RequestFailed, Damaged) as error:
         return Outcome(Kind.FAILED, job.album, job.image, reason=str(error))
+    except UnicodeError:
+        reason = f"the file system cannot take this name: {printable(str(job.folder / job.name))}. Set LC_ALL=C.UTF-8?"
+        return Outcome(Kind.FAILED, job.album, job.image, reason=reason)
     except OSError as error:
         problem = disk_problem(error, job.folder / job.name)
         if isinstance(problem, DiskFull):
@@ -1799,15 +1825,17 @@ def land(job: Job, part: PartFile, kind: Kind, is_original: bool) -> Outcome:
     size_bytes, md5 = part.size_bytes, part.md5()
     status = part.publish(place, file_time(job.image))
     record = FileRecord(job.image.key, job.image.serial, place.name, size_bytes, md5, status.st_mtime_ns, is_original)
-    reason = "" if place.name == job.name else f"{job.name} is something else: it stays, and SmugMug's is {place.name}"
-    return Outcome(kind, job.album, job.image, record, reason=reason)
+    note = job.note
+    if place.name != job.name:
+        note = f"{job.name} is not as it was written, or another file: it stays, and SmugMug's is {place.name}"
+    return Outcome(kind, job.album, job.image, record, reason=note)
 
 
 def file_time(image: Image) -> Optional[float]:
     """The time stamp for a file, in seconds since 1970: when it was taken, by the camera's clock, else uploaded."""
     with suppress(ValueError, OverflowError):
-        if image.taken:
-            return time.mktime(time.strptime(image.taken, "%Y-%m-%dT%H:%M:%S"))
+        return time.mktime(time.strptime(image.taken, "%Y-%m-%dT%H:%M:%S"))
+    with suppress(ValueError, OverflowError):
         return float(calendar.timegm(time.strptime(image.uploaded[:19], "%Y-%m-%dT%H:%M:%S")))
     return None
 
@@ -1819,9 +1847,17 @@ def choose_place(job: Job, part: Path) -> Path:
         if not os.path.lexists(str(place)):
             return place
         if place.is_file() and not place.is_symlink():
-            if is_beginning_of(place, part) or (job.ours_md5 and file_md5(place) == job.ours_md5):
+            if is_beginning_of(place, part) or (job.ours is not None and is_as_written(place, job.ours)):
                 return place
     raise AssertionError("unreachable: there is always another name")
+
+
+def is_as_written(path: Path, record: FileRecord) -> bool:
+    """Whether nobody but us wrote to a file. One that has decayed on the disk still has its size and time stamp."""
+    status = path.stat()
+    if record.damaged and (status.st_size, status.st_mtime_ns) == (record.size_bytes, record.modified_ns):
+        return True
+    return bool(record.md5) and file_md5(path) == record.md5
 
 
 def fetch(source: Source, part: PartFile, is_video: bool, connection: Connection, stop: threading.Event) -> None:
@@ -1852,15 +1888,15 @@ def range_header(part: PartFile) -> Dict[str, str]:
 
 def receive(answer: Answer, source: Source, part: PartFile, stop: threading.Event) -> None:
     """Write the body of an answer to where it belongs; the status decides where that is. Raises RequestFailed or Damaged."""
+    media_type = answer.headers.get("Content-Type", "").split(";")[0].strip().lower()
+    if answer.status != 416 and media_type in ("text/html", "application/json"):
+        raise RequestFailed(f"SmugMug sent {media_type} instead of the file", transient=True)
     if not goes_on(answer, source, part):
         part.restart()
         if answer.status != 200:
             raise RequestFailed("SmugMug did not go on where the transfer was cut off", transient=True)
     if answer.status == 416:
         return
-    media_type = answer.headers.get("Content-Type", "").split(";")[0].strip().lower()
-    if media_type in ("text/html", "application/json"):
-        raise RequestFailed(f"SmugMug sent {media_type} instead of the file", transient=True)
     if not answer.has_end and source.size_bytes is None and not source.md5:
         raise Damaged("SmugMug does not say how long the file is, so nothing proves that it is whole")
     part.etag = answer.headers.get("ETag", "")
@@ -1902,33 +1938,30 @@ def prove(part: PartFile, source: Source, is_video: bool) -> None:
 
 
 class Check(NamedTuple):
-    """What --verify found of one file: `fault` is "" for a sound one, `md5` the MD5 of what is there."""
+    """What --verify found of one file: `fault` is "" for a sound one."""
 
     album_key: str
     record: FileRecord
     path: Path
     fault: str = ""
-    md5: str = ""
     is_checked: bool = True
 
 
 def check_file(check: Check, stop: threading.Event) -> Check:
     """Compare a file with the MD5 that is known of it."""
-    record = check.record
     try:
-        modified_ns = os.stat(str(check.path)).st_mtime_ns
+        status = os.stat(str(check.path))
         md5 = file_md5(check.path, stop)
     except FileNotFoundError:
         return check._replace(fault="missing")
     except OSError as error:
-        return check._replace(fault=str(disk_problem(error, check.path)), md5=record.md5)
-    if not record.md5:
+        return check._replace(fault=str(disk_problem(error, check.path)))
+    if not check.record.md5:
         return check._replace(is_checked=False)
-    if md5 == record.md5:
+    if md5 == check.record.md5:
         return check
-    if modified_ns == record.modified_ns:  # nobody wrote to it, so it has decayed: its place may be taken
-        return check._replace(fault="damaged", md5=md5)
-    return check._replace(fault="changed since it was written", md5=record.md5)
+    is_written = status.st_mtime_ns != check.record.modified_ns
+    return check._replace(fault="changed since it was written" if is_written else "damaged")
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -2418,8 +2451,6 @@ def main(argv: Optional[list[str]] = None) -> int:
         return TASKS[settings.task](settings, summary, screen, stop)
     except Problem as problem:
         log.error("%s", problem)
-        summary.remark("ended early", "", "", str(problem))
-        write_report(settings, summary, problem.exit_code, None)
         return problem.exit_code
     except (KeyboardInterrupt, Stopped):
         log.error("Interrupted.")
@@ -2430,32 +2461,38 @@ def main(argv: Optional[list[str]] = None) -> int:
 
 
 def run_once(settings: Settings, summary: Summary, screen: Screen, stop: threading.Event) -> int:
-    """Sign in, bring everything home, and say what became of it, whatever ended the run. The exit code comes back."""
-    connection, user = connect(settings, stop)
-    summary.account = user.nick_name
+    """Verify, sign in, bring everything home, and say what became of it, whatever ended it. The exit code comes back."""
+    run: Optional[Run] = None
     is_preview = settings.task == "dry-run"
     try:
+        signed_in = None if settings.verify else connect(settings, stop)  # to verify needs no network
         with copied_state(settings.output) if is_preview else open_state(settings.output) as state:
-            run = Run(settings, connection, user, state, summary, screen, stop, state.folders())
-            (preview if is_preview else sync)(run)
+            if settings.verify:
+                verify(settings, state, summary, screen, stop)
+            if not (settings.verify and is_preview):
+                connection, user = signed_in or connect(settings, stop)
+                summary.account = user.nick_name
+                run = Run(settings, connection, user, state, summary, screen, stop, state.folders())
+                (preview if is_preview else sync)(run)
+            look_back(settings, state, summary, screen)
         exit_code, ended = EXIT_FAILED if summary.failures else EXIT_HOME, ""
     except (KeyboardInterrupt, Stopped):
         exit_code, ended = EXIT_INTERRUPTED, "Interrupted. Run this again to go on: what is home stays."
     except Problem as problem:
         exit_code, ended = problem.exit_code, str(problem)
-    if summary.albums_expected or not ended:
-        log.warning("%s", summary_text(summary, connection.api_requests, connection.gate.waited_seconds(),
-                                       free_bytes(settings.output)))
+    api_requests = run.connection.api_requests if run else 0
+    wait_seconds = run.connection.gate.waited_seconds() if run else 0.0
+    if summary.albums_expected or summary.checked or not ended:
+        log.warning("%s", summary_text(summary, api_requests, wait_seconds, free_bytes(settings.output)))
     if ended:
         log.error("%s", ended)
         summary.remark("ended early", "", "", ended)
-    write_report(settings, summary, exit_code, connection)
+    write_report(settings, summary.report(exit_code, api_requests, wait_seconds))
     return exit_code
 
 
 def sync(run: Run) -> None:
     """The whole program: walk lazily, plan each album, transfer in parallel, and record, count and show each outcome."""
-    verify(run)
     under_way: set[Tuple[str, str]] = set()
     doubles: list[Job] = []
 
@@ -2469,12 +2506,10 @@ def sync(run: Run) -> None:
             settle(run, outcome)
         run.state.commit(only_if_due=True)
         show_progress(run)
-    look_back(run)
 
 
 def preview(run: Run) -> None:
     """What `sync` would do, on standard output. Nothing is fetched, nothing is written."""
-    verify(run)
     for plan in plans(run):
         if plan is not None:
             run.summary.begin(plan, is_new=False)
@@ -2486,7 +2521,6 @@ def preview(run: Run) -> None:
         show_progress(run)
     run.screen.clear()
     print(f"To fetch: {counted(run.summary.images_to_fetch, 'file')}, {human_bytes(run.summary.bytes_to_fetch)}")
-    look_back(run)
 
 
 def list_albums(settings: Settings, summary: Summary, screen: Screen, stop: threading.Event) -> int:
@@ -2554,7 +2588,7 @@ def plans(run: Run) -> Iterator[Optional[Plan]]:
         run.summary.remark("failed", "the list of albums", "", problem, is_failure=True)
     else:
         for album_key in run.state.folders().keys() - {album.key for album in albums}:
-            run.state.mark_removed(album_key, run.state.files(album_key))
+            run.state.mark_album_removed(album_key)
     run.folders.update(album_folders(albums, run.folders, run.settings.layout))
     albums = selected(run.settings, albums)
     run.summary.expect(albums)
@@ -2652,44 +2686,40 @@ def finish_album(run: Run, tally: Tally) -> None:
         try:
             for name in write_sidecars(kinds, folder, album, tally.images, run.state.files(album.key)):
                 run.summary.remark("kept", album.name, name, "somebody else wrote this file, so no sidecar was put there")
-        except OSError as error:
-            tally.problem = f"the sidecars could not be written: {disk_problem(error, folder)}"
+        except (OSError, UnicodeError) as error:
+            reason = disk_problem(error, folder) if isinstance(error, OSError) else "the file system cannot take the name"
+            tally.problem = f"the sidecars could not be written: {reason}"
             run.summary.remark("failed", album.name, "", tally.problem, is_failure=True)
     if tally.all_home():
         run.state.finish_album(album.key, album.clocks, ",".join(sorted(kinds)))
     log.info("%s", tally.line())
 
 
-def verify(run: Run) -> None:
-    """With --verify: hash every file that is home; what is not as it should be will be fetched again."""
-    if not run.settings.verify:
-        return
-    checks = (Check(album_key, record, run.settings.output / folder / record.name)
-              for album_key, folder in run.state.folders().items()
-              for record in run.state.files(album_key).values())
-    checked = 0
-    for check in in_parallel(partial(check_file, stop=run.stop), checks, os.cpu_count() or 1, run.stop):
-        run.screen.show(lambda columns: f"Verified {counted(checked, 'file')}")
-        if check is None:
+def verify(settings: Settings, state: State, summary: Summary, screen: Screen, stop: threading.Event) -> None:
+    """--verify: hash every file that is home; what is not as it should be will be fetched again."""
+    checks = (Check(album_key, record, settings.output / folder / record.name)
+              for album_key, folder in state.folders().items() for record in state.files(album_key).values())
+    for check in in_parallel(partial(check_file, stop=stop), checks, os.cpu_count() or 1, stop):
+        screen.show(lambda columns: f"Verified {counted(sum(summary.checked.values()), 'file')}")
+        if check is None or (check.record.removed and check.fault == "missing"):
             continue
-        checked += 1
-        run.summary.checked[check.fault or ("sound" if check.is_checked else "without a known MD5")] += 1
-        if check.fault and not (check.record.removed and check.fault == "missing"):
-            run.summary.remark("verified", check.path.parent.name, check.path.name, check.fault, check.record.image_key,
-                               is_failure=run.settings.task == "dry-run")
-            if check.fault != "missing":
-                run.state.distrust(check.album_key, check.record, check.md5)
+        summary.checked[check.fault or ("sound" if check.is_checked else "without a known MD5")] += 1
+        state.record(check.album_key, check.record._replace(damaged=check.fault not in ("", "missing")))
+        if check.fault:
+            summary.remark("verified", check.path.parent.name, check.path.name, check.fault, check.record.image_key,
+                           is_failure=settings.task == "dry-run")
 
 
-def look_back(run: Run) -> None:
-    """What only shows in the end: files that SmugMug has no more, and damage that could not be mended."""
-    if run.settings.task != "dry-run":
-        for folder, name in run.state.distrusted():
-            run.summary.remark("damaged", folder, name, "could not be fetched again", is_failure=True)
-    removed = run.state.removed()
-    run.summary.removed = len(removed)
-    if run.settings.list_removed:
-        run.screen.clear()
+def look_back(settings: Settings, state: State, summary: Summary, screen: Screen) -> None:
+    """What only shows in the end: damage that could not be mended, and files that SmugMug has no more."""
+    if settings.task != "dry-run":
+        for folder, name in state.damaged():
+            summary.remark("damaged", folder, name, "could not be fetched again", is_failure=True)
+    removed = [(folder, name) for folder, name in state.removed()
+               if os.path.lexists(str(settings.output / folder / name))]
+    summary.removed = len(removed)
+    screen.clear()
+    if settings.list_removed:
         for folder, name in removed:
             print(printable(f"{folder}/{name}"))
 
@@ -2718,12 +2748,10 @@ def free_bytes(folder: Path) -> Optional[int]:
     return None
 
 
-def write_report(settings: Settings, summary: Summary, exit_code: int, connection: Optional[Connection]) -> None:
+def write_report(settings: Settings, report: Json) -> None:
     """Write the JSON report, if one is asked for."""
     if settings.report is None:
         return
-    report = summary.report(exit_code, connection.api_requests if connection else 0,
-                            connection.gate.waited_seconds() if connection else 0.0)
     try:
         write_atomically(settings.report, json.dumps(report, indent=2).encode("utf-8") + b"\n")
     except OSError as error:

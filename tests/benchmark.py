@@ -6,6 +6,7 @@ Run by hand, on Linux or macOS, with curl installed:
     python tests/benchmark.py RAW --runs 5         only some of them
     python tests/benchmark.py MANY --many-albums 10
     python tests/benchmark.py --all --markdown     HOME as well, which takes long to prepare
+    TMPDIR=/dev/shm python tests/benchmark.py RAW  without the disk, where that is a folder in memory
 
     WAN    20 albums of 50 images of 500 kB over a line like one at home: how well is the line used?
     RAW    4 albums of 50 images of 5 MB as fast as it goes: what does a byte cost?
@@ -138,7 +139,7 @@ def figures(workload: Workload, ours: Cost, curl: Optional[Cost]) -> list[Figure
     return []
 
 
-def notes(workload: Workload, ours: Cost, curl: Optional[Cost], curl_share: float) -> Iterator[str]:
+def notes(workload: Workload, ours: Cost, curl: Optional[Cost], curl_share: float, sync_seconds: float) -> Iterator[str]:
     """What else one should know to judge the figures of a workload."""
     if curl is None:
         return
@@ -149,7 +150,11 @@ def notes(workload: Workload, ours: Cost, curl: Optional[Cost], curl_share: floa
                  f"{workload.total_bytes / MEGA / cost.wall_seconds:,.0f} MB/s" for cost in (curl, ours)]
         yield f"The server gave curl {rates[0]}, the program {rates[1]}: where these are close, the server is the limit."
     if workload.name == "RAW":
-        yield f"MD5 over as many bytes takes {md5_cpu_seconds(workload.total_bytes):.2f} s of CPU, and curl does none."
+        md5_seconds = md5_cpu_seconds(workload.total_bytes)
+        yield (f"MD5 over as many bytes takes {md5_seconds:.2f} s of CPU, which curl does not spend; without them the "
+               f"program's CPU is {(ours.cpu_seconds - md5_seconds) / curl.cpu_seconds:.2f} times curl's.")
+        yield (f"The program ends with all files on the disk. After curl, the system took {sync_seconds:.2f} s more to "
+               f"write them out.")
 
 
 def md5_cpu_seconds(total_bytes: int) -> float:
@@ -319,12 +324,16 @@ def default_jobs(script: Path) -> int:
 
 
 class Result(NamedTuple):
-    """The medians of a workload; `curl` is None where nothing was to be fetched."""
+    """The medians of a workload; `curl` is None where nothing was to be fetched.
+
+    `sync_seconds` is what it took, after curl, until its files were on the disk.
+    """
 
     workload: Workload
     ours: Cost
     curl: Optional[Cost]
-    curl_share: float
+    curl_share: float = 1.0
+    sync_seconds: float = 0.0
 
 
 def run(workload: Workload, bench: Bench, runs: int) -> Result:
@@ -344,12 +353,12 @@ def run_home(workload: Workload, bench: Bench, runs: int) -> Result:
             for number in range(1, runs + 1):
                 costs.append(bench.ours(server, folder, workload))
                 say(f"{workload.name} {number}/{runs}: {described(costs[-1])}")
-    return Result(workload, medians(costs), None, 1.0)
+    return Result(workload, medians(costs), None)
 
 
 def run_with_curl(workload: Workload, bench: Bench, runs: int) -> Result:
     """Measure what it takes to fetch everything: the program, curl, the program, curl ..."""
-    ours, curls = [], []
+    ours, curls, syncs = [], [], []
     with server_for(workload) as server:
         urls = server.urls()[:CURL_FILES_MAXIMUM]
         for number in range(1, runs + 1):
@@ -357,8 +366,16 @@ def run_with_curl(workload: Workload, bench: Bench, runs: int) -> Result:
                 ours.append(bench.ours(server, folder, workload))
             with bench.folder() as folder:
                 curls.append(bench.curl(server, folder, urls, workload.size_bytes).scaled(workload.files / len(urls)))
+                syncs.append(seconds_to_sync())
             say(f"{workload.name} {number}/{runs}: {described(ours[-1])}; curl {described(curls[-1])}")
-    return Result(workload, medians(ours), medians(curls), len(urls) / workload.files)
+    return Result(workload, medians(ours), medians(curls), len(urls) / workload.files, median(syncs))
+
+
+def seconds_to_sync() -> float:
+    """Write out what waits in memory for the disk; how long that takes."""
+    began = time.monotonic()
+    os.sync()
+    return time.monotonic() - began
 
 
 def medians(costs: Sequence[Cost]) -> Cost:
@@ -404,11 +421,12 @@ def report(results: Sequence[Result], markdown: bool) -> str:
     """All that was measured, as text."""
     bullet = "* " if markdown else "  "
     lines = [table([HEADINGS, *(row for result in results for row in rows(result))], markdown), ""]
-    for workload, ours, curl, curl_share in results:
+    for result in results:
+        workload, ours, curl = result[:3]
         for text, value, limit in figures(workload, ours, curl):
             verdict = "met" if value <= limit else "MISSED"
             lines.append(f"{bullet}{workload.name}: {text}: {value:.2f}, goal {limit:g}: {verdict}")
-        lines.extend(f"{bullet}{workload.name}: {note}" for note in notes(workload, ours, curl, curl_share))
+        lines.extend(f"{bullet}{workload.name}: {note}" for note in notes(*result))
     return "\n".join(lines)
 
 

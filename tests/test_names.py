@@ -104,8 +104,8 @@ def test_a_harmless_name_stays_as_it_is(name: str) -> None:
     ("com1", "_com1"),
     ("LPT\u00b2.png", "_LPT\u00b2.png"),
     ("conout$", "_conout$"),
-    ("movie.part", "_movie.part_"),
-    ("movie.PART", "_movie.PART_"),
+    ("movie.part", "movie.part_"),
+    ("movie.PART", "movie.PART_"),
     (".smugmug.sqlite3", "_.smugmug.sqlite3"),
     (".SmugMug.sqlite3-journal", "_.SmugMug.sqlite3-journal"),
 ])

@@ -180,7 +180,7 @@ def test_the_words_of_an_error_answer_are_found(body: bytes, message: str) -> No
 
 
 @pytest.mark.parametrize("message, kind, exit_code, transient, advice", [
-    ("oauth_problem=nonce_used", script.RequestFailed, 1, True, "nonce_used"),
+    ("oauth_problem=nonce_used", script.RequestFailed, 2, True, "nonce_used"),
     ("oauth_problem=consumer_key_unknown", script.Problem, 2, None, "SMUGMUG_API_KEY"),
     ("oauth_problem=signature_invalid", script.Problem, 2, None, "SMUGMUG_API_SECRET"),
     ("oauth_problem=timestamp_refused", script.Problem, 2, None, "clock"),
@@ -192,8 +192,8 @@ def test_the_words_of_an_error_answer_are_found(body: bytes, message: str) -> No
     ("please accept the terms of service at https://api.smugmug.com/elsewhere.", script.Problem, 2, None,
      "\nhttps://api.smugmug.com/elsewhere"),
     ("please accept the terms of service", script.Problem, 2, None, "\nhttps://api.smugmug.com/api/developer/accept"),
-    ("", script.RequestFailed, 1, False, "401"),
-    ("something new", script.RequestFailed, 1, False, "401"),
+    ("", script.RequestFailed, 2, False, "401"),
+    ("something new", script.RequestFailed, 2, False, "401"),
 ])
 def test_each_cause_of_a_401_has_its_own_advice(message: str, kind: type, exit_code: int, transient: Optional[bool],
                                                advice: str) -> None:
@@ -469,9 +469,10 @@ def album_of(clocks: str) -> Any:
     return script.parse_album({"AlbumKey": "K1"})._replace(clocks=clocks)
 
 
-def record(name: str = "a.jpg", size_bytes: int = 7, md5: str = MD5, serial: str = "2", removed: bool = False) -> Any:
+def record(name: str = "a.jpg", size_bytes: int = 7, md5: str = MD5, serial: str = "2", **more: Any) -> Any:
     """What the state knows of a file."""
-    return script.FileRecord("P1", serial, name, size_bytes, md5, 1, True, removed)
+    return script.FileRecord(image_key="P1", serial=serial, name=name, size_bytes=size_bytes, md5=md5, modified_ns=1,
+                             is_original=True, **more)
 
 
 def on_disk(*files: Any) -> List[Any]:
@@ -491,12 +492,25 @@ def on_disk(*files: Any) -> List[Any]:
     ("a|b|1", "a|b|1", [record()], on_disk(("A.jpg", 7)), False),
     ("a|b|1", "a|b|1", [record("Café.jpg")], on_disk(("Cafe\u0301.jpg", 7)), True),
     ("a|b|1", "a|b|1", [record(removed=True)], [], True),
+    ("a|b|1", "a|b|1", [record(damaged=True)], on_disk(("a.jpg", 7)), False),
     ("a|b|1", "a|b|1", [record(), record("b.jpg")], on_disk(("a.jpg", 7)), False),
 ])
 def test_an_album_is_passed_over_only_if_nothing_changed_here_or_there(clocks: str, known: str, records: List[Any],
                                                                        files: List[Any], expected: bool) -> None:
     by_key = {str(number): known_file for number, known_file in enumerate(records)}
-    assert script.is_unchanged(album_of(clocks), known, by_key, files) is expected
+    then = script.AlbumRecord(folder="Summer", clocks=known, sidecars="")
+    assert script.is_unchanged(album_of(clocks), then, by_key, files, []) is expected
+
+
+def test_an_album_that_was_never_home_is_not_passed_over() -> None:
+    assert not script.is_unchanged(album_of("a|b|0"), None, {}, [], [])
+
+
+@pytest.mark.parametrize("written, wanted, expected", [("", [], True), ("", ["xmp"], False), ("xmp", ["xmp"], True),
+                                                       ("xmp", [], True), ("xmp", ["json", "xmp"], False)])
+def test_an_album_that_lacks_a_kind_of_sidecar_is_not_passed_over(written: str, wanted: List[str], expected: bool) -> None:
+    then = script.AlbumRecord(folder="Summer", clocks="a|b|0", sidecars=written)
+    assert script.is_unchanged(album_of("a|b|0"), then, {}, [], wanted) is expected
 
 
 @pytest.mark.parametrize("known, listed, expected", [

@@ -117,7 +117,8 @@ def test_damage_to_what_smugmug_has_no_more_ends_with_1_for_as_long_as_it_lasts(
     assert path.read_bytes() == damaged
 
     path.write_bytes(gone.data)  # its owner found a good copy
-    assert sync(run, "--verify").fetched == 0
+    assert sync(run, "--verify").cost == NOTHING_NEW
+    assert sync(run).cost == NOTHING_NEW
 
 
 def test_a_removed_file_that_its_owner_deleted_is_nothing_to_worry_about(account: Account, run: Run) -> None:
@@ -179,6 +180,28 @@ def test_an_adopted_file_of_the_right_size_and_wrong_content_is_kept_and_the_ima
     expected = {**theirs, key_name(wrong): wrong.data}
     assert home_files(run.output) == {f"Summer/{name}": data for name, data in expected.items()}
     assert sync(run, "--verify").cost == NOTHING_NEW
+
+
+def test_an_edit_that_kept_the_time_stamp_shows_by_its_size_and_is_kept(account: Account, run: Run) -> None:
+    photo = one_photo_home(account, run)
+    edited = edit(run.output / "Summer" / photo.file_name, keep_size=False, keep_time=True)
+    assert sync(run, "--verify").cost == (3, 1)
+    assert home_files(run.output) == {"Summer/a.JPG": edited, f"Summer/{key_name(photo)}": photo.data}
+    assert sync(run, "--verify").cost == NOTHING_NEW
+
+
+def test_an_adopted_file_without_a_known_content_counts_as_long_as_it_is_there(account: Account, run: Run) -> None:
+    video = account.album("Summer").video("a.mp4", md5_listed=False)
+    path = run.output / "Summer" / "a.mp4"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(video.data)
+    assert sync(run).cost == (3, 0)
+    edit(path)
+    harmless(run, "--verify", "--dry-run")
+    path.unlink()
+    harmless(run, "--verify", "--dry-run", exit_code=1)
+    assert sync(run, "--verify").cost == (3, 1)
+    assert path.read_bytes() == video.data
 
 
 def test_a_folder_in_the_place_of_a_file_is_found_and_left_alone(account: Account, run: Run) -> None:

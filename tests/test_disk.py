@@ -1,0 +1,258 @@
+"""What the disk refuses: the message says what and where, one file's trouble stays its own, and a full disk keeps what is home."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterator
+
+import pytest
+
+from conftest import Run, home_files
+from fake_smugmug import JPEG_MAGIC, Account, Album, FakeSmugMug, Pattern
+
+PAGE = 4096
+
+
+# ======================================================================================================================
+# No space.
+# ======================================================================================================================
+
+def test_a_full_disk_ends_the_run_keeps_what_is_home_and_with_space_the_next_run_completes(
+        account: Account, smugmug: FakeSmugMug, run: Run, small_disk: SmallDisk) -> None:
+    album = account.album("Summer")
+    for index in range(40):
+        album.photo(f"IMG_{index:02}.JPG", Pattern(50 * PAGE, index, JPEG_MAGIC))
+    output = small_disk.mount(size_bytes=500 * PAGE)  # room for nine of them and a bit
+
+    result = run("-o", output, "-j", 3)
+
+    assert result.returncode == 1
+    assert "The disk is full: no space is left for " in result.stderr and str(output) in result.stderr
+    home = home_files(output)
+    assert 3 <= len(home) <= 9 and set(home.items()) <= set(contents(album).items())
+    assert smugmug.count("cdn") <= len(home) + 2 * 3  # it ends: what is under way or queued, and no more
+
+    small_disk.resize(size_bytes=3000 * PAGE)
+    smugmug.clear_requests()
+    assert run("-o", output).returncode == 0
+    assert home_files(output) == contents(album)
+    assert smugmug.count("cdn") <= 40 - len(home)
+
+
+def test_a_disk_without_room_for_the_record_of_what_is_home_is_called_full(
+        account: Account, smugmug: FakeSmugMug, run: Run, small_disk: SmallDisk) -> None:
+    account.album("Summer").photo()
+    output = small_disk.mount(size_bytes=2 * PAGE)
+    (output / "other").write_bytes(b"\0" * PAGE)
+
+    result = run("-o", output)
+
+    assert result.returncode == 1 and "The disk is full" in result.stderr and str(output) in result.stderr
+    assert smugmug.count("cdn") == 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit for the size of a file")
+def test_a_file_too_large_for_the_file_system_fails_alone(account: Account, smugmug: FakeSmugMug, run: Run) -> None:
+    album = account.album("Summer")
+    small, large = album.photo("small.JPG"), album.photo("large.JPG", Pattern(3_000_000, 1, JPEG_MAGIC))
+
+    process = run.start(preexec_fn=limit_file_size)
+    _, stderr = process.communicate(timeout=60)
+
+    assert process.returncode == 1 and "Traceback" not in stderr
+    assert home_files(run.output) == {"Summer/small.JPG": small.data}
+    assert_says(stderr, f"Summer / {large.file_name}", "File too large", str(Path("smugmug_photos") / "Summer"))
+    assert "1 downloaded, 0 already there, 1 failed" in stderr
+
+
+# ======================================================================================================================
+# Where the photos should go, something else stands.
+# ======================================================================================================================
+
+@pytest.mark.parametrize("output", ["taken", "taken/below/it"])
+def test_a_file_in_the_place_of_the_output_folder_is_named(
+        account: Account, smugmug: FakeSmugMug, run: Run, output: str) -> None:
+    account.album("Summer").photo()
+    (run.folder / "taken").write_bytes(b"mine")
+
+    result = run("-o", output)
+
+    assert result.returncode == 2
+    assert "A file stands where a folder is needed" in result.stderr and "taken" in result.stderr
+    assert (run.folder / "taken").read_bytes() == b"mine" and smugmug.count("cdn") == 0
+
+
+def test_a_folder_that_cannot_be_written_is_named(
+        account: Account, smugmug: FakeSmugMug, run: Run, read_only: Callable[[Path], None]) -> None:
+    account.album("Summer").photo()
+    run.output.mkdir()
+    read_only(run.output)
+
+    result = run()
+
+    assert result.returncode == 2
+    assert "Cannot write to smugmug_photos" in result.stderr
+    assert smugmug.count("cdn") == 0
+
+
+def test_an_album_folder_that_cannot_be_written_fails_its_files_and_no_others(
+        account: Account, smugmug: FakeSmugMug, run: Run, read_only: Callable[[Path], None]) -> None:
+    summer, winter = account.album("Summer"), account.album("Winter")
+    summer.photo("a.JPG")
+    summer.photo("b.JPG")
+    winter.photo("c.JPG")
+    (run.output / "Summer").mkdir(parents=True)
+    read_only(run.output / "Summer")
+
+    result = run()
+
+    assert result.returncode == 1 and home_files(run.output) == contents(winter)
+    for name in ("a.JPG", "b.JPG"):
+        assert_says(result.stderr, f"Summer / {name}", str(Path("smugmug_photos") / "Summer"))
+    assert "1 downloaded, 0 already there, 2 failed" in result.stderr
+
+
+@pytest.mark.parametrize("put_there", [
+    lambda path: path.write_bytes(b"mine"),
+    lambda path: path.symlink_to(path),
+    lambda path: path.symlink_to(path.parent / "nowhere"),
+], ids=["a file", "a link to itself", "a link to nowhere"])
+def test_what_stands_in_the_place_of_an_album_folder_fails_its_files_and_no_others(
+        account: Account, smugmug: FakeSmugMug, run: Run, put_there: Callable[[Path], Any]) -> None:
+    summer, winter = account.album("Summer"), account.album("Winter")
+    summer.photo("a.JPG")
+    winter.photo("b.JPG")
+    run.output.mkdir()
+    put_there(run.output / "Summer")
+
+    result = run()
+
+    home = home_files(run.output)
+    assert home.pop("Summer", b"mine") == b"mine"
+    assert result.returncode == 1 and home == contents(winter)
+    assert_says(result.stderr, "Summer / a.JPG", str(Path("smugmug_photos") / "Summer"))
+
+    (run.output / "Summer").unlink()
+    assert run().returncode == 0
+    assert home_files(run.output) == contents(summer, winter)
+
+
+def test_a_folder_in_the_place_of_a_file_stays_and_the_file_comes_beside_it(
+        account: Account, smugmug: FakeSmugMug, run: Run) -> None:
+    photo = account.album("Summer").photo("IMG_1.JPG")
+    in_the_way = run.output / "Summer" / "IMG_1.JPG"
+    in_the_way.mkdir(parents=True)
+    (in_the_way / "mine").write_bytes(b"mine")
+    expected = {"Summer/IMG_1.JPG/mine": b"mine", f"Summer/IMG_1_{photo.key}.JPG": photo.data}
+
+    result = run()
+
+    assert result.returncode == 0 and home_files(run.output) == expected
+    assert_says(result.stderr, "Summer / IMG_1.JPG", f"IMG_1_{photo.key}.JPG")
+    assert run().returncode == 0
+    assert home_files(run.output) == expected and smugmug.count("cdn") == 1
+
+
+# ======================================================================================================================
+# Names.
+# ======================================================================================================================
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="names are Unicode on this system, whatever the locale")
+def test_a_name_that_the_system_refuses_fails_what_bears_it_and_nothing_else(
+        account: Account, smugmug: FakeSmugMug, run: Run) -> None:
+    summer, foreign = account.album("Summer"), account.album("\u00dcbung")
+    plain, umlaut = summer.photo("plain.JPG"), summer.photo("\u00c4pfel.JPG")
+    foreign.photo("IMG_1.JPG")
+    ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+
+    result = run(env=ascii_only)
+
+    assert result.returncode == 1
+    assert home_files(run.output) == {"Summer/plain.JPG": plain.data}
+    assert_says(result.stderr, f"Summer / {umlaut.file_name}: ")
+    assert_says(result.stderr, f"{foreign.name} / IMG_1.JPG: ")
+
+    assert run().returncode == 0
+    assert home_files(run.output) == contents(summer, foreign)
+
+
+# ======================================================================================================================
+# Disks and permissions, as far as this system lets us have them.
+# ======================================================================================================================
+
+class SmallDisk:
+    """A file system of its own for a test, of a size that can be changed."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def mount(self, size_bytes: int) -> Path:
+        """Make the disk; it is empty."""
+        self._call("mount", "-t", "tmpfs", "-o", f"size={size_bytes}", "none", self.path)
+        return self.path
+
+    def resize(self, size_bytes: int) -> None:
+        """Make room, or take it away."""
+        self._call("mount", "-o", f"remount,size={size_bytes}", self.path)
+
+    def _call(self, *command: Any) -> None:
+        try:
+            done = subprocess.run([str(part) for part in command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        except OSError as error:
+            pytest.skip(f"no disk can be mounted here: {error}")
+        if done.returncode:
+            pytest.skip(f"no disk can be mounted here: {done.stdout.decode(errors='replace').strip()}")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[SmallDisk]:
+    """A disk to be filled; mounting one takes more rights than most people have, so elsewhere the test is skipped."""
+    if not sys.platform.startswith("linux"):
+        pytest.skip("only Linux has a disk in memory that is mounted in one step")
+    disk = SmallDisk(tmp_path / "disk")
+    disk.path.mkdir()
+    yield disk
+    if os.path.ismount(str(disk.path)):
+        subprocess.run(["umount", str(disk.path)], check=True)
+
+
+@pytest.fixture
+def read_only() -> Iterator[Callable[[Path], None]]:
+    """A way to forbid writing to a folder: its mode, or where that forbids us nothing, a read-only mount over it."""
+    forbidden = []
+
+    def forbid(folder: Path) -> None:
+        folder.chmod(0o555)
+        forbidden.append(folder)
+        if not os.access(str(folder), os.W_OK):
+            return
+        if sys.platform == "win32":
+            pytest.skip("the mode of a folder forbids nothing on Windows")
+        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "ro", "none", str(folder)], stderr=subprocess.DEVNULL)
+        if mounted.returncode:
+            pytest.skip("whoever runs this may write everywhere and mount nowhere")
+
+    yield forbid
+    for folder in forbidden:
+        if os.path.ismount(str(folder)):
+            subprocess.run(["umount", str(folder)], check=True)
+        folder.chmod(0o755)
+
+
+def limit_file_size() -> None:
+    """Let no file of this process grow beyond two megabytes."""
+    import resource
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2_000_000, 2_000_000))
+
+
+def contents(*albums: Album) -> Dict[str, bytes]:
+    """What albums should look like at home."""
+    return {f"{album.name}/{image.file_name}": image.data for album in albums for image in album.images}
+
+
+def assert_says(stderr: str, *texts: str) -> None:
+    """One line of the summary holds all of these."""
+    assert any(all(text in line for text in texts) for line in stderr.splitlines()), (texts, stderr)

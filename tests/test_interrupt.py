@@ -1,0 +1,190 @@
+"""Whenever a run is stopped, and however rudely: nothing half-written bears a final name, and the next run completes."""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Callable, Dict, List, Tuple
+
+import pytest
+
+from conftest import Run, home_files
+from fake_smugmug import JPEG_MAGIC, MP4_MAGIC, Account, FakeSmugMug, Pattern
+
+SECONDS_TO_STOP = 8  # the workers get two; the rest is for a slow machine
+KILLS = 20
+SIZE = 600_000
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no signals to other processes")
+
+
+# ======================================================================================================================
+# Ctrl-C and SIGTERM.
+# ======================================================================================================================
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+def test_an_interrupted_run_stops_at_once_keeps_what_is_home_and_the_next_one_completes(
+        account: Account, smugmug: FakeSmugMug, run: Run, number: int) -> None:
+    album, endless = account.album("Summer"), account.album("Winter")
+    for index in range(3):
+        album.photo(f"IMG_{index}.JPG")
+    stalled = [album.photo(f"BIG_{index}.JPG", Pattern(SIZE, index, JPEG_MAGIC)) for index in range(4)]
+    endless.photo("IMG_9.JPG")
+    for photo in stalled:
+        smugmug.fault("stall", where=f"/i-{photo.key}/", after_bytes=400_000)
+    smugmug.fault("stall", where=f"{endless.key}!images", before_headers=True)
+    process = run.start("-j", 8)
+    smugmug.wait_for(lambda: smugmug.count("cdn") == 7 and smugmug.count("api", "!images") == 2)
+    smugmug.wait_for(lambda: sum(record.status == 200 for record in smugmug.select("cdn", "IMG")) == 3)
+
+    stderr = stop(process, number)
+
+    assert process.returncode == 130
+    assert "Images: " in stderr and " downloaded, 0 already there, 0 failed" in stderr and "Interrupted" in stderr
+    home = home_files(run.output)
+    assert set(home.items()) <= set(contents(account).items()) and not any("BIG" in path for path in home)
+
+    smugmug.clear_faults()
+    smugmug.clear_requests()
+    assert run().returncode == 0
+    assert home_files(run.output) == contents(account) and not part_files(run)
+    assert smugmug.count("cdn") == 8 - len(home)
+
+
+@pytest.mark.parametrize("where", ["!authuser", "!albums", "!images", "cdn"])
+def test_an_interrupt_is_heard_whatever_a_run_is_waiting_for(
+        account: Account, smugmug: FakeSmugMug, run: Run, where: str) -> None:
+    account.album("Summer").photo()
+    fault = smugmug.fault("stall", where=where, before_headers=True)
+    process = run.start()
+    assert fault.reached.wait(30)
+
+    stderr = stop(process, signal.SIGINT)
+
+    assert process.returncode == 130 and "Interrupted" in stderr
+    assert home_files(run.output) == {}
+
+
+@pytest.mark.parametrize("fault, options", [("rate_limited", {"retry_after": "86400"}), ("server_error", {})])
+def test_an_interrupt_is_heard_during_a_wait(
+        account: Account, smugmug: FakeSmugMug, run: Run, fault: str, options: Dict[str, Any]) -> None:
+    account.album("Summer").photo()
+    smugmug.fault(fault, where="cdn", times=None, **options)
+    process = run.start()
+    smugmug.wait_for(lambda: any(record.status for record in smugmug.select("cdn")))
+
+    stop(process, signal.SIGINT)
+
+    assert process.returncode == 130
+    assert smugmug.count("cdn") <= 2
+
+
+# ======================================================================================================================
+# Two at a time, and kill -9.
+# ======================================================================================================================
+
+def test_a_second_run_on_the_same_folder_is_refused_and_the_first_goes_on(
+        account: Account, smugmug: FakeSmugMug, run: Run) -> None:
+    account.album("Summer").photo()
+    stall = smugmug.fault("stall", where="cdn", before_headers=True)
+    first = run.start()
+    assert stall.reached.wait(30)
+
+    second = run()
+
+    assert second.returncode == 2
+    assert "Another run is at work in" in second.stderr and run.output.name in second.stderr
+    assert smugmug.count("cdn") == 1 and first.poll() is None
+
+    stop(first, signal.SIGINT)
+    assert run().returncode == 0
+    assert home_files(run.output) == contents(account)
+
+
+def test_after_being_killed_at_any_moment_one_quiet_run_brings_everything_home_once_and_whole(
+        account: Account, smugmug: FakeSmugMug, run: Run) -> None:
+    whole = fill(account)
+    chance = random.Random(20)
+    process = run.start("-j", 4)
+    smugmug.wait_for(lambda: smugmug.count("cdn") >= 4)
+    stop(process, signal.SIGTERM)  # so that there is a state as well, of which the killed ones can make a mess
+    seen = [len(home_files(run.output))]
+
+    for _ in range(KILLS):
+        kill_once(smugmug, run, chance)
+        home = home_files(run.output)
+        assert set(home.items()) <= set(whole.items())  # nothing half-written under a final name
+        seen.append(len(home))
+
+    assert seen[0] < seen[-1] < len(whole) and seen == sorted(seen)  # the kills met runs that had something to do
+    missing, complete = len(whole) - seen[-1], len(part_files(run))  # a part may lack nothing but its name
+    smugmug.clear_requests()
+    result = run()
+    assert result.returncode == 0, result.stderr
+    assert home_files(run.output) == whole and not part_files(run)
+    assert missing - complete <= smugmug.count("cdn") <= missing
+    smugmug.clear_requests()
+    assert run().returncode == 0 and smugmug.count("cdn") == 0
+
+
+# ======================================================================================================================
+# Helpers.
+# ======================================================================================================================
+
+def stop(process: subprocess.Popen[str], number: int) -> str:
+    """Send a signal: what the process said on standard error until its end, which has to come soon."""
+    process.send_signal(number)
+    try:
+        _, stderr = process.communicate(timeout=SECONDS_TO_STOP)
+    except subprocess.TimeoutExpired:
+        pytest.fail(f"still running {SECONDS_TO_STOP} s after signal {number}")
+    assert "Traceback" not in stderr, stderr
+    return stderr
+
+
+def kill_once(smugmug: FakeSmugMug, run: Run, chance: random.Random) -> None:
+    """Start a run and kill it at a moment that is counted in requests, answers or bytes, not in seconds."""
+    smugmug.clear_requests()
+    moments: List[Tuple[Callable[[], int], int]] = [
+        (lambda: smugmug.count("api"), chance.randint(1, 5)),
+        (lambda: smugmug.count("cdn"), chance.randint(1, 4)),
+        (lambda: sum(record.status != 0 for record in smugmug.select("cdn")), chance.randint(1, 4)),
+        (lambda: sum(record.bytes_sent for record in smugmug.select("cdn")), chance.randint(1, 3 * SIZE)),
+    ]
+    so_far, enough = chance.choice(moments)
+    process = run.start("-j", chance.choice([1, 2, 4]))
+    smugmug.wait_for(lambda: so_far() >= enough)
+    process.kill()
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+
+
+def fill(account: Account) -> Dict[str, bytes]:
+    """An account with more than the killed runs can bring home, in which nothing comes twice; what it should look like."""
+    for number in range(4):
+        album = account.album(f"Album {number}")
+        for index in range(50):
+            album.photo(f"IMG_{index % 40}.JPG", Pattern(SIZE // (1 + index % 3), account.new_seed(), JPEG_MAGIC),
+                        key=f"n{number}i{index}")
+        album.video("clip.MOV", Pattern(SIZE, account.new_seed(), MP4_MAGIC), key=f"n{number}v")
+    return contents(account)
+
+
+def contents(account: Account) -> Dict[str, bytes]:
+    """What an account should look like at home; of photos of one name the earliest keeps it."""
+    files: Dict[str, bytes] = {}
+    for album in account.albums:
+        for image in album.images:
+            name = image.file_name.replace(".MOV", ".mp4")
+            if f"{album.name}/{name}" in files:
+                name = name.replace(".", f"_{image.key}.")
+            files[f"{album.name}/{name}"] = image.data
+    return files
+
+
+def part_files(run: Run) -> List[Path]:
+    """What is left of cut transfers."""
+    return sorted(run.output.rglob("*.part"))
