@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # /// script
 # requires-python = ">=3.7"
-# dependencies = ["requests>=2.25", "requests_oauthlib>=1.3"]
+# dependencies = ["requests>=2.28", "requests_oauthlib>=1.3"]
 # ///
 """Bring every photo and video of a SmugMug account home, whole, once, under its name.
 
@@ -58,6 +58,9 @@ from typing import (Any, Callable, Dict, FrozenSet, Iterable, Iterator, Mapping,
 from urllib.parse import parse_qsl, unquote_plus, urlencode, urljoin, urlsplit
 from xml.etree import ElementTree
 
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # while the packages load, Ctrl-C just ends it
+
 try:
     import requests
     from requests_oauthlib import OAuth1
@@ -95,11 +98,11 @@ READ_TIMEOUT_SECONDS = 60.0  # silence after which a connection counts as dead
 DEFAULT_RATE_LIMIT_SECONDS = 60.0  # the wait when a 429 does not say for how long
 RATE_LIMIT_ATTEMPTS = 20  # waits as asked by SmugMug, for one request, before it counts as failed
 PROGRESS_BYTES = 1 << 20  # a cut transfer that brought this much is not counted as a failed attempt
-CHUNK_BYTES = 1 << 18  # how much of a body is read, hashed and written at once
+CHUNK_BYTES = 1 << 16  # how much of a body is read, hashed and written at once; a cut loses no more than this
 ERROR_BODY_BYTES = 1 << 16  # how much of an error answer is looked at
 TICK_SECONDS = 0.1  # how long the main thread waits before it looks at the screen and at Ctrl-C again
 COMMIT_SECONDS = 2.0  # how much of the record a crash may cost; the files are then found again by name and size
-STOP_SECONDS = 1.5  # how long an interrupted run waits for its workers
+STOP_SECONDS = 1.2  # how long an interrupted run waits for its threads
 PROCESSING_PATIENCE_SECONDS = 86_400.0  # a video "processing" for longer than this is taken as it is
 
 log = logging.getLogger(PROGRAM)
@@ -123,6 +126,10 @@ class NotSignedIn(Problem):
     """SmugMug does not let us in, and only a new sign-in can mend it."""
 
     exit_code = EXIT_NOT_SIGNED_IN
+
+
+class NotOurs(Problem):
+    """A file that somebody else wrote stands where one of ours would go: it stays."""
 
 
 class DiskFull(Problem):
@@ -253,11 +260,15 @@ class Album(NamedTuple):
 
 
 class Listing(NamedTuple):
-    """The images of an album. `problem` says why they may not be all of them; it is empty when they are."""
+    """The images of an album. `problem` says why they may not be all of them; it is empty when they are.
+
+    `note` is a doubt that is no failure.
+    """
 
     album: Album
     images: Tuple[Image, ...]
     problem: str
+    note: str = ""
 
 
 class User(NamedTuple):
@@ -356,8 +367,8 @@ class Outcome(NamedTuple):
 class Plan(NamedTuple):
     """What is to be done for one album: `settled` needs nothing more, each of `jobs` brings one image home.
 
-    `problem` says why the album may have more images than were listed, `is_partial` that some were left out on purpose.
-    `images` are all that were listed, in the album's own order.
+    `problem` says why the album may have more images than were listed, `is_partial` that some were left out on purpose,
+    `note` is a doubt that is no failure. `images` are all that were listed, in the album's own order.
     """
 
     album: Album
@@ -365,11 +376,23 @@ class Plan(NamedTuple):
     jobs: Tuple[Job, ...]
     images: Tuple[Image, ...] = ()
     problem: str = ""
+    note: str = ""
     is_partial: bool = False
 
     def size_bytes(self) -> int:
         """How much is to be fetched, as far as it is known."""
         return sum(job.image.source.size_bytes or 0 for job in self.jobs if job.image.source)
+
+
+class Stop(threading.Event):
+    """Set when the run is to end early. From then on, threads have until `deadline` (time.monotonic) to come to an end."""
+
+    deadline = float("inf")
+
+    def set(self) -> None:
+        """End the run."""
+        self.deadline = min(self.deadline, time.monotonic() + STOP_SECONDS)
+        super().set()
 
 
 Item = TypeVar("Item")
@@ -378,7 +401,7 @@ Json = Dict[str, Any]
 
 
 def in_parallel(function: Callable[[Item], Result], items: Iterable[Optional[Item]], threads: int,
-                stop: threading.Event) -> Iterator[Optional[Result]]:
+                stop: Stop) -> Iterator[Optional[Result]]:
     """Yield `function(item)` for each of `items`, as each gets done, with so many threads at work.
 
     A None among the results says that nothing was ready for a moment: time to redraw the screen. A None among the
@@ -419,7 +442,7 @@ def in_parallel(function: Callable[[Item], Result], items: Iterable[Optional[Ite
             if len(workers) < min(threads, under_way):
                 workers.append(threading.Thread(target=work, daemon=True))
                 workers[-1].start()
-            while under_way > threads + 2:
+            while under_way > 4 * threads:
                 yield next_result(TICK_SECONDS)
         while under_way:
             yield next_result(TICK_SECONDS)
@@ -430,14 +453,13 @@ def in_parallel(function: Callable[[Item], Result], items: Iterable[Optional[Ite
         for _ in workers:
             todo.put(None)
         if stop.is_set():
-            deadline = time.monotonic() + STOP_SECONDS
             for worker in workers:
-                worker.join(max(0.0, deadline - time.monotonic()))
+                worker.join(max(0.0, stop.deadline - time.monotonic()))
 
 
 def in_background(function: Callable[[], Result]) -> Result:
     """The result of `function`, worked out in a thread: so Ctrl-C is heard at once, on Windows as well."""
-    return next(filter(None, in_parallel(lambda _: function(), [True], 1, threading.Event())))
+    return next(filter(None, in_parallel(lambda _: function(), [True], 1, Stop())))
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -485,10 +507,11 @@ def split_extension(name: str) -> Tuple[str, str]:
 
 
 def with_suffix(name: str, suffix: str) -> str:
-    """"IMG_1_KEY.JPG" of "IMG_1.JPG" and "_KEY", within the length that a name may have."""
+    """"IMG_1_KEY.JPG" of "IMG_1.JPG" and "_KEY", within the length that a name may have; folders before it stay."""
+    folders, slash, name = name.rpartition("/")
     stem, extension = split_extension(name)
     room = MAX_NAME_BYTES - len((suffix + extension).encode("utf-8"))
-    return shortened(stem, room) + suffix + extension
+    return folders + slash + shortened(stem, room) + suffix + extension
 
 
 def folded(name: str) -> str:
@@ -614,20 +637,13 @@ class PartFile:
             with suppress(OSError):
                 self.path.unlink()
 
-    def discard(self) -> None:
-        """Throw the file away."""
-        self.restart()
-        self.close()
-
-    def publish(self, target: Path, modified: Optional[float]) -> os.stat_result:
-        """Give the file its time stamp and its final name, in one step; what stood there is gone. Its `stat` comes back."""
+    def finish(self, modified: Optional[float]) -> None:
+        """Make what was written outlast a crash, and give it its time stamp: it is ready to get its name."""
         os.fsync(self._file.fileno())
         self._file.close()
         if modified is not None:
             with suppress(OSError, OverflowError):  # not every file system takes every time
                 os.utime(str(self.path), (modified, modified))
-        os.replace(str(self.path), str(target))
-        return os.stat(str(target))
 
     def _count(self, chunk: bytes) -> None:
         if len(self.head) < 64:
@@ -644,7 +660,7 @@ def new_md5() -> Any:
         return hashlib.md5()
 
 
-def file_md5(path: Path, stop: Optional[threading.Event] = None) -> str:
+def file_md5(path: Path, stop: Optional[Stop] = None) -> str:
     """The MD5 of a file, in hexadecimal. Raises Stopped when `stop` is set meanwhile."""
     md5 = new_md5()
     with open(str(path), "rb", buffering=0) as file:
@@ -663,9 +679,9 @@ def is_beginning_of(path: Path, whole: Path) -> bool:
         return all(chunk == second.read(len(chunk)) for chunk in iter(partial(first.read, CHUNK_BYTES), b""))
 
 
-def write_atomically(path: Path, content: bytes, mode: int = 0o666) -> None:
-    """Put `content` at `path` so that a reader finds the old or the new. `mode` is for a file that is created."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}{PART_SUFFIX}")
+def write_atomically(path: Path, content: bytes, *, mode: int = 0o666, durable: bool = True) -> None:
+    """Put `content` at `path` so that a reader finds the old or the new, even after a crash if it is to be `durable`."""
+    beside = path.with_name(f".{path.name[:40]}.{os.getpid()}{PART_SUFFIX}")  # cut, or the name would get too long
     with suppress(FileNotFoundError):
         beside.unlink()
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
@@ -673,7 +689,8 @@ def write_atomically(path: Path, content: bytes, mode: int = 0o666) -> None:
         with os.fdopen(os.open(str(beside), flags, mode), "wb") as file:
             file.write(content)
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         os.replace(str(beside), str(path))
     except BaseException:
         with suppress(OSError):
@@ -688,6 +705,16 @@ def files_in(folder: Path) -> list[FileOnDisk]:
             return [FileOnDisk(entry.name, entry.stat().st_size) for entry in entries if entry.is_file()]
     except (OSError, UnicodeError):
         return []
+
+
+def is_within(path: Path, folder: Path) -> bool:
+    """Whether a path, which need not exist yet, lies in a folder once all symbolic links are followed."""
+    try:
+        return folder.resolve() in path.resolve().parents
+    except (OSError, RuntimeError):  # a link that leads to itself
+        return False
+    except UnicodeError:  # a name that this file system cannot have: whoever writes there says so
+        return True
 
 
 def disk_problem(error: OSError, path: Path) -> Problem:
@@ -713,7 +740,7 @@ REDIRECTS = frozenset({301, 302, 303, 307, 308})
 class Gate:
     """Holds back every thread while SmugMug asks to wait: one 429 concerns them all."""
 
-    def __init__(self, stop: threading.Event) -> None:
+    def __init__(self, stop: Stop) -> None:
         self._stop = stop
         self._lock = threading.Lock()
         self._opens_at = 0.0
@@ -744,7 +771,7 @@ class Gate:
             return is_news
 
 
-def pause(remaining_seconds: Callable[[], float], stop: threading.Event) -> None:
+def pause(remaining_seconds: Callable[[], float], stop: Stop) -> None:
     """Wait until nothing remains, in slices, since on Windows a long wait would hide Ctrl-C. Raises Stopped."""
     while not stop.is_set():
         seconds = remaining_seconds()
@@ -799,7 +826,13 @@ def is_smugmug(url: str) -> bool:
         parts = urlsplit(url)
     except ValueError:
         return False
-    return parts.scheme == "https" and bool(re.fullmatch(r"([a-z0-9-]+\.)*smugmug\.com(:443)?", parts.netloc.lower()))
+    return parts.scheme == "https" and bool(re.fullmatch(r"([a-z0-9-]{1,63}\.){0,9}smugmug\.com(:443)?", parts.netloc.lower()))
+
+
+def origin_of(url: str) -> str:
+    """Scheme and host of a URL, as they may be shown: whoever knows all of an address may open what it leads to."""
+    origin = re.match("[^/?#]*//[^/?#]{0,100}", url)
+    return printable(origin.group()) + "/" if origin else "an address without a host"
 
 
 class Answer:
@@ -844,7 +877,7 @@ class Connection:
     parameters such as `callback_uri` or `verifier` while signing in.
     """
 
-    def __init__(self, credentials: Credentials, timeout_seconds: float, stop: threading.Event, **oauth: Any) -> None:
+    def __init__(self, credentials: Credentials, timeout_seconds: float, stop: Stop, **oauth: Any) -> None:
         self._auth = OAuth1(credentials.key, credentials.secret, credentials.token or None,
                             credentials.token_secret or None, **oauth)
         self._timeout = (min(CONNECT_TIMEOUT_SECONDS, timeout_seconds), timeout_seconds)
@@ -873,7 +906,7 @@ class Connection:
                         return consume(Answer(response, url, self._count_bytes))
                     if response.status_code in REDIRECTS and redirects < 5:
                         redirects += 1
-                        url = urljoin(url, response.headers.get("Location", ""))
+                        url = redirected(url, response.headers.get("Location", ""))
                         continue
                     raise failure_of(response, time.time(), retry_also)
             except requests.RequestException as error:
@@ -904,16 +937,21 @@ class Connection:
     def _send(self, url: str, headers: Dict[str, str]) -> requests.Response:
         """One attempt: sign, send, and come back with the head of the answer. Cookies and redirects are not followed."""
         if not is_smugmug(url):
-            raise RequestFailed(f"Refused to go to {printable(url[:200])}: it is not an https address at smugmug.com, "
+            raise RequestFailed(f"Refused to go to {origin_of(url)}: it is not an https address at smugmug.com, "
                                 f"and the sign-in must not be shown to others")
         headers = {"User-Agent": f"{PROGRAM}/{VERSION}", "Accept": "*/*", **headers}
         try:
             request = requests.Request("GET", url, headers=headers, auth=self._auth).prepare()
         except ValueError:  # oauthlib cannot sign a query that is not well-formed
-            raise RequestFailed(f"SmugMug gave an address that cannot be used: {printable(url[:200])}") from None
+            raise RequestFailed(f"SmugMug gave an address at {origin_of(url)} that cannot be used") from None
         host = urlsplit(url).netloc
         session, settings = self._for_this_thread(url, host)
-        response = session.get_adapter(url).send(request, timeout=self._timeout, **settings)
+        try:
+            response = session.get_adapter(url).send(request, timeout=self._timeout, **settings)
+        except requests.RequestException:
+            raise
+        except OSError as error:  # such as a REQUESTS_CA_BUNDLE that is not there
+            raise RequestFailed(f"No connection to {host}: {error}") from None
         if host == urlsplit(API_ORIGIN).netloc:
             with self._lock:
                 self.api_requests += 1
@@ -955,6 +993,14 @@ def rate_limit_text(headers: Mapping[str, str]) -> str:
     return ", ".join(f"{name}: {printable(headers[name])}" for name in RATE_LIMIT_HEADERS if name in headers)
 
 
+def redirected(url: str, location: str) -> str:
+    """Where a redirect leads from a URL."""
+    try:
+        return urljoin(url, location)
+    except ValueError:
+        raise RequestFailed("SmugMug redirected to an address that is none") from None
+
+
 def failure_of(response: requests.Response, now: float, retry_also: FrozenSet[int]) -> Problem:
     """What an answer means that is not what was asked for. `now` is the local time in seconds since 1970."""
     status = response.status_code
@@ -964,8 +1010,8 @@ def failure_of(response: requests.Response, now: float, retry_also: FrozenSet[in
     if status == 401:
         return explain_401(message, said, response.headers.get("Date", ""), now)
     if "not granted the required permissions" in message:
-        return NotSignedIn(f"{said}. The sign-in does not allow to see everything: revoke it at SmugMug (Account "
-                           f"Settings > Privacy > Authorized Services), delete the token file and sign in again.")
+        said += (". The sign-in does not allow to see this: revoke it at SmugMug (Account Settings > Privacy > Authorized "
+                 "Services), then run this with --logout and sign in again")
     if status == 429:
         headers = rate_limit_text(response.headers)
         return RequestFailed(said + (f" ({headers})" if headers else ""), status=status, wait_seconds=rate_limit_seconds(response.headers, now))
@@ -987,7 +1033,10 @@ def server_message(body: bytes) -> str:
 
 
 def explain_401(message: str, said: str, server_date: str, now: float) -> Problem:
-    """The causes of a 401, each with its own advice. `oauth_problem` names: https://oauth.pbworks.com/ProblemReporting"""
+    """The causes of a 401, each with its own advice; what may concern one file alone is a RequestFailed.
+
+    The names of `oauth_problem`: https://oauth.pbworks.com/ProblemReporting
+    """
     if "nonce_used" in message:
         return RequestFailed(said, status=401, transient=True)
     if "consumer_key" in message:
@@ -1002,9 +1051,9 @@ def explain_401(message: str, said: str, server_date: str, now: float) -> Proble
         off = "" if server_now is None else f" It differs from SmugMug's by {abs(now - server_now) / 60:.0f} minutes."
         return Problem(f"{said}. The clock of this computer is wrong.{off} Set it, then run this again.")
     if "signature" in message:
-        return Problem(f"{said}. The API secret does not belong to this API key. Check SMUGMUG_API_SECRET, or API_SECRET "
-                       f"at the top of the script. If it is right, sign in anew: delete the token file.")
-    if "token" in message or "permission" in message:
+        return RequestFailed(f"{said}. The API secret may not belong to this API key: check SMUGMUG_API_SECRET, or "
+                             f"API_SECRET at the top of the script", status=401)
+    if re.search("token_|expired token|invalid token", message):
         return NotSignedIn(f"{said}. The sign-in is no longer valid: it was probably revoked at SmugMug.")
     return RequestFailed(said, status=401)
 
@@ -1051,13 +1100,11 @@ def api_key_from(environ: Mapping[str, str]) -> Credentials:
     return Credentials(key, secret)
 
 
-def config_folder(environ: Mapping[str, str], platform: str, home: Path) -> Path:
-    """Where the token file lives; `platform` is a value of sys.platform."""
+def config_folder(environ: Mapping[str, str], platform: str, home: str) -> Path:
+    """Where the token file lives; `platform` is a value of sys.platform, `home` the user's folder."""
     if platform == "win32":
-        base = environ.get("APPDATA") or str(home / "AppData" / "Roaming")
-    else:
-        base = environ.get("XDG_CONFIG_HOME") or str(home / ".config")
-    return Path(base) / PROGRAM
+        return Path(environ.get("APPDATA") or Path(home) / "AppData" / "Roaming") / PROGRAM
+    return Path(environ.get("XDG_CONFIG_HOME") or Path(home) / ".config") / PROGRAM
 
 
 def token_from_environment(api_key: Credentials, environ: Mapping[str, str]) -> Optional[Credentials]:
@@ -1073,6 +1120,8 @@ def token_from_file(api_key: Credentials, path: Path) -> Optional[Credentials]:
     """`api_key` with the saved access token; None where there is none, or one that was made with another key."""
     try:
         saved = json.loads(path.read_text(encoding="utf-8"))
+        if os.name == "posix" and path.stat().st_mode & 0o077:
+            log.warning("Others can read your sign-in. This mends it: chmod 600 %s", path)
     except FileNotFoundError:
         return None
     except (OSError, ValueError, RecursionError) as error:
@@ -1097,7 +1146,7 @@ def save_token(credentials: Credentials, path: Path) -> None:
         log.warning("The sign-in could not be saved (%s), so the next run will ask again.", disk_problem(error, path))
 
 
-def sign_in(api_key: Credentials, timeout_seconds: float, stop: threading.Event) -> Credentials:
+def sign_in(api_key: Credentials, timeout_seconds: float, stop: Stop) -> Credentials:
     """Ask the user to let us in: an address to open, a PIN to bring back. `api_key` with the access token comes back.
 
     Access=Full is needed for private and unlisted albums, and Permissions=Read is all that is asked for.
@@ -1124,6 +1173,8 @@ def sign_in(api_key: Credentials, timeout_seconds: float, stop: threading.Event)
 
 def somebody_can_answer() -> bool:
     """Whether standard input can bring a PIN: a terminal, a pipe or a file, but not the null device."""
+    if os.name == "nt":  # there, all that is not a file looks like the null device
+        return sys.stdin is not None and not sys.stdin.closed
     try:
         return not os.path.samestat(os.fstat(sys.stdin.fileno()), os.stat(os.devnull))
     except (AttributeError, OSError, ValueError):  # no standard input at all, or one that is closed
@@ -1148,7 +1199,7 @@ def read_form(answer: Answer) -> Dict[str, str]:
     return dict(parse_qsl(answer.body().decode("utf-8", "replace")))
 
 
-def fetch_token(endpoint: str, credentials: Credentials, timeout_seconds: float, stop: threading.Event,
+def fetch_token(endpoint: str, credentials: Credentials, timeout_seconds: float, stop: Stop,
                 **oauth: str) -> Credentials:
     """The request token or access token that an OAuth endpoint gives for `credentials`, in their place."""
     connection = Connection(credentials, timeout_seconds, stop, **oauth)
@@ -1254,9 +1305,13 @@ def fetch_images(connection: Connection, album: Album) -> Listing:
         entries, expansions, problem = fetch_list(connection, album.images_uri, "AlbumImage", "ImageKey", parameters)
     except RequestFailed as error:
         return Listing(album, (), f"the album could not be listed: {error}")
-    if not entries and not problem and album.image_count:
-        problem = f"SmugMug counts {album.image_count} images in this album but lists none"
-    return Listing(album, tuple(parse_image(entry, expansions) for entry in entries), problem)
+    note = ""
+    if album.locked and not entries:
+        problem = "the album is locked with a password, and SmugMug does not list its images"
+    elif not problem and album.image_count is not None and len(entries) < album.image_count:
+        note = f"SmugMug counts {album.image_count} images in this album but lists {len(entries)}"
+        problem = "" if entries else note
+    return Listing(album, tuple(parse_image(entry, expansions) for entry in entries), problem, note)
 
 
 def fetch_list(connection: Connection, uri: str, locator: str, key: str,
@@ -1337,7 +1392,7 @@ def parse_image(entry: Json, expansions: Json) -> Image:
         extension=re.sub("[^a-z0-9]", "", text_of(video.get("Ext")).lower())[:10] or "mp4" if is_video else "",
         processing=entry.get("Processing") is True,
         unobtainable=entry.get("Status") == "Preprocess" and entry.get("SubStatus") == "CanNotProcess",
-        source=source_of(video) if is_video else archived_source(entry),
+        source=source_of(video, is_original=False) if is_video else archived_source(entry),
         original_size_bytes=None if is_video else integer_of(entry.get("OriginalSize")),
         uploaded=text_of(entry.get("DateTimeUploaded")) or text_of(entry.get("Date")),
         taken=camera_time(text_of(entry.get("DateTimeOriginal"))),
@@ -1422,7 +1477,7 @@ def find_source(connection: Connection, image: Image) -> Optional[Source]:
 
 def find_video(connection: Connection, image: Image) -> Optional[Source]:
     answer = connection.get_json(image.uri + "!largestvideo", SHORT_ANSWER)
-    return source_of(object_of(answer["Response"].get("LargestVideo")))
+    return source_of(object_of(answer["Response"].get("LargestVideo")), is_original=False)
 
 
 def find_download(connection: Connection, image: Image) -> Optional[Source]:
@@ -1563,7 +1618,10 @@ def open_state(folder: Path) -> Iterator[State]:
         raise state_problem(error, path) from None
     except sqlite3.DatabaseError:
         aside = path.with_name(f"{STATE_FILE}.damaged-{time.strftime('%Y%m%d-%H%M%S')}")
-        os.replace(str(path), str(aside))
+        try:
+            os.replace(str(path), str(aside))
+        except OSError as error:
+            raise disk_problem(error, path) from None
         log.warning("The record of what is home was damaged. It is now %s; the files are looked at instead.", aside.name)
         state = owned_state(path, path)
     try:
@@ -1609,8 +1667,12 @@ def copied_state(folder: Path) -> Iterator[State]:
         if path.exists():
             refuse_shared(path)
             for suffix in ("", "-journal"):  # the journal is there after a crash, and takes back what was half written
-                with suppress(FileNotFoundError):
+                try:
                     shutil.copyfile(str(path) + suffix, str(copy) + suffix)
+                except FileNotFoundError:
+                    pass
+                except OSError as error:
+                    raise disk_problem(error, path) from None
         try:
             state = owned_state(copy, shown_as=path)
         except sqlite3.DatabaseError:
@@ -1666,38 +1728,35 @@ def plan_album(listing: Listing, folder: Path, records: Mapping[str, FileRecord]
                now: float, since: str = "") -> Plan:
     """What to do for an album whose images are listed: for those uploaded `since`. `now` is in seconds since 1970."""
     album = listing.album
-    if album.locked and not listing.images:
-        return Plan(album, (), (), problem="the album is locked with a password, and SmugMug does not list its images")
     names = image_names(listing.images, {key: record.name for key, record in records.items()})
     files = by_folded_name(on_disk)
     wanted = [image for image in listing.images if not image.uploaded or image.uploaded[:19] >= since]
     steps = [plan_image(album, image, folder, names[image.key], records.get(image.key), files, now) for image in wanted]
     return Plan(album, tuple(step for step in steps if isinstance(step, Outcome)),
                 tuple(step for step in steps if isinstance(step, Job)), listing.images, listing.problem,
-                is_partial=len(wanted) < len(listing.images))
+                listing.note, is_partial=len(wanted) < len(listing.images))
 
 
 def plan_image(album: Album, image: Image, folder: Path, name: str, record: Optional[FileRecord],
                files: Mapping[str, list[FileOnDisk]], now: float) -> Union[Outcome, Job]:
     """What to do for one image: nothing, because it is home or cannot be had now, or a job."""
+    if record is not None and is_home(record, image, files):
+        return Outcome(Kind.HOME, album, image, record._replace(serial=image.serial, removed=False))
     if image.unobtainable:
         return Outcome(Kind.UNAVAILABLE, album, image, reason="SmugMug could not process it and has no file to give")
     if image.processing and (image.source is None or (image.is_video and is_fresh(image, now))):
         return Outcome(Kind.NOT_READY, album, image, reason="SmugMug is still processing it: run this again later")
     if record is not None:
-        return plan_known(album, image, folder, record, files)
+        return Job(album, image, folder, record.name, spare_name(image, record.name), ours=record,
+                   replaces=not is_version_of(record, image) and find_file(files, record.name) is not None)
     return plan_new(album, image, folder, name, files)
 
 
-def plan_known(album: Album, image: Image, folder: Path, record: FileRecord,
-               files: Mapping[str, list[FileOnDisk]]) -> Union[Outcome, Job]:
-    """What to do for an image that was home before, as `record` says: it keeps the name it was given."""
+def is_home(record: FileRecord, image: Image, files: Mapping[str, list[FileOnDisk]]) -> bool:
+    """Whether the file that `record` tells of is there, sound as far as it is known, and of SmugMug's version."""
     found = find_file(files, record.name)
-    same_version = is_version_of(record, image)
-    if same_version and found is not None and found.size_bytes == record.size_bytes and not record.damaged:
-        return Outcome(Kind.HOME, album, image, record._replace(serial=image.serial, removed=False, damaged=False))
-    return Job(album, image, folder, record.name, spare_name(image, record.name), ours=record,
-               replaces=not same_version and found is not None)
+    return (found is not None and found.size_bytes == record.size_bytes and not record.damaged
+            and is_version_of(record, image))
 
 
 def plan_new(album: Album, image: Image, folder: Path, name: str,
@@ -1712,7 +1771,7 @@ def plan_new(album: Album, image: Image, folder: Path, name: str,
             return Job(album, image, folder, candidate, spare, note=note)
         if found.size_bytes == size_bytes:
             return Outcome(Kind.ADOPTED, album, image, adopted_record(image, image.source, found))
-        if size_bytes is None:
+        if image.source is None or size_bytes is None:
             return Job(album, image, folder, candidate, spare, adoptable=found.name, note=note)
         note = f"{found.name} is another file, of another size: it stays, and SmugMug's is {spare}"
     return Job(album, image, folder, spare, spare, note=note)
@@ -1722,6 +1781,12 @@ def adopted_record(image: Image, source: Optional[Source], found: FileOnDisk) ->
     """The record of a file that was there before us. We did not write it, so no time stamp proves it to be ours."""
     md5, is_original = (source.md5 or "", source.is_original) if source else ("", True)
     return FileRecord(image.key, image.serial, found.name, found.size_bytes, md5, 0, is_original)
+
+
+def planned_record(job: Job) -> FileRecord:
+    """The record that a job will lead to, as far as it is known before."""
+    source = job.image.source or Source("", 0, None)
+    return FileRecord(job.image.key, job.image.serial, job.name, source.size_bytes or 0, source.md5 or "?", 0, True)
 
 
 def spare_name(image: Image, name: str) -> str:
@@ -1761,11 +1826,16 @@ def find_file(files: Mapping[str, list[FileOnDisk]], name: str, size_bytes: Opti
 PARTIAL_ANSWERS = frozenset({200, 206, 416})
 
 
-def transfer(job: Job, connection: Connection, stop: threading.Event) -> Outcome:
-    """Bring one image home. An expected failure is an outcome; Stopped, DiskFull and NotSignedIn end the run."""
+def transfer(job: Job, output: Path, connection: Connection, landing: threading.Lock, stop: Stop) -> Outcome:
+    """Bring one image home. An expected failure is an outcome; Stopped and other Problems end the run.
+
+    `landing` is held while a file gets its name, so that no two get the same.
+    """
+    if not (output / STATE_FILE).exists():
+        raise Problem(f"The folder {printable(str(output))} has gone away while this was at work. Is its disk still there?")
     try:
         job.folder.mkdir(parents=True, exist_ok=True)
-        return copy_home(job, stop) or fetch_home(job, connection, stop)
+        return copy_home(job, landing, stop) or fetch_home(job, connection, landing, stop)
     except (RequestFailed, Damaged) as error:
         return Outcome(Kind.FAILED, job.album, job.image, reason=str(error))
     except UnicodeError:
@@ -1778,9 +1848,11 @@ def transfer(job: Job, connection: Connection, stop: threading.Event) -> Outcome
         return Outcome(Kind.FAILED, job.album, job.image, reason=str(problem))
 
 
-def copy_home(job: Job, stop: threading.Event) -> Optional[Outcome]:
+def copy_home(job: Job, landing: threading.Lock, stop: Stop) -> Optional[Outcome]:
     """Bring an image home from another album where it is home already; None where no copy is sound."""
     for path, record in job.copies:
+        if path == job.folder / job.name or not path.is_file() or path.stat().st_size != record.size_bytes:
+            continue
         with closing(PartFile(job.folder / part_name(job.image, record.md5))) as part:
             part.restart()
             for chunk in readable_chunks(path):
@@ -1788,7 +1860,7 @@ def copy_home(job: Job, stop: threading.Event) -> Optional[Outcome]:
                     raise Stopped
                 part.write(chunk)
             if part.md5() == record.md5:
-                return land(job, part, Kind.COPIED, record.is_original)
+                return land(job, part, Kind.COPIED, record.is_original, landing)
             part.restart()
     return None
 
@@ -1799,7 +1871,7 @@ def readable_chunks(path: Path) -> Iterator[bytes]:
         yield from iter(partial(file.read, CHUNK_BYTES), b"")
 
 
-def fetch_home(job: Job, connection: Connection, stop: threading.Event) -> Outcome:
+def fetch_home(job: Job, connection: Connection, landing: threading.Lock, stop: Stop) -> Outcome:
     """Bring an image home from SmugMug, or adopt the file that turns out to be it."""
     image = job.image
     source = image.source or find_source(connection, image)
@@ -1811,20 +1883,20 @@ def fetch_home(job: Job, connection: Connection, stop: threading.Event) -> Outco
             found = FileOnDisk(job.adoptable, status.st_size)
             return Outcome(Kind.ADOPTED, job.album, image, adopted_record(image, source, found))
     with closing(PartFile(job.folder / part_name(image, source.md5 or ""))) as part:
-        if not source.md5:  # nothing would prove that what is there belongs to what comes
-            part.restart()
         fetch(source, part, image.is_video, connection, stop)
         is_original = source.is_original and image.original_size_bytes in (None, part.size_bytes)
-        return land(job, part, Kind.REPLACED if job.replaces else Kind.DOWNLOADED, is_original)._replace(
-            fetched_bytes=part.received_bytes)
+        kind = Kind.REPLACED if job.replaces else Kind.DOWNLOADED
+        return land(job, part, kind, is_original, landing)._replace(fetched_bytes=part.received_bytes)
 
 
-def land(job: Job, part: PartFile, kind: Kind, is_original: bool) -> Outcome:
+def land(job: Job, part: PartFile, kind: Kind, is_original: bool, landing: threading.Lock) -> Outcome:
     """Give a complete file its name. The outcome says which, and what should be known of it later."""
-    place = choose_place(job, part.path)
-    size_bytes, md5 = part.size_bytes, part.md5()
-    status = part.publish(place, file_time(job.image))
-    record = FileRecord(job.image.key, job.image.serial, place.name, size_bytes, md5, status.st_mtime_ns, is_original)
+    part.finish(file_time(job.image))
+    with landing:
+        place = choose_place(job, part.path)
+        os.replace(str(part.path), str(place))
+    modified_ns = os.stat(str(place)).st_mtime_ns
+    record = FileRecord(job.image.key, job.image.serial, place.name, part.size_bytes, part.md5(), modified_ns, is_original)
     note = job.note
     if place.name != job.name:
         note = f"{job.name} is not as it was written, or another file: it stays, and SmugMug's is {place.name}"
@@ -1860,11 +1932,13 @@ def is_as_written(path: Path, record: FileRecord) -> bool:
     return bool(record.md5) and file_md5(path) == record.md5
 
 
-def fetch(source: Source, part: PartFile, is_video: bool, connection: Connection, stop: threading.Event) -> None:
+def fetch(source: Source, part: PartFile, is_video: bool, connection: Connection, stop: Stop) -> None:
     """Fill the part file with the body behind `source`, verified.
 
     What turns out damaged is thrown away and fetched from zero once more. Raises RequestFailed or Damaged.
     """
+    if not source.md5:  # nothing would prove that what is there belongs to what comes
+        part.restart()
     for attempt in (1, 2):
         try:
             if part.size_bytes != source.size_bytes:
@@ -1886,7 +1960,7 @@ def range_header(part: PartFile) -> Dict[str, str]:
     return headers
 
 
-def receive(answer: Answer, source: Source, part: PartFile, stop: threading.Event) -> None:
+def receive(answer: Answer, source: Source, part: PartFile, stop: Stop) -> None:
     """Write the body of an answer to where it belongs; the status decides where that is. Raises RequestFailed or Damaged."""
     media_type = answer.headers.get("Content-Type", "").split(";")[0].strip().lower()
     if answer.status != 416 and media_type in ("text/html", "application/json"):
@@ -1937,31 +2011,47 @@ def prove(part: PartFile, source: Source, is_video: bool) -> None:
         raise Damaged("SmugMug sent a web page or a message instead of the file")
 
 
+class Fault(enum.Enum):
+    """What --verify may find of a file."""
+
+    NONE = "sound"
+    UNKNOWN = "without a known MD5"
+    MISSING = "missing"
+    CHANGED = "changed since it was written"
+    DAMAGED = "damaged"
+    UNREADABLE = "unreadable"
+
+
 class Check(NamedTuple):
-    """What --verify found of one file: `fault` is "" for a sound one."""
+    """A file to verify, and what was found; `reason` says more of one that is unreadable."""
 
     album_key: str
     record: FileRecord
     path: Path
-    fault: str = ""
-    is_checked: bool = True
+    fault: Fault = Fault.NONE
+    reason: str = ""
+
+    def is_damaged(self) -> bool:
+        """Whether the image should come again: not if its owner changed what only he has now."""
+        return self.fault in (Fault.DAMAGED, Fault.UNREADABLE) or (self.fault is Fault.CHANGED and not self.record.removed)
 
 
-def check_file(check: Check, stop: threading.Event) -> Check:
+def check_file(check: Check, stop: Stop) -> Check:
     """Compare a file with the MD5 that is known of it."""
     try:
         status = os.stat(str(check.path))
         md5 = file_md5(check.path, stop)
     except FileNotFoundError:
-        return check._replace(fault="missing")
+        return check._replace(fault=Fault.MISSING)
     except OSError as error:
-        return check._replace(fault=str(disk_problem(error, check.path)))
+        return check._replace(fault=Fault.UNREADABLE, reason=str(disk_problem(error, check.path)))
+    except UnicodeError:
+        return check._replace(fault=Fault.UNREADABLE, reason="the file system cannot take its name")
     if not check.record.md5:
-        return check._replace(is_checked=False)
+        return check._replace(fault=Fault.UNKNOWN)
     if md5 == check.record.md5:
         return check
-    is_written = status.st_mtime_ns != check.record.modified_ns
-    return check._replace(fault="changed since it was written" if is_written else "damaged")
+    return check._replace(fault=Fault.DAMAGED if status.st_mtime_ns == check.record.modified_ns else Fault.CHANGED)
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -1983,33 +2073,38 @@ NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def write_sidecars(kinds: Iterable[str], folder: Path, album: Album, images: Iterable[Image],
-                   records: Mapping[str, FileRecord]) -> list[str]:
-    """Bring the sidecars of an album up to date. The names of those that somebody else wrote, and so stay, come back."""
-    kept = []
+                   records: Mapping[str, FileRecord]) -> Iterator[Tuple[str, Problem]]:
+    """Bring the sidecars of an album up to date. The name of each that could not be comes back with the reason."""
     if "json" in kinds:
-        kept += update_sidecar(folder / ALBUM_SIDECAR, album_json(album, images, records))
+        yield from update_sidecar(folder / ALBUM_SIDECAR, album_json(album, images, records))
     if "xmp" in kinds:
         for image in images:
             record = records.get(image.key)
             if record is not None:
                 path = folder / (record.name + ".xmp")
                 if has_words(image) or os.path.lexists(str(path)):
-                    kept += update_sidecar(path, image_xmp(image))
-    return kept
+                    yield from update_sidecar(path, image_xmp(image))
 
 
-def update_sidecar(path: Path, content: bytes) -> list[str]:
-    """Write a sidecar if it is new or changed. Its name comes back if what stands there is not ours."""
+def update_sidecar(path: Path, content: bytes) -> Iterator[Tuple[str, Problem]]:
+    """Write a sidecar if it is new or changed. Its name comes back with the reason if it cannot or must not be."""
     try:
-        old = path.read_bytes()
-    except FileNotFoundError:
-        old = b""
-    if old and PROGRAM.encode() not in old:
-        return [path.name]
-    if content != old:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, content)
-    return []
+        old = path.read_bytes() if os.path.lexists(str(path)) else b""
+        if old and not is_ours(old):
+            yield path.name, NotOurs("somebody else wrote this file, so no sidecar was put there")
+        elif content != old:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(path, content, durable=False)  # thousands of them, and each can be made again
+    except OSError as error:
+        yield path.name, disk_problem(error, path)
+    except UnicodeError:
+        yield path.name, Problem("the file system cannot take the name")
+
+
+def is_ours(content: bytes) -> bool:
+    """Whether a sidecar is as this program left it: whoever edits XMP puts the name of another toolkit there."""
+    return content.startswith(b'{\n  "written_by": "%s"' % PROGRAM.encode()) or \
+        b'x:xmptk="%s ' % PROGRAM.encode() in content[:1000]
 
 
 def has_words(image: Image) -> bool:
@@ -2070,7 +2165,7 @@ def image_xmp(image: Image) -> bytes:
         add_xmp_list(description, name, "rdf:Alt", filter(None, [text]), language="x-default")
     add_xmp_list(description, "dc:subject", "rdf:Bag", image.keywords)
     simple = {"dc:source": image.web_uri, "photoshop:DateCreated": image.taken, "exif:DateTimeOriginal": image.taken,
-              "smugmug:ImageKey": image.key, "smugmug:DateTimeUploaded": image.uploaded}
+              "xmp:CreateDate": image.taken, "smugmug:ImageKey": image.key, "smugmug:DateTimeUploaded": image.uploaded}
     if image.latitude is not None and image.longitude is not None:
         simple["exif:GPSLatitude"] = xmp_coordinate(image.latitude, "NS")
         simple["exif:GPSLongitude"] = xmp_coordinate(image.longitude, "EW")
@@ -2080,7 +2175,8 @@ def image_xmp(image: Image) -> bytes:
     for name, text in simple.items():
         if text:
             ElementTree.SubElement(description, xmp_name(name)).text = NOT_XML.sub("\ufffd", text)
-    return b'<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(root, encoding="unicode").encode("utf-8") + b"\n"
+    text = ElementTree.tostring(root, encoding="unicode").replace("\r", "&#13;")  # a bare one would be read as a line feed
+    return b'<?xml version="1.0" encoding="UTF-8"?>\n' + text.encode("utf-8") + b"\n"
 
 
 def add_xmp_list(parent: ElementTree.Element, name: str, kind: str, texts: Iterable[str], language: str = "") -> None:
@@ -2175,8 +2271,7 @@ class Screen(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Show a message that is there to stay."""
         self.clear()
-        encoding = sys.stderr.encoding or "utf-8"
-        print(record.getMessage().encode(encoding, "replace").decode(encoding), file=sys.stderr, flush=True)
+        self._write(record.getMessage() + "\n")
 
     def show(self, line: Callable[[int], str]) -> None:
         """Show how things stand: `line` makes that of a width. It is not called when it is too early for news."""
@@ -2190,19 +2285,20 @@ class Screen(logging.Handler):
         with self._locked():
             columns = terminal_columns() - 1  # the last column stays free: a full line would wrap on some terminals
             text = fitted(line(columns), columns)
-            encoding = sys.stderr.encoding or "utf-8"
-            text = text.encode(encoding, "replace").decode(encoding)
-            sys.stderr.write("\r" + padded(text, min(self._live_cells, columns)) + "\r" + text)
-            sys.stderr.flush()
+            self._write("\r" + padded(text, min(self._live_cells, columns)) + "\r" + text)
             self._live_cells = cells(text)
 
     def clear(self) -> None:
         """Take the live line away."""
         with self._locked():
             if self._live_cells:
-                sys.stderr.write("\r" + " " * min(self._live_cells, terminal_columns() - 1) + "\r")
-                sys.stderr.flush()
+                self._write("\r" + " " * min(self._live_cells, terminal_columns() - 1) + "\r")
                 self._live_cells = 0
+
+    def _write(self, text: str) -> None:
+        with suppress(OSError, ValueError):  # a screen that is gone is no reason to bring no photos home
+            sys.stderr.write(text)
+            sys.stderr.flush()
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -2221,6 +2317,19 @@ def terminal_columns() -> int:
         return 80
 
 
+class LogFile(logging.FileHandler):
+    """The log file. When it cannot be written any more, that is said once, and the run goes on without it."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(str(path), encoding="utf-8")
+        self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Give up on the file."""
+        log.removeHandler(self)
+        log.warning("The log file %s cannot be written any more: %s", self.baseFilename, sys.exc_info()[1])
+
+
 class Remark(NamedTuple):
     """Something that the user should know at the end. `kind` is "failed", "not ready", "unavailable" ..."""
 
@@ -2234,6 +2343,7 @@ class Remark(NamedTuple):
 # What to do about remarks of a kind, said once below them.
 ADVICE = {
     "failed": "Run this again: what is home stays, and what failed is tried again.",
+    "counted differently": "Perhaps the count lags behind, perhaps the sign-in sees too little. The album is read again next time.",
     "not ready": "Run this again later: SmugMug is still working on them.",
     "not the original": "SmugMug gave no more than this. Are downloads of originals allowed in the album's settings?",
     "damaged": "Put such files back from another copy, or delete them.",
@@ -2246,7 +2356,7 @@ class Tally:
     def __init__(self, plan: Plan) -> None:
         self.album = plan.album
         self.images = plan.images
-        self.is_partial = plan.is_partial
+        self.is_partial = plan.is_partial or bool(plan.note)
         self.problem = plan.problem
         self.pending = len(plan.settled) + len(plan.jobs)
         self.counts: Counter[Kind] = Counter()
@@ -2269,9 +2379,9 @@ class Summary:
         self.account = ""
         self.started = time.time()
         self.counts: Counter[Kind] = Counter()
-        self.checked: Counter[str] = Counter()
+        self.checked: Counter[Fault] = Counter()
         self.remarks: list[Remark] = []
-        self.failures = self.removed = self.fetched_bytes = 0
+        self.failures = self.removed = self.videos = self.fetched_bytes = 0
         self.albums_expected = self.albums_new = self.albums_changed = self.albums_unchanged = 0
         self.images_expected = self.images_to_fetch = self.bytes_to_fetch = 0
         self._tallies: Dict[str, Tally] = {}
@@ -2294,10 +2404,19 @@ class Summary:
         self.albums_changed += not is_new
         self.images_to_fetch += len(plan.jobs)
         self.bytes_to_fetch += plan.size_bytes()
+        if plan.note and not plan.problem:
+            self.remark("counted differently", plan.album.name or plan.album.key, "", plan.note)
         if plan.problem:
             kind = Kind.UNAVAILABLE if plan.album.locked else Kind.FAILED
             self.remark(kind.value, plan.album.name or plan.album.key, "", plan.problem, is_failure=kind is Kind.FAILED)
         return tally
+
+    def preview(self, plan: Plan) -> None:
+        """Count what a plan says, nothing of which is going to happen."""
+        self.begin(plan, is_new=False)
+        for outcome in plan.settled:
+            self.add(outcome)
+        self._tallies.pop(plan.album.key, None)
 
     def add(self, outcome: Outcome) -> Tally:
         """Count an outcome. The tally of its album comes back."""
@@ -2311,7 +2430,9 @@ class Summary:
             self.remark(outcome.kind.value, album, image, outcome.reason, outcome.image.key, outcome.kind is Kind.FAILED)
         elif outcome.reason:
             self.remark("kept beside", album, image, outcome.reason, outcome.image.key)
-        if outcome.file is not None and not outcome.file.is_original:
+        if outcome.file is not None and not outcome.file.is_original and outcome.image.is_video:
+            self.videos += 1
+        elif outcome.file is not None and not outcome.file.is_original:
             self.remark("not the original", album, image, "it is a smaller or re-encoded copy", outcome.image.key)
         if not tally.pending:
             del self._tallies[outcome.album.key]
@@ -2371,7 +2492,7 @@ def summary_text(summary: Summary, api_requests: int, wait_seconds: float, free_
         if kind in ADVICE:
             lines.append(f"  {ADVICE[kind]}")
     if summary.checked:
-        lines.append("Verified: " + ", ".join(f"{number:,} {what}" for what, number in sorted(summary.checked.items())))
+        lines.append("Verified: " + ", ".join(f"{summary.checked[fault]:,} {fault.value}" for fault in Fault if summary.checked[fault]))
     if summary.removed:
         lines.append(f"No longer at SmugMug: {counted(summary.removed, 'file')}, kept here (--list-removed names them)")
     lines.append(f"Albums: {summary.albums_new:,} new, {summary.albums_changed:,} changed, "
@@ -2379,6 +2500,8 @@ def summary_text(summary: Summary, api_requests: int, wait_seconds: float, free_
     lines.append("Images: " + ", ".join(
         f"{summary.counts[kind]:,} {kind.value}" for kind in Kind
         if summary.counts[kind] or kind in (Kind.DOWNLOADED, Kind.HOME, Kind.FAILED)))
+    if summary.videos:
+        lines.append(f"Videos: {summary.videos:,}, as SmugMug re-encoded them: it gives out nothing else")
     seconds = time.time() - summary.started
     line = f"{human_bytes(summary.fetched_bytes)} in {human_seconds(seconds)}"
     if summary.fetched_bytes:
@@ -2434,34 +2557,39 @@ class Run(NamedTuple):
     state: State
     summary: Summary
     screen: Screen
-    stop: threading.Event
+    stop: Stop
     folders: Dict[str, str]
 
 
 def main(argv: Optional[list[str]] = None) -> int:
     """Run the program with these arguments; its exit code comes back."""
+    set_up_streams()
     settings = read_settings(argv, os.environ)
     screen = Screen(logging.DEBUG if settings.verbose else logging.WARNING if settings.quiet else logging.INFO,
-                    settings.progress)
-    stop = threading.Event()
-    summary = Summary()
+                    settings.progress and not settings.quiet)
+    stop = Stop()
     try:
         catch_signals(stop)
         set_up_log(settings, screen)
-        return TASKS[settings.task](settings, summary, screen, stop)
+        exit_code = TASKS[settings.task](settings, screen, stop)
+        sys.stdout.flush()
+        return exit_code
     except Problem as problem:
         log.error("%s", problem)
         return problem.exit_code
     except (KeyboardInterrupt, Stopped):
         log.error("Interrupted.")
         return EXIT_INTERRUPTED
-    except BrokenPipeError:  # whoever read standard output has seen enough
+    except OSError as error:  # of standard output: all others are dealt with where they come up
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):  # whoever reads it has not just seen enough
+            log.error("Standard output cannot be written: %s", error)
         return EXIT_FAILED
 
 
-def run_once(settings: Settings, summary: Summary, screen: Screen, stop: threading.Event) -> int:
+def run_once(settings: Settings, screen: Screen, stop: Stop) -> int:
     """Verify, sign in, bring everything home, and say what became of it, whatever ended it. The exit code comes back."""
+    summary = Summary()
     run: Optional[Run] = None
     is_preview = settings.task == "dry-run"
     try:
@@ -2496,7 +2624,8 @@ def sync(run: Run) -> None:
     under_way: set[Tuple[str, str]] = set()
     doubles: list[Job] = []
 
-    carry_out = partial(transfer, connection=run.connection, stop=run.stop)
+    carry_out = partial(transfer, output=run.settings.output, connection=run.connection, landing=threading.Lock(),
+                        stop=run.stop)
     jobs = (with_copies(run, job) for job in undoubled(planned_jobs(run), under_way, doubles))
     jobs_of_doubles = (with_copies(run, job) for job in doubles)
     for outcome in chain(in_parallel(carry_out, jobs, run.settings.jobs, run.stop),
@@ -2512,18 +2641,21 @@ def preview(run: Run) -> None:
     """What `sync` would do, on standard output. Nothing is fetched, nothing is written."""
     for plan in plans(run):
         if plan is not None:
-            run.summary.begin(plan, is_new=False)
-            for outcome in plan.settled:
-                run.summary.add(outcome)
-            if plan.jobs:
-                print(f"{printable(plan.album.name) or plan.album.key}: {counted(len(plan.jobs), 'file')}, "
+            jobs = [job for job in map(partial(with_copies, run), plan.jobs) if job is not None and not job.copies]
+            plan = plan._replace(jobs=tuple(jobs))
+            run.summary.preview(plan)
+            if jobs:
+                print(f"{printable(plan.album.name) or plan.album.key}: {counted(len(jobs), 'file')}, "
                       f"{human_bytes(plan.size_bytes())}")
+            run.state.begin_album(plan.album.key, run.folders[plan.album.key])
+            for job in jobs:  # in the copy of the state: what will have come for this album can be copied for others
+                run.state.record(plan.album.key, planned_record(job))
         show_progress(run)
     run.screen.clear()
     print(f"To fetch: {counted(run.summary.images_to_fetch, 'file')}, {human_bytes(run.summary.bytes_to_fetch)}")
 
 
-def list_albums(settings: Settings, summary: Summary, screen: Screen, stop: threading.Event) -> int:
+def list_albums(settings: Settings, screen: Screen, stop: Stop) -> int:
     """--list: a table of the albums, on standard output."""
     connection, user = connect(settings, stop)
     albums, problem = in_background(partial(fetch_albums, connection, user))
@@ -2533,14 +2665,14 @@ def list_albums(settings: Settings, summary: Summary, screen: Screen, stop: thre
     return EXIT_FAILED if problem else EXIT_HOME
 
 
-def log_in(settings: Settings, summary: Summary, screen: Screen, stop: threading.Event) -> int:
+def log_in(settings: Settings, screen: Screen, stop: Stop) -> int:
     """--login: make sure that later runs can sign in without anybody there."""
     _, user = connect(settings, stop)
     log.warning("Signed in as %s. Later runs need no PIN.", printable(user.nick_name))
     return EXIT_HOME
 
 
-def log_out(settings: Settings, summary: Summary, screen: Screen, stop: threading.Event) -> int:
+def log_out(settings: Settings, screen: Screen, stop: Stop) -> int:
     """--logout: forget the sign-in."""
     path = token_path(settings)
     try:
@@ -2554,11 +2686,11 @@ def log_out(settings: Settings, summary: Summary, screen: Screen, stop: threadin
     return EXIT_HOME
 
 
-TASKS: Dict[str, Callable[[Settings, Summary, Screen, threading.Event], int]] = {
+TASKS: Dict[str, Callable[[Settings, Screen, Stop], int]] = {
     "sync": run_once, "dry-run": run_once, "list": list_albums, "login": log_in, "logout": log_out}
 
 
-def connect(settings: Settings, stop: threading.Event) -> Tuple[Connection, User]:
+def connect(settings: Settings, stop: Stop) -> Tuple[Connection, User]:
     """A signed-in connection, and whose it is. Asks for a PIN only where there is no token, or none that still works."""
     api_key = api_key_from(os.environ)
     from_environment = token_from_environment(api_key, os.environ)
@@ -2625,6 +2757,8 @@ def albums_to_look_at(run: Run, albums: Iterable[Album]) -> Iterator[Album]:
 def plan_listing(run: Run, listing: Listing) -> Plan:
     """The plan for an album that was listed."""
     album, path = listing.album, run.settings.output / run.folders[listing.album.key]
+    if not is_within(path, run.settings.output):
+        return Plan(album, (), (), problem=f"{printable(str(path))} leads out of the output folder: a symbolic link?")
     records = run.state.files(album.key)
     if not listing.problem:
         run.state.mark_removed(album.key, records.keys() - {image.key for image in listing.images})
@@ -2683,38 +2817,42 @@ def finish_album(run: Run, tally: Tally) -> None:
     album, kinds = tally.album, run.settings.sidecars
     if kinds and not tally.problem:
         folder = run.settings.output / run.folders[album.key]
-        try:
-            for name in write_sidecars(kinds, folder, album, tally.images, run.state.files(album.key)):
-                run.summary.remark("kept", album.name, name, "somebody else wrote this file, so no sidecar was put there")
-        except (OSError, UnicodeError) as error:
-            reason = disk_problem(error, folder) if isinstance(error, OSError) else "the file system cannot take the name"
-            tally.problem = f"the sidecars could not be written: {reason}"
-            run.summary.remark("failed", album.name, "", tally.problem, is_failure=True)
+        for name, problem in write_sidecars(kinds, folder, album, tally.images, run.state.files(album.key)):
+            if isinstance(problem, DiskFull):
+                raise problem
+            if isinstance(problem, NotOurs):
+                run.summary.remark("kept", album.name, name, str(problem))
+            else:
+                tally.problem = "not all sidecars could be written"
+                run.summary.remark("failed", album.name, name, str(problem), is_failure=True)
     if tally.all_home():
         run.state.finish_album(album.key, album.clocks, ",".join(sorted(kinds)))
     log.info("%s", tally.line())
 
 
-def verify(settings: Settings, state: State, summary: Summary, screen: Screen, stop: threading.Event) -> None:
+def verify(settings: Settings, state: State, summary: Summary, screen: Screen, stop: Stop) -> None:
     """--verify: hash every file that is home; what is not as it should be will be fetched again."""
     checks = (Check(album_key, record, settings.output / folder / record.name)
               for album_key, folder in state.folders().items() for record in state.files(album_key).values())
     for check in in_parallel(partial(check_file, stop=stop), checks, os.cpu_count() or 1, stop):
         screen.show(lambda columns: f"Verified {counted(sum(summary.checked.values()), 'file')}")
-        if check is None or (check.record.removed and check.fault == "missing"):
+        if check is None:
             continue
-        summary.checked[check.fault or ("sound" if check.is_checked else "without a known MD5")] += 1
-        state.record(check.album_key, check.record._replace(damaged=check.fault not in ("", "missing")))
-        if check.fault:
-            summary.remark("verified", check.path.parent.name, check.path.name, check.fault, check.record.image_key,
-                           is_failure=settings.task == "dry-run")
+        state.record(check.album_key, check.record._replace(damaged=check.is_damaged()))
+        if check.fault is Fault.MISSING and check.record.removed:
+            continue
+        summary.checked[check.fault] += 1
+        if check.fault not in (Fault.NONE, Fault.UNKNOWN):
+            summary.remark("verified", check.path.parent.name, check.path.name, check.reason or check.fault.value,
+                           check.record.image_key, is_failure=settings.task == "dry-run")
 
 
 def look_back(settings: Settings, state: State, summary: Summary, screen: Screen) -> None:
     """What only shows in the end: damage that could not be mended, and files that SmugMug has no more."""
     if settings.task != "dry-run":
         for folder, name in state.damaged():
-            summary.remark("damaged", folder, name, "could not be fetched again", is_failure=True)
+            if os.path.lexists(str(settings.output / folder / name)):
+                summary.remark("damaged", folder, name, "it was not fetched again", is_failure=True)
     removed = [(folder, name) for folder, name in state.removed()
                if os.path.lexists(str(settings.output / folder / name))]
     summary.removed = len(removed)
@@ -2742,9 +2880,9 @@ def warn_of_full_disk(run: Run, albums: Iterable[Album]) -> None:
 
 def free_bytes(folder: Path) -> Optional[int]:
     """The space left on the disk that holds a folder, which need not exist yet; None where that is not known."""
-    for candidate in chain([folder], folder.resolve().parents):
-        with suppress(OSError):
-            return shutil.disk_usage(str(candidate)).free
+    with suppress(OSError, RuntimeError):
+        path = folder.resolve()
+        return shutil.disk_usage(str(next(place for place in chain([path], path.parents) if place.exists()))).free
     return None
 
 
@@ -2752,8 +2890,13 @@ def write_report(settings: Settings, report: Json) -> None:
     """Write the JSON report, if one is asked for."""
     if settings.report is None:
         return
+    content = json.dumps(report, indent=2).encode("utf-8") + b"\n"
+    path = Path(os.path.realpath(str(settings.report)))
     try:
-        write_atomically(settings.report, json.dumps(report, indent=2).encode("utf-8") + b"\n")
+        if path.exists() and not path.is_file():  # a device or a pipe
+            path.write_bytes(content)
+        else:
+            write_atomically(path, content)
     except OSError as error:
         log.error("The report could not be written: %s", disk_problem(error, settings.report))
 
@@ -2765,24 +2908,34 @@ def set_up_log(settings: Settings, screen: Screen) -> None:
     log.setLevel(screen.level)
     if settings.log_file is not None:
         try:
-            handler = logging.FileHandler(str(settings.log_file), encoding="utf-8", errors="replace") \
-                if sys.version_info >= (3, 9) else logging.FileHandler(str(settings.log_file), encoding="utf-8")
+            log.addHandler(LogFile(settings.log_file))
         except OSError as error:
             raise disk_problem(error, settings.log_file) from None
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-        log.addHandler(handler)
         log.setLevel(logging.DEBUG)
 
 
-def catch_signals(stop: threading.Event) -> None:
+def set_up_streams() -> None:
+    """Let no odd character, and no stream that is closed, end the run: names of albums may hold anything."""
+    for name in ("stdin", "stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None and name != "stdin":
+            setattr(sys, name, open(os.devnull, "w"))
+        elif hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+
+
+def catch_signals(stop: Stop) -> None:
     """Let Ctrl-C and a request to terminate end the run in order."""
+    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGBREAK") if hasattr(signal, name)]
+
     def interrupt(number: int, frame: Any) -> None:
+        for every_number in numbers:  # the end, which takes two seconds at most, is not to be interrupted
+            signal.signal(every_number, signal.SIG_IGN)
         stop.set()
         raise KeyboardInterrupt
 
-    for name in ("SIGINT", "SIGTERM", "SIGBREAK"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), interrupt)
+    for number in numbers:
+        signal.signal(number, interrupt)
 
 
 def token_path(settings: Settings) -> Path:
@@ -2790,15 +2943,26 @@ def token_path(settings: Settings) -> Path:
     return settings.config / "token.json"
 
 
+def home_folder() -> str:
+    """The user's folder; where there is none, as in some containers, a place where nothing can be saved."""
+    home = os.path.expanduser("~")
+    return os.devnull if home == "~" else home
+
+
 def read_settings(argv: Optional[list[str]], environ: Mapping[str, str]) -> Settings:
     """The settings that the command line and the environment ask for."""
-    options = parser(environ).parse_args(argv)
+    usage = parser(environ)
+    options = usage.parse_args(argv)
+    try:
+        sidecars = options.sidecar or [sidecar_names(environ.get("SMUGMUG_SIDECAR", ""))]
+    except argparse.ArgumentTypeError as error:
+        usage.error(f"SMUGMUG_SIDECAR: {error}")
     return Settings(
         output=Path(options.output),
-        config=config_folder(environ, sys.platform, Path.home()),
+        config=config_folder(environ, sys.platform, home_folder()),
         layout=options.layout,
-        albums=tuple(options.album or ()),
-        exclude=tuple(options.exclude or ()),
+        albums=tuple(options.album or environ.get("SMUGMUG_ALBUM", "").splitlines()),
+        exclude=tuple(options.exclude or environ.get("SMUGMUG_EXCLUDE", "").splitlines()),
         since=options.since,
         task=options.task,
         full=options.full,
@@ -2811,7 +2975,7 @@ def read_settings(argv: Optional[list[str]], environ: Mapping[str, str]) -> Sett
         progress=options.progress,
         report=options.report,
         log_file=options.log_file,
-        sidecars=frozenset().union(*(options.sidecar or [sidecar_names(environ.get("SMUGMUG_SIDECAR", ""))])))
+        sidecars=frozenset().union(*sidecars))
 
 
 class OneLineParser(argparse.ArgumentParser):

@@ -114,6 +114,19 @@ class Cost(NamedTuple):
                              files=self.files * factor)
 
 
+class Result(NamedTuple):
+    """The medians of a workload; `curl` is None where nothing was to be fetched.
+
+    `sync_seconds` is what it took, after curl, until its files were on the disk.
+    """
+
+    workload: Workload
+    ours: Cost
+    curl: Optional[Cost]
+    curl_share: float = 1.0
+    sync_seconds: float = 0.0
+
+
 class Figure(NamedTuple):
     """Something that is to stay below a limit."""
 
@@ -122,11 +135,12 @@ class Figure(NamedTuple):
     limit: float
 
 
-def figures(workload: Workload, ours: Cost, curl: Optional[Cost]) -> list[Figure]:
+def figures(result: Result) -> list[Figure]:
     """What the goals of a workload speak of."""
+    workload, ours, curl = result.workload, result.ours, result.curl
     if workload.name == "WAN":
-        limit_seconds = workload.total_bytes / workload.line_rate
-        return [Figure(f"wall / the {limit_seconds:.0f} s that the line needs", ours.wall_seconds / limit_seconds, 1.10)]
+        needed = workload.total_bytes / workload.line_rate
+        return [Figure(f"wall / the {needed:.0f} s that the line needs", ours.wall_seconds / needed, 1.10)]
     if workload.name == "RAW" and curl is not None:
         return [Figure("wall / curl's", ours.wall_seconds / curl.wall_seconds, 1.6),
                 Figure("CPU / curl's, MD5 included", ours.cpu_seconds / curl.cpu_seconds, 2.5)]
@@ -139,22 +153,23 @@ def figures(workload: Workload, ours: Cost, curl: Optional[Cost]) -> list[Figure
     return []
 
 
-def notes(workload: Workload, ours: Cost, curl: Optional[Cost], curl_share: float, sync_seconds: float) -> Iterator[str]:
+def notes(result: Result) -> Iterator[str]:
     """What else one should know to judge the figures of a workload."""
+    workload, ours, curl = result.workload, result.ours, result.curl
     if curl is None:
         return
-    if curl_share < 1:
-        yield f"curl fetched {curl_share:.0%} of the files; its time and CPU are scaled up."
+    if result.curl_share < 1:
+        yield f"curl fetched {result.curl_share:.0%} of the files; its time and CPU are scaled up."
     if not workload.line_rate:
         rates = [f"{workload.files / cost.wall_seconds:,.0f} files/s and "
                  f"{workload.total_bytes / MEGA / cost.wall_seconds:,.0f} MB/s" for cost in (curl, ours)]
-        yield f"The server gave curl {rates[0]}, the program {rates[1]}: where these are close, the server is the limit."
+        yield f"The server gave curl {rates[0]}, the program {rates[1]}: if these are close, the server is the limit."
     if workload.name == "RAW":
         md5_seconds = md5_cpu_seconds(workload.total_bytes)
         yield (f"MD5 over as many bytes takes {md5_seconds:.2f} s of CPU, which curl does not spend; without them the "
                f"program's CPU is {(ours.cpu_seconds - md5_seconds) / curl.cpu_seconds:.2f} times curl's.")
-        yield (f"The program ends with all files on the disk. After curl, the system took {sync_seconds:.2f} s more to "
-               f"write them out.")
+        yield (f"The program ends with all files on the disk. After curl, the system took {result.sync_seconds:.2f} s "
+               f"more to write them out.")
 
 
 def md5_cpu_seconds(total_bytes: int) -> float:
@@ -177,8 +192,9 @@ class Server:
         options = {"albums": workload.albums, "images": workload.images, "size": workload.size_bytes,
                    "api-latency": workload.api_latency, "file-latency": workload.file_latency,
                    "connection-rate": workload.connection_rate, "line-rate": workload.line_rate}
-        command = [sys.executable, str(FAKE), "--serve", "--no-log", *(f"--{name}={options[name]}" for name in options)]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, universal_newlines=True)
+        self._process = subprocess.Popen(
+            [sys.executable, str(FAKE), "--serve", "--no-log", *(f"--{name}={options[name]}" for name in options)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, universal_newlines=True)
         self._about: dict[str, Any] = self._answer()
 
     @property
@@ -323,19 +339,6 @@ def default_jobs(script: Path) -> int:
     return int(match.group(1))
 
 
-class Result(NamedTuple):
-    """The medians of a workload; `curl` is None where nothing was to be fetched.
-
-    `sync_seconds` is what it took, after curl, until its files were on the disk.
-    """
-
-    workload: Workload
-    ours: Cost
-    curl: Optional[Cost]
-    curl_share: float = 1.0
-    sync_seconds: float = 0.0
-
-
 def run(workload: Workload, bench: Bench, runs: int) -> Result:
     """Measure a workload."""
     return run_home(workload, bench, runs) if workload.is_home else run_with_curl(workload, bench, runs)
@@ -422,11 +425,10 @@ def report(results: Sequence[Result], markdown: bool) -> str:
     bullet = "* " if markdown else "  "
     lines = [table([HEADINGS, *(row for result in results for row in rows(result))], markdown), ""]
     for result in results:
-        workload, ours, curl = result[:3]
-        for text, value, limit in figures(workload, ours, curl):
-            verdict = "met" if value <= limit else "MISSED"
-            lines.append(f"{bullet}{workload.name}: {text}: {value:.2f}, goal {limit:g}: {verdict}")
-        lines.extend(f"{bullet}{workload.name}: {note}" for note in notes(*result))
+        start = f"{bullet}{result.workload.name}: "
+        for text, value, limit in figures(result):
+            lines.append(f"{start}{text}: {value:.2f}, goal {limit:g}: {'met' if value <= limit else 'MISSED'}")
+        lines.extend(start + note for note in notes(result))
     return "\n".join(lines)
 
 

@@ -120,7 +120,7 @@ def test_an_album_folder_that_cannot_be_written_fails_its_files_and_no_others(
     lambda path: path.symlink_to(path),
     lambda path: path.symlink_to(path.parent / "nowhere"),
 ], ids=["a file", "a link to itself", "a link to nowhere"])
-def test_what_stands_in_the_place_of_an_album_folder_fails_its_files_and_no_others(
+def test_what_stands_in_the_place_of_an_album_folder_fails_that_album_and_no_other(
         account: Account, smugmug: FakeSmugMug, run: Run, put_there: Callable[[Path], Any]) -> None:
     summer, winter = account.album("Summer"), account.album("Winter")
     summer.photo("a.JPG")
@@ -133,7 +133,7 @@ def test_what_stands_in_the_place_of_an_album_folder_fails_its_files_and_no_othe
     home = home_files(run.output)
     assert home.pop("Summer", b"mine") == b"mine"
     assert result.returncode == 1 and home == contents(winter)
-    assert_says(result.stderr, "Summer / a.JPG", str(Path("smugmug_photos") / "Summer"))
+    assert_says(result.stderr, "  Summer", ": ", str(Path("smugmug_photos") / "Summer"))
 
     (run.output / "Summer").unlink()
     assert run().returncode == 0

@@ -241,14 +241,14 @@ def test_a_line_gone_silent_counts_as_dead_after_the_timeout(account: Account, s
     (one("redirect", to=ABROAD), "Refused to go to https://evil.example/"),
     (one("not_found"), "SmugMug answered 404"),
 ])
-def test_a_list_of_albums_that_cannot_be_had_is_a_failure(
+def test_without_a_list_of_albums_it_could_not_run(
         account: Account, smugmug: FakeSmugMug, run: Run, fault: Tuple[str, Dict[str, Any]], says: str) -> None:
     account.album("Summer").photo()
     arm(smugmug, [fault], "!albums", times=None)
 
     result = run()
 
-    assert result.returncode == 1 and says in result.stderr
+    assert result.returncode == 2 and says in result.stderr
     assert smugmug.count("api", "!albums") == 1 and smugmug.count("abroad") == 0
 
 
