@@ -182,11 +182,11 @@ def test_the_words_of_an_error_answer_are_found(body: bytes, message: str) -> No
 @pytest.mark.parametrize("message, kind, exit_code, transient, advice", [
     ("oauth_problem=nonce_used", script.RequestFailed, 2, True, "nonce_used"),
     ("oauth_problem=consumer_key_unknown", script.Problem, 2, None, "SMUGMUG_API_KEY"),
-    ("oauth_problem=signature_invalid", script.Problem, 2, None, "SMUGMUG_API_SECRET"),
+    ("oauth_problem=signature_invalid", script.RequestFailed, 2, False, "SMUGMUG_API_SECRET"),
     ("oauth_problem=timestamp_refused", script.Problem, 2, None, "clock"),
     ("oauth_problem=token_rejected", script.NotSignedIn, 3, None, "revoked"),
     ("oauth_problem=token_expired", script.NotSignedIn, 3, None, "revoked"),
-    ("oauth_problem=permission_denied", script.NotSignedIn, 3, None, "revoked"),
+    ("oauth_problem=permission_denied", script.RequestFailed, 2, False, "permission_denied"),
     ("API key lacks v2 access; please accept the terms of service at https://api.smugmug.com/api/developer/accept",
      script.Problem, 2, None, "\nhttps://api.smugmug.com/api/developer/accept"),
     ("please accept the terms of service at https://api.smugmug.com/elsewhere.", script.Problem, 2, None,
@@ -312,21 +312,22 @@ def expansions(**changes: Any) -> Dict[str, Any]:
 
 def test_a_photo_is_had_from_its_archived_uri() -> None:
     image = script.parse_image(photo_entry(), {})
-    assert image.source == script.Source("https://photos.smugmug.com/x-D.jpg", 1234, "ab" * 16)
+    assert image.source[:3] == ("https://photos.smugmug.com/x-D.jpg", 1234, "ab" * 16)
+    assert image.source.is_original
     assert (image.key, image.serial, image.uri) == ("P1", "2", "/api/v2/image/P1-2")
     assert (image.file_name, image.extension, image.uploaded) == ("IMG_1.JPG", "", "2024-01-01T00:00:00+00:00")
 
 
 def test_a_video_is_had_from_its_largest_video_and_never_from_its_archived_uri() -> None:
     image = script.parse_image(video_entry(), expansions())
-    assert image.source == script.Source("https://photos.smugmug.com/x-1920.mp4", 99, "cd" * 16)
+    assert image.source[:3] == ("https://photos.smugmug.com/x-1920.mp4", 99, "cd" * 16)
     assert image.extension == "mp4"
     assert script.parse_image(video_entry(), {}).source is None
 
 
 def test_a_video_without_size_and_md5_is_understood() -> None:
     image = script.parse_image(video_entry(), expansions(Size=None, MD5=None))
-    assert image.source == script.Source("https://photos.smugmug.com/x-1920.mp4", None, None)
+    assert image.source[:3] == ("https://photos.smugmug.com/x-1920.mp4", None, None)
 
 
 @pytest.mark.parametrize("extension, expected", [("mp4", "mp4"), ("MP4", "mp4"), (".webm", "webm"), ("../x", "x"), ("", "mp4"),
@@ -559,6 +560,6 @@ def test_an_atomic_write_that_breaks_leaves_the_old_file_and_nothing_beside_it(
     before = sorted(tmp_path.iterdir())
     monkeypatch.setattr(script.os, "fsync", broken)
     with pytest.raises(type(platform_error)):
-        script.write_atomically(target, b"new", 0o600)
+        script.write_atomically(target, b"new", mode=0o600)
     assert target.read_bytes() == b"old"
     assert sorted(tmp_path.iterdir()) == before
