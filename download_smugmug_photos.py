@@ -306,6 +306,9 @@ class AlbumRecord(NamedTuple):
     sidecars: str
 
 
+NEW_ALBUM = AlbumRecord("", "", "")  # what is known of an album that was never seen
+
+
 class FileOnDisk(NamedTuple):
     """A regular file as found in an album's folder, under the very name the file system gives it."""
 
@@ -567,10 +570,18 @@ def album_folder(album: Album, layout: str) -> str:
     return "/".join([safe_name(part, "folder") for part in parents] + [safe_name(album.name, album.key)])
 
 
+def is_other_layout(folder: str, album: Album, layout: str) -> bool:
+    """Whether the folder an album was given is not of this layout."""
+    return ("/" in folder) != ("/" in album_folder(album, layout))
+
+
 def matches(album: Album, patterns: Iterable[str]) -> bool:
-    """Whether an album's name or path, with or without its first slash, fits one of these shell patterns in any case."""
-    texts = [text.casefold() for text in (album.name, album.url_path, album.url_path.lstrip("/"))]
-    return any(fnmatch.fnmatchcase(text, pattern.casefold()) for pattern in patterns for text in texts)
+    """Whether an album's name or path, with or without its first slash, fits one of these shell patterns in any case.
+
+    A pattern that is the very name fits it, too, whatever brackets may be in it.
+    """
+    texts = [folded(text) for text in (album.name, album.url_path, album.url_path.lstrip("/"))]
+    return any(text == pattern or fnmatch.fnmatchcase(text, pattern) for pattern in map(folded, patterns) for text in texts)
 
 
 def image_names(images: Iterable[Image], given: Mapping[str, str]) -> Dict[str, str]:
@@ -1324,12 +1335,17 @@ def fetch_list(connection: Connection, uri: str, locator: str, key: str,
         entries: Dict[str, Json] = {}
         expansions: Json = {}
         total = None
-        for answer in pages(connection, uri, parameters, locator):
-            expansions.update(object_of(answer.get("Expansions")))
-            total = integer_of(object_of(answer["Response"].get("Pages")).get("Total"))
-            for entry in objects_of(answer["Response"].get(locator)):
-                if key_of(entry.get(key)):
-                    entries.setdefault(entry[key], entry)
+        try:
+            for answer in pages(connection, uri, parameters, locator):
+                expansions.update(object_of(answer.get("Expansions")))
+                total = integer_of(object_of(answer["Response"].get("Pages")).get("Total"))
+                for entry in objects_of(answer["Response"].get(locator)):
+                    if key_of(entry.get(key)):
+                        entries.setdefault(entry[key], entry)
+        except RequestFailed as error:
+            if not entries:
+                raise
+            return list(entries.values()), expansions, f"the listing broke off after {len(entries)}: {error}"
         if total == len(entries):
             return list(entries.values()), expansions, ""
     said = "does not say how many there are" if total is None else f"says there are {total}"
@@ -2265,7 +2281,7 @@ class Screen(logging.Handler):
         super().__init__(level)
         self._wants_progress = progress
         self._is_live = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
-        self._live_cells = 0
+        self._is_shown = False
         self._shown_at = time.monotonic() if not self._is_live else 0.0
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -2285,15 +2301,15 @@ class Screen(logging.Handler):
         with self._locked():
             columns = terminal_columns() - 1  # the last column stays free: a full line would wrap on some terminals
             text = fitted(line(columns), columns)
-            self._write("\r" + padded(text, min(self._live_cells, columns)) + "\r" + text)
-            self._live_cells = cells(text)
+            self._write("\r" + text + rest_of_line(columns - cells(text)))
+            self._is_shown = True
 
     def clear(self) -> None:
         """Take the live line away."""
         with self._locked():
-            if self._live_cells:
-                self._write("\r" + " " * min(self._live_cells, terminal_columns() - 1) + "\r")
-                self._live_cells = 0
+            if self._is_shown:
+                self._write("\r" + rest_of_line(terminal_columns() - 1) + "\r")
+                self._is_shown = False
 
     def _write(self, text: str) -> None:
         with suppress(OSError, ValueError):  # a screen that is gone is no reason to bring no photos home
@@ -2309,6 +2325,11 @@ class Screen(logging.Handler):
             self.release()
 
 
+def rest_of_line(columns: int) -> str:
+    """What empties the rest of a line of so many cells. Older consoles of Windows know no control sequence for it."""
+    return " " * columns if os.name == "nt" else "\x1b[K"
+
+
 def terminal_columns() -> int:
     """The width of the terminal behind standard error, as it is now."""
     try:
@@ -2322,7 +2343,11 @@ class LogFile(logging.FileHandler):
 
     def __init__(self, path: Path) -> None:
         super().__init__(str(path), encoding="utf-8")
-        self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The message with its time, in front of each of its lines."""
+        start = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.created)) + f" {record.levelname} "
+        return "\n".join(start + line for line in record.getMessage().splitlines())
 
     def handleError(self, record: logging.LogRecord) -> None:
         """Give up on the file."""
@@ -2345,6 +2370,7 @@ ADVICE = {
     "failed": "Run this again: what is home stays, and what failed is tried again.",
     "counted differently": "Perhaps the count lags behind, perhaps the sign-in sees too little. The album is read again next time.",
     "not ready": "Run this again later: SmugMug is still working on them.",
+    "unavailable": "Nothing more can be done from here. They may be seen on SmugMug's pages; its support may know more.",
     "not the original": "SmugMug gave no more than this. Are downloads of originals allowed in the album's settings?",
     "damaged": "Put such files back from another copy, or delete them.",
 }
@@ -2411,9 +2437,9 @@ class Summary:
             self.remark(kind.value, plan.album.name or plan.album.key, "", plan.problem, is_failure=kind is Kind.FAILED)
         return tally
 
-    def preview(self, plan: Plan) -> None:
+    def preview(self, plan: Plan, is_new: bool) -> None:
         """Count what a plan says, nothing of which is going to happen."""
-        self.begin(plan, is_new=False)
+        self.begin(plan, is_new)
         for outcome in plan.settled:
             self.add(outcome)
         self._tallies.pop(plan.album.key, None)
@@ -2615,8 +2641,8 @@ def run_once(settings: Settings, screen: Screen, stop: Stop) -> int:
     if ended:
         log.error("%s", ended)
         summary.remark("ended early", "", "", ended)
-    write_report(settings, summary.report(exit_code, api_requests, wait_seconds))
-    return exit_code
+    is_reported = write_report(settings, summary.report(exit_code, api_requests, wait_seconds))
+    return exit_code if is_reported else exit_code or EXIT_FAILED
 
 
 def sync(run: Run) -> None:
@@ -2643,8 +2669,9 @@ def preview(run: Run) -> None:
         if plan is not None:
             jobs = [job for job in map(partial(with_copies, run), plan.jobs) if job is not None and not job.copies]
             plan = plan._replace(jobs=tuple(jobs))
-            run.summary.preview(plan)
+            run.summary.preview(plan, run.state.album(plan.album.key) is None)
             if jobs:
+                run.screen.clear()
                 print(f"{printable(plan.album.name) or plan.album.key}: {counted(len(jobs), 'file')}, "
                       f"{human_bytes(plan.size_bytes())}")
             run.state.begin_album(plan.album.key, run.folders[plan.album.key])
@@ -2697,20 +2724,27 @@ def connect(settings: Settings, stop: Stop) -> Tuple[Connection, User]:
     credentials = from_environment or token_from_file(api_key, token_path(settings))
     if credentials is not None:
         try:
-            connection = Connection(credentials, settings.timeout_seconds, stop)
-            return connection, in_background(partial(fetch_user, connection))
-        except (NotSignedIn, RequestFailed) as error:
-            if isinstance(error, RequestFailed) and error.status != 401:
-                raise
+            return connect_as(credentials, settings, stop)
+        except NotSignedIn as error:
             if from_environment:
                 raise NotSignedIn(f"{error}\nThe token came from SMUGMUG_ACCESS_TOKEN: put a new one there, or unset "
                                   f"it to sign in with a PIN.") from None
             log.warning("%s", error)
     credentials = sign_in(api_key, settings.timeout_seconds, stop)
-    connection = Connection(credentials, settings.timeout_seconds, stop)
-    user = in_background(partial(fetch_user, connection))
+    connection, user = connect_as(credentials, settings, stop)
     save_token(credentials, token_path(settings))
     return connection, user
+
+
+def connect_as(credentials: Credentials, settings: Settings, stop: Stop) -> Tuple[Connection, User]:
+    """A connection with an access token, and whose it is. Raises NotSignedIn if SmugMug does not take it."""
+    connection = Connection(credentials, settings.timeout_seconds, stop)
+    try:
+        return connection, in_background(partial(fetch_user, connection))
+    except RequestFailed as error:
+        if error.status in (401, 403):
+            raise NotSignedIn(str(error)) from None
+        raise
 
 
 def plans(run: Run) -> Iterator[Optional[Plan]]:
@@ -2721,6 +2755,11 @@ def plans(run: Run) -> Iterator[Optional[Plan]]:
     else:
         for album_key in run.state.folders().keys() - {album.key for album in albums}:
             run.state.mark_album_removed(album_key)
+    staying = sum(is_other_layout(run.folders[album.key], album, run.settings.layout)
+                  for album in albums if album.key in run.folders)
+    if staying:
+        log.info("%s in another layout: what is home stays where it is, new albums follow the layout %s.",
+                 "1 album is" if staying == 1 else f"{staying:,} albums are", run.settings.layout)
     run.folders.update(album_folders(albums, run.folders, run.settings.layout))
     albums = selected(run.settings, albums)
     run.summary.expect(albums)
@@ -2731,8 +2770,8 @@ def plans(run: Run) -> Iterator[Optional[Plan]]:
 
 
 def selected(settings: Settings, albums: list[Album]) -> list[Album]:
-    """The albums that --album and --exclude leave. Raises a Problem if a pattern of --album fits none."""
-    for pattern in settings.albums:
+    """The albums that --album and --exclude leave. Raises a Problem if a pattern fits none."""
+    for pattern in settings.albums + settings.exclude:
         if not any(matches(album, [pattern]) for album in albums):
             names = {text.casefold(): text for album in albums for text in (album.name, album.url_path)}
             near = [printable(names[name]) for name in difflib.get_close_matches(pattern.casefold(), names, 5, 0.5)]
@@ -2871,7 +2910,8 @@ def show_progress(run: Run) -> None:
 def warn_of_full_disk(run: Run, albums: Iterable[Album]) -> None:
     """Say so before the start if what is to come cannot fit. SmugMug's sums are rather too small, so it surely cannot."""
     home = run.state.sizes()
-    to_come = sum(max(0, album.size_bytes - (home.get(album.key) or 0)) for album in albums)
+    changed = (album for album in albums if (run.state.album(album.key) or NEW_ALBUM).clocks != album.clocks)
+    to_come = sum(max(0, album.size_bytes - (home.get(album.key) or 0)) for album in changed)
     free = free_bytes(run.settings.output)
     if free is not None and to_come > free:
         log.warning("This will not fit: at least %s are to come, and %s are free in %s. What fits will be brought home.",
@@ -2886,10 +2926,10 @@ def free_bytes(folder: Path) -> Optional[int]:
     return None
 
 
-def write_report(settings: Settings, report: Json) -> None:
-    """Write the JSON report, if one is asked for."""
+def write_report(settings: Settings, report: Json) -> bool:
+    """Write the JSON report, if one is asked for. Says whether that went well."""
     if settings.report is None:
-        return
+        return True
     content = json.dumps(report, indent=2).encode("utf-8") + b"\n"
     path = Path(os.path.realpath(str(settings.report)))
     try:
@@ -2899,6 +2939,8 @@ def write_report(settings: Settings, report: Json) -> None:
             write_atomically(path, content)
     except OSError as error:
         log.error("The report could not be written: %s", disk_problem(error, settings.report))
+        return False
+    return True
 
 
 def set_up_log(settings: Settings, screen: Screen) -> None:
@@ -2996,9 +3038,17 @@ def parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
                "SMUGMUG_API_KEY and SMUGMUG_API_SECRET. Exit codes: 0 all home, 1 something failed, 2 could not run, "
                "3 not signed in, 130 interrupted.")
 
-    def setting(group: Any, *names: str, default: str, **more: Any) -> None:
+    def setting(group: Any, *names: str, default: str, type: Callable[[str], Any] = str, **more: Any) -> None:
         variable = "SMUGMUG_" + names[-1].lstrip("-").upper().replace("-", "_")
-        group.add_argument(*names, default=environ.get(variable) or default, **more)
+        given = environ.get(variable)
+
+        def value(text: str) -> Any:
+            try:
+                return type(text)
+            except argparse.ArgumentTypeError as error:
+                raise argparse.ArgumentTypeError(f"{variable}: {error}" if text is given else str(error)) from None
+
+        group.add_argument(*names, default=given or default, type=value, **more)
 
     what = result.add_argument_group("what to bring home")
     what.add_argument("-a", "--album", metavar="PATTERN", action="append", help="albums whose name or path fits; repeatable")
@@ -3073,12 +3123,16 @@ def positive_number(text: str) -> float:
 
 
 def since_date(text: str) -> str:
-    """A day (local time) or a number of days back, as SmugMug writes times in UTC; "" for ""."""
+    """A day or time (local, or UTC with a Z) or a number of days back, as SmugMug writes times in UTC; "" for ""."""
     if not text:
         return ""
-    days = re.fullmatch(r"([0-9]{1,5})d", text)
+    days = re.fullmatch(r"([0-9]{1,4})d", text)
     if days:
         return iso_time(time.time() - 86_400 * int(days.group(1)))[:19]
+    if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z", text):
+        with suppress(ValueError):
+            time.strptime(text, "%Y-%m-%dT%H:%M:%SZ")
+            return text[:19]
     for form in ("%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"):
         with suppress(ValueError, OverflowError):
             return iso_time(time.mktime(time.strptime(text, form)))[:19]
@@ -3090,7 +3144,8 @@ def writable_file(text: str) -> Optional[Path]:
     if not text:
         return None
     path = Path(text)
-    if path.is_dir() or not os.access(str(path if path.exists() else path.parent), os.W_OK):
+    place = path if path.exists() else path.parent
+    if path.is_dir() or not (path.exists() or place.is_dir()) or not os.access(str(place), os.W_OK):
         raise argparse.ArgumentTypeError(f"{text!r} cannot be written")
     return path
 

@@ -375,7 +375,7 @@ def test_album_json_holds_the_album_and_its_images(account: Account, smugmug: Fa
         "created": utc_text(album.created), "changed": utc_text(album.last_updated), "web_uri": SITE + album.url_path,
         "images": [
             entry(photo, latitude=47.5, longitude=-122.25, altitude=12, taken="2019-08-04T11:28:12"),
-            entry(film, file="film.mp4", hidden=True, is_video=True),
+            entry(film, file="film.mp4", hidden=True, is_video=True, is_original=False),
             entry(smaller, is_original=False, **{name: written["images"][2][name] for name in ("size_bytes", "md5")}),
             entry(lost, file=None, size_bytes=None, md5=None, is_original=None),
             entry(adopted, md5=None),
