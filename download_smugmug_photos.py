@@ -91,6 +91,8 @@ ALBUMS_PER_PAGE = 100  # the most that user!albums gives at once; larger numbers
 IMAGES_PER_PAGE = 500  # the most that album!images gives at once
 DEFAULT_JOBS = 16  # transfers at a time: with 80 ms before each file, 16 connections fill a 20 MB/s line
 LISTING_THREADS = 4  # albums listed at a time, ahead of the transfers
+LISTED_AHEAD = 2  # albums that are listed and wait: each holds up to 5,000 images in memory
+QUEUED_PER_JOB = 2  # transfers that wait for each one under way, so that none waits for the main thread
 ATTEMPTS = 5  # how often one request is tried before its failure counts
 FIRST_DELAY_SECONDS = 0.5  # the delay after the first failed attempt; it doubles with each further one
 CONNECT_TIMEOUT_SECONDS = 10.0
@@ -387,6 +389,18 @@ class Plan(NamedTuple):
         return sum(job.image.source.size_bytes or 0 for job in self.jobs if job.image.source)
 
 
+Json = Dict[str, Any]
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# 2. Work in parallel: threads that do one thing to many items, in an order of their own.
+#    Knows threads and how to stop them. Knows nothing of what is done.
+# ---------------------------------------------------------------------------------------------------------------
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
 class Stop(threading.Event):
     """Set when the run is to end early. From then on, threads have until `deadline` (time.monotonic) to come to an end."""
 
@@ -398,14 +412,9 @@ class Stop(threading.Event):
         super().set()
 
 
-Item = TypeVar("Item")
-Result = TypeVar("Result")
-Json = Dict[str, Any]
-
-
-def in_parallel(function: Callable[[Item], Result], items: Iterable[Optional[Item]], threads: int,
-                stop: Stop) -> Iterator[Optional[Result]]:
-    """Yield `function(item)` for each of `items`, as each gets done, with so many threads at work.
+def in_parallel(function: Callable[[Item], Result], items: Iterable[Optional[Item]], stop: Stop, *, threads: int,
+                queued: int) -> Iterator[Optional[Result]]:
+    """Yield `function(item)` for each of `items`, as each gets done, with so many threads at work, so many items waiting.
 
     A None among the results says that nothing was ready for a moment: time to redraw the screen. A None among the
     items says the same, so that one of these can feed another. Items are asked for only when a thread is about to
@@ -445,7 +454,7 @@ def in_parallel(function: Callable[[Item], Result], items: Iterable[Optional[Ite
             if len(workers) < min(threads, under_way):
                 workers.append(threading.Thread(target=work, daemon=True))
                 workers[-1].start()
-            while under_way > 4 * threads:
+            while under_way >= threads + queued:
                 yield next_result(TICK_SECONDS)
         while under_way:
             yield next_result(TICK_SECONDS)
@@ -462,11 +471,11 @@ def in_parallel(function: Callable[[Item], Result], items: Iterable[Optional[Ite
 
 def in_background(function: Callable[[], Result]) -> Result:
     """The result of `function`, worked out in a thread: so Ctrl-C is heard at once, on Windows as well."""
-    return next(filter(None, in_parallel(lambda _: function(), [True], 1, Stop())))
+    return next(filter(None, in_parallel(lambda _: function(), [True], Stop(), threads=1, queued=0)))
 
 
 # ---------------------------------------------------------------------------------------------------------------
-# 2. Names: from SmugMug's texts to names that every file system takes.
+# 3. Names: from SmugMug's texts to names that every file system takes.
 #    Knows text, and the rules of Linux, macOS and Windows. Never looks at the disk: the same names come out everywhere.
 # ---------------------------------------------------------------------------------------------------------------
 
@@ -601,7 +610,7 @@ def printable(text: str) -> str:
 
 
 # ---------------------------------------------------------------------------------------------------------------
-# 3. Files: writing so that a crash leaves the old or the new, never something between.
+# 4. Files: writing so that a crash leaves the old or the new, never something between.
 #    Knows how, not what: the content is the business of others.
 # ---------------------------------------------------------------------------------------------------------------
 
@@ -739,7 +748,7 @@ def disk_problem(error: OSError, path: Path) -> Problem:
 
 
 # ---------------------------------------------------------------------------------------------------------------
-# 4. Connection: signed requests to SmugMug, each tried until it is answered or hopeless.
+# 5. Connection: signed requests to SmugMug, each tried until it is answered or hopeless.
 #    With "Signing in", the only place that names requests. Knows statuses, headers, timeouts, signing, allowed hosts.
 #    Knows nothing of what the bytes mean.
 # ---------------------------------------------------------------------------------------------------------------
@@ -1095,7 +1104,7 @@ def read_json(answer: Answer) -> Json:
 
 
 # ---------------------------------------------------------------------------------------------------------------
-# 5. Signing in: the PIN flow of OAuth 1.0a, and the token file.
+# 6. Signing in: the PIN flow of OAuth 1.0a, and the token file.
 #    Knows OAuth and mode 0600. Knows nothing of albums, and nothing of the command line.
 # ---------------------------------------------------------------------------------------------------------------
 
@@ -1221,7 +1230,7 @@ def fetch_token(endpoint: str, credentials: Credentials, timeout_seconds: float,
 
 
 # ---------------------------------------------------------------------------------------------------------------
-# 6. API walk: who is signed in, all albums, all images of an album.
+# 7. API walk: who is signed in, all albums, all images of an album.
 #    Knows SmugMug's JSON: raw dictionaries end here. Knows nothing of the disk, the state, or threads.
 # ---------------------------------------------------------------------------------------------------------------
 
@@ -1513,7 +1522,7 @@ def find_largest(connection: Connection, image: Image) -> Optional[Source]:
 
 
 # ---------------------------------------------------------------------------------------------------------------
-# 7. Sync state: what is home, in one SQLite file in the output folder.
+# 8. Sync state: what is home, in one SQLite file in the output folder.
 #    Knows its own schema, and that one run at a time owns the folder. Knows nothing of HTTP.
 # ---------------------------------------------------------------------------------------------------------------
 
@@ -1724,7 +1733,7 @@ def state_problem(error: sqlite3.Error, path: Path) -> Problem:
 
 
 # ---------------------------------------------------------------------------------------------------------------
-# 8. Plan: what an album has, what is home, and so what is to be done. All rules of skipping stand here.
+# 9. Plan: what an album has, what is home, and so what is to be done. All rules of skipping stand here.
 #    Knows listings, the state, and what lies in a folder. Knows nothing of how bytes arrive.
 # ---------------------------------------------------------------------------------------------------------------
 
@@ -1805,6 +1814,18 @@ def planned_record(job: Job) -> FileRecord:
     return FileRecord(job.image.key, job.image.serial, job.name, source.size_bytes or 0, source.md5 or "?", 0, True)
 
 
+def undoubled(jobs: Iterable[Optional[Job]], under_way: set[Tuple[str, str]],
+              doubles: list[Job]) -> Iterator[Optional[Job]]:
+    """The jobs whose image is not under way already, for another album: such `doubles` are copied in the end."""
+    for job in jobs:
+        if job is not None and (job.image.key, job.image.serial) in under_way:
+            doubles.append(job)
+            continue
+        if job is not None:
+            under_way.add((job.image.key, job.image.serial))
+        yield job
+
+
 def spare_name(image: Image, name: str) -> str:
     """The name beside `name` for an image whose place is taken by something that must stay."""
     has_key = split_extension(name)[0].endswith("_" + image.key)
@@ -1835,7 +1856,7 @@ def find_file(files: Mapping[str, list[FileOnDisk]], name: str, size_bytes: Opti
 
 
 # ---------------------------------------------------------------------------------------------------------------
-# 9. Transfer: one job -> one outcome.
+# 10. Transfer: one job -> one outcome.
 #    Part file -> verify -> rename. Knows nothing of the state, the summary, the screen: it returns, and writes nothing else.
 # ---------------------------------------------------------------------------------------------------------------
 
@@ -2071,7 +2092,7 @@ def check_file(check: Check, stop: Stop) -> Check:
 
 
 # ---------------------------------------------------------------------------------------------------------------
-# 10. Sidecars: what is not in the files: titles, captions, keywords, places, dates, the order of an album.
+# 11. Sidecars: what is not in the files: titles, captions, keywords, places, dates, the order of an album.
 #     Knows XMP and JSON. Never touches a photo, and no sidecar that somebody else wrote.
 # ---------------------------------------------------------------------------------------------------------------
 
@@ -2220,7 +2241,7 @@ def xmp_coordinate(degrees: float, signs: str) -> str:
 
 
 # ---------------------------------------------------------------------------------------------------------------
-# 11. Report: messages, the live line, the summary, the JSON report.
+# 12. Report: messages, the live line, the summary, the JSON report.
 #     Knows outcomes, a stream, a width. Knows nothing of where outcomes come from.
 # ---------------------------------------------------------------------------------------------------------------
 
@@ -2570,7 +2591,7 @@ def album_table(albums: Iterable[Album]) -> str:
 
 
 # ---------------------------------------------------------------------------------------------------------------
-# 12. Command line: parser, settings, `sync`, `main`.
+# 13. Command line: parser, settings, `sync`, `main`.
 #     Knows everything, holds no rule.
 # ---------------------------------------------------------------------------------------------------------------
 
@@ -2654,8 +2675,9 @@ def sync(run: Run) -> None:
                         stop=run.stop)
     jobs = (with_copies(run, job) for job in undoubled(planned_jobs(run), under_way, doubles))
     jobs_of_doubles = (with_copies(run, job) for job in doubles)
-    for outcome in chain(in_parallel(carry_out, jobs, run.settings.jobs, run.stop),
-                         in_parallel(carry_out, jobs_of_doubles, run.settings.jobs, run.stop)):
+    bring_home_all = partial(in_parallel, carry_out, stop=run.stop, threads=run.settings.jobs,
+                             queued=run.settings.jobs * QUEUED_PER_JOB)
+    for outcome in chain(bring_home_all(jobs), bring_home_all(jobs_of_doubles)):
         if outcome is not None:
             under_way.discard((outcome.image.key, outcome.image.serial))
             settle(run, outcome)
@@ -2765,7 +2787,8 @@ def plans(run: Run) -> Iterator[Optional[Plan]]:
     run.summary.expect(albums)
     warn_of_full_disk(run, albums)
     to_list = albums_to_look_at(run, albums)
-    for listing in in_parallel(partial(fetch_images, run.connection), to_list, LISTING_THREADS, run.stop):
+    for listing in in_parallel(partial(fetch_images, run.connection), to_list, run.stop, threads=LISTING_THREADS,
+                               queued=LISTED_AHEAD):
         yield None if listing is None else plan_listing(run, listing)
 
 
@@ -2819,18 +2842,6 @@ def planned_jobs(run: Run) -> Iterator[Optional[Job]]:
         yield from plan.jobs
 
 
-def undoubled(jobs: Iterable[Optional[Job]], under_way: set[Tuple[str, str]],
-              doubles: list[Job]) -> Iterator[Optional[Job]]:
-    """The jobs whose image is not under way already, for another album: such `doubles` are copied in the end."""
-    for job in jobs:
-        if job is not None and (job.image.key, job.image.serial) in under_way:
-            doubles.append(job)
-            continue
-        if job is not None:
-            under_way.add((job.image.key, job.image.serial))
-        yield job
-
-
 def with_copies(run: Run, job: Optional[Job]) -> Optional[Job]:
     """A job with the files that are home by now and hold the same image."""
     if job is None:
@@ -2873,7 +2884,7 @@ def verify(settings: Settings, state: State, summary: Summary, screen: Screen, s
     """--verify: hash every file that is home; what is not as it should be will be fetched again."""
     checks = (Check(album_key, record, settings.output / folder / record.name)
               for album_key, folder in state.folders().items() for record in state.files(album_key).values())
-    for check in in_parallel(partial(check_file, stop=stop), checks, os.cpu_count() or 1, stop):
+    for check in in_parallel(partial(check_file, stop=stop), checks, stop, threads=os.cpu_count() or 1, queued=100):
         screen.show(lambda columns: f"Verified {counted(sum(summary.checked.values()), 'file')}")
         if check is None:
             continue

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 import unicodedata
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any, Callable, Dict, FrozenSet, Iterable, List, Mapping, NamedTuple, Set, Tuple
 
@@ -348,7 +348,7 @@ def test_where_no_name_is_near_the_error_leads_to_the_list(account: Account, run
 def dated(account: Account) -> None:
     """An album of images whose names tell when they were uploaded."""
     album = account.album("Summer")
-    now = datetime.utcnow()
+    now = datetime.now(timezone.utc).replace(tzinfo=None)
     for name, uploaded in (("before", datetime(2024, 5, 30, 23, 59, 59)), ("morning", datetime(2024, 5, 31)),
                            ("evening", datetime(2024, 5, 31, 18)), ("longer", now - timedelta(days=30, hours=1)),
                            ("not as long", now - timedelta(days=30, hours=-1))):

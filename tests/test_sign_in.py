@@ -319,7 +319,7 @@ def test_a_revoked_token_leads_to_a_new_sign_in_or_to_3_where_nobody_can_answer(
     ("terms_not_accepted", "authuser", 2, ["terms", f"\n{ACCEPT_TERMS}\n"]),
     ("clock_wrong", "authuser", 2, ["clock", "SmugMug's by 0 minutes"]),
     ("clock_wrong", "getAccessToken", 2, ["clock"]),
-    ("permission_denied", "authuser", 2, ["Authorized Services"]),
+    ("permission_denied", "authuser", 3, ["Authorized Services"]),
     ("token_rejected", "!albums", 3, ["revoked"]),
 ])
 def test_each_cause_of_a_refusal_has_its_own_advice(run: Run, smugmug: FakeSmugMug, account: Account, fault: str,
