@@ -2322,8 +2322,8 @@ class Screen(logging.Handler):
         with self._locked():
             columns = terminal_columns() - 1  # the last column stays free: a full line would wrap on some terminals
             text = fitted(line(columns), columns)
+            self._is_shown = True  # said before it is so: Ctrl-C may come as soon as somebody sees it
             self._write("\r" + text + rest_of_line(columns - cells(text)))
-            self._is_shown = True
 
     def clear(self) -> None:
         """Take the live line away."""
@@ -2530,14 +2530,8 @@ def iso_time(seconds: float) -> str:
 
 
 def summary_text(summary: Summary, api_requests: int, wait_seconds: float, free_bytes: Optional[int]) -> str:
-    """The summary for people: what they should know, by kind, then the numbers."""
+    """The summary for people: the numbers, then what they should know, by kind."""
     lines = []
-    for kind in sorted({remark.kind for remark in summary.remarks}):
-        remarks = [remark for remark in summary.remarks if remark.kind == kind]
-        lines.append(f"{kind.capitalize()} ({len(remarks):,}):")
-        lines += [f"  {' / '.join(filter(None, (remark.album, remark.image)))}: {remark.reason}" for remark in remarks]
-        if kind in ADVICE:
-            lines.append(f"  {ADVICE[kind]}")
     if summary.checked:
         lines.append("Verified: " + ", ".join(f"{summary.checked[fault]:,} {fault.value}" for fault in Fault if summary.checked[fault]))
     if summary.removed:
@@ -2558,7 +2552,14 @@ def summary_text(summary: Summary, api_requests: int, wait_seconds: float, free_
         line += f", {human_seconds(wait_seconds)} waited because SmugMug asked to"
     if free_bytes is not None:
         line += f", {human_bytes(free_bytes)} free"
-    return "\n".join(lines + [line])
+    lines.append(line)
+    for kind in sorted({remark.kind for remark in summary.remarks}):
+        remarks = [remark for remark in summary.remarks if remark.kind == kind]
+        lines.append(f"{kind.capitalize()} ({len(remarks):,}):")
+        lines += [f"  {' / '.join(filter(None, (remark.album, remark.image)))}: {remark.reason}" for remark in remarks]
+        if kind in ADVICE:
+            lines.append(f"  {ADVICE[kind]}")
+    return "\n".join(lines)
 
 
 def progress_line(summary: Summary, received_bytes: int, wait_seconds: float, columns: int) -> str:
