@@ -1089,7 +1089,17 @@ def transport_failure(error: requests.RequestException, url: str) -> RequestFail
                              transient=True)
     if isinstance(error, requests.exceptions.Timeout):
         return RequestFailed(f"No answer from {host} in time", transient=True)
-    return RequestFailed(f"The connection to {host} failed or broke off", transient=True)
+    return RequestFailed(f"The connection to {host} failed or broke off{cause_of(error)}", transient=True)
+
+
+def cause_of(error: BaseException) -> str:
+    """The system's own word for why a connection failed, as far as it gave one."""
+    text = str(error)
+    if "getaddrinfo" in text or "Name or service" in text or "name resolution" in text:
+        return ": its name was not found. Are you online?"
+    if "refused" in text:
+        return ": it was refused"
+    return ": the network cannot be reached. Are you online?" if "unreachable" in text else ""
 
 
 def read_json(answer: Answer) -> Json:
@@ -1113,7 +1123,7 @@ def api_key_from(environ: Mapping[str, str]) -> Credentials:
     key = environ.get("SMUGMUG_API_KEY", "").strip() or API_KEY
     secret = environ.get("SMUGMUG_API_SECRET", "").strip() or API_SECRET
     if not key or not secret or key == "YOUR_API_KEY" or secret == "YOUR_API_SECRET":
-        raise Problem(f"No API key. SmugMug gives one to everybody, at once:\n"
+        raise Problem(f"No API key is set. Every run needs it, and its secret. If you have none yet, SmugMug gives one at once:\n"
                       f"{APPLY_URL}\n"
                       f"Then either set the environment variables SMUGMUG_API_KEY and SMUGMUG_API_SECRET,\n"
                       f"or put both into API_KEY and API_SECRET at the top of {Path(__file__).name}.")
@@ -2393,6 +2403,7 @@ ADVICE = {
     "not ready": "Run this again later: SmugMug is still working on them.",
     "unavailable": "Nothing more can be done from here. They may be seen on SmugMug's pages; its support may know more.",
     "not the original": "SmugMug gave no more than this. Are downloads of originals allowed in the album's settings?",
+    "not sound": "A run with --verify and without -n fetches these again. What was changed since stays, SmugMug's comes beside it.",
     "damaged": "Put such files back from another copy, or delete them.",
 }
 
@@ -2413,10 +2424,9 @@ class Tally:
         return not (self.pending or self.problem or self.is_partial or self.counts.keys() - IS_HOME)
 
     def line(self) -> str:
-        """The album in one line."""
+        """What became of the album, in one line."""
         parts = [f"{self.counts[kind]:,} {kind.value}" for kind in Kind if self.counts[kind]]
-        parts = [self.problem] * bool(self.problem) + parts or ["no images"]
-        return f"{printable(self.album.name) or self.album.key}: {', '.join(parts)}"
+        return ", ".join([self.problem] * bool(self.problem) + parts or ["no images"])
 
 
 class Summary:
@@ -2529,9 +2539,20 @@ def iso_time(seconds: float) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
-def summary_text(summary: Summary, api_requests: int, wait_seconds: float, free_bytes: Optional[int]) -> str:
+def verdict(summary: Summary, folder: Path, is_complete: bool) -> str:
+    """In one sentence, whether all is home and where that is."""
+    home = sum(summary.counts[kind] for kind in IS_HOME)
+    where = printable(os.path.abspath(str(folder)))
+    if not is_complete:
+        return f"Not all is home yet: {home:,} of {counted(max(home, summary.images_expected), 'image')}, in {where}"
+    if summary.failures or summary.counts.keys() - IS_HOME:
+        return f"Not all is home, see below: {counted(home, 'image')}, in {where}"
+    return f"All is home: {counted(home, 'image')}, in {where}"
+
+
+def summary_text(summary: Summary, verdict: str, api_requests: int, wait_seconds: float, free_bytes: Optional[int]) -> str:
     """The summary for people: the numbers, then what they should know, by kind."""
-    lines = []
+    lines = [verdict] if verdict else []
     if summary.checked:
         lines.append("Verified: " + ", ".join(f"{summary.checked[fault]:,} {fault.value}" for fault in Fault if summary.checked[fault]))
     if summary.removed:
@@ -2540,7 +2561,7 @@ def summary_text(summary: Summary, api_requests: int, wait_seconds: float, free_
                  f"{summary.albums_unchanged:,} unchanged")
     lines.append("Images: " + ", ".join(
         f"{summary.counts[kind]:,} {kind.value}" for kind in Kind
-        if summary.counts[kind] or kind in (Kind.DOWNLOADED, Kind.HOME, Kind.FAILED)))
+        if summary.counts[kind] or (verdict and kind in (Kind.DOWNLOADED, Kind.HOME, Kind.FAILED))))
     if summary.videos:
         lines.append(f"Videos: {summary.videos:,}, as SmugMug re-encoded them: it gives out nothing else")
     seconds = time.time() - summary.started
@@ -2659,7 +2680,8 @@ def run_once(settings: Settings, screen: Screen, stop: Stop) -> int:
     api_requests = run.connection.api_requests if run else 0
     wait_seconds = run.connection.gate.waited_seconds() if run else 0.0
     if summary.albums_expected or summary.checked or not ended:
-        log.warning("%s", summary_text(summary, api_requests, wait_seconds, free_bytes(settings.output)))
+        sentence = verdict(summary, settings.output, not ended) if run and not is_preview else ""
+        log.warning("%s", summary_text(summary, sentence, api_requests, wait_seconds, free_bytes(settings.output)))
     if ended:
         log.error("%s", ended)
         summary.remark("ended early", "", "", ended)
@@ -2695,7 +2717,7 @@ def preview(run: Run) -> None:
             run.summary.preview(plan, run.state.album(plan.album.key) is None)
             if jobs:
                 run.screen.clear()
-                print(f"{printable(plan.album.name) or plan.album.key}: {counted(len(jobs), 'file')}, "
+                print(f"{printable(run.folders[plan.album.key])}: {counted(len(jobs), 'file')}, "
                       f"{human_bytes(plan.size_bytes())}")
             run.state.begin_album(plan.album.key, run.folders[plan.album.key])
             for job in jobs:  # in the copy of the state: what will have come for this album can be copied for others
@@ -2729,7 +2751,8 @@ def log_out(settings: Settings, screen: Screen, stop: Stop) -> int:
         path.unlink()
         log.warning("Removed %s.", path)
     except FileNotFoundError:
-        log.warning("There was no saved sign-in.")
+        log.warning("There is no saved sign-in.")
+        return EXIT_HOME
     except OSError as error:
         raise disk_problem(error, path) from None
     log.warning("SmugMug still knows of the permission. To take it back: Account Settings > Privacy > Authorized Services.")
@@ -2781,8 +2804,8 @@ def plans(run: Run) -> Iterator[Optional[Plan]]:
     staying = sum(is_other_layout(run.folders[album.key], album, run.settings.layout)
                   for album in albums if album.key in run.folders)
     if staying:
-        log.info("%s in another layout: what is home stays where it is, new albums follow the layout %s.",
-                 "1 album is" if staying == 1 else f"{staying:,} albums are", run.settings.layout)
+        log.info("Layout %s: %s of another layout and stay where they are; it holds for new albums.",
+                 run.settings.layout, "1 album is" if staying == 1 else f"{staying:,} albums are")
     run.folders.update(album_folders(albums, run.folders, run.settings.layout))
     albums = selected(run.settings, albums)
     run.summary.expect(albums)
@@ -2801,8 +2824,11 @@ def selected(settings: Settings, albums: list[Album]) -> list[Album]:
             near = [printable(names[name]) for name in difflib.get_close_matches(pattern.casefold(), names, 5, 0.5)]
             raise Problem(f"No album fits {printable(pattern)!r}. " +
                           (f"Near it: {', '.join(near)}" if near else "--list shows all albums."))
-    return [album for album in albums
-            if (not settings.albums or matches(album, settings.albums)) and not matches(album, settings.exclude)]
+    chosen = [album for album in albums
+              if (not settings.albums or matches(album, settings.albums)) and not matches(album, settings.exclude)]
+    if albums and not chosen:
+        raise Problem("--exclude leaves no album.")
+    return chosen
 
 
 def albums_to_look_at(run: Run, albums: Iterable[Album]) -> Iterator[Album]:
@@ -2878,11 +2904,17 @@ def finish_album(run: Run, tally: Tally) -> None:
                 run.summary.remark("failed", album.name, name, str(problem), is_failure=True)
     if tally.all_home():
         run.state.finish_album(album.key, album.clocks, ",".join(sorted(kinds)))
-    log.info("%s", tally.line())
+    log.info("%s: %s", printable(run.folders[album.key]), tally.line())
 
 
 def verify(settings: Settings, state: State, summary: Summary, screen: Screen, stop: Stop) -> None:
     """--verify: hash every file that is home; what is not as it should be will be fetched again."""
+    if not state.folders():
+        text = (f"Nothing to verify: {printable(str(settings.output))} has no record of what is home. A run without --verify "
+                f"makes one, and takes the files that are there by name and size")
+        if settings.task == "dry-run":
+            raise Problem(text + ".")
+        log.warning("%s; so does this one. Verify again after it.", text)
     checks = (Check(album_key, record, settings.output / folder / record.name)
               for album_key, folder in state.folders().items() for record in state.files(album_key).values())
     for check in in_parallel(partial(check_file, stop=stop), checks, stop, threads=os.cpu_count() or 1, queued=100):
@@ -2894,7 +2926,7 @@ def verify(settings: Settings, state: State, summary: Summary, screen: Screen, s
             continue
         summary.checked[check.fault] += 1
         if check.fault not in (Fault.NONE, Fault.UNKNOWN):
-            summary.remark("verified", check.path.parent.name, check.path.name, check.reason or check.fault.value,
+            summary.remark("not sound", check.path.parent.name, check.path.name, check.reason or check.fault.value,
                            check.record.image_key, is_failure=settings.task == "dry-run")
 
 
@@ -3081,19 +3113,19 @@ def parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
     setting(how, "--timeout", metavar="SECONDS", type=positive_number, default=str(READ_TIMEOUT_SECONDS),
             help=f"silence that means a dead connection ({READ_TIMEOUT_SECONDS:.0f})")
 
-    instead = result.add_argument_group("instead of that").add_mutually_exclusive_group()
+    instead = result.add_argument_group("do something else instead").add_mutually_exclusive_group()
     for names, task, text in ((("--list",), "list", "show a table of the albums"),
                               (("-n", "--dry-run"), "dry-run", "show what would be fetched"),
                               (("--login",), "login", "only sign in, for later runs with nobody there"),
                               (("--logout",), "logout", "forget the sign-in")):
         instead.add_argument(*names, dest="task", action="store_const", const=task, default="sync", help=text)
 
-    told = result.add_argument_group("what is told")
+    told = result.add_argument_group("messages")
     loudness = told.add_mutually_exclusive_group()
     loudness.add_argument("-q", "--quiet", action="store_true", help="only problems and the summary")
     loudness.add_argument("-v", "--verbose", action="store_true", help="also each file and the rate-limit headers")
     told.add_argument("--no-progress", dest="progress", action="store_false", help="no live line")
-    told.add_argument("--list-removed", action="store_true", help="name the files that SmugMug has no more")
+    told.add_argument("--list-removed", action="store_true", help="name the files that SmugMug no longer has")
     setting(told, "--report", metavar="FILE", type=writable_file, default="", help="write the summary as JSON")
     setting(told, "--log-file", metavar="FILE", type=writable_file, default="", help="append all that -v says")
     told.add_argument("--version", action="version", version=f"%(prog)s {VERSION}", help="show the version")

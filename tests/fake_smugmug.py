@@ -2760,8 +2760,10 @@ def demonstrate(command: Sequence[str]) -> int:
         environment.update(smugmug.environment)
         environment.update(SMUGMUG_API_KEY=smugmug.api_key, SMUGMUG_API_SECRET=smugmug.api_secret,
                            XDG_CONFIG_HOME=settings, APPDATA=settings)
-        print(f"This is a demo: no real SmugMug is asked. When you are asked for the PIN, enter {smugmug.pin}.\n"
-              "(The pictures are drawn; the video does not play.)", file=sys.stderr, flush=True)
+        print(f"This is a demo: no real SmugMug is asked. The program will show an address; do not open it, just enter the PIN\n"
+              f"{smugmug.pin}\n"
+              f"(After an earlier demo it may not ask: the sign-in was saved in {settings}.\n"
+              "The pictures are drawn; the video does not play.)\n", file=sys.stderr, flush=True)
         process = subprocess.Popen(list(command), env=environment)
         code = _wait_for(process)
         if smugmug.unknown_paths:

@@ -538,7 +538,7 @@ def test_by_default_each_album_has_one_line_and_the_summary_ends_it(account: Acc
     account.album("Winter")
     lines = run().stderr.splitlines()
     assert sorted(lines[:2]) == ["Summer: 1 downloaded", "Winter: no images"]
-    assert [line.split(":")[0] for line in lines[2:4]] == ["Albums", "Images"] and len(lines) == 5
+    assert [line.split(":")[0] for line in lines[2:5]] == ["All is home", "Albums", "Images"] and len(lines) == 6
 
 
 def test_quiet_leaves_the_summary_and_the_problems(account: Account, smugmug: FakeSmugMug, run: Run) -> None:
@@ -636,7 +636,8 @@ def test_the_summary_of_a_run_with_nothing_to_do_is_short(account: Account, smug
     smugmug.clear_requests()
     result = run()
     calls = smugmug.count("api")
-    assert re.fullmatch("Albums: 0 new, 0 changed, 1 unchanged\nImages: 0 downloaded, 1 already there, 0 failed\n"
+    assert re.fullmatch("All is home: 1 image, in /.*\n"
+                        "Albums: 0 new, 0 changed, 1 unchanged\nImages: 0 downloaded, 1 already there, 0 failed\n"
                         rf"0 B in .* s, {calls} API calls, .* free\n", result.stderr)
 
 
