@@ -1123,7 +1123,7 @@ def api_key_from(environ: Mapping[str, str]) -> Credentials:
     key = environ.get("SMUGMUG_API_KEY", "").strip() or API_KEY
     secret = environ.get("SMUGMUG_API_SECRET", "").strip() or API_SECRET
     if not key or not secret or key == "YOUR_API_KEY" or secret == "YOUR_API_SECRET":
-        raise Problem(f"No API key is set. Every run needs it, and its secret. If you have none yet, SmugMug gives one at once:\n"
+        raise Problem(f"No API key is set. Every run needs it, and its secret. If you have none yet, apply for one here:\n"
                       f"{APPLY_URL}\n"
                       f"Then either set the environment variables SMUGMUG_API_KEY and SMUGMUG_API_SECRET,\n"
                       f"or put both into API_KEY and API_SECRET at the top of {Path(__file__).name}.")

@@ -186,12 +186,13 @@ def signed_values(smugmug: FakeSmugMug) -> Set[str]:
     return values - {"mistyped"}
 
 
-def test_the_password_of_a_proxy_is_not_written_anywhere(run: Run, tmp_path: Path) -> None:
-    for proxy in ("http://somebody:sesame77c1@127.0.0.1:1", "http://somebody:sesame77c1@", "sesame77c1://x"):
-        result = run("-v", "--log-file", "log.txt", "--report", "report.json", env={"HTTPS_PROXY": proxy, "https_proxy": proxy})
-        assert result.returncode == 2 and "proxy" in result.stderr.lower()
-        written = [result.stdout.encode(), result.stderr.encode(), *regular(tmp_path).values()]
-        assert [content for content in written if b"sesame77c1" in content] == []
+@pytest.mark.parametrize("proxy", ["http://somebody:sesame77c1@127.0.0.1:1", "http://somebody:sesame77c1@", "http://somebody:sesame77c1@.x:1",
+                                   "sesame77c1://x", "http://somebody:sesame77c1@[:1"])
+def test_the_password_of_a_proxy_is_not_written_anywhere(run: Run, tmp_path: Path, proxy: str) -> None:
+    result = run("-v", "--log-file", "log.txt", "--report", "report.json", env={"HTTPS_PROXY": proxy, "https_proxy": proxy})
+    assert result.returncode == 2 and "Is HTTPS_PROXY right?" in result.stderr
+    written = [result.stdout.encode(), result.stderr.encode(), *regular(tmp_path).values()]
+    assert len(written) >= 4 and [content for content in written if b"sesame77c1" in content] == []
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux shows the arguments of all processes so easily")
@@ -368,7 +369,7 @@ def test_a_redirect_to_somebody_else_is_never_followed(account: Account, smugmug
     result = run(signed_in=not where.startswith("get"), input="027518\n")
 
     assert result.returncode == code and all(fault.hits for fault in faults), result.stderr
-    assert result.stderr.count("Refused to go to ") == len(faults)
+    assert result.stderr.count("Refused to go to ") >= len(faults)
     assert_nobody_else_was_asked(smugmug)
     assert home_files(run.output) == {}
 
