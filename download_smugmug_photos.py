@@ -968,6 +968,8 @@ class Connection:
         session, settings = self._for_this_thread(url, host)
         try:
             response = session.get_adapter(url).send(request, timeout=self._timeout, **settings)
+        except (ValueError, TypeError):  # the address is SmugMug's and sound, so it is the proxy's that is not
+            raise RequestFailed(f"No connection to {host}: the address of the proxy is none. Is HTTPS_PROXY right?") from None
         except requests.RequestException:
             raise
         except OSError as error:  # such as a REQUESTS_CA_BUNDLE that is not there
@@ -1041,7 +1043,7 @@ def failure_of(response: requests.Response, now: float, retry_also: FrozenSet[in
 
 
 def server_message(body: bytes) -> str:
-    """SmugMug's own words in an error answer: JSON, a form, or nothing where it is a web page."""
+    """SmugMug's own words in an error answer, JSON or a form, without what we sent; nothing where it is a web page."""
     text = body.decode("utf-8", "replace").strip()
     try:
         answer = json.loads(text)
@@ -1049,7 +1051,8 @@ def server_message(body: bytes) -> str:
     except (ValueError, RecursionError):
         if text.startswith("<"):
             text = ""
-    return printable(unquote_plus(text))[:300]
+    text = re.sub("(oauth_(?!problem|parameters)\\w+)[\"']?\\s*[=:]\\s*[\"']?[^\"'&,\\s]*", r"\1=...", unquote_plus(text))
+    return printable(text)[:300]
 
 
 def explain_401(message: str, said: str, server_date: str, now: float) -> Problem:
@@ -1063,7 +1066,7 @@ def explain_401(message: str, said: str, server_date: str, now: float) -> Proble
         return Problem(f"{said}. SmugMug does not know this API key. Check SMUGMUG_API_KEY, or API_KEY at the top of "
                        f"the script, against {APPLY_URL}")
     if "terms of service" in message or "v2 access" in message:
-        link = re.search(r"https://[a-z.]*smugmug\.com/[^\s\"'<>]+", message)
+        link = re.search(r"https://(?:[a-z0-9-]{1,63}\.){0,9}smugmug\.com/[^\s\"'<>]+", message)
         return Problem(f"{said}. The terms of the API were not accepted for this API key yet. Accept them here, then run "
                        f"this again:\n{link.group().rstrip('.') if link else ACCEPT_TERMS_URL}")
     if "timestamp" in message:
@@ -1253,8 +1256,10 @@ IMAGE_FIELDS = ("ImageKey,Serial,Uri,FileName,IsVideo,Processing,Status,SubStatu
 
 
 def text_of(value: Any) -> str:
-    """A JSON value as a text: SmugMug sends some numbers as texts and some texts as numbers."""
-    return str(value) if isinstance(value, (str, int, float)) and not isinstance(value, bool) else ""
+    """A JSON value as a text: SmugMug sends some numbers as texts and some texts as numbers. No half characters."""
+    if not isinstance(value, (str, int, float)) or isinstance(value, bool):
+        return ""
+    return re.sub("[\ud800-\udfff]", "\N{REPLACEMENT CHARACTER}", str(value))
 
 
 def integer_of(value: Any) -> Optional[int]:
@@ -1358,9 +1363,12 @@ def fetch_list(connection: Connection, uri: str, locator: str, key: str,
             for answer in pages(connection, uri, parameters, locator):
                 expansions.update(object_of(answer.get("Expansions")))
                 total = integer_of(object_of(answer["Response"].get("Pages")).get("Total"))
+                known = len(entries)
                 for entry in objects_of(answer["Response"].get(locator)):
                     if key_of(entry.get(key)):
                         entries.setdefault(entry[key], entry)
+                if len(entries) == known:  # or it might go on for ever
+                    break
         except RequestFailed as error:
             if not entries:
                 raise
@@ -1414,7 +1422,7 @@ def parse_image(entry: Json, expansions: Json) -> Image:
     """An AlbumImage of album!images. https://api.smugmug.com/api/v2/doc/reference/album-image.html"""
     key = entry["ImageKey"]
     serial = "" if integer_of(entry.get("Serial")) is None else str(integer_of(entry["Serial"]))
-    is_video = entry.get("IsVideo") is True
+    is_video = entry.get("IsVideo") is True or bool(uri_of(object_of(entry.get("Uris")).get("LargestVideo")))
     video = expanded(entry, "LargestVideo", expansions) if is_video else {}
     latitude, longitude = number_of(entry.get("Latitude"), 90), number_of(entry.get("Longitude"), 180)
     is_placed = bool(latitude or longitude) and latitude is not None and longitude is not None  # 0, 0 stands for nowhere
@@ -1643,6 +1651,8 @@ def is_version_of(record: FileRecord, image: Image) -> bool:
 def open_state(folder: Path) -> Iterator[State]:
     """The state in an output folder, which is made if need be. As long as it is open, no other run gets it."""
     path = folder / STATE_FILE
+    if path.is_symlink():
+        raise Problem(f"{printable(str(path))} is a symbolic link. Move it away: the record of what is home is not kept elsewhere.")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -1870,6 +1880,7 @@ def find_file(files: Mapping[str, list[FileOnDisk]], name: str, size_bytes: Opti
 #    Part file -> verify -> rename. Knows nothing of the state, the summary, the screen: it returns, and writes nothing else.
 # ---------------------------------------------------------------------------------------------------------------
 
+VIDEO_EXTENSIONS = frozenset({".mov", ".mp4", ".m4v", ".avi", ".mpg", ".mpeg", ".wmv", ".3gp", ".mts", ".m2ts"})
 PARTIAL_ANSWERS = frozenset({200, 206, 416})
 
 
@@ -1930,7 +1941,7 @@ def fetch_home(job: Job, connection: Connection, landing: threading.Lock, stop: 
             found = FileOnDisk(job.adoptable, status.st_size)
             return Outcome(Kind.ADOPTED, job.album, image, adopted_record(image, source, found))
     with closing(PartFile(job.folder / part_name(image, source.md5 or ""))) as part:
-        fetch(source, part, image.is_video, connection, stop)
+        fetch(source, part, image, connection, stop)
         is_original = source.is_original and image.original_size_bytes in (None, part.size_bytes)
         kind = Kind.REPLACED if job.replaces else Kind.DOWNLOADED
         return land(job, part, kind, is_original, landing)._replace(fetched_bytes=part.received_bytes)
@@ -1979,7 +1990,7 @@ def is_as_written(path: Path, record: FileRecord) -> bool:
     return bool(record.md5) and file_md5(path) == record.md5
 
 
-def fetch(source: Source, part: PartFile, is_video: bool, connection: Connection, stop: Stop) -> None:
+def fetch(source: Source, part: PartFile, image: Image, connection: Connection, stop: Stop) -> None:
     """Fill the part file with the body behind `source`, verified.
 
     What turns out damaged is thrown away and fetched from zero once more. Raises RequestFailed or Damaged.
@@ -1991,7 +2002,7 @@ def fetch(source: Source, part: PartFile, is_video: bool, connection: Connection
             if part.size_bytes != source.size_bytes:
                 connection.get(source.url, partial(receive, source=source, part=part, stop=stop),
                                headers=lambda: range_header(part), accept=PARTIAL_ANSWERS)
-            prove(part, source, is_video)
+            prove(part, source, image)
             return
         except Damaged:
             part.restart()
@@ -2044,7 +2055,7 @@ def goes_on(answer: Answer, source: Source, part: PartFile) -> bool:
     return start == str(part.size_bytes)
 
 
-def prove(part: PartFile, source: Source, is_video: bool) -> None:
+def prove(part: PartFile, source: Source, image: Image) -> None:
     """Raise Damaged unless a part file is, as far as can be known, the very file that SmugMug describes."""
     if not part.size_bytes:
         raise Damaged("SmugMug sent an empty file")
@@ -2052,7 +2063,8 @@ def prove(part: PartFile, source: Source, is_video: bool) -> None:
         raise Damaged(f"{part.size_bytes} bytes came of the {source.size_bytes} that SmugMug says it has")
     if source.md5 and part.md5() != source.md5:
         raise Damaged("the content is not what SmugMug says it is: its MD5 differs")
-    if is_video and part.head.startswith((b"\xff\xd8\xff", b"\x89PNG", b"GIF8")):
+    is_film = image.is_video or split_extension(image.file_name)[1].lower() in VIDEO_EXTENSIONS
+    if is_film and part.head.startswith((b"\xff\xd8\xff", b"\x89PNG", b"GIF8")):
         raise Damaged("SmugMug sent a still picture instead of the video")
     if not source.md5 and part.head.lstrip()[:1] in (b"<", b"{"):
         raise Damaged("SmugMug sent a web page or a message instead of the file")
@@ -2606,7 +2618,8 @@ def album_table(albums: Iterable[Album]) -> str:
     """A table of albums, for --list."""
     rows = [("ALBUM", "IMAGES", "CHANGED", "PRIVACY", "PATH")]
     rows += [(printable(album.name) or album.key, "" if album.image_count is None else str(album.image_count),
-              album.changed[:10], album.privacy or ("Locked" if album.locked else ""), printable(album.url_path))
+              printable(album.changed[:10]), printable(album.privacy) or ("Locked" if album.locked else ""),
+              printable(album.url_path))
              for album in sorted(albums, key=lambda album: (album.url_path.casefold(), album.key))]
     widths = [max(map(cells, column)) for column in zip(*rows)]
     return "\n".join("  ".join(map(padded, row, widths)).rstrip() for row in rows)
