@@ -13,6 +13,8 @@ each file into smugmug_photos/<album>/<file name>. Run it again whenever you lik
 What it leaves on the disk:
     smugmug_photos/<album>/<file name>            the photos and videos, byte for byte as SmugMug keeps them
     smugmug_photos/<album>/.<key>-...part         a transfer that was cut off; the next run goes on from there
+    smugmug_photos/<album>/<file name>.xmp        with --sidecar xmp: title, caption, keywords, place
+    smugmug_photos/<album>/album.json             with --sidecar json: the same of a whole album, in its order
     smugmug_photos/.smugmug.sqlite3               what is home, so that the next run takes seconds
     ~/.config/download_smugmug_photos/token.json  the sign-in, readable by you alone (Windows: under %APPDATA%)
 

@@ -2760,9 +2760,9 @@ def demonstrate(command: Sequence[str]) -> int:
         environment.update(smugmug.environment)
         environment.update(SMUGMUG_API_KEY=smugmug.api_key, SMUGMUG_API_SECRET=smugmug.api_secret,
                            XDG_CONFIG_HOME=settings, APPDATA=settings)
-        print(f"This is a demo: no real SmugMug is asked. The program will show an address; do not open it, just enter the PIN\n"
-              f"{smugmug.pin}\n"
-              f"(After an earlier demo it may not ask: the sign-in was saved in {settings}.\n"
+        print(f"This is a demo: no real SmugMug is asked. An address will be shown:\n"
+              f"do not open it, just enter the PIN {smugmug.pin}\n"
+              f"(No question after an earlier demo: that sign-in is in {settings}\n"
               "The pictures are drawn; the video does not play.)\n", file=sys.stderr, flush=True)
         process = subprocess.Popen(list(command), env=environment)
         code = _wait_for(process)

@@ -557,7 +557,6 @@ CONTROLS = "\x1b[2J\x1b]0;mine\x07\r\n\b\x7f\x9b31m\x00\u202e\u2028\u200f\u2066\
 @pytest.fixture
 def upsetting(account: Account, smugmug: FakeSmugMug) -> Account:
     """An account that is full of control characters, on which much goes wrong."""
-    account.nickname = "family"
     album = account.album(f"al{CONTROLS}bum", folder=f"fol{CONTROLS}der", description=f"desc{CONTROLS}", keywords=f"key{CONTROLS}")
     album.url_path = f"/fol{CONTROLS}der/al{CONTROLS}bum"
     for name in ("good", "gone", "denied", "odd", "elsewhere"):
@@ -569,13 +568,20 @@ def upsetting(account: Account, smugmug: FakeSmugMug) -> Account:
     smugmug.fault("not_found", f"/i-{gone.key}/", times=None)
     smugmug.fault("respond", f"/i-{denied.key}/", times=None, status=403, body=json.dumps({"Message": message}).encode())
     smugmug.fault("respond", f"/i-{odd.key}/", times=None, status=400, body=message.encode())
-    smugmug.fault("redirect", f"/i-{elsewhere.key}/", times=None, to="https://ev\x1b[2Jil\x9b.example/")
+    smugmug.fault("redirect", f"/i-{elsewhere.key}/", times=None, to="https://ev\x1bcil\x9b.example/")
     refused = account.album(f"refused{CONTROLS}")
     refused.photo()
     smugmug.fault("respond", of_list(refused), times=None, status=403, body=json.dumps({"Code": 403, "Message": message}).encode(),
                   headers={"X-RateLimit-Remaining": "\x1b[2J7\x9b", "X-RateLimit-Reset": "\x07"})
+    smugmug.fault("mangle", "!authuser", times=None, function=upset_name)
     smugmug.fault("mangle", "!albums", times=None, function=upset_fields)
     return account
+
+
+def upset_name(answer: JSON) -> JSON:
+    """A mangled answer: even who is signed in has a name full of control characters."""
+    answer["Response"]["User"]["NickName"] = f"nick{CONTROLS}"
+    return answer
 
 
 def upset_fields(answer: JSON) -> JSON:
