@@ -1053,7 +1053,9 @@ def server_message(body: bytes) -> str:
     except (ValueError, RecursionError):
         if text.startswith("<"):
             text = ""
-    text = re.sub("(oauth_(?!problem|parameters)\\w+)[\"']?\\s*[=:]\\s*[\"']?[^\"'&,\\s]*", r"\1=...", unquote_plus(text))
+    for _ in range(3):  # some of it may be encoded more than once
+        text = unquote_plus(text)
+    text = re.sub("(oauth_(?!problem|parameters)\\w+)[\"']?\\s*[=:]\\s*[\"']?[^\"'&,\\s]*", r"\1=...", text)
     return printable(text)[:300]
 
 
@@ -1086,7 +1088,7 @@ def explain_401(message: str, said: str, server_date: str, now: float) -> Proble
 def transport_failure(error: requests.RequestException, url: str) -> RequestFailed:
     """What to tell the user when no answer came, or only the beginning of one."""
     host = urlsplit(url).netloc
-    if isinstance(error, requests.exceptions.SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(error):
+    if isinstance(error, requests.exceptions.SSLError) and re.search("VERIFY_FAILED|hostname|doesn't match", str(error)):
         return RequestFailed(f"The certificate of {host} cannot be verified. If a proxy of your company stands between, "
                              f"put its certificate into the file that REQUESTS_CA_BUNDLE names. Check the clock, too.")
     if isinstance(error, requests.exceptions.ProxyError):

@@ -104,7 +104,7 @@ def test_no_secret_is_written_anywhere_but_into_the_token_file(account: Account,
             album.photo(f"IMG_{number}.JPG", title="A title", keywords=["one"])
         album.video("MVI_1.MOV")
     (tmp_path / "temporary").mkdir()
-    said = []
+    said: List[str] = []
 
     def go(*args: Any, **options: Any) -> Result:
         options["env"] = {"TMPDIR": str(tmp_path / "temporary"), **options.get("env", {})}
@@ -152,7 +152,8 @@ def provoke(smugmug: FakeSmugMug, albums: List[Album]) -> None:
     smugmug.fault("respond", "getRequestToken", body=b"oauth_token=requesttoken1&oauth_token_secret=%s&oauth_callback_confirmed=true"
                                                      % REQUEST_TOKEN_SECRET.encode())
     smugmug.fault("respond", "getAccessToken", status=401, after=1,
-                  body=b"oauth_problem=verifier_invalid&debug=oauth_verifier%3D222222%26oauth_nonce%3D12345678")
+                  body=b"oauth_problem=verifier_invalid&debug=oauth_verifier%3D222222%26oauth_nonce%3D12345678"
+                       b"&debug_sbs=GET%26https%253A%252F%252Fapi.smugmug.com%26oauth_nonce%253D12345678%2526oauth_verifier%253D222222")
     smugmug.fault("nonce_used", "authuser")
     smugmug.fault("rate_limited", of_list(albums[0]), retry_after="1")
     smugmug.fault("server_error", of_list(albums[1]))
@@ -160,9 +161,11 @@ def provoke(smugmug: FakeSmugMug, albums: List[Album]) -> None:
     smugmug.fault("redirect", of_list(albums[3]), to=ABROAD)
     smugmug.fault("respond", of_list(albums[4]), status=403,
                   body=ECHO % (smugmug.api_key.encode(), smugmug.access_token.encode(), smugmug.pin.encode()))
-    for where, (fault, options) in zip(files, (
-            ("not_found", {}), ("cut", {"at": 100}), ("redirect", {"to": "http://photos.smugmug.com/x.jpg"}), ("still_instead_of_video", {}),
-            ("html_200", {}), ("corrupt", {}), ("reset", {}), ("signature", {}), ("short", {}), ("permission_denied", {}))):
+    rows: Tuple[Tuple[str, Dict[str, Any]], ...] = (
+        ("not_found", {}), ("cut", {"at": 100}), ("redirect", {"to": "http://photos.smugmug.com/x.jpg"}), ("still_instead_of_video", {}),
+        ("html_200", {}), ("corrupt", {}), ("reset", {}), ("signature", {}), ("short", {}), ("permission_denied", {}),
+    )
+    for where, (fault, options) in zip(files, rows):
         if fault == "signature":
             body = json.dumps({"Code": 401, "Message": "oauth_problem=signature_invalid&debug_sbs=GET%26oauth_token%3D"
                                                        + smugmug.access_token}).encode()
@@ -223,10 +226,9 @@ def test_the_objects_that_hold_secrets_do_not_show_them(caplog: pytest.LogCaptur
     connection = script.Connection(credentials, 5.0, script.Stop(), verifier="the-pin")
     user = script.User("family", "/api/v2/user/family!albums", 0)
     shown = [repr(credentials), str(credentials), f"{credentials}", repr([credentials]), repr(connection), str(connection),
-             repr((connection, user)), "%s %r" % (connection, [credentials]), repr(connection.gate)]
-    with caplog.at_level(logging.DEBUG):
-        with pytest.raises(script.RequestFailed) as refused:
-            connection.get(ABROAD, lambda answer: answer)
+             repr((connection, user)), repr(connection.gate)]
+    with caplog.at_level(logging.DEBUG), pytest.raises(script.RequestFailed) as refused:
+        connection.get(ABROAD, lambda answer: answer)
     shown += [repr(refused.value), str(refused.value), repr(refused.value.args), caplog.text]
     assert [text for text in shown if re.search("the-(key|secret|token|pin)", text)] == []
 
@@ -690,11 +692,11 @@ IMAGE_FIELDS = ("ImageKey", "Serial", "Uri", "FileName", "IsVideo", "Processing"
 VIDEO_FIELDS = ("Url", "Ext", "Size", "MD5")
 
 
-def with_field(name: str, value: Any) -> Callable[[JSON], JSON]:
-    """A mangled listing: a field of each listed object has a wrong value."""
+def with_fields(fields: JSON) -> Callable[[JSON], JSON]:
+    """A mangled listing: some fields of each listed object have wrong values."""
     def mangled(answer: JSON) -> JSON:
         for entry in answer["Response"]["AlbumImage"]:
-            entry[name] = value
+            entry.update(fields)
         return answer
     return mangled
 
@@ -724,7 +726,7 @@ def test_no_field_of_an_image_is_trusted_to_be_what_it_should_be(
             album.photo("photo.JPG", title="A title", latitude="1.5", longitude="2.5")
             if label in ("null", "a text", "a list", "zero", "true"):
                 album.video("video.MOV")
-            smugmug.fault("mangle", of_list(album), times=None, function=with_field(name, value))
+            smugmug.fault("mangle", of_list(album), times=None, function=with_fields({name: value}))
     smugmug.allow_unknown_paths = True
 
     result = run("--sidecar", "xmp,json", "--report", "report.json")
@@ -732,6 +734,20 @@ def test_no_field_of_an_image_is_trusted_to_be_what_it_should_be(
     assert_whole_or_named(account, run, result, tmp_path / "report.json")
     if "Title" in fields:
         assert result.returncode == 0 and smugmug.count("cdn") == sum(len(album.images) for album in account.albums)
+
+
+def test_a_video_that_is_not_called_one_comes_home_by_its_link_and_without_that_its_still_is_not_taken_for_it(
+        account: Account, smugmug: FakeSmugMug, run: Run, tmp_path: Path) -> None:
+    linked, unlinked = account.album("Linked"), account.album("Unlinked")
+    video = linked.video()
+    unlinked.video()
+    for album, fields in ((linked, {"IsVideo": "true"}), (unlinked, {"IsVideo": "true", "Uris": None})):
+        smugmug.fault("mangle", of_list(album), times=None, function=with_fields(fields))
+
+    result = run("--report", "report.json")
+
+    assert result.returncode == 1 and named(tmp_path / "report.json") == {("Unlinked", "MVI_1.MOV")}
+    assert home_files(run.output) == {"Linked/MVI_1.mp4": video.data}
 
 
 def test_no_field_of_an_album_is_trusted_to_be_what_it_should_be(
