@@ -1066,7 +1066,7 @@ def explain_401(message: str, said: str, server_date: str, now: float) -> Proble
     """
     if "nonce_used" in message:
         return RequestFailed(said, status=401, transient=True)
-    if "consumer_key" in message:
+    if "consumer_key_" in message:
         return Problem(f"{said}. SmugMug does not know this API key. Check SMUGMUG_API_KEY, or API_KEY at the top of "
                        f"the script, against {APPLY_URL}")
     if "terms of service" in message or "v2 access" in message:

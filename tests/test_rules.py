@@ -182,6 +182,7 @@ def test_the_words_of_an_error_answer_are_found(body: bytes, message: str) -> No
 @pytest.mark.parametrize("message, kind, exit_code, transient, advice", [
     ("oauth_problem=nonce_used", script.RequestFailed, 2, True, "nonce_used"),
     ("oauth_problem=consumer_key_unknown", script.Problem, 2, None, "SMUGMUG_API_KEY"),
+    ("oauth_problem=signature_invalid&debug_sbs=GET&oauth_consumer_key=...", script.RequestFailed, 2, False, "SMUGMUG_API_SECRET"),
     ("oauth_problem=signature_invalid", script.RequestFailed, 2, False, "SMUGMUG_API_SECRET"),
     ("oauth_problem=timestamp_refused", script.Problem, 2, None, "clock"),
     ("oauth_problem=token_rejected", script.NotSignedIn, 3, None, "revoked"),
