@@ -2555,15 +2555,19 @@ def iso_time(seconds: float) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
-def verdict(summary: Summary, folder: Path, is_complete: bool) -> str:
-    """In one sentence, whether all is home and where that is."""
+def verdict(summary: Summary, settings: Settings, is_complete: bool) -> str:
+    """In one sentence, whether all is home and where that is. No more is claimed than is known."""
     home = sum(summary.counts[kind] for kind in IS_HOME)
-    where = printable(os.path.abspath(str(folder)))
+    where = printable(str(settings.output))
+    with suppress(OSError):  # the working folder may be gone
+        where = printable(os.path.abspath(str(settings.output)))
+    is_doubtful = any(remark.kind == "counted differently" for remark in summary.remarks)
     if not is_complete:
         return f"Not all is home yet: {home:,} of {counted(max(home, summary.images_expected), 'image')}, in {where}"
-    if summary.failures or summary.counts.keys() - IS_HOME:
+    if summary.failures or is_doubtful or summary.counts.keys() - IS_HOME:
         return f"Not all is home, see below: {counted(home, 'image')}, in {where}"
-    return f"All is home: {counted(home, 'image')}, in {where}"
+    is_selection = settings.albums or settings.exclude or settings.since
+    return f"All {'that was asked for ' * bool(is_selection)}is home: {counted(home, 'image')}, in {where}"
 
 
 def summary_text(summary: Summary, verdict: str, api_requests: int, wait_seconds: float, free_bytes: Optional[int]) -> str:
@@ -2697,7 +2701,7 @@ def run_once(settings: Settings, screen: Screen, stop: Stop) -> int:
     api_requests = run.connection.api_requests if run else 0
     wait_seconds = run.connection.gate.waited_seconds() if run else 0.0
     if summary.albums_expected or summary.checked or not ended:
-        sentence = verdict(summary, settings.output, not ended) if run and not is_preview else ""
+        sentence = verdict(summary, settings, not ended) if run and not is_preview else ""
         log.warning("%s", summary_text(summary, sentence, api_requests, wait_seconds, free_bytes(settings.output)))
     if ended:
         log.error("%s", ended)

@@ -641,6 +641,22 @@ def test_the_summary_of_a_run_with_nothing_to_do_is_short(account: Account, smug
                         rf"0 B in .* s, {calls} API calls, .* free\n", result.stderr)
 
 
+def test_the_summary_claims_no_more_than_is_known(account: Account, smugmug: FakeSmugMug, run: Run) -> None:
+    account.album("Summer").photo()
+    account.album("Winter").photo()
+
+    def one_more(answer: Dict[str, Any]) -> Dict[str, Any]:
+        answer["Response"]["Album"][0]["ImageCount"] += 1
+        return answer
+
+    assert "All that was asked for is home: 1 image, in /" in run("-a", "summer").stderr
+    smugmug.fault("mangle", "!albums", function=one_more)
+    doubtful = run("--full")
+    assert doubtful.returncode == 0 and doubtful.stderr.count("Not all is home, see below: 2 images, in /") == 1
+    assert "SmugMug counts 2 images in this album but lists 1" in doubtful.stderr
+    assert "\nAll is home: 2 images, in /" in run().stderr
+
+
 def test_the_report_is_the_summary_for_programs(account: Account, smugmug: FakeSmugMug, run: Run,
                                                 tmp_path: Path) -> None:
     result = eventful(account, smugmug, run, "--report", tmp_path / "report.json")
