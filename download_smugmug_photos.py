@@ -55,7 +55,7 @@ from datetime import datetime, timedelta, timezone
 from functools import partial
 from itertools import chain, count
 from pathlib import Path
-from typing import (Any, Callable, Dict, FrozenSet, Iterable, Iterator, Mapping, NamedTuple, Optional, Tuple,
+from typing import (Any, Callable, Dict, FrozenSet, Iterable, Iterator, Mapping, NamedTuple, Optional, TextIO, Tuple,
                     TypeVar, Union)
 from urllib.parse import parse_qsl, unquote_plus, urlencode, urljoin, urlsplit
 from xml.etree import ElementTree
@@ -616,6 +616,11 @@ def printable(text: str) -> str:
 #    Knows how, not what: the content is the business of others.
 # ---------------------------------------------------------------------------------------------------------------
 
+# Windows takes longer paths only where that was turned on. A folder leaves room for a short name within:
+# https://learn.microsoft.com/windows/win32/fileio/maximum-file-path-limitation
+WINDOWS_PATH_CHARACTERS = 260 - len("12345678.123")
+
+
 class PartFile:
     """The beginning of a file that is still on its way, with its size in bytes and the MD5 over it.
 
@@ -739,14 +744,17 @@ def is_within(path: Path, folder: Path) -> bool:
         return True
 
 
-def disk_problem(error: OSError, path: Path) -> Problem:
+def disk_problem(error: OSError, path: Path, platform: str = sys.platform) -> Problem:
     """What to tell the user of an error of the file system: what happened, and where."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return DiskFull(f"The disk is full: no space is left for {printable(str(path))}. Free some space, or choose "
                         f"another folder, and run it again: what is home stays, and it goes on from there.")
     if error.errno in (errno.EEXIST, errno.ENOTDIR):
         return Problem(f"A file stands where a folder is needed, move it away: {printable(str(error.filename or path))}")
-    return Problem(f"{error.strerror or error}: {printable(str(error.filename or path))}")
+    text = f"{error.strerror or error}: {printable(str(error.filename or path))}"
+    if platform == "win32" and len(os.path.abspath(str(path))) >= WINDOWS_PATH_CHARACTERS:
+        text += " (the path is longer than Windows takes by itself: choose a shorter --output, or turn on long paths)"
+    return Problem(text)
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -1157,7 +1165,7 @@ def token_from_file(api_key: Credentials, path: Path) -> Optional[Credentials]:
     """`api_key` with the saved access token; None where there is none, or one that was made with another key."""
     try:
         saved = json.loads(path.read_text(encoding="utf-8"))
-        if os.name == "posix" and path.stat().st_mode & 0o077:
+        if others_can_read(path.stat().st_mode, sys.platform):
             log.warning("Others can read your sign-in. This mends it: chmod 600 %s", path)
     except FileNotFoundError:
         return None
@@ -1170,6 +1178,11 @@ def token_from_file(api_key: Credentials, path: Path) -> Optional[Credentials]:
     if not (isinstance(token, str) and isinstance(token_secret, str) and token and token_secret):
         return None
     return api_key._replace(token=token, token_secret=token_secret)
+
+
+def others_can_read(mode: int, platform: str) -> bool:
+    """Whether a file of this mode is open to other users. On Windows it says nothing: the user's folder is the guard."""
+    return platform != "win32" and mode & 0o077 != 0
 
 
 def save_token(credentials: Credentials, path: Path) -> None:
@@ -1189,7 +1202,7 @@ def sign_in(api_key: Credentials, timeout_seconds: float, stop: Stop) -> Credent
     Access=Full is needed for private and unlisted albums, and Permissions=Read is all that is asked for.
     https://api.smugmug.com/api/v2/doc/tutorial/oauth/non-web.html
     """
-    if not somebody_can_answer():
+    if not somebody_can_answer(sys.stdin, sys.platform):
         raise NotSignedIn(f"Not signed in to SmugMug, and nobody is there to type the PIN. Run {Path(__file__).name} "
                           f"once from a terminal; later runs need no PIN.")
     for _ in range(SIGN_IN_ATTEMPTS):
@@ -1208,14 +1221,13 @@ def sign_in(api_key: Credentials, timeout_seconds: float, stop: Stop) -> Credent
                       f"and is good for five minutes. Run this again.")
 
 
-def somebody_can_answer() -> bool:
-    """Whether standard input can bring a PIN: a terminal, a pipe or a file, but not the null device."""
-    if os.name == "nt":  # there, all that is not a file looks like the null device
-        return sys.stdin is not None and not sys.stdin.closed
-    try:
-        return not os.path.samestat(os.fstat(sys.stdin.fileno()), os.stat(os.devnull))
-    except (AttributeError, OSError, ValueError):  # no standard input at all, or one that is closed
+def somebody_can_answer(stdin: Optional[TextIO], platform: str) -> bool:
+    """Whether standard input, None if it is closed, can bring a PIN: a terminal, a pipe, a file; not the null device."""
+    if stdin is None:
         return False
+    if platform == "win32":  # there, all that is not a file looks like the null device
+        return True
+    return not os.path.samestat(os.fstat(stdin.fileno()), os.stat(os.devnull))
 
 
 def ask_for_pin() -> str:
@@ -2349,13 +2361,13 @@ class Screen(logging.Handler):
             columns = terminal_columns() - 1  # the last column stays free: a full line would wrap on some terminals
             text = fitted(line(columns), columns)
             self._is_shown = True  # said before it is so: Ctrl-C may come as soon as somebody sees it
-            self._write("\r" + text + rest_of_line(columns - cells(text)))
+            self._write("\r" + text + rest_of_line(columns - cells(text), sys.platform))
 
     def clear(self) -> None:
         """Take the live line away."""
         with self._locked():
             if self._is_shown:
-                self._write("\r" + rest_of_line(terminal_columns() - 1) + "\r")
+                self._write("\r" + rest_of_line(terminal_columns() - 1, sys.platform) + "\r")
                 self._is_shown = False
 
     def _write(self, text: str) -> None:
@@ -2372,9 +2384,9 @@ class Screen(logging.Handler):
             self.release()
 
 
-def rest_of_line(columns: int) -> str:
+def rest_of_line(columns: int, platform: str) -> str:
     """What empties the rest of a line of so many cells. Older consoles of Windows know no control sequence for it."""
-    return " " * columns if os.name == "nt" else "\x1b[K"
+    return " " * columns if platform == "win32" else "\x1b[K"
 
 
 def terminal_columns() -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 import time
 from pathlib import Path
@@ -543,6 +545,39 @@ def test_the_md5_tells_a_version_and_the_serial_where_there_is_none(known: Any, 
 ])
 def test_the_token_lies_where_the_system_keeps_settings(platform: str, environ: Dict[str, str], expected: str) -> None:
     assert script.config_folder(environ, platform, Path("home")) == Path(expected)
+
+
+@pytest.mark.parametrize("platform, mode, expected", [
+    ("linux", 0o100600, False), ("linux", 0o100640, True), ("linux", 0o100604, True), ("linux", 0o100700, False),
+    ("darwin", 0o100600, False), ("darwin", 0o100644, True),
+    ("win32", 0o100666, False),  # Windows shows every file that can be written like this
+])
+def test_the_mode_of_the_token_file_counts_where_it_says_who_can_read(platform: str, mode: int, expected: bool) -> None:
+    assert script.others_can_read(mode, platform) is expected
+
+
+@pytest.mark.parametrize("platform, at_null_device", [("linux", False), ("darwin", False), ("win32", True)])
+def test_a_pin_can_come_from_all_but_the_null_device(platform: str, at_null_device: bool, tmp_path: Path) -> None:
+    assert script.somebody_can_answer(None, platform) is False
+    (tmp_path / "pin").write_text("123456")
+    with open(os.devnull) as nothing, open(str(tmp_path / "pin")) as something:
+        assert script.somebody_can_answer(something, platform) is True
+        assert script.somebody_can_answer(nothing, platform) is at_null_device  # on Windows a terminal looks like that
+
+
+@pytest.mark.parametrize("platform, expected", [("linux", "\x1b[K"), ("darwin", "\x1b[K"), ("win32", "     ")])
+def test_the_rest_of_a_line_is_emptied_by_what_the_console_knows(platform: str, expected: str) -> None:
+    assert script.rest_of_line(5, platform) == expected
+
+
+@pytest.mark.parametrize("platform, characters, expected", [
+    ("linux", 300, False), ("darwin", 300, False), ("win32", 247, False), ("win32", 248, True), ("win32", 300, True),
+])
+def test_a_path_too_long_for_windows_is_told_there_with_the_way_out(platform: str, characters: int, expected: bool) -> None:
+    path = Path(os.path.abspath(os.sep)) / ("x" * (characters - len(os.path.abspath(os.sep))))
+    problem = script.disk_problem(FileNotFoundError(errno.ENOENT, "No such file or directory"), path, platform)
+    assert ("choose a shorter --output" in str(problem)) is expected
+    assert str(problem).startswith("No such file or directory: ")
 
 
 def test_credentials_do_not_show_themselves() -> None:
