@@ -10,10 +10,11 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional
+from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Union
 
 import pytest
 
+import warm
 from fake_smugmug import Account, Authority, FakeSmugMug
 
 SCRIPT = Path(__file__).resolve().parent.parent / "download_smugmug_photos.py"
@@ -25,12 +26,29 @@ FOREIGN_VARIABLES = (  # what a developer's environment may hold and no test sho
 )
 
 
+Process = Union["subprocess.Popen[str]", warm.WarmProcess]
+
+
 class Result(NamedTuple):
     """How a run of the script ended."""
 
     returncode: int
     stdout: str
     stderr: str
+
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The suite's own option."""
+    parser.addoption("--warm", action="store_true",
+                     help="fork the script from a process that has loaded the packages: takes half the time")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Get ready for it."""
+    Run.is_warm = config.getoption("--warm")
+    if Run.is_warm:
+        warm.prepare()
 
 
 # ======================================================================================================================
@@ -86,12 +104,14 @@ class Run:
     `output` is where photos land by default, `config` where the token is kept.
     """
 
+    is_warm = False
+
     def __init__(self, smugmug: FakeSmugMug, folder: Path) -> None:
         self.smugmug = smugmug
         self.folder = folder
         self.output = folder / "smugmug_photos"
         self.config = Path(os.environ["XDG_CONFIG_HOME"])
-        self._processes: List[subprocess.Popen[str]] = []
+        self._processes: List[Process] = []
 
     def __call__(
         self,
@@ -124,14 +144,22 @@ class Run:
         signed_in: bool = True,
         keys: bool = True,
         stdin: int = subprocess.DEVNULL,
+        cold: bool = False,
         **options: Any,
-    ) -> subprocess.Popen[str]:
-        """Start, and leave the process to the test; it is ended with the test if it still runs."""
-        process = subprocess.Popen(
-            [sys.executable, str(SCRIPT), *map(str, args)], env=self.environment(env, signed_in, keys),
-            cwd=str(cwd or self.folder), stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            encoding="utf-8", errors="replace", **options,
-        )
+    ) -> Process:
+        """Start, and leave the process to the test; it is ended with the test if it still runs.
+
+        What is to start `cold` starts as a user starts it, even with --warm.
+        """
+        arguments = [str(argument) for argument in args]
+        variables = self.environment(env, signed_in, keys)
+        folder = str(cwd or self.folder)
+        if self.is_warm and not cold and warm.can_be_warm(stdin, env or {}, options):
+            process: Process = warm.WarmProcess(arguments, variables, folder, stdin)
+        else:
+            process = subprocess.Popen([sys.executable, str(SCRIPT), *arguments], env=variables, cwd=folder, stdin=stdin,
+                                       stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8",
+                                       errors="replace", **options)
         self._processes.append(process)
         return process
 

@@ -202,7 +202,7 @@ def test_the_password_of_a_proxy_is_not_written_anywhere(run: Run, tmp_path: Pat
 def test_no_secret_is_among_the_arguments_of_any_process(account: Account, smugmug: FakeSmugMug, run: Run) -> None:
     photo = account.album("Summer").photo()
     stall = smugmug.fault("stall", f"/i-{photo.key}/")
-    process = run.start(signed_in=False, stdin=subprocess.PIPE)
+    process = run.start(signed_in=False, stdin=subprocess.PIPE, cold=True)
     assert process.stdin is not None
     process.stdin.write("027518\n")
     process.stdin.flush()
