@@ -20,8 +20,8 @@ SCRIPT = Path(__file__).resolve().parent.parent / "download_smugmug_photos.py"
 
 FOREIGN_VARIABLES = (  # what a developer's environment may hold and no test should see; upper or lower case
     "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE",
-    "SSL_CERT_DIR", "NETRC", "NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "TZ", "PYTHONWARNINGS", "PYTHONPATH", "PYTHONUNBUFFERED",
-    "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR",
+    "SSL_CERT_DIR", "NETRC", "NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "TZ", "PYTHONWARNINGS", "PYTHONPATH",
+    "PYTHONUNBUFFERED", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR",
 )
 
 

@@ -1,4 +1,5 @@
-"""Whenever a run is stopped, and however rudely: nothing half-written bears a final name, and the next run completes."""
+"""Whenever a run is stopped, and however rudely: nothing half-written bears a final name, and the next run completes.
+"""
 
 from __future__ import annotations
 
@@ -163,7 +164,8 @@ def kill_once(smugmug: FakeSmugMug, run: Run, chance: random.Random) -> None:
 
 
 def fill(account: Account) -> Dict[str, bytes]:
-    """An account with more than the killed runs can bring home, in which nothing comes twice; what it should look like."""
+    """An account with more than the killed runs can bring home, in which nothing comes twice; what it should look like.
+    """
     for number in range(4):
         album = account.album(f"Album {number}")
         for index in range(50):
