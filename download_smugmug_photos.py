@@ -55,8 +55,21 @@ from datetime import datetime, timedelta, timezone
 from functools import partial
 from itertools import chain, count
 from pathlib import Path
-from typing import (Any, Callable, Dict, FrozenSet, Iterable, Iterator, Mapping, NamedTuple, Optional, TextIO, Tuple,
-                    TypeVar, Union)
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    FrozenSet,
+    Iterable,
+    Iterator,
+    Mapping,
+    NamedTuple,
+    Optional,
+    TextIO,
+    Tuple,
+    TypeVar,
+    Union,
+)
 from urllib.parse import parse_qsl, unquote_plus, urlencode, urljoin, urlsplit
 from xml.etree import ElementTree
 
@@ -214,8 +227,9 @@ class Image(NamedTuple):
     """A photo or a video in an album, as the listing describes it. (A video is an image too: SmugMug's word.)
 
     `source` is None where the listing does not carry it: then it takes calls of its own to find one. `extension` is
-    that of the file served, without its dot, where it is not the one of the file name: videos are re-encoded. `uploaded`
-    is in UTC, `taken` what the camera's clock showed, both in ISO 8601. Coordinates are in degrees, the altitude in metres.
+    that of the file served, without its dot, where it is not the one of the file name: videos are re-encoded.
+    `uploaded` is in UTC, `taken` what the camera's clock showed, both in ISO 8601. Coordinates are in degrees, the
+    altitude in metres.
     """
 
     key: str
@@ -287,8 +301,8 @@ class FileRecord(NamedTuple):
     """What the sync state knows of one file that is home; `name` is within the album's folder.
 
     `md5` is the MD5 of the file as it was written, "" for an adopted file of which SmugMug did not say it.
-    `modified_ns` is the file's time stamp as it was written, in nanoseconds since 1970, 0 for an adopted file. `removed`
-    says that SmugMug has it no more, `damaged` that --verify found it so.
+    `modified_ns` is the file's time stamp as it was written, in nanoseconds since 1970, 0 for an adopted file.
+    `removed` says that SmugMug has it no more, `damaged` that --verify found it so.
     """
 
     image_key: str
@@ -404,7 +418,10 @@ Result = TypeVar("Result")
 
 
 class Stop(threading.Event):
-    """Set when the run is to end early. From then on, threads have until `deadline` (time.monotonic) to come to an end."""
+    """Set when the run is to end early.
+
+    From then on, threads have until `deadline` (time.monotonic) to come to an end.
+    """
 
     deadline = float("inf")
 
@@ -416,7 +433,8 @@ class Stop(threading.Event):
 
 def in_parallel(function: Callable[[Item], Result], items: Iterable[Optional[Item]], stop: Stop, *, threads: int,
                 queued: int) -> Iterator[Optional[Result]]:
-    """Yield `function(item)` for each of `items`, as each gets done, with so many threads at work, so many items waiting.
+    """Yield `function(item)` for each of `items`, as each gets done, with so many threads at work, so many items
+    waiting.
 
     A None among the results says that nothing was ready for a moment: time to redraw the screen. A None among the
     items says the same, so that one of these can feed another. Items are asked for only when a thread is about to
@@ -484,15 +502,18 @@ def in_background(function: Callable[[], Result]) -> Result:
 MAX_NAME_BYTES = 255 - len(PART_SUFFIX)  # Linux allows 255 bytes; room is left for the suffix of a file beside it
 # Device names that Windows reserves, with or without an extension:
 # https://learn.microsoft.com/windows/win32/fileio/naming-a-file
-RESERVED_NAME = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9\u00b9\u00b2\u00b3])\s*(\.|$)", re.IGNORECASE)
-UNSAFE_CHARACTER = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f-\x9f\ud800-\udfff\u200e\u200f\u202a-\u202e\u2028\u2029\u2066-\u2069]')
+RESERVED_NAME = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9\u00b9\u00b2\u00b3])\s*(\.|$)",
+                           re.IGNORECASE)
+UNSAFE_CHARACTER = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f-\x9f\ud800-\udfff'
+                              r"\u200e\u200f\u202a-\u202e\u2028\u2029\u2066-\u2069]")
 
 
 def safe_name(text: str, fallback: str) -> str:
-    """A file or folder name made of `text`, of `fallback` where nothing is left of it. Harmless names come back as they are.
+    """A file or folder name made of `text`, of `fallback` where nothing is left of it.
 
-    Each unsafe character becomes one "_", so that names agree with those of other SmugMug tools. The result is in
-    Unicode NFC, at most MAX_NAME_BYTES long in UTF-8, and none of the names that this program uses itself.
+    Harmless names come back as they are. Each unsafe character becomes one "_", so that names agree with those of
+    other SmugMug tools. The result is in Unicode NFC, at most MAX_NAME_BYTES long in UTF-8, and none of the names
+    that this program uses itself.
     """
     name = UNSAFE_CHARACTER.sub("_", unicodedata.normalize("NFC", text)).strip(" ")
     name = shortened(name, MAX_NAME_BYTES).rstrip(". ")
@@ -592,7 +613,8 @@ def matches(album: Album, patterns: Iterable[str]) -> bool:
     A pattern that is the very name fits it, too, whatever brackets may be in it.
     """
     texts = [folded(text) for text in (album.name, album.url_path, album.url_path.lstrip("/"))]
-    return any(text == pattern or fnmatch.fnmatchcase(text, pattern) for pattern in map(folded, patterns) for text in texts)
+    return any(text == pattern or fnmatch.fnmatchcase(text, pattern)
+               for pattern in map(folded, patterns) for text in texts)
 
 
 def image_names(images: Iterable[Image], given: Mapping[str, str]) -> Dict[str, str]:
@@ -707,7 +729,8 @@ def is_beginning_of(path: Path, whole: Path) -> bool:
 
 
 def write_atomically(path: Path, content: bytes, *, mode: int = 0o666, durable: bool = True) -> None:
-    """Put `content` at `path` so that a reader finds the old or the new, even after a crash if it is to be `durable`."""
+    """Put `content` at `path` so that a reader finds the old or the new, even after a crash if it is to be `durable`.
+    """
     beside = path.with_name(f".{path.name[:40]}.{os.getpid()}{PART_SUFFIX}")  # cut, or the name would get too long
     with suppress(FileNotFoundError):
         beside.unlink()
@@ -750,7 +773,8 @@ def disk_problem(error: OSError, path: Path, platform: str = sys.platform) -> Pr
         return DiskFull(f"The disk is full: no space is left for {printable(str(path))}. Free some space, or choose "
                         f"another folder, and run it again: what is home stays, and it goes on from there.")
     if error.errno in (errno.EEXIST, errno.ENOTDIR):
-        return Problem(f"A file stands where a folder is needed, move it away: {printable(str(error.filename or path))}")
+        return Problem(f"A file stands where a folder is needed, move it away: "
+                       f"{printable(str(error.filename or path))}")
     text = f"{error.strerror or error}: {printable(str(error.filename or path))}"
     if platform == "win32" and len(os.path.abspath(str(path))) >= WINDOWS_PATH_CHARACTERS:
         text += " (the path is longer than Windows takes by itself: choose a shorter --output, or turn on long paths)"
@@ -827,7 +851,8 @@ def rate_limit_seconds(headers: Mapping[str, str], now: float) -> float:
     """How long a 429 asks to wait: Retry-After in seconds or as a date, else X-RateLimit-Reset, else a minute.
 
     `now` is the local time in seconds since 1970; dates are compared with the server's own Date where it is sent, so
-    that a wrong local clock does no harm. At least one second. https://api.smugmug.com/api/v2/doc/advanced/rate-limits.html
+    that a wrong local clock does no harm. At least one second.
+    https://api.smugmug.com/api/v2/doc/advanced/rate-limits.html
     """
     server_now = http_date(headers.get("Date", ""))
     now = now if server_now is None else server_now
@@ -856,7 +881,8 @@ def is_smugmug(url: str) -> bool:
         parts = urlsplit(url)
     except ValueError:
         return False
-    return parts.scheme == "https" and bool(re.fullmatch(r"([a-z0-9-]{1,63}\.){0,9}smugmug\.com(:443)?", parts.netloc.lower()))
+    is_theirs = bool(re.fullmatch(r"([a-z0-9-]{1,63}\.){0,9}smugmug\.com(:443)?", parts.netloc.lower()))
+    return parts.scheme == "https" and is_theirs
 
 
 def origin_of(url: str) -> str:
@@ -901,7 +927,9 @@ class Answer:
 
 
 class Connection:
-    """Requests to SmugMug, for any number of threads. Every attempt is signed anew: SmugMug refuses a nonce seen before.
+    """Requests to SmugMug, for any number of threads.
+
+    Every attempt is signed anew: SmugMug refuses a nonce seen before.
 
     `credentials` sign each request (https://api.smugmug.com/api/v2/doc/tutorial/authorization.html); `oauth` adds
     parameters such as `callback_uri` or `verifier` while signing in.
@@ -954,7 +982,7 @@ class Connection:
                 raise failure
             log.debug("%s - trying again in %.1f s (attempt %d of %d)", failure, delay_seconds, attempt + 1, ATTEMPTS)
             ready_at = time.monotonic() + delay_seconds
-            pause(lambda: ready_at - time.monotonic(), self._stop)
+            pause(lambda: ready_at - time.monotonic(), self._stop)  # noqa: B023 - it is done before the next attempt
 
     def get_json(self, uri: str, parameters: Mapping[str, Any] = {}, retry_also: FrozenSet[int] = frozenset()) -> Json:
         """The answer of an API call, `uri` being a path such as "/api/v2!authuser"."""
@@ -965,7 +993,10 @@ class Connection:
                         retry_also=retry_also)
 
     def _send(self, url: str, headers: Dict[str, str]) -> requests.Response:
-        """One attempt: sign, send, and come back with the head of the answer. Cookies and redirects are not followed."""
+        """One attempt: sign, send, and come back with the head of the answer.
+
+        Cookies and redirects are not followed.
+        """
         if not is_smugmug(url):
             raise RequestFailed(f"Refused to go to {origin_of(url)}: it is not an https address at smugmug.com, "
                                 f"and the sign-in must not be shown to others")
@@ -979,7 +1010,8 @@ class Connection:
         try:
             response = session.get_adapter(url).send(request, timeout=self._timeout, **settings)
         except (ValueError, TypeError):  # the address is SmugMug's and sound, so it is the proxy's that is not
-            raise RequestFailed(f"No connection to {host}: the address of the proxy is none. Is HTTPS_PROXY right?") from None
+            raise RequestFailed(f"No connection to {host}: the address of the proxy is none. "
+                                f"Is HTTPS_PROXY right?") from None
         except requests.RequestException:
             raise
         except OSError as error:  # such as a REQUESTS_CA_BUNDLE that is not there
@@ -1042,11 +1074,12 @@ def failure_of(response: requests.Response, now: float, retry_also: FrozenSet[in
     if status == 401:
         return explain_401(message, said, response.headers.get("Date", ""), now)
     if "not granted the required permissions" in message:
-        said += (". The sign-in does not allow to see this: revoke it at SmugMug (Account Settings > Privacy > Authorized "
-                 "Services), then run this with --logout and sign in again")
+        said += (". The sign-in does not allow to see this: revoke it at SmugMug (Account Settings > Privacy > "
+                 "Authorized Services), then run this with --logout and sign in again")
     if status == 429:
         headers = rate_limit_text(response.headers)
-        return RequestFailed(said + (f" ({headers})" if headers else ""), status=status, wait_seconds=rate_limit_seconds(response.headers, now))
+        return RequestFailed(said + (f" ({headers})" if headers else ""), status=status,
+                             wait_seconds=rate_limit_seconds(response.headers, now))
     if status in REDIRECTS:
         said += ": redirected too often"
     return RequestFailed(said, status=status, transient=status >= 500 or status in retry_also)
@@ -1079,8 +1112,8 @@ def explain_401(message: str, said: str, server_date: str, now: float) -> Proble
                        f"the script, against {APPLY_URL}")
     if "terms of service" in message or "v2 access" in message:
         link = re.search(r"https://(?:[a-z0-9-]{1,63}\.){0,9}smugmug\.com/[^\s\"'<>]+", message)
-        return Problem(f"{said}. The terms of the API were not accepted for this API key yet. Accept them here, then run "
-                       f"this again:\n{link.group().rstrip('.') if link else ACCEPT_TERMS_URL}")
+        return Problem(f"{said}. The terms of the API were not accepted for this API key yet. Accept them here, then "
+                       f"run this again:\n{link.group().rstrip('.') if link else ACCEPT_TERMS_URL}")
     if "timestamp" in message:
         server_now = http_date(server_date)
         off = "" if server_now is None else f" It differs from SmugMug's by {abs(now - server_now) / 60:.0f} minutes."
@@ -1096,9 +1129,11 @@ def explain_401(message: str, said: str, server_date: str, now: float) -> Proble
 def transport_failure(error: requests.RequestException, url: str) -> RequestFailed:
     """What to tell the user when no answer came, or only the beginning of one."""
     host = urlsplit(url).netloc
-    if isinstance(error, requests.exceptions.SSLError) and re.search("VERIFY_FAILED|hostname|doesn't match", str(error)):
-        return RequestFailed(f"The certificate of {host} cannot be verified. If a proxy of your company stands between, "
-                             f"put its certificate into the file that REQUESTS_CA_BUNDLE names. Check the clock, too.")
+    if isinstance(error, requests.exceptions.SSLError) and re.search(
+            "VERIFY_FAILED|hostname|doesn't match", str(error)):
+        return RequestFailed(f"The certificate of {host} cannot be verified. If a proxy of your company stands "
+                             f"between, put its certificate into the file that REQUESTS_CA_BUNDLE names. Check the "
+                             f"clock, too.")
     if isinstance(error, requests.exceptions.ProxyError):
         return RequestFailed(f"The connection to {host} through the proxy failed or broke off. Is HTTPS_PROXY right?",
                              transient=True)
@@ -1138,7 +1173,8 @@ def api_key_from(environ: Mapping[str, str]) -> Credentials:
     key = environ.get("SMUGMUG_API_KEY", "").strip() or API_KEY
     secret = environ.get("SMUGMUG_API_SECRET", "").strip() or API_SECRET
     if not key or not secret or key == "YOUR_API_KEY" or secret == "YOUR_API_SECRET":
-        raise Problem(f"No API key is set. Every run needs it, and its secret. If you have none yet, apply for one here:\n"
+        raise Problem(f"No API key is set. Every run needs it, and its secret. If you have none yet, apply for one "
+                      f"here:\n"
                       f"{APPLY_URL}\n"
                       f"Then either set the environment variables SMUGMUG_API_KEY and SMUGMUG_API_SECRET,\n"
                       f"or put both into API_KEY and API_SECRET at the top of {Path(__file__).name}.")
@@ -1181,7 +1217,7 @@ def token_from_file(api_key: Credentials, path: Path) -> Optional[Credentials]:
 
 
 def others_can_read(mode: int, platform: str) -> bool:
-    """Whether a file of this mode is open to other users. On Windows it says nothing: the user's folder is the guard."""
+    """Whether a file of this mode is open to other users. On Windows it says nothing: the user's folder guards."""
     return platform != "win32" and mode & 0o077 != 0
 
 
@@ -1217,12 +1253,12 @@ def sign_in(api_key: Credentials, timeout_seconds: float, stop: Stop) -> Credent
             if isinstance(error, RequestFailed) and error.status not in (400, 401, 403):
                 raise
             print(f"SmugMug did not take that PIN. ({error})", file=sys.stderr)
-    raise NotSignedIn(f"Not signed in: {SIGN_IN_ATTEMPTS} PINs were refused. A PIN belongs to the address printed last, "
-                      f"and is good for five minutes. Run this again.")
+    raise NotSignedIn(f"Not signed in: {SIGN_IN_ATTEMPTS} PINs were refused. A PIN belongs to the address printed "
+                      f"last, and is good for five minutes. Run this again.")
 
 
 def somebody_can_answer(stdin: Optional[TextIO], platform: str) -> bool:
-    """Whether standard input, None if it is closed, can bring a PIN: a terminal, a pipe, a file; not the null device."""
+    """Whether standard input, None if it is closed, can bring a PIN: a terminal, a pipe, a file, no null device."""
     if stdin is None:
         return False
     if platform == "win32":  # there, all that is not a file looks like the null device
@@ -1267,8 +1303,8 @@ SHORT_ANSWER = {"_verbosity": 1}  # no Options, no descriptions, and Uris as pla
 ALBUM_FIELDS = ("AlbumKey,Name,UrlPath,Uri,ImageCount,LastUpdated,ImagesLastUpdated,Date,Privacy,OriginalSizes,"
                 "Description,Keywords,WebUri,ResponseLevel")
 IMAGE_FIELDS = ("ImageKey,Serial,Uri,FileName,IsVideo,Processing,Status,SubStatus,ArchivedUri,ArchivedSize,ArchivedMD5,"
-                "OriginalSize,Date,DateTimeUploaded,DateTimeOriginal,Title,Caption,KeywordArray,Latitude,Longitude,Altitude,"
-                "Hidden,WebUri")
+                "OriginalSize,Date,DateTimeUploaded,DateTimeOriginal,Title,Caption,KeywordArray,Latitude,Longitude,"
+                "Altitude,Hidden,WebUri")
 
 
 def text_of(value: Any) -> str:
@@ -1315,7 +1351,8 @@ def object_of(value: Any) -> Json:
 
 
 def objects_of(value: Any) -> list[Json]:
-    """A JSON value as a list of objects: an empty list is not sent at all, a single object may come without its list."""
+    """A JSON value as a list of objects: an empty list is not sent at all, a single object may come without its list.
+    """
     return [item for item in (value if isinstance(value, list) else [value]) if isinstance(item, dict)]
 
 
@@ -1343,8 +1380,9 @@ def fetch_albums(connection: Connection, user: User) -> Tuple[list[Album], str]:
     entries, _, problem = fetch_list(connection, user.albums_uri, "Album", "AlbumKey", parameters)
     albums = [parse_album(entry) for entry in entries]
     if not albums and not problem and user.image_count:
-        problem = (f"SmugMug counts {user.image_count} images but shows no album: the sign-in sees too little. Revoke it at "
-                   f"SmugMug (Account Settings > Privacy > Authorized Services), delete the token file, and sign in again.")
+        problem = (f"SmugMug counts {user.image_count} images but shows no album: the sign-in sees too little. Revoke "
+                   f"it at SmugMug (Account Settings > Privacy > Authorized Services), delete the token file, and sign "
+                   f"in again.")
     return albums, problem
 
 
@@ -1392,7 +1430,8 @@ def fetch_list(connection: Connection, uri: str, locator: str, key: str,
         if total == len(entries):
             return list(entries.values()), expansions, ""
     said = "does not say how many there are" if total is None else f"says there are {total}"
-    return list(entries.values()), expansions, f"the listing is not complete: {len(entries)} were listed, SmugMug {said}"
+    problem = f"the listing is not complete: {len(entries)} were listed, SmugMug {said}"
+    return list(entries.values()), expansions, problem
 
 
 def pages(connection: Connection, uri: str, parameters: Mapping[str, Any], locator: str) -> Iterator[Json]:
@@ -1441,7 +1480,8 @@ def parse_image(entry: Json, expansions: Json) -> Image:
     is_video = entry.get("IsVideo") is True or bool(uri_of(object_of(entry.get("Uris")).get("LargestVideo")))
     video = expanded(entry, "LargestVideo", expansions) if is_video else {}
     latitude, longitude = number_of(entry.get("Latitude"), 90), number_of(entry.get("Longitude"), 180)
-    is_placed = bool(latitude or longitude) and latitude is not None and longitude is not None  # 0, 0 stands for nowhere
+    # 0, 0 stands for nowhere
+    is_placed = bool(latitude or longitude) and latitude is not None and longitude is not None
     return Image(
         key=key,
         serial=serial,
@@ -1466,7 +1506,8 @@ def parse_image(entry: Json, expansions: Json) -> Image:
 
 
 def expanded(entry: Json, name: str, expansions: Json) -> Json:
-    """The object that `_expand=name` brought for an entry: Expansions are keyed by the very text that stands in Uris."""
+    """The object that `_expand=name` brought for an entry: Expansions are keyed by the very text that stands in Uris.
+    """
     uri = uri_of(object_of(entry.get("Uris")).get(name))
     return object_of(object_of(expansions.get(uri)).get(name))
 
@@ -1612,7 +1653,8 @@ class State:
 
     def finish_album(self, album_key: str, clocks: str, sidecars: str) -> None:
         """Remember that at these clocks all of an album is home, with these kinds of sidecars."""
-        self._database.execute("UPDATE album SET clocks = ?, sidecars = ? WHERE album_key = ?", (clocks, sidecars, album_key))
+        self._database.execute("UPDATE album SET clocks = ?, sidecars = ? WHERE album_key = ?",
+                               (clocks, sidecars, album_key))
 
     def record(self, album_key: str, file: FileRecord) -> None:
         """Remember that a file is home."""
@@ -1668,7 +1710,8 @@ def open_state(folder: Path) -> Iterator[State]:
     """The state in an output folder, which is made if need be. As long as it is open, no other run gets it."""
     path = folder / STATE_FILE
     if path.is_symlink():
-        raise Problem(f"{printable(str(path))} is a symbolic link. Move it away: the record of what is home is not kept elsewhere.")
+        raise Problem(f"{printable(str(path))} is a symbolic link. Move it away: the record of what is home is not "
+                      f"kept elsewhere.")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -1683,7 +1726,8 @@ def open_state(folder: Path) -> Iterator[State]:
             os.replace(str(path), str(aside))
         except OSError as error:
             raise disk_problem(error, path) from None
-        log.warning("The record of what is home was damaged. It is now %s; the files are looked at instead.", aside.name)
+        log.warning("The record of what is home was damaged. It is now %s; the files are looked at instead.",
+                    aside.name)
         state = owned_state(path, path)
     try:
         yield state
@@ -1775,7 +1819,9 @@ def state_problem(error: sqlite3.Error, path: Path) -> Problem:
 
 def is_unchanged(album: Album, known: Optional[AlbumRecord], records: Mapping[str, FileRecord],
                  on_disk: Iterable[FileOnDisk], sidecars: Iterable[str]) -> bool:
-    """Whether an album needs no look: its clocks stand where all was home, and all files are still there at their size."""
+    """Whether an album needs no look: its clocks stand where all was home, and all files are still there at their
+    size.
+    """
     if known is None or not album.clocks or album.clocks != known.clocks:
         return False
     if not set(sidecars) <= set(known.sidecars.split(",")):
@@ -1885,7 +1931,8 @@ def by_folded_name(on_disk: Iterable[FileOnDisk]) -> Dict[str, list[FileOnDisk]]
     return files
 
 
-def find_file(files: Mapping[str, list[FileOnDisk]], name: str, size_bytes: Optional[int] = None) -> Optional[FileOnDisk]:
+def find_file(files: Mapping[str, list[FileOnDisk]], name: str,
+              size_bytes: Optional[int] = None) -> Optional[FileOnDisk]:
     """The file that stands at `name`, of several that only some file systems tell apart the best match."""
     candidates = files.get(folded(name), [])
     return max(candidates, key=lambda file: (file.name == name, file.size_bytes == size_bytes), default=None)
@@ -1893,7 +1940,8 @@ def find_file(files: Mapping[str, list[FileOnDisk]], name: str, size_bytes: Opti
 
 # ---------------------------------------------------------------------------------------------------------------
 # 10. Transfer: one job -> one outcome.
-#    Part file -> verify -> rename. Knows nothing of the state, the summary, the screen: it returns, and writes nothing else.
+#    Part file -> verify -> rename. Knows nothing of the state, the summary, the screen: it returns, and writes
+#    nothing else.
 # ---------------------------------------------------------------------------------------------------------------
 
 VIDEO_EXTENSIONS = frozenset({".mov", ".mp4", ".m4v", ".avi", ".mpg", ".mpeg", ".wmv", ".3gp", ".mts", ".m2ts"})
@@ -1906,7 +1954,8 @@ def transfer(job: Job, output: Path, connection: Connection, landing: threading.
     `landing` is held while a file gets its name, so that no two get the same.
     """
     if not (output / STATE_FILE).exists():
-        raise Problem(f"The folder {printable(str(output))} has gone away while this was at work. Is its disk still there?")
+        raise Problem(f"The folder {printable(str(output))} has gone away while this was at work. "
+                      f"Is its disk still there?")
     try:
         job.folder.mkdir(parents=True, exist_ok=True)
         return copy_home(job, landing, stop) or fetch_home(job, connection, landing, stop)
@@ -1970,7 +2019,8 @@ def land(job: Job, part: PartFile, kind: Kind, is_original: bool, landing: threa
         place = choose_place(job, part.path)
         os.replace(str(part.path), str(place))
     modified_ns = os.stat(str(place)).st_mtime_ns
-    record = FileRecord(job.image.key, job.image.serial, place.name, part.size_bytes, part.md5(), modified_ns, is_original)
+    record = FileRecord(job.image.key, job.image.serial, place.name, part.size_bytes, part.md5(), modified_ns,
+                        is_original)
     note = job.note
     if place.name != job.name:
         note = f"{job.name} is not as it was written, or another file: it stays, and SmugMug's is {place.name}"
@@ -1992,9 +2042,9 @@ def choose_place(job: Job, part: Path) -> Path:
     for place in chain([job.folder / job.name], (job.folder / name for name in spares)):
         if not os.path.lexists(str(place)):
             return place
-        if place.is_file() and not place.is_symlink():
-            if is_beginning_of(place, part) or (job.ours is not None and is_as_written(place, job.ours)):
-                return place
+        if place.is_file() and not place.is_symlink() and (
+                is_beginning_of(place, part) or (job.ours is not None and is_as_written(place, job.ours))):
+            return place
     raise AssertionError("unreachable: there is always another name")
 
 
@@ -2035,7 +2085,10 @@ def range_header(part: PartFile) -> Dict[str, str]:
 
 
 def receive(answer: Answer, source: Source, part: PartFile, stop: Stop) -> None:
-    """Write the body of an answer to where it belongs; the status decides where that is. Raises RequestFailed or Damaged."""
+    """Write the body of an answer to where it belongs; the status decides where that is.
+
+    Raises RequestFailed or Damaged.
+    """
     media_type = answer.headers.get("Content-Type", "").split(";")[0].strip().lower()
     if answer.status != 416 and media_type in ("text/html", "application/json"):
         raise RequestFailed(f"SmugMug sent {media_type} instead of the file", transient=True)
@@ -2058,7 +2111,8 @@ def receive(answer: Answer, source: Source, part: PartFile, stop: Stop) -> None:
 
 def goes_on(answer: Answer, source: Source, part: PartFile) -> bool:
     """Whether an answer carries the bytes that follow the part's, of the same file."""
-    content_range = re.fullmatch(r"bytes (?:(\d{1,18})-\d{1,18}|\*)/(\d{1,18}|\*)", answer.headers.get("Content-Range", ""))
+    content_range = re.fullmatch(r"bytes (?:(\d{1,18})-\d{1,18}|\*)/(\d{1,18}|\*)",
+                                 answer.headers.get("Content-Range", ""))
     if answer.status not in (206, 416) or content_range is None or answer.is_encoded or not part.size_bytes:
         return False
     start, total = content_range.groups()
@@ -2108,7 +2162,8 @@ class Check(NamedTuple):
 
     def is_damaged(self) -> bool:
         """Whether the image should come again: not if its owner changed what only he has now."""
-        return self.fault in (Fault.DAMAGED, Fault.UNREADABLE) or (self.fault is Fault.CHANGED and not self.record.removed)
+        return (self.fault in (Fault.DAMAGED, Fault.UNREADABLE)
+                or (self.fault is Fault.CHANGED and not self.record.removed))
 
 
 def check_file(check: Check, stop: Stop) -> Check:
@@ -2250,7 +2305,8 @@ def image_xmp(image: Image) -> bytes:
     for name, text in simple.items():
         if text:
             ElementTree.SubElement(description, xmp_name(name)).text = NOT_XML.sub("\ufffd", text)
-    text = ElementTree.tostring(root, encoding="unicode").replace("\r", "&#13;")  # a bare one would be read as a line feed
+    # a bare carriage return would be read as a line feed
+    text = ElementTree.tostring(root, encoding="unicode").replace("\r", "&#13;")
     return b'<?xml version="1.0" encoding="UTF-8"?>\n' + text.encode("utf-8") + b"\n"
 
 
@@ -2427,11 +2483,14 @@ class Remark(NamedTuple):
 # What to do about remarks of a kind, said once below them.
 ADVICE = {
     "failed": "Run this again: what is home stays, and what failed is tried again.",
-    "counted differently": "Perhaps the count lags behind, perhaps the sign-in sees too little. The album is read again next time.",
+    "counted differently": "Perhaps the count lags behind, perhaps the sign-in sees too little. The album is read "
+                           "again next time.",
     "not ready": "Run this again later: SmugMug is still working on them.",
-    "unavailable": "Nothing more can be done from here. They may be seen on SmugMug's pages; its support may know more.",
+    "unavailable": "Nothing more can be done from here. They may be seen on SmugMug's pages; its support may know "
+                   "more.",
     "not the original": "SmugMug gave no more than this. Are downloads of originals allowed in the album's settings?",
-    "not sound": "A run with --verify and without -n fetches these again. What was changed since stays, SmugMug's comes beside it.",
+    "not sound": "A run with --verify and without -n fetches these again. What was changed since stays, SmugMug's "
+                 "comes beside it.",
     "damaged": "Put such files back from another copy, or delete them.",
 }
 
@@ -2512,7 +2571,8 @@ class Summary:
         self.fetched_bytes += outcome.fetched_bytes
         album, image = outcome.album.name or outcome.album.key, outcome.image.file_name or outcome.image.key
         if outcome.kind not in IS_HOME:
-            self.remark(outcome.kind.value, album, image, outcome.reason, outcome.image.key, outcome.kind is Kind.FAILED)
+            self.remark(outcome.kind.value, album, image, outcome.reason, outcome.image.key,
+                        outcome.kind is Kind.FAILED)
         elif outcome.reason:
             self.remark("kept beside", album, image, outcome.reason, outcome.image.key)
         if outcome.file is not None and not outcome.file.is_original and outcome.image.is_video:
@@ -2523,7 +2583,8 @@ class Summary:
             del self._tallies[outcome.album.key]
         return tally
 
-    def remark(self, kind: str, album: str, image: str, reason: str, image_key: str = "", is_failure: bool = False) -> None:
+    def remark(self, kind: str, album: str, image: str, reason: str, image_key: str = "",
+               is_failure: bool = False) -> None:
         """Note something that the user should know at the end."""
         self.failures += is_failure
         self.remarks.append(Remark(kind, printable(album), printable(image), image_key, reason))
@@ -2582,11 +2643,13 @@ def verdict(summary: Summary, settings: Settings, is_complete: bool) -> str:
     return f"All {'that was asked for ' * bool(is_selection)}is home: {counted(home, 'image')}, in {where}"
 
 
-def summary_text(summary: Summary, verdict: str, api_requests: int, wait_seconds: float, free_bytes: Optional[int]) -> str:
+def summary_text(summary: Summary, verdict: str, api_requests: int, wait_seconds: float,
+                 free_bytes: Optional[int]) -> str:
     """The summary for people: the numbers, then what they should know, by kind."""
     lines = [verdict] if verdict else []
     if summary.checked:
-        lines.append("Verified: " + ", ".join(f"{summary.checked[fault]:,} {fault.value}" for fault in Fault if summary.checked[fault]))
+        lines.append("Verified: " + ", ".join(f"{summary.checked[fault]:,} {fault.value}"
+                                              for fault in Fault if summary.checked[fault]))
     if summary.removed:
         lines.append(f"No longer at SmugMug: {counted(summary.removed, 'file')}, kept here (--list-removed names them)")
     lines.append(f"Albums: {summary.albums_new:,} new, {summary.albums_changed:,} changed, "
@@ -2690,7 +2753,10 @@ def main(argv: Optional[list[str]] = None) -> int:
 
 
 def run_once(settings: Settings, screen: Screen, stop: Stop) -> int:
-    """Verify, sign in, bring everything home, and say what became of it, whatever ended it. The exit code comes back."""
+    """Verify, sign in, bring everything home, and say what became of it, whatever ended it.
+
+    The exit code comes back.
+    """
     summary = Summary()
     run: Optional[Run] = None
     is_preview = settings.task == "dry-run"
@@ -2723,7 +2789,8 @@ def run_once(settings: Settings, screen: Screen, stop: Stop) -> int:
 
 
 def sync(run: Run) -> None:
-    """The whole program: walk lazily, plan each album, transfer in parallel, and record, count and show each outcome."""
+    """The whole program: walk lazily, plan each album, transfer in parallel, and record, count and show each outcome.
+    """
     under_way: set[Tuple[str, str]] = set()
     doubles: list[Job] = []
 
@@ -2743,10 +2810,11 @@ def sync(run: Run) -> None:
 
 def preview(run: Run) -> None:
     """What `sync` would do, on standard output. Nothing is fetched, nothing is written."""
-    for plan in plans(run):
-        if plan is not None:
-            jobs = [job for job in map(partial(with_copies, run), plan.jobs) if job is not None and not job.copies]
-            plan = plan._replace(jobs=tuple(jobs))
+    for whole_plan in plans(run):
+        if whole_plan is not None:
+            jobs = [job for job in map(partial(with_copies, run), whole_plan.jobs)
+                    if job is not None and not job.copies]
+            plan = whole_plan._replace(jobs=tuple(jobs))
             run.summary.preview(plan, run.state.album(plan.album.key) is None)
             if jobs:
                 run.screen.clear()
@@ -2788,7 +2856,8 @@ def log_out(settings: Settings, screen: Screen, stop: Stop) -> int:
         return EXIT_HOME
     except OSError as error:
         raise disk_problem(error, path) from None
-    log.warning("SmugMug still knows of the permission. To take it back: Account Settings > Privacy > Authorized Services.")
+    log.warning("SmugMug still knows of the permission. To take it back: Account Settings > Privacy > "
+                "Authorized Services.")
     return EXIT_HOME
 
 
@@ -2797,7 +2866,10 @@ TASKS: Dict[str, Callable[[Settings, Screen, Stop], int]] = {
 
 
 def connect(settings: Settings, stop: Stop) -> Tuple[Connection, User]:
-    """A signed-in connection, and whose it is. Asks for a PIN only where there is no token, or none that still works."""
+    """A signed-in connection, and whose it is.
+
+    Asks for a PIN only where there is no token, or none that still works.
+    """
     api_key = api_key_from(os.environ)
     from_environment = token_from_environment(api_key, os.environ)
     credentials = from_environment or token_from_file(api_key, token_path(settings))
@@ -2915,8 +2987,8 @@ def settle(run: Run, outcome: Outcome) -> None:
     if outcome.file is not None:
         run.state.record(outcome.album.key, outcome.file)
     if outcome.kind is not Kind.HOME:
-        log.debug("%s: %s / %s%s", outcome.kind.value, printable(outcome.album.name), printable(outcome.image.file_name),
-                  f" ({outcome.reason})" if outcome.reason else "")
+        log.debug("%s: %s / %s%s", outcome.kind.value, printable(outcome.album.name),
+                  printable(outcome.image.file_name), f" ({outcome.reason})" if outcome.reason else "")
     tally = run.summary.add(outcome)
     if not tally.pending:
         finish_album(run, tally)
@@ -2943,8 +3015,8 @@ def finish_album(run: Run, tally: Tally) -> None:
 def verify(settings: Settings, state: State, summary: Summary, screen: Screen, stop: Stop) -> None:
     """--verify: hash every file that is home; what is not as it should be will be fetched again."""
     if not state.folders():
-        text = (f"Nothing to verify: {printable(str(settings.output))} has no record of what is home. A run without --verify "
-                f"makes one, and takes the files that are there by name and size")
+        text = (f"Nothing to verify: {printable(str(settings.output))} has no record of what is home. A run without "
+                f"--verify makes one, and takes the files that are there by name and size")
         if settings.task == "dry-run":
             raise Problem(text + ".")
         log.warning("%s; so does this one. Verify again after it.", text)
@@ -2985,14 +3057,17 @@ def show_progress(run: Run) -> None:
 
 
 def warn_of_full_disk(run: Run, albums: Iterable[Album]) -> None:
-    """Say so before the start if what is to come cannot fit. SmugMug's sums are rather too small, so it surely cannot."""
+    """Say so before the start if what is to come cannot fit.
+
+    SmugMug's sums are rather too small, so it surely cannot.
+    """
     home = run.state.sizes()
     changed = (album for album in albums if (run.state.album(album.key) or NEW_ALBUM).clocks != album.clocks)
     to_come = sum(max(0, album.size_bytes - (home.get(album.key) or 0)) for album in changed)
     free = free_bytes(run.settings.output)
     if free is not None and to_come > free:
-        log.warning("This will not fit: at least %s are to come, and %s are free in %s. What fits will be brought home.",
-                    human_bytes(to_come), human_bytes(free), run.settings.output)
+        log.warning("This will not fit: at least %s are to come, and %s are free in %s. "
+                    "What fits will be brought home.", human_bytes(to_come), human_bytes(free), run.settings.output)
 
 
 def free_bytes(folder: Path) -> Optional[int]:
@@ -3128,15 +3203,19 @@ def parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
         group.add_argument(*names, default=given or default, type=value, **more)
 
     what = result.add_argument_group("what to bring home")
-    what.add_argument("-a", "--album", metavar="PATTERN", action="append", help="albums whose name or path fits; repeatable")
-    what.add_argument("-x", "--exclude", metavar="PATTERN", action="append", help="but not those that fit this; repeatable")
-    setting(what, "--since", metavar="DATE", type=since_date, default="", help="uploaded since 2024-05-31, or since 30d ago")
+    what.add_argument("-a", "--album", metavar="PATTERN", action="append",
+                      help="albums whose name or path fits; repeatable")
+    what.add_argument("-x", "--exclude", metavar="PATTERN", action="append",
+                      help="but not those that fit this; repeatable")
+    setting(what, "--since", metavar="DATE", type=since_date, default="",
+            help="uploaded since 2024-05-31, or since 30d ago")
     what.add_argument("--full", action="store_true",
                       help="look into unchanged albums as well: finds every edited caption")
     what.add_argument("--verify", action="store_true", help="hash all files, mend damaged ones (-n: report)")
 
     how = result.add_argument_group("where to and how")
-    setting(how, "-o", "--output", metavar="DIR", default=OUTPUT_FOLDER, help=f"folder for the photos ({OUTPUT_FOLDER})")
+    setting(how, "-o", "--output", metavar="DIR", default=OUTPUT_FOLDER,
+            help=f"folder for the photos ({OUTPUT_FOLDER})")
     setting(how, "--layout", metavar="album|tree", type=layout_name, default="album",
             help="tree: SmugMug's folders above the albums")
     how.add_argument("--sidecar", metavar="xmp|json", type=sidecar_names, action="append",

@@ -268,7 +268,7 @@ def measured(command: Sequence[str], environment: dict[str, str], folder: Path, 
     os.sync()  # so that nobody pays for what the one before has written
     api_before, files_before = server.requests()
     process = subprocess.run([sys.executable, "-ISc", STARTER, *command], env=environment, cwd=str(folder),
-                             stdin=subprocess.DEVNULL, capture_output=True)
+                             stdin=subprocess.DEVNULL, capture_output=True, check=False)
     said = process.stderr.decode("utf-8", "replace").strip()
     if process.returncode:
         raise Failure(f"{command[0]} could not be started: {said[-500:]}")
@@ -467,8 +467,9 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     try:
         with tempfile.TemporaryDirectory() as scratch:
             bench = Bench(options.script.resolve(), Path(scratch), options.jobs)
-            for workload in map(WORKLOADS.__getitem__, names):
-                workload = workload._replace(albums=albums.get(workload.name, workload.albums))
+            for name in names:
+                workload = WORKLOADS[name]
+                workload = workload._replace(albums=albums.get(name, workload.albums))
                 results.append(run(workload, bench, options.runs))
     except Failure as failure:
         print(f"FAIL: {failure}")

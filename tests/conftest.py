@@ -21,8 +21,8 @@ SCRIPT = Path(__file__).resolve().parent.parent / "download_smugmug_photos.py"
 
 FOREIGN_VARIABLES = (  # what a developer's environment may hold and no test should see; upper or lower case
     "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE",
-    "SSL_CERT_DIR", "NETRC", "NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "TZ", "PYTHONWARNINGS", "PYTHONPATH", "PYTHONUNBUFFERED",
-    "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR",
+    "SSL_CERT_DIR", "NETRC", "NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "TZ", "PYTHONWARNINGS", "PYTHONPATH",
+    "PYTHONUNBUFFERED", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR",
 )
 
 
@@ -134,7 +134,7 @@ class Run:
             stdout, stderr = process.communicate()
             pytest.fail(f"still running after {timeout} s\n{stdout}\n{stderr}")
         assert traceback or "Traceback" not in stderr, stderr
-        return Result(process.returncode, stdout, stderr)
+        return Result(process.wait(), stdout, stderr)
 
     def start(
         self,
@@ -157,8 +157,8 @@ class Run:
         if self.is_warm and not cold and warm.can_be_warm(stdin, env or {}, options):
             process: Process = warm.WarmProcess(arguments, variables, folder, stdin)
         else:
-            process = subprocess.Popen([sys.executable, str(SCRIPT), *arguments], env=variables, cwd=folder, stdin=stdin,
-                                       stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8",
+            process = subprocess.Popen([sys.executable, str(SCRIPT), *arguments], env=variables, cwd=folder,
+                                       stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8",
                                        errors="replace", **options)
         self._processes.append(process)
         return process

@@ -59,7 +59,20 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import (
-    Any, Callable, Deque, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple, Union,
+    Any,
+    Callable,
+    Deque,
+    Dict,
+    Iterable,
+    Iterator,
+    List,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Set,
+    Tuple,
+    Union,
 )
 
 with warnings.catch_warnings():
@@ -1977,7 +1990,7 @@ def _replace_urls(value: Any, url: str) -> int:
     if not isinstance(value, dict):
         return 0
     own = [name for name in ("ArchivedUri", "Url") if name in value]
-    value.update({name: url for name in own})
+    value.update(dict.fromkeys(own, url))
     return len(own) + sum(_replace_urls(item, url) for item in value.values())
 
 
@@ -1999,7 +2012,7 @@ class Fault:
     def bend(self, request: Request, honest: Response) -> Bent:
         """The bent answer, or None if this request is not for this fault."""
         with self._lock:
-            if self.times is not None and self.hits >= self.times or not self._matches(request):
+            if (self.times is not None and self.hits >= self.times) or not self._matches(request):
                 return None
             if self.after > 0:
                 self.after -= 1
@@ -2131,7 +2144,7 @@ class FakeSmugMug:
         self,
         account: Account,
         authority: Optional[Authority] = None,
-        line: Line = Line(),
+        line: Line = Line(),  # noqa: B008 - a named tuple: nobody can change it
         log: bool = True,
         secret: str = "test",
         pin: str = "027518",
@@ -2744,11 +2757,9 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--line-rate", type=float, default=0.0, help="bytes per second on all connections")
     parser.add_argument("--no-log", action="store_true", help="count requests, but keep no list of them")
     arguments = parser.parse_args(options)
-    if arguments.serve and not command:
-        return serve(arguments)
-    if command and not arguments.serve:
-        return demonstrate(command)
-    parser.error("give either a command after -- or --serve")
+    if arguments.serve == bool(command):
+        parser.error("give either a command after -- or --serve")
+    return serve(arguments) if arguments.serve else demonstrate(command)
 
 
 def demonstrate(command: Sequence[str]) -> int:

@@ -17,12 +17,12 @@ from typing import Any, Callable, Dict, FrozenSet, Iterable, List, Mapping, Name
 import pyte
 import pytest
 
-from conftest import SCRIPT, Result, Run, home_files
+from conftest import SCRIPT, Process, Result, Run, home_files
 from fake_smugmug import JPEG_MAGIC, Account, FakeSmugMug, Pattern
 
 sys.path.insert(0, str(SCRIPT.parent))
 
-import download_smugmug_photos as script  # noqa: E402
+import download_smugmug_photos as script
 
 README = SCRIPT.with_name("README.md")
 REPORT_KEYS = {
@@ -591,7 +591,8 @@ def read_report(path: Path) -> Dict[str, Any]:
 
 
 def eventful(account: Account, smugmug: FakeSmugMug, run: Run, *arguments: Any) -> Result:
-    """The second run of two, which meets one of each: an album that is new, changed, unchanged, an image of each kind."""
+    """The second run of two, which meets one of each: an album that is new, changed, unchanged, an image of each kind.
+    """
     account.album("Unchanged").photo("same.JPG")
     changed = account.album("Changed")
     changed.photo("kept.JPG")
@@ -615,8 +616,8 @@ def test_the_summary_tells_what_became_of_everything_and_what_to_do_about_each_p
     lines = result.stderr.splitlines()
     assert result.returncode == 1
     assert "Albums: 1 new, 1 changed, 1 unchanged" in lines
-    counts = dict(reversed(part.split(" ", 1)) for part in  # type: ignore[misc]
-                  next(line for line in lines if line.startswith("Images: "))[8:].split(", "))
+    parts = next(line for line in lines if line.startswith("Images: "))[8:].split(", ")
+    counts = {kind: number for number, kind in (part.split(" ", 1) for part in parts)}
     assert counts == {"downloaded": "2", "replaced": "1", "already there": "2", "not ready": "1", "unavailable": "1",
                       "failed": "1"}
     calls = smugmug.count("api")
@@ -688,15 +689,16 @@ def test_names_in_the_report_are_readable_and_harmless(account: Account, run: Ru
     ([], {"signed_in": False}, 3), ([], {"keys": False}, 2), (["-o", "file"], {}, 2), (["-a", "nothing"], {}, 2),
 ], ids=["not signed in", "no key", "no folder", "no album"])
 def test_a_run_that_cannot_begin_leaves_a_report_that_says_why(run: Run, tmp_path: Path, arguments: List[str],
-                                                               options: Dict[str, bool], exit_code: int) -> None:
+                                                               options: Dict[str, Any], exit_code: int) -> None:
     (tmp_path / "file").write_bytes(b"")
     result = run(*arguments, "--report", tmp_path / "report.json", **options)
     report = read_report(tmp_path / "report.json")
     assert result.returncode == report["exit_code"] == exit_code
-    assert [problem["reason"] for problem in report["problems"]] == [result.stderr[-len(report["problems"][0]["reason"]) - 1:-1]]
+    problem, = report["problems"]
+    assert problem["reason"] == result.stderr[-len(problem["reason"]) - 1:-1]
 
 
-def interrupt(process: subprocess.Popen[str]) -> str:
+def interrupt(process: Process) -> str:
     """Press Ctrl-C; what was said on standard error."""
     process.send_signal(signal.SIGINT)
     return process.communicate(timeout=30)[1]

@@ -1,4 +1,6 @@
-"""What the disk refuses: the message says what and where, one file's trouble stays its own, and a full disk keeps what is home."""
+"""What the disk refuses: the message says what and where, one file's trouble stays its own, and a full disk keeps what
+is home.
+"""
 
 from __future__ import annotations
 
@@ -200,7 +202,8 @@ class SmallDisk:
 
     def _call(self, *command: Any) -> None:
         try:
-            done = subprocess.run([str(part) for part in command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+            done = subprocess.run([str(part) for part in command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                  check=False)
         except OSError as error:
             pytest.skip(f"no disk can be mounted here: {error}")
         if done.returncode:
@@ -231,7 +234,8 @@ def read_only() -> Iterator[Callable[[Path], None]]:
             return
         if sys.platform == "win32":
             pytest.skip("the mode of a folder forbids nothing on Windows")
-        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "ro", "none", str(folder)], stderr=subprocess.DEVNULL)
+        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "ro", "none", str(folder)], stderr=subprocess.DEVNULL,
+                                 check=False)
         if mounted.returncode:
             pytest.skip("whoever runs this may write everywhere and mount nowhere")
 

@@ -11,7 +11,7 @@ import threading
 import time
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, Tuple
 
 import pytest
 import requests
@@ -19,8 +19,20 @@ from requests_oauthlib import OAuth1, OAuth1Session
 
 import fake_smugmug
 from fake_smugmug import (
-    FAULTS, JPEG_MAGIC, Account, Authority, FakeSmugMug, Limiter, Line, Pattern, bytes_of, drawn_png, md5_of,
-    pieces_of, shown_as_taken, signature,
+    FAULTS,
+    JPEG_MAGIC,
+    Account,
+    Authority,
+    FakeSmugMug,
+    Limiter,
+    Line,
+    Pattern,
+    bytes_of,
+    drawn_png,
+    md5_of,
+    pieces_of,
+    shown_as_taken,
+    signature,
 )
 
 API = "https://api.smugmug.com"
@@ -214,7 +226,7 @@ def test_the_authorize_page_shows_the_pin(smugmug: FakeSmugMug, stranger: reques
 
 
 def test_a_wrong_pin_uses_up_the_request_token(smugmug: FakeSmugMug) -> None:
-    session = OAuth1Session(smugmug.api_key, smugmug.api_secret, callback_uri="oob")
+    session: Any = OAuth1Session(smugmug.api_key, smugmug.api_secret, callback_uri="oob")
     with lead_to(session, smugmug):
         session.fetch_request_token(OAUTH + "getRequestToken")
         for pin in ("111111", smugmug.pin):
@@ -224,7 +236,7 @@ def test_a_wrong_pin_uses_up_the_request_token(smugmug: FakeSmugMug) -> None:
 
 
 def test_a_request_token_lives_five_minutes_and_is_good_once(smugmug: FakeSmugMug) -> None:
-    session = OAuth1Session(smugmug.api_key, smugmug.api_secret, callback_uri="oob")
+    session: Any = OAuth1Session(smugmug.api_key, smugmug.api_secret, callback_uri="oob")
     with lead_to(session, smugmug):
         session.fetch_request_token(OAUTH + "getRequestToken")
         url = session.authorization_url(OAUTH + "authorize")
@@ -725,7 +737,7 @@ def test_an_answer_of_the_api_is_replaced_once(
 def test_faults_on_the_way_of_a_file(smugmug: FakeSmugMug, client: Client, photo: Any) -> None:
     url = archived_url(client, photo)
 
-    def get(name: str, headers: Dict[str, str] = {}, **options: Any) -> requests.Response:
+    def get(name: str, headers: Mapping[str, str] = {}, **options: Any) -> requests.Response:
         fault = smugmug.fault(name, "cdn", **options)
         response = client.get(url, headers={"Accept-Encoding": "identity", **headers}, stream=True)
         assert fault.hits == 1
@@ -955,7 +967,7 @@ def test_the_demo_runs_a_command_and_returns_its_exit_code(tmp_path: Path) -> No
     environment = {**os.environ, "TMPDIR": str(tmp_path), "TEMP": str(tmp_path), "TMP": str(tmp_path),
                    "NO_PROXY": "*", "USER": "somebody"}
     done = subprocess.run([sys.executable, FAKE, "--", sys.executable, "-c", script], env=environment,
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True, timeout=30)
+                          capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode == 7, done.stderr
     names, settings = done.stdout.splitlines()
     assert names == "['Garden: spring & autumn', 'Summer', 'Summer']"

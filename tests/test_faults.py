@@ -10,7 +10,16 @@ import pytest
 
 from conftest import Result, Run, home_files
 from fake_smugmug import (
-    JPEG_MAGIC, MP4_MAGIC, Account, Album, Authority, FakeSmugMug, Image, Line, Pattern, file_url,
+    JPEG_MAGIC,
+    MP4_MAGIC,
+    Account,
+    Album,
+    Authority,
+    FakeSmugMug,
+    Image,
+    Line,
+    Pattern,
+    file_url,
 )
 
 SIZE = 600_000  # more than two of the pieces in which a body is written
@@ -101,7 +110,8 @@ LASTING_CDN = (
     Lasting("303 abroad", one("redirect", to=ABROAD, status=303), 1, "Refused to go to https://evil.example/"),
     Lasting("307 abroad", one("redirect", to=ABROAD, status=307), 1, "Refused to go to https://evil.example/"),
     Lasting("308 abroad", one("redirect", to=ABROAD, status=308), 1, "Refused to go to https://evil.example/"),
-    Lasting("no scheme abroad", one("redirect", to="//evil.example/x.jpg"), 1, "Refused to go to https://evil.example/"),
+    Lasting("no scheme abroad", one("redirect", to="//evil.example/x.jpg"), 1,
+            "Refused to go to https://evil.example/"),
     Lasting("to http", one("redirect", to="http://photos.smugmug.com/x.jpg"), 1, "Refused to go to http://photos."),
     Lasting("to nowhere", one("respond", status=302), 6, "redirected too often"),
     Lasting("still", one("still_instead_of_video"), 2, f"bytes came of the {SIZE}", kind="video"),

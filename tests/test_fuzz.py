@@ -1,4 +1,6 @@
-"""Answers of the API that were damaged at random places: whatever comes, no traceback, no lie, and nothing outside the folder."""
+"""Answers of the API that were damaged at random places: whatever comes, no traceback, no lie, and nothing outside the
+folder.
+"""
 
 from __future__ import annotations
 
@@ -23,8 +25,9 @@ ALBUMS = 20
 # ======================================================================================================================
 
 STRANGERS: Tuple[Any, ...] = (
-    None, True, False, 0, 1, -1, 1.5, 10 ** 400, float("nan"), float("-inf"), "", "text", "0012", "\x00\x1b[2J", "../../../escaped", "9" * 5000, [],
-    [None], [[[]]], {}, {"": None}, {"Uri": ["/api/v2"]}, {"Url": 7}, "https://evil.example/x.jpg", "/api/v2/album/none!images",
+    None, True, False, 0, 1, -1, 1.5, 10 ** 400, float("nan"), float("-inf"), "", "text", "0012", "\x00\x1b[2J",
+    "../../../escaped", "9" * 5000, [], [None], [[[]]], {}, {"": None}, {"Uri": ["/api/v2"]}, {"Url": 7},
+    "https://evil.example/x.jpg", "/api/v2/album/none!images",
 )
 
 
@@ -80,7 +83,8 @@ def duplicate(container: Any, place: Any, random: Random) -> None:
 
 def swap(container: Any, place: Any, random: Random) -> None:
     """Two fields or elements have each other's value."""
-    other = random.choice(fields_of(container, place)) if isinstance(container, dict) else random.randrange(len(container))
+    is_object = isinstance(container, dict)
+    other = random.choice(fields_of(container, place)) if is_object else random.randrange(len(container))
     container[place], container[other] = container[other], container[place]
 
 
@@ -137,7 +141,8 @@ def brought_home(output: Path) -> Dict[str, bytes]:
     """Everything under a final name, by its path."""
     paths = (Path(folder) / name for folder, _, names in os.walk(str(output)) for name in names)
     return {str(path): path.read_bytes() for path in paths
-            if not (path.name.startswith(".smugmug.sqlite3") or path.name.endswith((".part", ".xmp")) or path.name == "album.json")}
+            if not (path.name.startswith(".smugmug.sqlite3") or path.name.endswith((".part", ".xmp"))
+                    or path.name == "album.json")}
 
 
 def assert_true(account: Account, run: Run, result: Result, before: Set[str]) -> None:
@@ -157,10 +162,12 @@ def assert_true(account: Account, run: Run, result: Result, before: Set[str]) ->
     if result.returncode in (2, 3):
         return
     names = {name for problem in problems for name in
-             ([problem["image_key"], f"{problem['album']}/{problem['image']}"] if problem["image"] else [problem["album"]])}
+             ([problem["image_key"], f"{problem['album']}/{problem['image']}"] if problem["image"]
+              else [problem["album"]])}
     contents = set(home.values())
     unnamed = [(album.name, image.file_name) for album, image in images_of(account)
-               if image.data not in contents and not names & {image.key, f"{album.name}/{image.file_name}", album.name, album.key, "the list of albums"}]
+               if image.data not in contents and not names & {
+                   image.key, f"{album.name}/{image.file_name}", album.name, album.key, "the list of albums"}]
     assert unnamed == []
 
 
@@ -168,7 +175,7 @@ def assert_true(account: Account, run: Run, result: Result, before: Set[str]) ->
 def test_damaged_answers_about_images_lead_to_no_traceback_and_no_lie(
         full: Account, smugmug: FakeSmugMug, run: Run, seed: int) -> None:
     smugmug.allow_unknown_paths = True
-    for album, image in images_of(full):
+    for _, image in images_of(full):
         smugmug.fault("mangle", f"/image/{image.key}-0!", times=None, function=damage(f"{seed} {image.key}"))
     faults = [smugmug.fault("mangle", f"/album/{album.key}!images", times=None, function=damage(f"{seed} {album.key}"))
               for album in full.albums]

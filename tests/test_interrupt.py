@@ -1,4 +1,5 @@
-"""Whenever a run is stopped, and however rudely: nothing half-written bears a final name, and the next run completes."""
+"""Whenever a run is stopped, and however rudely: nothing half-written bears a final name, and the next run completes.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ from typing import Any, Callable, Dict, List, Tuple
 
 import pytest
 
-from conftest import Run, home_files
+from conftest import Process, Run, home_files
 from fake_smugmug import JPEG_MAGIC, MP4_MAGIC, Account, FakeSmugMug, Pattern
 
 SECONDS_TO_STOP = 8  # the workers get two; the rest is for a slow machine
@@ -134,7 +135,7 @@ def test_after_being_killed_at_any_moment_one_quiet_run_brings_everything_home_o
 # Helpers.
 # ======================================================================================================================
 
-def stop(process: subprocess.Popen[str], number: int) -> str:
+def stop(process: Process, number: int) -> str:
     """Send a signal: what the process said on standard error until its end, which has to come soon."""
     process.send_signal(number)
     try:
@@ -163,7 +164,8 @@ def kill_once(smugmug: FakeSmugMug, run: Run, chance: random.Random) -> None:
 
 
 def fill(account: Account) -> Dict[str, bytes]:
-    """An account with more than the killed runs can bring home, in which nothing comes twice; what it should look like."""
+    """An account with more than the killed runs can bring home, in which nothing comes twice; what it should look like.
+    """
     for number in range(4):
         album = account.album(f"Album {number}")
         for index in range(50):

@@ -14,7 +14,7 @@ from conftest import SCRIPT
 
 sys.path.insert(0, str(SCRIPT.parent))
 
-import download_smugmug_photos as script  # noqa: E402
+import download_smugmug_photos as script
 
 BUDGET = settings(max_examples=300, deadline=None, database=None, derandomize=True)
 
@@ -136,13 +136,14 @@ def test_what_follows_the_last_dot_of_a_long_title_is_no_extension() -> None:
 
 
 HOSTILE_PIECES = st.sampled_from([
-    "/", "\\", "..", ".", " ", "\x00", "\n", "\x1b[2J", "\x7f", "\x9b", "\ud800", "\udfff", "\u202e", "\u2028", ":", "*",
-    "con", "NUL", "com1", "LPT\u00b9", "conin$", ".part", ".PART", ".smugmug.sqlite3", "e\u0301", "\u0301", "ｶﾞ", "ﬁ",
-    "İ", "ß", "\u212b", "😀", "x" * 83, "é" * 61, "word. " * 20, ".jpg", ".mp4", "_", "-",
+    "/", "\\", "..", ".", " ", "\x00", "\n", "\x1b[2J", "\x7f", "\x9b", "\ud800", "\udfff", "\u202e", "\u2028", ":",
+    "*", "con", "NUL", "com1", "LPT\u00b9", "conin$", ".part", ".PART", ".smugmug.sqlite3", "e\u0301", "\u0301",
+    "ｶﾞ", "ﬁ", "İ", "ß", "\u212b", "😀", "x" * 83, "é" * 61, "word. " * 20, ".jpg", ".mp4", "_", "-",
 ])
 HOSTILE_NAMES = st.lists(st.one_of(HOSTILE_PIECES, st.text(max_size=4)), max_size=8).map("".join)
 KEYS = st.text("ABCabc12", min_size=1, max_size=3)
-ANY_KEYS = st.one_of(KEYS, st.sampled_from(["NUL", "con", "-", "_", "a_b"]), st.from_regex("[A-Za-z0-9_-]{1,40}", fullmatch=True))
+ANY_KEYS = st.one_of(KEYS, st.sampled_from(["NUL", "con", "-", "_", "a_b"]),
+                     st.from_regex("[A-Za-z0-9_-]{1,40}", fullmatch=True))
 
 
 @BUDGET
@@ -170,8 +171,8 @@ def test_a_name_that_nobody_complains_about_stays_as_it_is(name: str) -> None:
         assert script.safe_name(name, "KEY") == name
 
 
-@pytest.mark.parametrize("key", ["..", ".", "", "../x", "a/b", "a\\b", "a.b", "a b", "a\n", "\u00e4", "\u0661", "a\x00", "x" * 41,
-                                 None, 7, True, ["a"], {}])
+@pytest.mark.parametrize("key", ["..", ".", "", "../x", "a/b", "a\\b", "a.b", "a b", "a\n", "\u00e4", "\u0661", "a\x00",
+                                 "x" * 41, None, 7, True, ["a"], {}])
 def test_a_key_that_could_upset_a_file_system_is_none(key: Any) -> None:
     assert script.key_of(key) == ""
 
@@ -213,8 +214,9 @@ def test_no_name_of_a_video_upsets_any_file_system(name: str, key: str, extensio
 # Many names
 # ======================================================================================================================
 
-CROWDED_NAMES = st.sampled_from(["IMG_1.JPG", "img_1.jpg", "IMG_1_A.JPG", "IMG_1_a.jpg", "IMG_1_A_2.JPG", "Café", "CAFE\u0301",
-                                 "", "..", "straße", "STRASSE", "x" * 260 + ".jpg", "x" * 300 + ".jpg", "A", "a", "nul"])
+CROWDED_NAMES = st.sampled_from(["IMG_1.JPG", "img_1.jpg", "IMG_1_A.JPG", "IMG_1_a.jpg", "IMG_1_A_2.JPG", "Café",
+                                 "CAFE\u0301", "", "..", "straße", "STRASSE", "x" * 260 + ".jpg", "x" * 300 + ".jpg",
+                                 "A", "a", "nul"])
 DATES = st.sampled_from(["", "2024-01-01T00:00:00+00:00", "2024-01-02T00:00:00+00:00"])
 ENTRIES = st.lists(st.tuples(KEYS, CROWDED_NAMES, DATES), max_size=12, unique_by=lambda entry: entry[0])
 
@@ -232,13 +234,15 @@ def names_of(entries: Sequence[Tuple[str, str, str]]) -> Dict[str, str]:
 @pytest.mark.parametrize("give", [folders_of, names_of])
 def test_the_oldest_keeps_the_plain_name_and_others_get_their_key_added(
         give: Callable[[Sequence[Tuple[str, str, str]]], Dict[str, str]]) -> None:
-    entries = [("Knew", "Same.jpg", "2024-03-01"), ("Kold", "Same.jpg", "2024-01-01"), ("Kmid", "same.JPG", "2024-02-01")]
+    entries = [("Knew", "Same.jpg", "2024-03-01"), ("Kold", "Same.jpg", "2024-01-01"),
+               ("Kmid", "same.JPG", "2024-02-01")]
     assert give(entries) == {"Kold": "Same.jpg", "Knew": "Same_Knew.jpg", "Kmid": "same_Kmid.JPG"}
 
 
 @pytest.mark.parametrize("first, second", [
-    ("IMG.JPG", "IMG.JPG"), ("IMG.JPG", "img.jpg"), ("Café", "Cafe\u0301"), ("CAFÉ", "cafe\u0301"), ("straße", "STRASSE"),
-    ("a/b", "a_b"), ("a:b", "a?b"), ("end", "end. "), ("K1", ""), ("ﬁn", "FIN"), ("\u212bngström", "Ångström"),
+    ("IMG.JPG", "IMG.JPG"), ("IMG.JPG", "img.jpg"), ("Café", "Cafe\u0301"), ("CAFÉ", "cafe\u0301"),
+    ("straße", "STRASSE"), ("a/b", "a_b"), ("a:b", "a?b"), ("end", "end. "), ("K1", ""), ("ﬁn", "FIN"),
+    ("\u212bngström", "Ångström"),
     ("x" * 300 + "1.jpg", "x" * 300 + "2.jpg"),
 ])
 def test_two_names_that_some_file_system_takes_for_one_are_told_apart(first: str, second: str) -> None:

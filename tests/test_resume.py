@@ -1,4 +1,6 @@
-"""Cut transfers go on where they were cut, if it is the same file, and what has no plain original is had some other way."""
+"""Cut transfers go on where they were cut, if it is the same file, and what has no plain original is had some other
+way.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,18 @@ from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
 import pytest
 
 from conftest import Run, home_files
-from fake_smugmug import JPEG_MAGIC, MP4_MAGIC, Account, Album, FakeSmugMug, Image, Pattern, Photo, bytes_of, file_content
+from fake_smugmug import (
+    JPEG_MAGIC,
+    MP4_MAGIC,
+    Account,
+    Album,
+    FakeSmugMug,
+    Image,
+    Pattern,
+    Photo,
+    bytes_of,
+    file_content,
+)
 
 SIZE = 1_000_000
 CUT = 700_000
@@ -70,7 +83,8 @@ def test_a_part_of_another_version_of_the_image_is_not_gone_on_from(
     result = run()
 
     assert result.returncode == 0 and home_files(run.output) == contents(album)
-    assert [starts_at(request_for(smugmug, image)) > 0 for image in (replaced, kept, other_bytes)] == [False, True, False]
+    assert [starts_at(request_for(smugmug, image)) > 0 for image in (replaced, kept, other_bytes)] == [
+        False, True, False]
 
 
 # ======================================================================================================================
@@ -105,7 +119,8 @@ PARTS = (
     Part("206 of another length", "", [("respond", ANOTHER_LENGTH)], ["part", "zero"]),
     Part("416 and corrupt", "", [("not_satisfiable", {}), ("corrupt", {})], ["part", "zero", "zero"]),
     Part("206 from elsewhere and corrupt", "", [("wrong_range", {}), ("corrupt", {})], ["part", "zero", "zero"]),
-    Part("206 of another length and corrupt", "", [("respond", ANOTHER_LENGTH), ("corrupt", {})], ["part", "zero", "zero"]),
+    Part("206 of another length and corrupt", "", [("respond", ANOTHER_LENGTH), ("corrupt", {})],
+         ["part", "zero", "zero"]),
     Part("wrong bytes", "flip", [], ["part", "zero"]),
     Part("wrong bytes twice", "flip", [("respond", {"status": 503}), ("respond", {"status": 503}), ("corrupt", {})],
          ["part", "part", "part", "zero"]),
@@ -139,7 +154,8 @@ def test_the_answer_decides_what_a_part_is_worth_and_the_md5_has_the_last_word(
              for row in PARTS}
     assert asked == {row.name: list(row.asks) for row in PARTS}
     lost = [row.name for row in PARTS if not row.comes_home]
-    assert home_files(run.output) == {path: data for path, data in contents(album).items() if Path(path).stem not in lost}
+    assert home_files(run.output) == {
+        path: data for path, data in contents(album).items() if Path(path).stem not in lost}
     assert result.returncode == 1 and all(f"Parts / {name}." in result.stderr for name in lost)
     assert [path.is_dir() for path in part_files(run)] == [True]  # nothing but the folder that is not ours
 
@@ -235,7 +251,8 @@ def test_a_photo_whose_fallback_fails_is_a_failure_and_not_unavailable(
 # What cannot be had now, or ever.
 # ======================================================================================================================
 
-def test_what_is_not_ready_or_unavailable_is_named_and_no_failure(account: Account, smugmug: FakeSmugMug, run: Run) -> None:
+def test_what_is_not_ready_or_unavailable_is_named_and_no_failure(
+        account: Account, smugmug: FakeSmugMug, run: Run) -> None:
     album, locked = account.album("Summer"), account.album("Secret", locked=True)
     locked.photo()
     sound = album.photo("sound.JPG")

@@ -1,4 +1,6 @@
-"""What the program promises about trust: secrets stay secret, SmugMug is taken at its word in nothing, files stay in their folder."""
+"""What the program promises about trust: secrets stay secret, SmugMug is taken at its word in nothing, files stay in
+their folder.
+"""
 
 from __future__ import annotations
 
@@ -82,7 +84,8 @@ def test_the_sign_in_asks_for_reading_everything_and_for_nothing_more(run: Run, 
     assert result.returncode == 0 and len(addresses) == 2
     for address in addresses:
         parameters = parse_qsl(urlsplit(address).query, keep_blank_values=True)
-        assert sorted(parameters) == [("Access", "Full"), ("Permissions", "Read"), ("oauth_token", dict(parameters)["oauth_token"])]
+        assert sorted(parameters) == [
+            ("Access", "Full"), ("Permissions", "Read"), ("oauth_token", dict(parameters)["oauth_token"])]
     assert {record.method for record in smugmug.requests} == {"GET"}  # nothing here can change anything at SmugMug
     asked_for = [parameter for record in smugmug.requests for parameter in record.query]
     assert [parameter for parameter in asked_for if parameter in ("Access", "Permissions", "showSignUpButton")] == []
@@ -123,8 +126,8 @@ def test_no_secret_is_written_anywhere_but_into_the_token_file(account: Account,
     assert go(signed_in=False, env={"SMUGMUG_API_SECRET": "mistyped"}).returncode == 3
     assert go(env={"SMUGMUG_ACCESS_TOKEN_SECRET": "mistyped"}).returncode == 3
     assert go(env={"REQUESTS_CA_BUNDLE": str(tmp_path / "no such file")}).returncode == 2
-    smugmug.fault("respond", "authuser", status=400, body=ECHO % (smugmug.api_key.encode(), smugmug.access_token.encode(),
-                                                                  smugmug.pin.encode()))
+    smugmug.fault("respond", "authuser", status=400,
+                  body=ECHO % (smugmug.api_key.encode(), smugmug.access_token.encode(), smugmug.pin.encode()))
     assert go().returncode == 2
     assert go("--full", "--verify", signed_in=False).returncode == 0
     smugmug.revoke_tokens()
@@ -149,11 +152,13 @@ def test_no_secret_is_written_anywhere_but_into_the_token_file(account: Account,
 def provoke(smugmug: FakeSmugMug, albums: List[Album]) -> None:
     """Let many kinds of things go wrong, on the way to signing in and after it."""
     files = [f"/i-{image.key}/" for album in albums for image in album.images]
-    smugmug.fault("respond", "getRequestToken", body=b"oauth_token=requesttoken1&oauth_token_secret=%s&oauth_callback_confirmed=true"
-                                                     % REQUEST_TOKEN_SECRET.encode())
+    smugmug.fault("respond", "getRequestToken",
+                  body=b"oauth_token=requesttoken1&oauth_token_secret=%s&oauth_callback_confirmed=true"
+                       % REQUEST_TOKEN_SECRET.encode())
     smugmug.fault("respond", "getAccessToken", status=401, after=1,
                   body=b"oauth_problem=verifier_invalid&debug=oauth_verifier%3D222222%26oauth_nonce%3D12345678"
-                       b"&debug_sbs=GET%26https%253A%252F%252Fapi.smugmug.com%26oauth_nonce%253D12345678%2526oauth_verifier%253D222222")
+                       b"&debug_sbs=GET%26https%253A%252F%252Fapi.smugmug.com%26oauth_nonce%253D12345678"
+                       b"%2526oauth_verifier%253D222222")
     smugmug.fault("nonce_used", "authuser")
     smugmug.fault("rate_limited", of_list(albums[0]), retry_after="1")
     smugmug.fault("server_error", of_list(albums[1]))
@@ -162,8 +167,9 @@ def provoke(smugmug: FakeSmugMug, albums: List[Album]) -> None:
     smugmug.fault("respond", of_list(albums[4]), status=403,
                   body=ECHO % (smugmug.api_key.encode(), smugmug.access_token.encode(), smugmug.pin.encode()))
     rows: Tuple[Tuple[str, Dict[str, Any]], ...] = (
-        ("not_found", {}), ("cut", {"at": 100}), ("redirect", {"to": "http://photos.smugmug.com/x.jpg"}), ("still_instead_of_video", {}),
-        ("html_200", {}), ("corrupt", {}), ("reset", {}), ("signature", {}), ("short", {}), ("permission_denied", {}),
+        ("not_found", {}), ("cut", {"at": 100}), ("redirect", {"to": "http://photos.smugmug.com/x.jpg"}),
+        ("still_instead_of_video", {}), ("html_200", {}), ("corrupt", {}), ("reset", {}), ("signature", {}),
+        ("short", {}), ("permission_denied", {}),
     )
     for where, (fault, options) in zip(files, rows):
         if fault == "signature":
@@ -175,7 +181,9 @@ def provoke(smugmug: FakeSmugMug, albums: List[Album]) -> None:
 
 
 def without_addresses(text: str) -> str:
-    """What was said, without the lines that the user is to open: they need the request token, which is good for nothing else."""
+    """What was said, without the lines that the user is to open: they need the request token, which is good for
+    nothing else.
+    """
     return "\n".join(line for line in text.splitlines() if not line.startswith(AUTHORIZE))
 
 
@@ -189,16 +197,19 @@ def signed_values(smugmug: FakeSmugMug) -> Set[str]:
     return values - {"mistyped"}
 
 
-@pytest.mark.parametrize("proxy", ["http://somebody:sesame77c1@127.0.0.1:1", "http://somebody:sesame77c1@", "http://somebody:sesame77c1@.x:1",
-                                   "sesame77c1://x", "http://somebody:sesame77c1@[:1"])
+@pytest.mark.parametrize("proxy", ["http://somebody:sesame77c1@127.0.0.1:1", "http://somebody:sesame77c1@",
+                                   "http://somebody:sesame77c1@.x:1", "sesame77c1://x",
+                                   "http://somebody:sesame77c1@[:1"])
 def test_the_password_of_a_proxy_is_not_written_anywhere(run: Run, tmp_path: Path, proxy: str) -> None:
-    result = run("-v", "--log-file", "log.txt", "--report", "report.json", env={"HTTPS_PROXY": proxy, "https_proxy": proxy})
+    result = run("-v", "--log-file", "log.txt", "--report", "report.json",
+                 env={"HTTPS_PROXY": proxy, "https_proxy": proxy})
     assert result.returncode == 2 and "Is HTTPS_PROXY right?" in result.stderr
     written = [result.stdout.encode(), result.stderr.encode(), *regular(tmp_path).values()]
     assert len(written) >= 4 and [content for content in written if b"sesame77c1" in content] == []
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux shows the arguments of all processes so easily")
+@pytest.mark.skipif(not sys.platform.startswith("linux"),
+                    reason="only Linux shows the arguments of all processes so easily")
 def test_no_secret_is_among_the_arguments_of_any_process(account: Account, smugmug: FakeSmugMug, run: Run) -> None:
     photo = account.album("Summer").photo()
     stall = smugmug.fault("stall", f"/i-{photo.key}/")
@@ -218,15 +229,16 @@ def test_no_secret_is_among_the_arguments_of_any_process(account: Account, smugm
 def test_no_option_takes_a_secret(run: Run) -> None:
     options = re.findall(r"(?<!\w)--?[a-z][a-z-]*", run("--help").stdout)
     assert len(options) > 20
-    assert [option for option in options if re.search("key|secret|token|pin|password|insecure|verify-|cert", option)] == []
+    assert [option for option in options
+            if re.search("key|secret|token|pin|password|insecure|verify-|cert", option)] == []
 
 
 def test_the_objects_that_hold_secrets_do_not_show_them(caplog: pytest.LogCaptureFixture) -> None:
     credentials = script.Credentials("the-key", "the-secret", "the-token", "the-token-secret")
     connection = script.Connection(credentials, 5.0, script.Stop(), verifier="the-pin")
     user = script.User("family", "/api/v2/user/family!albums", 0)
-    shown = [repr(credentials), str(credentials), f"{credentials}", repr([credentials]), repr(connection), str(connection),
-             repr((connection, user)), repr(connection.gate)]
+    shown = [repr(credentials), str(credentials), f"{credentials}", repr([credentials]), repr(connection),
+             str(connection), repr((connection, user)), repr(connection.gate)]
     with caplog.at_level(logging.DEBUG), pytest.raises(script.RequestFailed) as refused:
         connection.get(ABROAD, lambda answer: answer)
     shown += [repr(refused.value), str(refused.value), repr(refused.value.args), caplog.text]
@@ -268,7 +280,8 @@ def test_a_host_that_shows_the_certificate_of_another_one_gets_no_request(
     {"PYTHONHTTPSVERIFY": "0", "SSL_NO_VERIFY": "1", "GIT_SSL_NO_VERIFY": "1", "NODE_TLS_REJECT_UNAUTHORIZED": "0"},
 ], ids=["the other CA", "an empty bundle", "no bundle", "variables that switch it off elsewhere"])
 def test_a_server_that_no_trusted_authority_vouches_for_gets_no_request(
-        account: Account, ca: Authority, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, env: Dict[str, str]) -> None:
+        account: Account, ca: Authority, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory,
+        env: Dict[str, str]) -> None:
     with FakeSmugMug(account, Authority(tmp_path_factory.mktemp("other authority"))) as fake:
         result = Run(fake, tmp_path)(env={"REQUESTS_CA_BUNDLE": str(ca.ca_path), **env})
         assert result.returncode == 2
@@ -281,12 +294,15 @@ def test_a_server_that_no_trusted_authority_vouches_for_gets_no_request(
 # ======================================================================================================================
 
 FOREIGN = (
-    ABROAD, "https://evil.example:443/x.jpg", "http://photos.smugmug.com/x.jpg", "//evil.example/x.jpg", "HTTP://photos.smugmug.com/x.jpg",
-    "https://photos.smugmug.com.evil.example/x.jpg", "https://photos.smugmug.com@evil.example/x.jpg", "https://evilsmugmug.com/x.jpg",
+    ABROAD, "https://evil.example:443/x.jpg", "http://photos.smugmug.com/x.jpg", "//evil.example/x.jpg",
+    "HTTP://photos.smugmug.com/x.jpg", "https://photos.smugmug.com.evil.example/x.jpg",
+    "https://photos.smugmug.com@evil.example/x.jpg", "https://evilsmugmug.com/x.jpg",
     "https://evil.example\\@photos.smugmug.com/x.jpg", "https://evil.example#@photos.smugmug.com/x.jpg",
-    "https://photos.smugmug.com:8443/x.jpg", "https://photos.smugmug.com%2eevil.example/x.jpg", "https://user:secret@photos.smugmug.com/x.jpg",
-    "ftp://photos.smugmug.com/x.jpg", "file:///etc/passwd", "/api/v2/../../../x", "x.jpg", "https://", "https://[::1]/x.jpg", "https://[",
-    "data:image/jpeg;base64,AAAA", "javascript:alert(1)", "https://\u2025evil.example/x.jpg", " https://evil.example/x.jpg", "\thttps://evil.example/",
+    "https://photos.smugmug.com:8443/x.jpg", "https://photos.smugmug.com%2eevil.example/x.jpg",
+    "https://user:secret@photos.smugmug.com/x.jpg", "ftp://photos.smugmug.com/x.jpg", "file:///etc/passwd",
+    "/api/v2/../../../x", "x.jpg", "https://", "https://[::1]/x.jpg", "https://[", "data:image/jpeg;base64,AAAA",
+    "javascript:alert(1)", "https://\u2025evil.example/x.jpg", " https://evil.example/x.jpg",
+    "\thttps://evil.example/",
 )
 
 
@@ -295,7 +311,8 @@ def every_address(value: Any, change: Callable[[str], str], path: str = "") -> i
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     changed = 0
     for name, item in list(items):
-        if isinstance(item, str) and (item.startswith(("/api/", "https://")) or "ri" in str(name) or "Url" in str(name)):
+        if isinstance(item, str) and (
+                item.startswith(("/api/", "https://")) or "ri" in str(name) or "Url" in str(name)):
             value[name] = change(item)
             changed += 1
         else:
@@ -357,16 +374,23 @@ def test_an_address_of_somebody_else_in_the_first_answers_is_never_asked(
 
 
 @pytest.mark.parametrize("where, to, code", [
-    ("getRequestToken", ABROAD, 2), ("getAccessToken", "http://api.smugmug.com/x", 2), ("authuser", "//evil.example/x", 2), ("!albums", ABROAD, 2),
-    ("!images|!download|photos", ABROAD, 1), ("!images|!download|photos", "http://api.smugmug.com/x", 1), ("!images|!download|photos", "//evil.example/x", 1),
+    ("getRequestToken", ABROAD, 2),
+    ("getAccessToken", "http://api.smugmug.com/x", 2),
+    ("authuser", "//evil.example/x", 2),
+    ("!albums", ABROAD, 2),
+    ("!images|!download|photos", ABROAD, 1),
+    ("!images|!download|photos", "http://api.smugmug.com/x", 1),
+    ("!images|!download|photos", "//evil.example/x", 1),
 ])
-def test_a_redirect_to_somebody_else_is_never_followed(account: Account, smugmug: FakeSmugMug, run: Run, where: str, to: str, code: int) -> None:
+def test_a_redirect_to_somebody_else_is_never_followed(
+        account: Account, smugmug: FakeSmugMug, run: Run, where: str, to: str, code: int) -> None:
     lost, album = account.album("Lost"), account.album("Summer")
     lost.photo()
     album.photo()
     fallback = album.photo("fallback.JPG", archived=False)
     faults = [smugmug.fault("redirect", pattern, times=None, to=to) for pattern in
-              (where.split("|") if "|" not in where else (of_list(lost), f"{fallback.key}-0!download", "photos.smugmug.com"))]
+              (where.split("|") if "|" not in where
+               else (of_list(lost), f"{fallback.key}-0!download", "photos.smugmug.com"))]
 
     result = run(signed_in=not where.startswith("get"), input="027518\n")
 
@@ -376,7 +400,8 @@ def test_a_redirect_to_somebody_else_is_never_followed(account: Account, smugmug
     assert home_files(run.output) == {}
 
 
-@pytest.mark.parametrize("link", ["https://evilsmugmug.com/accept", "https://smugmug.com.evil.example/accept", "http://api.smugmug.com/accept"])
+@pytest.mark.parametrize("link", ["https://evilsmugmug.com/accept", "https://smugmug.com.evil.example/accept",
+                                  "http://api.smugmug.com/accept"])
 def test_an_address_of_somebody_else_is_not_given_as_advice(link: str) -> None:
     said = "SmugMug answered 401"
     problem = script.explain_401(f"please accept the terms of service at {link}", said, "", 0.0)
@@ -387,9 +412,10 @@ def test_an_address_of_somebody_else_is_not_given_as_advice(link: str) -> None:
 # File names.
 # ======================================================================================================================
 
-HOSTILE_NAMES = ("../../escaped", "/etc/escaped", "C:\\escaped", "..\\..\\escaped", "a/../../../escaped", "..", ".", "~/escaped", "\0escaped",
-                 "escaped\0.jpg", "%2e%2e%2fescaped", "....//escaped", ".smugmug.sqlite3", ".smugmug.sqlite3-journal", "album.json", "IMG.part",
-                 "\uff0e\uff0e\uff0fescaped", "-rf", "$(touch escaped)", "`touch escaped`", "CON", "x" * 5000)
+HOSTILE_NAMES = ("../../escaped", "/etc/escaped", "C:\\escaped", "..\\..\\escaped", "a/../../../escaped", "..", ".",
+                 "~/escaped", "\0escaped", "escaped\0.jpg", "%2e%2e%2fescaped", "....//escaped", ".smugmug.sqlite3",
+                 ".smugmug.sqlite3-journal", "album.json", "IMG.part", "\uff0e\uff0e\uff0fescaped", "-rf",
+                 "$(touch escaped)", "`touch escaped`", "CON", "x" * 5000)
 
 
 @pytest.mark.parametrize("layout", ["album", "tree"])
@@ -444,17 +470,21 @@ def elsewhere(tmp_path: Path) -> Path:
 
 def looks(folder: Path) -> Dict[str, Tuple[int, int, bytes]]:
     """What would tell that somebody touched a folder: names, sizes, times, contents."""
-    return {str(path): (path.lstat().st_mode, path.lstat().st_mtime_ns if path.is_file() else 0, path.read_bytes() if path.is_file() else b"")
+    return {str(path): (path.lstat().st_mode, path.lstat().st_mtime_ns if path.is_file() else 0,
+                        path.read_bytes() if path.is_file() else b"")
             for path in below(folder)}
 
 
 @posix_only
 @pytest.mark.parametrize("layout, links", [
-    ("album", {"Album 0": "elsewhere", "Album 1": "elsewhere/Summer", "Album 2": "elsewhere/new", "Album 3": ".", "Album 4": "smugmug_photos"}),
-    ("tree", {"0": "elsewhere", "1/Trips": "elsewhere", "2/Trips/Album 2": "elsewhere/Summer", "3": "elsewhere/new", "4/Trips": "/"}),
+    ("album", {"Album 0": "elsewhere", "Album 1": "elsewhere/Summer", "Album 2": "elsewhere/new", "Album 3": ".",
+               "Album 4": "smugmug_photos"}),
+    ("tree", {"0": "elsewhere", "1/Trips": "elsewhere", "2/Trips/Album 2": "elsewhere/Summer", "3": "elsewhere/new",
+              "4/Trips": "/"}),
 ])
 def test_a_link_in_the_place_of_a_folder_is_not_followed_out_of_the_output_folder(
-        account: Account, smugmug: FakeSmugMug, run: Run, tmp_path: Path, elsewhere: Path, layout: str, links: Dict[str, str]) -> None:
+        account: Account, smugmug: FakeSmugMug, run: Run, tmp_path: Path, elsewhere: Path, layout: str,
+        links: Dict[str, str]) -> None:
     for number in range(len(links)):
         account.album(f"Album {number}", folder=f"{number}/Trips").photo(title="A title")
     account.album("Winter").photo()
@@ -467,7 +497,8 @@ def test_a_link_in_the_place_of_a_folder_is_not_followed_out_of_the_output_folde
         result = run("--layout", layout, "--sidecar", "xmp,json", *options)
 
         assert result.returncode == 1
-        assert len(re.findall(r"^  Album \d: .* leads out of the output folder", result.stderr, re.MULTILINE)) == len(links)
+        refusals = re.findall(r"^  Album \d: .* leads out of the output folder", result.stderr, re.MULTILINE)
+        assert len(refusals) == len(links)
         assert looks(elsewhere) == before and set(os.listdir(str(tmp_path))) == places
         assert all((run.output / link).is_symlink() for link in links)
         assert set(home_files(run.output)) == {"Winter/IMG_1.JPG", "Winter/album.json"}
@@ -499,7 +530,8 @@ def test_links_in_the_place_of_files_are_not_written_through(account: Account, r
         folder.mkdir(parents=True)
         parts.append(folder / f".{photo.key}-0-{photo.md5}.part")
         photos[folder / f"IMG_1_{photo.key}-2.JPG"] = photo
-        for name in ("IMG_1.JPG", "album.json", "IMG_1.JPG.xmp", f"IMG_1_{photo.key}.JPG", f"IMG_1_{photo.key}-2.JPG.xmp", parts[-1].name):
+        for name in ("IMG_1.JPG", "album.json", "IMG_1.JPG.xmp", f"IMG_1_{photo.key}.JPG",
+                     f"IMG_1_{photo.key}-2.JPG.xmp", parts[-1].name):
             target = elsewhere / f"{album.key} {name}"
             if old is not None:
                 target.write_bytes(old)
@@ -514,7 +546,8 @@ def test_links_in_the_place_of_files_are_not_written_through(account: Account, r
         part.unlink()
     run("--sidecar", "xmp,json")
     assert looks(elsewhere) == before
-    assert {path: path.read_bytes() for path in photos if not path.is_symlink()} == {path: photo.data for path, photo in photos.items()}
+    assert {path: path.read_bytes() for path in photos if not path.is_symlink()} == {
+        path: photo.data for path, photo in photos.items()}
 
 
 @posix_only
@@ -559,21 +592,25 @@ CONTROLS = "\x1b[2J\x1b]0;mine\x07\r\n\b\x7f\x9b31m\x00\u202e\u2028\u200f\u2066\
 @pytest.fixture
 def upsetting(account: Account, smugmug: FakeSmugMug) -> Account:
     """An account that is full of control characters, on which much goes wrong."""
-    album = account.album(f"al{CONTROLS}bum", folder=f"fol{CONTROLS}der", description=f"desc{CONTROLS}", keywords=f"key{CONTROLS}")
+    album = account.album(f"al{CONTROLS}bum", folder=f"fol{CONTROLS}der", description=f"desc{CONTROLS}",
+                          keywords=f"key{CONTROLS}")
     album.url_path = f"/fol{CONTROLS}der/al{CONTROLS}bum"
     for name in ("good", "gone", "denied", "odd", "elsewhere"):
-        album.photo(f"{name}{CONTROLS}.JPG", title=f"title{CONTROLS}", caption=f"caption{CONTROLS}", keywords=[f"word{CONTROLS}"])
+        album.photo(f"{name}{CONTROLS}.JPG", title=f"title{CONTROLS}", caption=f"caption{CONTROLS}",
+                    keywords=[f"word{CONTROLS}"])
     album.photo(f"slow{CONTROLS}.JPG", processing=True)
     album.video(f"film{CONTROLS}.mov")
     _, gone, denied, odd, elsewhere, *_ = album.images
     message = f"Not{CONTROLS}granted"
     smugmug.fault("not_found", f"/i-{gone.key}/", times=None)
-    smugmug.fault("respond", f"/i-{denied.key}/", times=None, status=403, body=json.dumps({"Message": message}).encode())
+    smugmug.fault("respond", f"/i-{denied.key}/", times=None, status=403,
+                  body=json.dumps({"Message": message}).encode())
     smugmug.fault("respond", f"/i-{odd.key}/", times=None, status=400, body=message.encode())
     smugmug.fault("redirect", f"/i-{elsewhere.key}/", times=None, to="https://ev\x1bcil\x9b.example/")
     refused = account.album(f"refused{CONTROLS}")
     refused.photo()
-    smugmug.fault("respond", of_list(refused), times=None, status=403, body=json.dumps({"Code": 403, "Message": message}).encode(),
+    smugmug.fault("respond", of_list(refused), times=None, status=403,
+                  body=json.dumps({"Code": 403, "Message": message}).encode(),
                   headers={"X-RateLimit-Remaining": "\x1b[2J7\x9b", "X-RateLimit-Reset": "\x07"})
     smugmug.fault("mangle", "!authuser", times=None, function=upset_name)
     smugmug.fault("mangle", "!albums", times=None, function=upset_fields)
@@ -600,7 +637,8 @@ def harmful(text: str) -> List[str]:
 
 
 @pytest.mark.parametrize("options", [
-    ["-v"], ["--list"], ["--dry-run"], ["--login"], ["--album", f"no{CONTROLS}ne".replace("\0", "")], ["--layout", "tree", "-v", "--sidecar", "json,xmp"],
+    ["-v"], ["--list"], ["--dry-run"], ["--login"], ["--album", f"no{CONTROLS}ne".replace("\0", "")],
+    ["--layout", "tree", "-v", "--sidecar", "json,xmp"],
 ], ids=lambda options: options[0])
 def test_no_control_character_of_smugmug_reaches_the_screen_or_the_log(
         upsetting: Account, run: Run, tmp_path: Path, options: List[str]) -> None:
@@ -660,7 +698,9 @@ def test_the_sign_in_is_kept_for_its_owner_alone(run: Run, umask: int) -> None:
 
 
 @posix_only
-@pytest.mark.parametrize("mode, warns", [(0o644, True), (0o640, True), (0o604, True), (0o602, True), (0o600, False), (0o400, False)])
+@pytest.mark.parametrize("mode, warns", [
+    (0o644, True), (0o640, True), (0o604, True), (0o602, True), (0o600, False), (0o400, False),
+])
 def test_a_sign_in_that_others_can_read_is_warned_of_with_what_mends_it(run: Run, mode: int, warns: bool) -> None:
     path = save_token(run)
     path.chmod(mode)
@@ -678,17 +718,18 @@ def test_a_sign_in_that_others_can_read_is_warned_of_with_what_mends_it(run: Run
 # ======================================================================================================================
 
 WRONG: Mapping[str, Any] = {
-    "null": None, "true": True, "false": False, "zero": 0, "minus one": -1, "a fraction": 1.5, "a huge number": 10 ** 400, "a huge float": 1e308,
-    "NaN": float("nan"), "infinity": float("inf"), "an empty text": "", "a text": "text", "digits": "0012", "other digits": "\u0661\u0662",
+    "null": None, "true": True, "false": False, "zero": 0, "minus one": -1, "a fraction": 1.5,
+    "a huge number": 10 ** 400, "a huge float": 1e308, "NaN": float("nan"), "infinity": float("inf"),
+    "an empty text": "", "a text": "text", "digits": "0012", "other digits": "\u0661\u0662",
     "a long text": "9" * 5000, "NUL": "\0", "an empty list": [], "a list": ["text", 7, None, {}], "an empty object": {},
     "an object": {"Uri": {"Uri": 7}, "Url": [], "text": None},
 }
 
-ALBUM_FIELDS = ("AlbumKey", "Name", "UrlPath", "Uri", "ImageCount", "LastUpdated", "ImagesLastUpdated", "Date", "Privacy", "OriginalSizes",
-                "Description", "Keywords", "WebUri", "ResponseLevel", "Uris")
-IMAGE_FIELDS = ("ImageKey", "Serial", "Uri", "FileName", "IsVideo", "Processing", "Status", "SubStatus", "ArchivedUri", "ArchivedSize",
-                "ArchivedMD5", "OriginalSize", "Date", "DateTimeUploaded", "DateTimeOriginal", "Title", "Caption", "KeywordArray",
-                "Latitude", "Longitude", "Altitude", "Hidden", "WebUri", "Uris")
+ALBUM_FIELDS = ("AlbumKey", "Name", "UrlPath", "Uri", "ImageCount", "LastUpdated", "ImagesLastUpdated", "Date",
+                "Privacy", "OriginalSizes", "Description", "Keywords", "WebUri", "ResponseLevel", "Uris")
+IMAGE_FIELDS = ("ImageKey", "Serial", "Uri", "FileName", "IsVideo", "Processing", "Status", "SubStatus", "ArchivedUri",
+                "ArchivedSize", "ArchivedMD5", "OriginalSize", "Date", "DateTimeUploaded", "DateTimeOriginal", "Title",
+                "Caption", "KeywordArray", "Latitude", "Longitude", "Altitude", "Hidden", "WebUri", "Uris")
 VIDEO_FIELDS = ("Url", "Ext", "Size", "MD5")
 
 
@@ -708,7 +749,8 @@ def assert_whole_or_named(account: Account, run: Run, result: Result, report: Pa
     known = {image.data for album in account.albums for image in album.images}
     assert [content for content in home if content not in known] == []
     problems = named(report)
-    missing = {(album.name, image.file_name) for album in account.albums for image in album.images if image.data not in home}
+    missing = {(album.name, image.file_name)
+               for album in account.albums for image in album.images if image.data not in home}
     assert missing == set() or problems
     unnamed = {(album, image) for album, image in missing
                if not {(album, image), (album, "")} & problems and not any(name == album for name, _ in problems)}
@@ -793,7 +835,8 @@ def test_no_field_of_a_video_is_trusted_to_be_what_it_should_be(
         return mangled
 
     for label, value in WRONG.items():
-        for name, function in [(name, with_video_field(name, value)) for name in VIDEO_FIELDS] + [("all", with_expansion(value))]:
+        changes = [(name, with_video_field(name, value)) for name in VIDEO_FIELDS]
+        for name, function in [*changes, ("all", with_expansion(value))]:
             album = account.album(f"{name} is {label}")
             album.video()
             smugmug.fault("mangle", of_list(album), times=None, function=function)
@@ -814,8 +857,9 @@ def test_no_part_of_a_page_is_trusted_to_be_what_it_should_be(
             return answer
         return mangled
 
-    rows = [(path, label) for path in (["Response", "Pages"], ["Response", "Pages", "Total"], ["Response", "Pages", "Count"],
-                                       ["Response", "AlbumImage"], ["Response", "Locator"], ["Expansions"]) for label in WRONG]
+    paths = (["Response", "Pages"], ["Response", "Pages", "Total"], ["Response", "Pages", "Count"],
+             ["Response", "AlbumImage"], ["Response", "Locator"], ["Expansions"])
+    rows = [(path, label) for path in paths for label in WRONG]
     rows += [(["Response"], "null"), (["Response"], "a list"), (["Response"], "a text"), (["Response"], "NaN")]
     for path, label in rows:
         album = account.album(f"{'.'.join(path)} is {label}")
@@ -843,8 +887,10 @@ def test_no_answer_about_a_single_image_is_trusted_to_be_what_it_should_be(
             return answer
         return mangled
 
-    for action, path in (("!download", []), ("!download", ["Url"]), ("!sizedetails", []), ("!sizedetails", ["ImageSizeOriginal"]),
-                         ("!sizedetails", ["ImageSizeOriginal", "Url"]), ("!sizedetails", ["ImageSizeOriginal", "Size"]),
+    for action, path in (("!download", []), ("!download", ["Url"]),
+                         ("!sizedetails", []), ("!sizedetails", ["ImageSizeOriginal"]),
+                         ("!sizedetails", ["ImageSizeOriginal", "Url"]),
+                         ("!sizedetails", ["ImageSizeOriginal", "Size"]),
                          ("!largestimage", []), ("!largestimage", ["Url"]), ("!largestimage", ["Size"])):
         for label, value in WRONG.items():
             album = account.album(f"{action} {' '.join(path)} is {label}")
@@ -858,13 +904,16 @@ def test_no_answer_about_a_single_image_is_trusted_to_be_what_it_should_be(
     assert_whole_or_named(account, run, result, tmp_path / "report.json")
 
 
-@pytest.mark.parametrize("path", [["Response"], ["Response", "User"], ["Response", "User", "NickName"], ["Response", "User", "Uris"],
-                                  ["Response", "User", "ImageCount"], ["Response", "User", "Uris", "UserAlbums"]], ids=".".join)
+@pytest.mark.parametrize("path", [
+    ["Response"], ["Response", "User"], ["Response", "User", "NickName"], ["Response", "User", "Uris"],
+    ["Response", "User", "ImageCount"], ["Response", "User", "Uris", "UserAlbums"],
+], ids=".".join)
 @pytest.mark.parametrize("label", sorted(WRONG))
 def test_nothing_about_who_is_signed_in_is_trusted_to_be_what_it_should_be(path: List[str], label: str) -> None:
     class Stub:
         def get_json(self, uri: str, parameters: Any, retry_also: Any = frozenset()) -> JSON:
-            answer: JSON = {"Response": {"User": {"NickName": "family", "ImageCount": 7, "Uris": {"UserAlbums": "/api/v2/user/family!albums"}}}}
+            answer: JSON = {"Response": {"User": {"NickName": "family", "ImageCount": 7,
+                                                  "Uris": {"UserAlbums": "/api/v2/user/family!albums"}}}}
             place = answer
             for name in path[:-1]:
                 place = place[name]
@@ -888,8 +937,9 @@ def test_nothing_about_who_is_signed_in_is_trusted_to_be_what_it_should_be(path:
 # ======================================================================================================================
 
 RAW_VALUES = {
-    "deep lists": "[" * 100_000 + "]" * 100_000, "deep objects": '{"a":' * 100_000 + "1" + "}" * 100_000, "lists as deep as is read": "[" * 400 + "]" * 400,
-    "a number of 5000 digits": "9" * 5000, "half an emoji": '"\\ud83d"', "the other half": '"\\udc00x"', "NaN": "NaN", "-Infinity": "-Infinity",
+    "deep lists": "[" * 100_000 + "]" * 100_000, "deep objects": '{"a":' * 100_000 + "1" + "}" * 100_000,
+    "lists as deep as is read": "[" * 400 + "]" * 400, "a number of 5000 digits": "9" * 5000,
+    "half an emoji": '"\\ud83d"', "the other half": '"\\udc00x"', "NaN": "NaN", "-Infinity": "-Infinity",
     "an exponent": "1e999999", "a text with NUL": '"a\\u0000b"',
 }
 UNREADABLE = ("deep lists", "deep objects", "a number of 5000 digits")
@@ -901,12 +951,14 @@ def test_json_that_no_library_could_have_written_costs_no_more_than_its_album(
     for label, raw in RAW_VALUES.items():
         album = account.album(label)
         photo = album.photo()
-        image = {"ImageKey": photo.key, "ArchivedUri": file_url(photo, "D"), "ArchivedSize": photo.size, "ArchivedMD5": photo.md5}
+        image = {"ImageKey": photo.key, "ArchivedUri": file_url(photo, "D"), "ArchivedSize": photo.size,
+                 "ArchivedMD5": photo.md5}
         words = ("FileName", "Title", "Caption", "Serial", "DateTimeOriginal", "Latitude", "KeywordArray", "WebUri")
         smugmug.fault("respond", of_list(album), times=None, body=listing("AlbumImage", [with_raw(image, words, raw)]))
         words = ("Name", "UrlPath", "LastUpdated", "ImagesLastUpdated", "Date", "Description", "Privacy", "WebUri")
         if label not in UNREADABLE:
-            listed_albums.append(with_raw({"AlbumKey": album.key, "ImageCount": 1, "ImagesLastUpdated": "x"}, words, raw))
+            entry = {"AlbumKey": album.key, "ImageCount": 1, "ImagesLastUpdated": "x"}
+            listed_albums.append(with_raw(entry, words, raw))
         else:
             listed_albums.append(json.dumps({"AlbumKey": album.key, "Name": label}))
     smugmug.fault("respond", "!albums", times=None, body=listing("Album", listed_albums))
@@ -926,7 +978,7 @@ def test_json_that_no_library_could_have_written_costs_no_more_than_its_album(
 
 def with_raw(entry: JSON, fields: Tuple[str, ...], raw: str) -> str:
     """An object as JSON, some fields of which have a value that is written as it is given."""
-    return json.dumps({**entry, **{name: "@" for name in fields}}).replace('"@"', raw)
+    return json.dumps({**entry, **dict.fromkeys(fields, "@")}).replace('"@"', raw)
 
 
 def listing(locator: str, entries: List[str]) -> bytes:

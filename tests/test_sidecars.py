@@ -1,4 +1,5 @@
-"""Sidecars: the words, places and order that are not in the files, kept beside them, up to date, and in nobody's way."""
+"""Sidecars: the words, places and order that are not in the files, kept beside them, up to date, and in nobody's way.
+"""
 
 from __future__ import annotations
 
@@ -114,9 +115,9 @@ def cost(run: Run, *args: Any, exit_code: int = 0) -> Tuple[int, int]:
 def spoken(album: Album) -> Image:
     """A photo of which everything is known."""
     return album.photo(
-        "IMG_1.JPG", title="The lake", caption="At dawn, 4 °C\nwith \U0001f9a2", keywords=["lake", "National Conference"],
-        latitude="47.50000000000000", longitude="-122.25000000000000", altitude=12, taken=datetime(2019, 8, 4, 11, 28, 12),
-        uploaded=datetime(2020, 3, 1, 12, 34, 56))
+        "IMG_1.JPG", title="The lake", caption="At dawn, 4 °C\nwith \U0001f9a2",
+        keywords=["lake", "National Conference"], latitude="47.50000000000000", longitude="-122.25000000000000",
+        altitude=12, taken=datetime(2019, 8, 4, 11, 28, 12), uploaded=datetime(2020, 3, 1, 12, 34, 56))
 
 
 def test_an_xmp_sidecar_says_what_smugmug_knows_of_an_image(account: Account, run: Run) -> None:
@@ -156,7 +157,8 @@ def test_an_xmp_sidecar_says_what_smugmug_knows_of_an_image(account: Account, ru
     ({"Title": 2019}, {"dc:title": {"x-default": "2019"}}),
     ({"Caption": "Tom &amp; Jerry <b>&lt;3</b> &#8217; ]]>"},
      {"dc:description": {"x-default": "Tom &amp; Jerry <b>&lt;3</b> &#8217; ]]>"}}),
-    ({"Keywords": '"National Conference"', "KeywordArray": ["National Conference"]}, {"dc:subject": ["National Conference"]}),
+    ({"Keywords": '"National Conference"', "KeywordArray": ["National Conference"]},
+     {"dc:subject": ["National Conference"]}),
     ({"Keywords": "b; a, c; 2019", "KeywordArray": ["b", "a, c", 2019]}, {"dc:subject": ["b", "a, c", "2019"]}),
     ({"Keywords": "x; y", "KeywordArray": []}, {}),
     ({"Keywords": "x; y", "KeywordArray": [""]}, {}),
@@ -242,9 +244,10 @@ def test_any_place_comes_back_from_its_degrees_and_minutes(latitude: float, long
 # Hostile text
 # ======================================================================================================================
 
-SNIPPETS = ("]]>", "<![CDATA[", "<!--", "<?xml?>", "&amp;", "&#0;", "&nbsp;", "</rdf:li>", "\"", "'", "\r", "\r\n", "\n", "\t",
-            " ", "\0", "\x0b", "\x1f", "\x7f", "\x85", "\u2028", "\ufeff", "\ufffe", "\uffff", "\ud800", "\udfff",
-            "\U0001f9a2", "\U0001f468\u200d\U0001f469\u200d\U0001f467", "e\u0301", "\u202e", "\U0010ffff")
+SNIPPETS = ("]]>", "<![CDATA[", "<!--", "<?xml?>", "&amp;", "&#0;", "&nbsp;", "</rdf:li>", "\"", "'", "\r", "\r\n",
+            "\n", "\t", " ", "\0", "\x0b", "\x1f", "\x7f", "\x85", "\u2028", "\ufeff", "\ufffe", "\uffff",
+            "\ud800", "\udfff", "\U0001f9a2", "\U0001f468\u200d\U0001f469\u200d\U0001f467", "e\u0301", "\u202e",
+            "\U0010ffff")
 HOSTILE_TEXTS = st.lists(st.one_of(st.sampled_from(SNIPPETS), st.characters()), max_size=12).map("".join)
 
 
@@ -289,7 +292,8 @@ def test_json_is_utf_8_and_brings_every_text_back(name: str, title: str, keyword
     assert len(image["keywords"]) == len(list(filter(None, keywords)))
 
 
-def test_half_an_emoji_in_a_caption_hurts_neither_kind_of_sidecar(account: Account, smugmug: FakeSmugMug, run: Run) -> None:
+def test_half_an_emoji_in_a_caption_hurts_neither_kind_of_sidecar(
+        account: Account, smugmug: FakeSmugMug, run: Run) -> None:
     album = account.album("Summer")
     album.photo("a.JPG", caption="cut in HALF of it")
     answers: List[Any] = []
@@ -301,7 +305,8 @@ def test_half_an_emoji_in_a_caption_hurts_neither_kind_of_sidecar(account: Accou
     smugmug.fault("mangle", where=f"/album/{album.key}!images", function=cut)
     synced(run)
     body = json.dumps(answers[0]).replace("HALF", "\\ud83d").encode("ascii")
-    smugmug.fault("respond", where=f"/album/{album.key}!images", headers={"Content-Type": "application/json"}, body=body)
+    smugmug.fault("respond", where=f"/album/{album.key}!images", headers={"Content-Type": "application/json"},
+                  body=body)
     synced(run, "--sidecar", "xmp,json")
     said = xmp((run.output / "Summer" / "a.JPG.xmp").read_bytes())["dc:description"]["x-default"]
     assert said == "cut in \N{REPLACEMENT CHARACTER} of it"
@@ -312,8 +317,9 @@ def test_half_an_emoji_in_a_caption_hurts_neither_kind_of_sidecar(account: Accou
 # A real reader
 # ======================================================================================================================
 
-@pytest.mark.skipif(shutil.which("exiftool") is None, reason="exiftool is not installed (Debian: libimage-exiftool-perl), so "
-                                                             "no reader of photographers has looked at the XMP sidecars")
+@pytest.mark.skipif(shutil.which("exiftool") is None,
+                    reason="exiftool is not installed (Debian: libimage-exiftool-perl), so "
+                           "no reader of photographers has looked at the XMP sidecars")
 def test_exiftool_reads_the_xmp_sidecars(account: Account, run: Run) -> None:
     album = account.album("Summer")
     photo = spoken(album)
@@ -338,7 +344,8 @@ def test_exiftool_reads_the_xmp_sidecars(account: Account, run: Run) -> None:
     }
     assert [second[name] for name in ("dc:Title", "dc:Description", "dc:Subject")] == [
         "]]> &amp; <b>\N{REPLACEMENT CHARACTER}", "a\r\nb", "National Conference"]
-    assert [second[f"exif:GPS{name}"] for name in ("Latitude", "Longitude", "Altitude", "AltitudeRef")] == [-34, 0, 430, 1]
+    assert [second[f"exif:GPS{name}"] for name in ("Latitude", "Longitude", "Altitude", "AltitudeRef")] == [
+        -34, 0, 430, 1]
 
 
 # ======================================================================================================================
@@ -363,16 +370,18 @@ def test_album_json_holds_the_album_and_its_images(account: Account, smugmug: Fa
     def entry(image: Image, **known: Any) -> Dict[str, Any]:
         assert image.uploaded is not None
         page = f"{SITE}{album.url_path}/i-{image.key}"
-        return {"file": image.file_name, "image_key": image.key, "smugmug_file_name": image.file_name, "title": image.title,
-                "caption": image.caption, "keywords": list(image.keywords), "latitude": None, "longitude": None,
+        return {"file": image.file_name, "image_key": image.key, "smugmug_file_name": image.file_name,
+                "title": image.title, "caption": image.caption, "keywords": list(image.keywords),
+                "latitude": None, "longitude": None,
                 "altitude": None, "taken": None, "uploaded": utc_text(image.uploaded), "size_bytes": image.size,
                 "md5": image.md5, "hidden": False, "is_video": False, "is_original": True, "web_uri": page, **known}
 
     written = album_json(run, "Summer_ 2019")
     assert written == {
         "written_by": "download_smugmug_photos", "version": 1, "album_key": album.key, "name": "Summer: 2019",
-        "description": "By the lake &amp; in it", "keywords": "lake; swans", "path": album.url_path, "privacy": "Unlisted",
-        "created": utc_text(album.created), "changed": utc_text(album.last_updated), "web_uri": SITE + album.url_path,
+        "description": "By the lake &amp; in it", "keywords": "lake; swans", "path": album.url_path,
+        "privacy": "Unlisted", "created": utc_text(album.created), "changed": utc_text(album.last_updated),
+        "web_uri": SITE + album.url_path,
         "images": [
             entry(photo, latitude=47.5, longitude=-122.25, altitude=12, taken="2019-08-04T11:28:12"),
             entry(film, file="film.mp4", hidden=True, is_video=True, is_original=False),
@@ -446,7 +455,8 @@ def test_an_image_named_like_the_albums_sidecar_gets_another_name(account: Accou
     assert list(as_stored(run.output)) == [f"Summer/{other}"]
     assert cost(run, "--sidecar", "xmp,json") == (3, 0)
     assert album_json(run)["images"][0]["file"] == other
-    assert sidecars(run) == sorted([f"Summer/{other}.xmp", "Summer/album.json"] + [f"Summer/{other}"] * (name == "album.json"))
+    assert sidecars(run) == sorted([f"Summer/{other}.xmp", "Summer/album.json"]
+                                   + [f"Summer/{other}"] * (name == "album.json"))
     assert (run.output / "Summer" / other).read_bytes() == photo.data
     assert cost(run, "--sidecar", "xmp,json") == NOTHING_NEW
 
@@ -495,14 +505,16 @@ def test_sidecars_turned_on_later_cost_one_listing_for_each_album(account: Accou
     assert {name: stored for name, stored in written.items() if name in photos} == photos
 
 
-def test_sidecars_of_words_edited_while_they_were_off_are_mended_when_they_are_on_again(account: Account, run: Run) -> None:
+def test_sidecars_of_words_edited_while_they_were_off_are_mended_when_they_are_on_again(
+        account: Account, run: Run) -> None:
     photo = spoken(account.album("Summer"))
     synced(run, "--sidecar", "xmp,json")
     photo.caption = "edited meanwhile"
     photo.home.touch()
     assert cost(run) == (3, 0)
     assert cost(run, "--sidecar", "xmp,json") == (3, 0)
-    assert xmp((run.output / "Summer" / "IMG_1.JPG.xmp").read_bytes())["dc:description"] == {"x-default": "edited meanwhile"}
+    said = xmp((run.output / "Summer" / "IMG_1.JPG.xmp").read_bytes())
+    assert said["dc:description"] == {"x-default": "edited meanwhile"}
     assert album_json(run)["images"][0]["caption"] == "edited meanwhile"
 
 
@@ -604,9 +616,9 @@ def test_a_listing_that_may_not_be_whole_changes_no_sidecar(account: Account, sm
 # What is somebody else's
 # ======================================================================================================================
 
-THEIR_XMP = ('<x:xmpmeta xmlns:x="adobe:ns:meta/" x:xmptk="XMP Core 4.4.0-Exiv2"><rdf:RDF '
-             'xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about="" '
-             'xmlns:xmp="http://ns.adobe.com/xap/1.0/" xmp:Rating="5"/></rdf:RDF></x:xmpmeta>').encode()
+THEIR_XMP = (b'<x:xmpmeta xmlns:x="adobe:ns:meta/" x:xmptk="XMP Core 4.4.0-Exiv2"><rdf:RDF '
+             b'xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about="" '
+             b'xmlns:xmp="http://ns.adobe.com/xap/1.0/" xmp:Rating="5"/></rdf:RDF></x:xmpmeta>')
 MENTION = b"/home/me/download_smugmug_photos/"  # a folder that somebody is quite likely to have
 
 

@@ -12,7 +12,7 @@ from typing import Any, Dict, List
 
 import pytest
 
-from conftest import SCRIPT, Run, home_files
+from conftest import SCRIPT, Process, Run, home_files
 from fake_smugmug import Account, FakeSmugMug
 
 APPLY = "https://api.smugmug.com/api/developer/apply"
@@ -52,7 +52,7 @@ def addresses(stderr: str) -> List[str]:
     return [line for line in stderr.splitlines() if line.startswith(AUTHORIZE)]
 
 
-def address_of(process: subprocess.Popen[str]) -> str:
+def address_of(process: Process) -> str:
     """Read on until the address to open comes."""
     assert process.stderr is not None
     for line in process.stderr:
@@ -92,8 +92,8 @@ def test_the_key_can_be_written_into_the_script_and_the_environment_wins_over_it
     edited.write_text(text, encoding="utf-8")
     for wrong_key, code in (({}, 0), ({"SMUGMUG_API_KEY": "wrong"}, 2)):
         environment = {**run.environment(keys=False), **wrong_key}
-        result = subprocess.run([sys.executable, str(edited)], env=environment, cwd=str(tmp_path), stdin=subprocess.DEVNULL,
-                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60)
+        result = subprocess.run([sys.executable, str(edited)], env=environment, cwd=str(tmp_path),
+                                stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=False)
         assert result.returncode == code, result.stderr
 
 
@@ -177,7 +177,8 @@ def test_after_three_refused_pins_it_gives_up(run: Run, smugmug: FakeSmugMug) ->
 
 
 @pytest.mark.parametrize("typed", ["", "\n\n", "111111\n"])
-def test_the_end_of_input_at_the_prompt_leads_to_the_advice_to_sign_in_once_from_a_terminal(run: Run, typed: str) -> None:
+def test_the_end_of_input_at_the_prompt_leads_to_the_advice_to_sign_in_once_from_a_terminal(
+        run: Run, typed: str) -> None:
     result = run(signed_in=False, input=typed)
     assert result.returncode == 3
     assert "once from a terminal" in result.stderr
@@ -344,7 +345,8 @@ def test_a_mistyped_key_or_secret_is_told_apart(run: Run, smugmug: FakeSmugMug, 
 
 def test_a_401_that_is_a_web_page_leads_to_a_new_sign_in(run: Run, smugmug: FakeSmugMug) -> None:
     save(run, good_token(smugmug))
-    smugmug.fault("respond", "authuser", status=401, headers={"Content-Type": "text/html"}, body=b"<html>Please log in</html>")
+    smugmug.fault("respond", "authuser", status=401, headers={"Content-Type": "text/html"},
+                  body=b"<html>Please log in</html>")
     result = run(signed_in=False, input="027518\n")
     assert result.returncode == 0
     assert len(addresses(result.stderr)) == 1 and "<html>" not in result.stderr
@@ -361,7 +363,8 @@ def test_an_answer_that_names_nobody_is_no_sign_in(run: Run, smugmug: FakeSmugMu
     assert "who is signed in" in result.stderr
 
 
-def test_a_sign_in_that_sees_public_albums_only_is_not_taken_for_an_empty_account(run: Run, smugmug: FakeSmugMug) -> None:
+def test_a_sign_in_that_sees_public_albums_only_is_not_taken_for_an_empty_account(
+        run: Run, smugmug: FakeSmugMug) -> None:
     def unseen(answer: Dict[str, Any]) -> Dict[str, Any]:
         answer["Response"]["User"]["ImageCount"] = 7
         return answer

@@ -132,7 +132,7 @@ def test_full_finds_what_no_clock_tells(account: Account, run: Run) -> None:
 
 def test_an_album_stays_on_the_list_of_work_until_all_of_its_images_are_home(
         account: Account, smugmug: FakeSmugMug, run: Run) -> None:
-    failing, unready, impossible, incomplete, whole = map(
+    failing, unready, impossible, incomplete, _ = map(
         account.album, ("failing", "unready", "impossible", "incomplete", "whole"))
     for album in account.albums:
         album.photo("a.JPG"), album.photo("b.JPG")
@@ -574,7 +574,7 @@ def test_a_state_of_an_older_schema_keeps_what_it_knows(monkeypatch: pytest.Monk
     state.record("ALBUM", known)
     state.commit()
     database.execute("COMMIT")
-    monkeypatch.setattr(script, "MIGRATIONS", script.MIGRATIONS + ("CREATE TABLE later (one TEXT);",))
+    monkeypatch.setattr(script, "MIGRATIONS", (*script.MIGRATIONS, "CREATE TABLE later (one TEXT);"))
     assert script.State(database).files("ALBUM") == {"KEY": known}
     assert database.execute("PRAGMA user_version").fetchone()[0] == len(script.MIGRATIONS)
     assert database.execute("SELECT count(*) FROM later").fetchone()[0] == 0

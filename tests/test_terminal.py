@@ -25,14 +25,14 @@ from fake_smugmug import JPEG_MAGIC, Account, Album, FakeSmugMug, Pattern, Photo
 
 sys.path.insert(0, str(SCRIPT.parent))
 
-import download_smugmug_photos as script  # noqa: E402
+import download_smugmug_photos as script
 
 if sys.platform == "win32":
     pytest.skip("Windows has no pseudo-terminals of this kind", allow_module_level=True)
 
-import fcntl  # noqa: E402
-import pty  # noqa: E402
-import termios  # noqa: E402
+import fcntl
+import pty
+import termios
 
 ROWS = 100  # so many that nothing scrolls away
 NOTHING = b"\0"  # terminals take no notice of it
@@ -65,7 +65,8 @@ class Terminal:
         self._set_size(columns)
         self.process = subprocess.Popen(
             [sys.executable, "-c", AT_THE_TERMINAL, str(SCRIPT), *map(str, arguments)], stdin=slave,
-            stdout=slave if stdout is None else stdout, stderr=slave, env=run.environment({"TERM": "xterm", **env}), cwd=str(run.folder), start_new_session=True)
+            stdout=slave if stdout is None else stdout, stderr=slave, env=run.environment({"TERM": "xterm", **env}),
+            cwd=str(run.folder), start_new_session=True)
         os.close(slave)
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -241,8 +242,11 @@ def test_the_live_line_follows_the_width_of_the_window(
     screen = terminal(columns=80)
     screen.wait_for(lambda lines: len(lines) == 2 and "1/2 albums" in lines[1])
     for columns, wanted in ((40, "^1/2 images, .*B"), (8, "^1/2 im…$"), (120, "1/2 albums$")):
+        def fits(lines: List[str], columns: int = columns, wanted: str = wanted) -> bool:
+            return re.search(wanted, lines[-1]) is not None and width(lines[-1]) < columns
+
         screen.resize(columns)
-        lines = screen.wait_for(lambda lines: re.search(wanted, lines[-1]) and width(lines[-1]) < columns)
+        lines = screen.wait_for(fits)
         assert len(lines) == 2, "\n".join(lines)
     gate.set()
     assert screen.wait_for_end() == 0
@@ -363,7 +367,8 @@ def test_names_cannot_upset_the_terminal(account: Account, terminal: Callable[..
     account.album("Winter\n").photo("\x1b[31mred\n.JPG")
     screen = terminal(*arguments, TERM="dumb")
     assert screen.wait_for_end() == 0
-    assert "Summer" in plain(screen.raw) and CONTROL.findall(plain(screen.raw)) == [] and "\u202e" not in plain(screen.raw)
+    said = plain(screen.raw)
+    assert "Summer" in said and CONTROL.findall(said) == [] and "\u202e" not in said
 
 
 # ======================================================================================================================
@@ -403,7 +408,8 @@ def test_off_a_terminal_a_line_comes_every_ten_seconds_at_most(monkeypatch: pyte
 
 
 @pytest.mark.parametrize("stream", [Tty, io.StringIO], ids=["terminal", "pipe"])
-def test_without_progress_nothing_comes_at_all(monkeypatch: pytest.MonkeyPatch, stream: Callable[[], io.StringIO]) -> None:
+def test_without_progress_nothing_comes_at_all(
+        monkeypatch: pytest.MonkeyPatch, stream: Callable[[], io.StringIO]) -> None:
     assert shown_in_a_minute(monkeypatch, stream(), wants_progress=False) == []
 
 

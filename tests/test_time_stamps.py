@@ -1,4 +1,6 @@
-"""Time stamps: each file bears the time that the camera's clock showed, wherever the camera, the program and SmugMug were."""
+"""Time stamps: each file bears the time that the camera's clock showed, wherever the camera, the program and SmugMug
+were.
+"""
 
 from __future__ import annotations
 
@@ -88,7 +90,9 @@ def test_a_new_version_brings_its_own_time(account: Account, run: Run) -> None:
 def test_an_adopted_file_keeps_its_own_time(account: Account, smugmug: FakeSmugMug, run: Run) -> None:
     album = account.album("Summer")
     clock = datetime(2019, 8, 4, 11, 28, 12)
-    album.photo("a.JPG", taken=clock), album.photo("b.JPG", taken=clock, archived=False), album.video("c.mp4", taken=clock)
+    album.photo("a.JPG", taken=clock)
+    album.photo("b.JPG", taken=clock, archived=False)
+    album.video("c.mp4", taken=clock)
     (run.output / "Summer").mkdir(parents=True)
     for number, image in enumerate(album.images):
         path = run.output / "Summer" / image.file_name
@@ -133,7 +137,8 @@ def test_the_camera_clock_is_what_smugmug_shows_less_the_hours_to_california(sho
 
 
 @BUDGET
-@given(st.one_of(st.text(), st.from_regex(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\+00:00", fullmatch=True)))
+@given(st.one_of(
+    st.text(), st.from_regex(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\+00:00", fullmatch=True)))
 def test_whatever_is_shown_gives_a_time_or_none(shown: str) -> None:
     clock = script.camera_time(shown)
     assert clock == "" or datetime.strptime(clock, "%Y-%m-%dT%H:%M:%S").year in range(10_000)
@@ -154,11 +159,13 @@ def test_whatever_is_shown_gives_a_time_or_none(shown: str) -> None:
     (datetime(2024, 3, 10), datetime(2024, 11, 3)),
     (datetime(2040, 3, 11), datetime(2040, 11, 4)),
 ])
-def test_summer_time_in_california_begins_and_ends_by_the_law_of_its_year(first_day: datetime, last_day: datetime) -> None:
+def test_summer_time_in_california_begins_and_ends_by_the_law_of_its_year(
+        first_day: datetime, last_day: datetime) -> None:
     begins, ends = first_day + timedelta(hours=2 + 8), last_day + timedelta(hours=2 + 7)
     moments = [begins - timedelta(seconds=1), begins, ends - timedelta(seconds=1), ends]
     assert [script.pacific_hours(moment) for moment in moments] == [-8, -7, -7, -8]
-    assert script.pacific_hours(datetime(first_day.year, 1, 1)) == script.pacific_hours(datetime(first_day.year, 12, 31)) == -8
+    new_year, new_years_eve = datetime(first_day.year, 1, 1), datetime(first_day.year, 12, 31)
+    assert script.pacific_hours(new_year) == script.pacific_hours(new_years_eve) == -8
 
 
 def california() -> Any:
@@ -193,7 +200,8 @@ def test_the_hours_to_california_are_those_of_the_time_zone_database(first_year:
     ("", "", None),
     ("", "nonsense", None),
 ])
-@pytest.mark.skipif(not hasattr(time, "tzset"), reason="the time zone of a running process cannot be changed on Windows")
+@pytest.mark.skipif(not hasattr(time, "tzset"),
+                    reason="the time zone of a running process cannot be changed on Windows")
 def test_the_time_stamp_is_local_for_the_camera_and_utc_for_the_upload(
         monkeypatch: pytest.MonkeyPatch, taken: str, uploaded: str, expected: Optional[float]) -> None:
     monkeypatch.setenv("TZ", "IST-5:30")

@@ -124,7 +124,8 @@ def test_every_file_of_a_big_account_comes_home_once_and_the_second_run_brings_n
     assert smugmug.count() == smugmug.count("api") + smugmug.count("cdn")
 
     lines = result.stderr.splitlines()
-    for line in ("Thousand and more: 1,300 downloaded", "Nothing in it: no images", "_CON: no images", "Summer: 1 downloaded"):
+    for line in ("Thousand and more: 1,300 downloaded", "Nothing in it: no images", "_CON: no images",
+                 "Summer: 1 downloaded"):
         assert line in lines  # an album goes by its folder, so that of two with one name each is told apart
     assert [line for line in lines if re.match("Summer_[A-Za-z0-9]+: 1 downloaded$", line)] != []
     assert "\x1b" not in result.stderr
@@ -198,7 +199,8 @@ def test_private_files_come_home_since_requests_for_files_are_signed_too(
 def test_a_file_that_is_elsewhere_is_neither_fetched_nor_is_the_sign_in_shown_there(
         run: Run, smugmug: FakeSmugMug, small: List[Album]) -> None:
     spring, summer, winter = small
-    smugmug.fault("foreign_uri", f"{summer.key}!images", times=None, url="https://photos.smugmug.com.evil.example/x.jpg")
+    smugmug.fault("foreign_uri", f"{summer.key}!images", times=None,
+                  url="https://photos.smugmug.com.evil.example/x.jpg")
     result = run()
     assert result.returncode == 1
     assert home_files(run.output) == files_of(spring, winter)
@@ -231,7 +233,8 @@ def test_an_album_that_is_listed_twice_comes_home_once(run: Run, smugmug: FakeSm
     assert smugmug.count("cdn") == 9 and smugmug.count("api", "!images") == 3
 
 
-def test_a_list_that_changed_while_it_was_read_is_read_once_more(run: Run, smugmug: FakeSmugMug, small: List[Album]) -> None:
+def test_a_list_that_changed_while_it_was_read_is_read_once_more(
+        run: Run, smugmug: FakeSmugMug, small: List[Album]) -> None:
     albums_fault = smugmug.fault("lost_item", "!albums")
     images_fault = smugmug.fault("lost_item", "!images")
     assert run().returncode == 0
@@ -294,7 +297,8 @@ def test_a_later_page_that_is_not_found_now_and_then_is_asked_for_again(
         account.album(f"Album {number:03}")
     long_album = account.albums[0]
     long_album.fill(501, 60)
-    faults = [smugmug.fault("not_found", r"!albums\?.*start=101"), smugmug.fault("not_found", images_pattern(long_album, 501))]
+    faults = [smugmug.fault("not_found", r"!albums\?.*start=101"),
+              smugmug.fault("not_found", images_pattern(long_album, 501))]
     assert run().returncode == 0
     assert [fault.hits for fault in faults] == [1, 1]
     assert len(home_files(run.output)) == 501
@@ -337,7 +341,7 @@ def odd(change: Callable[[JSON], None]) -> Callable[[JSON], JSON]:
 ])
 def test_an_image_with_an_impossible_key_is_a_failure_that_stays_within_its_album(
         run: Run, smugmug: FakeSmugMug, small: List[Album], tmp_path: Path, fields: JSON) -> None:
-    spring, summer, winter = small
+    _, summer, _ = small
     smugmug.fault("mangle", f"{summer.key}!images", times=None, function=odd(lambda entry: entry.update(fields)))
     result = run()
     assert result.returncode == 1
@@ -414,7 +418,8 @@ def test_names_from_smugmug_cannot_upset_a_terminal(run: Run, smugmug: FakeSmugM
     assert "album" in said and "good.jpg" in said
 
 
-def test_a_folder_that_cannot_be_made_ends_with_2(run: Run, smugmug: FakeSmugMug, small: List[Album], tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_made_ends_with_2(
+        run: Run, smugmug: FakeSmugMug, small: List[Album], tmp_path: Path) -> None:
     (tmp_path / "taken").write_bytes(b"a file")
     result = run("--output", tmp_path / "taken")
     assert result.returncode == 2
