@@ -229,7 +229,7 @@ class Image(NamedTuple):
     `source` is None where the listing does not carry it: then it takes calls of its own to find one. `extension` is
     that of the file served, without its dot, where it is not the one of the file name: videos are re-encoded.
     `uploaded` is in UTC, `taken` what the camera's clock showed, both in ISO 8601. Coordinates are in degrees, the
-    altitude in metres.
+    altitude in metres. `kept_types` are those of the files that SmugMug Source keeps of it and that no program gets.
     """
 
     key: str
@@ -252,6 +252,7 @@ class Image(NamedTuple):
     altitude: float
     hidden: bool
     web_uri: str
+    kept_types: Tuple[str, ...]
 
 
 class Album(NamedTuple):
@@ -1304,7 +1305,8 @@ ALBUM_FIELDS = ("AlbumKey,Name,UrlPath,Uri,ImageCount,LastUpdated,ImagesLastUpda
                 "Description,Keywords,WebUri,ResponseLevel")
 IMAGE_FIELDS = ("ImageKey,Serial,Uri,FileName,IsVideo,Processing,Status,SubStatus,ArchivedUri,ArchivedSize,ArchivedMD5,"
                 "OriginalSize,Date,DateTimeUploaded,DateTimeOriginal,Title,Caption,KeywordArray,Latitude,Longitude,"
-                "Altitude,Hidden,WebUri")
+                "Altitude,Hidden,WebUri,ComponentFileTypes")
+SERVED_TYPES = {"jpg", "jpeg", "png", "gif"}  # what ArchivedUri gives, whatever was uploaded
 
 
 def text_of(value: Any) -> str:
@@ -1502,7 +1504,18 @@ def parse_image(entry: Json, expansions: Json) -> Image:
         longitude=longitude if is_placed else None,
         altitude=number_of(entry.get("Altitude"), 100_000) or 0.0,
         hidden=entry.get("Hidden") is True,
-        web_uri=text_of(entry.get("WebUri")))
+        web_uri=text_of(entry.get("WebUri")),
+        kept_types=() if is_video else kept_types(entry.get("ComponentFileTypes")))
+
+
+def kept_types(component_file_types: Any) -> Tuple[str, ...]:
+    """The types of file that SmugMug Source keeps of a photo besides the one it serves: "nef", "heic".
+
+    The owner is told of them, as {"Image": ["jpg", "nef"]} or [], but ordinary keys do not get the files: 404.
+    https://github.com/tommyblue/smugmug-backup/issues/61
+    """
+    types = {text_of(name).lower() for names in object_of(component_file_types).values() for name in list_of(names)}
+    return tuple(sorted(types - SERVED_TYPES - {""}))
 
 
 def expanded(entry: Json, name: str, expansions: Json) -> Json:
@@ -2489,6 +2502,7 @@ ADVICE = {
     "unavailable": "Nothing more can be done from here. They may be seen on SmugMug's pages; its support may know "
                    "more.",
     "not the original": "SmugMug gave no more than this. Are downloads of originals allowed in the album's settings?",
+    "in SmugMug Source": "SmugMug lets no program fetch these. Its own pages have them.",
     "not sound": "A run with --verify and without -n fetches these again. What was changed since stays, SmugMug's "
                  "comes beside it.",
     "damaged": "Put such files back from another copy, or delete them.",
@@ -2579,6 +2593,9 @@ class Summary:
             self.videos += 1
         elif outcome.file is not None and not outcome.file.is_original:
             self.remark("not the original", album, image, "it is a smaller or re-encoded copy", outcome.image.key)
+        if outcome.image.kept_types:
+            self.remark("in SmugMug Source", album, image,
+                        f"SmugMug keeps {' and '.join(outcome.image.kept_types)} of it", outcome.image.key)
         if not tally.pending:
             del self._tallies[outcome.album.key]
         return tally
@@ -2671,7 +2688,7 @@ def summary_text(summary: Summary, verdict: str, api_requests: int, wait_seconds
     lines.append(line)
     for kind in sorted({remark.kind for remark in summary.remarks}):
         remarks = [remark for remark in summary.remarks if remark.kind == kind]
-        lines.append(f"{kind.capitalize()} ({len(remarks):,}):")
+        lines.append(f"{kind[0].upper() + kind[1:]} ({len(remarks):,}):")
         lines += [f"  {' / '.join(filter(None, (remark.album, remark.image)))}: {remark.reason}" for remark in remarks]
         if kind in ADVICE:
             lines.append(f"  {ADVICE[kind]}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any, Callable, Dict, List
@@ -438,3 +439,24 @@ def test_a_locked_album_is_named_and_the_others_come_home(run: Run, account: Acc
     result = run()
     assert home_files(run.output) == files_of(*small)
     assert any(line.strip().startswith("Secret club: ") and "locked" in line for line in result.stderr.splitlines())
+
+
+# ======================================================================================================================
+# What no program can fetch
+# ======================================================================================================================
+
+def test_photos_with_a_file_that_only_smugmugs_pages_give_are_named_and_the_rest_is_home(
+        account: Account, smugmug: FakeSmugMug, run: Run) -> None:
+    album = account.album("Wedding")
+    album.photo("IMG_1.JPG", component_file_types={"Image": ["JPG", "NEF"], "Other": ["xmp"]})
+    album.photo("IMG_2.JPG", component_file_types={"Image": ["jpg"]})
+    album.photo("IMG_3.JPG", component_file_types=["jpg"])
+    album.video("MVI_4.MOV", component_file_types={"Video": ["mov"]})
+    result = run("--report", run.folder / "report.json")
+    assert result.returncode == 0
+    assert len(home_files(run.output)) == 4
+    assert "In SmugMug Source (1):\n  Wedding / IMG_1.JPG: SmugMug keeps nef and xmp of it\n" in result.stderr
+    kinds = [problem["kind"] for problem in json.loads((run.folder / "report.json").read_text())["problems"]]
+    assert kinds == ["in SmugMug Source"]
+    assert "Source" not in run().stderr  # what is known is not said every night ...
+    assert "Source" in run("--full").stderr  # ... but whenever it is asked for
