@@ -706,7 +706,7 @@ def new_md5() -> Any:
     """An MD5 object. It finds damage, it guards nothing; systems that forbid MD5 for security allow it so."""
     try:
         return hashlib.new("md5", usedforsecurity=False)
-    except TypeError:  # before Python 3.9
+    except TypeError:  # pragma: no cover: before Python 3.9
         return hashlib.md5()
 
 
@@ -762,9 +762,7 @@ def is_within(path: Path, folder: Path) -> bool:
     """Whether a path, which need not exist yet, lies in a folder once all symbolic links are followed."""
     try:
         return folder.resolve() in path.resolve().parents
-    except (OSError, RuntimeError):  # a link that leads to itself
-        return False
-    except UnicodeError:  # a name that this file system cannot have: whoever writes there says so
+    except (OSError, RuntimeError, UnicodeError):  # no such place, or name: whoever writes there says what is wrong
         return True
 
 
@@ -878,12 +876,7 @@ def http_date(text: str) -> Optional[float]:
 
 def is_smugmug(url: str) -> bool:
     """Whether a URL leads to SmugMug over https: the token is shown to nobody else."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return False
-    is_theirs = bool(re.fullmatch(r"([a-z0-9-]{1,63}\.){0,9}smugmug\.com(:443)?", parts.netloc.lower()))
-    return parts.scheme == "https" and is_theirs
+    return bool(re.match(r"(?ai)https://([a-z0-9-]{1,63}\.){0,9}smugmug\.com(:443)?([/?#]|\Z)", url))
 
 
 def origin_of(url: str) -> str:
@@ -985,11 +978,10 @@ class Connection:
             ready_at = time.monotonic() + delay_seconds
             pause(lambda: ready_at - time.monotonic(), self._stop)  # noqa: B023 - it is done before the next attempt
 
-    def get_json(self, uri: str, parameters: Mapping[str, Any] = {}, retry_also: FrozenSet[int] = frozenset()) -> Json:
+    def get_json(self, uri: str, parameters: Mapping[str, Any], retry_also: FrozenSet[int] = frozenset()) -> Json:
         """The answer of an API call, `uri` being a path such as "/api/v2!authuser"."""
         url = urljoin(API_ORIGIN, uri)
-        if parameters:
-            url += ("&" if urlsplit(url).query else "?") + urlencode(parameters, safe=",!")
+        url += ("&" if urlsplit(url).query else "?") + urlencode(parameters, safe=",!")
         return self.get(url, read_json, headers=lambda: {"Accept": "application/json", "Accept-Encoding": "gzip"},
                         retry_also=retry_also)
 
@@ -1004,8 +996,9 @@ class Connection:
         headers = {"User-Agent": f"{PROGRAM}/{VERSION}", "Accept": "*/*", **headers}
         try:
             request = requests.Request("GET", url, headers=headers, auth=self._auth).prepare()
-        except ValueError:  # oauthlib cannot sign a query that is not well-formed
-            raise RequestFailed(f"SmugMug gave an address at {origin_of(url)} that cannot be used") from None
+        except ValueError:  # such as a key that is no text
+            raise RequestFailed(f"A request to {origin_of(url)} cannot be signed. Are SMUGMUG_API_KEY and "
+                                f"SMUGMUG_API_SECRET as SmugMug shows them?") from None
         host = urlsplit(url).netloc
         session, settings = self._for_this_thread(url, host)
         try:
@@ -1146,7 +1139,7 @@ def transport_failure(error: requests.RequestException, url: str) -> RequestFail
 def cause_of(error: BaseException) -> str:
     """The system's own word for why a connection failed, as far as it gave one."""
     text = str(error)
-    if "getaddrinfo" in text or "Name or service" in text or "name resolution" in text:
+    if re.search("getaddrinfo|Name or service|name resolution|Name does not|nodename|No address associated", text):
         return ": its name was not found. Are you online?"
     if "refused" in text:
         return ": it was refused"
@@ -1722,26 +1715,16 @@ def is_version_of(record: FileRecord, image: Image) -> bool:
 def open_state(folder: Path) -> Iterator[State]:
     """The state in an output folder, which is made if need be. As long as it is open, no other run gets it."""
     path = folder / STATE_FILE
-    if path.is_symlink():
+    if os.path.islink(str(path)):
         raise Problem(f"{printable(str(path))} is a symbolic link. Move it away: the record of what is home is not "
                       f"kept elsewhere.")
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        state = sound_state(path)
     except OSError as error:
         raise disk_problem(error, folder) from None
-    try:
-        state = owned_state(path, path)
-    except sqlite3.OperationalError as error:
+    except sqlite3.Error as error:
         raise state_problem(error, path) from None
-    except sqlite3.DatabaseError:
-        aside = path.with_name(f"{STATE_FILE}.damaged-{time.strftime('%Y%m%d-%H%M%S')}")
-        try:
-            os.replace(str(path), str(aside))
-        except OSError as error:
-            raise disk_problem(error, path) from None
-        log.warning("The record of what is home was damaged. It is now %s; the files are looked at instead.",
-                    aside.name)
-        state = owned_state(path, path)
     try:
         yield state
         state.close()
@@ -1750,6 +1733,20 @@ def open_state(folder: Path) -> Iterator[State]:
     finally:
         with suppress(sqlite3.Error):
             state.close()
+
+
+def sound_state(path: Path) -> State:
+    """The state in a file that no other process can open meanwhile; a damaged one is set aside for a new one."""
+    try:
+        return owned_state(path, path)
+    except sqlite3.OperationalError:  # it may be sound, but cannot be opened or written
+        raise
+    except sqlite3.DatabaseError:
+        aside = path.with_name(f"{STATE_FILE}.damaged-{time.strftime('%Y%m%d-%H%M%S')}")
+        os.replace(str(path), str(aside))
+        log.warning("The record of what is home was damaged. It is now %s; the files are looked at instead.",
+                    aside.name)
+        return owned_state(path, path)
 
 
 def owned_state(path: Path, shown_as: Path) -> State:
@@ -1782,7 +1779,7 @@ def copied_state(folder: Path) -> Iterator[State]:
     path = folder / STATE_FILE
     with tempfile.TemporaryDirectory(prefix=PROGRAM) as temporary:
         copy = Path(temporary) / STATE_FILE
-        if path.exists():
+        if os.path.exists(str(path)):
             refuse_shared(path)
             for suffix in ("", "-journal"):  # the journal is there after a crash, and takes back what was half written
                 try:
@@ -1966,7 +1963,7 @@ def transfer(job: Job, output: Path, connection: Connection, landing: threading.
 
     `landing` is held while a file gets its name, so that no two get the same.
     """
-    if not (output / STATE_FILE).exists():
+    if not os.path.exists(str(output / STATE_FILE)):
         raise Problem(f"The folder {printable(str(output))} has gone away while this was at work. "
                       f"Is its disk still there?")
     try:
@@ -2052,13 +2049,16 @@ def file_time(image: Image) -> Optional[float]:
 def choose_place(job: Job, part: Path) -> Path:
     """Where a complete file goes: to its name, unless something stands there that would be lost."""
     spares = chain([job.spare_name], (with_suffix(job.spare_name, f"-{n}") for n in count(2)))
-    for place in chain([job.folder / job.name], (job.folder / name for name in spares)):
-        if not os.path.lexists(str(place)):
-            return place
-        if place.is_file() and not place.is_symlink() and (
-                is_beginning_of(place, part) or (job.ours is not None and is_as_written(place, job.ours))):
-            return place
-    raise AssertionError("unreachable: there is always another name")
+    places = (job.folder / name for name in chain([job.name], spares))
+    return next(place for place in places if is_free(place, part, job.ours))
+
+
+def is_free(place: Path, part: Path, ours: Optional[FileRecord]) -> bool:
+    """Whether a complete file can go to a place without a loss: over nothing, a cut-off copy, or what we wrote."""
+    if not os.path.lexists(str(place)):
+        return True
+    return place.is_file() and not place.is_symlink() and (
+        is_beginning_of(place, part) or (ours is not None and is_as_written(place, ours)))
 
 
 def is_as_written(path: Path, record: FileRecord) -> bool:
@@ -2076,7 +2076,8 @@ def fetch(source: Source, part: PartFile, image: Image, connection: Connection, 
     """
     if not source.md5:  # nothing would prove that what is there belongs to what comes
         part.restart()
-    for attempt in (1, 2):
+    is_second = False
+    while True:
         try:
             if part.size_bytes != source.size_bytes:
                 connection.get(source.url, partial(receive, source=source, part=part, stop=stop),
@@ -2085,8 +2086,9 @@ def fetch(source: Source, part: PartFile, image: Image, connection: Connection, 
             return
         except Damaged:
             part.restart()
-            if attempt == 2:
+            if is_second:
                 raise
+            is_second = True
 
 
 def range_header(part: PartFile) -> Dict[str, str]:
@@ -2481,6 +2483,8 @@ class LogFile(logging.FileHandler):
         """Give up on the file."""
         log.removeHandler(self)
         log.warning("The log file %s cannot be written any more: %s", self.baseFilename, sys.exc_info()[1])
+        with suppress(OSError):  # what is left of it cannot be written either
+            self.close()
 
 
 class Remark(NamedTuple):
@@ -3100,12 +3104,12 @@ def write_report(settings: Settings, report: Json) -> bool:
     if settings.report is None:
         return True
     content = json.dumps(report, indent=2).encode("utf-8") + b"\n"
-    path = Path(os.path.realpath(str(settings.report)))
+    path = str(settings.report)
     try:
-        if path.exists() and not path.is_file():  # a device or a pipe
-            path.write_bytes(content)
+        if os.path.exists(path) and not os.path.isfile(path):  # a device or a pipe
+            settings.report.write_bytes(content)
         else:
-            write_atomically(path, content)
+            write_atomically(Path(os.path.realpath(path)), content)
     except OSError as error:
         log.error("The report could not be written: %s", disk_problem(error, settings.report))
         return False
@@ -3316,11 +3320,11 @@ def writable_file(text: str) -> Optional[Path]:
     """A path at which a file can be written, for argparse; None for ""."""
     if not text:
         return None
-    path = Path(text)
-    place = path if path.exists() else path.parent
-    if path.is_dir() or not (path.exists() or place.is_dir()) or not os.access(str(place), os.W_OK):
+    is_there = os.path.exists(text)
+    place = text if is_there else str(Path(text).parent)
+    if os.path.isdir(place) == is_there or not os.access(place, os.W_OK):
         raise argparse.ArgumentTypeError(f"{text!r} cannot be written")
-    return path
+    return Path(text)
 
 
 if __name__ == "__main__":

@@ -35,6 +35,7 @@ TOO_MUCH = 10 ** 15  # bytes: more than the disk of any machine that runs tests 
 STAMP = r"20\d\d-\d\d-\d\d \d\d:\d\d:\d\d"
 
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no signals to other processes")
+linux_only = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux has a file that is full")
 
 
 @pytest.fixture
@@ -345,6 +346,13 @@ def test_where_no_name_is_near_the_error_leads_to_the_list(account: Account, run
     assert "Summer" not in result.stderr
 
 
+def test_an_exclusion_that_leaves_nothing_is_an_error(account: Account, smugmug: FakeSmugMug, run: Run) -> None:
+    account.album("Summer").photo()
+    result = run("-a", "Sum*", "-x", "*mer")
+    assert result.returncode == 2 and "--exclude leaves no album" in result.stderr
+    assert smugmug.count("api", "!images") == 0
+
+
 def dated(account: Account) -> None:
     """An album of images whose names tell when they were uploaded."""
     album = account.album("Summer")
@@ -521,6 +529,19 @@ def test_a_reader_who_has_seen_enough_is_no_reason_for_a_traceback(account: Acco
     assert "Broken" not in stderr and "Traceback" not in stderr
 
 
+@linux_only
+@pytest.mark.parametrize("task", ["--list", "--dry-run"])
+def test_data_that_cannot_be_written_is_a_failure_and_no_reason_for_a_traceback(
+        account: Account, run: Run, task: str) -> None:
+    account.album("Summer").photo()
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([sys.executable, str(SCRIPT), task], env=run.environment(), cwd=str(run.folder),
+                              stdin=subprocess.DEVNULL, stdout=full, stderr=subprocess.PIPE, encoding="utf-8",
+                              timeout=60, check=False)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == "Standard output cannot be written: [Errno 28] No space left on device"
+
+
 @posix_only
 def test_a_run_without_any_place_to_talk_to_brings_the_photos_home(account: Account, run: Run) -> None:
     account.album("Summer").photo()
@@ -576,6 +597,27 @@ def test_the_log_file_gets_everything_with_time_stamps_and_is_appended_to(accoun
     assert "X-RateLimit-Remaining: " in after_first and "海" not in first.stderr
     assert all(re.match(STAMP, line) for line in after_second.splitlines()[1:])
     assert all(line in after_first for line in first.stderr.splitlines())
+
+
+@linux_only
+def test_a_log_file_that_cannot_be_written_any_more_is_said_once_and_hinders_nothing(
+        account: Account, run: Run) -> None:
+    account.album("Summer").photo()
+    result = run("--log-file", "/dev/full")
+    assert result.returncode == 0 and list(home_files(run.output)) == ["Summer/IMG_1.JPG"]
+    assert re.findall("log file.*", result.stderr) == [
+        "log file /dev/full cannot be written any more: [Errno 28] No space left on device"]
+    assert "All is home" in result.stderr and "ignored" not in result.stderr
+
+
+@posix_only
+def test_a_log_file_that_cannot_be_opened_ends_the_run_before_it_begins(
+        smugmug: FakeSmugMug, run: Run, tmp_path: Path) -> None:
+    (tmp_path / "log.txt").symlink_to(tmp_path / "nowhere" / "log.txt")
+    result = run("--log-file", "log.txt")
+    assert result.returncode == 2
+    assert result.stderr.startswith("No such file or directory: ") and "log.txt" in result.stderr
+    assert smugmug.requests == []
 
 
 # ======================================================================================================================
@@ -751,6 +793,13 @@ def test_a_report_that_could_not_be_written_is_a_failure(account: Account, smugm
     assert list(home_files(run.output)) == ["Summer/IMG_1.JPG"]
 
 
+@posix_only
+def test_the_report_can_go_to_a_program(account: Account, run: Run) -> None:
+    account.album("Summer").photo()
+    result = run("--report", "/dev/stdout")
+    assert result.returncode == 0 and json.loads(result.stdout)["downloaded"] == 1
+
+
 # ======================================================================================================================
 # Before it starts: does it fit?
 # ======================================================================================================================
@@ -817,3 +866,10 @@ def test_logout_removes_the_token_and_says_how_to_take_the_permission_back(smugm
 def test_logout_without_a_sign_in_is_no_error(run: Run) -> None:
     result = run("--logout", signed_in=False, keys=False)
     assert result.returncode == 0 and "no saved sign-in" in result.stderr
+
+
+def test_a_sign_in_that_cannot_be_removed_is_named(run: Run) -> None:
+    token = run.config / "download_smugmug_photos" / "token.json"
+    (token / "mine").mkdir(parents=True)
+    result = run("--logout", signed_in=False, keys=False)
+    assert result.returncode == 2 and str(token) in result.stderr and "Removed" not in result.stderr

@@ -5,10 +5,11 @@ is home.
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator
+from typing import Any, Callable, Dict, Iterator, List
 
 import pytest
 
@@ -56,6 +57,35 @@ def test_a_disk_without_room_for_the_record_of_what_is_home_is_called_full(
     assert smugmug.count("cdn") == 0
 
 
+def test_a_disk_without_room_for_a_new_record_in_place_of_a_damaged_one_is_called_full(
+        account: Account, smugmug: FakeSmugMug, run: Run, small_disk: SmallDisk) -> None:
+    account.album("Summer").photo()
+    output = small_disk.mount(size_bytes=2 * PAGE)
+    (output / ".smugmug.sqlite3").write_bytes(b"no record at all" * (2 * PAGE // 16))
+
+    result = run("-o", output)
+
+    assert result.returncode == 1 and "The disk is full" in result.stderr and str(output) in result.stderr
+    assert smugmug.count("cdn") == 0
+
+
+def test_a_disk_without_room_for_a_sidecar_ends_the_run_and_with_space_the_next_one_completes(
+        account: Account, run: Run, small_disk: SmallDisk) -> None:
+    album = account.album("Summer")
+    album.photo(caption="A long story. " * 50_000)
+    output = small_disk.mount(size_bytes=100 * PAGE)
+
+    result = run("-o", output, "--sidecar", "xmp")
+
+    assert result.returncode == 1 and home_files(output) == contents(album)
+    end = result.stderr.splitlines()[-1]
+    assert end.startswith("The disk is full: no space is left for ") and "IMG_1.JPG.xmp" in end
+
+    small_disk.resize(size_bytes=1000 * PAGE)
+    assert run("-o", output, "--sidecar", "xmp").returncode == 0
+    assert set(home_files(output)) == {"Summer/IMG_1.JPG", "Summer/IMG_1.JPG.xmp"}
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit for the size of a file")
 def test_a_file_too_large_for_the_file_system_fails_alone(account: Account, smugmug: FakeSmugMug, run: Run) -> None:
     album = account.album("Summer")
@@ -85,6 +115,15 @@ def test_a_file_in_the_place_of_the_output_folder_is_named(
     assert result.returncode == 2
     assert "A file stands where a folder is needed" in result.stderr and "taken" in result.stderr
     assert (run.folder / "taken").read_bytes() == b"mine" and smugmug.count("cdn") == 0
+
+
+@pytest.mark.parametrize("arguments", [["-o"], ["--verify", "-n", "-o"], ["--log-file"]])
+def test_a_name_that_is_too_long_is_named(
+        account: Account, smugmug: FakeSmugMug, run: Run, arguments: List[str]) -> None:
+    result = run(*arguments, "n" * 300)
+
+    assert result.returncode == 2
+    assert "n" * 300 in result.stderr and "output cannot" not in result.stderr
 
 
 def test_a_folder_that_cannot_be_written_is_named(
@@ -158,6 +197,48 @@ def test_a_folder_in_the_place_of_a_file_stays_and_the_file_comes_beside_it(
     assert home_files(run.output) == expected and smugmug.count("cdn") == 1
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows moves no folder in which a file is open")
+def test_an_output_folder_that_goes_away_ends_the_run_and_is_not_made_anew(
+        account: Account, smugmug: FakeSmugMug, run: Run) -> None:
+    album = account.album("Summer")
+    album.photo()
+
+    def unplug(answer: Dict[str, Any]) -> Dict[str, Any]:
+        run.output.rename(run.folder / "unplugged")
+        return answer
+
+    smugmug.fault("mangle", f"{album.key}!images", function=unplug)
+
+    result = run()
+
+    assert result.returncode == 2 and "smugmug_photos has gone away while this was at work" in result.stderr
+    assert not run.output.exists() and smugmug.count("cdn") == 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows takes no working folder away")
+def test_a_working_folder_that_goes_away_is_said_by_a_run_and_hinders_no_preview(
+        account: Account, smugmug: FakeSmugMug, run: Run) -> None:
+    album = account.album("Summer")
+    album.photo()
+    here = run.folder / "here"
+
+    def take_away(answer: Dict[str, Any]) -> Dict[str, Any]:
+        shutil.rmtree(str(here))
+        return answer
+
+    smugmug.fault("mangle", f"{album.key}!images", times=None, function=take_away)
+
+    here.mkdir()
+    preview = run("--dry-run", cwd=here)
+    assert preview.returncode == 0 and preview.stdout.startswith("Summer: 1 file, ")
+    assert " free" not in preview.stderr  # nobody knows of which disk
+
+    here.mkdir()
+    result = run(cwd=here)
+    assert result.returncode == 2 and "smugmug_photos has gone away while this was at work" in result.stderr
+    assert smugmug.count("cdn") == 0
+
+
 # ======================================================================================================================
 # Names.
 # ======================================================================================================================
@@ -179,6 +260,25 @@ def test_a_name_that_the_system_refuses_fails_what_bears_it_and_nothing_else(
 
     assert run().returncode == 0
     assert home_files(run.output) == contents(summer, foreign)
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="names are Unicode on this system, whatever the locale")
+def test_a_name_that_the_system_refuses_is_named_where_it_is_verified_or_has_a_sidecar(
+        account: Account, run: Run) -> None:
+    album = account.album("Summer")
+    album.photo("plain.JPG", caption="Snow")
+    album.photo("\u00c4pfel.JPG", caption="Swans")
+    ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    assert run().returncode == 0
+
+    verified = run("--verify", "--dry-run", env=ascii_only)
+    assert verified.returncode == 1 and "1 sound, 1 unreadable" in verified.stderr
+    assert_says(verified.stderr, "\u00c4pfel.JPG: the file system cannot take its name")
+
+    described = run("--sidecar", "xmp", env=ascii_only)
+    assert described.returncode == 1
+    assert_says(described.stderr, "\u00c4pfel.JPG.xmp: the file system cannot take the name")
+    assert {"Summer/plain.JPG.xmp"} == {name for name in home_files(run.output) if name.endswith(".xmp")}
 
 
 # ======================================================================================================================

@@ -114,6 +114,7 @@ LASTING_CDN = (
             "Refused to go to https://evil.example/"),
     Lasting("to http", one("redirect", to="http://photos.smugmug.com/x.jpg"), 1, "Refused to go to http://photos."),
     Lasting("to nowhere", one("respond", status=302), 6, "redirected too often"),
+    Lasting("to no address", one("redirect", to="https://[x/"), 1, "an address that is none"),
     Lasting("still", one("still_instead_of_video"), 2, f"bytes came of the {SIZE}", kind="video"),
     Lasting("still of no size", one("still_instead_of_video"), 2, "a still picture instead", kind="bare video"),
     Lasting("no end of no size", one("no_length", chunked=False), 2, "does not say how long", kind="bare video"),

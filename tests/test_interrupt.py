@@ -69,6 +69,28 @@ def test_an_interrupt_is_heard_whatever_a_run_is_waiting_for(
     assert home_files(run.output) == {}
 
 
+def test_an_interrupt_is_heard_while_a_list_is_awaited(account: Account, smugmug: FakeSmugMug, run: Run) -> None:
+    fault = smugmug.fault("stall", where="!albums", before_headers=True)
+    process = run.start("--list")
+    assert fault.reached.wait(30)
+
+    assert stop(process, signal.SIGINT) == "Interrupted.\n"
+
+    assert process.returncode == 130
+
+
+def test_an_interrupt_is_heard_while_the_pin_is_awaited(smugmug: FakeSmugMug, run: Run) -> None:
+    process = run.start("--login", signed_in=False, stdin=subprocess.PIPE)
+    assert process.stderr is not None
+    said = ""
+    while not said.endswith("PIN: "):
+        said += process.stderr.read(1) or pytest.fail(said)
+
+    assert stop(process, signal.SIGINT).strip() == "Interrupted."
+
+    assert process.returncode == 130
+
+
 @pytest.mark.parametrize("fault, options", [("rate_limited", {"retry_after": "86400"}), ("server_error", {})])
 def test_an_interrupt_is_heard_during_a_wait(
         account: Account, smugmug: FakeSmugMug, run: Run, fault: str, options: Dict[str, Any]) -> None:

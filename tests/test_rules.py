@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
+import socket
 import sys
+import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,6 +15,7 @@ from typing import Any, Dict, List, Optional
 
 import pytest
 import requests
+import urllib3
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -141,10 +145,10 @@ def test_smugmug_is_trusted(url: str) -> None:
     "https://evil.example\\@photos.smugmug.com/", "https://photos.smugmug.com:8443/",
     "https://photos.smugmug.com:80/", "https://photos.smugmug.com.:443/", "https://photos.smugmug.comx/",
     "https://[::1]/", "https://[photos.smugmug.com]/", "https://[/", "https://photos.smugmug.com%2eevil.example/",
-    "https://evil.example%2f.smugmug.com/", "https://photos.smugmug.com\uff0fevil.example/",
-    "https://photos.smugmug.com\u3002evil.example/", "https://.smugmug.com/", "https://a..smugmug.com/",
-    "https://a_b.smugmug.com/", "https://evil.example/\n.smugmug.com", "https://127.0.0.1/", "javascript:alert(1)",
-    "https://ph\u00f6tos.smugmug.com/",
+    "https://evil.example%2f.smugmug.com/", "https://photos.smugmug.com\uff0fevil.example/", "https://photos.smugmug.com\u3002evil.example/",
+    "https://.smugmug.com/", "https://a..smugmug.com/", "https://a_b.smugmug.com/", "https://evil.example/\n.smugmug.com",
+    "https://127.0.0.1/", "javascript:alert(1)", "https://ph\u00f6tos.smugmug.com/",
+    "https://photos.smugmug.com\t/x", "https://photos.smugmug.com\n", " https://photos.smugmug.com/", "https://photos.\u017fmugmug.com/",
 ])
 def test_nobody_else_is_trusted(url: str) -> None:
     assert not script.is_smugmug(url)
@@ -410,6 +414,66 @@ def test_an_album_with_values_of_odd_types_is_understood_as_far_as_it_goes(value
     assert all(isinstance(text, str) for text in (album.name, album.url_path, album.clocks, album.created))
     assert album.images_uri.startswith("/api/v2") and isinstance(album.locked, bool)
     assert album.image_count is None or album.image_count >= 0
+
+
+# ======================================================================================================================
+# What happens on the way
+# ======================================================================================================================
+
+def test_a_shorter_wait_does_not_cut_a_longer_one_short() -> None:
+    gate = script.Gate(script.Stop())
+    assert [gate.close(seconds) for seconds in (3600, 1)] == [True, False]
+    assert gate.remaining_seconds() > 3500 and gate.closed_seconds == pytest.approx(3600)
+
+
+def test_a_body_shorter_than_its_head_says_counts_as_broken_off_even_if_the_library_takes_it_for_whole() -> None:
+    response = requests.Response()
+    response.headers["Content-Length"] = "8"
+    response.raw = urllib3.HTTPResponse(io.BytesIO(b"1234"), preload_content=False, enforce_content_length=False)
+    arrived: List[bytes] = []
+    with pytest.raises(script.RequestFailed, match=r"photos\.smugmug\.com broke off") as failed:
+        arrived.extend(script.Answer(response, "https://photos.smugmug.com/x", lambda came_bytes: None).chunks())
+    assert arrived == [b"1234"]
+    assert failed.value.transient and failed.value.progress_bytes == 4
+
+
+@pytest.mark.parametrize("error, says", [
+    (socket.gaierror(-2, "Name or service not known"), ": its name was not found. Are you online?"),
+    (socket.gaierror(-3, "Temporary failure in name resolution"), ": its name was not found. Are you online?"),
+    (socket.gaierror(-2, "Name does not resolve"), ": its name was not found. Are you online?"),
+    (socket.gaierror(-5, "No address associated with hostname"), ": its name was not found. Are you online?"),
+    (socket.gaierror(8, "nodename nor servname provided, or not known"), ": its name was not found. Are you online?"),
+    (socket.gaierror(11001, "getaddrinfo failed"), ": its name was not found. Are you online?"),
+    (ConnectionRefusedError(111, "Connection refused"), ": it was refused"),
+    (OSError(101, "Network is unreachable"), ": the network cannot be reached. Are you online?"),
+    (OSError(5, "Something else"), ""),
+])
+def test_why_no_connection_came_about_is_said_as_the_system_said_it(
+        monkeypatch: pytest.MonkeyPatch, error: OSError, says: str) -> None:
+    def fail(*arguments: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(socket, "getaddrinfo", fail)
+    with pytest.raises(requests.RequestException) as failed:
+        requests.get("https://api.smugmug.com/")
+    failure = script.transport_failure(failed.value, "https://api.smugmug.com/")
+    assert script.cause_of(error) == says
+    assert str(failure) == f"The connection to api.smugmug.com failed or broke off{says}" and failure.transient
+
+
+def test_an_interrupt_is_heard_in_the_middle_of_a_file_that_is_verified_or_copied(tmp_path: Path) -> None:
+    stop = script.Stop()
+    stop.set()
+    path = tmp_path / "Summer" / "a.jpg"
+    path.parent.mkdir()
+    path.write_bytes(b"content")
+    with pytest.raises(script.Stopped):
+        script.check_file(script.Check("K1", record(), path), stop)
+    job = script.Job(album_of("1|2|3"), script.parse_image(photo_entry(), {}), path.parent, "b.jpg", "c.jpg",
+                     copies=((path, record(size_bytes=7)),))
+    with pytest.raises(script.Stopped):
+        script.copy_home(job, threading.Lock(), stop)
+    assert list(path.parent.iterdir()) == [path]
 
 
 # ======================================================================================================================

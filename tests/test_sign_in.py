@@ -334,6 +334,13 @@ def test_each_cause_of_a_refusal_has_its_own_advice(run: Run, smugmug: FakeSmugM
     assert smugmug.count(pattern=where) == 1  # what cannot help is not tried again
 
 
+@posix_only
+def test_a_key_that_is_no_text_could_not_run(run: Run, smugmug: FakeSmugMug) -> None:
+    result = run(env={"SMUGMUG_API_KEY": "\udcff"})
+    assert result.returncode == 2 and "SMUGMUG_API_KEY" in result.stderr
+    assert smugmug.requests == []
+
+
 @pytest.mark.parametrize("variable, advice", [("SMUGMUG_API_KEY", "does not know this API key"),
                                               ("SMUGMUG_API_SECRET", "not belong to this API key")])
 def test_a_mistyped_key_or_secret_is_told_apart(run: Run, smugmug: FakeSmugMug, variable: str, advice: str) -> None:
@@ -350,6 +357,14 @@ def test_a_401_that_is_a_web_page_leads_to_a_new_sign_in(run: Run, smugmug: Fake
     result = run(signed_in=False, input="027518\n")
     assert result.returncode == 0
     assert len(addresses(result.stderr)) == 1 and "<html>" not in result.stderr
+
+
+@pytest.mark.parametrize("where", ["getRequestToken", "getAccessToken"])
+def test_a_sign_in_that_is_answered_without_a_token_could_not_run(run: Run, smugmug: FakeSmugMug, where: str) -> None:
+    smugmug.fault("respond", where, status=200, body=b"oauth_token=only+half+of+it")
+    result = run("--login", signed_in=False, input="027518\n")
+    assert result.returncode == 2
+    assert "without a token" in result.stderr and not token_file(run).exists()
 
 
 def test_an_answer_that_names_nobody_is_no_sign_in(run: Run, smugmug: FakeSmugMug) -> None:

@@ -264,6 +264,23 @@ def test_a_stranger_in_the_place_of_an_image_is_reported(account: Account, run: 
     assert key_name(photo) in report
 
 
+def test_a_stranger_that_shows_only_by_a_size_that_is_not_listed_stays_and_the_image_comes_beside(
+        account: Account, run: Run) -> None:
+    album = account.album("Summer")
+    photo = album.photo("a.JPG", archived=False, original_size_listed=False)
+    video = album.video("b.mp4", size_listed=False)
+    (run.output / "Summer").mkdir(parents=True)
+    for image in (photo, video):
+        (run.output / "Summer" / image.file_name).write_bytes(b"something else")
+    report = sync(run)
+    assert report.fetched == 2
+    assert home_files(run.output) == {
+        "Summer/a.JPG": b"something else", f"Summer/{key_name(photo)}": photo.data,
+        "Summer/b.mp4": b"something else", f"Summer/{key_name(video)}": video.data}
+    assert key_name(photo) in report.stderr and key_name(video) in report.stderr
+    assert sync(run).cost == NOTHING_NEW
+
+
 def test_what_was_put_beside_a_stranger_is_found_there_again(account: Account, run: Run) -> None:
     photo = account.album("Summer").photo()
     (run.output / "Summer").mkdir(parents=True)
@@ -611,6 +628,34 @@ def test_a_damaged_state_is_set_aside_and_rebuilt_by_adoption(
     assert aside[0].name in second.stderr
     assert home_files(run.output) == everything
     assert sync(run).cost == NOTHING_NEW
+
+
+@pytest.mark.parametrize("arguments", [[], ["--dry-run"], ["--verify"]], ids=["sync", "dry run", "verify"])
+def test_a_folder_in_the_place_of_the_record_is_named_and_stays(
+        account: Account, run: Run, arguments: List[str]) -> None:
+    account.album("Summer").photo()
+    (run.output / STATE / "mine").mkdir(parents=True)
+    refused = harmless(run, *arguments, exit_code=2)
+    assert STATE in refused.stderr and run.output.name in refused.stderr
+
+
+def test_a_record_that_cannot_be_written_any_more_ends_the_run_and_what_is_home_is_found_by_the_next(
+        account: Account, smugmug: FakeSmugMug, run: Run) -> None:
+    album = account.album("Summer")
+    album.photo("a.JPG")
+    sync(run)
+    album.photo("b.JPG")
+    in_the_way = run.output / (STATE + "-journal")
+
+    def put_in_the_way(answer: Dict[str, Any]) -> Dict[str, Any]:
+        in_the_way.mkdir()
+        return answer
+
+    smugmug.fault("mangle", f"{album.key}!images", function=put_in_the_way)
+    assert f"Cannot write to {run.output.name}: " in sync(run, exit_code=2).stderr
+    in_the_way.rmdir()
+    sync(run)
+    assert home_files(run.output) == data_of(album)
 
 
 # ======================================================================================================================

@@ -316,6 +316,37 @@ def test_the_progress_of_verifying_is_shown_and_taken_away(
     assert [line for line in screen.lines if "Verified" in line] == ["Verified: 3 sound"]
 
 
+def test_the_live_line_is_there_while_a_dry_run_waits_for_smugmug(
+        account: Account, smugmug: FakeSmugMug, terminal: Callable[..., Terminal], gate: threading.Event) -> None:
+    album = account.album("Summer")
+    album.photo(content=Pattern(1000, 1, JPEG_MAGIC))
+
+    def held(answer: Dict[str, Any]) -> Dict[str, Any]:
+        gate.wait(60)
+        return answer
+
+    smugmug.fault("mangle", f"{album.key}!images", function=held)
+    screen = terminal("--dry-run")
+    screen.wait_for_live_line("0/1 images")
+    gate.set()
+    assert screen.wait_for_end() == 0
+    assert screen.lines[:2] == ["Summer: 1 file, 1.0 kB", "To fetch: 1 file, 1.0 kB"]
+
+
+def test_the_live_line_is_there_while_a_large_file_is_verified(
+        account: Account, terminal: Callable[..., Terminal], run: Run) -> None:
+    photo = account.album("Summer").photo()
+    assert run().returncode == 0
+    path = run.output / "Summer" / photo.file_name
+    path.unlink()
+    os.mkfifo(str(path))  # a file that takes as long as we like
+    screen = terminal("--verify", "--dry-run")
+    screen.wait_for(lambda lines: lines[-1] == "Verified 0 files")
+    threading.Thread(target=path.write_bytes, args=(photo.data,), daemon=True).start()
+    assert screen.wait_for_end() == 0
+    assert [line for line in screen.lines if "Verified" in line] == ["Verified: 1 sound"]
+
+
 # ======================================================================================================================
 # Where no live line is wanted, or possible.
 # ======================================================================================================================

@@ -229,3 +229,13 @@ def test_a_folder_in_the_place_of_a_file_is_found_and_left_alone(account: Accoun
     assert home_files(run.output) == {f"Summer/{key_name(photo)}": photo.data}
     assert (path / "inside").is_dir()
     assert sync(run, "--verify").cost == NOTHING_NEW
+
+
+def test_where_nothing_was_recorded_yet_there_is_nothing_to_verify(account: Account, run: Run) -> None:
+    photo = account.album("Summer").photo("a.JPG")
+    nothing = f"Nothing to verify: {run.output.name} has no record of what is home"
+    report = sync(run, "--verify", "--dry-run", exit_code=2)
+    assert nothing in report.stderr and report.cost == (0, 0) and not run.output.exists()
+    report = sync(run, "--verify")
+    assert nothing in report.stderr and "Verify again after it" in report.stderr
+    assert home_files(run.output) == {"Summer/a.JPG": photo.data}

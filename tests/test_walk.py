@@ -306,6 +306,19 @@ def test_a_later_page_that_is_not_found_now_and_then_is_asked_for_again(
     assert smugmug.count("api") == 1 + 3 + 3 + 100
 
 
+def test_of_a_listing_that_breaks_off_comes_home_what_was_listed_and_the_rest_with_the_next_run(
+        run: Run, smugmug: FakeSmugMug, account: Account) -> None:
+    album = account.album("Summer")
+    album.fill(501, 60)
+    smugmug.fault("respond", images_pattern(album, 501), status=403)
+    result = run()
+    assert result.returncode == 1 and "Summer: the listing broke off after 500: SmugMug answered 403" in result.stderr
+    assert len(home_files(run.output)) == 500
+    smugmug.clear_requests()
+    assert run().returncode == 0
+    assert len(home_files(run.output)) == 501 and smugmug.count("cdn") == 1
+
+
 def test_an_album_that_is_not_found_is_a_failure_of_its_own(run: Run, smugmug: FakeSmugMug, small: List[Album]) -> None:
     spring, summer, winter = small
     smugmug.fault("not_found", images_pattern(summer), times=None)
