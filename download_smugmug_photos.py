@@ -629,6 +629,11 @@ def part_name(image: Image, md5: str) -> str:
     return "." + "-".join(filter(None, (image.key, image.serial, md5))) + PART_SUFFIX
 
 
+def is_part_name(name: str) -> bool:
+    """Whether a name is certainly that of a part file: it has the serial, the MD5 or both."""
+    return bool(re.fullmatch(r"\.[A-Za-z0-9_-]+-([0-9]+|[0-9a-f]{32})" + re.escape(PART_SUFFIX), name))
+
+
 def printable(text: str) -> str:
     """`text` without anything that could upset a terminal or a log: names come from the server."""
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
@@ -756,6 +761,14 @@ def files_in(folder: Path) -> list[FileOnDisk]:
             return [FileOnDisk(entry.name, entry.stat().st_size) for entry in entries if entry.is_file()]
     except (OSError, UnicodeError):
         return []
+
+
+def remove_parts(folder: Path) -> None:
+    """Remove the part files from a folder where all is home: SmugMug replaced what they are the beginnings of."""
+    with suppress(OSError):  # they are in nobody's way
+        for path in folder.iterdir():
+            if is_part_name(path.name):
+                path.unlink()
 
 
 def is_within(path: Path, folder: Path) -> bool:
@@ -3029,6 +3042,7 @@ def finish_album(run: Run, tally: Tally) -> None:
                 tally.problem = "not all sidecars could be written"
                 run.summary.remark("failed", album.name, name, str(problem), is_failure=True)
     if tally.all_home():
+        remove_parts(run.settings.output / run.folders[album.key])
         run.state.finish_album(album.key, album.clocks, ",".join(sorted(kinds)))
     log.info("%s: %s", printable(run.folders[album.key]), tally.line())
 

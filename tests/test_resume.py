@@ -46,6 +46,24 @@ def test_a_cut_transfer_goes_on_in_the_same_run(account: Account, smugmug: FakeS
     assert second.status == 206 and second.bytes_sent == SIZE - starts_at(second)
 
 
+def test_what_came_of_a_version_that_was_replaced_meanwhile_goes_when_all_is_home(
+        account: Account, smugmug: FakeSmugMug, run: Run) -> None:
+    album = account.album("Big")
+    photo = big_photo(album)
+    leave_parts(smugmug, run, [photo])
+    other = album.photo("other.JPG")
+    mine = run.output / "Big" / ".my-notes.part"
+    mine.write_text("not of this program")
+    photo.replace(Pattern(SIZE, 99, JPEG_MAGIC))
+    smugmug.fault("not_found", where=of_file(other))
+
+    assert run().returncode == 1  # the other one is missing, so the album is not done
+    assert len(part_files(run)) == 2
+    assert run().returncode == 0
+    assert part_files(run) == [mine]
+    assert home_files(run.output) == {"Big/pano.JPG": photo.data, "Big/other.JPG": other.data}
+
+
 def test_a_cut_transfer_goes_on_in_the_next_run(account: Account, smugmug: FakeSmugMug, run: Run) -> None:
     photo = big_photo(account.album("Big"))
     leave_parts(smugmug, run, [photo])
