@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # /// script
 # requires-python = ">=3.7"
-# dependencies = ["requests>=2.28", "requests_oauthlib>=1.3"]
+# dependencies = ["requests>=2.28", "requests_oauthlib>=0.5"]
 # ///
 """Bring every photo and video of a SmugMug account home, whole, once, under its name.
 
