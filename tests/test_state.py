@@ -7,7 +7,9 @@ import os
 import re
 import shutil
 import sqlite3
+import unicodedata
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any, Callable, Dict, List, NamedTuple, Tuple
 
@@ -112,6 +114,21 @@ def test_an_album_is_listed_when_any_of_its_clocks_or_its_count_moved(account: A
     assert sync(run).cost == (3, 1)
     assert sync(run).cost == NOTHING_NEW
     assert home_files(run.output) == {**data_of(album), **data_of(other)}
+
+
+@pytest.mark.parametrize("given_back", [partial(unicodedata.normalize, "NFD"), str.swapcase], ids=["macOS", "Windows"])
+def test_a_disk_that_gives_names_back_in_another_form_is_no_reason_to_fetch_again(
+        account: Account, run: Run, given_back: Callable[[str], str]) -> None:
+    album = account.album("Summer")
+    for name in ("Caf\u00e9.JPG", "IMG_2.JPG"):
+        album.photo(name)
+    sync(run)
+    for path in (run.output / "Summer").iterdir():
+        path.rename(path.with_name(given_back(path.name)))
+    assert sync(run, "--full").cost == (3, 0)
+    (run.output / STATE).unlink()
+    assert sync(run).cost == (3, 0)  # the files are taken as they are
+    assert len(home_files(run.output)) == 2
 
 
 def test_full_looks_into_every_album_and_fetches_nothing_that_is_home(account: Account, run: Run) -> None:
