@@ -53,7 +53,7 @@ from collections import Counter
 from contextlib import closing, contextmanager, suppress
 from datetime import datetime, timedelta, timezone
 from functools import partial
-from itertools import chain, count
+from itertools import chain, count, product
 from pathlib import Path
 from typing import (
     Any,
@@ -1215,7 +1215,10 @@ def token_from_file(api_key: Credentials, path: Path) -> Optional[Credentials]:
     except (OSError, ValueError, RecursionError) as error:
         log.warning("The saved sign-in in %s cannot be read (%s): a new one is needed.", path, type(error).__name__)
         return None
-    if not isinstance(saved, dict) or saved.get("api_key") != api_key.key:
+    if not isinstance(saved, dict):
+        return None
+    if saved.get("api_key") != api_key.key:
+        log.warning("The saved sign-in was made with another API key: a new one is needed, if this key is right.")
         return None
     token, token_secret = saved.get("access_token"), saved.get("access_token_secret")
     if not (isinstance(token, str) and isinstance(token_secret, str) and token and token_secret):
@@ -1997,7 +2000,7 @@ def transfer(job: Job, output: Path, connection: Connection, landing: threading.
 def copy_home(job: Job, landing: threading.Lock, stop: Stop) -> Optional[Outcome]:
     """Bring an image home from another album where it is home already; None where no copy is sound."""
     for path, record in job.copies:
-        if path == job.folder / job.name or not path.is_file() or path.stat().st_size != record.size_bytes:
+        if path == job.folder / job.name or not is_there(path, record):
             continue
         with closing(PartFile(job.folder / part_name(job.image, record.md5))) as part:
             part.restart()
@@ -2009,6 +2012,11 @@ def copy_home(job: Job, landing: threading.Lock, stop: Stop) -> Optional[Outcome
                 return land(job, part, Kind.COPIED, record.is_original, landing)
             part.restart()
     return None
+
+
+def is_there(path: Path, record: FileRecord) -> bool:
+    """Whether a file of the recorded size stands where it should."""
+    return os.path.isfile(str(path)) and os.path.getsize(str(path)) == record.size_bytes
 
 
 def readable_chunks(path: Path) -> Iterator[bytes]:
@@ -2520,9 +2528,9 @@ ADVICE = {
                    "more.",
     "not the original": "SmugMug gave no more than this. Are downloads of originals allowed in the album's settings?",
     "in SmugMug Source": "SmugMug lets no program fetch these. Its own pages have them.",
-    "not sound": "A run with --verify and without -n fetches these again. What was changed since stays, SmugMug's "
-                 "comes beside it.",
-    "damaged": "Put such files back from another copy, or delete them.",
+    "not sound": "A run without -n, --album, --exclude and --since fetches these again. What was changed since stays, "
+                 "SmugMug's comes beside it.",
+    "damaged": "What SmugMug does not have any more, put back from another copy, or delete it.",
 }
 
 
@@ -2556,6 +2564,7 @@ class Summary:
         self.counts: Counter[Kind] = Counter()
         self.checked: Counter[Fault] = Counter()
         self.remarks: list[Remark] = []
+        self.unsound: Dict[int, Check] = {}  # by the number of the remark
         self.failures = self.removed = self.videos = self.fetched_bytes = 0
         self.albums_expected = self.albums_new = self.albums_changed = self.albums_unchanged = 0
         self.images_expected = self.images_to_fetch = self.bytes_to_fetch = 0
@@ -2686,11 +2695,13 @@ def summary_text(summary: Summary, verdict: str, api_requests: int, wait_seconds
                                               for fault in Fault if summary.checked[fault]))
     if summary.removed:
         lines.append(f"No longer at SmugMug: {counted(summary.removed, 'file')}, kept here (--list-removed names them)")
-    lines.append(f"Albums: {summary.albums_new:,} new, {summary.albums_changed:,} changed, "
-                 f"{summary.albums_unchanged:,} unchanged")
-    lines.append("Images: " + ", ".join(
-        f"{summary.counts[kind]:,} {kind.value}" for kind in Kind
-        if summary.counts[kind] or (verdict and kind in (Kind.DOWNLOADED, Kind.HOME, Kind.FAILED))))
+    if summary.albums_expected:
+        lines.append(f"Albums: {summary.albums_new:,} new, {summary.albums_changed:,} changed, "
+                     f"{summary.albums_unchanged:,} unchanged")
+    images = [f"{summary.counts[kind]:,} {kind.value}" for kind in Kind
+              if summary.counts[kind] or (verdict and kind in (Kind.DOWNLOADED, Kind.HOME, Kind.FAILED))]
+    if images:
+        lines.append("Images: " + ", ".join(images))
     if summary.videos:
         lines.append(f"Videos: {summary.videos:,}, as SmugMug re-encoded them: it gives out nothing else")
     seconds = time.time() - summary.started
@@ -2704,7 +2715,7 @@ def summary_text(summary: Summary, verdict: str, api_requests: int, wait_seconds
         line += f", {human_bytes(free_bytes)} free"
     lines.append(line)
     for kind in sorted({remark.kind for remark in summary.remarks}):
-        remarks = [remark for remark in summary.remarks if remark.kind == kind]
+        remarks = sorted(remark for remark in summary.remarks if remark.kind == kind)
         lines.append(f"{kind[0].upper() + kind[1:]} ({len(remarks):,}):")
         lines += [f"  {' / '.join(filter(None, (remark.album, remark.image)))}: {remark.reason}" for remark in remarks]
         if kind in ADVICE:
@@ -2796,6 +2807,7 @@ def run_once(settings: Settings, screen: Screen, stop: Stop) -> int:
     is_preview = settings.task == "dry-run"
     try:
         signed_in = None if settings.verify else connect(settings, stop)  # to verify needs no network
+        summary.started = time.time()  # nobody knows how long a PIN takes
         with copied_state(settings.output) if is_preview else open_state(settings.output) as state:
             if settings.verify:
                 verify(settings, state, summary, screen, stop)
@@ -2844,10 +2856,12 @@ def sync(run: Run) -> None:
 
 def preview(run: Run) -> None:
     """What `sync` would do, on standard output. Nothing is fetched, nothing is written."""
+    will_be_there: set[Path] = set()
     for whole_plan in plans(run):
         if whole_plan is not None:
-            jobs = [job for job in map(partial(with_copies, run), whole_plan.jobs)
-                    if job is not None and not job.copies]
+            jobs = [job for job in filter(None, map(partial(with_copies, run), whole_plan.jobs))
+                    if not any(path in will_be_there or is_there(path, record) for path, record in job.copies)]
+            will_be_there.update(job.folder / job.name for job in jobs)
             plan = whole_plan._replace(jobs=tuple(jobs))
             run.summary.preview(plan, run.state.album(plan.album.key) is None)
             if jobs:
@@ -2957,11 +2971,11 @@ def plans(run: Run) -> Iterator[Optional[Plan]]:
 
 def selected(settings: Settings, albums: list[Album]) -> list[Album]:
     """The albums that --album and --exclude leave. Raises a Problem if a pattern fits none."""
-    for pattern in settings.albums + settings.exclude:
+    for option, pattern in chain(product(["--album"], settings.albums), product(["--exclude"], settings.exclude)):
         if not any(matches(album, [pattern]) for album in albums):
             names = {text.casefold(): text for album in albums for text in (album.name, album.url_path)}
             near = [printable(names[name]) for name in difflib.get_close_matches(pattern.casefold(), names, 5, 0.5)]
-            raise Problem(f"No album fits {printable(pattern)!r}. " +
+            raise Problem(f"No album fits {option} {printable(pattern)!r}. " +
                           (f"Near it: {', '.join(near)}" if near else "--list shows all albums."))
     chosen = [album for album in albums
               if (not settings.albums or matches(album, settings.albums)) and not matches(album, settings.exclude)]
@@ -3066,13 +3080,21 @@ def verify(settings: Settings, state: State, summary: Summary, screen: Screen, s
             continue
         summary.checked[check.fault] += 1
         if check.fault not in (Fault.NONE, Fault.UNKNOWN):
+            summary.unsound[len(summary.remarks)] = check
             summary.remark("not sound", check.path.parent.name, check.path.name, check.reason or check.fault.value,
                            check.record.image_key, is_failure=settings.task == "dry-run")
 
 
 def look_back(settings: Settings, state: State, summary: Summary, screen: Screen) -> None:
-    """What only shows in the end: damage that could not be mended, and files that SmugMug has no more."""
+    """What only shows in the end: what was mended, what could not be, and files that SmugMug has no more."""
     if settings.task != "dry-run":
+        folders = state.folders()
+        for number, check in summary.unsound.items():
+            record = state.files(check.album_key)[check.record.image_key]
+            if not record.damaged and is_there(settings.output / folders[check.album_key] / record.name, record):
+                remark = summary.remarks[number]
+                summary.remarks[number] = remark._replace(
+                    kind="mended", reason=f"{remark.reason}, so it was fetched again")
         for folder, name in state.damaged():
             if os.path.lexists(str(settings.output / folder / name)):
                 summary.remark("damaged", folder, name, "it was not fetched again", is_failure=True)
@@ -3186,6 +3208,8 @@ def read_settings(argv: Optional[list[str]], environ: Mapping[str, str]) -> Sett
         sidecars = options.sidecar or [sidecar_names(environ.get("SMUGMUG_SIDECAR", ""))]
     except argparse.ArgumentTypeError as error:
         usage.error(f"SMUGMUG_SIDECAR: {error}")
+    if options.verify and options.task not in ("sync", "dry-run"):
+        usage.error(f"--verify and --{options.task} are two things: one at a time")
     return Settings(
         output=Path(options.output),
         config=config_folder(environ, sys.platform, home_folder()),
@@ -3249,7 +3273,7 @@ def parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
     what.add_argument("--verify", action="store_true", help="hash all files, mend damaged ones (-n: report)")
 
     how = result.add_argument_group("where to and how")
-    setting(how, "-o", "--output", metavar="DIR", default=OUTPUT_FOLDER,
+    setting(how, "-o", "--output", metavar="DIR", type=folder_name, default=OUTPUT_FOLDER,
             help=f"folder for the photos ({OUTPUT_FOLDER})")
     setting(how, "--layout", metavar="album|tree", type=layout_name, default="album",
             help="tree: SmugMug's folders above the albums")
@@ -3278,6 +3302,13 @@ def parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
     told.add_argument("--version", action="version", version=f"%(prog)s {VERSION}", help="show the version")
     told.add_argument("-h", "--help", action="help", help="show this")
     return result
+
+
+def folder_name(text: str) -> str:
+    """The name of a folder. An empty one, of a variable that is not set, would be the working folder."""
+    if not text:
+        raise argparse.ArgumentTypeError("the name of a folder is needed (. is the one you are in)")
+    return text
 
 
 def layout_name(text: str) -> str:

@@ -2773,8 +2773,8 @@ def demonstrate(command: Sequence[str]) -> int:
                            XDG_CONFIG_HOME=settings, APPDATA=settings)
         print(f"This is a demo: no real SmugMug is asked. An address will be shown:\n"
               f"do not open it, just enter the PIN {smugmug.pin}\n"
-              f"(No question after an earlier demo: that sign-in is in {settings}\n"
-              "The pictures are drawn; the video does not play.)\n", file=sys.stderr, flush=True)
+              f"(no question after an earlier demo: that sign-in is in {settings}).\n"
+              "The pictures are drawn; the video does not play.\n", file=sys.stderr, flush=True)
         process = subprocess.Popen(list(command), env=environment)
         code = _wait_for(process)
         if smugmug.unknown_paths:

@@ -189,6 +189,9 @@ MISUSES = (
     Misuse(("--log-file", "file/log.txt"), "file/log.txt"),
     Misuse(("--list", "--dry-run"), "--list"),
     Misuse(("--login", "--logout"), "--log"),
+    Misuse(("--verify", "--list"), "--verify"),
+    Misuse(("--verify", "--logout"), "--logout"),
+    Misuse(("-o", ""), "folder"),
     Misuse(("-q", "-v"), "-q"),
     Misuse((), "SMUGMUG_JOBS", {"SMUGMUG_JOBS": "0"}),
     Misuse((), "SMUGMUG_TIMEOUT", {"SMUGMUG_TIMEOUT": "soon"}),
@@ -335,7 +338,8 @@ def test_a_pattern_that_fits_no_album_is_an_error_that_shows_near_names(
         account.album(name, folder="Family/Trips").photo()
     result = run(*arguments)
     assert (result.returncode, result.stdout) == (2, "")
-    assert near in result.stderr and repr(arguments[-1]) in result.stderr
+    option = "--exclude" if arguments[-2] in ("-x", "--exclude") else "--album"
+    assert near in result.stderr and f"No album fits {option} {arguments[-1]!r}" in result.stderr
     assert smugmug.count("api", "!images") == smugmug.count("cdn") == 0
 
 
@@ -463,6 +467,24 @@ def test_a_list_that_is_not_complete_is_an_error(account: Account, smugmug: Fake
     smugmug.fault("wrong_total", "!albums", times=None)
     result = run("--list")
     assert result.returncode == 1 and "Summer" in result.stdout and "not complete" in result.stderr
+
+
+def test_a_dry_run_tells_what_is_missing_or_short_as_the_run_after_it_will_find(account: Account, run: Run) -> None:
+    summer, winter = account.album("Summer"), account.album("Winter")
+    gone, short, shared = summer.photo("gone.JPG"), summer.photo("short.JPG"), summer.photo("shared.JPG")
+    winter.collect(shared)
+    assert run().returncode == 0
+    folders = [run.output / "Summer", run.output / "Winter"]
+    (folders[0] / gone.file_name).unlink()
+    (folders[0] / short.file_name).write_bytes(short.data[:100])
+    (folders[0] / shared.file_name).unlink()
+    size_bytes = len(gone.data) + len(short.data)
+    assert run("--dry-run").stdout.splitlines()[-1] == f"To fetch: 2 files, {script.human_bytes(size_bytes)}"
+    (folders[1] / shared.file_name).unlink()  # now there is nothing to copy from
+    size_bytes += len(shared.data)
+    assert run("--dry-run").stdout.splitlines()[-1] == f"To fetch: 3 files, {script.human_bytes(size_bytes)}"
+    assert "3 downloaded, 1 copied" in run().stderr
+    assert run("--dry-run").stdout == "To fetch: 0 files, 0 B\n"
 
 
 def test_a_dry_run_tells_files_and_bytes_per_album_and_in_total_and_they_are_what_then_comes(

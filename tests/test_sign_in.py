@@ -240,7 +240,8 @@ def test_a_new_token_takes_the_old_ones_place_in_one_step(run: Run, smugmug: Fak
 
 def test_a_token_made_with_another_key_is_not_used(run: Run, smugmug: FakeSmugMug) -> None:
     save(run, good_token(smugmug, api_key="another"))
-    assert run(signed_in=False).returncode == 3
+    result = run(signed_in=False)
+    assert result.returncode == 3 and "was made with another API key" in result.stderr
     assert smugmug.requests == []
     assert run(signed_in=False, input="027518\n").returncode == 0
     assert saved_token(run) == good_token(smugmug)

@@ -55,6 +55,8 @@ def test_verification_mends_what_decayed_keeps_what_was_edited_and_fetches_what_
     for name in ("decayed.JPG", "decayed.mp4", "edited.JPG", "edited.mp4", "missing.JPG", "silent.mp4"):
         assert name in verified.stderr
     assert "sound.JPG" not in verified.stderr
+    assert "Mended (6):" in verified.stderr and "Not sound" not in verified.stderr
+    assert "  Summer / decayed.JPG: damaged, so it was fetched again\n" in verified.stderr
 
     again = sync(run, "--verify")
     assert again.cost == NOTHING_NEW
@@ -72,7 +74,8 @@ def test_verification_that_only_reports_writes_nothing_and_ends_with_1_if_anythi
     for harm in (decay, edit, Path.unlink):
         harm(path)
         report = harmless(run, "--verify", "--dry-run", exit_code=1).stderr
-        assert "a.JPG" in report and "sound.JPG" not in report
+        assert "Not sound (1):\n  Summer / a.JPG: " in report and "sound.JPG" not in report
+        assert "Images:" not in report and "Albums:" not in report
         path.write_bytes(photo.data)
         os.utime(str(path), ns=(modified_ns, modified_ns))
     harmless(run, "--verify", "--dry-run")
@@ -100,6 +103,16 @@ def test_verification_says_what_is_wrong_even_if_smugmug_does_not_answer(
     smugmug.clear_faults()
     assert sync(run).cost == (3, 1)
     assert path.read_bytes() == photo.data
+
+
+def test_what_was_not_asked_for_is_not_called_mended(account: Account, run: Run) -> None:
+    photo, other = account.album("Summer").photo("a.JPG"), account.album("Winter").photo("b.JPG")
+    sync(run)
+    decay(run.output / "Summer" / photo.file_name), decay(run.output / "Winter" / other.file_name)
+    told = sync(run, "--verify", "--album", "Summer", exit_code=1).stderr
+    assert "Mended (1):\n  Summer / a.JPG: damaged, so it was fetched again\n" in told
+    assert "Not sound (1):\n  Winter / b.JPG: damaged\n  A run without -n, --album" in told
+    assert sync(run, "--verify").cost == (3, 1)
 
 
 def test_damage_to_what_smugmug_has_no_more_ends_with_1_for_as_long_as_it_lasts(account: Account, run: Run) -> None:
