@@ -775,8 +775,10 @@ def is_within(path: Path, folder: Path) -> bool:
     """Whether a path, which need not exist yet, lies in a folder once all symbolic links are followed."""
     try:
         return folder.resolve() in path.resolve().parents
-    except (OSError, RuntimeError, UnicodeError):  # no such place, or name: whoever writes there says what is wrong
+    except UnicodeError:  # a name that this file system cannot have: whoever writes there says so
         return True
+    except (OSError, RuntimeError) as error:  # so is one that is too long, and a working folder that is gone
+        return getattr(error, "errno", None) in (errno.ENOENT, errno.ENAMETOOLONG)
 
 
 def disk_problem(error: OSError, path: Path, platform: str = sys.platform) -> Problem:
@@ -788,7 +790,8 @@ def disk_problem(error: OSError, path: Path, platform: str = sys.platform) -> Pr
         return Problem(f"A file stands where a folder is needed, move it away: "
                        f"{printable(str(error.filename or path))}")
     text = f"{error.strerror or error}: {printable(str(error.filename or path))}"
-    if platform == "win32" and len(os.path.abspath(str(path))) >= WINDOWS_PATH_CHARACTERS:
+    is_long = len(os.path.abspath(str(error.filename or path))) >= WINDOWS_PATH_CHARACTERS
+    if platform == "win32" and is_long and error.errno in (errno.ENOENT, errno.EINVAL, errno.ENAMETOOLONG):
         text += " (the path is longer than Windows takes by itself: choose a shorter --output, or turn on long paths)"
     return Problem(text)
 
@@ -1273,7 +1276,9 @@ def somebody_can_answer(stdin: Optional[TextIO], platform: str) -> bool:
         return False
     if platform == "win32":  # there, all that is not a file looks like the null device
         return True
-    return not os.path.samestat(os.fstat(stdin.fileno()), os.stat(os.devnull))
+    with suppress(OSError):  # a place without a null device
+        return not os.path.samestat(os.fstat(stdin.fileno()), os.stat(os.devnull))
+    return True
 
 
 def ask_for_pin() -> str:
@@ -1523,8 +1528,9 @@ def kept_types(component_file_types: Any) -> Tuple[str, ...]:
     The owner is told of them, as {"Image": ["jpg", "nef"]} or [], but ordinary keys do not get the files: 404.
     https://github.com/tommyblue/smugmug-backup/issues/61
     """
-    types = {text_of(name).lower() for names in object_of(component_file_types).values() for name in list_of(names)}
-    return tuple(sorted(types - SERVED_TYPES - {""}))
+    names = (name for names in object_of(component_file_types).values() for name in list_of(names))
+    types = {name.lower() for name in names if isinstance(name, str) and re.fullmatch("[A-Za-z0-9]{1,10}", name)}
+    return tuple(sorted(types - SERVED_TYPES))
 
 
 def expanded(entry: Json, name: str, expansions: Json) -> Json:
@@ -2502,6 +2508,8 @@ class LogFile(logging.FileHandler):
 
     def handleError(self, record: logging.LogRecord) -> None:
         """Give up on the file."""
+        if self not in log.handlers:  # a thread that waited for it finds it gone
+            return
         log.removeHandler(self)
         log.warning("The log file %s cannot be written any more: %s", self.baseFilename, sys.exc_info()[1])
         with suppress(OSError):  # what is left of it cannot be written either
@@ -2534,6 +2542,9 @@ ADVICE = {
 }
 
 
+KEPT_NAMED = 20  # so many images of an album are named in the summary for what SmugMug Source keeps of them
+
+
 class Tally:
     """What has become of one album so far."""
 
@@ -2544,6 +2555,7 @@ class Tally:
         self.problem = plan.problem
         self.pending = len(plan.settled) + len(plan.jobs)
         self.counts: Counter[Kind] = Counter()
+        self.kept: list[str] = []  # what SmugMug Source keeps, by image
 
     def all_home(self) -> bool:
         """Whether nothing of the album is missing."""
@@ -2620,9 +2632,12 @@ class Summary:
         elif outcome.file is not None and not outcome.file.is_original:
             self.remark("not the original", album, image, "it is a smaller or re-encoded copy", outcome.image.key)
         if outcome.image.kept_types:
-            self.remark("in SmugMug Source", album, image,
-                        f"SmugMug keeps {' and '.join(outcome.image.kept_types)} of it", outcome.image.key)
+            tally.kept.append(f"{image} ({', '.join(outcome.image.kept_types)})")
         if not tally.pending:
+            if tally.kept:
+                named, more = sorted(tally.kept)[:KEPT_NAMED], len(tally.kept) - KEPT_NAMED
+                self.remark("in SmugMug Source", album, "", ", ".join(named) + (
+                    f" and {more:,} more (-v names them)" if more > 0 else ""))
             del self._tallies[outcome.album.key]
         return tally
 
@@ -2630,6 +2645,7 @@ class Summary:
                is_failure: bool = False) -> None:
         """Note something that the user should know at the end."""
         self.failures += is_failure
+        reason = "\n".join(map(printable, reason.split("\n")))
         self.remarks.append(Remark(kind, printable(album), printable(image), image_key, reason))
 
     def fetched(self) -> int:
@@ -3037,6 +3053,9 @@ def settle(run: Run, outcome: Outcome) -> None:
     if outcome.kind is not Kind.HOME:
         log.debug("%s: %s / %s%s", outcome.kind.value, printable(outcome.album.name),
                   printable(outcome.image.file_name), f" ({outcome.reason})" if outcome.reason else "")
+    if outcome.image.kept_types:
+        log.debug("in SmugMug Source: %s / %s (%s)", printable(outcome.album.name),
+                  printable(outcome.image.file_name), ", ".join(outcome.image.kept_types))
     tally = run.summary.add(outcome)
     if not tally.pending:
         finish_album(run, tally)

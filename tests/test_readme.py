@@ -50,7 +50,7 @@ def command_lines() -> List[str]:
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """A folder as a reader has it after setting up: the files of the project, and a Python with the packages."""
-    folder = tmp_path / "checkout"
+    folder = tmp_path / "a-readers-copy"
     (folder / ".venv" / "bin").mkdir(parents=True)
     python = folder / ".venv" / "bin" / "python"
     python.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n')
@@ -104,6 +104,7 @@ def test_the_demo_looks_as_it_is_shown(checkout: Path) -> None:
     first = shell(f"{DEMO_PROGRAM} --output smugmug_photos", checkout, variables, PIN).stderr
     second = shell(f"{DEMO_PROGRAM} --output smugmug_photos", checkout, variables).stderr
     runs = next(blocks("console")).split("$ python download_smugmug_photos.py\n")[1:]
+    assert len(runs) == 2
     for shown, said in zip(runs, (first, second)):
         expected = {changing_parts_masked(line) for line in shown.splitlines() if line}
         assert expected <= {changing_parts_masked(line) for line in said.splitlines()}
@@ -115,7 +116,7 @@ def changing_parts_masked(line: str) -> str:
     What is piped in does not show, nor its end of line.
     """
     line = re.sub(r"^PIN: (027518)?|oauth_token=[^&]+|in /.*|\(.*/s\)|[\d.]+ (s|[TGM]B)\b", "", line)
-    return line if line.startswith("Images:") else re.sub(r": \d+ downloaded.*", "", line)
+    return re.sub(r"^(Summer.*): ([34] downloaded|[23] downloaded, 1 copied)$", r"\1", line)
 
 
 def test_every_line_for_the_night_uses_options_that_there_are() -> None:
@@ -141,6 +142,18 @@ def texts_of(code: CodeType) -> Iterator[str]:
             yield from texts_of(constant)
         elif isinstance(constant, str):
             yield constant
+
+
+def test_it_explains_all_exit_codes_and_no_others() -> None:
+    codes = [code for name, code in vars(script).items() if name.startswith("EXIT_")]
+    assert re.findall(r"^\| (\d+) \| ", section("Exit codes"), re.MULTILINE) == [str(code) for code in sorted(codes)]
+
+
+def test_it_explains_all_words_of_the_summary_and_no_others() -> None:
+    rows = re.findall(r"^\| ([A-Za-z ,]+) \| ", section("What lands where").partition("| word |")[2], re.MULTILINE)
+    words = {word for row in rows for word in row.split(", ")}
+    texts = set(texts_of(compile(SCRIPT.read_bytes(), SCRIPT.name, "exec")))
+    assert {kind.value for kind in script.Kind} | script.ADVICE.keys() <= words <= texts
 
 
 def test_every_test_that_it_names_for_a_promise_is_there() -> None:

@@ -674,9 +674,12 @@ def test_the_rest_of_a_line_is_emptied_by_what_the_console_knows(platform: str, 
 def test_a_path_too_long_for_windows_is_told_there_with_the_way_out(
         platform: str, characters: int, expected: bool) -> None:
     path = Path(os.path.abspath(os.sep)) / ("x" * (characters - len(os.path.abspath(os.sep))))
-    problem = script.disk_problem(FileNotFoundError(errno.ENOENT, "No such file or directory"), path, platform)
+    error = FileNotFoundError(errno.ENOENT, "No such file or directory", str(path))  # a part file has a longer name
+    problem = script.disk_problem(error, path.with_name("short"), platform)
     assert ("choose a shorter --output" in str(problem)) is expected
     assert str(problem).startswith("No such file or directory: ")
+    denied = script.disk_problem(PermissionError(errno.EACCES, "Permission denied", str(path)), path, platform)
+    assert "shorter" not in str(denied)
 
 
 def test_credentials_do_not_show_themselves() -> None:

@@ -599,6 +599,8 @@ def upsetting(account: Account, smugmug: FakeSmugMug) -> Account:
         album.photo(f"{name}{CONTROLS}.JPG", title=f"title{CONTROLS}", caption=f"caption{CONTROLS}",
                     keywords=[f"word{CONTROLS}"])
     album.photo(f"slow{CONTROLS}.JPG", processing=True)
+    account.album("Source").photo(f"raw{CONTROLS}.JPG",
+                                  component_file_types={"Image": [f"nef{CONTROLS}", "cr2", 7, None]})
     album.video(f"film{CONTROLS}.mov")
     _, gone, denied, odd, elsewhere, *_ = album.images
     message = f"Not{CONTROLS}granted"
@@ -729,7 +731,8 @@ ALBUM_FIELDS = ("AlbumKey", "Name", "UrlPath", "Uri", "ImageCount", "LastUpdated
                 "Privacy", "OriginalSizes", "Description", "Keywords", "WebUri", "ResponseLevel", "Uris")
 IMAGE_FIELDS = ("ImageKey", "Serial", "Uri", "FileName", "IsVideo", "Processing", "Status", "SubStatus", "ArchivedUri",
                 "ArchivedSize", "ArchivedMD5", "OriginalSize", "Date", "DateTimeUploaded", "DateTimeOriginal", "Title",
-                "Caption", "KeywordArray", "Latitude", "Longitude", "Altitude", "Hidden", "WebUri", "Uris")
+                "Caption", "KeywordArray", "Latitude", "Longitude", "Altitude", "Hidden", "WebUri", "Uris",
+                "ComponentFileTypes")
 VIDEO_FIELDS = ("Url", "Ext", "Size", "MD5")
 
 

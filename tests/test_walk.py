@@ -468,8 +468,18 @@ def test_photos_with_a_file_that_only_smugmugs_pages_give_are_named_and_the_rest
     result = run("--report", run.folder / "report.json")
     assert result.returncode == 0
     assert len(home_files(run.output)) == 4
-    assert "In SmugMug Source (1):\n  Wedding / IMG_1.JPG: SmugMug keeps nef and xmp of it\n" in result.stderr
+    assert "In SmugMug Source (1):\n  Wedding: IMG_1.JPG (nef, xmp)\n" in result.stderr
     kinds = [problem["kind"] for problem in json.loads((run.folder / "report.json").read_text())["problems"]]
     assert kinds == ["in SmugMug Source"]
     assert "Source" not in run().stderr  # what is known is not said every night ...
     assert "Source" in run("--full").stderr  # ... but whenever it is asked for
+
+
+def test_of_many_photos_in_smugmug_source_the_first_are_named_and_verbose_names_all(account: Account, run: Run) -> None:
+    album = account.album("Wedding")
+    for number in range(25):
+        album.photo(f"IMG_{number:02}.JPG", component_file_types={"Image": ["nef"]})
+    told = run("-v").stderr
+    summary = told[told.index("In SmugMug Source (1):"):]
+    assert "IMG_00.JPG (nef), " in summary and "IMG_19.JPG (nef) and 5 more (-v names them)\n" in summary
+    assert "in SmugMug Source: Wedding / IMG_24.JPG (nef)\n" in told

@@ -14,7 +14,7 @@ import os
 import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import ModuleType
@@ -62,6 +62,7 @@ class WarmProcess:
             outputs.append(os.fdopen(ours, encoding="utf-8", errors="replace"))
             streams.append(Connection(theirs, readable=False))
         self.stdout, self.stderr = outputs
+        self._texts: List[Future[str]] = []
         assert CONTEXT is not None
         self._process = CONTEXT.Process(target=_run, args=(arguments, variables, folder, streams), daemon=True)
         self._process.start()
@@ -93,17 +94,18 @@ class WarmProcess:
     def communicate(self, input: Optional[str] = None, timeout: Optional[float] = None) -> Tuple[str, str]:
         """Write what there is to write, read all there is to read, and wait for the end."""
         ends_at = None if timeout is None else time.monotonic() + timeout
-        readers = ThreadPoolExecutor(2)
-        texts = [readers.submit(stream.read) for stream in (self.stdout, self.stderr)]
-        readers.shutdown(wait=False)
-        if self.stdin is not None:
+        if not self._texts:  # or this is the second time, after a first one that took too long
+            readers = ThreadPoolExecutor(2)
+            self._texts = [readers.submit(stream.read) for stream in (self.stdout, self.stderr)]
+            readers.shutdown(wait=False)
+        if self.stdin is not None and not self.stdin.closed:
             try:
                 with self.stdin:
                     self.stdin.write(input or "")
             except BrokenPipeError:
                 pass  # it does not want to know
         self.wait(None if ends_at is None else max(0.0, ends_at - time.monotonic()))
-        stdout, stderr = (text.result() for text in texts)
+        stdout, stderr = (text.result() for text in self._texts)
         return stdout, stderr
 
     def send_signal(self, number: int) -> None:
@@ -129,7 +131,7 @@ def _run(arguments: Sequence[str], variables: Mapping[str, str], folder: str, st
     time.tzset()
     os.chdir(folder)
     sys.argv = [str(SCRIPT), *arguments]
-    sys.path[0] = str(SCRIPT.parent)
+    sys.path[:] = [str(SCRIPT.parent), *(path for path in sys.path if path not in (str(HERE), str(SCRIPT.parent)))]
     sys.modules["__main__"] = main = ModuleType("__main__")
     main.__file__ = str(SCRIPT)
     exec(CODE, main.__dict__)
