@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import errno
 import io
+import logging
 import os
 import socket
 import sys
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Dict, List, Optional
@@ -661,6 +663,7 @@ def test_a_pin_can_come_from_all_but_the_null_device(platform: str, at_null_devi
     with open(os.devnull) as nothing, open(str(tmp_path / "pin")) as something:
         assert script.somebody_can_answer(something, platform) is True
         assert script.somebody_can_answer(nothing, platform) is at_null_device  # on Windows a terminal looks like that
+    assert script.somebody_can_answer(io.StringIO("123456"), platform) is True  # of which the system knows nothing
 
 
 @pytest.mark.parametrize("platform, expected", [("linux", "\x1b[K"), ("darwin", "\x1b[K"), ("win32", "     ")])
@@ -680,6 +683,29 @@ def test_a_path_too_long_for_windows_is_told_there_with_the_way_out(
     assert str(problem).startswith("No such file or directory: ")
     denied = script.disk_problem(PermissionError(errno.EACCES, "Permission denied", str(path)), path, platform)
     assert "shorter" not in str(denied)
+
+
+@pytest.mark.parametrize("error, expected", [
+    (FileNotFoundError(errno.ENOENT, "the working folder is gone"), True),
+    (OSError(errno.ENAMETOOLONG, "File name too long"), True),
+    (UnicodeEncodeError("ascii", "\u00e9", 0, 1, "not in this file system"), True),
+    (RuntimeError("Symlink loop"), False),
+    (PermissionError(errno.EACCES, "Permission denied"), False),
+    (OSError(errno.ELOOP, "Too many levels of symbolic links"), False),
+])
+def test_a_place_that_cannot_be_followed_is_not_trusted_to_be_within(
+        error: Exception, expected: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    def resolve(path: Path) -> Path:
+        raise error
+
+    monkeypatch.setattr(Path, "resolve", resolve)
+    assert script.is_within(Path("photos/Summer"), Path("photos")) is expected
+
+
+def test_a_log_file_that_was_given_up_says_nothing_more(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with closing(script.LogFile(tmp_path / "log.txt")) as log_file:
+        log_file.handleError(logging.makeLogRecord({"msg": "from a thread that had to wait"}))
+    assert caplog.text == ""
 
 
 def test_credentials_do_not_show_themselves() -> None:
