@@ -41,7 +41,7 @@ class Result(NamedTuple):
 def pytest_addoption(parser: pytest.Parser) -> None:
     """The suite's own option."""
     parser.addoption("--warm", action="store_true",
-                     help="fork the script from a process that has loaded the packages: takes half the time")
+                     help="fork the script from a process that has loaded the packages: half the CPU")
 
 
 def pytest_configure(config: pytest.Config) -> None:
