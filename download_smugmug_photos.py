@@ -2889,6 +2889,7 @@ def preview(run: Run) -> None:
                 run.state.record(plan.album.key, planned_record(job))
         show_progress(run)
     run.screen.clear()
+    warn_of_full_disk(run.summary.bytes_to_fetch, run.settings.output)
     print(f"To fetch: {counted(run.summary.images_to_fetch, 'file')}, {human_bytes(run.summary.bytes_to_fetch)}")
 
 
@@ -2978,7 +2979,7 @@ def plans(run: Run) -> Iterator[Optional[Plan]]:
     run.folders.update(album_folders(albums, run.folders, run.settings.layout))
     albums = selected(run.settings, albums)
     run.summary.expect(albums)
-    warn_of_full_disk(run, albums)
+    warn_of_full_disk(bytes_to_come(run, albums), run.settings.output)
     to_list = albums_to_look_at(run, albums)
     for listing in in_parallel(partial(fetch_images, run.connection), to_list, run.stop, threads=LISTING_THREADS,
                                queued=LISTED_AHEAD):
@@ -3132,18 +3133,19 @@ def show_progress(run: Run) -> None:
                             run.connection.gate.remaining_seconds()))
 
 
-def warn_of_full_disk(run: Run, albums: Iterable[Album]) -> None:
-    """Say so before the start if what is to come cannot fit.
-
-    SmugMug's sums are rather too small, so it surely cannot.
-    """
+def bytes_to_come(run: Run, albums: Iterable[Album]) -> int:
+    """How many bytes are to come at least, as far as SmugMug tells the sums of albums: often it does not."""
     home = run.state.sizes()
     changed = (album for album in albums if (run.state.album(album.key) or NEW_ALBUM).clocks != album.clocks)
-    to_come = sum(max(0, album.size_bytes - (home.get(album.key) or 0)) for album in changed)
-    free = free_bytes(run.settings.output)
-    if free is not None and to_come > free:
+    return sum(max(0, album.size_bytes - (home.get(album.key) or 0)) for album in changed)
+
+
+def warn_of_full_disk(to_come_bytes: int, output: Path) -> None:
+    """Say so if what is to come cannot fit."""
+    free = free_bytes(output)
+    if free is not None and to_come_bytes > free:
         log.warning("This will not fit: at least %s are to come, and %s are free in %s. "
-                    "What fits will be brought home.", human_bytes(to_come), human_bytes(free), run.settings.output)
+                    "What fits will be brought home.", human_bytes(to_come_bytes), human_bytes(free), output)
 
 
 def free_bytes(folder: Path) -> Optional[int]:

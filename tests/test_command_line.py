@@ -846,6 +846,17 @@ def test_a_run_that_cannot_fit_begins_with_a_warning(account: Account, smugmug: 
     assert re.match(r"This will not fit: at least 1000\.00 TB are to come, and .*B are free in ", result.stderr)
 
 
+def test_a_dry_run_warns_by_the_sizes_of_the_files_where_smugmug_gives_no_sums(
+        account: Account, smugmug: FakeSmugMug, run: Run) -> None:
+    def huge(answer: Dict[str, Any]) -> Dict[str, Any]:
+        answer["Response"]["AlbumImage"][0]["ArchivedSize"] = TOO_MUCH
+        return answer
+
+    account.album("Summer").photo()
+    smugmug.fault("mangle", "!images", times=None, function=huge)
+    assert "This will not fit: at least 1000.00 TB are to come, " in run("--dry-run").stderr
+
+
 def test_what_is_not_to_come_needs_no_space(account: Account, smugmug: FakeSmugMug, run: Run) -> None:
     for name in ("Huge", "Summer"):
         account.album(name).photo()
