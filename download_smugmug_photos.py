@@ -3111,10 +3111,12 @@ def look_back(settings: Settings, state: State, summary: Summary, screen: Screen
         folders = state.folders()
         for number, check in summary.unsound.items():
             record = state.files(check.album_key)[check.record.image_key]
-            if not record.damaged and is_there(settings.output / folders[check.album_key] / record.name, record):
+            was_wanted = check.is_damaged() or check.fault is Fault.MISSING  # what SmugMug has no more was not
+            is_sound = not record.damaged and is_there(settings.output / folders[check.album_key] / record.name, record)
+            if was_wanted and is_sound:
                 remark = summary.remarks[number]
                 summary.remarks[number] = remark._replace(
-                    kind="mended", reason=f"{remark.reason}, so it was fetched again")
+                    kind="mended", reason=f"{remark.reason}, so it was brought home again")
         for folder, name in state.damaged():
             if os.path.lexists(str(settings.output / folder / name)):
                 summary.remark("damaged", folder, name, "it was not fetched again", is_failure=True)

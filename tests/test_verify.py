@@ -56,7 +56,7 @@ def test_verification_mends_what_decayed_keeps_what_was_edited_and_fetches_what_
         assert name in verified.stderr
     assert "sound.JPG" not in verified.stderr
     assert "Mended (6):" in verified.stderr and "Not sound" not in verified.stderr
-    assert "  Summer / decayed.JPG: damaged, so it was fetched again\n" in verified.stderr
+    assert "  Summer / decayed.JPG: damaged, so it was brought home again\n" in verified.stderr
 
     again = sync(run, "--verify")
     assert again.cost == NOTHING_NEW
@@ -105,12 +105,25 @@ def test_verification_says_what_is_wrong_even_if_smugmug_does_not_answer(
     assert path.read_bytes() == photo.data
 
 
+def test_what_its_owner_changed_and_smugmug_has_no_more_is_not_called_mended(account: Account, run: Run) -> None:
+    album = account.album("Summer")
+    gone, _ = album.photo("gone.JPG"), album.photo("stays.JPG")
+    sync(run)
+    album.remove(gone)
+    sync(run)
+    edited = edit(run.output / "Summer" / "gone.JPG")
+    assert len(edited) == len(gone.data)
+    told = run("--verify").stderr
+    assert "Summer / gone.JPG: changed since it was written\n" in told and "Mended" not in told
+    assert (run.output / "Summer" / "gone.JPG").read_bytes() == edited
+
+
 def test_what_was_not_asked_for_is_not_called_mended(account: Account, run: Run) -> None:
     photo, other = account.album("Summer").photo("a.JPG"), account.album("Winter").photo("b.JPG")
     sync(run)
     decay(run.output / "Summer" / photo.file_name), decay(run.output / "Winter" / other.file_name)
     told = sync(run, "--verify", "--album", "Summer", exit_code=1).stderr
-    assert "Mended (1):\n  Summer / a.JPG: damaged, so it was fetched again\n" in told
+    assert "Mended (1):\n  Summer / a.JPG: damaged, so it was brought home again\n" in told
     assert "Not sound (1):\n  Winter / b.JPG: damaged\n  A run without -n, --album" in told
     assert sync(run, "--verify").cost == (3, 1)
 
