@@ -102,7 +102,8 @@ def test_a_run_with_nothing_new_costs_one_call_and_one_for_each_hundred_albums(a
 
 def test_an_album_is_listed_when_any_of_its_clocks_or_its_count_moved(account: Account, run: Run) -> None:
     album, other = account.album("Summer"), account.album("Winter")
-    album.photo(), other.photo()
+    album.photo()
+    other.photo()
     assert sync(run).cost == (4, 2)
     album.touch()
     assert sync(run).cost == (3, 0)
@@ -152,7 +153,8 @@ def test_an_album_stays_on_the_list_of_work_until_all_of_its_images_are_home(
     failing, unready, impossible, incomplete, _ = map(
         account.album, ("failing", "unready", "impossible", "incomplete", "whole"))
     for album in account.albums:
-        album.photo("a.JPG"), album.photo("b.JPG")
+        album.photo("a.JPG")
+        album.photo("b.JPG")
     unready.video("c.mp4", processing=True)
     unready.photo("d.JPG", processing=True)
     impossible.photo("c.JPG", processing=True, status="Preprocess", sub_status="CanNotProcess")
@@ -207,9 +209,10 @@ def test_an_edited_file_of_another_size_is_kept_and_the_original_comes_beside(ac
 
 def test_without_its_state_everything_is_found_again_and_nothing_is_fetched(account: Account, run: Run) -> None:
     album, again = account.album("Summer"), account.album("Summer")
-    album.photo("same.JPG"), album.photo("same.JPG"), album.photo("SAME.jpg")
-    album.photo(""), album.photo("CON.JPG"), album.photo('odd: "na/me".JPG'), album.photo("A\u0308pfel.JPG")
-    album.video("film.mov"), album.video("film.mov", md5_listed=False)
+    for name in ("same.JPG", "same.JPG", "SAME.jpg", "", "CON.JPG", 'odd: "na/me".JPG', "A\u0308pfel.JPG"):
+        album.photo(name)
+    album.video("film.mov")
+    album.video("film.mov", md5_listed=False)
     again.photo("same.JPG")
     again.collect(album.images[0])
     sync(run)
@@ -490,7 +493,8 @@ def test_an_album_that_comes_back_as_it_was_is_no_longer_removed(account: Accoun
 
 def test_a_removed_file_that_its_owner_deleted_is_neither_counted_nor_named(account: Account, run: Run) -> None:
     album = account.album("Summer")
-    album.photo("a.JPG"), album.photo("b.JPG"), album.photo("c.JPG")
+    for name in ("a.JPG", "b.JPG", "c.JPG"):
+        album.photo(name)
     sync(run)
     for photo in album.images[:2]:
         album.remove(photo)

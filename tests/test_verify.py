@@ -27,7 +27,9 @@ def one_photo_home(account: Account, run: Run) -> Photo:
 
 def test_verification_of_sound_files_fetches_nothing(account: Account, run: Run) -> None:
     album = account.album("Summer")
-    album.photo("a.JPG"), album.video("b.mp4"), album.video("c.mp4", md5_listed=False, size_listed=False)
+    album.photo("a.JPG")
+    album.video("b.mp4")
+    album.video("c.mp4", md5_listed=False, size_listed=False)
     sync(run)
     verified = sync(run, "--verify")
     assert verified.cost == NOTHING_NEW
@@ -37,12 +39,16 @@ def test_verification_of_sound_files_fetches_nothing(account: Account, run: Run)
 def test_verification_mends_what_decayed_keeps_what_was_edited_and_fetches_what_is_missing(
         account: Account, run: Run) -> None:
     album = account.album("Summer")
-    album.photo("sound.JPG"), album.photo("decayed.JPG"), album.video("decayed.mp4")
+    album.photo("sound.JPG")
+    album.photo("decayed.JPG")
+    album.video("decayed.mp4")
     edited, edited_film = album.photo("edited.JPG"), album.video("edited.mp4")
-    album.photo("missing.JPG"), album.video("silent.mp4", md5_listed=False)
+    album.photo("missing.JPG")
+    album.video("silent.mp4", md5_listed=False)
     sync(run)
     folder = run.output / "Summer"
-    decay(folder / "decayed.JPG"), decay(folder / "decayed.mp4"), decay(folder / "silent.mp4")
+    for name in ("decayed.JPG", "decayed.mp4", "silent.mp4"):
+        decay(folder / name)
     kept = {"Summer/edited.JPG": edit(folder / "edited.JPG"), "Summer/edited.mp4": edit(folder / "edited.mp4")}
     assert sync(run).cost == NOTHING_NEW  # without --verify only a size tells that something is wrong
     (folder / "missing.JPG").unlink()
@@ -121,7 +127,8 @@ def test_what_its_owner_changed_and_smugmug_has_no_more_is_not_called_mended(acc
 def test_what_was_not_asked_for_is_not_called_mended(account: Account, run: Run) -> None:
     photo, other = account.album("Summer").photo("a.JPG"), account.album("Winter").photo("b.JPG")
     sync(run)
-    decay(run.output / "Summer" / photo.file_name), decay(run.output / "Winter" / other.file_name)
+    decay(run.output / "Summer" / photo.file_name)
+    decay(run.output / "Winter" / other.file_name)
     told = sync(run, "--verify", "--album", "Summer", exit_code=1).stderr
     assert "Mended (1):\n  Summer / a.JPG: damaged, so it was brought home again\n" in told
     assert "Not sound (1):\n  Winter / b.JPG: damaged\n  A run without -n, --album" in told
