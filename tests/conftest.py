@@ -18,6 +18,8 @@ import warm
 from fake_smugmug import Account, Authority, FakeSmugMug
 
 SCRIPT = Path(__file__).resolve().parent.parent / "download_smugmug_photos.py"
+sys.path.insert(0, str(SCRIPT.parent))  # so that tests can import it
+pytest.register_assert_rewrite("helpers")
 
 FOREIGN_VARIABLES = (  # what a developer's environment may hold and no test should see; upper or lower case
     "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE",
@@ -35,7 +37,6 @@ class Result(NamedTuple):
     returncode: int
     stdout: str
     stderr: str
-
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -192,13 +193,3 @@ def run(smugmug: FakeSmugMug, tmp_path: Path) -> Iterator[Run]:
     runner = Run(smugmug, tmp_path)
     yield runner
     runner.close()
-
-
-def home_files(folder: Path) -> Dict[str, bytes]:
-    """What came home: the regular files below a folder by their relative paths, without those that begin with a dot."""
-    found = {}
-    for path in sorted(folder.rglob("*")):
-        relative = path.relative_to(folder)
-        if path.is_file() and not path.is_symlink() and not any(part.startswith(".") for part in relative.parts):
-            found[relative.as_posix()] = path.read_bytes()
-    return found

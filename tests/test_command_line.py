@@ -17,14 +17,11 @@ from typing import Any, Callable, Dict, FrozenSet, Iterable, List, Mapping, Name
 import pyte
 import pytest
 
-from conftest import SCRIPT, Process, Result, Run, home_files
-from fake_smugmug import JPEG_MAGIC, Account, FakeSmugMug, Pattern
-
-sys.path.insert(0, str(SCRIPT.parent))
-
 import download_smugmug_photos as script
+from conftest import SCRIPT, Result, Run
+from fake_smugmug import JPEG_MAGIC, Account, FakeSmugMug, Pattern
+from helpers import home_files, readme_section, snapshot, stop
 
-README = SCRIPT.with_name("README.md")
 REPORT_KEYS = {
     "version", "account", "started", "finished", "seconds", "exit_code", "albums", "albums_unchanged", "downloaded",
     "skipped", "replaced", "not_ready", "unavailable", "failed", "bytes", "api_requests", "rate_limit_wait_seconds",
@@ -68,11 +65,6 @@ def options_of_readme() -> Options:
     """All options in the table under README's heading "Options": rows like "| `-a`, `--album PATTERN` | ... |"."""
     rows = [re.split(r"(?<!\\)\|", line) for line in readme_section("Options").splitlines() if line.startswith("| `-")]
     return dict(option_of(re.findall("`([^`]+)`", row[1].replace("\\|", "|"))) for row in rows)
-
-
-def readme_section(heading: str) -> str:
-    """What README says under a heading; nothing where it has none."""
-    return (README.read_text(encoding="utf-8") + "\n").partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
 
 
 def variable_of(names: FrozenSet[str]) -> str:
@@ -434,12 +426,6 @@ def table(text: str) -> List[Dict[str, str]]:
             for row in rows]
 
 
-def snapshot(folder: Path) -> Dict[str, Tuple[int, bytes]]:
-    """Everything below a folder, hidden or not, with its time."""
-    return {str(path.relative_to(folder)): (path.stat().st_mtime_ns, path.read_bytes() if path.is_file() else b"")
-            for path in folder.rglob("*")}
-
-
 def test_the_list_is_a_table_on_standard_output_that_is_aligned_whatever_the_script(
         account: Account, smugmug: FakeSmugMug, run: Run) -> None:
     for name, folder, privacy, count in (("日本の写真", "Family/Trips", "Private", 2), ("Summer", "", "Public", 1),
@@ -762,12 +748,6 @@ def test_a_run_that_cannot_begin_leaves_a_report_that_says_why(run: Run, tmp_pat
     assert problem["reason"] == result.stderr[-len(problem["reason"]) - 1:-1]
 
 
-def interrupt(process: Process) -> str:
-    """Press Ctrl-C; what was said on standard error."""
-    process.send_signal(signal.SIGINT)
-    return process.communicate(timeout=30)[1]
-
-
 @posix_only
 @pytest.mark.parametrize("where", ["!authuser", "cdn"])
 def test_an_interrupted_run_leaves_a_report_as_well(account: Account, smugmug: FakeSmugMug, run: Run, tmp_path: Path,
@@ -776,7 +756,7 @@ def test_an_interrupted_run_leaves_a_report_as_well(account: Account, smugmug: F
     stall = smugmug.fault("stall", where, before_headers=True)
     process = run.start("--report", tmp_path / "report.json")
     assert stall.reached.wait(30)
-    assert "Interrupted" in interrupt(process)
+    assert "Interrupted" in stop(process, signal.SIGINT)
     report = read_report(tmp_path / "report.json")
     assert process.returncode == report["exit_code"] == 130 and report["downloaded"] == 0
 
@@ -793,7 +773,7 @@ def test_the_report_takes_the_place_of_the_old_one_in_one_step(account: Account,
     assert stall.reached.wait(30)
     with open(str(path), "rb") as reader:
         assert path.read_bytes() == b"the old report"
-        interrupt(process)
+        stop(process, signal.SIGINT)
         assert reader.read() == b"the old report"
     assert read_report(path)["exit_code"] == 130
     assert os.listdir(str(path.parent)) == ["report.json"]

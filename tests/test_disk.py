@@ -13,8 +13,9 @@ from typing import Any, Callable, Dict, Iterator, List
 
 import pytest
 
-from conftest import Run, home_files
-from fake_smugmug import JPEG_MAGIC, Account, Album, FakeSmugMug, Pattern
+from conftest import Run
+from fake_smugmug import JPEG_MAGIC, Account, FakeSmugMug, Pattern
+from helpers import contents, home_files
 
 PAGE = 4096
 
@@ -350,11 +351,6 @@ def limit_file_size() -> None:
     """Let no file of this process grow beyond two megabytes."""
     import resource
     resource.setrlimit(resource.RLIMIT_FSIZE, (2_000_000, 2_000_000))
-
-
-def contents(*albums: Album) -> Dict[str, bytes]:
-    """What albums should look like at home."""
-    return {f"{album.name}/{image.file_name}": image.data for album in albums for image in album.images}
 
 
 def assert_says(stderr: str, *texts: str) -> None:

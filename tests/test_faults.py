@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, List, NamedTuple, Tuple
 from urllib.parse import urlsplit
 
 import pytest
 
-from conftest import Result, Run, home_files
+from conftest import Result, Run
 from fake_smugmug import (
     JPEG_MAGIC,
     MP4_MAGIC,
@@ -21,12 +21,10 @@ from fake_smugmug import (
     Pattern,
     file_url,
 )
+from helpers import Faults, arm, contents, home_files, of_file, of_list, part_files
 
 SIZE = 600_000  # more than two of the pieces in which a body is written
 CUT = 400_000
-
-# A fault is a name with its options; a chain of faults meets the requests for one file (or list) one after the other.
-Faults = Sequence[Tuple[str, Dict[str, Any]]]
 
 
 class Passing(NamedTuple):
@@ -440,22 +438,6 @@ def add(album: Album, name: str, kind: str) -> Image:
     return album.video(f"{name}.MOV", content, size_listed=listed, md5_listed=listed)
 
 
-def arm(smugmug: FakeSmugMug, faults: Faults, where: str, times: Optional[int] = 1) -> None:
-    """Let these faults meet the requests at `where`, one after the other."""
-    for name, options in faults:
-        smugmug.fault(name, where=where, times=times, **options)
-
-
-def of_file(image: Image) -> str:
-    """The requests for an image's file."""
-    return f"photos.smugmug.com .*/i-{image.key}/"
-
-
-def of_list(album: Album) -> str:
-    """The requests for an album's images."""
-    return f"/api/v2/album/{album.key}!images"
-
-
 def counts(smugmug: FakeSmugMug, images: Dict[str, Image]) -> Dict[str, int]:
     """How many requests there were for each file."""
     return {name: smugmug.count("cdn", of_file(image)) for name, image in images.items()}
@@ -464,17 +446,6 @@ def counts(smugmug: FakeSmugMug, images: Dict[str, Image]) -> Dict[str, int]:
 def list_counts(smugmug: FakeSmugMug, albums: Dict[str, Album]) -> Dict[str, int]:
     """How many requests there were for each album's list."""
     return {name: smugmug.count("api", of_list(album)) for name, album in albums.items()}
-
-
-def contents(*albums: Album) -> Dict[str, bytes]:
-    """What albums should look like at home."""
-    return {f"{album.name}/{image.file_name.replace('.MOV', '.mp4')}": image.data
-            for album in albums for image in album.images}
-
-
-def part_files(run: Run) -> List[Path]:
-    """What is left of cut transfers."""
-    return sorted(run.output.rglob("*.part"))
 
 
 def unsaid(result: Result, reasons: Dict[str, str]) -> List[str]:

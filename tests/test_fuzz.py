@@ -13,9 +13,7 @@ from typing import Any, Callable, Dict, List, Set, Tuple
 import pytest
 
 from conftest import Result, Run
-from fake_smugmug import IMAGE_SIZES, Account, Album, FakeSmugMug, Image, bytes_of, file_content
-
-JSON = Dict[str, Any]
+from fake_smugmug import IMAGE_SIZES, JSON, Account, Album, FakeSmugMug, Image, bytes_of, file_content
 
 ALBUMS = 20
 

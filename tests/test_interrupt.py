@@ -7,15 +7,14 @@ import random
 import signal
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any, Callable, Dict, List, Tuple
 
 import pytest
 
-from conftest import Process, Run, home_files
+from conftest import Run
 from fake_smugmug import JPEG_MAGIC, MP4_MAGIC, Account, FakeSmugMug, Pattern
+from helpers import contents, home_files, part_files, stop
 
-SECONDS_TO_STOP = 8  # the workers get two; the rest is for a slow machine
 KILLS = 20
 SIZE = 600_000
 
@@ -46,12 +45,12 @@ def test_an_interrupted_run_stops_at_once_keeps_what_is_home_and_the_next_one_co
     assert process.returncode == 130
     assert "Images: " in stderr and " downloaded, 0 already there, 0 failed" in stderr and "Interrupted" in stderr
     home = home_files(run.output)
-    assert set(home.items()) <= set(contents(account).items()) and not any("BIG" in path for path in home)
+    assert set(home.items()) <= set(contents(*account.albums).items()) and not any("BIG" in path for path in home)
 
     smugmug.clear_faults()
     smugmug.clear_requests()
     assert run().returncode == 0
-    assert home_files(run.output) == contents(account) and not part_files(run)
+    assert home_files(run.output) == contents(*account.albums) and not part_files(run)
     assert smugmug.count("cdn") == 8 - len(home)
 
 
@@ -124,7 +123,7 @@ def test_a_second_run_on_the_same_folder_is_refused_and_the_first_goes_on(
 
     stop(first, signal.SIGINT)
     assert run().returncode == 0
-    assert home_files(run.output) == contents(account)
+    assert home_files(run.output) == contents(*account.albums)
 
 
 def test_after_being_killed_at_any_moment_one_quiet_run_brings_everything_home_once_and_whole(
@@ -157,17 +156,6 @@ def test_after_being_killed_at_any_moment_one_quiet_run_brings_everything_home_o
 # Helpers.
 # ======================================================================================================================
 
-def stop(process: Process, number: int) -> str:
-    """Send a signal: what the process said on standard error until its end, which has to come soon."""
-    process.send_signal(number)
-    try:
-        _, stderr = process.communicate(timeout=SECONDS_TO_STOP)
-    except subprocess.TimeoutExpired:
-        pytest.fail(f"still running {SECONDS_TO_STOP} s after signal {number}")
-    assert "Traceback" not in stderr, stderr
-    return stderr
-
-
 def kill_once(smugmug: FakeSmugMug, run: Run, chance: random.Random) -> None:
     """Start a run and kill it at a moment that is counted in requests, answers or bytes, not in seconds."""
     smugmug.clear_requests()
@@ -194,21 +182,4 @@ def fill(account: Account) -> Dict[str, bytes]:
             album.photo(f"IMG_{index % 40}.JPG", Pattern(SIZE // (1 + index % 3), account.new_seed(), JPEG_MAGIC),
                         key=f"n{number}i{index}")
         album.video("clip.MOV", Pattern(SIZE, account.new_seed(), MP4_MAGIC), key=f"n{number}v")
-    return contents(account)
-
-
-def contents(account: Account) -> Dict[str, bytes]:
-    """What an account should look like at home; of photos of one name the earliest keeps it."""
-    files: Dict[str, bytes] = {}
-    for album in account.albums:
-        for image in album.images:
-            name = image.file_name.replace(".MOV", ".mp4")
-            if f"{album.name}/{name}" in files:
-                name = name.replace(".", f"_{image.key}.")
-            files[f"{album.name}/{name}"] = image.data
-    return files
-
-
-def part_files(run: Run) -> List[Path]:
-    """What is left of cut transfers."""
-    return sorted(run.output.rglob("*.part"))
+    return contents(*account.albums)

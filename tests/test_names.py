@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 import unicodedata
 from typing import Any, Callable, Dict, List, Sequence, Tuple
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-
-from conftest import SCRIPT
-
-sys.path.insert(0, str(SCRIPT.parent))
 
 import download_smugmug_photos as script
 

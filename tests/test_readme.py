@@ -14,15 +14,12 @@ from typing import Dict, Iterator, List, Mapping
 
 import pytest
 
-from conftest import SCRIPT, home_files
-from fake_smugmug import Account, FakeSmugMug
-
-sys.path.insert(0, str(SCRIPT.parent))
-
 import download_smugmug_photos as script
+from conftest import SCRIPT
+from fake_smugmug import Account, FakeSmugMug
+from helpers import README, home_files, readme_section
 
 ROOT = SCRIPT.parent
-README = (ROOT / "README.md").read_text(encoding="utf-8")
 SETUP = re.compile(r"python3 -m venv \.venv && \.venv/bin/pip install --quiet -r (\S+) && (.+)")
 PROGRAM = ".venv/bin/python download_smugmug_photos.py"
 DEMO_PROGRAM = f".venv/bin/python tests/fake_smugmug.py -- {PROGRAM}"
@@ -34,11 +31,6 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="these lines are
 def blocks(language: str) -> Iterator[str]:
     """The code blocks of a language."""
     return iter(re.findall(rf"^```{language}\n(.*?)^```$", README, re.DOTALL | re.MULTILINE))
-
-
-def section(heading: str) -> str:
-    """What stands under a heading."""
-    return (README + "\n## ").partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
 
 
 def command_lines() -> List[str]:
@@ -120,8 +112,8 @@ def changing_parts_masked(line: str) -> str:
 
 
 def test_every_line_for_the_night_uses_options_that_there_are() -> None:
-    lines = [line for block in re.findall(r"^```\w*\n(.*?)^```$", section("Every night"), re.DOTALL | re.MULTILINE)
-             for line in block.splitlines() if f"{SCRIPT.name} -" in line]
+    found = re.findall(r"^```\w*\n(.*?)^```$", readme_section("Every night"), re.DOTALL | re.MULTILINE)
+    lines = [line for block in found for line in block.splitlines() if f"{SCRIPT.name} -" in line]
     assert len(lines) == 3  # cron, systemd, Windows
     for line in lines:
         assert script.parser({}).parse_args(line.partition(SCRIPT.name)[2].rstrip('"').split()).quiet
@@ -129,7 +121,7 @@ def test_every_line_for_the_night_uses_options_that_there_are() -> None:
 
 def test_every_message_that_it_explains_is_one_of_the_program() -> None:
     texts = list(texts_of(compile(SCRIPT.read_bytes(), SCRIPT.name, "exec")))
-    rows = re.findall(r"^\| (`.*?) \| ", section("If it says ..."), re.MULTILINE)
+    rows = re.findall(r"^\| (`.*?) \| ", readme_section("If it says ..."), re.MULTILINE)
     quoted = [fragment for row in rows for fragment in re.findall("`([^`]+)`", row)]
     assert len(quoted) >= 15
     assert [fragment for fragment in quoted if not any(fragment in text for text in texts)] == []
@@ -146,18 +138,20 @@ def texts_of(code: CodeType) -> Iterator[str]:
 
 def test_it_explains_all_exit_codes_and_no_others() -> None:
     codes = [code for name, code in vars(script).items() if name.startswith("EXIT_")]
-    assert re.findall(r"^\| (\d+) \| ", section("Exit codes"), re.MULTILINE) == [str(code) for code in sorted(codes)]
+    explained = re.findall(r"^\| (\d+) \| ", readme_section("Exit codes"), re.MULTILINE)
+    assert explained == [str(code) for code in sorted(codes)]
 
 
 def test_it_explains_all_words_of_the_summary_and_no_others() -> None:
-    rows = re.findall(r"^\| ([A-Za-z ,]+) \| ", section("What lands where").partition("| word |")[2], re.MULTILINE)
+    table = readme_section("What lands where").partition("| word |")[2]
+    rows = re.findall(r"^\| ([A-Za-z ,]+) \| ", table, re.MULTILINE)
     words = {word for row in rows for word in row.split(", ")}
     texts = set(texts_of(compile(SCRIPT.read_bytes(), SCRIPT.name, "exec")))
     assert {kind.value for kind in script.Kind} | script.ADVICE.keys() <= words <= texts
 
 
 def test_every_test_that_it_names_for_a_promise_is_there() -> None:
-    named = re.findall("`(test_[a-z0-9_]+)`", section("What it promises"))
+    named = re.findall("`(test_[a-z0-9_]+)`", readme_section("What it promises"))
     defined = {name for path in (ROOT / "tests").glob("test_*.py")
                for name in re.findall(r"^def (test_\w+)\(", path.read_text(encoding="utf-8"), re.MULTILINE)}
     assert len(named) >= 12

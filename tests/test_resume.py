@@ -6,11 +6,11 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
+from typing import Any, List, NamedTuple, Sequence
 
 import pytest
 
-from conftest import Run, home_files
+from conftest import Run
 from fake_smugmug import (
     JPEG_MAGIC,
     MP4_MAGIC,
@@ -23,11 +23,10 @@ from fake_smugmug import (
     bytes_of,
     file_content,
 )
+from helpers import Faults, arm, contents, home_files, of_file, part_files
 
 SIZE = 1_000_000
 CUT = 700_000
-
-Fault = Tuple[str, Dict[str, Any]]
 
 
 # ======================================================================================================================
@@ -117,7 +116,7 @@ class Part(NamedTuple):
 
     name: str
     tamper: str
-    faults: Sequence[Fault]
+    faults: Faults
     asks: Sequence[str]
     kind: str = "photo"
     comes_home: bool = True
@@ -163,8 +162,7 @@ def test_the_answer_decides_what_a_part_is_worth_and_the_md5_has_the_last_word(
     lengths = {}
     for row in PARTS:
         lengths[row.name] = tamper(part_of(run, images[row.name]), row.tamper, images[row.name])
-        for name, options in row.faults:
-            smugmug.fault(name, where=of_file(images[row.name]), **options)
+        arm(smugmug, row.faults, of_file(images[row.name]))
 
     result = run("-j", 32)
 
@@ -189,11 +187,10 @@ ANOTHER_VIDEO = {
     ([("wrong_range", {})], ["zero", "part", "zero"]),
 ], ids=["the same", "another", "the same from elsewhere"])
 def test_a_video_without_md5_goes_on_only_with_what_is_certainly_the_rest_of_it(
-        account: Account, smugmug: FakeSmugMug, run: Run, faults: Sequence[Fault], asked: List[str]) -> None:
+        account: Account, smugmug: FakeSmugMug, run: Run, faults: Faults, asked: List[str]) -> None:
     video = account.album("Big").video("clip.MOV", Pattern(SIZE, 1, MP4_MAGIC), size_listed=False, md5_listed=False)
     smugmug.fault("cut", where="cdn", at=KEPT)
-    for name, options in faults:
-        smugmug.fault(name, where="cdn", **options)
+    arm(smugmug, faults, "cdn")
 
     result = run()
 
@@ -379,11 +376,6 @@ def starts_at(record: Any) -> int:
     return int(match.group(1))
 
 
-def of_file(image: Image) -> str:
-    """The requests for an image's file."""
-    return f"photos.smugmug.com .*/i-{image.key}/"
-
-
 def request_for(smugmug: FakeSmugMug, image: Image) -> Any:
     """The only request for an image's file."""
     record, = smugmug.select("cdn", of_file(image))
@@ -395,20 +387,10 @@ def calls_for(smugmug: FakeSmugMug, image: Image) -> List[str]:
     return [record.path.rpartition("!")[2] for record in smugmug.select("api", f"/image/{image.key}")]
 
 
-def part_files(run: Run) -> List[Path]:
-    """What is left of cut transfers."""
-    return sorted(run.output.rglob("*.part"))
-
-
 def part_of(run: Run, image: Image) -> Path:
     """What is left of the transfer of an image."""
     part, = run.output.rglob(f".{image.key}-*.part")
     return part
-
-
-def contents(album: Album) -> Dict[str, bytes]:
-    """What an album should look like at home."""
-    return {f"{album.name}/{image.file_name.replace('.MOV', '.mp4')}": image.data for image in album.images}
 
 
 def named(text: str, heading: str) -> List[str]:

@@ -7,7 +7,6 @@ import io
 import logging
 import os
 import socket
-import sys
 import threading
 import time
 from contextlib import closing
@@ -20,10 +19,6 @@ import requests
 import urllib3
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from conftest import SCRIPT
-
-sys.path.insert(0, str(SCRIPT.parent))
 
 import download_smugmug_photos as script
 

@@ -13,58 +13,33 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Mapping, Set, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Set, Tuple
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 import pytest
 
 import download_smugmug_photos as script
-from conftest import Result, Run, home_files
-from fake_smugmug import Account, Album, Authority, FakeSmugMug, file_url
+from conftest import Result, Run
+from fake_smugmug import JSON, Account, Album, Authority, FakeSmugMug, file_url
+from helpers import AUTHORIZE, addresses, contents, good_token, home_files, of_list, snapshot, token_file
 
-JSON = Dict[str, Any]
-
-AUTHORIZE = "https://api.smugmug.com/services/oauth/1.0a/authorize?"
 ABROAD = "https://evil.example/x.jpg"
 
 posix_only = pytest.mark.skipif(os.name == "nt", reason="permissions and symbolic links of POSIX systems")
 
 
-def token_file(run: Run) -> Path:
-    """Where the sign-in is kept."""
-    return run.config / "download_smugmug_photos" / "token.json"
-
-
 def save_token(run: Run) -> Path:
     """Put a sign-in that works where an earlier run would have left it."""
-    smugmug, path = run.smugmug, token_file(run)
+    path = token_file(run)
     path.parent.mkdir(parents=True, mode=0o700, exist_ok=True)
-    path.write_text(json.dumps({"api_key": smugmug.api_key, "access_token": smugmug.access_token,
-                                "access_token_secret": smugmug.access_token_secret}))
+    path.write_text(json.dumps(good_token(run.smugmug)))
     path.chmod(0o600)
     return path
 
 
-def contents(*albums: Album) -> Dict[str, bytes]:
-    """What albums should look like at home."""
-    return {f"{album.name}/{image.file_name}": image.data for album in albums for image in album.images}
-
-
-def below(folder: Path) -> Iterator[Path]:
-    """Everything in a folder and below it; links are not followed."""
-    for parent, folders, files in os.walk(str(folder)):
-        for name in folders + files:
-            yield Path(parent) / name
-
-
 def regular(folder: Path) -> Dict[str, bytes]:
     """All regular files below a folder by their paths, hidden ones too."""
-    return {str(path): path.read_bytes() for path in below(folder) if path.is_file() and not path.is_symlink()}
-
-
-def of_list(album: Album) -> str:
-    """The requests for the images of an album."""
-    return f"/album/{album.key}!images"
+    return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file() and not path.is_symlink()}
 
 
 def named(report: Path) -> Set[Tuple[str, str]]:
@@ -80,9 +55,8 @@ def named(report: Path) -> Set[Tuple[str, str]]:
 def test_the_sign_in_asks_for_reading_everything_and_for_nothing_more(run: Run, smugmug: FakeSmugMug) -> None:
     result = run("--login", signed_in=False, input="111111\n027518\n")
 
-    addresses = [line for line in result.stderr.splitlines() if line.startswith(AUTHORIZE)]
-    assert result.returncode == 0 and len(addresses) == 2
-    for address in addresses:
+    assert result.returncode == 0 and len(addresses(result.stderr)) == 2
+    for address in addresses(result.stderr):
         parameters = parse_qsl(urlsplit(address).query, keep_blank_values=True)
         assert sorted(parameters) == [
             ("Access", "Full"), ("Permissions", "Read"), ("oauth_token", dict(parameters)["oauth_token"])]
@@ -428,12 +402,12 @@ def test_no_name_from_smugmug_leads_out_of_the_output_folder(account: Account, s
         album.photo(name, title="Another")
         album.video(name + ".mov")
         smugmug.fault("mangle", of_list(album), times=None, function=hostile_fields(name))
-    before = set(below(tmp_path))
+    before = set(tmp_path.rglob("*"))
 
     result = run("--layout", layout, "--sidecar", "xmp,json")
 
     assert result.returncode == 0, result.stderr
-    new = set(below(tmp_path)) - before - {run.output}
+    new = set(tmp_path.rglob("*")) - before - {run.output}
     assert [path for path in new if run.output not in path.parents] == []
     content = list(regular(run.output).values())
     assert all(content.count(image.data) == 1 for album in account.albums for image in album.images)
@@ -468,13 +442,6 @@ def elsewhere(tmp_path: Path) -> Path:
     return folder
 
 
-def looks(folder: Path) -> Dict[str, Tuple[int, int, bytes]]:
-    """What would tell that somebody touched a folder: names, sizes, times, contents."""
-    return {str(path): (path.lstat().st_mode, path.lstat().st_mtime_ns if path.is_file() else 0,
-                        path.read_bytes() if path.is_file() else b"")
-            for path in below(folder)}
-
-
 @posix_only
 @pytest.mark.parametrize("layout, links", [
     ("album", {"Album 0": "elsewhere", "Album 1": "elsewhere/Summer", "Album 2": "elsewhere/new", "Album 3": ".",
@@ -491,7 +458,7 @@ def test_a_link_in_the_place_of_a_folder_is_not_followed_out_of_the_output_folde
     for link, target in links.items():
         (run.output / link).parent.mkdir(parents=True, exist_ok=True)
         (run.output / link).symlink_to(tmp_path / target, target_is_directory=True)
-    before, places = looks(elsewhere), set(os.listdir(str(tmp_path)))
+    before, places = snapshot(elsewhere), set(os.listdir(str(tmp_path)))
 
     for options in ([], ["--full", "--verify"]):
         result = run("--layout", layout, "--sidecar", "xmp,json", *options)
@@ -499,7 +466,7 @@ def test_a_link_in_the_place_of_a_folder_is_not_followed_out_of_the_output_folde
         assert result.returncode == 1
         refusals = re.findall(r"^  Album \d: .* leads out of the output folder", result.stderr, re.MULTILINE)
         assert len(refusals) == len(links)
-        assert looks(elsewhere) == before and set(os.listdir(str(tmp_path))) == places
+        assert snapshot(elsewhere) == before and set(os.listdir(str(tmp_path))) == places
         assert all((run.output / link).is_symlink() for link in links)
         assert set(home_files(run.output)) == {"Winter/IMG_1.JPG", "Winter/album.json"}
     assert smugmug.count("cdn") == 1
@@ -514,10 +481,10 @@ def test_a_folder_that_became_a_link_since_the_last_run_is_not_followed_either(
     (run.output / "Summer").rename(run.output / "kept")
     (run.output / "Summer").symlink_to(elsewhere, target_is_directory=True)
     album.photo("IMG_2.JPG")
-    before = looks(elsewhere)
+    before = snapshot(elsewhere)
     for options in ([], ["--verify"]):
         assert run("--sidecar", "json", *options).returncode == 1
-        assert looks(elsewhere) == before
+        assert snapshot(elsewhere) == before
 
 
 @posix_only
@@ -536,16 +503,16 @@ def test_links_in_the_place_of_files_are_not_written_through(account: Account, r
             if old is not None:
                 target.write_bytes(old)
             (folder / name).symlink_to(target)
-    before = looks(elsewhere)
+    before = snapshot(elsewhere)
 
     result = run("--sidecar", "xmp,json")
 
-    assert looks(elsewhere) == before
+    assert snapshot(elsewhere) == before
     assert result.returncode == 1 and "3 failed" in result.stderr  # the part files cannot be had
     for part in parts:
         part.unlink()
     run("--sidecar", "xmp,json")
-    assert looks(elsewhere) == before
+    assert snapshot(elsewhere) == before
     assert {path: path.read_bytes() for path in photos if not path.is_symlink()} == {
         path: photo.data for path, photo in photos.items()}
 
@@ -559,12 +526,12 @@ def test_a_link_to_a_sidecar_of_ours_elsewhere_does_not_lead_us_to_change_that_o
     for name in ("album.json", "IMG_1.JPG.xmp"):
         (run.output / "Summer" / name).rename(elsewhere / name)
         (run.output / "Summer" / name).symlink_to(elsewhere / name)
-    before = looks(elsewhere)
+    before = snapshot(elsewhere)
     album.images[0].title = "Another title"
     album.description = "Other words"
     album.touch()
     run("--full", "--sidecar", "xmp,json")
-    assert looks(elsewhere) == before
+    assert snapshot(elsewhere) == before
 
 
 @posix_only
@@ -577,9 +544,9 @@ def test_a_link_in_the_place_of_the_record_of_what_is_home_is_not_followed(
         target.write_bytes(old)
     run.output.mkdir()
     (run.output / ".smugmug.sqlite3").symlink_to(target)
-    before = looks(elsewhere)
+    before = snapshot(elsewhere)
     run()
-    assert looks(elsewhere) == before
+    assert snapshot(elsewhere) == before
 
 
 # ======================================================================================================================

@@ -18,8 +18,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import download_smugmug_photos as script
-from conftest import Result, Run
+from conftest import Run
 from fake_smugmug import Account, Album, FakeSmugMug, Image, utc_text
+from helpers import NOTHING_NEW, image_of, sync
 
 BUDGET = settings(max_examples=200, deadline=None, database=None, derandomize=True)
 PREFIXES = {  # as Adobe's XMP specification names them, and one of our own
@@ -33,7 +34,6 @@ PREFIXES = {  # as Adobe's XMP specification names them, and one of our own
     "https://api.smugmug.com/api/v2/": "smugmug",
 }
 SITE = "https://family.smugmug.com"
-NOTHING_NEW = (2, 0)  # the cost where up to a hundred albums are home: who is signed in, and one page of albums
 
 
 # ======================================================================================================================
@@ -78,11 +78,6 @@ def album_json(run: Run, folder: str = "Summer") -> Any:
     return json.loads((run.output / folder / "album.json").read_bytes().decode("utf-8"))
 
 
-def image_of(**fields: Any) -> script.Image:
-    """An image, of fields as a listing has them."""
-    return script.parse_image({"ImageKey": "abc", "Serial": 0, **fields}, {})
-
-
 def as_stored(folder: Path, pattern: str = "**/*") -> Dict[str, Tuple[int, int, bytes]]:
     """The files below a folder, in a way that shows if one of them was written anew, even with the same content."""
     return {str(path.relative_to(folder)): (path.stat().st_ino, path.stat().st_mtime_ns, path.read_bytes())
@@ -92,20 +87,6 @@ def as_stored(folder: Path, pattern: str = "**/*") -> Dict[str, Tuple[int, int, 
 def sidecars(run: Run) -> List[str]:
     """The sidecars in the output folder."""
     return sorted(name for name in as_stored(run.output) if name.endswith((".xmp", ".json")))
-
-
-def synced(run: Run, *args: Any, exit_code: int = 0, env: Optional[Dict[str, Optional[str]]] = None) -> Result:
-    """A run of the script that has to end with this exit code."""
-    run.smugmug.clear_requests()
-    result = run(*args, env=env)
-    assert result.returncode == exit_code, result.stderr
-    return result
-
-
-def cost(run: Run, *args: Any, exit_code: int = 0) -> Tuple[int, int]:
-    """How many calls of the API and how many files a run asks for."""
-    synced(run, *args, exit_code=exit_code)
-    return run.smugmug.count("api"), run.smugmug.count("cdn")
 
 
 # ======================================================================================================================
@@ -125,7 +106,7 @@ def test_an_xmp_sidecar_says_what_smugmug_knows_of_an_image(account: Account, ru
     photo = spoken(album)
     film = album.video("film.mov", caption="Swans", uploaded=datetime(2020, 3, 2))
     album.photo("silent.JPG", taken=datetime(2019, 8, 4))
-    synced(run, "--sidecar", "xmp")
+    sync(run, "--sidecar", "xmp")
     assert sidecars(run) == ["Summer/IMG_1.JPG.xmp", "Summer/film.mp4.xmp"]
     assert xmp((run.output / "Summer" / "IMG_1.JPG.xmp").read_bytes()) == {
         "dc:title": {"x-default": "The lake"},
@@ -303,11 +284,11 @@ def test_half_an_emoji_in_a_caption_hurts_neither_kind_of_sidecar(
         return answer
 
     smugmug.fault("mangle", where=f"/album/{album.key}!images", function=cut)
-    synced(run)
+    sync(run)
     body = json.dumps(answers[0]).replace("HALF", "\\ud83d").encode("ascii")
     smugmug.fault("respond", where=f"/album/{album.key}!images", headers={"Content-Type": "application/json"},
                   body=body)
-    synced(run, "--sidecar", "xmp,json")
+    sync(run, "--sidecar", "xmp,json")
     said = xmp((run.output / "Summer" / "a.JPG.xmp").read_bytes())["dc:description"]["x-default"]
     assert said == "cut in \N{REPLACEMENT CHARACTER} of it"
     assert re.fullmatch("cut in . of it", album_json(run)["images"][0]["caption"])
@@ -325,7 +306,7 @@ def test_exiftool_reads_the_xmp_sidecars(account: Account, run: Run) -> None:
     photo = spoken(album)
     album.photo("IMG_2.JPG", title="]]> &amp; <b>\x0b", caption="a\r\nb", keywords=["National Conference"],
                 latitude="-33.99999999999999", longitude="0.00000000000000", altitude=-430)
-    synced(run, "--sidecar", "xmp")
+    sync(run, "--sidecar", "xmp")
     files = [str(run.output / "Summer" / f"IMG_{number}.JPG.xmp") for number in (1, 2)]
     answer = subprocess.run(["exiftool", "-j", "-G1", "-n", "-validate", "-warning", "-error", "-XMP:all", *files],
                             stdout=subprocess.PIPE, check=True)
@@ -365,7 +346,7 @@ def test_album_json_holds_the_album_and_its_images(account: Account, smugmug: Fa
     (folder / "adopted.JPG").write_bytes(adopted.data)
     smugmug.fault("not_found", where=f"/i-{lost.key}/", times=None)
     album.touch_settings()
-    synced(run, "--sidecar", "xmp,json", exit_code=1)
+    sync(run, "--sidecar", "xmp,json", exit_code=1)
 
     def entry(image: Image, **known: Any) -> Dict[str, Any]:
         assert image.uploaded is not None
@@ -398,12 +379,12 @@ def test_album_json_keeps_the_order_of_the_album(account: Account, run: Run) -> 
     album = account.album("Summer")
     for number, name in enumerate(["m.JPG", "z.JPG", "a.JPG", "k.JPG"]):
         album.photo(name, uploaded=datetime(2020, 1, 9) - timedelta(days=number % 3), key=f"key{(number * 3) % 4}")
-    synced(run, "--sidecar", "json")
+    sync(run, "--sidecar", "json")
     assert [image["file"] for image in album_json(run)["images"]] == ["m.JPG", "z.JPG", "a.JPG", "k.JPG"]
     assert isinstance(album.entries, list)
     album.entries.insert(0, album.entries.pop())
     album.touch()
-    synced(run, "--sidecar", "json")
+    sync(run, "--sidecar", "json")
     assert [image["file"] for image in album_json(run)["images"]] == ["k.JPG", "m.JPG", "z.JPG", "a.JPG"]
 
 
@@ -418,12 +399,12 @@ def test_album_json_differs_only_in_the_lines_of_what_changed(account: Account, 
         return [line for line in difflib.unified_diff(before.splitlines(), after.splitlines(), n=0, lineterm="")
                 if not line.startswith(("---", "+++", "@@"))]
 
-    synced(run, "--sidecar", "json")
+    sync(run, "--sidecar", "json")
     first = path.read_bytes().decode("utf-8")
     before = utc_text(album.images_last_updated)
     photos[1].caption = "Größe: \U0001f9a2"
     album.touch()
-    synced(run, "--sidecar", "json")
+    sync(run, "--sidecar", "json")
     assert lines_changed(first) == [
         f'-  "changed": "{before}",', f'+  "changed": "{utc_text(album.images_last_updated)}",',
         '-      "caption": "",', '+      "caption": "Größe: \U0001f9a2",']
@@ -432,7 +413,7 @@ def test_album_json_differs_only_in_the_lines_of_what_changed(account: Account, 
     album.photo("d.JPG")
     assert isinstance(album.entries, list)
     album.entries.insert(0, album.entries.pop())
-    synced(run, "--sidecar", "json")
+    sync(run, "--sidecar", "json")
     assert [line for line in lines_changed(second) if line.startswith("-")] == [
         f'-  "changed": "{json.loads(second)["changed"]}",']
 
@@ -440,7 +421,7 @@ def test_album_json_differs_only_in_the_lines_of_what_changed(account: Account, 
 def test_the_same_image_in_two_albums_has_a_page_in_each(account: Account, run: Run) -> None:
     album, collection = account.album("Summer"), account.album("Best of")
     photo = collection.collect(album.photo("a.JPG", caption="Swans"))
-    synced(run, "--sidecar", "xmp,json")
+    sync(run, "--sidecar", "xmp,json")
     for folder, page in (("Summer", "/Summer"), ("Best of", "/Best-of")):
         said = xmp((run.output / folder / "a.JPG.xmp").read_bytes())
         assert said["dc:source"] == album_json(run, folder)["images"][0]["web_uri"] == f"{SITE}{page}/i-{photo.key}"
@@ -451,14 +432,14 @@ def test_an_image_named_like_the_albums_sidecar_gets_another_name(account: Accou
     photo = account.album("Summer").photo(name, caption="Swans")
     stem, extension = name.split(".")
     other = f"{stem}_{photo.key}.{extension}"
-    synced(run)
+    sync(run)
     assert list(as_stored(run.output)) == [f"Summer/{other}"]
-    assert cost(run, "--sidecar", "xmp,json") == (3, 0)
+    assert sync(run, "--sidecar", "xmp,json").cost == (3, 0)
     assert album_json(run)["images"][0]["file"] == other
     assert sidecars(run) == sorted([f"Summer/{other}.xmp", "Summer/album.json"]
                                    + [f"Summer/{other}"] * (name == "album.json"))
     assert (run.output / "Summer" / other).read_bytes() == photo.data
-    assert cost(run, "--sidecar", "xmp,json") == NOTHING_NEW
+    assert sync(run, "--sidecar", "xmp,json").cost == NOTHING_NEW
 
 
 # ======================================================================================================================
@@ -475,32 +456,32 @@ def filled(account: Account) -> Account:
 
 def test_sidecars_cost_no_call_and_no_fetch_beyond_the_photos(account: Account, run: Run) -> None:
     filled(account)
-    assert cost(run, "--sidecar", "xmp", "--sidecar", "json") == (2 + 3, 2)
+    assert sync(run, "--sidecar", "xmp", "--sidecar", "json").cost == (2 + 3, 2)
     assert sidecars(run) == ["Empty/album.json", "Summer/IMG_1.JPG.xmp", "Summer/album.json", "Winter/album.json"]
     assert album_json(run, "Empty")["images"] == []
     before = as_stored(run.output)
-    assert cost(run, "--sidecar", "xmp", "--sidecar", "json") == NOTHING_NEW
-    assert cost(run, "--sidecar", "xmp") == NOTHING_NEW
+    assert sync(run, "--sidecar", "xmp", "--sidecar", "json").cost == NOTHING_NEW
+    assert sync(run, "--sidecar", "xmp").cost == NOTHING_NEW
     assert as_stored(run.output) == before
 
 
 def test_sidecars_turned_on_later_cost_one_listing_for_each_album(account: Account, run: Run) -> None:
     filled(account)
-    assert cost(run) == (2 + 3, 2)
+    assert sync(run).cost == (2 + 3, 2)
     photos = as_stored(run.output)
     assert not sidecars(run)
 
-    assert cost(run, "--sidecar", "xmp") == (2 + 3, 0)
+    assert sync(run, "--sidecar", "xmp").cost == (2 + 3, 0)
     assert sidecars(run) == ["Summer/IMG_1.JPG.xmp"]
-    assert cost(run, "--sidecar", "xmp") == NOTHING_NEW
+    assert sync(run, "--sidecar", "xmp").cost == NOTHING_NEW
 
-    assert cost(run, "--sidecar", "json") == (2 + 3, 0)
+    assert sync(run, "--sidecar", "json").cost == (2 + 3, 0)
     assert sidecars(run) == ["Empty/album.json", "Summer/IMG_1.JPG.xmp", "Summer/album.json", "Winter/album.json"]
-    assert cost(run, "--sidecar", "json") == NOTHING_NEW
+    assert sync(run, "--sidecar", "json").cost == NOTHING_NEW
 
     written = as_stored(run.output)
-    assert cost(run, "--sidecar", "xmp,json")[1] == 0
-    assert cost(run, "--sidecar", "xmp,json") == NOTHING_NEW
+    assert sync(run, "--sidecar", "xmp,json").fetched == 0
+    assert sync(run, "--sidecar", "xmp,json").cost == NOTHING_NEW
     assert as_stored(run.output) == written
     assert {name: stored for name, stored in written.items() if name in photos} == photos
 
@@ -508,11 +489,11 @@ def test_sidecars_turned_on_later_cost_one_listing_for_each_album(account: Accou
 def test_sidecars_of_words_edited_while_they_were_off_are_mended_when_they_are_on_again(
         account: Account, run: Run) -> None:
     photo = spoken(account.album("Summer"))
-    synced(run, "--sidecar", "xmp,json")
+    sync(run, "--sidecar", "xmp,json")
     photo.caption = "edited meanwhile"
     photo.home.touch()
-    assert cost(run) == (3, 0)
-    assert cost(run, "--sidecar", "xmp,json") == (3, 0)
+    assert sync(run).cost == (3, 0)
+    assert sync(run, "--sidecar", "xmp,json").cost == (3, 0)
     said = xmp((run.output / "Summer" / "IMG_1.JPG.xmp").read_bytes())
     assert said["dc:description"] == {"x-default": "edited meanwhile"}
     assert album_json(run)["images"][0]["caption"] == "edited meanwhile"
@@ -527,7 +508,7 @@ def test_sidecars_of_words_edited_while_they_were_off_are_mended_when_they_are_o
 def test_sidecars_are_chosen_by_option_or_variable(
         account: Account, run: Run, args: List[str], variable: Optional[str], expected: List[str]) -> None:
     spoken(account.album("Summer"))
-    synced(run, *args, env={"SMUGMUG_SIDECAR": variable})
+    sync(run, *args, env={"SMUGMUG_SIDECAR": variable})
     assert sidecars(run) == expected
 
 
@@ -548,12 +529,12 @@ def test_sidecars_follow_the_words_and_only_what_changed_is_written(account: Acc
     edited, emptied, untouched = (album.photo(f"{name}.JPG", caption=f"caption {name}", title="t") for name in "abc")
     other.photo("d.JPG", caption="Snow")
     both = ("--sidecar", "xmp,json")
-    synced(run, *both)
+    sync(run, *both)
     before = as_stored(run.output)
     edited.caption, edited.keywords, emptied.caption, emptied.title = "a new caption", ["new"], "", ""
     album.description = "a new description"
     album.touch()
-    assert cost(run, *both) == (3, 0)
+    assert sync(run, *both).cost == (3, 0)
     after = as_stored(run.output)
     assert {name for name in after if after[name] != before[name]} == {
         "Summer/a.JPG.xmp", "Summer/b.JPG.xmp", "Summer/album.json"}
@@ -564,18 +545,18 @@ def test_sidecars_follow_the_words_and_only_what_changed_is_written(account: Acc
     assert [image["caption"] for image in album_json(run)["images"]] == ["a new caption", "", untouched.caption]
 
     other.touch()
-    assert cost(run, *both, "--full") == (4, 0)
+    assert sync(run, *both, "--full").cost == (4, 0)
     assert {name for name, stored in as_stored(run.output).items() if stored != after[name]} == {"Winter/album.json"}
 
 
 def test_a_caption_edited_without_any_clock_moving_is_found_with_full(account: Account, run: Run) -> None:
     photo = account.album("Summer").photo("a.JPG", caption="old")
     both = ("--sidecar", "xmp,json")
-    synced(run, *both)
+    sync(run, *both)
     photo.caption = "new"
-    assert cost(run, *both) == NOTHING_NEW
+    assert sync(run, *both).cost == NOTHING_NEW
     assert album_json(run)["images"][0]["caption"] == "old"
-    assert cost(run, *both, "--full") == (3, 0)
+    assert sync(run, *both, "--full").cost == (3, 0)
     assert album_json(run)["images"][0]["caption"] == "new"
     assert xmp((run.output / "Summer" / "a.JPG.xmp").read_bytes())["dc:description"] == {"x-default": "new"}
     assert "caption" in run("--help").stdout.split("--full ")[1].split("--verify")[0]
@@ -583,11 +564,11 @@ def test_a_caption_edited_without_any_clock_moving_is_found_with_full(account: A
 
 def test_a_deleted_sidecar_comes_back_when_its_album_is_listed(account: Account, run: Run) -> None:
     account.album("Summer").photo("a.JPG", caption="Swans")
-    synced(run, "--sidecar", "xmp,json")
+    sync(run, "--sidecar", "xmp,json")
     written = sidecars(run)
     for name in written:
         (run.output / name).unlink()
-    assert cost(run, "--sidecar", "xmp,json", "--full") == (3, 0)
+    assert sync(run, "--sidecar", "xmp,json", "--full").cost == (3, 0)
     assert sidecars(run) == written
 
 
@@ -596,19 +577,19 @@ def test_a_listing_that_may_not_be_whole_changes_no_sidecar(account: Account, sm
     for name in ("a.JPG", "b.JPG"):
         album.photo(name, caption="Swans")
     both = ("--sidecar", "xmp,json")
-    synced(run, *both)
+    sync(run, *both)
     before = as_stored(run.output)
     album.images[0].caption = "Geese"
     album.touch()
     smugmug.fault("lost_item", where=f"/album/{album.key}!images", times=None)
-    synced(run, *both, exit_code=1)
+    sync(run, *both, exit_code=1)
     assert as_stored(run.output) == before
     smugmug.clear_faults()
     smugmug.fault("server_error", where=f"/album/{album.key}!images", times=None, status=404)
-    synced(run, *both, exit_code=1)
+    sync(run, *both, exit_code=1)
     assert as_stored(run.output) == before
     smugmug.clear_faults()
-    synced(run, *both)
+    sync(run, *both)
     assert [image["caption"] for image in album_json(run)["images"]] == ["Geese", "Swans"]
 
 
@@ -633,30 +614,30 @@ def test_a_sidecar_of_somebody_else_is_left_alone_and_reported(
     for name in ("a.JPG", "b.JPG"):
         album.photo(name, caption="Swans")
     account.album("Winter").photo("c.JPG")
-    synced(run)
+    sync(run)
     (run.output / "Summer" / "a.JPG.xmp").write_bytes(their_xmp)
     (run.output / "Summer" / "album.json").write_bytes(their_json)
     before = as_stored(run.output)
     report = run.folder / "report.json"
-    result = synced(run, "--sidecar", "xmp,json", "--report", report)
+    result = sync(run, "--sidecar", "xmp,json", "--report", report)
     assert {**as_stored(run.output), **before} == as_stored(run.output)
     assert sidecars(run) == ["Summer/a.JPG.xmp", "Summer/album.json", "Summer/b.JPG.xmp", "Winter/album.json"]
     kept = [(problem["album"], problem["image"]) for problem in json.loads(report.read_bytes().decode())["problems"]]
     assert sorted(kept) == [("Summer", "a.JPG.xmp"), ("Summer", "album.json")]
     assert "a.JPG.xmp" in result.stderr and "album.json" in result.stderr
-    assert cost(run, "--sidecar", "xmp,json") == NOTHING_NEW
+    assert sync(run, "--sidecar", "xmp,json").cost == NOTHING_NEW
 
 
 def test_a_sidecar_that_another_program_rated_is_from_then_on_its_own(account: Account, run: Run) -> None:
     photo = account.album("Summer").photo("a.JPG", caption="Swans")
-    synced(run, "--sidecar", "xmp")
+    sync(run, "--sidecar", "xmp")
     path = run.output / "Summer" / "a.JPG.xmp"
     rated = re.sub(b'xmptk="[^"]*"', b'xmptk="XMP Core 4.4.0-Exiv2"', path.read_bytes()).replace(
         b"<rdf:Description ", b'<rdf:Description xmlns:xmp="http://ns.adobe.com/xap/1.0/" xmp:Rating="5" ')
     path.write_bytes(rated)
     photo.caption = "Geese"
     photo.home.touch()
-    assert "a.JPG.xmp" in synced(run, "--sidecar", "xmp").stderr
+    assert "a.JPG.xmp" in sync(run, "--sidecar", "xmp").stderr
     assert path.read_bytes() == rated
 
 
@@ -664,7 +645,7 @@ def test_a_photo_named_like_a_sidecar_is_not_written_over(account: Account, run:
     album = account.album("Summer")
     album.photo("a.JPG", caption="Swans")
     odd = album.photo("a.JPG.xmp")
-    synced(run, "--sidecar", "xmp")
+    sync(run, "--sidecar", "xmp")
     assert (run.output / "Summer" / "a.JPG.xmp").read_bytes() == odd.data
 
 
@@ -683,8 +664,8 @@ def test_a_sidecar_that_cannot_be_written_does_not_hinder_the_others(account: Ac
 
 def test_even_the_longest_name_has_its_sidecar(account: Account, run: Run) -> None:
     photo = account.album("Summer").photo("n" * 300 + ".JPG", caption="Swans")
-    assert cost(run, "--sidecar", "xmp") == (3, 1)
+    assert sync(run, "--sidecar", "xmp").cost == (3, 1)
     sidecar, = sidecars(run)
     assert xmp((run.output / sidecar).read_bytes())["smugmug:ImageKey"] == photo.key
     assert sidecar[:-len(".xmp")] in as_stored(run.output)
-    assert cost(run, "--sidecar", "xmp") == NOTHING_NEW
+    assert sync(run, "--sidecar", "xmp").cost == NOTHING_NEW

@@ -12,19 +12,13 @@ from typing import Any, Dict, List
 
 import pytest
 
-from conftest import SCRIPT, Process, Run, home_files
+from conftest import SCRIPT, Process, Run
 from fake_smugmug import Account, FakeSmugMug
+from helpers import AUTHORIZE, addresses, good_token, home_files, token_file
 
 APPLY = "https://api.smugmug.com/api/developer/apply"
 ACCEPT_TERMS = "https://api.smugmug.com/api/developer/accept"
-AUTHORIZE = "https://api.smugmug.com/services/oauth/1.0a/authorize?"
-
 posix_only = pytest.mark.skipif(os.name == "nt", reason="permissions and terminals of POSIX systems")
-
-
-def token_file(run: Run) -> Path:
-    """Where the sign-in is kept."""
-    return run.config / "download_smugmug_photos" / "token.json"
 
 
 def saved_token(run: Run) -> Dict[str, str]:
@@ -39,17 +33,6 @@ def save(run: Run, content: Any) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
     return path
-
-
-def good_token(smugmug: FakeSmugMug, **changes: str) -> Dict[str, str]:
-    """The content of a token file that works."""
-    return {"api_key": smugmug.api_key, "access_token": smugmug.access_token,
-            "access_token_secret": smugmug.access_token_secret, **changes}
-
-
-def addresses(stderr: str) -> List[str]:
-    """The addresses to open, each on a line of its own."""
-    return [line for line in stderr.splitlines() if line.startswith(AUTHORIZE)]
 
 
 def address_of(process: Process) -> str:

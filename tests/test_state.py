@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import shutil
@@ -10,79 +9,16 @@ import sqlite3
 import unicodedata
 from contextlib import closing
 from functools import partial
-from pathlib import Path
-from typing import Any, Callable, Dict, List, NamedTuple, Tuple
+from typing import Any, Callable, Dict, List
 
 import pytest
 
 import download_smugmug_photos as script
-from conftest import Run, home_files
-from fake_smugmug import Account, Album, FakeSmugMug, Image
+from conftest import Run
+from fake_smugmug import Account, FakeSmugMug
+from helpers import NOTHING_NEW, contents, edit, harmless, home_files, key_name, snapshot, sync
 
 STATE = ".smugmug.sqlite3"
-
-
-class Sync(NamedTuple):
-    """A run as far as this file is concerned: how many calls of the API and how many files it asked for."""
-
-    calls: int
-    fetched: int
-    stdout: str
-    stderr: str
-
-    @property
-    def cost(self) -> Tuple[int, int]:
-        """The API calls and the files fetched."""
-        return self.calls, self.fetched
-
-
-NOTHING_NEW = (2, 0)  # the cost where up to a hundred albums are home: who is signed in, and one page of albums
-
-
-def sync(run: Run, *args: str, exit_code: int = 0) -> Sync:
-    """Run the script, which has to end with an exit code, and count what it asked for."""
-    run.smugmug.clear_requests()
-    result = run(*args)
-    assert result.returncode == exit_code, result.stderr
-    return Sync(run.smugmug.count("api"), run.smugmug.count("cdn"), result.stdout, result.stderr)
-
-
-def data_of(album: Album) -> Dict[str, bytes]:
-    """What an album of harmless, distinct names should look like at home."""
-    return {f"{album.name}/{image.file_name}": image.data for image in album.images}
-
-
-def key_name(image: Image) -> str:
-    """The name beside the one that an image would like to have."""
-    stem, extension = os.path.splitext(image.file_name)
-    return f"{stem}_{image.key}{extension}"
-
-
-def edit(path: Path, keep_size: bool = True, keep_time: bool = False) -> bytes:
-    """Change a file as its owner would, or (with its time stamp kept) as a failing disk would; the new content."""
-    status = path.stat()
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 0xFF
-    path.write_bytes(bytes(content) + (b"" if keep_size else b"edited"))
-    modified_ns = status.st_mtime_ns if keep_time else status.st_mtime_ns + 10 ** 10
-    os.utime(str(path), ns=(status.st_atime_ns, modified_ns))
-    return path.read_bytes()
-
-
-def snapshot(folder: Path) -> List[Tuple[str, int, int, str]]:
-    """Everything below a folder: names, sizes, time stamps in nanoseconds, hashes."""
-    return [(str(path.relative_to(folder)), path.stat().st_size, path.stat().st_mtime_ns,
-             hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "")
-            for path in sorted([folder, *folder.rglob("*")])]
-
-
-def harmless(run: Run, *args: str, exit_code: int = 0) -> Sync:
-    """A run that must fetch nothing and write not a byte into the output folder."""
-    before = snapshot(run.output)
-    result = sync(run, *args, exit_code=exit_code)
-    assert snapshot(run.output) == before
-    assert result.fetched == 0
-    return result
 
 
 # ======================================================================================================================
@@ -114,7 +50,7 @@ def test_an_album_is_listed_when_any_of_its_clocks_or_its_count_moved(account: A
     album.images_last_updated = moved
     assert sync(run).cost == (3, 1)
     assert sync(run).cost == NOTHING_NEW
-    assert home_files(run.output) == {**data_of(album), **data_of(other)}
+    assert home_files(run.output) == contents(album, other)
 
 
 @pytest.mark.parametrize("given_back", [partial(unicodedata.normalize, "NFD"), str.swapcase], ids=["macOS", "Windows"])
@@ -145,7 +81,7 @@ def test_full_finds_what_no_clock_tells(account: Account, run: Run) -> None:
     photo.content = b"a new version, and no clock that moved"
     assert sync(run).cost == NOTHING_NEW
     assert sync(run, "--full").cost == (3, 1)
-    assert home_files(run.output) == data_of(photo.home)
+    assert home_files(run.output) == contents(photo.home)
 
 
 def test_an_album_stays_on_the_list_of_work_until_all_of_its_images_are_home(
@@ -169,7 +105,7 @@ def test_an_album_stays_on_the_list_of_work_until_all_of_its_images_are_home(
         image.processing, image.status, image.sub_status = False, "Open", "NFS"
     assert sync(run).cost == (2 + 4, 5)
     assert sync(run).cost == NOTHING_NEW
-    assert home_files(run.output) == {name: data for album in account.albums for name, data in data_of(album).items()}
+    assert home_files(run.output) == contents(*account.albums)
 
 
 # ======================================================================================================================
@@ -264,10 +200,11 @@ def test_a_folder_filled_by_another_tool_is_adopted(account: Account, run: Run) 
     for name, data in theirs.items():
         (folder / name).write_bytes(data)
 
-    before = {entry for entry in snapshot(folder) if entry[0] != "."}
+    before = snapshot(folder)
+    del before["."]  # whose time moves when something comes into it
     first = sync(run)
     assert first.cost == (3, 2)
-    assert before <= set(snapshot(folder))
+    assert before.items() <= snapshot(folder).items()
     assert {path.name for path in folder.iterdir()} == {*theirs, "c.JPG", key_name(wrong)}
     assert (folder / key_name(wrong)).read_bytes() == wrong.data
     assert (folder / "c.JPG").read_bytes() == absent.data
@@ -327,7 +264,7 @@ def test_an_image_replaced_on_smugmug_takes_the_place_of_its_old_version(account
     second = sync(run)
     assert second.cost == (3, 4)
     assert "4 replaced" in second.stderr
-    assert home_files(run.output) == data_of(album)
+    assert home_files(run.output) == contents(album)
     assert sync(run).cost == NOTHING_NEW
 
 
@@ -338,7 +275,7 @@ def test_an_adopted_file_gives_way_to_the_version_that_replaces_it(account: Acco
     assert sync(run).cost == (3, 0)
     photo.replace(b"a new version")
     assert sync(run).cost == (3, 1)
-    assert home_files(run.output) == data_of(photo.home)
+    assert home_files(run.output) == contents(photo.home)
 
 
 def test_the_new_version_goes_beside_a_file_that_its_owner_edited(account: Account, run: Run) -> None:
@@ -402,7 +339,7 @@ def test_an_image_in_several_albums_is_fetched_once_and_copied_within_the_first_
     first = sync(run)
     assert first.cost == (5, 3)
     assert "6 copied" in first.stderr
-    assert home_files(run.output) == {**data_of(album), **data_of(collection), **data_of(smart)}
+    assert home_files(run.output) == contents(album, collection, smart)
     assert sync(run).cost == NOTHING_NEW
 
 
@@ -415,8 +352,7 @@ def test_an_image_moved_or_collected_later_is_copied(account: Account, run: Run)
     old.remove(moved)
     collection.collect(stays)
     assert sync(run).cost == (2 + 3, 0)
-    albums = {**data_of(old), **data_of(new), **data_of(collection)}
-    assert home_files(run.output) == {**albums, "Old/moved.JPG": moved.data}
+    assert home_files(run.output) == {**contents(old, new, collection), "Old/moved.JPG": moved.data}
     assert sync(run).cost == NOTHING_NEW
 
 
@@ -430,7 +366,7 @@ def test_a_file_that_is_not_what_it_was_is_no_source_of_copies(account: Account,
     for image in (edited, deleted, replaced):
         collection.collect(image)
     assert sync(run).cost == (4, 3)
-    assert home_files(run.output) == {**data_of(album), **data_of(collection), "Summer/a.JPG": content}
+    assert home_files(run.output) == {**contents(album, collection), "Summer/a.JPG": content}
 
 
 # ======================================================================================================================
@@ -544,7 +480,7 @@ def test_one_run_at_a_time_owns_the_folder_and_a_killed_one_loses_it(
     process.wait()
     assert harmless(run, "--dry-run").cost == (3, 0)
     assert sync(run).cost == (3, 1)
-    assert home_files(run.output) == data_of(album)
+    assert home_files(run.output) == contents(album)
     assert sync(run).cost == NOTHING_NEW
 
 
@@ -676,7 +612,7 @@ def test_a_record_that_cannot_be_written_any_more_ends_the_run_and_what_is_home_
     assert f"Cannot write to {run.output.name}: " in sync(run, exit_code=2).stderr
     in_the_way.rmdir()
     sync(run)
-    assert home_files(run.output) == data_of(album)
+    assert home_files(run.output) == contents(album)
 
 
 # ======================================================================================================================

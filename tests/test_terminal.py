@@ -20,12 +20,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import download_smugmug_photos as script
 from conftest import SCRIPT, Run
 from fake_smugmug import JPEG_MAGIC, Account, Album, FakeSmugMug, Pattern, Photo, md5_of
-
-sys.path.insert(0, str(SCRIPT.parent))
-
-import download_smugmug_photos as script
 
 if sys.platform == "win32":
     pytest.skip("Windows has no pseudo-terminals of this kind", allow_module_level=True)

@@ -17,15 +17,11 @@ from hypothesis import strategies as st
 import download_smugmug_photos as script
 from conftest import Run
 from fake_smugmug import Account, FakeSmugMug
+from helpers import image_of
 
 BUDGET = settings(max_examples=200, deadline=None, database=None, derandomize=True)
 EPOCH = datetime(1970, 1, 1)
 UPLOADED = datetime(2020, 3, 1, 12, 34, 56)
-
-
-def image_of(taken: str = "", uploaded: str = "") -> script.Image:
-    """An image with these dates, as a listing tells them."""
-    return script.parse_image({"ImageKey": "abc", "DateTimeOriginal": taken, "DateTimeUploaded": uploaded}, {})
 
 
 def seconds(moment: datetime, hours_ahead_of_utc: float = 0.0) -> float:
@@ -207,7 +203,7 @@ def test_the_time_stamp_is_local_for_the_camera_and_utc_for_the_upload(
     monkeypatch.setenv("TZ", "IST-5:30")
     time.tzset()
     try:
-        assert script.file_time(image_of(taken, uploaded)) == expected
+        assert script.file_time(image_of(DateTimeOriginal=taken, DateTimeUploaded=uploaded)) == expected
     finally:
         monkeypatch.undo()
         time.tzset()
@@ -218,4 +214,5 @@ def test_a_time_that_the_system_cannot_express_falls_back_to_the_upload(monkeypa
         raise OverflowError("mktime argument out of range")  # what Windows says of times before 1970
 
     monkeypatch.setattr(time, "mktime", overflow)
-    assert script.file_time(image_of("1955-06-01T19:00:00+00:00", "2020-03-01T12:34:56+00:00")) == seconds(UPLOADED)
+    image = image_of(DateTimeOriginal="1955-06-01T19:00:00+00:00", DateTimeUploaded="2020-03-01T12:34:56+00:00")
+    assert script.file_time(image) == seconds(UPLOADED)

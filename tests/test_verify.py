@@ -8,9 +8,9 @@ from typing import Dict
 
 import pytest
 
-from conftest import Run, home_files
+from conftest import Run
 from fake_smugmug import Account, FakeSmugMug, Photo
-from test_state import NOTHING_NEW, edit, harmless, key_name, sync
+from helpers import NOTHING_NEW, contents, edit, harmless, home_files, key_name, sync
 
 
 def decay(path: Path) -> bytes:
@@ -55,9 +55,8 @@ def test_verification_mends_what_decayed_keeps_what_was_edited_and_fetches_what_
 
     verified = sync(run, "--verify")
     assert verified.cost == (3, 6)
-    expected = {f"Summer/{image.file_name}": image.data for image in album.images}
-    expected.update({f"Summer/{key_name(image)}": image.data for image in (edited, edited_film)})
-    assert home_files(run.output) == {**expected, **kept}
+    beside = {f"Summer/{key_name(image)}": image.data for image in (edited, edited_film)}
+    assert home_files(run.output) == {**contents(album), **beside, **kept}
     for name in ("decayed.JPG", "decayed.mp4", "edited.JPG", "edited.mp4", "missing.JPG", "silent.mp4"):
         assert name in verified.stderr
     assert "sound.JPG" not in verified.stderr

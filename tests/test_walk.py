@@ -9,10 +9,9 @@ from typing import Any, Callable, Dict, List
 
 import pytest
 
-from conftest import Run, home_files
-from fake_smugmug import Account, Album, FakeSmugMug, Image, Pattern
-
-JSON = Dict[str, Any]
+from conftest import Run
+from fake_smugmug import JSON, Account, Album, FakeSmugMug, Image, Pattern
+from helpers import contents, home_files
 
 
 def all_files(folder: Path) -> Dict[str, bytes]:
@@ -148,11 +147,6 @@ def small(account: Account) -> List[Album]:
     return albums
 
 
-def files_of(*albums: Album) -> Dict[str, bytes]:
-    """Where the files of such albums have to be, and with what in them."""
-    return {f"{album.name}/{image.file_name}": image.data for album in albums for image in album.images}
-
-
 # ======================================================================================================================
 # What is asked
 # ======================================================================================================================
@@ -204,7 +198,7 @@ def test_a_file_that_is_elsewhere_is_neither_fetched_nor_is_the_sign_in_shown_th
                   url="https://photos.smugmug.com.evil.example/x.jpg")
     result = run()
     assert result.returncode == 1
-    assert home_files(run.output) == files_of(spring, winter)
+    assert home_files(run.output) == contents(spring, winter)
     assert smugmug.count("abroad") == 0
     assert result.stderr.count("evil.example") == 3
 
@@ -223,14 +217,14 @@ def test_an_account_without_albums_is_home_at_once(run: Run, smugmug: FakeSmugMu
 def test_an_image_that_is_listed_twice_comes_home_once(run: Run, smugmug: FakeSmugMug, small: List[Album]) -> None:
     smugmug.fault("duplicate_item", f"{small[0].key}!images", times=None)
     assert run().returncode == 0
-    assert home_files(run.output) == files_of(*small)
+    assert home_files(run.output) == contents(*small)
     assert smugmug.count("cdn") == 9
 
 
 def test_an_album_that_is_listed_twice_comes_home_once(run: Run, smugmug: FakeSmugMug, small: List[Album]) -> None:
     smugmug.fault("duplicate_item", "!albums", times=None)
     assert run().returncode == 0
-    assert home_files(run.output) == files_of(*small)
+    assert home_files(run.output) == contents(*small)
     assert smugmug.count("cdn") == 9 and smugmug.count("api", "!images") == 3
 
 
@@ -240,7 +234,7 @@ def test_a_list_that_changed_while_it_was_read_is_read_once_more(
     images_fault = smugmug.fault("lost_item", "!images")
     assert run().returncode == 0
     assert albums_fault.hits == images_fault.hits == 1
-    assert home_files(run.output) == files_of(*small)
+    assert home_files(run.output) == contents(*small)
     assert smugmug.count("api") == 1 + 2 + 4
 
 
@@ -272,13 +266,13 @@ def test_a_list_that_differs_from_its_own_total_is_a_failure_of_that_album_alone
     result = run()
     assert result.returncode == 1
     found = home_files(run.output)
-    assert len(found) == 9 - missing and found.items() <= files_of(*small).items()
+    assert len(found) == 9 - missing and found.items() <= contents(*small).items()
     assert any(line.strip().startswith("Summer: ") and reason in line for line in result.stderr.splitlines())
 
     smugmug.clear_faults()
     smugmug.clear_requests()
     assert run().returncode == 0  # the album was not taken for complete
-    assert home_files(run.output) == files_of(*small)
+    assert home_files(run.output) == contents(*small)
     assert smugmug.count("cdn") == missing
 
 
@@ -289,7 +283,7 @@ def test_a_list_of_albums_that_differs_from_its_own_total_is_a_failure_too(
     result = run()
     assert result.returncode == 1
     assert "the list of albums" in result.stderr
-    assert home_files(run.output) == files_of(*small)
+    assert home_files(run.output) == contents(*small)
 
 
 def test_a_later_page_that_is_not_found_now_and_then_is_asked_for_again(
@@ -324,7 +318,7 @@ def test_an_album_that_is_not_found_is_a_failure_of_its_own(run: Run, smugmug: F
     smugmug.fault("not_found", images_pattern(summer), times=None)
     result = run()
     assert result.returncode == 1
-    assert home_files(run.output) == files_of(spring, winter)
+    assert home_files(run.output) == contents(spring, winter)
     assert any(line.strip().startswith("Summer: ") and "404" in line for line in result.stderr.splitlines())
     assert smugmug.count("api", f"{summer.key}!images") == 1  # the first page: it will not come
 
@@ -359,7 +353,7 @@ def test_an_image_with_an_impossible_key_is_a_failure_that_stays_within_its_albu
     smugmug.fault("mangle", f"{summer.key}!images", times=None, function=odd(lambda entry: entry.update(fields)))
     result = run()
     assert result.returncode == 1
-    expected = files_of(*small)
+    expected = contents(*small)
     del expected["Summer/Summer 1.jpg"]
     assert all_files(tmp_path) == {f"smugmug_photos/{name}": content for name, content in expected.items()}
 
@@ -374,7 +368,7 @@ def test_fields_of_impossible_values_harm_nothing(run: Run, smugmug: FakeSmugMug
     smugmug.fault("cut", "photos.smugmug.com", times=1, at=20)  # so that a part file is gone on from as well
     run()
     found = all_files(tmp_path)
-    assert sorted(found.values()) == sorted(files_of(*small).values())
+    assert sorted(found.values()) == sorted(contents(*small).values())
     assert {name.rpartition("/")[0] for name in found} == {f"smugmug_photos/{album.name}" for album in small}
 
 
@@ -388,7 +382,7 @@ def test_one_bad_image_never_stops_the_rest_and_is_named(run: Run, smugmug: Fake
     smugmug.fault("not_found", f"/i-{bad.key}/", times=None)
     result = run()
     assert result.returncode == 1
-    expected = files_of(*small)
+    expected = contents(*small)
     del expected["Summer/Summer 2.jpg"]
     assert home_files(run.output) == expected
 
@@ -402,7 +396,7 @@ def test_one_bad_image_never_stops_the_rest_and_is_named(run: Run, smugmug: Fake
     smugmug.clear_requests()
     again = run()
     assert again.returncode == 0
-    assert home_files(run.output) == files_of(*small)
+    assert home_files(run.output) == contents(*small)
     assert smugmug.count("cdn") == 1
     assert "Images: 1 downloaded, 8 already there, 0 failed" in again.stderr.splitlines()
 
@@ -450,7 +444,7 @@ def test_an_option_that_is_none_ends_with_2(run: Run, smugmug: FakeSmugMug) -> N
 def test_a_locked_album_is_named_and_the_others_come_home(run: Run, account: Account, small: List[Album]) -> None:
     account.album("Secret club", security="Password", locked=True).photo()
     result = run()
-    assert home_files(run.output) == files_of(*small)
+    assert home_files(run.output) == contents(*small)
     assert any(line.strip().startswith("Secret club: ") and "locked" in line for line in result.stderr.splitlines())
 
 
