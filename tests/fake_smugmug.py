@@ -1994,8 +1994,8 @@ def _replace_urls(value: Any, url: str) -> int:
     return len(own) + sum(_replace_urls(item, url) for item in value.values())
 
 
-class Fault:
-    """A fault that waits for its requests.  `hits` counts those it met; `reached` is set with the first."""
+class ArmedFault:
+    """A named fault that waits for its requests.  `hits` counts those it met; `reached` is set with the first."""
 
     def __init__(self, name: str, where: str, times: Optional[int], after: int, options: Dict[str, Any]) -> None:
         if name not in FAULTS:
@@ -2160,7 +2160,7 @@ class FakeSmugMug:
         self._cdn = CDN(account)
         self._line, self._total_bucket = line, Bucket(line.bytes_per_second_total)
         self._limiter = Limiter(1_000_000, 3600)
-        self._faults: List[Fault] = []
+        self._faults: List[ArmedFault] = []
         self._log = log
         self._records: Deque[Record] = deque(maxlen=LOG_MAXIMUM)
         self._counts: Counter[str] = Counter()
@@ -2168,7 +2168,7 @@ class FakeSmugMug:
         self._changed = threading.Condition()
         self._connection_ids = itertools.count(1)
         self._opened = 0
-        self._connections: Set[Connection] = set()
+        self._conversations: Set[Conversation] = set()
         self._closing = threading.Event()
         self._listener = socket.socket()
 
@@ -2191,9 +2191,9 @@ class FakeSmugMug:
             pass  # wakes the accepting thread
         self._listener.close()
         with self._changed:
-            connections = list(self._connections)
-        for connection in connections:
-            connection.shut_down()
+            conversations = list(self._conversations)
+        for conversation in conversations:
+            conversation.shut_down()
         if self._folder is not None:
             self._folder.cleanup()
 
@@ -2212,10 +2212,10 @@ class FakeSmugMug:
             if self._closing.is_set():
                 accepted.close()
                 return
-            connection = Connection(self, accepted, next(self._connection_ids))
+            conversation = Conversation(self, accepted, next(self._connection_ids))
             with self._changed:
-                self._connections.add(connection)
-            threading.Thread(target=connection.run, daemon=True).start()
+                self._conversations.add(conversation)
+            threading.Thread(target=conversation.run, daemon=True).start()
 
     # -- what a client needs to know ------------------------------------------------------------------------------
 
@@ -2295,13 +2295,13 @@ class FakeSmugMug:
     def private_answer(self, answer: str) -> None:
         self._cdn.private_answer = answer
 
-    def fault(self, name: str, where: str, times: Optional[int] = 1, after: int = 0, **options: Any) -> Fault:
+    def fault(self, name: str, where: str, times: Optional[int] = 1, after: int = 0, **options: Any) -> ArmedFault:
         """Arm a fault for the requests at `where`: "api", "cdn", "oauth", or a pattern in "METHOD host path?query".
 
         It lets `after` of them pass and then meets `times` (None: all).  A request meets one fault at most, the
         first that was armed; the others do not count it.
         """
-        fault = Fault(name, where, times, after, options)
+        fault = ArmedFault(name, where, times, after, options)
         self._faults.append(fault)
         return fault
 
@@ -2345,7 +2345,7 @@ class FakeSmugMug:
     def open_connections(self) -> int:
         """The number of connections that are open now."""
         with self._changed:
-            return len(self._connections)
+            return len(self._conversations)
 
     def clear_requests(self) -> None:
         """Forget the requests so far."""
@@ -2371,10 +2371,10 @@ class FakeSmugMug:
         with self._changed:
             self._opened += 1
 
-    def note_end(self, connection: Connection) -> None:
-        """A connection has ended."""
+    def note_end(self, conversation: Conversation) -> None:
+        """A conversation has ended."""
         with self._changed:
-            self._connections.discard(connection)
+            self._conversations.discard(conversation)
             self._changed.notify_all()
 
     def note_request(self, request: Request, connection_id: int) -> Record:
@@ -2461,7 +2461,7 @@ class FakeSmugMug:
         if seconds > 0:
             self._closing.wait(seconds)
 
-    # -- services for connections ---------------------------------------------------------------------------------
+    # -- services for conversations -------------------------------------------------------------------------------
 
     def context(self, host: str) -> ssl.SSLContext:
         """The TLS settings for a host."""
@@ -2490,8 +2490,8 @@ class Hangup(Exception):
     """The connection is over."""
 
 
-class Connection:
-    """One client: CONNECT first, then TLS, then requests until somebody hangs up."""
+class Conversation:
+    """One client on one connection: CONNECT first, then TLS, then requests until somebody hangs up."""
 
     def __init__(self, server: FakeSmugMug, accepted: socket.socket, connection_id: int) -> None:
         self._server, self._socket, self._id = server, accepted, connection_id
