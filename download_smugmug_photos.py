@@ -21,9 +21,25 @@ What it leaves on the disk:
 Exit codes: 0 everything is home; 1 something failed, and the summary names it; 2 could not run; 3 not signed in;
 130 interrupted: run it again to go on.
 
-The file reads downwards, as the data travels:
-    settings -> sign in -> walk albums and images -> plan -> transfer -> record -> report
-and each section uses only the sections above it. `sync`, near the end, is the whole program on one screen.
+The file reads downwards, as the data travels, and each section uses only the sections above it:
+
+    Settings -> Credentials -> Album -> Listing -> Plan -> Job -> Outcome -> FileRecord -> Summary
+
+     1. Vocabulary        the errors, and the records on the arrows
+     2. Work in parallel  crews of threads that hand what they bring to one queue
+     3. Names             from SmugMug's texts to names that every file system takes
+     4. Files             part files, hashing, writing that a crash cannot cut in half
+     5. Connection        signed requests, tried again until they are answered or hopeless
+     6. Signing in        the PIN, and the saved token
+     7. API walk          who is signed in, the albums, the images of an album
+     8. Sync state        what is home, in one SQLite file
+     9. Plan              what an album has, what is home, and so what there is to do
+    10. Transfer          one job -> one outcome
+    11. Sidecars          titles, captions, keywords, places, and the order of an album
+    12. Verification      are the files still what was written?
+    13. Report            messages, the live line, the summary
+    14. The run           `sync`, which is the whole program on one screen, and its preview
+    15. Command line      the options, and `main`
 """
 from __future__ import annotations
 
@@ -49,27 +65,12 @@ import tempfile
 import threading
 import time
 import unicodedata
-from collections import Counter
+from collections import Counter, deque
 from contextlib import closing, contextmanager, suppress
 from datetime import datetime, timedelta, timezone
 from functools import partial
-from itertools import chain, count, product
 from pathlib import Path
-from typing import (
-    Any,
-    Callable,
-    Dict,
-    FrozenSet,
-    Iterable,
-    Iterator,
-    Mapping,
-    NamedTuple,
-    Optional,
-    TextIO,
-    Tuple,
-    TypeVar,
-    Union,
-)
+from typing import IO, Any, Callable, Iterable, Iterator, Mapping, NamedTuple, Sequence, TextIO, TypeVar
 from urllib.parse import parse_qsl, unquote_plus, urlencode, urljoin, urlsplit
 from xml.etree import ElementTree
 
@@ -89,38 +90,26 @@ except ImportError as missing:
 API_KEY = "YOUR_API_KEY"
 API_SECRET = "YOUR_API_SECRET"
 
-VERSION = "1.0"
-PROGRAM = "download_smugmug_photos"
+# What you may want to tune.
 OUTPUT_FOLDER = "smugmug_photos"
-STATE_FILE = ".smugmug.sqlite3"
-PART_SUFFIX = ".part"
-ALBUM_SIDECAR = "album.json"
-
-API_ORIGIN = "https://api.smugmug.com"
-OAUTH_BASE = API_ORIGIN + "/services/oauth/1.0a/"
-APPLY_URL = "https://api.smugmug.com/api/developer/apply"
-ACCEPT_TERMS_URL = "https://api.smugmug.com/api/developer/accept"
-
-SIGN_IN_ATTEMPTS = 3  # a refused PIN uses up its request token, so each attempt has a new address
-ALBUMS_PER_PAGE = 100  # the most that user!albums gives at once; larger numbers are cut down to it
-IMAGES_PER_PAGE = 500  # the most that album!images gives at once
 DEFAULT_JOBS = 16  # transfers at a time: with 80 ms before each file, 16 connections fill a 20 MB/s line
 LISTING_THREADS = 4  # albums listed at a time, ahead of the transfers
-LISTED_AHEAD = 2  # albums that are listed and wait: each holds up to 5,000 images in memory
-QUEUED_PER_JOB = 2  # transfers that wait for each one under way, so that none waits for the main thread
+IMAGES_PER_PAGE = 500  # the most that album!images gives at once
 ATTEMPTS = 5  # how often one request is tried before its failure counts
 FIRST_DELAY_SECONDS = 0.5  # the delay after the first failed attempt; it doubles with each further one
 CONNECT_TIMEOUT_SECONDS = 10.0
 READ_TIMEOUT_SECONDS = 60.0  # silence after which a connection counts as dead
-DEFAULT_RATE_LIMIT_SECONDS = 60.0  # the wait when a 429 does not say for how long
-RATE_LIMIT_ATTEMPTS = 20  # waits as asked by SmugMug, for one request, before it counts as failed
-PROGRESS_BYTES = 1 << 20  # a cut transfer that brought this much is not counted as a failed attempt
-CHUNK_BYTES = 1 << 16  # how much of a body is read, hashed and written at once; a cut loses no more than this
-ERROR_BODY_BYTES = 1 << 16  # how much of an error answer is looked at
-TICK_SECONDS = 0.1  # how long the main thread waits before it looks at the screen and at Ctrl-C again
 COMMIT_SECONDS = 2.0  # how much of the record a crash may cost; the files are then found again by name and size
-STOP_SECONDS = 1.2  # how long an interrupted run waits for its threads
-PROCESSING_PATIENCE_SECONDS = 86_400.0  # a video "processing" for longer than this is taken as it is
+
+VERSION = "1.0"
+PROGRAM = "download_smugmug_photos"
+API_ORIGIN = "https://api.smugmug.com"
+APPLY_URL = API_ORIGIN + "/api/developer/apply"
+STATE_FILE = ".smugmug.sqlite3"
+PART_SUFFIX = ".part"
+ALBUM_SIDECAR = "album.json"
+CHUNK_BYTES = 1 << 16  # how much of a file is read, hashed and written at once; a cut loses no more than this
+TICK_SECONDS = 0.1  # how long the main thread waits before it looks at the screen and at Ctrl-C again
 
 log = logging.getLogger(PROGRAM)
 
@@ -130,7 +119,7 @@ log = logging.getLogger(PROGRAM)
 #    Knows the standard library. Knows nothing of requests, the disk or the screen.
 # ---------------------------------------------------------------------------------------------------------------
 
-EXIT_HOME, EXIT_FAILED, EXIT_COULD_NOT_RUN, EXIT_NOT_SIGNED_IN, EXIT_INTERRUPTED = 0, 1, 2, 3, 130
+EXIT_COMPLETE, EXIT_FAILED, EXIT_COULD_NOT_RUN, EXIT_NOT_SIGNED_IN, EXIT_INTERRUPTED = 0, 1, 2, 3, 130
 
 
 class Problem(Exception):
@@ -167,7 +156,7 @@ class RequestFailed(Problem):
     """
 
     def __init__(self, text: str, *, status: int = 0, transient: bool = False, progress_bytes: int = 0,
-                 wait_seconds: Optional[float] = None) -> None:
+                 wait_seconds: float | None = None) -> None:
         super().__init__(text)
         self.status = status
         self.transient = transient
@@ -197,8 +186,8 @@ class Settings(NamedTuple):
     output: Path
     config: Path
     layout: str
-    albums: Tuple[str, ...]
-    exclude: Tuple[str, ...]
+    albums: tuple[str, ...]
+    exclude: tuple[str, ...]
     since: str
     task: str
     full: bool
@@ -209,27 +198,27 @@ class Settings(NamedTuple):
     quiet: bool
     verbose: bool
     progress: bool
-    report: Optional[Path]
-    log_file: Optional[Path]
-    sidecars: FrozenSet[str]
+    report: Path | None
+    log_file: Path | None
+    sidecars: frozenset[str]
 
 
-class Source(NamedTuple):
-    """Where the bytes of an image are had, with what SmugMug says of them. None stands for: not said."""
+class RemoteFile(NamedTuple):
+    """A file as SmugMug offers it for download. A size or MD5 of None was not stated."""
 
     url: str
-    size_bytes: Optional[int]
-    md5: Optional[str]
+    size_bytes: int | None
+    md5: str | None
     is_original: bool = True
 
 
 class Image(NamedTuple):
     """A photo or a video in an album, as the listing describes it. (A video is an image too: SmugMug's word.)
 
-    `source` is None where the listing does not carry it: then it takes calls of its own to find one. `extension` is
-    that of the file served, without its dot, where it is not the one of the file name: videos are re-encoded.
+    `remote` is None where the listing does not name the file: then it takes calls of its own to find one. `extension`
+    is that of the file served, without its dot, where it is not the one of the file name: videos are re-encoded.
     `uploaded` is in UTC, `taken` what the camera's clock showed, both in ISO 8601. Coordinates are in degrees, the
-    altitude in metres. `kept_types` are those of the files that SmugMug Source keeps of it and that no program gets.
+    altitude in metres. `source_types` are those of the files that only SmugMug Source has, and that no program gets.
     """
 
     key: str
@@ -240,19 +229,19 @@ class Image(NamedTuple):
     extension: str
     processing: bool
     unobtainable: bool
-    source: Optional[Source]
-    original_size_bytes: Optional[int]
+    remote: RemoteFile | None
+    original_size_bytes: int | None
     uploaded: str
     taken: str
     title: str
     caption: str
-    keywords: Tuple[str, ...]
-    latitude: Optional[float]
-    longitude: Optional[float]
+    keywords: tuple[str, ...]
+    latitude: float | None
+    longitude: float | None
     altitude: float
     hidden: bool
     web_uri: str
-    kept_types: Tuple[str, ...]
+    source_types: tuple[str, ...]
 
 
 class Album(NamedTuple):
@@ -266,7 +255,7 @@ class Album(NamedTuple):
     name: str
     url_path: str
     images_uri: str
-    image_count: Optional[int]
+    image_count: int | None
     clocks: str
     created: str
     changed: str
@@ -285,7 +274,7 @@ class Listing(NamedTuple):
     """
 
     album: Album
-    images: Tuple[Image, ...]
+    images: tuple[Image, ...]
     problem: str
     note: str = ""
 
@@ -295,7 +284,7 @@ class User(NamedTuple):
 
     nick_name: str
     albums_uri: str
-    image_count: Optional[int]
+    image_count: int | None
 
 
 class FileRecord(NamedTuple):
@@ -325,9 +314,6 @@ class AlbumRecord(NamedTuple):
     sidecars: str
 
 
-NEW_ALBUM = AlbumRecord("", "", "")  # what is known of an album that was never seen
-
-
 class FileOnDisk(NamedTuple):
     """A regular file as found in an album's folder, under the very name the file system gives it."""
 
@@ -335,7 +321,17 @@ class FileOnDisk(NamedTuple):
     size_bytes: int
 
 
-Copies = Tuple[Tuple[Path, FileRecord], ...]  # files with the content of an image, already home
+class Place(NamedTuple):
+    """An album as it stands here, before anything is done: what the state knows of it, and what lies in its folder.
+
+    `known` is None for a new album, `records` are by image key, `on_disk` is by `folded` name.
+    """
+
+    album: Album
+    folder: Path
+    known: AlbumRecord | None
+    records: dict[str, FileRecord]
+    on_disk: dict[str, list[FileOnDisk]]
 
 
 class Job(NamedTuple):
@@ -352,10 +348,10 @@ class Job(NamedTuple):
     folder: Path
     name: str
     spare_name: str
-    ours: Optional[FileRecord] = None
+    ours: FileRecord | None = None
     replaces: bool = False
     adoptable: str = ""
-    copies: Copies = ()
+    copies: tuple[tuple[Path, FileRecord], ...] = ()
     note: str = ""
 
 
@@ -372,7 +368,7 @@ class Kind(enum.Enum):
     FAILED = "failed"
 
 
-IS_HOME = frozenset({Kind.DOWNLOADED, Kind.COPIED, Kind.REPLACED, Kind.ADOPTED, Kind.HOME})
+HOME_KINDS = frozenset({Kind.DOWNLOADED, Kind.COPIED, Kind.REPLACED, Kind.ADOPTED, Kind.HOME})
 
 
 class Outcome(NamedTuple):
@@ -381,7 +377,7 @@ class Outcome(NamedTuple):
     kind: Kind
     album: Album
     image: Image
-    file: Optional[FileRecord] = None
+    file: FileRecord | None = None
     fetched_bytes: int = 0
     reason: str = ""
 
@@ -393,29 +389,28 @@ class Plan(NamedTuple):
     `note` is a doubt that is no failure. `images` are all that were listed, in the album's own order.
     """
 
-    album: Album
-    settled: Tuple[Outcome, ...]
-    jobs: Tuple[Job, ...]
-    images: Tuple[Image, ...] = ()
+    place: Place
+    settled: tuple[Outcome, ...]
+    jobs: tuple[Job, ...]
+    images: tuple[Image, ...] = ()
     problem: str = ""
     note: str = ""
     is_partial: bool = False
 
     def size_bytes(self) -> int:
         """How much is to be fetched, as far as it is known."""
-        return sum(job.image.source.size_bytes or 0 for job in self.jobs if job.image.source)
-
-
-Json = Dict[str, Any]
+        return sum(job.image.remote.size_bytes or 0 for job in self.jobs if job.image.remote)
 
 
 # ---------------------------------------------------------------------------------------------------------------
-# 2. Work in parallel: threads that do one thing to many items, in an order of their own.
+# 2. Work in parallel: crews of threads that hand what they bring to one queue of results.
 #    Knows threads and how to stop them. Knows nothing of what is done.
 # ---------------------------------------------------------------------------------------------------------------
 
-Item = TypeVar("Item")
-Result = TypeVar("Result")
+STOP_SECONDS = 1.2  # how long an interrupted run waits for its threads
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 class Stop(threading.Event):
@@ -431,68 +426,115 @@ class Stop(threading.Event):
         self.deadline = min(self.deadline, time.monotonic() + STOP_SECONDS)
         super().set()
 
+    def pause(self, seconds: float) -> None:
+        """Wait, in slices, since on Windows a long wait would hide Ctrl-C. Raises Stopped."""
+        ends_at = time.monotonic() + seconds
+        while not self.is_set():
+            left = ends_at - time.monotonic()
+            if left <= 0:
+                return
+            self.wait(min(left, 0.5))
+        raise Stopped
 
-def in_parallel(function: Callable[[Item], Result], items: Iterable[Optional[Item]], stop: Stop, *, threads: int,
-                queued: int) -> Iterator[Optional[Result]]:
-    """Yield `function(item)` for each of `items`, as each gets done, with so many threads at work, so many items
-    waiting.
 
-    A None among the results says that nothing was ready for a moment: time to redraw the screen. A None among the
-    items says the same, so that one of these can feed another. Items are asked for only when a thread is about to
-    be free, always in the caller's thread. An exception of `function` ends it all and is raised here.
+class Results:
+    """What the crews bring, as each piece gets done. Its `with` block is the time in which they work.
+
+    An error that leaves the block sets `stop`. Then the block waits for the threads until the deadline, no longer.
     """
-    todo: queue.Queue[Optional[Item]] = queue.Queue()
-    done: queue.Queue[Tuple[Optional[Result], Optional[BaseException]]] = queue.Queue()
-    workers: list[threading.Thread] = []
-    under_way = 0
 
-    def work() -> None:
-        for item in iter(todo.get, None):
-            try:
-                done.put((None, Stopped()) if stop.is_set() else (function(item), None))
-            except BaseException as error:  # handed to the caller, whatever it is
-                done.put((None, error))
+    def __init__(self, stop: Stop) -> None:
+        self.stop = stop
+        self.crews: list[Crew] = []
+        self.queue: queue.Queue[tuple[Crew, Any, BaseException | None]] = queue.Queue()
 
-    def next_result(timeout_seconds: float) -> Optional[Result]:
-        nonlocal under_way
+    def __enter__(self) -> Results:
+        return self
+
+    def __exit__(self, error_type: Any, error: Any, traceback: Any) -> None:
+        if error is not None:
+            self.stop.set()
+        for crew in self.crews:
+            crew.dismiss()
+
+    def take(self, seconds: float) -> Any:
+        """The next result; None if there is none within so many seconds. Raises the error of a thread that failed."""
         try:
-            result, error = done.get(timeout=timeout_seconds) if timeout_seconds else done.get_nowait()
+            crew, result, error = self.queue.get(block=seconds > 0, timeout=seconds)
         except queue.Empty:
             return None
-        under_way -= 1
+        crew.under_way -= 1
         if error is not None:
             raise error
         return result
 
-    try:
+
+class Crew:
+    """Daemon threads that do one thing to every item they are given, each to one item at a time.
+
+    `under_way` counts the items whose result was not taken yet, `size` says how many these may be, and may change at
+    any time. Both belong to the thread that takes the results. (The threads of concurrent.futures are joined at exit:
+    Ctrl-C would wait for a read that hangs.)
+    """
+
+    def __init__(self, function: Callable[[Any], Any], results: Results, size: int) -> None:
+        self.size = size
+        self.under_way = 0
+        self._function = function
+        self._results = results
+        self._items: queue.Queue[Any] = queue.Queue()
+        self._threads: list[threading.Thread] = []
+        results.crews.append(self)
+
+    def has_room(self) -> bool:
+        """Whether it may be given another item."""
+        return self.under_way < self.size
+
+    def give(self, item: Any) -> None:
+        """Have something done to an item, which is not None."""
+        self.under_way += 1
+        if len(self._threads) < self.under_way:
+            self._threads.append(threading.Thread(target=self._work, daemon=True))
+            self._threads[-1].start()
+        self._items.put(item)
+
+    def dismiss(self) -> None:
+        """Let the threads end; if the run was stopped, wait for them until the deadline."""
+        for _ in self._threads:
+            self._items.put(None)
+        for thread in self._threads if self._results.stop.is_set() else []:
+            thread.join(max(0.0, self._results.stop.deadline - time.monotonic()))
+
+    def _work(self) -> None:
+        while True:
+            item = self._items.get()
+            if item is None or self._results.stop.is_set():
+                return
+            try:
+                self._results.queue.put((self, self._function(item), None))
+            except BaseException as error:  # handed to whoever takes the results, whatever it is
+                self._results.queue.put((self, None, error))
+
+
+def in_parallel(function: Callable[[T], R], items: Iterable[T], stop: Stop, threads: int) -> Iterator[R | None]:
+    """Yield `function(item)` for each of `items`, in the order in which they get done.
+
+    A None says that nothing was ready for a moment: time to redraw the screen.
+    """
+    with Results(stop) as results:
+        crew = Crew(function, results, threads)
         for item in items:
-            if item is None:
-                yield from iter(partial(next_result, 0), None)
-                yield None
-                continue
-            todo.put(item)
-            under_way += 1
-            if len(workers) < min(threads, under_way):
-                workers.append(threading.Thread(target=work, daemon=True))
-                workers[-1].start()
-            while under_way >= threads + queued:
-                yield next_result(TICK_SECONDS)
-        while under_way:
-            yield next_result(TICK_SECONDS)
-    except BaseException:
-        stop.set()
-        raise
-    finally:
-        for _ in workers:
-            todo.put(None)
-        if stop.is_set():
-            for worker in workers:
-                worker.join(max(0.0, stop.deadline - time.monotonic()))
+            crew.give(item)
+            while not crew.has_room():
+                yield results.take(TICK_SECONDS)
+        while crew.under_way:
+            yield results.take(TICK_SECONDS)
 
 
-def in_background(function: Callable[[], Result]) -> Result:
+def in_background(function: Callable[[], R]) -> R:
     """The result of `function`, worked out in a thread: so Ctrl-C is heard at once, on Windows as well."""
-    return next(filter(None, in_parallel(lambda _: function(), [True], Stop(), threads=1, queued=0)))
+    *_, result = filter(None, in_parallel(lambda _: function(), [True], Stop(), threads=1))
+    return result
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -512,7 +554,7 @@ UNSAFE_CHARACTER = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f-\x9f\ud800-\udfff'
 def safe_name(text: str, fallback: str) -> str:
     """A file or folder name made of `text`, of `fallback` where nothing is left of it.
 
-    Harmless names come back as they are. Each unsafe character becomes one "_", so that names agree with those of
+    Harmless names stay as they are. Each unsafe character becomes one "_", so that names agree with those of
     other SmugMug tools. The result is in Unicode NFC, at most MAX_NAME_BYTES long in UTF-8, and none of the names
     that this program uses itself.
     """
@@ -528,7 +570,7 @@ def safe_name(text: str, fallback: str) -> str:
 
 
 def shortened(name: str, max_bytes: int) -> str:
-    """`name`, cut in the middle so that it and its extension take no more than so many bytes of UTF-8."""
+    """`name` with the end of its stem cut off, so that with its extension it takes at most so many bytes of UTF-8."""
     if len(name.encode("utf-8")) <= max_bytes:
         return name
     stem, extension = split_extension(name)
@@ -536,7 +578,7 @@ def shortened(name: str, max_bytes: int) -> str:
     return stem.encode("utf-8")[:room].decode("utf-8", "ignore").rstrip(". ") + extension
 
 
-def split_extension(name: str) -> Tuple[str, str]:
+def split_extension(name: str) -> tuple[str, str]:
     """("IMG_1", ".JPG") of "IMG_1.JPG". Only what looks like an extension counts as one."""
     match = re.search(r"(?<=.)\.[A-Za-z0-9]{1,10}$", name, re.DOTALL)
     return (name[:match.start()], match.group()) if match else (name, "")
@@ -552,6 +594,8 @@ def with_suffix(name: str, suffix: str) -> str:
 
 def folded(name: str) -> str:
     """What two names share that some file system takes for one: macOS and Windows ignore case and normalisation."""
+    if name.isascii():
+        return name.lower()
     decomposed = unicodedata.normalize("NFD", name)
     return unicodedata.normalize("NFC", unicodedata.normalize("NFD", decomposed.casefold()))
 
@@ -565,15 +609,15 @@ def image_file_name(image: Image) -> str:
     return safe_name(shortened(stem, MAX_NAME_BYTES - 1 - len(image.extension)) + "." + image.extension, image.key)
 
 
-def unique_names(wanted: Iterable[Tuple[str, str]], given: Mapping[str, str],
-                 reserved: Iterable[str] = ()) -> Dict[str, str]:
+def unique_names(wanted: Iterable[tuple[str, str]], given: Mapping[str, str],
+                 reserved: Iterable[str] = ()) -> dict[str, str]:
     """A name for each key, no two alike on any file system.
 
     `wanted` holds (key, name) pairs: who comes first keeps a plain name, later ones get their key added. Names
     `given` before are kept, whatever is wanted now; nobody gets one of the `reserved` names.
     """
     names = dict(given)
-    used = {folded(name) for name in chain(given.values(), reserved)}
+    used = {folded(name) for name in [*given.values(), *reserved]}
     crowded = []
     for key, name in wanted:
         if key in names:
@@ -584,14 +628,16 @@ def unique_names(wanted: Iterable[Tuple[str, str]], given: Mapping[str, str],
             names[key] = name
             used.add(folded(name))
     for key, name in crowded:
-        suffixes = chain([f"_{key}"], (f"_{key}_{n}" for n in count(2)))
-        names[key] = next(candidate for candidate in (with_suffix(name, suffix) for suffix in suffixes)
-                          if folded(candidate) not in used)
+        names[key] = with_suffix(name, f"_{key}")
+        number = 2
+        while folded(names[key]) in used:
+            names[key] = with_suffix(name, f"_{key}_{number}")
+            number += 1
         used.add(folded(names[key]))
     return names
 
 
-def album_folders(albums: Iterable[Album], given: Mapping[str, str], layout: str) -> Dict[str, str]:
+def album_folders(albums: Iterable[Album], given: Mapping[str, str], layout: str) -> dict[str, str]:
     """A folder within the output folder for each album key. Older albums keep the plain name."""
     oldest_first = sorted(albums, key=lambda album: (album.created, album.key))
     return unique_names(((album.key, album_folder(album, layout)) for album in oldest_first), given)
@@ -614,11 +660,11 @@ def matches(album: Album, patterns: Iterable[str]) -> bool:
     A pattern that is the very name fits it, too, whatever brackets may be in it.
     """
     texts = [folded(text) for text in (album.name, album.url_path, album.url_path.lstrip("/"))]
-    return any(text == pattern or fnmatch.fnmatchcase(text, pattern)
-               for pattern in map(folded, patterns) for text in texts)
+    wanted = [folded(pattern) for pattern in patterns]
+    return any(text == pattern or fnmatch.fnmatchcase(text, pattern) for pattern in wanted for text in texts)
 
 
-def image_names(images: Iterable[Image], given: Mapping[str, str]) -> Dict[str, str]:
+def image_names(images: Iterable[Image], given: Mapping[str, str]) -> dict[str, str]:
     """A file name within its album's folder for each image key. Earlier uploads keep the plain name."""
     earliest_first = sorted(images, key=lambda image: (image.uploaded, image.key))
     return unique_names(((image.key, image_file_name(image)) for image in earliest_first), given, [ALBUM_SIDECAR])
@@ -634,9 +680,9 @@ def is_part_name(name: str) -> bool:
     return bool(re.fullmatch(r"\.[A-Za-z0-9_-]+-([0-9]+|[0-9a-f]{32})" + re.escape(PART_SUFFIX), name))
 
 
-def printable(text: str) -> str:
-    """`text` without anything that could upset a terminal or a log: names come from the server."""
-    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
+def printable(text: str | Path) -> str:
+    """A text or path without anything that could upset a terminal or a log: names come from the server."""
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in str(text))
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -664,7 +710,7 @@ class PartFile:
         self._hash = new_md5()
         flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
         self._file = os.fdopen(os.open(str(path), flags, 0o666), "r+b", buffering=0)
-        for chunk in iter(partial(self._file.read, CHUNK_BYTES), b""):
+        for chunk in chunks_of(self._file):
             self._count(chunk)
 
     def write(self, chunk: bytes) -> None:
@@ -692,7 +738,7 @@ class PartFile:
             with suppress(OSError):
                 self.path.unlink()
 
-    def finish(self, modified: Optional[float]) -> None:
+    def finish(self, modified: float | None) -> None:
         """Make what was written outlast a crash, and give it its time stamp: it is ready to get its name."""
         os.fsync(self._file.fileno())
         self._file.close()
@@ -707,6 +753,15 @@ class PartFile:
         self.size_bytes += len(chunk)
 
 
+def chunks_of(file: IO[bytes]) -> Iterator[bytes]:
+    """The rest of an open file, piece by piece."""
+    while True:
+        chunk = file.read(CHUNK_BYTES)
+        if not chunk:
+            return
+        yield chunk
+
+
 def new_md5() -> Any:
     """An MD5 object. It finds damage, it guards nothing; systems that forbid MD5 for security allow it so."""
     try:
@@ -715,11 +770,11 @@ def new_md5() -> Any:
         return hashlib.md5()
 
 
-def file_md5(path: Path, stop: Optional[Stop] = None) -> str:
+def file_md5(path: Path, stop: Stop | None = None) -> str:
     """The MD5 of a file, in hexadecimal. Raises Stopped when `stop` is set meanwhile."""
     md5 = new_md5()
     with open(str(path), "rb", buffering=0) as file:
-        for chunk in iter(partial(file.read, CHUNK_BYTES), b""):
+        for chunk in chunks_of(file):
             md5.update(chunk)
             if stop is not None and stop.is_set():
                 raise Stopped
@@ -731,7 +786,7 @@ def is_beginning_of(path: Path, whole: Path) -> bool:
     if path.stat().st_size > whole.stat().st_size:
         return False
     with open(str(path), "rb") as first, open(str(whole), "rb") as second:
-        return all(chunk == second.read(len(chunk)) for chunk in iter(partial(first.read, CHUNK_BYTES), b""))
+        return all(chunk == second.read(len(chunk)) for chunk in chunks_of(first))
 
 
 def write_atomically(path: Path, content: bytes, *, mode: int = 0o666, durable: bool = True) -> None:
@@ -771,6 +826,16 @@ def remove_parts(folder: Path) -> None:
                 path.unlink()
 
 
+def free_space(folder: Path) -> int | None:
+    """The bytes left on the disk that holds a folder, which need not exist yet; None where that is not known."""
+    with suppress(OSError, RuntimeError):
+        path = folder.resolve()
+        while not path.exists() and path != path.parent:
+            path = path.parent
+        return shutil.disk_usage(str(path)).free
+    return None
+
+
 def is_within(path: Path, folder: Path) -> bool:
     """Whether a path, which need not exist yet, lies in a folder once all symbolic links are followed."""
     try:
@@ -784,12 +849,12 @@ def is_within(path: Path, folder: Path) -> bool:
 def disk_problem(error: OSError, path: Path, platform: str = sys.platform) -> Problem:
     """What to tell the user of an error of the file system: what happened, and where."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return DiskFull(f"The disk is full: no space is left for {printable(str(path))}. Free some space, or choose "
-                        f"another folder, and run it again: what is home stays, and it goes on from there.")
+        return DiskFull(f"The disk is full: no space is left for {printable(path)}. Free some space, or choose another "
+                        f"folder, and run it again: what is home stays, and it goes on from there.")
+    where = printable(error.filename or path)
     if error.errno in (errno.EEXIST, errno.ENOTDIR):
-        return Problem(f"A file stands where a folder is needed, move it away: "
-                       f"{printable(str(error.filename or path))}")
-    text = f"{error.strerror or error}: {printable(str(error.filename or path))}"
+        return Problem(f"A file stands where a folder is needed, move it away: {where}")
+    text = f"{error.strerror or error}: {where}"
     is_long = len(os.path.abspath(str(error.filename or path))) >= WINDOWS_PATH_CHARACTERS
     if platform == "win32" and is_long and error.errno in (errno.ENOENT, errno.EINVAL, errno.ENAMETOOLONG):
         text += " (the path is longer than Windows takes by itself: choose a shorter --output, or turn on long paths)"
@@ -802,6 +867,12 @@ def disk_problem(error: OSError, path: Path, platform: str = sys.platform) -> Pr
 #    Knows nothing of what the bytes mean.
 # ---------------------------------------------------------------------------------------------------------------
 
+DEFAULT_RATE_LIMIT_SECONDS = 60.0  # the wait when a 429 does not say for how long
+RATE_LIMIT_ATTEMPTS = 20  # waits as asked by SmugMug, for one request, before it counts as failed
+REDIRECT_ATTEMPTS = 5  # redirects followed, for one request
+PROGRESS_BYTES = 1 << 20  # a cut transfer that brought this much is not counted as a failed attempt
+ERROR_BODY_BYTES = 1 << 16  # how much of an error answer is looked at
+ACCEPT_TERMS_URL = API_ORIGIN + "/api/developer/accept"
 RATE_LIMIT_HEADERS = ("X-RateLimit-Remaining", "X-RateLimit-Reset", "Retry-After")
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
@@ -817,7 +888,9 @@ class Gate:
 
     def wait(self) -> None:
         """Return once the gate is open. Raises Stopped when the run is interrupted first."""
-        pause(self.remaining_seconds, self._stop)
+        self._stop.pause(0)
+        while self.remaining_seconds() > 0:  # it may be closed for longer meanwhile
+            self._stop.pause(min(0.5, self.remaining_seconds()))
 
     def remaining_seconds(self) -> float:
         """For how long the gate will stay closed."""
@@ -840,17 +913,7 @@ class Gate:
             return is_news
 
 
-def pause(remaining_seconds: Callable[[], float], stop: Stop) -> None:
-    """Wait until nothing remains, in slices, since on Windows a long wait would hide Ctrl-C. Raises Stopped."""
-    while not stop.is_set():
-        seconds = remaining_seconds()
-        if seconds <= 0:
-            return
-        stop.wait(min(seconds, 0.5))
-    raise Stopped
-
-
-def retry_delay(failure: RequestFailed, attempt: int, chance: float) -> Optional[float]:
+def retry_delay(failure: RequestFailed, attempt: int, chance: float) -> float | None:
     """The seconds to wait after attempt number `attempt` (from 1) failed; None: give up.
 
     Delays double from FIRST_DELAY_SECONDS; `chance`, between 0 and 1, spreads them over their upper half, so that
@@ -881,7 +944,7 @@ def rate_limit_seconds(headers: Mapping[str, str], now: float) -> float:
     return DEFAULT_RATE_LIMIT_SECONDS if date is None else max(1.0, date - now)
 
 
-def http_date(text: str) -> Optional[float]:
+def http_date(text: str) -> float | None:
     """An HTTP date as seconds since 1970, None where it is none."""
     try:
         date: datetime = email.utils.parsedate_to_datetime(text)
@@ -917,19 +980,19 @@ class Answer:
 
     def chunks(self) -> Iterator[bytes]:
         """The body, decoded. Raises RequestFailed if it breaks off: requests does not always notice that by itself."""
-        came_bytes = 0
+        received_bytes = 0
         try:
             for chunk in self._response.iter_content(CHUNK_BYTES):
-                came_bytes += len(chunk)
+                received_bytes += len(chunk)
                 self._count_bytes(len(chunk))
                 yield chunk
         except requests.RequestException as error:
             failure = transport_failure(error, self._url)
-            failure.progress_bytes = came_bytes
+            failure.progress_bytes = received_bytes
             raise failure from None
         if self.length is not None and self._response.raw.tell() < self.length:
             raise RequestFailed(f"The connection to {urlsplit(self._url).netloc} broke off", transient=True,
-                                progress_bytes=came_bytes)
+                                progress_bytes=received_bytes)
 
     def body(self) -> bytes:
         """All of the body at once."""
@@ -956,9 +1019,9 @@ class Connection:
         self.api_requests = 0
         self.received_bytes = 0
 
-    def get(self, url: str, consume: Callable[[Answer], Result], *,
-            headers: Callable[[], Dict[str, str]] = dict, accept: FrozenSet[int] = frozenset({200}),
-            retry_also: FrozenSet[int] = frozenset()) -> Result:
+    def get(self, url: str, consume: Callable[[Answer], R], *,
+            headers: Callable[[], dict[str, str]] = dict, accept: frozenset[int] = frozenset({200}),
+            retry_also: frozenset[int] = frozenset()) -> R:
         """What `consume` makes of the answer to a GET: the one place where requests are tried again.
 
         `headers` is called for each attempt, so that a cut transfer can ask for the rest. `accept` are the
@@ -972,7 +1035,7 @@ class Connection:
                 with closing(self._send(url, headers())) as response:
                     if response.status_code in accept:
                         return consume(Answer(response, url, self._count_bytes))
-                    if response.status_code in REDIRECTS and redirects < 5:
+                    if response.status_code in REDIRECTS and redirects < REDIRECT_ATTEMPTS:
                         redirects += 1
                         url = redirected(url, response.headers.get("Location", ""))
                         continue
@@ -991,21 +1054,17 @@ class Connection:
             if delay_seconds is None:
                 raise failure
             log.debug("%s - trying again in %.1f s (attempt %d of %d)", failure, delay_seconds, attempt + 1, ATTEMPTS)
-            ready_at = time.monotonic() + delay_seconds
-            pause(lambda: ready_at - time.monotonic(), self._stop)  # noqa: B023 - it is done before the next attempt
+            self._stop.pause(delay_seconds)
 
-    def get_json(self, uri: str, parameters: Mapping[str, Any], retry_also: FrozenSet[int] = frozenset()) -> Json:
+    def get_json(self, uri: str, query: Mapping[str, Any], retry_also: frozenset[int] = frozenset()) -> dict[str, Any]:
         """The answer of an API call, `uri` being a path such as "/api/v2!authuser"."""
         url = urljoin(API_ORIGIN, uri)
-        url += ("&" if urlsplit(url).query else "?") + urlencode(parameters, safe=",!")
-        return self.get(url, read_json, headers=lambda: {"Accept": "application/json", "Accept-Encoding": "gzip"},
-                        retry_also=retry_also)
+        url += ("&" if urlsplit(url).query else "?") + urlencode(query, safe=",!")
+        headers = {"Accept": "application/json", "Accept-Encoding": "gzip"}
+        return self.get(url, read_json, headers=lambda: headers, retry_also=retry_also)
 
-    def _send(self, url: str, headers: Dict[str, str]) -> requests.Response:
-        """One attempt: sign, send, and come back with the head of the answer.
-
-        Cookies and redirects are not followed.
-        """
+    def _send(self, url: str, headers: dict[str, str]) -> requests.Response:
+        """One attempt: sign and send. Returns the head of the answer; cookies and redirects are not followed."""
         if not is_smugmug(url):
             raise RequestFailed(f"Refused to go to {origin_of(url)}: it is not an https address at smugmug.com, "
                                 f"and the sign-in must not be shown to others")
@@ -1016,9 +1075,9 @@ class Connection:
             raise RequestFailed(f"A request to {origin_of(url)} cannot be signed. Are SMUGMUG_API_KEY and "
                                 f"SMUGMUG_API_SECRET as SmugMug shows them?") from None
         host = urlsplit(url).netloc
-        session, settings = self._for_this_thread(url, host)
+        session, routing = self._for_this_thread(url, host)
         try:
-            response = session.get_adapter(url).send(request, timeout=self._timeout, **settings)
+            response = session.get_adapter(url).send(request, timeout=self._timeout, **routing)
         except (ValueError, TypeError):  # the address is SmugMug's and sound, so it is the proxy's that is not
             raise RequestFailed(f"No connection to {host}: the address of the proxy is none. "
                                 f"Is HTTPS_PROXY right?") from None
@@ -1029,37 +1088,32 @@ class Connection:
         if host == urlsplit(API_ORIGIN).netloc:
             with self._lock:
                 self.api_requests += 1
-        log.debug("%s %s %s", response.status_code, ShortUrl(url), rate_limit_text(response.headers))
+        log.debug("%s %s %s", response.status_code, short_url(url), rate_limit_text(response.headers))
         return response
 
-    def _count_bytes(self, came_bytes: int) -> None:
+    def _count_bytes(self, size_bytes: int) -> None:
         with self._lock:
-            self.received_bytes += came_bytes
+            self.received_bytes += size_bytes
 
-    def _for_this_thread(self, url: str, host: str) -> Tuple[requests.Session, Dict[str, Any]]:
+    def _for_this_thread(self, url: str, host: str) -> tuple[requests.Session, dict[str, Any]]:
         """This thread's session, and what the environment says of proxies and certificates for a host."""
         threads = self._threads
         if not hasattr(threads, "session"):
-            threads.session, threads.settings = requests.Session(), {}
-        if host not in threads.settings:
-            threads.settings[host] = threads.session.merge_environment_settings(url, {}, True, None, None)
-        return threads.session, threads.settings[host]
+            threads.session, threads.routing = requests.Session(), {}
+        if host not in threads.routing:
+            threads.routing[host] = threads.session.merge_environment_settings(url, {}, True, None, None)
+        return threads.session, threads.routing[host]
 
 
-class ShortUrl:
-    """A URL as it may stand in a log, worked out only if it gets there: what is asked for, and which page of a list.
+def short_url(url: str) -> str:
+    """A URL as it may stand in a log: what is asked for, and which page of a list.
 
     Whoever knows the whole path of a file in an unlisted album can open it, so that is left out.
     """
-
-    def __init__(self, url: str) -> None:
-        self._url = url
-
-    def __str__(self) -> str:
-        parts = urlsplit(self._url)
-        start = re.search(r"(?:^|&)(start=[0-9]+)", parts.query)
-        path = parts.path if parts.path.startswith("/api/") else "/.../" + parts.path.split("/")[-1]
-        return printable(f"{parts.netloc}{path}" + (f"?{start.group(1)}" if start else ""))
+    parts = urlsplit(url)
+    start = re.search(r"(?:^|&)(start=[0-9]+)", parts.query)
+    path = parts.path if parts.path.startswith("/api/") else "/.../" + parts.path.split("/")[-1]
+    return printable(parts.netloc + path + (f"?{start.group(1)}" if start else ""))
 
 
 def rate_limit_text(headers: Mapping[str, str]) -> str:
@@ -1075,24 +1129,26 @@ def redirected(url: str, location: str) -> str:
         raise RequestFailed("SmugMug redirected to an address that is none") from None
 
 
-def failure_of(response: requests.Response, now: float, retry_also: FrozenSet[int]) -> Problem:
+def failure_of(response: requests.Response, now: float, retry_also: frozenset[int]) -> Problem:
     """What an answer means that is not what was asked for. `now` is the local time in seconds since 1970."""
     status = response.status_code
     body = next(response.iter_content(ERROR_BODY_BYTES), b"")
     message = server_message(body)
-    said = f"SmugMug answered {status}" + (f' "{message}"' if message else "")
+    text = f"SmugMug answered {status}"
+    if message:
+        text += f' "{message}"'
     if status == 401:
-        return explain_401(message, said, response.headers.get("Date", ""), now)
+        return explain_401(message, text, response.headers.get("Date", ""), now)
     if "not granted the required permissions" in message:
-        said += (". The sign-in does not allow to see this: revoke it at SmugMug (Account Settings > Privacy > "
+        text += (". The sign-in does not allow to see this: revoke it at SmugMug (Account Settings > Privacy > "
                  "Authorized Services), then run this with --logout and sign in again")
     if status == 429:
         headers = rate_limit_text(response.headers)
-        return RequestFailed(said + (f" ({headers})" if headers else ""), status=status,
+        return RequestFailed(f"{text} ({headers})" if headers else text, status=status,
                              wait_seconds=rate_limit_seconds(response.headers, now))
     if status in REDIRECTS:
-        said += ": redirected too often"
-    return RequestFailed(said, status=status, transient=status >= 500 or status in retry_also)
+        text += ": redirected too often"
+    return RequestFailed(text, status=status, transient=status >= 500 or status in retry_also)
 
 
 def server_message(body: bytes) -> str:
@@ -1110,37 +1166,40 @@ def server_message(body: bytes) -> str:
     return printable(text)[:300]
 
 
-def explain_401(message: str, said: str, server_date: str, now: float) -> Problem:
-    """The causes of a 401, each with its own advice; what may concern one file alone is a RequestFailed.
+def explain_401(message: str, text: str, server_date: str, now: float) -> Problem:
+    """The causes of a 401, each with its own advice after `text`; what may concern one file alone is a RequestFailed.
 
     The names of `oauth_problem`: https://oauth.pbworks.com/ProblemReporting
     """
     if "nonce_used" in message:
-        return RequestFailed(said, status=401, transient=True)
+        return RequestFailed(text, status=401, transient=True)
     if "consumer_key_" in message:
-        return Problem(f"{said}. SmugMug does not know this API key. Check SMUGMUG_API_KEY, or API_KEY at the top of "
+        return Problem(f"{text}. SmugMug does not know this API key. Check SMUGMUG_API_KEY, or API_KEY at the top of "
                        f"the script, against {APPLY_URL}")
     if "terms of service" in message or "v2 access" in message:
         link = re.search(r"https://(?:[a-z0-9-]{1,63}\.){0,9}smugmug\.com/[^\s\"'<>]+", message)
-        return Problem(f"{said}. The terms of the API were not accepted for this API key yet. Accept them here, then "
+        return Problem(f"{text}. The terms of the API were not accepted for this API key yet. Accept them here, then "
                        f"run this again:\n{link.group().rstrip('.') if link else ACCEPT_TERMS_URL}")
     if "timestamp" in message:
         server_now = http_date(server_date)
-        off = "" if server_now is None else f" It differs from SmugMug's by {abs(now - server_now) / 60:.0f} minutes."
-        return Problem(f"{said}. The clock of this computer is wrong.{off} Set it, then run this again.")
+        if server_now is not None:
+            difference = f" It differs from SmugMug's by {abs(now - server_now) / 60:.0f} minutes."
+        else:
+            difference = ""
+        return Problem(f"{text}. The clock of this computer is wrong.{difference} Set it, then run this again.")
     if "signature" in message:
-        return RequestFailed(f"{said}. The API secret may not belong to this API key: check SMUGMUG_API_SECRET, or "
+        return RequestFailed(f"{text}. The API secret may not belong to this API key: check SMUGMUG_API_SECRET, or "
                              f"API_SECRET at the top of the script", status=401)
     if re.search("token_|expired token|invalid token", message):
-        return NotSignedIn(f"{said}. The sign-in is no longer valid: it was probably revoked at SmugMug.")
-    return RequestFailed(said, status=401)
+        return NotSignedIn(f"{text}. The sign-in is no longer valid: it was probably revoked at SmugMug.")
+    return RequestFailed(text, status=401)
 
 
 def transport_failure(error: requests.RequestException, url: str) -> RequestFailed:
     """What to tell the user when no answer came, or only the beginning of one."""
     host = urlsplit(url).netloc
-    if isinstance(error, requests.exceptions.SSLError) and re.search(
-            "VERIFY_FAILED|hostname|doesn't match", str(error)):
+    unverified = re.search("VERIFY_FAILED|hostname|doesn't match", str(error))
+    if isinstance(error, requests.exceptions.SSLError) and unverified:
         return RequestFailed(f"The certificate of {host} cannot be verified. If a proxy of your company stands "
                              f"between, put its certificate into the file that REQUESTS_CA_BUNDLE names. Check the "
                              f"clock, too.")
@@ -1162,7 +1221,7 @@ def cause_of(error: BaseException) -> str:
     return ": the network cannot be reached. Are you online?" if "unreachable" in text else ""
 
 
-def read_json(answer: Answer) -> Json:
+def read_json(answer: Answer) -> dict[str, Any]:
     """The body of an API answer: always an object with an object named Response in it."""
     try:
         content = json.loads(answer.body().decode("utf-8"))
@@ -1178,6 +1237,10 @@ def read_json(answer: Answer) -> Json:
 #    Knows OAuth and mode 0600. Knows nothing of albums, and nothing of the command line.
 # ---------------------------------------------------------------------------------------------------------------
 
+OAUTH_BASE = API_ORIGIN + "/services/oauth/1.0a/"
+SIGN_IN_ATTEMPTS = 3  # a refused PIN uses up its request token, so each attempt has a new address
+
+
 def api_key_from(environ: Mapping[str, str]) -> Credentials:
     """The API key and its secret, from the environment or from the top of this file."""
     key = environ.get("SMUGMUG_API_KEY", "").strip() or API_KEY
@@ -1192,13 +1255,24 @@ def api_key_from(environ: Mapping[str, str]) -> Credentials:
 
 
 def config_folder(environ: Mapping[str, str], platform: str, home: str) -> Path:
-    """Where the token file lives; `platform` is a value of sys.platform, `home` the user's folder."""
+    """The folder of the token file; `platform` is a value of sys.platform, `home` the user's folder."""
     if platform == "win32":
         return Path(environ.get("APPDATA") or Path(home) / "AppData" / "Roaming") / PROGRAM
     return Path(environ.get("XDG_CONFIG_HOME") or Path(home) / ".config") / PROGRAM
 
 
-def token_from_environment(api_key: Credentials, environ: Mapping[str, str]) -> Optional[Credentials]:
+def home_folder() -> str:
+    """The user's folder; where there is none, as in some containers, a place where nothing can be saved."""
+    home = os.path.expanduser("~")
+    return os.devnull if home == "~" else home
+
+
+def token_path(settings: Settings) -> Path:
+    """Where the sign-in is kept."""
+    return settings.config / "token.json"
+
+
+def token_from_environment(api_key: Credentials, environ: Mapping[str, str]) -> Credentials | None:
     """`api_key` with the access token of the environment, None where there is none."""
     token = environ.get("SMUGMUG_ACCESS_TOKEN", "").strip()
     token_secret = environ.get("SMUGMUG_ACCESS_TOKEN_SECRET", "").strip()
@@ -1207,7 +1281,7 @@ def token_from_environment(api_key: Credentials, environ: Mapping[str, str]) -> 
     return api_key._replace(token=token, token_secret=token_secret) if token else None
 
 
-def token_from_file(api_key: Credentials, path: Path) -> Optional[Credentials]:
+def token_from_file(api_key: Credentials, path: Path) -> Credentials | None:
     """`api_key` with the saved access token; None where there is none, or one that was made with another key."""
     try:
         saved = json.loads(path.read_text(encoding="utf-8"))
@@ -1246,7 +1320,7 @@ def save_token(credentials: Credentials, path: Path) -> None:
 
 
 def sign_in(api_key: Credentials, timeout_seconds: float, stop: Stop) -> Credentials:
-    """Ask the user to let us in: an address to open, a PIN to bring back. `api_key` with the access token comes back.
+    """Ask the user to let us in: an address to open, a PIN to bring back. Returns `api_key` with the access token.
 
     Access=Full is needed for private and unlisted albums, and Permissions=Read is all that is asked for.
     https://api.smugmug.com/api/v2/doc/tutorial/oauth/non-web.html
@@ -1270,7 +1344,7 @@ def sign_in(api_key: Credentials, timeout_seconds: float, stop: Stop) -> Credent
                       f"last, and is good for five minutes. Run this again.")
 
 
-def somebody_can_answer(stdin: Optional[TextIO], platform: str) -> bool:
+def somebody_can_answer(stdin: TextIO | None, platform: str) -> bool:
     """Whether standard input, None if it is closed, can bring a PIN: a terminal, a pipe, a file, no null device."""
     if stdin is None:
         return False
@@ -1294,14 +1368,14 @@ def ask_for_pin() -> str:
             return pin
 
 
-def read_form(answer: Answer) -> Dict[str, str]:
+def read_form(answer: Answer) -> dict[str, str]:
     """The body of a token answer: a form, not JSON."""
     return dict(parse_qsl(answer.body().decode("utf-8", "replace")))
 
 
 def fetch_token(endpoint: str, credentials: Credentials, timeout_seconds: float, stop: Stop,
                 **oauth: str) -> Credentials:
-    """The request token or access token that an OAuth endpoint gives for `credentials`, in their place."""
+    """`credentials` with the request token or access token that an OAuth endpoint gives for them."""
     connection = Connection(credentials, timeout_seconds, stop, **oauth)
     answer = connection.get(OAUTH_BASE + endpoint, read_form)
     if not answer.get("oauth_token") or not answer.get("oauth_token_secret"):
@@ -1311,9 +1385,10 @@ def fetch_token(endpoint: str, credentials: Credentials, timeout_seconds: float,
 
 # ---------------------------------------------------------------------------------------------------------------
 # 7. API walk: who is signed in, all albums, all images of an album.
-#    Knows SmugMug's JSON: raw dictionaries end here. Knows nothing of the disk, the state, or threads.
+#    Knows SmugMug's JSON, which ends here. Knows nothing of the disk, the state, or threads.
 # ---------------------------------------------------------------------------------------------------------------
 
+ALBUMS_PER_PAGE = 100  # the most that user!albums gives at once; larger numbers are cut down to it
 SHORT_ANSWER = {"_verbosity": 1}  # no Options, no descriptions, and Uris as plain texts: half the bytes
 ALBUM_FIELDS = ("AlbumKey,Name,UrlPath,Uri,ImageCount,LastUpdated,ImagesLastUpdated,Date,Privacy,OriginalSizes,"
                 "Description,Keywords,WebUri,ResponseLevel")
@@ -1323,75 +1398,94 @@ IMAGE_FIELDS = ("ImageKey,Serial,Uri,FileName,IsVideo,Processing,Status,SubStatu
 SERVED_TYPES = {"jpg", "jpeg", "png", "gif"}  # what ArchivedUri gives, whatever was uploaded
 
 
-def text_of(value: Any) -> str:
-    """A JSON value as a text: SmugMug sends some numbers as texts and some texts as numbers. No half characters."""
-    if not isinstance(value, (str, int, float)) or isinstance(value, bool):
-        return ""
-    return re.sub("[\ud800-\udfff]", "\N{REPLACEMENT CHARACTER}", str(value))
+class Entry:
+    """A JSON object of SmugMug's. Whatever stands in it, each field is read as what it should be, or as missing."""
 
+    def __init__(self, value: Any) -> None:
+        self.fields: dict[str, Any] = value if isinstance(value, dict) else {}  # PHP writes an empty object as []
 
-def integer_of(value: Any) -> Optional[int]:
-    """A JSON value as a number that counts something, None where it is not one."""
-    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,18}", value):
-        value = int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 62 else None
+    def text(self, name: str) -> str:
+        """A text; some texts are sent as numbers. Half characters are replaced."""
+        value = self.fields.get(name)
+        if not isinstance(value, (str, int, float)) or isinstance(value, bool):
+            return ""
+        return re.sub("[\ud800-\udfff]", "\N{REPLACEMENT CHARACTER}", str(value))
 
+    def texts(self, name: str) -> tuple[str, ...]:
+        """A list of texts, without empty ones."""
+        value = self.fields.get(name)
+        items = value if isinstance(value, list) else []
+        return tuple(filter(None, (Entry({name: item}).text(name) for item in items)))
 
-def number_of(value: Any, limit: float) -> Optional[float]:
-    """A JSON value, or the text of one, as a number between -limit and limit, None where it is not one."""
-    try:
-        number = float(text_of(value))
-    except (ValueError, OverflowError):
-        return None
-    return number if -limit <= number <= limit else None
+    def integer(self, name: str) -> int | None:
+        """A number that counts something; some are sent as texts."""
+        value = self.fields.get(name)
+        if isinstance(value, str) and re.fullmatch(r"[0-9]{1,18}", value):
+            value = int(value)
+        return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 62 else None
 
+    def number(self, name: str, limit: float) -> float | None:
+        """A number between -limit and limit."""
+        try:
+            number = float(self.text(name))
+        except (ValueError, OverflowError):
+            return None
+        return number if -limit <= number <= limit else None
 
-def list_of(value: Any) -> list[Any]:
-    """A JSON value as a list."""
-    return value if isinstance(value, list) else []
+    def is_true(self, name: str) -> bool:
+        """Whether it says so."""
+        return self.fields.get(name) is True
 
+    def key(self, name: str) -> str:
+        """An AlbumKey or ImageKey, "" where it cannot be one: keys become parts of file names."""
+        value = self.fields.get(name)
+        return value if isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9_-]{1,40}", value) else ""
 
-def key_of(value: Any) -> str:
-    """A JSON value as an AlbumKey or ImageKey, "" where it cannot be one: keys become parts of file names."""
-    return value if isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9_-]{1,40}", value) else ""
+    def md5(self, name: str) -> str | None:
+        """An MD5, in lower case."""
+        value = self.fields.get(name)
+        return value.lower() if isinstance(value, str) and re.fullmatch(r"[0-9A-Fa-f]{32}", value) else None
 
+    def object(self, name: str) -> Entry:
+        """An object, empty where it is missing."""
+        return Entry(self.fields.get(name))
 
-def md5_of(value: Any) -> Optional[str]:
-    """A JSON value as an MD5 in lower case, None where it is none."""
-    return value.lower() if isinstance(value, str) and re.fullmatch(r"[0-9A-Fa-f]{32}", value) else None
+    def objects(self, name: str) -> list[Entry]:
+        """A list of objects: an empty one is not sent at all, a single object may come without its list."""
+        value = self.fields.get(name)
+        items = value if isinstance(value, list) else [value]
+        return [Entry(item) for item in items if isinstance(item, dict)]
 
+    def uri(self, name: str) -> str:
+        """The address under Uris: a plain text with _verbosity=1, otherwise an object."""
+        uris = self.object("Uris")
+        uri = uris.text(name) or uris.object(name).text("Uri")
+        return uri if uri.startswith("/api/v2") else ""
 
-def object_of(value: Any) -> Json:
-    """A JSON value as an object. An empty one may come as [], since the service is written in PHP."""
-    return value if isinstance(value, dict) else {}
+    def expanded(self, name: str, expansions: Entry) -> Entry:
+        """What `_expand` brought for an entry: Expansions are keyed by the very text that stands under Uris."""
+        return expansions.object(self.uri(name)).object(name)
 
-
-def objects_of(value: Any) -> list[Json]:
-    """A JSON value as a list of objects: an empty list is not sent at all, a single object may come without its list.
-    """
-    return [item for item in (value if isinstance(value, list) else [value]) if isinstance(item, dict)]
-
-
-def uri_of(entry: Any) -> str:
-    """The address in an entry of Uris: a plain text with _verbosity=1, otherwise an object."""
-    uri = text_of(object_of(entry).get("Uri") if isinstance(entry, dict) else entry)
-    return uri if uri.startswith("/api/v2") else ""
+    def remote_file(self, is_original: bool) -> RemoteFile | None:
+        """The file that a LargestVideo, LargestImage or ImageSize object describes; it may lack Size and MD5."""
+        url = self.text("Url")
+        return RemoteFile(url, self.integer("Size"), self.md5("MD5"), is_original) if url else None
 
 
 def fetch_user(connection: Connection) -> User:
     """Who the token belongs to. https://api.smugmug.com/api/v2/doc/reference/user.html"""
     answer = connection.get_json("/api/v2!authuser", {**SHORT_ANSWER, "_filter": "NickName,ImageCount",
                                                       "_filteruri": "UserAlbums"})
-    user = object_of(answer["Response"].get("User"))
-    nick_name = text_of(user.get("NickName"))
+    user = Entry(answer).object("Response").object("User")
+    nick_name = user.text("NickName")
     if not nick_name:
         raise NotSignedIn("SmugMug does not say who is signed in: the sign-in is not valid.")
-    albums_uri = uri_of(object_of(user.get("Uris")).get("UserAlbums")) or f"/api/v2/user/{nick_name}!albums"
-    return User(nick_name, albums_uri, integer_of(user.get("ImageCount")))
+    albums_uri = user.uri("UserAlbums") or f"/api/v2/user/{nick_name}!albums"
+    return User(nick_name, albums_uri, user.integer("ImageCount"))
 
 
-def fetch_albums(connection: Connection, user: User) -> Tuple[list[Album], str]:
-    """All albums of a user, and what stands against their being all: "" if nothing does."""
+def fetch_albums(connection: Connection, user: User) -> tuple[list[Album], str]:
+    """All albums of a user, and a reason to doubt that they are all, "" if there is none."""
     parameters = {**SHORT_ANSWER, "count": ALBUMS_PER_PAGE, "_filter": ALBUM_FIELDS, "_filteruri": "AlbumImages"}
     entries, _, problem = fetch_list(connection, user.albums_uri, "Album", "AlbumKey", parameters)
     albums = [parse_album(entry) for entry in entries]
@@ -1420,23 +1514,24 @@ def fetch_images(connection: Connection, album: Album) -> Listing:
 
 
 def fetch_list(connection: Connection, uri: str, locator: str, key: str,
-               parameters: Mapping[str, Any]) -> Tuple[list[Json], Json, str]:
+               parameters: Mapping[str, Any]) -> tuple[list[Entry], Entry, str]:
     """All entries of a paged list, without doubles, all Expansions, and how the list differs from its own total.
 
     When the order changes while we read, entries come twice or are skipped: then the list is read once more.
     """
     for _ in range(2):
-        entries: Dict[str, Json] = {}
-        expansions: Json = {}
+        entries: dict[str, Entry] = {}
+        expansions = Entry({})
         total = None
         try:
             for answer in pages(connection, uri, parameters, locator):
-                expansions.update(object_of(answer.get("Expansions")))
-                total = integer_of(object_of(answer["Response"].get("Pages")).get("Total"))
+                response = answer.object("Response")
+                expansions.fields.update(answer.object("Expansions").fields)
+                total = response.object("Pages").integer("Total")
                 known = len(entries)
-                for entry in objects_of(answer["Response"].get(locator)):
-                    if key_of(entry.get(key)):
-                        entries.setdefault(entry[key], entry)
+                for entry in response.objects(locator):
+                    if entry.key(key):
+                        entries.setdefault(entry.key(key), entry)
                 if len(entries) == known:  # or it might go on for ever
                     break
         except RequestFailed as error:
@@ -1445,12 +1540,12 @@ def fetch_list(connection: Connection, uri: str, locator: str, key: str,
             return list(entries.values()), expansions, f"the listing broke off after {len(entries)}: {error}"
         if total == len(entries):
             return list(entries.values()), expansions, ""
-    said = "does not say how many there are" if total is None else f"says there are {total}"
-    problem = f"the listing is not complete: {len(entries)} were listed, SmugMug {said}"
+    stated = "does not say how many there are" if total is None else f"says there are {total}"
+    problem = f"the listing is not complete: {len(entries)} were listed, SmugMug {stated}"
     return list(entries.values()), expansions, problem
 
 
-def pages(connection: Connection, uri: str, parameters: Mapping[str, Any], locator: str) -> Iterator[Json]:
+def pages(connection: Connection, uri: str, parameters: Mapping[str, Any], locator: str) -> Iterator[Entry]:
     """The answers for each page of a list. Pages.NextPage would lose _expand and _verbosity, so we count ourselves.
 
     A later page may answer 404 and come the next time. https://api.smugmug.com/api/v2/doc/tutorial/paging.html
@@ -1458,98 +1553,98 @@ def pages(connection: Connection, uri: str, parameters: Mapping[str, Any], locat
     start = 1
     while True:
         retry_also = frozenset({404}) if start > 1 else frozenset()
-        answer = connection.get_json(uri, {**parameters, "start": start}, retry_also)
+        answer = Entry(connection.get_json(uri, {**parameters, "start": start}, retry_also))
         yield answer
-        listed = object_of(answer["Response"].get("Pages"))
-        came = len(objects_of(answer["Response"].get(locator)))
-        start += integer_of(listed.get("Count")) or came
-        if not came or start > (integer_of(listed.get("Total")) or 0):
+        page = answer.object("Response").object("Pages")
+        listed = len(answer.object("Response").objects(locator))
+        start += page.integer("Count") or listed
+        if not listed or start > (page.integer("Total") or 0):
             return
 
 
-def parse_album(entry: Json) -> Album:
+def parse_album(entry: Entry) -> Album:
     """An Album of user!albums. https://api.smugmug.com/api/v2/doc/reference/album.html"""
-    key = entry["AlbumKey"]
-    updated, images_updated = text_of(entry.get("LastUpdated")), text_of(entry.get("ImagesLastUpdated"))
-    clocks = [updated, images_updated, text_of(entry.get("ImageCount"))]
+    key = entry.key("AlbumKey")
+    updated, images_updated = entry.text("LastUpdated"), entry.text("ImagesLastUpdated")
+    state = [updated, images_updated, entry.text("ImageCount")]
     return Album(
         key=key,
-        name=text_of(entry.get("Name")),
-        url_path=text_of(entry.get("UrlPath")),
-        images_uri=uri_of(object_of(entry.get("Uris")).get("AlbumImages")) or f"/api/v2/album/{key}!images",
-        image_count=integer_of(entry.get("ImageCount")),
-        clocks="|".join(clocks) if all(clocks) else "",
-        created=text_of(entry.get("Date")),
+        name=entry.text("Name"),
+        url_path=entry.text("UrlPath"),
+        images_uri=entry.uri("AlbumImages") or f"/api/v2/album/{key}!images",
+        image_count=entry.integer("ImageCount"),
+        clocks="|".join(state) if all(state) else "",
+        created=entry.text("Date"),
         changed=max(updated, images_updated),
-        privacy=text_of(entry.get("Privacy")),
-        size_bytes=integer_of(entry.get("OriginalSizes")) or 0,
-        locked=text_of(entry.get("ResponseLevel")) in ("Password", "GrantAccess"),
-        description=text_of(entry.get("Description")),
-        keywords=text_of(entry.get("Keywords")),
-        web_uri=text_of(entry.get("WebUri")))
+        privacy=entry.text("Privacy"),
+        size_bytes=entry.integer("OriginalSizes") or 0,
+        locked=entry.text("ResponseLevel") in ("Password", "GrantAccess"),
+        description=entry.text("Description"),
+        keywords=entry.text("Keywords"),
+        web_uri=entry.text("WebUri"))
 
 
-def parse_image(entry: Json, expansions: Json) -> Image:
+def parse_image(entry: Entry, expansions: Entry) -> Image:
     """An AlbumImage of album!images. https://api.smugmug.com/api/v2/doc/reference/album-image.html"""
-    key = entry["ImageKey"]
-    serial = "" if integer_of(entry.get("Serial")) is None else str(integer_of(entry["Serial"]))
-    is_video = entry.get("IsVideo") is True or bool(uri_of(object_of(entry.get("Uris")).get("LargestVideo")))
-    video = expanded(entry, "LargestVideo", expansions) if is_video else {}
-    latitude, longitude = number_of(entry.get("Latitude"), 90), number_of(entry.get("Longitude"), 180)
-    # 0, 0 stands for nowhere
-    is_placed = bool(latitude or longitude) and latitude is not None and longitude is not None
+    key, serial = entry.key("ImageKey"), entry.integer("Serial")
+    is_video = entry.is_true("IsVideo") or bool(entry.uri("LargestVideo"))
+    video = entry.expanded("LargestVideo", expansions)
+    latitude, longitude = entry.number("Latitude", 90), entry.number("Longitude", 180)
+    if not latitude and not longitude:  # 0, 0 stands for nowhere
+        latitude = longitude = None
+    is_placed = latitude is not None and longitude is not None
     return Image(
         key=key,
-        serial=serial,
+        serial="" if serial is None else str(serial),
         uri=f"/api/v2/image/{key}-{serial or 0}",
-        file_name=text_of(entry.get("FileName")),
+        file_name=entry.text("FileName"),
         is_video=is_video,
-        extension=re.sub("[^a-z0-9]", "", text_of(video.get("Ext")).lower())[:10] or "mp4" if is_video else "",
-        processing=entry.get("Processing") is True,
-        unobtainable=entry.get("Status") == "Preprocess" and entry.get("SubStatus") == "CanNotProcess",
-        source=source_of(video, is_original=False) if is_video else archived_source(entry),
-        original_size_bytes=None if is_video else integer_of(entry.get("OriginalSize")),
-        uploaded=text_of(entry.get("DateTimeUploaded")) or text_of(entry.get("Date")),
-        taken=camera_time(text_of(entry.get("DateTimeOriginal"))),
-        title=text_of(entry.get("Title")),
-        caption=text_of(entry.get("Caption")),
-        keywords=tuple(filter(None, map(text_of, list_of(entry.get("KeywordArray"))))),
+        extension=video_extension(video) if is_video else "",
+        processing=entry.is_true("Processing"),
+        unobtainable=entry.text("Status") == "Preprocess" and entry.text("SubStatus") == "CanNotProcess",
+        remote=video.remote_file(is_original=False) if is_video else archived_file(entry),
+        original_size_bytes=None if is_video else entry.integer("OriginalSize"),
+        uploaded=entry.text("DateTimeUploaded") or entry.text("Date"),
+        taken=camera_time(entry.text("DateTimeOriginal")),
+        title=entry.text("Title"),
+        caption=entry.text("Caption"),
+        keywords=entry.texts("KeywordArray"),
         latitude=latitude if is_placed else None,
         longitude=longitude if is_placed else None,
-        altitude=number_of(entry.get("Altitude"), 100_000) or 0.0,
-        hidden=entry.get("Hidden") is True,
-        web_uri=text_of(entry.get("WebUri")),
-        kept_types=() if is_video else kept_types(entry.get("ComponentFileTypes")))
+        altitude=entry.number("Altitude", 100_000) or 0.0,
+        hidden=entry.is_true("Hidden"),
+        web_uri=entry.text("WebUri"),
+        source_types=() if is_video else source_types(entry.object("ComponentFileTypes")))
 
 
-def kept_types(component_file_types: Any) -> Tuple[str, ...]:
-    """The types of file that SmugMug Source keeps of a photo besides the one it serves: "nef", "heic".
+def video_extension(video: Entry) -> str:
+    """The extension of a video as SmugMug serves it, without a dot."""
+    return re.sub("[^a-z0-9]", "", video.text("Ext").lower())[:10] or "mp4"
+
+
+def archived_file(entry: Entry) -> RemoteFile | None:
+    """The original bytes of a photo. (A video's ArchivedUri is a JPEG still, whose size and MD5 even agree.)"""
+    url = entry.text("ArchivedUri")
+    return RemoteFile(url, entry.integer("ArchivedSize"), entry.md5("ArchivedMD5")) if url else None
+
+
+def source_types(component_file_types: Entry) -> tuple[str, ...]:
+    """The types of file that SmugMug Source has of a photo besides the one it serves: "nef", "heic".
 
     The owner is told of them, as {"Image": ["jpg", "nef"]} or [], but ordinary keys do not get the files: 404.
     https://github.com/tommyblue/smugmug-backup/issues/61
     """
-    names = (name for names in object_of(component_file_types).values() for name in list_of(names))
-    types = {name.lower() for name in names if isinstance(name, str) and re.fullmatch("[A-Za-z0-9]{1,10}", name)}
-    return tuple(sorted(types - SERVED_TYPES))
+    types: set[str] = set()
+    for component in component_file_types.fields:
+        types.update(name.lower() for name in component_file_types.texts(component))
+    return tuple(sorted(name for name in types - SERVED_TYPES if re.fullmatch("[a-z0-9]{1,10}", name)))
 
 
-def expanded(entry: Json, name: str, expansions: Json) -> Json:
-    """The object that `_expand=name` brought for an entry: Expansions are keyed by the very text that stands in Uris.
-    """
-    uri = uri_of(object_of(entry.get("Uris")).get(name))
-    return object_of(object_of(expansions.get(uri)).get(name))
-
-
-def archived_source(entry: Json) -> Optional[Source]:
-    """The original bytes of a photo. (A video's ArchivedUri is a JPEG still, whose size and MD5 even agree.)"""
-    url = text_of(entry.get("ArchivedUri"))
-    return Source(url, integer_of(entry.get("ArchivedSize")), md5_of(entry.get("ArchivedMD5"))) if url else None
-
-
-def source_of(size: Json, is_original: bool = True) -> Optional[Source]:
-    """The file that a LargestVideo, LargestImage or ImageSize object describes; it may lack Size and MD5."""
-    url = text_of(size.get("Url"))
-    return Source(url, integer_of(size.get("Size")), md5_of(size.get("MD5")), is_original) if url else None
+def utc_seconds(shown: str) -> float | None:
+    """A time of SmugMug's, which is in UTC, in seconds since 1970; None for what is no time."""
+    with suppress(ValueError, OverflowError):
+        return float(calendar.timegm(time.strptime(shown[:19], "%Y-%m-%dT%H:%M:%S")))
+    return None
 
 
 def camera_time(shown: str) -> str:
@@ -1586,42 +1681,31 @@ def sunday(year: int, month: int, number: int) -> datetime:
     return first + timedelta(days=(6 - first.weekday()) % 7 + 7 * (number - 1))
 
 
-def find_source(connection: Connection, image: Image) -> Optional[Source]:
-    """The best file there is of an image whose listing carries none, at the price of a call or a few.
+# Where the file of an image may be found that its listing does not name, best first: what to ask for, the objects in
+# the answer that lead to the file, and whether it is the original.
+VIDEO_PLACES = (("!largestvideo", ("LargestVideo",), False),)
+PHOTO_PLACES = (("!download", ("ImageDownload",), True),
+                ("!sizedetails", ("ImageSizeDetails", "ImageSizeOriginal"), True),
+                ("!largestimage", ("LargestImage",), False))
+
+
+def find_remote(connection: Connection, image: Image) -> RemoteFile | None:
+    """The best file there is of an image whose listing names none, at the price of a call or a few.
 
     None where SmugMug gives nothing at all.
     """
-    for look in (find_video,) if image.is_video else (find_download, find_original_size, find_largest):
+    for resource, locators, is_original in VIDEO_PLACES if image.is_video else PHOTO_PLACES:
         try:
-            source = look(connection, image)
+            found = Entry(connection.get_json(image.uri + resource, SHORT_ANSWER)).object("Response")
         except RequestFailed as error:
             if error.status not in (403, 404):
                 raise
             continue
-        if source is not None:
-            return source
+        for locator in locators:
+            found = found.object(locator)
+        if found.text("Url"):
+            return found.remote_file(is_original)
     return None
-
-
-def find_video(connection: Connection, image: Image) -> Optional[Source]:
-    answer = connection.get_json(image.uri + "!largestvideo", SHORT_ANSWER)
-    return source_of(object_of(answer["Response"].get("LargestVideo")), is_original=False)
-
-
-def find_download(connection: Connection, image: Image) -> Optional[Source]:
-    answer = connection.get_json(image.uri + "!download", SHORT_ANSWER)
-    return source_of(object_of(answer["Response"].get("ImageDownload")))
-
-
-def find_original_size(connection: Connection, image: Image) -> Optional[Source]:
-    answer = connection.get_json(image.uri + "!sizedetails", SHORT_ANSWER)
-    sizes = object_of(answer["Response"].get("ImageSizeDetails"))
-    return source_of(object_of(sizes.get("ImageSizeOriginal")))
-
-
-def find_largest(connection: Connection, image: Image) -> Optional[Source]:
-    answer = connection.get_json(image.uri + "!largestimage", SHORT_ANSWER)
-    return source_of(object_of(answer["Response"].get("LargestImage")), is_original=False)
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -1646,90 +1730,84 @@ FILE_COLUMNS = "image_key, serial, name, size_bytes, md5, modified_ns, is_origin
 class State:
     """What is home. Everything in it can be found again by looking at the files, so it may be deleted at any time."""
 
-    def __init__(self, database: sqlite3.Connection) -> None:
-        self._database = database
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
         self._committed_at = time.monotonic()
-        version = database.execute("PRAGMA user_version").fetchone()[0]
+        version = db.execute("PRAGMA user_version").fetchone()[0]
         for number, script in enumerate(MIGRATIONS[version:], version + 1):
-            database.executescript(f"BEGIN; {script} PRAGMA user_version = {number}; COMMIT;")
-        database.execute("BEGIN")
+            db.executescript(f"BEGIN; {script} PRAGMA user_version = {number}; COMMIT;")
+        db.execute("BEGIN")
 
-    def folders(self) -> Dict[str, str]:
+    def folders(self) -> dict[str, str]:
         """The folder, within the output folder, that each album key was given."""
-        return dict(self._database.execute("SELECT album_key, folder FROM album"))
+        return dict(self._db.execute("SELECT album_key, folder FROM album"))
 
-    def album(self, album_key: str) -> Optional[AlbumRecord]:
+    def album(self, album_key: str) -> AlbumRecord | None:
         """What is known of an album, None for a new one."""
-        row = self._database.execute("SELECT folder, clocks, sidecars FROM album WHERE album_key = ?", (album_key,))
+        row = self._db.execute("SELECT folder, clocks, sidecars FROM album WHERE album_key = ?", (album_key,))
         return next(map(AlbumRecord._make, row), None)
 
-    def files(self, album_key: str) -> Dict[str, FileRecord]:
+    def files(self, album_key: str) -> dict[str, FileRecord]:
         """What is known of the files of an album, by image key."""
-        rows = self._database.execute(f"SELECT {FILE_COLUMNS} FROM file WHERE album_key = ?", (album_key,))
+        rows = self._db.execute(f"SELECT {FILE_COLUMNS} FROM file WHERE album_key = ?", (album_key,))
         return {row[0]: FileRecord._make(row) for row in rows}
 
-    def copies(self, image: Image) -> list[Tuple[str, FileRecord]]:
+    def copies(self, image: Image) -> list[tuple[str, FileRecord]]:
         """Files in any album with the same content as an image: (folder, record) pairs."""
-        rows = self._database.execute(
+        rows = self._db.execute(
             f"SELECT folder, {FILE_COLUMNS} FROM file JOIN album USING (album_key) WHERE image_key = ?", (image.key,))
         records = ((row[0], FileRecord._make(row[1:])) for row in rows)
         return [(folder, record) for folder, record in records if is_version_of(record, image) and record.md5]
 
     def begin_album(self, album_key: str, folder: str) -> None:
         """Remember the folder of an album, and that not all of it is home."""
-        self._database.execute("INSERT OR REPLACE INTO album VALUES (?, ?, '', '')", (album_key, folder))
+        self._db.execute("INSERT OR REPLACE INTO album VALUES (?, ?, '', '')", (album_key, folder))
 
-    def finish_album(self, album_key: str, clocks: str, sidecars: str) -> None:
+    def complete_album(self, album_key: str, clocks: str, sidecars: str) -> None:
         """Remember that at these clocks all of an album is home, with these kinds of sidecars."""
-        self._database.execute("UPDATE album SET clocks = ?, sidecars = ? WHERE album_key = ?",
-                               (clocks, sidecars, album_key))
+        self._db.execute("UPDATE album SET clocks = ?, sidecars = ? WHERE album_key = ?", (clocks, sidecars, album_key))
 
     def record(self, album_key: str, file: FileRecord) -> None:
         """Remember that a file is home."""
-        self._database.execute("INSERT OR REPLACE INTO file VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", (album_key, *file))
+        self._db.execute("INSERT OR REPLACE INTO file VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", (album_key, *file))
 
     def mark_album_removed(self, album_key: str) -> None:
         """Remember that SmugMug does not have this album any more, so that it is listed if it comes back."""
-        self._database.execute("UPDATE album SET clocks = '' WHERE album_key = ?", (album_key,))
-        self._database.execute("UPDATE file SET removed = 1 WHERE album_key = ?", (album_key,))
+        self._db.execute("UPDATE album SET clocks = '' WHERE album_key = ?", (album_key,))
+        self._db.execute("UPDATE file SET removed = 1 WHERE album_key = ?", (album_key,))
 
     def mark_removed(self, album_key: str, image_keys: Iterable[str]) -> None:
         """Remember that SmugMug does not have these images in this album any more; their files stay."""
-        self._database.executemany("UPDATE file SET removed = 1 WHERE album_key = ? AND image_key = ?",
-                                   ((album_key, image_key) for image_key in image_keys))
+        self._db.executemany("UPDATE file SET removed = 1 WHERE album_key = ? AND image_key = ?",
+                             ((album_key, image_key) for image_key in image_keys))
 
-    def damaged(self) -> list[Tuple[str, str]]:
-        """The (folder, name) of each file that was found damaged and did not come again."""
-        return list(self._database.execute("SELECT folder, name FROM file JOIN album USING (album_key) "
-                                           "WHERE damaged ORDER BY folder, name"))
-
-    def sizes(self) -> Dict[str, int]:
+    def sizes(self) -> dict[str, int]:
         """How many bytes of each album are home, by album key."""
-        return dict(self._database.execute("SELECT album_key, SUM(size_bytes) FROM file GROUP BY album_key"))
+        return dict(self._db.execute("SELECT album_key, SUM(size_bytes) FROM file GROUP BY album_key"))
 
-    def removed(self) -> list[Tuple[str, str]]:
-        """The (folder, name) of each file that SmugMug does not have any more."""
-        return list(self._database.execute("SELECT folder, name FROM file JOIN album USING (album_key) "
-                                           "WHERE removed ORDER BY folder, name"))
+    def marked(self, mark: str) -> list[tuple[str, str]]:
+        """The (folder, name) of each file that is "removed" at SmugMug, or "damaged" and did not come again."""
+        rows = self._db.execute(f"SELECT folder, name FROM file JOIN album USING (album_key) WHERE {mark}")
+        return sorted(rows)
 
     def commit(self, *, only_if_due: bool = False) -> None:
-        """Make what was remembered last beyond a crash."""
+        """Make what was remembered outlast a crash."""
         if only_if_due and time.monotonic() - self._committed_at < COMMIT_SECONDS:
             return
-        self._database.execute("COMMIT")
-        self._database.execute("BEGIN")
+        self._db.execute("COMMIT")
+        self._db.execute("BEGIN")
         self._committed_at = time.monotonic()
 
     def close(self) -> None:
         """Commit, and let the next run have the folder."""
-        self._database.execute("COMMIT")
-        self._database.close()
+        self._db.execute("COMMIT")
+        self._db.close()
 
 
 def is_version_of(record: FileRecord, image: Image) -> bool:
     """Whether a file is of the version that SmugMug shows now: the MD5 says so, the serial where it is not known."""
-    if image.source is not None and image.source.md5 and record.md5:
-        return record.md5 == image.source.md5
+    if image.remote is not None and image.remote.md5 and record.md5:
+        return record.md5 == image.remote.md5
     return record.serial == image.serial
 
 
@@ -1738,7 +1816,7 @@ def open_state(folder: Path) -> Iterator[State]:
     """The state in an output folder, which is made if need be. As long as it is open, no other run gets it."""
     path = folder / STATE_FILE
     if os.path.islink(str(path)):
-        raise Problem(f"{printable(str(path))} is a symbolic link. Move it away: the record of what is home is not "
+        raise Problem(f"{printable(path)} is a symbolic link. Move it away: the record of what is home is not "
                       f"kept elsewhere.")
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -1764,10 +1842,9 @@ def sound_state(path: Path) -> State:
     except sqlite3.OperationalError:  # it may be sound, but cannot be opened or written
         raise
     except sqlite3.DatabaseError:
-        aside = path.with_name(f"{STATE_FILE}.damaged-{time.strftime('%Y%m%d-%H%M%S')}")
-        os.replace(str(path), str(aside))
-        log.warning("The record of what is home was damaged. It is now %s; the files are looked at instead.",
-                    aside.name)
+        aside = f"{STATE_FILE}.damaged-{time.strftime('%Y%m%d-%H%M%S')}"
+        os.replace(str(path), str(path.with_name(aside)))
+        log.warning("The record of what is home was damaged. It is now %s; the files are looked at instead.", aside)
         return owned_state(path, path)
 
 
@@ -1787,9 +1864,9 @@ def owned_state(path: Path, shown_as: Path) -> State:
         raise
 
 
-def refuse_newer(database: sqlite3.Connection, path: Path) -> None:
+def refuse_newer(db: sqlite3.Connection, path: Path) -> None:
     """Raise a Problem if the state was written by a later version of this program."""
-    version = database.execute("PRAGMA user_version").fetchone()[0]
+    version = db.execute("PRAGMA user_version").fetchone()[0]
     if version > len(MIGRATIONS):
         raise Problem(f"{path} was written by a newer version of this program (its format is {version}, this one knows "
                       f"{len(MIGRATIONS)}). Use that version. The photos are not touched.")
@@ -1849,95 +1926,72 @@ def state_problem(error: sqlite3.Error, path: Path) -> Problem:
 #    Knows listings, the state, and what lies in a folder. Knows nothing of how bytes arrive.
 # ---------------------------------------------------------------------------------------------------------------
 
-def is_unchanged(album: Album, known: Optional[AlbumRecord], records: Mapping[str, FileRecord],
-                 on_disk: Iterable[FileOnDisk], sidecars: Iterable[str]) -> bool:
-    """Whether an album needs no look: its clocks stand where all was home, and all files are still there at their
-    size.
-    """
-    if known is None or not album.clocks or album.clocks != known.clocks:
+PROCESSING_PATIENCE_SECONDS = 86_400.0  # a video "processing" for longer than this is taken as it is
+
+
+def is_unchanged(place: Place, sidecars: Iterable[str]) -> bool:
+    """Whether an album needs no look: its clocks stand where all was home, and all its files are still there."""
+    known = place.known
+    if known is None or not place.album.clocks or place.album.clocks != known.clocks:
         return False
     if not set(sidecars) <= set(known.sidecars.split(",")):
         return False
-    sizes = {unicodedata.normalize("NFC", file.name): file.size_bytes for file in on_disk}
-    return all(record.removed or (sizes.get(unicodedata.normalize("NFC", record.name)) == record.size_bytes
-                                  and not record.damaged) for record in records.values())
+    return all(record.removed or is_intact(record, place) for record in place.records.values())
 
 
-def plan_album(listing: Listing, folder: Path, records: Mapping[str, FileRecord], on_disk: Iterable[FileOnDisk],
-               now: float, since: str = "") -> Plan:
+def is_intact(record: FileRecord, place: Place) -> bool:
+    """Whether the file that a record tells of is there at its size, and not known to be damaged."""
+    found = find_file(place, record.name)
+    return found is not None and found.size_bytes == record.size_bytes and not record.damaged
+
+
+def plan_album(place: Place, listing: Listing, now: float, since: str = "") -> Plan:
     """What to do for an album whose images are listed: for those uploaded `since`. `now` is in seconds since 1970."""
-    album = listing.album
-    names = image_names(listing.images, {key: record.name for key, record in records.items()})
-    files = by_folded_name(on_disk)
+    names = image_names(listing.images, {key: record.name for key, record in place.records.items()})
     wanted = [image for image in listing.images if not image.uploaded or image.uploaded[:19] >= since]
-    steps = [plan_image(album, image, folder, names[image.key], records.get(image.key), files, now) for image in wanted]
-    return Plan(album, tuple(step for step in steps if isinstance(step, Outcome)),
+    steps = [plan_image(place, image, names[image.key], now) for image in wanted]
+    return Plan(place, tuple(step for step in steps if isinstance(step, Outcome)),
                 tuple(step for step in steps if isinstance(step, Job)), listing.images, listing.problem,
                 listing.note, is_partial=len(wanted) < len(listing.images))
 
 
-def plan_image(album: Album, image: Image, folder: Path, name: str, record: Optional[FileRecord],
-               files: Mapping[str, list[FileOnDisk]], now: float) -> Union[Outcome, Job]:
+def plan_image(place: Place, image: Image, name: str, now: float) -> Outcome | Job:
     """What to do for one image: nothing, because it is home or cannot be had now, or a job."""
-    if record is not None and is_home(record, image, files):
+    album, record = place.album, place.records.get(image.key)
+    if record is not None and is_intact(record, place) and is_version_of(record, image):
         return Outcome(Kind.HOME, album, image, record._replace(serial=image.serial, removed=False))
     if image.unobtainable:
         return Outcome(Kind.UNAVAILABLE, album, image, reason="SmugMug could not process it and has no file to give")
-    if image.processing and (image.source is None or (image.is_video and is_fresh(image, now))):
+    if image.processing and (image.remote is None or (image.is_video and is_fresh(image, now))):
         return Outcome(Kind.NOT_READY, album, image, reason="SmugMug is still processing it: run this again later")
     if record is not None:
-        return Job(album, image, folder, record.name, spare_name(image, record.name), ours=record,
-                   replaces=not is_version_of(record, image) and find_file(files, record.name) is not None)
-    return plan_new(album, image, folder, name, files)
+        return Job(album, image, place.folder, record.name, spare_name(image, record.name), ours=record,
+                   replaces=not is_version_of(record, image) and find_file(place, record.name) is not None)
+    return plan_new(place, image, name)
 
 
-def is_home(record: FileRecord, image: Image, files: Mapping[str, list[FileOnDisk]]) -> bool:
-    """Whether the file that `record` tells of is there, sound as far as it is known, and of SmugMug's version."""
-    found = find_file(files, record.name)
-    return (found is not None and found.size_bytes == record.size_bytes and not record.damaged
-            and is_version_of(record, image))
-
-
-def plan_new(album: Album, image: Image, folder: Path, name: str,
-             files: Mapping[str, list[FileOnDisk]]) -> Union[Outcome, Job]:
+def plan_new(place: Place, image: Image, name: str) -> Outcome | Job:
     """What to do for an image that the state does not know: a file of its name and size counts as home."""
-    spare = spare_name(image, name)
-    size_bytes = image.source.size_bytes if image.source else image.original_size_bytes
+    album, folder, spare = place.album, place.folder, spare_name(image, name)
+    size_bytes = image.remote.size_bytes if image.remote else image.original_size_bytes
     note = ""
     for candidate in (name, spare):
-        found = find_file(files, candidate, size_bytes)
+        found = find_file(place, candidate, size_bytes)
         if found is None:
             return Job(album, image, folder, candidate, spare, note=note)
         if found.size_bytes == size_bytes:
-            return Outcome(Kind.ADOPTED, album, image, adopted_record(image, image.source, found))
-        if image.source is None or size_bytes is None:
+            return Outcome(Kind.ADOPTED, album, image, adopted_record(image, image.remote, found))
+        if image.remote is None or size_bytes is None:
             return Job(album, image, folder, candidate, spare, adoptable=found.name, note=note)
         note = f"{found.name} is another file, of another size: it stays, and SmugMug's is {spare}"
     return Job(album, image, folder, spare, spare, note=note)
 
 
-def adopted_record(image: Image, source: Optional[Source], found: FileOnDisk) -> FileRecord:
+def adopted_record(image: Image, remote: RemoteFile | None, found: FileOnDisk) -> FileRecord:
     """The record of a file that was there before us. We did not write it, so no time stamp proves it to be ours."""
-    md5, is_original = (source.md5 or "", source.is_original) if source else ("", True)
-    return FileRecord(image.key, image.serial, found.name, found.size_bytes, md5, 0, is_original)
-
-
-def planned_record(job: Job) -> FileRecord:
-    """The record that a job will lead to, as far as it is known before."""
-    source = job.image.source or Source("", 0, None)
-    return FileRecord(job.image.key, job.image.serial, job.name, source.size_bytes or 0, source.md5 or "?", 0, True)
-
-
-def undoubled(jobs: Iterable[Optional[Job]], under_way: set[Tuple[str, str]],
-              doubles: list[Job]) -> Iterator[Optional[Job]]:
-    """The jobs whose image is not under way already, for another album: such `doubles` are copied in the end."""
-    for job in jobs:
-        if job is not None and (job.image.key, job.image.serial) in under_way:
-            doubles.append(job)
-            continue
-        if job is not None:
-            under_way.add((job.image.key, job.image.serial))
-        yield job
+    md5 = remote.md5 if remote else None
+    is_original = remote is None or remote.is_original
+    return FileRecord(image.key, image.serial, found.name, found.size_bytes, md5 or "", 0, is_original)
 
 
 def spare_name(image: Image, name: str) -> str:
@@ -1948,25 +2002,21 @@ def spare_name(image: Image, name: str) -> str:
 
 def is_fresh(image: Image, now: float) -> bool:
     """Whether an image came to SmugMug so recently that its processing may really be under way."""
-    try:
-        uploaded = time.strptime(image.uploaded[:19], "%Y-%m-%dT%H:%M:%S")
-    except ValueError:
-        return True
-    return now - calendar.timegm(uploaded) < PROCESSING_PATIENCE_SECONDS
+    uploaded = utc_seconds(image.uploaded)
+    return uploaded is None or now - uploaded < PROCESSING_PATIENCE_SECONDS
 
 
-def by_folded_name(on_disk: Iterable[FileOnDisk]) -> Dict[str, list[FileOnDisk]]:
+def by_folded_name(files: Iterable[FileOnDisk]) -> dict[str, list[FileOnDisk]]:
     """The files of a folder by what some file system would take their names for."""
-    files: Dict[str, list[FileOnDisk]] = {}
-    for file in on_disk:
-        files.setdefault(folded(file.name), []).append(file)
-    return files
+    by_name: dict[str, list[FileOnDisk]] = {}
+    for file in files:
+        by_name.setdefault(folded(file.name), []).append(file)
+    return by_name
 
 
-def find_file(files: Mapping[str, list[FileOnDisk]], name: str,
-              size_bytes: Optional[int] = None) -> Optional[FileOnDisk]:
+def find_file(place: Place, name: str, size_bytes: int | None = None) -> FileOnDisk | None:
     """The file that stands at `name`, of several that only some file systems tell apart the best match."""
-    candidates = files.get(folded(name), [])
+    candidates = place.on_disk.get(folded(name), [])
     return max(candidates, key=lambda file: (file.name == name, file.size_bytes == size_bytes), default=None)
 
 
@@ -1986,15 +2036,14 @@ def transfer(job: Job, output: Path, connection: Connection, landing: threading.
     `landing` is held while a file gets its name, so that no two get the same.
     """
     if not os.path.exists(str(output / STATE_FILE)):
-        raise Problem(f"The folder {printable(str(output))} has gone away while this was at work. "
-                      f"Is its disk still there?")
+        raise Problem(f"The folder {printable(output)} has gone away while this was at work. Is its disk still there?")
     try:
         job.folder.mkdir(parents=True, exist_ok=True)
         return copy_home(job, landing, stop) or fetch_home(job, connection, landing, stop)
     except (RequestFailed, Damaged) as error:
         return Outcome(Kind.FAILED, job.album, job.image, reason=str(error))
     except UnicodeError:
-        reason = f"the file system cannot take this name: {printable(str(job.folder / job.name))}. Set LC_ALL=C.UTF-8?"
+        reason = f"the file system cannot take this name: {printable(job.folder / job.name)}. Set LC_ALL=C.UTF-8?"
         return Outcome(Kind.FAILED, job.album, job.image, reason=reason)
     except OSError as error:
         problem = disk_problem(error, job.folder / job.name)
@@ -2003,7 +2052,7 @@ def transfer(job: Job, output: Path, connection: Connection, landing: threading.
         return Outcome(Kind.FAILED, job.album, job.image, reason=str(problem))
 
 
-def copy_home(job: Job, landing: threading.Lock, stop: Stop) -> Optional[Outcome]:
+def copy_home(job: Job, landing: threading.Lock, stop: Stop) -> Outcome | None:
     """Bring an image home from another album where it is home already; None where no copy is sound."""
     for path, record in job.copies:
         if path == job.folder / job.name or not is_there(path, record):
@@ -2028,23 +2077,23 @@ def is_there(path: Path, record: FileRecord) -> bool:
 def readable_chunks(path: Path) -> Iterator[bytes]:
     """The content of a file, as far as it can be read."""
     with suppress(OSError), open(str(path), "rb", buffering=0) as file:
-        yield from iter(partial(file.read, CHUNK_BYTES), b"")
+        yield from chunks_of(file)
 
 
 def fetch_home(job: Job, connection: Connection, landing: threading.Lock, stop: Stop) -> Outcome:
     """Bring an image home from SmugMug, or adopt the file that turns out to be it."""
     image = job.image
-    source = image.source or find_source(connection, image)
-    if source is None:
+    remote = image.remote or find_remote(connection, image)
+    if remote is None:
         return Outcome(Kind.UNAVAILABLE, job.album, image, reason="SmugMug offers no file of it for download")
     if job.adoptable:
         status = os.stat(str(job.folder / job.adoptable))
-        if status.st_size == source.size_bytes:
+        if status.st_size == remote.size_bytes:
             found = FileOnDisk(job.adoptable, status.st_size)
-            return Outcome(Kind.ADOPTED, job.album, image, adopted_record(image, source, found))
-    with closing(PartFile(job.folder / part_name(image, source.md5 or ""))) as part:
-        fetch(source, part, image, connection, stop)
-        is_original = source.is_original and image.original_size_bytes in (None, part.size_bytes)
+            return Outcome(Kind.ADOPTED, job.album, image, adopted_record(image, remote, found))
+    with closing(PartFile(job.folder / part_name(image, remote.md5 or ""))) as part:
+        fetch(remote, part, image, connection, stop)
+        is_original = remote.is_original and image.original_size_bytes in (None, part.size_bytes)
         kind = Kind.REPLACED if job.replaces else Kind.DOWNLOADED
         return land(job, part, kind, is_original, landing)._replace(fetched_bytes=part.received_bytes)
 
@@ -2053,39 +2102,39 @@ def land(job: Job, part: PartFile, kind: Kind, is_original: bool, landing: threa
     """Give a complete file its name. The outcome says which, and what should be known of it later."""
     part.finish(file_time(job.image))
     with landing:
-        place = choose_place(job, part.path)
-        os.replace(str(part.path), str(place))
-    modified_ns = os.stat(str(place)).st_mtime_ns
-    record = FileRecord(job.image.key, job.image.serial, place.name, part.size_bytes, part.md5(), modified_ns,
-                        is_original)
-    note = job.note
-    if place.name != job.name:
-        note = f"{job.name} is not as it was written, or another file: it stays, and SmugMug's is {place.name}"
-    return Outcome(kind, job.album, job.image, record, reason=note)
+        path = free_path(job, part.path)
+        os.replace(str(part.path), str(path))
+    modified_ns = os.stat(str(path)).st_mtime_ns
+    image, note = job.image, job.note
+    record = FileRecord(image.key, image.serial, path.name, part.size_bytes, part.md5(), modified_ns, is_original)
+    if path.name != job.name:
+        note = f"{job.name} is not as it was written, or another file: it stays, and SmugMug's is {path.name}"
+    return Outcome(kind, job.album, image, record, reason=note)
 
 
-def file_time(image: Image) -> Optional[float]:
+def file_time(image: Image) -> float | None:
     """The time stamp for a file, in seconds since 1970: when it was taken, by the camera's clock, else uploaded."""
     with suppress(ValueError, OverflowError):
         return time.mktime(time.strptime(image.taken, "%Y-%m-%dT%H:%M:%S"))
-    with suppress(ValueError, OverflowError):
-        return float(calendar.timegm(time.strptime(image.uploaded[:19], "%Y-%m-%dT%H:%M:%S")))
-    return None
+    return utc_seconds(image.uploaded)
 
 
-def choose_place(job: Job, part: Path) -> Path:
+def free_path(job: Job, part: Path) -> Path:
     """Where a complete file goes: to its name, unless something stands there that would be lost."""
-    spares = chain([job.spare_name], (with_suffix(job.spare_name, f"-{n}") for n in count(2)))
-    places = (job.folder / name for name in chain([job.name], spares))
-    return next(place for place in places if is_free(place, part, job.ours))
+    path = job.folder / job.name
+    name, number = job.spare_name, 2
+    while not is_free(path, part, job.ours):
+        path = job.folder / name
+        name, number = with_suffix(job.spare_name, f"-{number}"), number + 1
+    return path
 
 
-def is_free(place: Path, part: Path, ours: Optional[FileRecord]) -> bool:
-    """Whether a complete file can go to a place without a loss: over nothing, a cut-off copy, or what we wrote."""
-    if not os.path.lexists(str(place)):
+def is_free(path: Path, part: Path, ours: FileRecord | None) -> bool:
+    """Whether a complete file can get this path without a loss: over nothing, a cut-off copy, or what we wrote."""
+    if not os.path.lexists(str(path)):
         return True
-    return place.is_file() and not place.is_symlink() and (
-        is_beginning_of(place, part) or (ours is not None and is_as_written(place, ours)))
+    return path.is_file() and not path.is_symlink() and (
+        is_beginning_of(path, part) or (ours is not None and is_as_written(path, ours)))
 
 
 def is_as_written(path: Path, record: FileRecord) -> bool:
@@ -2096,20 +2145,20 @@ def is_as_written(path: Path, record: FileRecord) -> bool:
     return bool(record.md5) and file_md5(path) == record.md5
 
 
-def fetch(source: Source, part: PartFile, image: Image, connection: Connection, stop: Stop) -> None:
-    """Fill the part file with the body behind `source`, verified.
+def fetch(remote: RemoteFile, part: PartFile, image: Image, connection: Connection, stop: Stop) -> None:
+    """Fill the part file with the body of a remote file, verified.
 
     What turns out damaged is thrown away and fetched from zero once more. Raises RequestFailed or Damaged.
     """
-    if not source.md5:  # nothing would prove that what is there belongs to what comes
+    if not remote.md5:  # nothing would prove that what is there belongs to what comes
         part.restart()
     is_second = False
     while True:
         try:
-            if part.size_bytes != source.size_bytes:
-                connection.get(source.url, partial(receive, source=source, part=part, stop=stop),
+            if part.size_bytes != remote.size_bytes:
+                connection.get(remote.url, partial(receive, remote=remote, part=part, stop=stop),
                                headers=lambda: range_header(part), accept=PARTIAL_ANSWERS)
-            prove(part, source, image)
+            prove(part, remote, image)
             return
         except Damaged:
             part.restart()
@@ -2118,7 +2167,7 @@ def fetch(source: Source, part: PartFile, image: Image, connection: Connection, 
             is_second = True
 
 
-def range_header(part: PartFile) -> Dict[str, str]:
+def range_header(part: PartFile) -> dict[str, str]:
     """The headers that ask for what is still missing, as it is: compressed bytes could not be counted."""
     headers = {"Accept-Encoding": "identity"}
     if part.size_bytes:
@@ -2126,7 +2175,7 @@ def range_header(part: PartFile) -> Dict[str, str]:
     return headers
 
 
-def receive(answer: Answer, source: Source, part: PartFile, stop: Stop) -> None:
+def receive(answer: Answer, remote: RemoteFile, part: PartFile, stop: Stop) -> None:
     """Write the body of an answer to where it belongs; the status decides where that is.
 
     Raises RequestFailed or Damaged.
@@ -2134,24 +2183,24 @@ def receive(answer: Answer, source: Source, part: PartFile, stop: Stop) -> None:
     media_type = answer.headers.get("Content-Type", "").split(";")[0].strip().lower()
     if answer.status != 416 and media_type in ("text/html", "application/json"):
         raise RequestFailed(f"SmugMug sent {media_type} instead of the file", transient=True)
-    if not goes_on(answer, source, part):
+    if not goes_on(answer, remote, part):
         part.restart()
         if answer.status != 200:
             raise RequestFailed("SmugMug did not go on where the transfer was cut off", transient=True)
     if answer.status == 416:
         return
-    if not answer.has_end and source.size_bytes is None and not source.md5:
+    if not answer.has_end and remote.size_bytes is None and not remote.md5:
         raise Damaged("SmugMug does not say how long the file is, so nothing proves that it is whole")
     part.etag = answer.headers.get("ETag", "")
     for chunk in answer.chunks():
         if stop.is_set():
             raise Stopped
         part.write(chunk)
-        if source.size_bytes is not None and part.size_bytes > source.size_bytes:
-            raise Damaged(f"more came than the {source.size_bytes} bytes that SmugMug says it has")
+        if remote.size_bytes is not None and part.size_bytes > remote.size_bytes:
+            raise Damaged(f"more came than the {remote.size_bytes} bytes that SmugMug says it has")
 
 
-def goes_on(answer: Answer, source: Source, part: PartFile) -> bool:
+def goes_on(answer: Answer, remote: RemoteFile, part: PartFile) -> bool:
     """Whether an answer carries the bytes that follow the part's, of the same file."""
     content_range = re.fullmatch(r"bytes (?:(\d{1,18})-\d{1,18}|\*)/(\d{1,18}|\*)",
                                  answer.headers.get("Content-Range", ""))
@@ -2159,71 +2208,27 @@ def goes_on(answer: Answer, source: Source, part: PartFile) -> bool:
         return False
     start, total = content_range.groups()
     if answer.status == 416:  # nothing follows: good if the part is complete
-        return bool(source.md5) and total == str(part.size_bytes)
-    if source.size_bytes is not None and total not in ("*", str(source.size_bytes)):
+        return bool(remote.md5) and total == str(part.size_bytes)
+    if remote.size_bytes is not None and total not in ("*", str(remote.size_bytes)):
         return False
-    if not source.md5 and (not part.etag or answer.headers.get("ETag", "") != part.etag):
+    if not remote.md5 and (not part.etag or answer.headers.get("ETag", "") != part.etag):
         return False
     return start == str(part.size_bytes)
 
 
-def prove(part: PartFile, source: Source, image: Image) -> None:
+def prove(part: PartFile, remote: RemoteFile, image: Image) -> None:
     """Raise Damaged unless a part file is, as far as can be known, the very file that SmugMug describes."""
     if not part.size_bytes:
         raise Damaged("SmugMug sent an empty file")
-    if source.size_bytes is not None and part.size_bytes != source.size_bytes:
-        raise Damaged(f"{part.size_bytes} bytes came of the {source.size_bytes} that SmugMug says it has")
-    if source.md5 and part.md5() != source.md5:
+    if remote.size_bytes is not None and part.size_bytes != remote.size_bytes:
+        raise Damaged(f"{part.size_bytes} bytes came of the {remote.size_bytes} that SmugMug says it has")
+    if remote.md5 and part.md5() != remote.md5:
         raise Damaged("the content is not what SmugMug says it is: its MD5 differs")
     is_film = image.is_video or split_extension(image.file_name)[1].lower() in VIDEO_EXTENSIONS
     if is_film and part.head.startswith((b"\xff\xd8\xff", b"\x89PNG", b"GIF8")):
         raise Damaged("SmugMug sent a still picture instead of the video")
-    if not source.md5 and part.head.lstrip()[:1] in (b"<", b"{"):
+    if not remote.md5 and part.head.lstrip()[:1] in (b"<", b"{"):
         raise Damaged("SmugMug sent a web page or a message instead of the file")
-
-
-class Fault(enum.Enum):
-    """What --verify may find of a file."""
-
-    NONE = "sound"
-    UNKNOWN = "without a known MD5"
-    MISSING = "missing"
-    CHANGED = "changed since it was written"
-    DAMAGED = "damaged"
-    UNREADABLE = "unreadable"
-
-
-class Check(NamedTuple):
-    """A file to verify, and what was found; `reason` says more of one that is unreadable."""
-
-    album_key: str
-    record: FileRecord
-    path: Path
-    fault: Fault = Fault.NONE
-    reason: str = ""
-
-    def is_damaged(self) -> bool:
-        """Whether the image should come again: not if its owner changed what only he has now."""
-        return (self.fault in (Fault.DAMAGED, Fault.UNREADABLE)
-                or (self.fault is Fault.CHANGED and not self.record.removed))
-
-
-def check_file(check: Check, stop: Stop) -> Check:
-    """Compare a file with the MD5 that is known of it."""
-    try:
-        status = os.stat(str(check.path))
-        md5 = file_md5(check.path, stop)
-    except FileNotFoundError:
-        return check._replace(fault=Fault.MISSING)
-    except OSError as error:
-        return check._replace(fault=Fault.UNREADABLE, reason=str(disk_problem(error, check.path)))
-    except UnicodeError:
-        return check._replace(fault=Fault.UNREADABLE, reason="the file system cannot take its name")
-    if not check.record.md5:
-        return check._replace(fault=Fault.UNKNOWN)
-    if md5 == check.record.md5:
-        return check
-    return check._replace(fault=Fault.DAMAGED if status.st_mtime_ns == check.record.modified_ns else Fault.CHANGED)
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -2245,8 +2250,8 @@ NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def write_sidecars(kinds: Iterable[str], folder: Path, album: Album, images: Iterable[Image],
-                   records: Mapping[str, FileRecord]) -> Iterator[Tuple[str, Problem]]:
-    """Bring the sidecars of an album up to date. The name of each that could not be comes back with the reason."""
+                   records: Mapping[str, FileRecord]) -> Iterator[tuple[str, Problem]]:
+    """Bring the sidecars of an album up to date. Yields the name of each that could not be, with the reason."""
     if "json" in kinds:
         yield from update_sidecar(folder / ALBUM_SIDECAR, album_json(album, images, records))
     if "xmp" in kinds:
@@ -2258,8 +2263,8 @@ def write_sidecars(kinds: Iterable[str], folder: Path, album: Album, images: Ite
                     yield from update_sidecar(path, image_xmp(image))
 
 
-def update_sidecar(path: Path, content: bytes) -> Iterator[Tuple[str, Problem]]:
-    """Write a sidecar if it is new or changed. Its name comes back with the reason if it cannot or must not be."""
+def update_sidecar(path: Path, content: bytes) -> Iterator[tuple[str, Problem]]:
+    """Write a sidecar if it is new or changed. Yields its name with the reason if it cannot or must not be."""
     try:
         old = path.read_bytes() if os.path.lexists(str(path)) else b""
         if old and not is_ours(old):
@@ -2303,7 +2308,7 @@ def album_json(album: Album, images: Iterable[Image], records: Mapping[str, File
     return json.dumps(content, indent=2, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
 
 
-def image_json(image: Image, record: Optional[FileRecord]) -> Json:
+def image_json(image: Image, record: FileRecord | None) -> dict[str, Any]:
     """One image of album.json; `file` is null for one that is not home."""
     return {
         "file": record.name if record else None,
@@ -2333,14 +2338,16 @@ def image_xmp(image: Image) -> bytes:
     root = ElementTree.Element(xmp_name("x:xmpmeta"), {xmp_name("x:xmptk"): f"{PROGRAM} {VERSION}"})
     graph = ElementTree.SubElement(root, xmp_name("rdf:RDF"))
     description = ElementTree.SubElement(graph, xmp_name("rdf:Description"), {xmp_name("rdf:about"): ""})
-    for name, text in (("dc:title", image.title), ("dc:description", image.caption)):
-        add_xmp_list(description, name, "rdf:Alt", filter(None, [text]), language="x-default")
+    if image.title:
+        add_xmp_list(description, "dc:title", "rdf:Alt", [image.title], language="x-default")
+    if image.caption:
+        add_xmp_list(description, "dc:description", "rdf:Alt", [image.caption], language="x-default")
     add_xmp_list(description, "dc:subject", "rdf:Bag", image.keywords)
     simple = {"dc:source": image.web_uri, "photoshop:DateCreated": image.taken, "exif:DateTimeOriginal": image.taken,
               "xmp:CreateDate": image.taken, "smugmug:ImageKey": image.key, "smugmug:DateTimeUploaded": image.uploaded}
     if image.latitude is not None and image.longitude is not None:
-        simple["exif:GPSLatitude"] = xmp_coordinate(image.latitude, "NS")
-        simple["exif:GPSLongitude"] = xmp_coordinate(image.longitude, "EW")
+        simple["exif:GPSLatitude"] = xmp_coordinate(image.latitude, "N", "S")
+        simple["exif:GPSLongitude"] = xmp_coordinate(image.longitude, "E", "W")
         if image.altitude:
             simple["exif:GPSAltitude"] = f"{round(abs(image.altitude) * 100)}/100"
             simple["exif:GPSAltitudeRef"] = "1" if image.altitude < 0 else "0"
@@ -2352,16 +2359,16 @@ def image_xmp(image: Image) -> bytes:
     return b'<?xml version="1.0" encoding="UTF-8"?>\n' + text.encode("utf-8") + b"\n"
 
 
-def add_xmp_list(parent: ElementTree.Element, name: str, kind: str, texts: Iterable[str], language: str = "") -> None:
+def add_xmp_list(parent: ElementTree.Element, name: str, kind: str, texts: Sequence[str], language: str = "") -> None:
     """Add a list of texts to an XMP description, unless it is empty."""
-    items = list(texts)
-    if items:
-        container = ElementTree.SubElement(ElementTree.SubElement(parent, xmp_name(name)), xmp_name(kind))
-        for text in items:
-            item = ElementTree.SubElement(container, xmp_name("rdf:li"))
-            item.text = NOT_XML.sub("\ufffd", text)
-            if language:
-                item.set("{http://www.w3.org/XML/1998/namespace}lang", language)
+    if not texts:
+        return
+    container = ElementTree.SubElement(ElementTree.SubElement(parent, xmp_name(name)), xmp_name(kind))
+    for text in texts:
+        item = ElementTree.SubElement(container, xmp_name("rdf:li"))
+        item.text = NOT_XML.sub("\ufffd", text)
+        if language:
+            item.set("{http://www.w3.org/XML/1998/namespace}lang", language)
 
 
 def xmp_name(name: str) -> str:
@@ -2370,14 +2377,76 @@ def xmp_name(name: str) -> str:
     return f"{{{XMP_NAMESPACES[prefix]}}}{local}"
 
 
-def xmp_coordinate(degrees: float, signs: str) -> str:
-    """A coordinate in XMP's form, degrees and decimal minutes: 47.5 with "NS" is "47,30.000000N"."""
+def xmp_coordinate(degrees: float, positive: str, negative: str) -> str:
+    """A coordinate in XMP's form, degrees and decimal minutes: 47.5, "N", "S" is "47,30.000000N"."""
     whole, millionths = divmod(round(abs(degrees) * 60_000_000), 60_000_000)
-    return f"{whole},{millionths / 1_000_000:.6f}{signs[degrees < 0]}"
+    return f"{whole},{millionths / 1_000_000:.6f}{negative if degrees < 0 else positive}"
 
 
 # ---------------------------------------------------------------------------------------------------------------
-# 12. Report: messages, the live line, the summary, the JSON report.
+# 12. Verification: are the files still what was written?
+#     Knows the state and the files. Knows nothing of the network, nor of who hears what it finds.
+# ---------------------------------------------------------------------------------------------------------------
+
+class Fault(enum.Enum):
+    """What --verify may find of a file."""
+
+    NONE = "sound"
+    UNKNOWN = "without a known MD5"
+    MISSING = "missing"
+    CHANGED = "changed since it was written"
+    DAMAGED = "damaged"
+    UNREADABLE = "unreadable"
+
+
+class Check(NamedTuple):
+    """A file to verify, and what was found; `reason` says more of one that is unreadable."""
+
+    album_key: str
+    record: FileRecord
+    path: Path
+    fault: Fault = Fault.NONE
+    reason: str = ""
+
+    def is_damaged(self) -> bool:
+        """Whether the image should come again: not if its owner changed what only he has now."""
+        is_wanted = not self.record.removed
+        return self.fault in (Fault.DAMAGED, Fault.UNREADABLE) or (self.fault is Fault.CHANGED and is_wanted)
+
+
+def check_file(check: Check, stop: Stop) -> Check:
+    """Compare a file with the MD5 that is known of it."""
+    try:
+        status = os.stat(str(check.path))
+        md5 = file_md5(check.path, stop)
+    except FileNotFoundError:
+        return check._replace(fault=Fault.MISSING)
+    except OSError as error:
+        return check._replace(fault=Fault.UNREADABLE, reason=str(disk_problem(error, check.path)))
+    except UnicodeError:
+        return check._replace(fault=Fault.UNREADABLE, reason="the file system cannot take its name")
+    if not check.record.md5:
+        return check._replace(fault=Fault.UNKNOWN)
+    if md5 == check.record.md5:
+        return check
+    return check._replace(fault=Fault.DAMAGED if status.st_mtime_ns == check.record.modified_ns else Fault.CHANGED)
+
+
+def verify_files(state: State, output: Path, stop: Stop) -> Iterator[Check | None]:
+    """Hash every file that is home. One that is damaged is remembered as such, so that it comes again.
+
+    A None says that nothing was ready for a moment.
+    """
+    checks = (Check(album_key, record, output / folder / record.name)
+              for album_key, folder in state.folders().items() for record in state.files(album_key).values())
+    for check in in_parallel(partial(check_file, stop=stop), checks, stop, threads=os.cpu_count() or 1):
+        if check is not None:
+            state.record(check.album_key, check.record._replace(damaged=check.is_damaged()))
+        yield check
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# 13. Report: messages, the live line, the summary, the JSON report.
 #     Knows outcomes, a stream, a width. Knows nothing of where outcomes come from.
 # ---------------------------------------------------------------------------------------------------------------
 
@@ -2516,55 +2585,70 @@ class LogFile(logging.FileHandler):
             self.close()
 
 
-class Remark(NamedTuple):
-    """Something that the user should know at the end. `kind` is "failed", "not ready", "unavailable" ..."""
+class Topic(enum.Enum):
+    """What a remark is about: its heading in the summary, and what to do about it. They are shown in this order."""
 
-    kind: str
+    COUNTED_DIFFERENTLY = "counted differently", (
+        "Perhaps the count lags behind, perhaps the sign-in sees too little. The album is read again next time.")
+    DAMAGED = "damaged", "What SmugMug does not have any more, put back from another copy, or delete it."
+    FAILED = "failed", "Run this again: what is home stays, and what failed is tried again."
+    IN_SOURCE = "in SmugMug Source", "SmugMug lets no program fetch these. Its own pages have them."
+    KEPT = "kept", ""
+    MENDED = "mended", ""
+    NOT_READY = "not ready", "Run this again later: SmugMug is still working on them."
+    NOT_SOUND = "not sound", (
+        "A run without -n, --album, --exclude and --since fetches these again. What was changed since stays, SmugMug's "
+        "comes beside it.")
+    NOT_ORIGINAL = "not the original", (
+        "SmugMug gave no more than this. Are downloads of originals allowed in the album's settings?")
+    UNAVAILABLE = "unavailable", (
+        "Nothing more can be done from here. They may be seen on SmugMug's pages; its support may know more.")
+    ENDED_EARLY = "ended early", ""
+
+    def __init__(self, heading: str, advice: str) -> None:
+        self.heading = heading
+        self.advice = advice
+
+
+class Remark(NamedTuple):
+    """Something that the user should know at the end."""
+
+    topic: Topic
     album: str
     image: str
     image_key: str
     reason: str
 
-
-# What to do about remarks of a kind, said once below them.
-ADVICE = {
-    "failed": "Run this again: what is home stays, and what failed is tried again.",
-    "counted differently": "Perhaps the count lags behind, perhaps the sign-in sees too little. The album is read "
-                           "again next time.",
-    "not ready": "Run this again later: SmugMug is still working on them.",
-    "unavailable": "Nothing more can be done from here. They may be seen on SmugMug's pages; its support may know "
-                   "more.",
-    "not the original": "SmugMug gave no more than this. Are downloads of originals allowed in the album's settings?",
-    "in SmugMug Source": "SmugMug lets no program fetch these. Its own pages have them.",
-    "not sound": "A run without -n, --album, --exclude and --since fetches these again. What was changed since stays, "
-                 "SmugMug's comes beside it.",
-    "damaged": "What SmugMug does not have any more, put back from another copy, or delete it.",
-}
+    def line(self) -> str:
+        """The remark under its heading."""
+        return f"  {' / '.join(filter(None, (self.album, self.image)))}: {self.reason}"
 
 
-KEPT_NAMED = 20  # so many images of an album are named in the summary for what SmugMug Source keeps of them
+NAMED_IN_SOURCE = 20  # so many images of an album are named in the summary for what SmugMug Source has of them
 
 
 class Tally:
     """What has become of one album so far."""
 
     def __init__(self, plan: Plan) -> None:
-        self.album = plan.album
+        self.place = plan.place
         self.images = plan.images
         self.is_partial = plan.is_partial or bool(plan.note)
         self.problem = plan.problem
         self.pending = len(plan.settled) + len(plan.jobs)
         self.counts: Counter[Kind] = Counter()
-        self.kept: list[str] = []  # what SmugMug Source keeps, by image
+        self.in_source: list[str] = []  # the images of which SmugMug Source has more
 
     def all_home(self) -> bool:
         """Whether nothing of the album is missing."""
-        return not (self.pending or self.problem or self.is_partial or self.counts.keys() - IS_HOME)
+        return not (self.pending or self.problem or self.is_partial or self.counts.keys() - HOME_KINDS)
 
     def line(self) -> str:
         """What became of the album, in one line."""
         parts = [f"{self.counts[kind]:,} {kind.value}" for kind in Kind if self.counts[kind]]
-        return ", ".join([self.problem] * bool(self.problem) + parts or ["no images"])
+        if self.problem:
+            parts.insert(0, self.problem)
+        return ", ".join(parts) or "no images"
 
 
 class Summary:
@@ -2575,12 +2659,14 @@ class Summary:
         self.started = time.time()
         self.counts: Counter[Kind] = Counter()
         self.checked: Counter[Fault] = Counter()
+        self.unsound: dict[tuple[str, str], Check] = {}  # by album key and image key, until they come again
         self.remarks: list[Remark] = []
-        self.unsound: Dict[int, Check] = {}  # by the number of the remark
-        self.failures = self.removed = self.videos = self.fetched_bytes = 0
+        self.removed: list[str] = []  # the files that SmugMug no longer has
+        self.failures = self.videos = self.fetched_bytes = self.api_requests = 0
         self.albums_expected = self.albums_new = self.albums_changed = self.albums_unchanged = 0
         self.images_expected = self.images_to_fetch = self.bytes_to_fetch = 0
-        self._tallies: Dict[str, Tally] = {}
+        self.wait_seconds = 0.0  # how long SmugMug asked us to wait
+        self._tallies: dict[str, Tally] = {}
 
     def expect(self, albums: Iterable[Album]) -> None:
         """Learn what there is."""
@@ -2588,75 +2674,87 @@ class Summary:
             self.albums_expected += 1
             self.images_expected += album.image_count or 0
 
+    def check(self, check: Check) -> None:
+        """Count a verified file."""
+        if check.fault is Fault.MISSING and check.record.removed:
+            return
+        self.checked[check.fault] += 1
+        if check.fault not in (Fault.NONE, Fault.UNKNOWN):
+            self.unsound[check.album_key, check.record.image_key] = check
+
     def pass_over(self, files: int) -> None:
         """Count an album in which nothing has changed, with so many files."""
         self.albums_unchanged += 1
         self.counts[Kind.HOME] += files
 
-    def begin(self, plan: Plan, is_new: bool) -> Tally:
+    def begin(self, plan: Plan) -> Tally:
         """Expect the outcomes of an album."""
-        tally = self._tallies[plan.album.key] = Tally(plan)
-        self.albums_new += is_new
-        self.albums_changed += not is_new
+        album = plan.place.album
+        tally = self._tallies[album.key] = Tally(plan)
+        if plan.place.known is None:
+            self.albums_new += 1
+        else:
+            self.albums_changed += 1
         self.images_to_fetch += len(plan.jobs)
         self.bytes_to_fetch += plan.size_bytes()
-        if plan.note and not plan.problem:
-            self.remark("counted differently", plan.album.name or plan.album.key, "", plan.note)
         if plan.problem:
-            kind = Kind.UNAVAILABLE if plan.album.locked else Kind.FAILED
-            self.remark(kind.value, plan.album.name or plan.album.key, "", plan.problem, is_failure=kind is Kind.FAILED)
+            self.remark(Topic.UNAVAILABLE if album.locked else Topic.FAILED, album.name or album.key, "", plan.problem)
+        elif plan.note:
+            self.remark(Topic.COUNTED_DIFFERENTLY, album.name or album.key, "", plan.note)
         return tally
 
-    def preview(self, plan: Plan, is_new: bool) -> None:
+    def count_plan(self, plan: Plan) -> None:
         """Count what a plan says, nothing of which is going to happen."""
-        self.begin(plan, is_new)
+        tally = self.begin(plan)
         for outcome in plan.settled:
             self.add(outcome)
-        self._tallies.pop(plan.album.key, None)
+        self.end(tally)
 
     def add(self, outcome: Outcome) -> Tally:
-        """Count an outcome. The tally of its album comes back."""
+        """Count an outcome. Returns the tally of its album."""
         tally = self._tallies[outcome.album.key]
         tally.pending -= 1
         tally.counts[outcome.kind] += 1
         self.counts[outcome.kind] += 1
         self.fetched_bytes += outcome.fetched_bytes
         album, image = outcome.album.name or outcome.album.key, outcome.image.file_name or outcome.image.key
-        if outcome.kind not in IS_HOME:
-            self.remark(outcome.kind.value, album, image, outcome.reason, outcome.image.key,
-                        outcome.kind is Kind.FAILED)
+        if outcome.kind not in HOME_KINDS:
+            self.remark(Topic[outcome.kind.name], album, image, outcome.reason, outcome.image.key)
         elif outcome.reason:
-            self.remark("kept beside", album, image, outcome.reason, outcome.image.key)
-        if outcome.file is not None and not outcome.file.is_original and outcome.image.is_video:
+            self.remark(Topic.KEPT, album, image, outcome.reason, outcome.image.key)
+        file = outcome.file
+        if file is not None and not file.is_original and outcome.image.is_video:
             self.videos += 1
-        elif outcome.file is not None and not outcome.file.is_original:
-            self.remark("not the original", album, image, "it is a smaller or re-encoded copy", outcome.image.key)
-        if outcome.image.kept_types:
-            tally.kept.append(f"{image} ({', '.join(outcome.image.kept_types)})")
-        if not tally.pending:
-            if tally.kept:
-                named, more = sorted(tally.kept)[:KEPT_NAMED], len(tally.kept) - KEPT_NAMED
-                self.remark("in SmugMug Source", album, "", ", ".join(named) + (
-                    f" and {more:,} more (-v names them)" if more > 0 else ""))
-            del self._tallies[outcome.album.key]
+        elif file is not None and not file.is_original:
+            self.remark(Topic.NOT_ORIGINAL, album, image, "it is a smaller or re-encoded copy", outcome.image.key)
+        check = self.unsound.pop((outcome.album.key, outcome.image.key), None) if file is not None else None
+        if check is not None:
+            self.remark(Topic.MENDED, check.path.parent.name, check.path.name,
+                        f"{check.reason or check.fault.value}, so it was brought home again", outcome.image.key)
+        if outcome.image.source_types:
+            tally.in_source.append(f"{image} ({', '.join(outcome.image.source_types)})")
         return tally
 
-    def remark(self, kind: str, album: str, image: str, reason: str, image_key: str = "",
-               is_failure: bool = False) -> None:
-        """Note something that the user should know at the end."""
-        self.failures += is_failure
-        reason = "\n".join(map(printable, reason.split("\n")))
-        self.remarks.append(Remark(kind, printable(album), printable(image), image_key, reason))
+    def end(self, tally: Tally) -> None:
+        """Note what there is to say of an album as a whole: nothing more will become of it."""
+        if tally.in_source:
+            named, more = sorted(tally.in_source)[:NAMED_IN_SOURCE], len(tally.in_source) - NAMED_IN_SOURCE
+            self.remark(Topic.IN_SOURCE, tally.place.album.name or tally.place.album.key, "", ", ".join(named) + (
+                f" and {more:,} more (-v names them)" if more > 0 else ""))
+        del self._tallies[tally.place.album.key]
 
-    def fetched(self) -> int:
-        """How many images came over the network."""
-        return self.counts[Kind.DOWNLOADED] + self.counts[Kind.REPLACED]
+    def remark(self, topic: Topic, album: str, image: str, reason: str, image_key: str = "") -> None:
+        """Note something that the user should know at the end."""
+        if topic in (Topic.FAILED, Topic.DAMAGED):
+            self.failures += 1
+        reason = "\n".join(map(printable, reason.split("\n")))
+        self.remarks.append(Remark(topic, printable(album), printable(image), image_key, reason))
 
     def albums_done(self) -> int:
         """How many albums need nothing more."""
         return self.albums_new + self.albums_changed + self.albums_unchanged - len(self._tallies)
 
-    def report(self, exit_code: int, api_requests: int, wait_seconds: float) -> Json:
+    def report(self, exit_code: int) -> dict[str, Any]:
         """The summary for programs; `version` rises when the meaning of a field changes."""
         finished = time.time()
         return {
@@ -2668,17 +2766,15 @@ class Summary:
             "exit_code": exit_code,
             "albums": self.albums_expected,
             "albums_unchanged": self.albums_unchanged,
-            "downloaded": self.counts[Kind.DOWNLOADED],
+            **{kind.name.lower(): self.counts[kind] for kind in (Kind.DOWNLOADED, Kind.COPIED, Kind.REPLACED)},
+            **{kind.name.lower(): self.counts[kind] for kind in (Kind.NOT_READY, Kind.UNAVAILABLE)},
             "skipped": self.counts[Kind.HOME] + self.counts[Kind.ADOPTED],
-            "copied": self.counts[Kind.COPIED],
-            "replaced": self.counts[Kind.REPLACED],
-            "not_ready": self.counts[Kind.NOT_READY],
-            "unavailable": self.counts[Kind.UNAVAILABLE],
             "failed": self.failures,
             "bytes": self.fetched_bytes,
-            "api_requests": api_requests,
-            "rate_limit_wait_seconds": round(wait_seconds, 3),
-            "problems": [remark._asdict() for remark in self.remarks],
+            "api_requests": self.api_requests,
+            "rate_limit_wait_seconds": round(self.wait_seconds, 3),
+            "problems": [{"kind": remark.topic.heading, "album": remark.album, "image": remark.image,
+                          "image_key": remark.image_key, "reason": remark.reason} for remark in self.remarks],
         }
 
 
@@ -2689,54 +2785,61 @@ def iso_time(seconds: float) -> str:
 
 def verdict(summary: Summary, settings: Settings, is_complete: bool) -> str:
     """In one sentence, whether all is home and where that is. No more is claimed than is known."""
-    home = sum(summary.counts[kind] for kind in IS_HOME)
-    where = printable(str(settings.output))
+    home = sum(summary.counts[kind] for kind in HOME_KINDS)
+    where = printable(settings.output)
     with suppress(OSError):  # the working folder may be gone
         where = printable(os.path.abspath(str(settings.output)))
-    is_doubtful = any(remark.kind == "counted differently" for remark in summary.remarks)
+    is_doubtful = any(remark.topic is Topic.COUNTED_DIFFERENTLY for remark in summary.remarks)
     if not is_complete:
         return f"Not all is home yet: {home:,} of {counted(max(home, summary.images_expected), 'image')}, in {where}"
-    if summary.failures or is_doubtful or summary.counts.keys() - IS_HOME:
+    if summary.failures or is_doubtful or summary.counts.keys() - HOME_KINDS:
         return f"Not all is home, see below: {counted(home, 'image')}, in {where}"
-    is_selection = settings.albums or settings.exclude or settings.since
-    return f"All {'that was asked for ' * bool(is_selection)}is home: {counted(home, 'image')}, in {where}"
+    if settings.albums or settings.exclude or settings.since:
+        return f"All that was asked for is home: {counted(home, 'image')}, in {where}"
+    return f"All is home: {counted(home, 'image')}, in {where}"
 
 
-def summary_text(summary: Summary, verdict: str, api_requests: int, wait_seconds: float,
-                 free_bytes: Optional[int]) -> str:
-    """The summary for people: the numbers, then what they should know, by kind."""
-    lines = [verdict] if verdict else []
+def summary_text(summary: Summary, sentence: str, free_bytes: int | None) -> str:
+    """The summary for people: the verdict, the numbers, then what they should know, by topic."""
+    lines = [sentence] if sentence else []
     if summary.checked:
-        lines.append("Verified: " + ", ".join(f"{summary.checked[fault]:,} {fault.value}"
-                                              for fault in Fault if summary.checked[fault]))
+        found = [f"{summary.checked[fault]:,} {fault.value}" for fault in Fault if summary.checked[fault]]
+        lines.append("Verified: " + ", ".join(found))
     if summary.removed:
-        lines.append(f"No longer at SmugMug: {counted(summary.removed, 'file')}, kept here (--list-removed names them)")
+        removed = counted(len(summary.removed), "file")
+        lines.append(f"No longer at SmugMug: {removed}, kept here (--list-removed names them)")
     if summary.albums_expected:
         lines.append(f"Albums: {summary.albums_new:,} new, {summary.albums_changed:,} changed, "
                      f"{summary.albums_unchanged:,} unchanged")
     images = [f"{summary.counts[kind]:,} {kind.value}" for kind in Kind
-              if summary.counts[kind] or (verdict and kind in (Kind.DOWNLOADED, Kind.HOME, Kind.FAILED))]
+              if summary.counts[kind] or (sentence and kind in (Kind.DOWNLOADED, Kind.HOME, Kind.FAILED))]
     if images:
         lines.append("Images: " + ", ".join(images))
     if summary.videos:
         lines.append(f"Videos: {summary.videos:,}, as SmugMug re-encoded them: it gives out nothing else")
+    lines.append(cost_line(summary, free_bytes))
+    for topic in Topic:
+        remarks = [remark for remark in summary.remarks if remark.topic is topic]
+        if remarks:
+            lines.append(f"{topic.heading[0].upper() + topic.heading[1:]} ({len(remarks):,}):")
+            lines += sorted(remark.line() for remark in remarks)
+        if remarks and topic.advice:
+            lines.append(f"  {topic.advice}")
+    return "\n".join(lines)
+
+
+def cost_line(summary: Summary, free_bytes: int | None) -> str:
+    """What a run took, in bytes, time and calls, and what room is left."""
     seconds = time.time() - summary.started
     line = f"{human_bytes(summary.fetched_bytes)} in {human_seconds(seconds)}"
     if summary.fetched_bytes:
         line += f" ({human_bytes(summary.fetched_bytes / max(seconds, 0.001))}/s)"
-    line += f", {counted(api_requests, 'API call')}"
-    if wait_seconds >= 0.5:
-        line += f", {human_seconds(wait_seconds)} waited because SmugMug asked to"
+    line += f", {counted(summary.api_requests, 'API call')}"
+    if summary.wait_seconds >= 0.5:
+        line += f", {human_seconds(summary.wait_seconds)} waited because SmugMug asked to"
     if free_bytes is not None:
         line += f", {human_bytes(free_bytes)} free"
-    lines.append(line)
-    for kind in sorted({remark.kind for remark in summary.remarks}):
-        remarks = sorted(remark for remark in summary.remarks if remark.kind == kind)
-        lines.append(f"{kind[0].upper() + kind[1:]} ({len(remarks):,}):")
-        lines += [f"  {' / '.join(filter(None, (remark.album, remark.image)))}: {remark.reason}" for remark in remarks]
-        if kind in ADVICE:
-            lines.append(f"  {ADVICE[kind]}")
-    return "\n".join(lines)
+    return line
 
 
 def progress_line(summary: Summary, received_bytes: int, wait_seconds: float, columns: int) -> str:
@@ -2748,8 +2851,9 @@ def progress_line(summary: Summary, received_bytes: int, wait_seconds: float, co
     if wait_seconds > 0:
         parts.insert(0, f"SmugMug asks to wait {human_seconds(wait_seconds)}")
     left = summary.images_expected - done
-    if summary.fetched() and left > 0:
-        parts.append(f"{human_seconds(left * seconds / summary.fetched())} left")
+    fetched = summary.counts[Kind.DOWNLOADED] + summary.counts[Kind.REPLACED]
+    if fetched and left > 0:
+        parts.append(f"{human_seconds(left * seconds / fetched)} left")
     parts.append(f"{summary.albums_done():,}/{summary.albums_expected:,} albums")
     text = parts[0]
     for part in parts[1:]:
@@ -2770,12 +2874,15 @@ def album_table(albums: Iterable[Album]) -> str:
 
 
 # ---------------------------------------------------------------------------------------------------------------
-# 13. Command line: parser, settings, `sync`, `main`.
-#     Knows everything, holds no rule.
+# 14. The run: `sync`, which is the whole program on one screen, and the preview of it.
+#     Knows everything above, and owns the few objects that change. Knows nothing of the command line.
 # ---------------------------------------------------------------------------------------------------------------
 
 class Run(NamedTuple):
-    """One run: what it was asked for, and the few objects that change in its course."""
+    """One run: what it was asked for, and the few objects that change in its course.
+
+    `folders` has the folder of each album key, `places` the albums that are being listed.
+    """
 
     settings: Settings
     connection: Connection
@@ -2784,11 +2891,253 @@ class Run(NamedTuple):
     summary: Summary
     screen: Screen
     stop: Stop
-    folders: Dict[str, str]
+    folders: dict[str, str]
+    places: dict[str, Place]
 
 
-def main(argv: Optional[list[str]] = None) -> int:
-    """Run the program with these arguments; its exit code comes back."""
+def sync(run: Run) -> None:
+    """The whole program: list the albums that need a look, plan each, transfer what is missing, record what came.
+
+    Two crews of threads work, the listers and the carriers. All that they bring is dealt with here, in one thread.
+    """
+    albums, jobs = deque(wanted_albums(run)), Jobs()
+    with Results(run.stop) as results:
+        listers = Crew(partial(fetch_images, run.connection), results, LISTING_THREADS)
+        carriers = Crew(partial(transfer, output=run.settings.output, connection=run.connection,
+                                landing=threading.Lock(), stop=run.stop), results, run.settings.jobs)
+        while albums or jobs.ready or listers.under_way or carriers.under_way:
+            while jobs.ready and carriers.has_room():
+                carriers.give(with_copies(run, jobs.ready.popleft()))
+            is_looking = bool(albums) and not jobs.ready and listers.has_room()
+            if is_looking:
+                album = albums.popleft()
+                if needs_listing(run, album):
+                    listers.give(album)
+            result = results.take(0 if is_looking else TICK_SECONDS)
+            if isinstance(result, Listing):
+                jobs.add(begin_album(run, plan_listing(run, result)))
+            elif isinstance(result, Outcome):
+                settle(run, result)
+                jobs.done(result.image)
+            run.state.commit(only_if_due=True)
+            show_progress(run)
+
+
+class Jobs:
+    """The jobs that nobody works at yet: those that are `ready`, and those that wait for another.
+
+    An image that stands in several albums is fetched for one of them. The others wait until it is home, and copy it.
+    """
+
+    def __init__(self) -> None:
+        self.ready: deque[Job] = deque()
+        self._waiting: dict[tuple[str, str], list[Job]] = {}  # for each image that is ready or under way
+
+    def add(self, jobs: Iterable[Job]) -> None:
+        """More jobs."""
+        for job in jobs:
+            version = job.image.key, job.image.serial
+            if version in self._waiting:
+                self._waiting[version].append(job)
+            else:
+                self._waiting[version] = []
+                self.ready.append(job)
+
+    def done(self, image: Image) -> None:
+        """An image came home, or failed: the next job for it is ready, before all others."""
+        waiting = self._waiting.pop((image.key, image.serial))
+        if waiting:
+            self._waiting[image.key, image.serial] = waiting[1:]
+            self.ready.appendleft(waiting[0])
+
+
+def preview(run: Run) -> None:
+    """What `sync` would do, on standard output. Nothing is fetched, nothing is written."""
+    will_be_there: set[Path] = set()
+    albums = (album for album in wanted_albums(run) if needs_listing(run, album))
+    for listing in in_parallel(partial(fetch_images, run.connection), albums, run.stop, LISTING_THREADS):
+        if listing is not None:
+            plan = plan_listing(run, listing)
+            jobs = [job for job in (with_copies(run, job) for job in plan.jobs)
+                    if not any(path in will_be_there or is_there(path, record) for path, record in job.copies)]
+            will_be_there.update(job.folder / job.name for job in jobs)
+            plan = plan._replace(jobs=tuple(jobs))
+            run.summary.count_plan(plan)
+            folder = run.folders[listing.album.key]
+            if jobs:
+                run.screen.clear()
+                print(f"{printable(folder)}: {counted(len(jobs), 'file')}, {human_bytes(plan.size_bytes())}")
+            run.state.begin_album(listing.album.key, folder)
+            for job in jobs:  # in the copy of the state: what will have come for this album can be copied for others
+                run.state.record(listing.album.key, planned_record(job))
+        show_progress(run)
+    run.screen.clear()
+    warn_of_full_disk(run.summary.bytes_to_fetch, run.settings.output)
+    print(f"To fetch: {counted(run.summary.images_to_fetch, 'file')}, {human_bytes(run.summary.bytes_to_fetch)}")
+
+
+def planned_record(job: Job) -> FileRecord:
+    """The record that a job will lead to, as far as it is known before."""
+    remote = job.image.remote or RemoteFile("", 0, None)
+    return FileRecord(job.image.key, job.image.serial, job.name, remote.size_bytes or 0, remote.md5 or "?", 0, True)
+
+
+def wanted_albums(run: Run) -> list[Album]:
+    """The albums that were asked for, each with a folder."""
+    albums, problem = in_background(partial(fetch_albums, run.connection, run.user))
+    if problem:
+        run.summary.remark(Topic.FAILED, "the list of albums", "", problem)
+    else:
+        for album_key in run.state.folders().keys() - {album.key for album in albums}:
+            run.state.mark_album_removed(album_key)
+    staying = sum(is_other_layout(run.folders[album.key], album, run.settings.layout)
+                  for album in albums if album.key in run.folders)
+    if staying:
+        log.info("Layout %s: %s of another layout and stay where they are; it holds for new albums.",
+                 run.settings.layout, "1 album is" if staying == 1 else f"{staying:,} albums are")
+    run.folders.update(album_folders(albums, run.folders, run.settings.layout))
+    albums = selected(run.settings, albums)
+    run.summary.expect(albums)
+    warn_of_full_disk(bytes_to_come(run, albums), run.settings.output)
+    return albums
+
+
+def selected(settings: Settings, albums: list[Album]) -> list[Album]:
+    """The albums that --album and --exclude leave. Raises a Problem if a pattern fits none."""
+    for option, patterns in (("--album", settings.albums), ("--exclude", settings.exclude)):
+        for pattern in patterns:
+            if not any(matches(album, [pattern]) for album in albums):
+                raise Problem(f"No album fits {option} {printable(pattern)!r}. " + near_names(pattern, albums))
+    chosen = [album for album in albums
+              if (not settings.albums or matches(album, settings.albums)) and not matches(album, settings.exclude)]
+    if albums and not chosen:
+        raise Problem("--exclude leaves no album.")
+    return chosen
+
+
+def near_names(pattern: str, albums: Iterable[Album]) -> str:
+    """Help with a pattern that fits no album."""
+    names = {text.casefold(): text for album in albums for text in (album.name, album.url_path)}
+    near = [printable(names[name]) for name in difflib.get_close_matches(pattern.casefold(), names, 5, 0.5)]
+    return f"Near it: {', '.join(near)}" if near else "--list shows all albums."
+
+
+def bytes_to_come(run: Run, albums: Iterable[Album]) -> int:
+    """How many bytes are to come at least, as far as SmugMug tells the sums of albums: often it does not."""
+    home = run.state.sizes()
+    to_come_bytes = 0
+    for album in albums:
+        known = run.state.album(album.key)
+        if known is None or known.clocks != album.clocks:
+            to_come_bytes += max(0, album.size_bytes - home.get(album.key, 0))
+    return to_come_bytes
+
+
+def warn_of_full_disk(to_come_bytes: int, output: Path) -> None:
+    """Say so if what is to come cannot fit."""
+    free_bytes = free_space(output)
+    if free_bytes is not None and to_come_bytes > free_bytes:
+        log.warning("This will not fit: at least %s are to come, and %s are free in %s. "
+                    "What fits will be brought home.", human_bytes(to_come_bytes), human_bytes(free_bytes), output)
+
+
+def needs_listing(run: Run, album: Album) -> bool:
+    """Look at an album as it stands here. It counts as home if nothing has changed, here or there."""
+    folder = run.settings.output / run.folders[album.key]
+    known, records = run.state.album(album.key), run.state.files(album.key)
+    place = Place(album, folder, known, records, by_folded_name(files_in(folder)))
+    if not run.settings.full and is_unchanged(place, run.settings.sidecars):
+        run.summary.pass_over(sum(not record.removed for record in place.records.values()))
+        return False
+    run.places[album.key] = place
+    return True
+
+
+def plan_listing(run: Run, listing: Listing) -> Plan:
+    """The plan for an album that was listed."""
+    place = run.places.pop(listing.album.key)
+    if not is_within(place.folder, run.settings.output):
+        problem = f"{printable(place.folder)} leads out of the output folder: a symbolic link?"
+        return Plan(place, (), (), problem=problem)
+    if not listing.problem:
+        run.state.mark_removed(place.album.key, place.records.keys() - {image.key for image in listing.images})
+    return plan_album(place, listing, time.time(), run.settings.since)
+
+
+def begin_album(run: Run, plan: Plan) -> tuple[Job, ...]:
+    """Settle what a plan settles. Returns the jobs that are left to do."""
+    tally = run.summary.begin(plan)
+    run.state.begin_album(plan.place.album.key, run.folders[plan.place.album.key])
+    for outcome in plan.settled:
+        settle(run, outcome)
+    if not plan.settled and not plan.jobs:
+        finish_album(run, tally)
+    return plan.jobs
+
+
+def with_copies(run: Run, job: Job) -> Job:
+    """A job with the files that are home by now and hold the same image."""
+    return job._replace(copies=tuple((run.settings.output / folder / record.name, record)
+                                     for folder, record in run.state.copies(job.image)))
+
+
+def settle(run: Run, outcome: Outcome) -> None:
+    """Record an outcome and count it; the last one of an album finishes the album."""
+    if outcome.file is not None:
+        run.state.record(outcome.album.key, outcome.file)
+    album, image = printable(outcome.album.name), printable(outcome.image.file_name)
+    if outcome.kind is not Kind.HOME:
+        log.debug("%s: %s / %s%s", outcome.kind.value, album, image, f" ({outcome.reason})" if outcome.reason else "")
+    if outcome.image.source_types:
+        log.debug("in SmugMug Source: %s / %s (%s)", album, image, ", ".join(outcome.image.source_types))
+    tally = run.summary.add(outcome)
+    if not tally.pending:
+        finish_album(run, tally)
+
+
+def finish_album(run: Run, tally: Tally) -> None:
+    """Bring an album's sidecars up to date, remember it if it is home as a whole, and show what became of it."""
+    album, kinds = tally.place.album, run.settings.sidecars
+    if kinds and not tally.problem:
+        files = run.state.files(album.key)
+        for name, problem in write_sidecars(kinds, tally.place.folder, album, tally.images, files):
+            if isinstance(problem, DiskFull):
+                raise problem
+            if isinstance(problem, NotOurs):
+                run.summary.remark(Topic.KEPT, album.name, name, str(problem))
+            else:
+                tally.problem = "not all sidecars could be written"
+                run.summary.remark(Topic.FAILED, album.name, name, str(problem))
+    if tally.all_home():
+        remove_parts(tally.place.folder)
+        run.state.complete_album(album.key, album.clocks, ",".join(sorted(kinds)))
+    run.summary.end(tally)
+    log.info("%s: %s", printable(run.folders[album.key]), tally.line())
+
+
+def look_back(settings: Settings, state: State, summary: Summary) -> None:
+    """Note what only shows in the end: damaged files that did not come again, and files that SmugMug has no more."""
+    if settings.task != "dry-run":
+        for folder, name in state.marked("damaged"):
+            if os.path.lexists(str(settings.output / folder / name)):
+                summary.remark(Topic.DAMAGED, folder, name, "it was not fetched again")
+    summary.removed = [printable(f"{folder}/{name}") for folder, name in state.marked("removed")
+                       if os.path.lexists(str(settings.output / folder / name))]
+
+
+def show_progress(run: Run) -> None:
+    """Redraw the live line, if it is time to."""
+    run.screen.show(partial(progress_line, run.summary, run.connection.received_bytes,
+                            run.connection.gate.remaining_seconds()))
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# 15. Command line: the tasks, the options, and `main`.
+#     Knows everything, holds no rule.
+# ---------------------------------------------------------------------------------------------------------------
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the program with these arguments. Returns its exit code."""
     set_up_streams()
     settings = read_settings(argv, os.environ)
     screen = Screen(logging.DEBUG if settings.verbose else logging.WARNING if settings.quiet else logging.INFO,
@@ -2813,84 +3162,76 @@ def main(argv: Optional[list[str]] = None) -> int:
         return EXIT_FAILED
 
 
-def run_once(settings: Settings, screen: Screen, stop: Stop) -> int:
-    """Verify, sign in, bring everything home, and say what became of it, whatever ended it.
-
-    The exit code comes back.
-    """
+def bring_home(settings: Settings, screen: Screen, stop: Stop) -> int:
+    """Bring everything home, or preview that, and tell what became of it, whatever ended it. Returns the exit code."""
     summary = Summary()
-    run: Optional[Run] = None
-    is_preview = settings.task == "dry-run"
+    ended = ""
     try:
-        signed_in = None if settings.verify else connect(settings, stop)  # to verify needs no network
-        summary.started = time.time()  # nobody knows how long a PIN takes
-        with copied_state(settings.output) if is_preview else open_state(settings.output) as state:
-            if settings.verify:
-                verify(settings, state, summary, screen, stop)
-            if not (settings.verify and is_preview):
-                connection, user = signed_in or connect(settings, stop)
-                summary.account = user.nick_name
-                run = Run(settings, connection, user, state, summary, screen, stop, state.folders())
-                (preview if is_preview else sync)(run)
-            look_back(settings, state, summary, screen)
-        exit_code, ended = EXIT_FAILED if summary.failures else EXIT_HOME, ""
+        work(settings, summary, screen, stop)
+        exit_code = EXIT_FAILED if summary.failures else EXIT_COMPLETE
     except (KeyboardInterrupt, Stopped):
         exit_code, ended = EXIT_INTERRUPTED, "Interrupted. Run this again to go on: what is home stays."
     except Problem as problem:
         exit_code, ended = problem.exit_code, str(problem)
-    api_requests = run.connection.api_requests if run else 0
-    wait_seconds = run.connection.gate.waited_seconds() if run else 0.0
-    if summary.albums_expected or summary.checked or not ended:
-        sentence = verdict(summary, settings, not ended) if run and not is_preview else ""
-        log.warning("%s", summary_text(summary, sentence, api_requests, wait_seconds, free_bytes(settings.output)))
-    if ended:
-        log.error("%s", ended)
-        summary.remark("ended early", "", "", ended)
-    is_reported = write_report(settings, summary.report(exit_code, api_requests, wait_seconds))
+    tell(settings, summary, screen, ended)
+    is_reported = write_report(settings, summary.report(exit_code))
     return exit_code if is_reported else exit_code or EXIT_FAILED
 
 
-def sync(run: Run) -> None:
-    """The whole program: walk lazily, plan each album, transfer in parallel, and record, count and show each outcome.
-    """
-    under_way: set[Tuple[str, str]] = set()
-    doubles: list[Job] = []
+def work(settings: Settings, summary: Summary, screen: Screen, stop: Stop) -> None:
+    """Verify if asked to, sign in, and bring everything home, or preview that."""
+    is_preview = settings.task == "dry-run"
+    signed_in = None if settings.verify else connect(settings, stop)  # to verify needs no network
+    summary.started = time.time()  # nobody knows how long a PIN takes
+    with copied_state(settings.output) if is_preview else open_state(settings.output) as state:
+        if settings.verify:
+            verify(settings, state, summary, screen, stop)
+        if not (settings.verify and is_preview):
+            connection, user = signed_in or connect(settings, stop)
+            summary.account = user.nick_name
+            run = Run(settings, connection, user, state, summary, screen, stop, state.folders(), {})
+            try:
+                if is_preview:
+                    preview(run)
+                else:
+                    sync(run)
+            finally:
+                summary.api_requests = connection.api_requests
+                summary.wait_seconds = connection.gate.waited_seconds()
+        look_back(settings, state, summary)
 
-    carry_out = partial(transfer, output=run.settings.output, connection=run.connection, landing=threading.Lock(),
-                        stop=run.stop)
-    jobs = (with_copies(run, job) for job in undoubled(planned_jobs(run), under_way, doubles))
-    jobs_of_doubles = (with_copies(run, job) for job in doubles)
-    bring_home_all = partial(in_parallel, carry_out, stop=run.stop, threads=run.settings.jobs,
-                             queued=run.settings.jobs * QUEUED_PER_JOB)
-    for outcome in chain(bring_home_all(jobs), bring_home_all(jobs_of_doubles)):
-        if outcome is not None:
-            under_way.discard((outcome.image.key, outcome.image.serial))
-            settle(run, outcome)
-        run.state.commit(only_if_due=True)
-        show_progress(run)
+
+def verify(settings: Settings, state: State, summary: Summary, screen: Screen, stop: Stop) -> None:
+    """--verify: hash every file that is home; what is not as it should be will be fetched again."""
+    if not state.folders():
+        text = (f"Nothing to verify: {printable(settings.output)} has no record of what is home. A run without "
+                f"--verify makes one, and takes the files that are there by name and size")
+        if settings.task == "dry-run":
+            raise Problem(text + ".")
+        log.warning("%s; so does this one. Verify again after it.", text)
+    for check in verify_files(state, settings.output, stop):
+        screen.show(lambda columns: f"Verified {counted(sum(summary.checked.values()), 'file')}")
+        if check is not None:
+            summary.check(check)
+    if settings.task == "dry-run":
+        summary.failures += len(summary.unsound)
 
 
-def preview(run: Run) -> None:
-    """What `sync` would do, on standard output. Nothing is fetched, nothing is written."""
-    will_be_there: set[Path] = set()
-    for whole_plan in plans(run):
-        if whole_plan is not None:
-            jobs = [job for job in filter(None, map(partial(with_copies, run), whole_plan.jobs))
-                    if not any(path in will_be_there or is_there(path, record) for path, record in job.copies)]
-            will_be_there.update(job.folder / job.name for job in jobs)
-            plan = whole_plan._replace(jobs=tuple(jobs))
-            run.summary.preview(plan, run.state.album(plan.album.key) is None)
-            if jobs:
-                run.screen.clear()
-                print(f"{printable(run.folders[plan.album.key])}: {counted(len(jobs), 'file')}, "
-                      f"{human_bytes(plan.size_bytes())}")
-            run.state.begin_album(plan.album.key, run.folders[plan.album.key])
-            for job in jobs:  # in the copy of the state: what will have come for this album can be copied for others
-                run.state.record(plan.album.key, planned_record(job))
-        show_progress(run)
-    run.screen.clear()
-    warn_of_full_disk(run.summary.bytes_to_fetch, run.settings.output)
-    print(f"To fetch: {counted(run.summary.images_to_fetch, 'file')}, {human_bytes(run.summary.bytes_to_fetch)}")
+def tell(settings: Settings, summary: Summary, screen: Screen, ended: str) -> None:
+    """Say what became of everything, and what ended it early, "" if nothing did."""
+    for check in summary.unsound.values():
+        summary.remark(Topic.NOT_SOUND, check.path.parent.name, check.path.name, check.reason or check.fault.value,
+                       check.record.image_key)
+    screen.clear()
+    if settings.list_removed:
+        for name in summary.removed:
+            print(name)
+    if summary.albums_expected or summary.checked or not ended:
+        sentence = verdict(summary, settings, not ended) if summary.account and settings.task == "sync" else ""
+        log.warning("%s", summary_text(summary, sentence, free_space(settings.output)))
+    if ended:
+        log.error("%s", ended)
+        summary.remark(Topic.ENDED_EARLY, "", "", ended)
 
 
 def list_albums(settings: Settings, screen: Screen, stop: Stop) -> int:
@@ -2900,14 +3241,14 @@ def list_albums(settings: Settings, screen: Screen, stop: Stop) -> int:
     print(album_table(selected(settings, albums)))
     if problem:
         log.error("%s", problem)
-    return EXIT_FAILED if problem else EXIT_HOME
+    return EXIT_FAILED if problem else EXIT_COMPLETE
 
 
 def log_in(settings: Settings, screen: Screen, stop: Stop) -> int:
     """--login: make sure that later runs can sign in without anybody there."""
     _, user = connect(settings, stop)
     log.warning("Signed in as %s. Later runs need no PIN.", printable(user.nick_name))
-    return EXIT_HOME
+    return EXIT_COMPLETE
 
 
 def log_out(settings: Settings, screen: Screen, stop: Stop) -> int:
@@ -2918,23 +3259,20 @@ def log_out(settings: Settings, screen: Screen, stop: Stop) -> int:
         log.warning("Removed %s.", path)
     except FileNotFoundError:
         log.warning("There is no saved sign-in.")
-        return EXIT_HOME
+        return EXIT_COMPLETE
     except OSError as error:
         raise disk_problem(error, path) from None
     log.warning("SmugMug still knows of the permission. To take it back: Account Settings > Privacy > "
                 "Authorized Services.")
-    return EXIT_HOME
+    return EXIT_COMPLETE
 
 
-TASKS: Dict[str, Callable[[Settings, Screen, Stop], int]] = {
-    "sync": run_once, "dry-run": run_once, "list": list_albums, "login": log_in, "logout": log_out}
+TASKS: dict[str, Callable[[Settings, Screen, Stop], int]] = {
+    "sync": bring_home, "dry-run": bring_home, "list": list_albums, "login": log_in, "logout": log_out}
 
 
-def connect(settings: Settings, stop: Stop) -> Tuple[Connection, User]:
-    """A signed-in connection, and whose it is.
-
-    Asks for a PIN only where there is no token, or none that still works.
-    """
+def connect(settings: Settings, stop: Stop) -> tuple[Connection, User]:
+    """A signed-in connection, and whose it is. Asks for a PIN only where there is no token that still works."""
     api_key = api_key_from(os.environ)
     from_environment = token_from_environment(api_key, os.environ)
     credentials = from_environment or token_from_file(api_key, token_path(settings))
@@ -2952,7 +3290,7 @@ def connect(settings: Settings, stop: Stop) -> Tuple[Connection, User]:
     return connection, user
 
 
-def connect_as(credentials: Credentials, settings: Settings, stop: Stop) -> Tuple[Connection, User]:
+def connect_as(credentials: Credentials, settings: Settings, stop: Stop) -> tuple[Connection, User]:
     """A connection with an access token, and whose it is. Raises NotSignedIn if SmugMug does not take it."""
     connection = Connection(credentials, settings.timeout_seconds, stop)
     try:
@@ -2963,202 +3301,7 @@ def connect_as(credentials: Credentials, settings: Settings, stop: Stop) -> Tupl
         raise
 
 
-def plans(run: Run) -> Iterator[Optional[Plan]]:
-    """The plan for each album that needs a look, listed while others are worked on. None: the next is not known yet."""
-    albums, problem = in_background(partial(fetch_albums, run.connection, run.user))
-    if problem:
-        run.summary.remark("failed", "the list of albums", "", problem, is_failure=True)
-    else:
-        for album_key in run.state.folders().keys() - {album.key for album in albums}:
-            run.state.mark_album_removed(album_key)
-    staying = sum(is_other_layout(run.folders[album.key], album, run.settings.layout)
-                  for album in albums if album.key in run.folders)
-    if staying:
-        log.info("Layout %s: %s of another layout and stay where they are; it holds for new albums.",
-                 run.settings.layout, "1 album is" if staying == 1 else f"{staying:,} albums are")
-    run.folders.update(album_folders(albums, run.folders, run.settings.layout))
-    albums = selected(run.settings, albums)
-    run.summary.expect(albums)
-    warn_of_full_disk(bytes_to_come(run, albums), run.settings.output)
-    to_list = albums_to_look_at(run, albums)
-    for listing in in_parallel(partial(fetch_images, run.connection), to_list, run.stop, threads=LISTING_THREADS,
-                               queued=LISTED_AHEAD):
-        yield None if listing is None else plan_listing(run, listing)
-
-
-def selected(settings: Settings, albums: list[Album]) -> list[Album]:
-    """The albums that --album and --exclude leave. Raises a Problem if a pattern fits none."""
-    for option, pattern in chain(product(["--album"], settings.albums), product(["--exclude"], settings.exclude)):
-        if not any(matches(album, [pattern]) for album in albums):
-            names = {text.casefold(): text for album in albums for text in (album.name, album.url_path)}
-            near = [printable(names[name]) for name in difflib.get_close_matches(pattern.casefold(), names, 5, 0.5)]
-            raise Problem(f"No album fits {option} {printable(pattern)!r}. " +
-                          (f"Near it: {', '.join(near)}" if near else "--list shows all albums."))
-    chosen = [album for album in albums
-              if (not settings.albums or matches(album, settings.albums)) and not matches(album, settings.exclude)]
-    if albums and not chosen:
-        raise Problem("--exclude leaves no album.")
-    return chosen
-
-
-def albums_to_look_at(run: Run, albums: Iterable[Album]) -> Iterator[Album]:
-    """The albums that have to be listed: all but those in which nothing has changed, here or there."""
-    for album in albums:
-        records = run.state.files(album.key)
-        on_disk = files_in(run.settings.output / run.folders[album.key])
-        if not run.settings.full and is_unchanged(album, run.state.album(album.key), records, on_disk,
-                                                  run.settings.sidecars):
-            run.summary.pass_over(sum(not record.removed for record in records.values()))
-        else:
-            yield album
-
-
-def plan_listing(run: Run, listing: Listing) -> Plan:
-    """The plan for an album that was listed."""
-    album, path = listing.album, run.settings.output / run.folders[listing.album.key]
-    if not is_within(path, run.settings.output):
-        return Plan(album, (), (), problem=f"{printable(str(path))} leads out of the output folder: a symbolic link?")
-    records = run.state.files(album.key)
-    if not listing.problem:
-        run.state.mark_removed(album.key, records.keys() - {image.key for image in listing.images})
-    return plan_album(listing, path, records, files_in(path), time.time(), run.settings.since)
-
-
-def planned_jobs(run: Run) -> Iterator[Optional[Job]]:
-    """The jobs of all plans, what is settled without a job being settled on the way."""
-    for plan in plans(run):
-        if plan is None:
-            yield None
-            continue
-        tally = run.summary.begin(plan, run.state.album(plan.album.key) is None)
-        run.state.begin_album(plan.album.key, run.folders[plan.album.key])
-        if not tally.pending:
-            finish_album(run, tally)
-        for outcome in plan.settled:
-            settle(run, outcome)
-        yield from plan.jobs
-
-
-def with_copies(run: Run, job: Optional[Job]) -> Optional[Job]:
-    """A job with the files that are home by now and hold the same image."""
-    if job is None:
-        return None
-    return job._replace(copies=tuple((run.settings.output / folder / record.name, record)
-                                     for folder, record in run.state.copies(job.image)))
-
-
-def settle(run: Run, outcome: Outcome) -> None:
-    """Record an outcome, count it, and show its album if it was the last of it."""
-    if outcome.file is not None:
-        run.state.record(outcome.album.key, outcome.file)
-    if outcome.kind is not Kind.HOME:
-        log.debug("%s: %s / %s%s", outcome.kind.value, printable(outcome.album.name),
-                  printable(outcome.image.file_name), f" ({outcome.reason})" if outcome.reason else "")
-    if outcome.image.kept_types:
-        log.debug("in SmugMug Source: %s / %s (%s)", printable(outcome.album.name),
-                  printable(outcome.image.file_name), ", ".join(outcome.image.kept_types))
-    tally = run.summary.add(outcome)
-    if not tally.pending:
-        finish_album(run, tally)
-
-
-def finish_album(run: Run, tally: Tally) -> None:
-    """Bring an album's sidecars up to date, remember it if it is home as a whole, and show what became of it."""
-    album, kinds = tally.album, run.settings.sidecars
-    if kinds and not tally.problem:
-        folder = run.settings.output / run.folders[album.key]
-        for name, problem in write_sidecars(kinds, folder, album, tally.images, run.state.files(album.key)):
-            if isinstance(problem, DiskFull):
-                raise problem
-            if isinstance(problem, NotOurs):
-                run.summary.remark("kept", album.name, name, str(problem))
-            else:
-                tally.problem = "not all sidecars could be written"
-                run.summary.remark("failed", album.name, name, str(problem), is_failure=True)
-    if tally.all_home():
-        remove_parts(run.settings.output / run.folders[album.key])
-        run.state.finish_album(album.key, album.clocks, ",".join(sorted(kinds)))
-    log.info("%s: %s", printable(run.folders[album.key]), tally.line())
-
-
-def verify(settings: Settings, state: State, summary: Summary, screen: Screen, stop: Stop) -> None:
-    """--verify: hash every file that is home; what is not as it should be will be fetched again."""
-    if not state.folders():
-        text = (f"Nothing to verify: {printable(str(settings.output))} has no record of what is home. A run without "
-                f"--verify makes one, and takes the files that are there by name and size")
-        if settings.task == "dry-run":
-            raise Problem(text + ".")
-        log.warning("%s; so does this one. Verify again after it.", text)
-    checks = (Check(album_key, record, settings.output / folder / record.name)
-              for album_key, folder in state.folders().items() for record in state.files(album_key).values())
-    for check in in_parallel(partial(check_file, stop=stop), checks, stop, threads=os.cpu_count() or 1, queued=100):
-        screen.show(lambda columns: f"Verified {counted(sum(summary.checked.values()), 'file')}")
-        if check is None:
-            continue
-        state.record(check.album_key, check.record._replace(damaged=check.is_damaged()))
-        if check.fault is Fault.MISSING and check.record.removed:
-            continue
-        summary.checked[check.fault] += 1
-        if check.fault not in (Fault.NONE, Fault.UNKNOWN):
-            summary.unsound[len(summary.remarks)] = check
-            summary.remark("not sound", check.path.parent.name, check.path.name, check.reason or check.fault.value,
-                           check.record.image_key, is_failure=settings.task == "dry-run")
-
-
-def look_back(settings: Settings, state: State, summary: Summary, screen: Screen) -> None:
-    """What only shows in the end: what was mended, what could not be, and files that SmugMug has no more."""
-    if settings.task != "dry-run":
-        folders = state.folders()
-        for number, check in summary.unsound.items():
-            record = state.files(check.album_key)[check.record.image_key]
-            was_wanted = check.is_damaged() or check.fault is Fault.MISSING  # what SmugMug has no more was not
-            is_sound = not record.damaged and is_there(settings.output / folders[check.album_key] / record.name, record)
-            if was_wanted and is_sound:
-                remark = summary.remarks[number]
-                summary.remarks[number] = remark._replace(
-                    kind="mended", reason=f"{remark.reason}, so it was brought home again")
-        for folder, name in state.damaged():
-            if os.path.lexists(str(settings.output / folder / name)):
-                summary.remark("damaged", folder, name, "it was not fetched again", is_failure=True)
-    removed = [(folder, name) for folder, name in state.removed()
-               if os.path.lexists(str(settings.output / folder / name))]
-    summary.removed = len(removed)
-    screen.clear()
-    if settings.list_removed:
-        for folder, name in removed:
-            print(printable(f"{folder}/{name}"))
-
-
-def show_progress(run: Run) -> None:
-    """Redraw the live line, if it is time to."""
-    run.screen.show(partial(progress_line, run.summary, run.connection.received_bytes,
-                            run.connection.gate.remaining_seconds()))
-
-
-def bytes_to_come(run: Run, albums: Iterable[Album]) -> int:
-    """How many bytes are to come at least, as far as SmugMug tells the sums of albums: often it does not."""
-    home = run.state.sizes()
-    changed = (album for album in albums if (run.state.album(album.key) or NEW_ALBUM).clocks != album.clocks)
-    return sum(max(0, album.size_bytes - (home.get(album.key) or 0)) for album in changed)
-
-
-def warn_of_full_disk(to_come_bytes: int, output: Path) -> None:
-    """Say so if what is to come cannot fit."""
-    free = free_bytes(output)
-    if free is not None and to_come_bytes > free:
-        log.warning("This will not fit: at least %s are to come, and %s are free in %s. "
-                    "What fits will be brought home.", human_bytes(to_come_bytes), human_bytes(free), output)
-
-
-def free_bytes(folder: Path) -> Optional[int]:
-    """The space left on the disk that holds a folder, which need not exist yet; None where that is not known."""
-    with suppress(OSError, RuntimeError):
-        path = folder.resolve()
-        return shutil.disk_usage(str(next(place for place in chain([path], path.parents) if place.exists()))).free
-    return None
-
-
-def write_report(settings: Settings, report: Json) -> bool:
+def write_report(settings: Settings, report: dict[str, Any]) -> bool:
     """Write the JSON report, if one is asked for. Says whether that went well."""
     if settings.report is None:
         return True
@@ -3212,46 +3355,20 @@ def catch_signals(stop: Stop) -> None:
         signal.signal(number, interrupt)
 
 
-def token_path(settings: Settings) -> Path:
-    """Where the sign-in is kept."""
-    return settings.config / "token.json"
-
-
-def home_folder() -> str:
-    """The user's folder; where there is none, as in some containers, a place where nothing can be saved."""
-    home = os.path.expanduser("~")
-    return os.devnull if home == "~" else home
-
-
-def read_settings(argv: Optional[list[str]], environ: Mapping[str, str]) -> Settings:
+def read_settings(argv: list[str] | None, environ: Mapping[str, str]) -> Settings:
     """The settings that the command line and the environment ask for."""
     usage = parser(environ)
     options = usage.parse_args(argv)
     try:
-        sidecars = options.sidecar or [sidecar_names(environ.get("SMUGMUG_SIDECAR", ""))]
+        sidecars = options.sidecars or [sidecar_names(environ.get("SMUGMUG_SIDECAR", ""))]
     except argparse.ArgumentTypeError as error:
         usage.error(f"SMUGMUG_SIDECAR: {error}")
     if options.verify and options.task not in ("sync", "dry-run"):
         usage.error(f"--verify and --{options.task} are two things: one at a time")
-    return Settings(
-        output=Path(options.output),
-        config=config_folder(environ, sys.platform, home_folder()),
-        layout=options.layout,
-        albums=tuple(options.album or environ.get("SMUGMUG_ALBUM", "").splitlines()),
-        exclude=tuple(options.exclude or environ.get("SMUGMUG_EXCLUDE", "").splitlines()),
-        since=options.since,
-        task=options.task,
-        full=options.full,
-        verify=options.verify,
-        list_removed=options.list_removed,
-        jobs=options.jobs,
-        timeout_seconds=options.timeout,
-        quiet=options.quiet,
-        verbose=options.verbose,
-        progress=options.progress,
-        report=options.report,
-        log_file=options.log_file,
-        sidecars=frozenset().union(*sidecars))
+    options.sidecars = frozenset().union(*sidecars)
+    options.albums = tuple(options.albums or environ.get("SMUGMUG_ALBUM", "").splitlines())
+    options.exclude = tuple(options.exclude or environ.get("SMUGMUG_EXCLUDE", "").splitlines())
+    return Settings(config=config_folder(environ, sys.platform, home_folder()), **vars(options))
 
 
 class OneLineParser(argparse.ArgumentParser):
@@ -3272,40 +3389,40 @@ def parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
                "SMUGMUG_API_KEY and SMUGMUG_API_SECRET. Exit codes: 0 all home, 1 something failed, 2 could not run, "
                "3 not signed in, 130 interrupted.")
 
-    def setting(group: Any, *names: str, default: str, type: Callable[[str], Any] = str, **more: Any) -> None:
+    def setting(group: Any, *names: str, default: str, read: Callable[[str], Any] = str, **more: Any) -> None:
         variable = "SMUGMUG_" + names[-1].lstrip("-").upper().replace("-", "_")
         given = environ.get(variable)
 
         def value(text: str) -> Any:
             try:
-                return type(text)
+                return read(text)
             except argparse.ArgumentTypeError as error:
                 raise argparse.ArgumentTypeError(f"{variable}: {error}" if text is given else str(error)) from None
 
         group.add_argument(*names, default=given or default, type=value, **more)
 
     what = result.add_argument_group("what to bring home")
-    what.add_argument("-a", "--album", metavar="PATTERN", action="append",
+    what.add_argument("-a", "--album", dest="albums", metavar="PATTERN", action="append",
                       help="albums whose name or path fits; repeatable")
     what.add_argument("-x", "--exclude", metavar="PATTERN", action="append",
                       help="but not those that fit this; repeatable")
-    setting(what, "--since", metavar="DATE", type=since_date, default="",
+    setting(what, "--since", metavar="DATE", read=since_date, default="",
             help="uploaded since 2024-05-31, or since 30d ago")
     what.add_argument("--full", action="store_true",
                       help="look into unchanged albums as well: finds every edited caption")
     what.add_argument("--verify", action="store_true", help="hash all files, mend damaged ones (-n: report)")
 
     how = result.add_argument_group("where to and how")
-    setting(how, "-o", "--output", metavar="DIR", type=folder_name, default=OUTPUT_FOLDER,
+    setting(how, "-o", "--output", metavar="DIR", read=folder_name, default=OUTPUT_FOLDER,
             help=f"folder for the photos ({OUTPUT_FOLDER})")
-    setting(how, "--layout", metavar="album|tree", type=layout_name, default="album",
+    setting(how, "--layout", metavar="album|tree", read=layout_name, default="album",
             help="tree: SmugMug's folders above the albums")
-    how.add_argument("--sidecar", metavar="xmp|json", type=sidecar_names, action="append",
+    how.add_argument("--sidecar", dest="sidecars", metavar="xmp|json", type=sidecar_names, action="append",
                      help="titles, captions, keywords, places beside the files")
-    setting(how, "-j", "--jobs", metavar="N", type=positive_integer, default=str(DEFAULT_JOBS),
+    setting(how, "-j", "--jobs", metavar="N", read=positive_integer, default=str(DEFAULT_JOBS),
             help=f"transfers at a time ({DEFAULT_JOBS})")
-    setting(how, "--timeout", metavar="SECONDS", type=positive_number, default=str(READ_TIMEOUT_SECONDS),
-            help=f"silence that means a dead connection ({READ_TIMEOUT_SECONDS:.0f})")
+    setting(how, "--timeout", dest="timeout_seconds", metavar="SECONDS", read=positive_number,
+            default=f"{READ_TIMEOUT_SECONDS:.0f}", help="silence that means a dead connection (60)")
 
     instead = result.add_argument_group("do something else instead").add_mutually_exclusive_group()
     for names, task, text in ((("--list",), "list", "show a table of the albums"),
@@ -3320,18 +3437,18 @@ def parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
     loudness.add_argument("-v", "--verbose", action="store_true", help="also each file and the rate-limit headers")
     told.add_argument("--no-progress", dest="progress", action="store_false", help="no live line")
     told.add_argument("--list-removed", action="store_true", help="name the files that SmugMug no longer has")
-    setting(told, "--report", metavar="FILE", type=writable_file, default="", help="write the summary as JSON")
-    setting(told, "--log-file", metavar="FILE", type=writable_file, default="", help="append all that -v says")
+    setting(told, "--report", metavar="FILE", read=writable_file, default="", help="write the summary as JSON")
+    setting(told, "--log-file", metavar="FILE", read=writable_file, default="", help="append all that -v says")
     told.add_argument("--version", action="version", version=f"%(prog)s {VERSION}", help="show the version")
     told.add_argument("-h", "--help", action="help", help="show this")
     return result
 
 
-def folder_name(text: str) -> str:
-    """The name of a folder. An empty one, of a variable that is not set, would be the working folder."""
+def folder_name(text: str) -> Path:
+    """The path of a folder, for argparse. An empty one, of a variable that is not set, would be the working folder."""
     if not text:
         raise argparse.ArgumentTypeError("the name of a folder is needed (. is the one you are in)")
-    return text
+    return Path(text)
 
 
 def layout_name(text: str) -> str:
@@ -3341,9 +3458,9 @@ def layout_name(text: str) -> str:
     return text
 
 
-def sidecar_names(text: str) -> FrozenSet[str]:
+def sidecar_names(text: str) -> frozenset[str]:
     """A list of kinds of sidecars, such as "xmp,json", for argparse."""
-    names = frozenset(filter(None, re.split(r"[\s,]+", text)))
+    names = frozenset(re.findall(r"[^\s,]+", text))
     if names - {"xmp", "json"}:
         raise argparse.ArgumentTypeError(f"{text!r} is not a sidecar: xmp and json are")
     return names
@@ -3384,7 +3501,7 @@ def since_date(text: str) -> str:
     raise argparse.ArgumentTypeError(f"{text!r} is not a date: 2024-05-31 would be one, and so would 30d")
 
 
-def writable_file(text: str) -> Optional[Path]:
+def writable_file(text: str) -> Path | None:
     """A path at which a file can be written, for argparse; None for ""."""
     if not text:
         return None

@@ -27,7 +27,17 @@ def readme_section(heading: str) -> str:
 
 def image_of(**fields: Any) -> script.Image:
     """An image, of fields as a listing has them."""
-    return script.parse_image({"ImageKey": "abc", "Serial": 0, **fields}, {})
+    return parse_image({"ImageKey": "abc", "Serial": 0, **fields})
+
+
+def parse_image(entry: Any, expansions: Any = None) -> script.Image:
+    """What the script makes of an image in a listing, and of the expansions that came with it."""
+    return script.parse_image(script.Entry(entry), script.Entry(expansions))
+
+
+def parse_album(entry: Any) -> script.Album:
+    """What the script makes of an album in a listing."""
+    return script.parse_album(script.Entry(entry))
 
 
 def contents(*albums: Album) -> Dict[str, bytes]:

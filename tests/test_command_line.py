@@ -20,7 +20,7 @@ import pytest
 import download_smugmug_photos as script
 from conftest import SCRIPT, Result, Run
 from fake_smugmug import JPEG_MAGIC, Account, FakeSmugMug, Pattern
-from helpers import home_files, readme_section, snapshot, stop
+from helpers import home_files, parse_album, readme_section, snapshot, stop
 
 REPORT_KEYS = {
     "version", "account", "started", "finished", "seconds", "exit_code", "albums", "albums_unchanged", "downloaded",
@@ -306,7 +306,7 @@ ALBUMS = (("Summer", "Family/Trips"), ("Winter", "Family/Trips"), ("Summer party
 def test_albums_are_chosen_by_patterns_on_names_and_paths_in_any_case(
         account: Account, arguments: List[str], expected: List[str]) -> None:
     fakes = [account.album(name, folder=folder) for name, folder in ALBUMS]
-    albums = [script.parse_album({"AlbumKey": fake.key, "Name": fake.name, "UrlPath": fake.url_path}) for fake in fakes]
+    albums = [parse_album({"AlbumKey": fake.key, "Name": fake.name, "UrlPath": fake.url_path}) for fake in fakes]
     chosen = script.selected(script.read_settings(arguments, os.environ), albums)
     assert [album.name for album in chosen] == expected
 

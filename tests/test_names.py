@@ -10,6 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import download_smugmug_photos as script
+from helpers import parse_album, parse_image
 
 BUDGET = settings(max_examples=300, deadline=None, database=None, derandomize=True)
 
@@ -54,12 +55,12 @@ def as_file_systems_see(names: Sequence[str]) -> List[List[str]]:
 def image(key: str, name: str, uploaded: str = "", extension: str = "") -> Any:
     """An image as the listing describes it, as far as its name depends on it."""
     entry = {"ImageKey": "K", "Serial": 0, "FileName": name, "DateTimeUploaded": uploaded}
-    return script.parse_image(entry, {})._replace(key=key, extension=extension)
+    return parse_image(entry)._replace(key=key, extension=extension)
 
 
 def album(key: str, name: str, created: str = "") -> Any:
     """An album as the listing describes it, as far as its folder depends on it."""
-    return script.parse_album({"AlbumKey": "K", "Name": name, "Date": created})._replace(key=key)
+    return parse_album({"AlbumKey": "K", "Name": name, "Date": created})._replace(key=key)
 
 
 # ======================================================================================================================
@@ -169,12 +170,12 @@ def test_a_name_that_nobody_complains_about_stays_as_it_is(name: str) -> None:
 @pytest.mark.parametrize("key", ["..", ".", "", "../x", "a/b", "a\\b", "a.b", "a b", "a\n", "\u00e4", "\u0661", "a\x00",
                                  "x" * 41, None, 7, True, ["a"], {}])
 def test_a_key_that_could_upset_a_file_system_is_none(key: Any) -> None:
-    assert script.key_of(key) == ""
+    assert script.Entry({"ImageKey": key}).key("ImageKey") == ""
 
 
 @pytest.mark.parametrize("key", ["B2fHSt7", "N74KSK", "zhwdzCW", "a", "a_b-c", "x" * 40])
 def test_a_key_that_is_one_stays_as_it_is(key: str) -> None:
-    assert script.key_of(key) == key
+    assert script.Entry({"ImageKey": key}).key("ImageKey") == key
 
 
 # ======================================================================================================================

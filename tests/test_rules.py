@@ -12,7 +12,7 @@ import time
 from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Sequence
 
 import pytest
 import requests
@@ -21,6 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import download_smugmug_photos as script
+from helpers import parse_album, parse_image
 
 BUDGET = settings(max_examples=200, deadline=None, database=None, derandomize=True)
 JSON_VALUES = st.recursive(
@@ -236,7 +237,7 @@ def test_an_address_for_the_terms_that_is_not_smugmugs_is_not_passed_on_as_advic
                               {"a": 1}, 10 ** 30, "9" * 40)),
 ])
 def test_a_number_that_counts_something_is_found_in_a_number_or_a_text(value: Any, number: Optional[int]) -> None:
-    found = script.integer_of(value)
+    found = script.Entry({"Size": value}).integer("Size")
     assert found == number and not isinstance(found, bool)
 
 
@@ -244,7 +245,7 @@ def test_a_number_that_counts_something_is_found_in_a_number_or_a_text(value: An
     ("x", "x"), (7, "7"), (0, "0"), ("", ""), (True, ""), (None, ""), ([], ""), ({}, ""), (["x"], ""),
 ])
 def test_a_text_is_found_in_a_text_or_a_number(value: Any, text: str) -> None:
-    assert script.text_of(value) == text
+    assert script.Entry({"Name": value}).text("Name") == text
 
 
 @pytest.mark.parametrize("value, md5", [
@@ -252,7 +253,7 @@ def test_a_text_is_found_in_a_text_or_a_number(value: Any, text: str) -> None:
     ("ab" * 16 + "\n", None), ("xy" * 16, None), ("ab" * 15, None), (["ab" * 16], None), (7, None),
 ])
 def test_an_md5_is_taken_only_if_it_is_one(value: Any, md5: Optional[str]) -> None:
-    assert script.md5_of(value) == md5
+    assert script.Entry({"MD5": value}).md5("MD5") == md5
 
 
 @pytest.mark.parametrize("value, objects", [
@@ -260,7 +261,7 @@ def test_an_md5_is_taken_only_if_it_is_one(value: Any, md5: Optional[str]) -> No
     ([None, {"a": 1}, "x", [{"b": 2}]], [{"a": 1}]),
 ])
 def test_a_list_of_objects_is_found_without_what_is_none(value: Any, objects: List[Any]) -> None:
-    assert script.objects_of(value) == objects
+    assert [entry.fields for entry in script.Entry({"Album": value}).objects("Album")] == objects
 
 
 @pytest.mark.parametrize("entry, uri", [
@@ -272,21 +273,21 @@ def test_a_list_of_objects_is_found_without_what_is_none(value: Any, objects: Li
     (True, ""),
 ])
 def test_an_address_is_found_in_both_forms_of_uris_if_it_is_one_of_the_api(entry: Any, uri: str) -> None:
-    assert script.uri_of(entry) == uri
+    assert script.Entry({"Uris": {"AlbumImages": entry}}).uri("AlbumImages") == uri
 
 
 def test_an_album_is_understood() -> None:
     entry = {"AlbumKey": "K1", "Name": "Summer", "UrlPath": "/Family/Summer", "ImageCount": 3, "LastUpdated": "a",
              "ImagesLastUpdated": "b", "Date": "c", "ResponseLevel": "Full",
              "Uris": {"AlbumImages": "/api/v2/album/K1!images"}}
-    album = script.parse_album(entry)
+    album = parse_album(entry)
     assert (album.key, album.name, album.url_path, album.image_count) == ("K1", "Summer", "/Family/Summer", 3)
     assert (album.images_uri, album.clocks, album.created) == ("/api/v2/album/K1!images", "a|b|3", "c")
     assert not album.locked
 
 
 def test_an_album_without_anything_but_its_key_is_understood() -> None:
-    album = script.parse_album({"AlbumKey": "K1"})
+    album = parse_album({"AlbumKey": "K1"})
     assert (album.key, album.images_uri) == ("K1", "/api/v2/album/K1!images")
     assert (album.name, album.image_count, album.clocks, album.created) == ("", None, "", "")
     assert not album.locked
@@ -296,15 +297,15 @@ def test_an_album_without_anything_but_its_key_is_understood() -> None:
     ("Full", False), ("Public", False), ("Password", True), ("GrantAccess", True), (None, False),
 ])
 def test_an_album_is_locked_if_its_answer_is_that_for_strangers(level: Optional[str], locked: bool) -> None:
-    assert script.parse_album({"AlbumKey": "K1", "ResponseLevel": level}).locked is locked
+    assert parse_album({"AlbumKey": "K1", "ResponseLevel": level}).locked is locked
 
 
 @pytest.mark.parametrize("missing", ["LastUpdated", "ImagesLastUpdated", "ImageCount"])
 def test_an_album_whose_clocks_are_not_all_told_has_none(missing: str) -> None:
     entry = {"AlbumKey": "K1", "LastUpdated": "a", "ImagesLastUpdated": "b", "ImageCount": 0}
-    assert script.parse_album(entry).clocks == "a|b|0"
+    assert parse_album(entry).clocks == "a|b|0"
     del entry[missing]
-    assert script.parse_album(entry).clocks == ""
+    assert parse_album(entry).clocks == ""
 
 
 VIDEO_URI = "/api/v2/image/V1-2!largestvideo?_shorturis="
@@ -331,25 +332,25 @@ def expansions(**changes: Any) -> Dict[str, Any]:
 
 
 def test_a_photo_is_had_from_its_archived_uri() -> None:
-    image = script.parse_image(photo_entry(), {})
-    assert image.source is not None
-    assert image.source[:3] == ("https://photos.smugmug.com/x-D.jpg", 1234, "ab" * 16)
-    assert image.source.is_original
+    image = parse_image(photo_entry())
+    assert image.remote is not None
+    assert image.remote[:3] == ("https://photos.smugmug.com/x-D.jpg", 1234, "ab" * 16)
+    assert image.remote.is_original
     assert (image.key, image.serial, image.uri) == ("P1", "2", "/api/v2/image/P1-2")
     assert (image.file_name, image.extension, image.uploaded) == ("IMG_1.JPG", "", "2024-01-01T00:00:00+00:00")
 
 
 def test_a_video_is_had_from_its_largest_video_and_never_from_its_archived_uri() -> None:
-    image = script.parse_image(video_entry(), expansions())
-    assert image.source is not None
-    assert image.source[:3] == ("https://photos.smugmug.com/x-1920.mp4", 99, "cd" * 16)
+    image = parse_image(video_entry(), expansions())
+    assert image.remote is not None
+    assert image.remote[:3] == ("https://photos.smugmug.com/x-1920.mp4", 99, "cd" * 16)
     assert image.extension == "mp4"
-    assert script.parse_image(video_entry(), {}).source is None
+    assert parse_image(video_entry()).remote is None
 
 
 def test_a_video_without_size_and_md5_is_understood() -> None:
-    image = script.parse_image(video_entry(), expansions(Size=None, MD5=None))
-    assert image.source is not None and image.source[:3] == ("https://photos.smugmug.com/x-1920.mp4", None, None)
+    image = parse_image(video_entry(), expansions(Size=None, MD5=None))
+    assert image.remote is not None and image.remote[:3] == ("https://photos.smugmug.com/x-1920.mp4", None, None)
 
 
 @pytest.mark.parametrize("extension, expected", [
@@ -357,24 +358,24 @@ def test_a_video_without_size_and_md5_is_understood() -> None:
     ("x" * 99, "x" * 10),
 ])
 def test_the_extension_of_a_video_is_taken_with_care(extension: Any, expected: str) -> None:
-    assert script.parse_image(video_entry(), expansions(Ext=extension)).extension == expected
+    assert parse_image(video_entry(), expansions(Ext=extension)).extension == expected
 
 
 def test_uris_in_their_long_form_are_understood() -> None:
     uris = {"LargestVideo": {"Uri": VIDEO_URI, "Locator": "LargestVideo", "LocatorType": "Object"}}
-    source = script.parse_image(video_entry(Uris=uris), expansions()).source
-    assert source is not None and source.size_bytes == 99
+    remote = parse_image(video_entry(Uris=uris), expansions()).remote
+    assert remote is not None and remote.size_bytes == 99
 
 
 def test_numbers_that_come_as_texts_are_understood() -> None:
-    image = script.parse_image(photo_entry(Serial="2", ArchivedSize="1234", OriginalSize="1234"), {})
-    assert image.source is not None
-    assert (image.serial, image.source.size_bytes, image.original_size_bytes) == ("2", 1234, 1234)
+    image = parse_image(photo_entry(Serial="2", ArchivedSize="1234", OriginalSize="1234"))
+    assert image.remote is not None
+    assert (image.serial, image.remote.size_bytes, image.original_size_bytes) == ("2", 1234, 1234)
 
 
 def test_a_photo_without_anything_but_its_key_is_understood() -> None:
-    image = script.parse_image({"ImageKey": "P1"}, {})
-    assert (image.key, image.serial, image.uri, image.source, image.file_name) == (
+    image = parse_image({"ImageKey": "P1"})
+    assert (image.key, image.serial, image.uri, image.remote, image.file_name) == (
         "P1", "", "/api/v2/image/P1-0", None, "")
 
 
@@ -384,7 +385,7 @@ def test_a_photo_without_anything_but_its_key_is_understood() -> None:
 ])
 def test_an_image_that_smugmug_could_not_process_is_told_by_both_words(
         status: Any, sub_status: Any, unobtainable: bool) -> None:
-    assert script.parse_image(photo_entry(Status=status, SubStatus=sub_status), {}).unobtainable is unobtainable
+    assert parse_image(photo_entry(Status=status, SubStatus=sub_status)).unobtainable is unobtainable
 
 
 @BUDGET
@@ -392,22 +393,22 @@ def test_an_image_that_smugmug_could_not_process_is_told_by_both_words(
        is_video=st.booleans(), video=JSON_VALUES)
 def test_an_image_with_values_of_odd_types_is_understood_as_far_as_it_goes(values: Dict[str, Any], is_video: bool,
                                                                           video: Any) -> None:
-    image = script.parse_image({**video_entry(IsVideo=is_video), **values, "ImageKey": "K1"},
-                               {VIDEO_URI: {"LargestVideo": video}})
+    image = parse_image({**video_entry(IsVideo=is_video), **values, "ImageKey": "K1"},
+                        {VIDEO_URI: {"LargestVideo": video}})
     assert image.key == "K1"
     assert all(isinstance(text, str)
                for text in (image.serial, image.file_name, image.extension, image.uploaded, image.uri))
     assert all(isinstance(flag, bool) for flag in (image.is_video, image.processing, image.unobtainable))
-    if image.source is not None:
-        assert image.source.url and isinstance(image.source.url, str)
-        assert image.source.size_bytes is None or image.source.size_bytes >= 0
+    if image.remote is not None:
+        assert image.remote.url and isinstance(image.remote.url, str)
+        assert image.remote.size_bytes is None or image.remote.size_bytes >= 0
 
 
 @BUDGET
 @given(values=st.dictionaries(st.sampled_from(["Name", "UrlPath", "ImageCount", "LastUpdated", "ImagesLastUpdated",
                                                "Date", "ResponseLevel", "Uris"]), JSON_VALUES))
 def test_an_album_with_values_of_odd_types_is_understood_as_far_as_it_goes(values: Dict[str, Any]) -> None:
-    album = script.parse_album({**values, "AlbumKey": "K1"})
+    album = parse_album({**values, "AlbumKey": "K1"})
     assert all(isinstance(text, str) for text in (album.name, album.url_path, album.clocks, album.created))
     assert album.images_uri.startswith("/api/v2") and isinstance(album.locked, bool)
     assert album.image_count is None or album.image_count >= 0
@@ -466,7 +467,7 @@ def test_an_interrupt_is_heard_in_the_middle_of_a_file_that_is_verified_or_copie
     path.write_bytes(b"content")
     with pytest.raises(script.Stopped):
         script.check_file(script.Check("K1", record(), path), stop)
-    job = script.Job(album_of("1|2|3"), script.parse_image(photo_entry(), {}), path.parent, "b.jpg", "c.jpg",
+    job = script.Job(album_of("1|2|3"), parse_image(photo_entry()), path.parent, "b.jpg", "c.jpg",
                      copies=((path, record(size_bytes=7)),))
     with pytest.raises(script.Stopped):
         script.copy_home(job, threading.Lock(), stop)
@@ -491,9 +492,9 @@ def part(size_bytes: int = 100, etag: str = "") -> Any:
     return SimpleNamespace(size_bytes=size_bytes, etag=etag)
 
 
-def source(size_bytes: Optional[int] = 300, md5: Optional[str] = MD5) -> Any:
+def remote(size_bytes: Optional[int] = 300, md5: Optional[str] = MD5) -> Any:
     """What SmugMug says of a file."""
-    return script.Source("https://photos.smugmug.com/x", size_bytes, md5)
+    return script.RemoteFile("https://photos.smugmug.com/x", size_bytes, md5)
 
 
 @pytest.mark.parametrize("status, content_range, expected", [
@@ -517,31 +518,31 @@ def source(size_bytes: Optional[int] = 300, md5: Optional[str] = MD5) -> Any:
 ])
 def test_the_status_and_the_range_decide_whether_a_transfer_goes_on(
         status: int, content_range: str, expected: bool) -> None:
-    assert script.goes_on(answer(status, content_range), source(), part()) is expected
+    assert script.goes_on(answer(status, content_range), remote(), part()) is expected
 
 
 def test_compressed_bytes_never_go_on() -> None:
-    assert not script.goes_on(answer(206, "bytes 100-299/300", encoded=True), source(), part())
+    assert not script.goes_on(answer(206, "bytes 100-299/300", encoded=True), remote(), part())
 
 
 def test_nothing_goes_on_from_an_empty_part() -> None:
-    assert not script.goes_on(answer(206, "bytes 0-299/300"), source(), part(0))
-    assert not script.goes_on(answer(416, "bytes */0"), source(), part(0))
+    assert not script.goes_on(answer(206, "bytes 0-299/300"), remote(), part(0))
+    assert not script.goes_on(answer(416, "bytes */0"), remote(), part(0))
 
 
 def test_a_file_of_unknown_size_goes_on_if_its_md5_is_known() -> None:
-    assert script.goes_on(answer(206, "bytes 100-299/300"), source(size_bytes=None), part())
+    assert script.goes_on(answer(206, "bytes 100-299/300"), remote(size_bytes=None), part())
 
 
 @pytest.mark.parametrize("before, now, expected", [
     ('"a"', '"a"', True), ('"a"', '"b"', False), ("", "", False), ("", '"a"', False),
 ])
 def test_a_file_without_md5_goes_on_only_under_the_same_etag(before: str, now: str, expected: bool) -> None:
-    assert script.goes_on(answer(206, "bytes 100-299/300", etag=now), source(md5=None), part(etag=before)) is expected
+    assert script.goes_on(answer(206, "bytes 100-299/300", etag=now), remote(md5=None), part(etag=before)) is expected
 
 
 def test_a_file_without_md5_is_not_complete_because_a_416_says_so() -> None:
-    assert not script.goes_on(answer(416, "bytes */100"), source(size_bytes=100, md5=None), part(etag='"a"'))
+    assert not script.goes_on(answer(416, "bytes */100"), remote(size_bytes=100, md5=None), part(etag='"a"'))
 
 
 # ======================================================================================================================
@@ -557,13 +558,13 @@ NOW = 1_700_000_000.0  # 2023-11-14T22:13:20
     ("2023-11-14", True),
 ])
 def test_an_upload_of_the_last_day_is_fresh_and_one_without_a_date_as_well(uploaded: str, fresh: bool) -> None:
-    image = script.parse_image(photo_entry(DateTimeUploaded=uploaded, Date=""), {})
+    image = parse_image(photo_entry(DateTimeUploaded=uploaded, Date=""))
     assert script.is_fresh(image, NOW) is fresh
 
 
 def album_of(clocks: str) -> Any:
     """An album with these clocks."""
-    return script.parse_album({"AlbumKey": "K1"})._replace(clocks=clocks)
+    return parse_album({"AlbumKey": "K1"})._replace(clocks=clocks)
 
 
 def record(name: str = "a.jpg", size_bytes: int = 7, md5: str = MD5, serial: str = "2", **more: Any) -> Any:
@@ -577,6 +578,11 @@ def on_disk(*files: Any) -> List[Any]:
     return [script.FileOnDisk(name, size_bytes) for name, size_bytes in files]
 
 
+def place(clocks: str, known: Any, records: Optional[Dict[str, Any]] = None, files: Sequence[Any] = ()) -> Any:
+    """An album as it stands here."""
+    return script.Place(album_of(clocks), Path("Summer"), known, records or {}, script.by_folded_name(files))
+
+
 @pytest.mark.parametrize("clocks, known, records, files, expected", [
     ("a|b|1", "a|b|1", [record()], on_disk(("a.jpg", 7)), True),
     ("a|b|1", "a|b|1", [record()], on_disk(("a.jpg", 7), ("mine.txt", 1)), True),
@@ -586,7 +592,7 @@ def on_disk(*files: Any) -> List[Any]:
     ("", "", [], [], False),
     ("a|b|1", "a|b|1", [record()], [], False),
     ("a|b|1", "a|b|1", [record()], on_disk(("a.jpg", 6)), False),
-    ("a|b|1", "a|b|1", [record()], on_disk(("A.jpg", 7)), False),
+    ("a|b|1", "a|b|1", [record()], on_disk(("A.jpg", 7)), True),
     ("a|b|1", "a|b|1", [record("Café.jpg")], on_disk(("Cafe\u0301.jpg", 7)), True),
     ("a|b|1", "a|b|1", [record(removed=True)], [], True),
     ("a|b|1", "a|b|1", [record(damaged=True)], on_disk(("a.jpg", 7)), False),
@@ -596,11 +602,11 @@ def test_an_album_is_passed_over_only_if_nothing_changed_here_or_there(clocks: s
                                                                        files: List[Any], expected: bool) -> None:
     by_key = {str(number): known_file for number, known_file in enumerate(records)}
     then = script.AlbumRecord(folder="Summer", clocks=known, sidecars="")
-    assert script.is_unchanged(album_of(clocks), then, by_key, files, []) is expected
+    assert script.is_unchanged(place(clocks, then, by_key, files), []) is expected
 
 
 def test_an_album_that_was_never_home_is_not_passed_over() -> None:
-    assert not script.is_unchanged(album_of("a|b|0"), None, {}, [], [])
+    assert not script.is_unchanged(place("a|b|0", None), [])
 
 
 @pytest.mark.parametrize("written, wanted, expected", [("", [], True), ("", ["xmp"], False), ("xmp", ["xmp"], True),
@@ -608,7 +614,7 @@ def test_an_album_that_was_never_home_is_not_passed_over() -> None:
 def test_an_album_that_lacks_a_kind_of_sidecar_is_not_passed_over(
         written: str, wanted: List[str], expected: bool) -> None:
     then = script.AlbumRecord(folder="Summer", clocks="a|b|0", sidecars=written)
-    assert script.is_unchanged(album_of("a|b|0"), then, {}, [], wanted) is expected
+    assert script.is_unchanged(place("a|b|0", then), wanted) is expected
 
 
 @pytest.mark.parametrize("known, listed, expected", [
@@ -622,7 +628,7 @@ def test_an_album_that_lacks_a_kind_of_sidecar_is_not_passed_over(
 ])
 def test_the_md5_tells_a_version_and_the_serial_where_there_is_none(
         known: Any, listed: Dict[str, Any], expected: bool) -> None:
-    assert script.is_version_of(known, script.parse_image(listed, {})) is expected
+    assert script.is_version_of(known, parse_image(listed)) is expected
 
 
 # ======================================================================================================================

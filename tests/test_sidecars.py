@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 import download_smugmug_photos as script
 from conftest import Run
 from fake_smugmug import Account, Album, FakeSmugMug, Image, utc_text
-from helpers import NOTHING_NEW, image_of, sync
+from helpers import NOTHING_NEW, image_of, parse_album, sync
 
 BUDGET = settings(max_examples=200, deadline=None, database=None, derandomize=True)
 PREFIXES = {  # as Adobe's XMP specification names them, and one of our own
@@ -262,7 +262,7 @@ def test_xmp_is_well_formed_and_brings_every_text_back(
 @given(name=HOSTILE_TEXTS, title=HOSTILE_TEXTS, keywords=st.lists(HOSTILE_TEXTS, max_size=3))
 @example(name="\ud83d", title="cut in half: \ud83d", keywords=["\ude00"])
 def test_json_is_utf_8_and_brings_every_text_back(name: str, title: str, keywords: List[str]) -> None:
-    album = script.parse_album({"AlbumKey": "abc", "Name": name})
+    album = parse_album({"AlbumKey": "abc", "Name": name})
     content = script.album_json(album, [image_of(Title=title, KeywordArray=keywords)], {})
     written = json.loads(content.decode("utf-8"))
     image, = written["images"]
