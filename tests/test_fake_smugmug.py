@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -18,6 +19,7 @@ import requests
 from requests_oauthlib import OAuth1, OAuth1Session
 
 import fake_smugmug
+from demo import drawn_png
 from fake_smugmug import (
     FAULTS,
     JPEG_MAGIC,
@@ -28,7 +30,6 @@ from fake_smugmug import (
     Line,
     Pattern,
     bytes_of,
-    drawn_png,
     md5_of,
     pieces_of,
     shown_as_taken,
@@ -953,10 +954,16 @@ def test_a_line_has_its_speed(account: Account, ca: Authority) -> None:
 
 
 # ======================================================================================================================
-# By hand
+# Its file, and by hand
 # ======================================================================================================================
 
 FAKE = str(Path(fake_smugmug.__file__).resolve())
+
+
+def test_the_docstring_of_the_fake_lists_its_sections_in_their_order() -> None:
+    text = Path(FAKE).read_text(encoding="utf-8")
+    listed = re.findall(r"^ +[0-9]+\. (.+?)  ", text, re.MULTILINE)
+    assert listed == re.findall(r"^# =+\n# (.+?): ", text, re.MULTILINE) != []
 
 
 def test_the_demo_runs_a_command_and_returns_its_exit_code(tmp_path: Path) -> None:

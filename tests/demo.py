@@ -1,0 +1,139 @@
+"""A demo of a command against the fake SmugMug: an account of drawn pictures, and a place of its own for settings.
+
+``python tests/fake_smugmug.py -- COMMAND ...`` runs it.
+"""
+
+from __future__ import annotations
+
+import getpass
+import itertools
+import math
+import os
+import random
+import re
+import signal
+import stat
+import struct
+import subprocess
+import sys
+import tempfile
+import zlib
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Sequence
+
+from fake_smugmug import MP4_MAGIC, Account, Album, FakeSmugMug, Photo
+
+
+def demonstrate(command: Sequence[str]) -> int:
+    """Run a command against the demo account; its exit code."""
+    with FakeSmugMug(demo_account(), secret="demo") as smugmug:
+        environment = {name: value for name, value in os.environ.items() if name.upper() not in (
+            "NO_PROXY", "ALL_PROXY", "CURL_CA_BUNDLE", "SMUGMUG_ACCESS_TOKEN", "SMUGMUG_ACCESS_TOKEN_SECRET")}
+        settings = str(_demo_folder())
+        environment.update(smugmug.environment)
+        environment.update(SMUGMUG_API_KEY=smugmug.api_key, SMUGMUG_API_SECRET=smugmug.api_secret,
+                           XDG_CONFIG_HOME=settings, APPDATA=settings)
+        print(f"This is a demo: no real SmugMug is asked. An address will be shown:\n"
+              f"do not open it, just enter the PIN {smugmug.pin}\n"
+              f"(no question after an earlier demo: that sign-in is in {settings}).\n"
+              "The pictures are drawn; the video does not play.\n", file=sys.stderr, flush=True)
+        process = subprocess.Popen(list(command), env=environment)
+        code = _wait_for(process)
+        if smugmug.unknown_paths:
+            print(f"The fake SmugMug does not know: {', '.join(smugmug.unknown_paths)}", file=sys.stderr)
+        return 128 - code if code < 0 else code
+
+
+def _wait_for(process: subprocess.Popen[bytes]) -> int:
+    """Wait for a command; Ctrl-C is the command's business."""
+    ours = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        return process.wait()
+    finally:
+        signal.signal(signal.SIGINT, ours)
+
+
+def _demo_folder() -> Path:
+    """The demo's own place for settings, so that nobody's real token is touched; nobody else may read it."""
+    user = re.sub(r"\W", "_", getpass.getuser())
+    folder = Path(tempfile.gettempdir()) / f"fake_smugmug_demo_{user}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    status = os.lstat(folder)
+    if not stat.S_ISDIR(status.st_mode) or (hasattr(os, "getuid") and status.st_uid != os.getuid()):
+        raise SystemExit(f"{folder} belongs to somebody else; remove it first")
+    folder.chmod(0o700)
+    return folder
+
+
+def demo_account() -> Account:
+    """A small account to try the downloader on: drawn pictures, and the usual traps."""
+    account = Account(nickname="demo")
+    numbers = itertools.count(1)
+
+    def draw(album: Album, name: str, **fields: Any) -> Photo:
+        number = next(numbers)
+        taken = datetime(2019, 8, 4, 11, 28) + timedelta(days=40 * number)
+        return album.photo(name, drawn_png(number), taken=taken, width=320, height=240, **fields)
+
+    summer = account.album("Summer", folder="Family/Trips", description="Two weeks by the sea")
+    for index in range(1, 5):
+        draw(summer, f"IMG_{index}.png", caption=f"Day {index}", keywords=["sea", "summer"])
+    again = account.album("Summer", folder="Family/Trips")
+    draw(again, "IMG_1.png")
+    draw(again, "IMG_1.png", title="Another picture of the same name")
+    again.collect(summer.images[0])
+    garden = account.album("Garden: spring & autumn", folder="Family")
+    for name in ("first tulips.png", "Äpfel.png"):
+        draw(garden, name)
+    garden.video("pond.mov", MP4_MAGIC + b"Not a video that plays: bytes that only look like one. " * 400,
+                 still=drawn_png(99), taken=datetime(2020, 4, 12, 15, 0))
+    draw(account.album("Only for me", privacy="Private"), "secret.png")
+    return account
+
+
+# ======================================================================================================================
+# Drawing: small pictures that can be looked at, and told apart.
+# ======================================================================================================================
+
+DIGITS = (  # each digit is five rows of three pixels
+    "111101101101111", "010110010010111", "111001111100111", "111001111001111", "101101111001001",
+    "111100111001111", "111100111101111", "111001001001001", "111101111101111", "111101111001111",
+)
+
+
+def drawn_png(number: int, width: int = 320, height: int = 240) -> bytes:
+    """A PNG picture: a gradient of the number's own colours, a disc, and the number in big digits."""
+    colours = random.Random(number)
+    above = [colours.randrange(60, 230) for _ in range(3)]
+    below = [colours.randrange(60, 230) for _ in range(3)]
+    centre, radius = (colours.randrange(width), colours.randrange(height)), colours.randrange(40, 90)
+    rows = bytearray()
+    for y in range(height):
+        shade = [a + (b - a) * y // height for a, b in zip(above, below)]
+        row = bytearray(bytes(shade) * width)
+        half = math.sqrt(max(0, radius ** 2 - (y - centre[1]) ** 2))
+        left, right = max(0, int(centre[0] - half)), min(width, int(centre[0] + half))
+        if half and left < right:
+            row[3 * left : 3 * right] = bytes(255 - value // 2 for value in shade) * (right - left)
+        _draw_number(row, y, str(number), scale=16)
+        rows += b"\0" + row
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(bytes(rows))), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(_png_chunk(kind, data) for kind, data in chunks)
+
+
+def _draw_number(row: bytearray, y: int, digits: str, scale: int) -> None:
+    """Draw one pixel row of a number, white, from the upper left corner."""
+    line = y // scale - 1
+    if not 0 <= line < 5:
+        return
+    for place, digit in enumerate(digits):
+        for column, pixel in enumerate(DIGITS[int(digit)][3 * line : 3 * line + 3]):
+            if pixel == "1":
+                left = (1 + 4 * place + column) * scale
+                row[3 * left : 3 * (left + scale)] = b"\xff" * (3 * scale)
+
+
+def _png_chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
