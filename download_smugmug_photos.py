@@ -184,7 +184,7 @@ class Settings(NamedTuple):
     """What the command line and the environment ask for. `since` is a time as SmugMug writes it, "" for all times."""
 
     output: Path
-    config: Path
+    token_file: Path
     layout: str
     albums: tuple[str, ...]
     exclude: tuple[str, ...]
@@ -1181,11 +1181,9 @@ def explain_401(message: str, text: str, server_date: str, now: float) -> Proble
         return Problem(f"{text}. The terms of the API were not accepted for this API key yet. Accept them here, then "
                        f"run this again:\n{link.group().rstrip('.') if link else ACCEPT_TERMS_URL}")
     if "timestamp" in message:
-        server_now = http_date(server_date)
+        server_now, difference = http_date(server_date), ""
         if server_now is not None:
             difference = f" It differs from SmugMug's by {abs(now - server_now) / 60:.0f} minutes."
-        else:
-            difference = ""
         return Problem(f"{text}. The clock of this computer is wrong.{difference} Set it, then run this again.")
     if "signature" in message:
         return RequestFailed(f"{text}. The API secret may not belong to this API key: check SMUGMUG_API_SECRET, or "
@@ -1265,11 +1263,6 @@ def home_folder() -> str:
     """The user's folder; where there is none, as in some containers, a place where nothing can be saved."""
     home = os.path.expanduser("~")
     return os.devnull if home == "~" else home
-
-
-def token_path(settings: Settings) -> Path:
-    """Where the sign-in is kept."""
-    return settings.config / "token.json"
 
 
 def token_from_environment(api_key: Credentials, environ: Mapping[str, str]) -> Credentials | None:
@@ -1373,11 +1366,10 @@ def read_form(answer: Answer) -> dict[str, str]:
     return dict(parse_qsl(answer.body().decode("utf-8", "replace")))
 
 
-def fetch_token(endpoint: str, credentials: Credentials, timeout_seconds: float, stop: Stop,
-                **oauth: str) -> Credentials:
-    """`credentials` with the request token or access token that an OAuth endpoint gives for them."""
+def fetch_token(name: str, credentials: Credentials, timeout_seconds: float, stop: Stop, **oauth: str) -> Credentials:
+    """`credentials` with the request token or access token that the OAuth endpoint of this name gives for them."""
     connection = Connection(credentials, timeout_seconds, stop, **oauth)
-    answer = connection.get(OAUTH_BASE + endpoint, read_form)
+    answer = connection.get(OAUTH_BASE + name, read_form)
     if not answer.get("oauth_token") or not answer.get("oauth_token_secret"):
         raise RequestFailed("SmugMug answered the sign-in without a token. Try again later.")
     return credentials._replace(token=answer["oauth_token"], token_secret=answer["oauth_token_secret"])
@@ -2202,11 +2194,10 @@ def receive(answer: Answer, remote: RemoteFile, part: PartFile, stop: Stop) -> N
 
 def goes_on(answer: Answer, remote: RemoteFile, part: PartFile) -> bool:
     """Whether an answer carries the bytes that follow the part's, of the same file."""
-    content_range = re.fullmatch(r"bytes (?:(\d{1,18})-\d{1,18}|\*)/(\d{1,18}|\*)",
-                                 answer.headers.get("Content-Range", ""))
-    if answer.status not in (206, 416) or content_range is None or answer.is_encoded or not part.size_bytes:
+    given = re.fullmatch(r"bytes (?:(\d{1,18})-\d{1,18}|\*)/(\d{1,18}|\*)", answer.headers.get("Content-Range", ""))
+    if answer.status not in (206, 416) or given is None or answer.is_encoded or not part.size_bytes:
         return False
-    start, total = content_range.groups()
+    start, total = given.groups()
     if answer.status == 416:  # nothing follows: good if the part is complete
         return bool(remote.md5) and total == str(part.size_bytes)
     if remote.size_bytes is not None and total not in ("*", str(remote.size_bytes)):
@@ -2505,6 +2496,7 @@ class Screen(logging.Handler):
 
     def __init__(self, level: int, progress: bool) -> None:
         super().__init__(level)
+        self._lock = threading.RLock()
         self._wants_progress = progress
         self._is_live = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
         self._is_shown = False
@@ -2512,8 +2504,9 @@ class Screen(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Show a message that is there to stay."""
-        self.clear()
-        self._write(record.getMessage() + "\n")
+        with self._lock:
+            self.clear()
+            self._write(record.getMessage() + "\n")
 
     def show(self, line: Callable[[int], str]) -> None:
         """Show how things stand: `line` makes that of a width. It is not called when it is too early for news."""
@@ -2524,7 +2517,7 @@ class Screen(logging.Handler):
         if not self._is_live:
             log.info("%s", line(10_000))
             return
-        with self._locked():
+        with self._lock:
             columns = terminal_columns() - 1  # the last column stays free: a full line would wrap on some terminals
             text = fitted(line(columns), columns)
             self._is_shown = True  # said before it is so: Ctrl-C may come as soon as somebody sees it
@@ -2532,7 +2525,7 @@ class Screen(logging.Handler):
 
     def clear(self) -> None:
         """Take the live line away."""
-        with self._locked():
+        with self._lock:
             if self._is_shown:
                 self._write("\r" + rest_of_line(terminal_columns() - 1, sys.platform) + "\r")
                 self._is_shown = False
@@ -2541,14 +2534,6 @@ class Screen(logging.Handler):
         with suppress(OSError, ValueError):  # a screen that is gone is no reason to bring no photos home
             sys.stderr.write(text)
             sys.stderr.flush()
-
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        self.acquire()
-        try:
-            yield
-        finally:
-            self.release()
 
 
 def rest_of_line(columns: int, platform: str) -> str:
@@ -2566,9 +2551,6 @@ def terminal_columns() -> int:
 
 class LogFile(logging.FileHandler):
     """The log file. When it cannot be written any more, that is said once, and the run goes on without it."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(str(path), encoding="utf-8")
 
     def format(self, record: logging.LogRecord) -> str:
         """The message with its time, in front of each of its lines."""
@@ -2619,10 +2601,6 @@ class Remark(NamedTuple):
     image_key: str
     reason: str
 
-    def line(self) -> str:
-        """The remark under its heading."""
-        return f"  {' / '.join(filter(None, (self.album, self.image)))}: {self.reason}"
-
 
 NAMED_IN_SOURCE = 20  # so many images of an album are named in the summary for what SmugMug Source has of them
 
@@ -2666,13 +2644,7 @@ class Summary:
         self.albums_expected = self.albums_new = self.albums_changed = self.albums_unchanged = 0
         self.images_expected = self.images_to_fetch = self.bytes_to_fetch = 0
         self.wait_seconds = 0.0  # how long SmugMug asked us to wait
-        self._tallies: dict[str, Tally] = {}
-
-    def expect(self, albums: Iterable[Album]) -> None:
-        """Learn what there is."""
-        for album in albums:
-            self.albums_expected += 1
-            self.images_expected += album.image_count or 0
+        self.tallies: dict[str, Tally] = {}  # of the albums that something is still to become of
 
     def check(self, check: Check) -> None:
         """Count a verified file."""
@@ -2690,7 +2662,7 @@ class Summary:
     def begin(self, plan: Plan) -> Tally:
         """Expect the outcomes of an album."""
         album = plan.place.album
-        tally = self._tallies[album.key] = Tally(plan)
+        tally = self.tallies[album.key] = Tally(plan)
         if plan.place.known is None:
             self.albums_new += 1
         else:
@@ -2712,7 +2684,7 @@ class Summary:
 
     def add(self, outcome: Outcome) -> Tally:
         """Count an outcome. Returns the tally of its album."""
-        tally = self._tallies[outcome.album.key]
+        tally = self.tallies[outcome.album.key]
         tally.pending -= 1
         tally.counts[outcome.kind] += 1
         self.counts[outcome.kind] += 1
@@ -2741,7 +2713,7 @@ class Summary:
             named, more = sorted(tally.in_source)[:NAMED_IN_SOURCE], len(tally.in_source) - NAMED_IN_SOURCE
             self.remark(Topic.IN_SOURCE, tally.place.album.name or tally.place.album.key, "", ", ".join(named) + (
                 f" and {more:,} more (-v names them)" if more > 0 else ""))
-        del self._tallies[tally.place.album.key]
+        del self.tallies[tally.place.album.key]
 
     def remark(self, topic: Topic, album: str, image: str, reason: str, image_key: str = "") -> None:
         """Note something that the user should know at the end."""
@@ -2749,10 +2721,6 @@ class Summary:
             self.failures += 1
         reason = "\n".join(map(printable, reason.split("\n")))
         self.remarks.append(Remark(topic, printable(album), printable(image), image_key, reason))
-
-    def albums_done(self) -> int:
-        """How many albums need nothing more."""
-        return self.albums_new + self.albums_changed + self.albums_unchanged - len(self._tallies)
 
     def report(self, exit_code: int) -> dict[str, Any]:
         """The summary for programs; `version` rises when the meaning of a field changes."""
@@ -2822,7 +2790,7 @@ def summary_text(summary: Summary, sentence: str, free_bytes: int | None) -> str
         remarks = [remark for remark in summary.remarks if remark.topic is topic]
         if remarks:
             lines.append(f"{topic.heading[0].upper() + topic.heading[1:]} ({len(remarks):,}):")
-            lines += sorted(remark.line() for remark in remarks)
+            lines += sorted(f"  {' / '.join(filter(None, remark[1:3]))}: {remark.reason}" for remark in remarks)
         if remarks and topic.advice:
             lines.append(f"  {topic.advice}")
     return "\n".join(lines)
@@ -2854,7 +2822,8 @@ def progress_line(summary: Summary, received_bytes: int, wait_seconds: float, co
     fetched = summary.counts[Kind.DOWNLOADED] + summary.counts[Kind.REPLACED]
     if fetched and left > 0:
         parts.append(f"{human_seconds(left * seconds / fetched)} left")
-    parts.append(f"{summary.albums_done():,}/{summary.albums_expected:,} albums")
+    albums = summary.albums_new + summary.albums_changed + summary.albums_unchanged - len(summary.tallies)
+    parts.append(f"{albums:,}/{summary.albums_expected:,} albums")
     text = parts[0]
     for part in parts[1:]:
         if cells(f"{text}, {part}") <= columns:
@@ -2997,7 +2966,8 @@ def wanted_albums(run: Run) -> list[Album]:
                  run.settings.layout, "1 album is" if staying == 1 else f"{staying:,} albums are")
     run.folders.update(album_folders(albums, run.folders, run.settings.layout))
     albums = selected(run.settings, albums)
-    run.summary.expect(albums)
+    run.summary.albums_expected = len(albums)
+    run.summary.images_expected = sum(album.image_count or 0 for album in albums)
     warn_of_full_disk(bytes_to_come(run, albums), run.settings.output)
     return albums
 
@@ -3007,19 +2977,15 @@ def selected(settings: Settings, albums: list[Album]) -> list[Album]:
     for option, patterns in (("--album", settings.albums), ("--exclude", settings.exclude)):
         for pattern in patterns:
             if not any(matches(album, [pattern]) for album in albums):
-                raise Problem(f"No album fits {option} {printable(pattern)!r}. " + near_names(pattern, albums))
+                names = {text.casefold(): text for album in albums for text in (album.name, album.url_path)}
+                near = [printable(names[name]) for name in difflib.get_close_matches(pattern.casefold(), names, 5, 0.5)]
+                raise Problem(f"No album fits {option} {printable(pattern)!r}. " +
+                              (f"Near it: {', '.join(near)}" if near else "--list shows all albums."))
     chosen = [album for album in albums
               if (not settings.albums or matches(album, settings.albums)) and not matches(album, settings.exclude)]
     if albums and not chosen:
         raise Problem("--exclude leaves no album.")
     return chosen
-
-
-def near_names(pattern: str, albums: Iterable[Album]) -> str:
-    """Help with a pattern that fits no album."""
-    names = {text.casefold(): text for album in albums for text in (album.name, album.url_path)}
-    near = [printable(names[name]) for name in difflib.get_close_matches(pattern.casefold(), names, 5, 0.5)]
-    return f"Near it: {', '.join(near)}" if near else "--list shows all albums."
 
 
 def bytes_to_come(run: Run, albums: Iterable[Album]) -> int:
@@ -3253,7 +3219,7 @@ def log_in(settings: Settings, screen: Screen, stop: Stop) -> int:
 
 def log_out(settings: Settings, screen: Screen, stop: Stop) -> int:
     """--logout: forget the sign-in."""
-    path = token_path(settings)
+    path = settings.token_file
     try:
         path.unlink()
         log.warning("Removed %s.", path)
@@ -3275,7 +3241,7 @@ def connect(settings: Settings, stop: Stop) -> tuple[Connection, User]:
     """A signed-in connection, and whose it is. Asks for a PIN only where there is no token that still works."""
     api_key = api_key_from(os.environ)
     from_environment = token_from_environment(api_key, os.environ)
-    credentials = from_environment or token_from_file(api_key, token_path(settings))
+    credentials = from_environment or token_from_file(api_key, settings.token_file)
     if credentials is not None:
         try:
             return connect_as(credentials, settings, stop)
@@ -3286,7 +3252,7 @@ def connect(settings: Settings, stop: Stop) -> tuple[Connection, User]:
             log.warning("%s", error)
     credentials = sign_in(api_key, settings.timeout_seconds, stop)
     connection, user = connect_as(credentials, settings, stop)
-    save_token(credentials, token_path(settings))
+    save_token(credentials, settings.token_file)
     return connection, user
 
 
@@ -3325,7 +3291,7 @@ def set_up_log(settings: Settings, screen: Screen) -> None:
     log.setLevel(screen.level)
     if settings.log_file is not None:
         try:
-            log.addHandler(LogFile(settings.log_file))
+            log.addHandler(LogFile(str(settings.log_file), encoding="utf-8"))
         except OSError as error:
             raise disk_problem(error, settings.log_file) from None
         log.setLevel(logging.DEBUG)
@@ -3368,7 +3334,8 @@ def read_settings(argv: list[str] | None, environ: Mapping[str, str]) -> Setting
     options.sidecars = frozenset().union(*sidecars)
     options.albums = tuple(options.albums or environ.get("SMUGMUG_ALBUM", "").splitlines())
     options.exclude = tuple(options.exclude or environ.get("SMUGMUG_EXCLUDE", "").splitlines())
-    return Settings(config=config_folder(environ, sys.platform, home_folder()), **vars(options))
+    folder = config_folder(environ, sys.platform, home_folder())
+    return Settings(token_file=folder / "token.json", **vars(options))
 
 
 class OneLineParser(argparse.ArgumentParser):

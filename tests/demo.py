@@ -25,10 +25,6 @@ from typing import Any, Sequence
 from fake_smugmug import MP4_MAGIC, Account, Album, FakeSmugMug, Photo
 
 
-# ======================================================================================================================
-# The demo: an account, and a command that is led to it.
-# ======================================================================================================================
-
 def demonstrate(command: Sequence[str]) -> int:
     """Run a command against the demo account; its exit code."""
     with FakeSmugMug(demo_account(), secret="demo") as smugmug:

@@ -1,0 +1,199 @@
+"""The gate, in a clean clone: README's test line and its demo as they stand; the suite on every other CPython 3.7 to
+3.13 found here, on 3.7 with the oldest packages, on the newest with types, style and coverage. Three at a time.
+
+Exit codes: 0 all is well, 1 a check failed or could not be made, 2 invalid arguments.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import IO, Any, Callable, List, NamedTuple, Sequence
+
+ROOT = Path(__file__).resolve().parent.parent
+VERSIONS = ("3.13", "3.12", "3.11", "3.10", "3.9", "3.8")  # newest first; the oldest is a check of its own
+OLDEST = "3.7"
+CHECKS_AT_A_TIME = 3
+README_LINES = (r"^.*pytest tests$", r"^.*fake_smugmug\.py -- .*$")
+PIN = b"027518\n"  # which the demo asks for
+
+_output = threading.Lock()
+
+
+def say(text: str, details: bytes = b"") -> None:
+    """Print a line, and below it what a check printed."""
+    with _output:
+        print(text, flush=True)
+        sys.stdout.buffer.write(details)
+        sys.stdout.buffer.flush()
+
+
+class Bench:
+    """Where a check is made: the clone, a Python, and a log that keeps together what is printed."""
+
+    def __init__(self, name: str, python: str, work: Path, log: IO[bytes]) -> None:
+        self.name, self.python, self.work, self.log = name, python, work, log
+        self.clone = work / "clone"
+
+    def run(self, *command: str, **options: Any) -> None:
+        """Run a command in the clone; CalledProcessError if it fails."""
+        if "input" not in options:
+            options["stdin"] = subprocess.DEVNULL
+        subprocess.run(command, cwd=str(self.clone), stdout=self.log, stderr=subprocess.STDOUT, check=True, **options)
+
+    def module(self, *arguments: str) -> None:
+        """Run a module of this Python."""
+        self.run(self.python, "-m", *arguments)
+
+    def install(self, requirements: str) -> None:
+        """Install packages."""
+        say(f"== {self.name}: pip install -r {requirements}")
+        self.module("pip", "install", "--quiet", "--disable-pip-version-check", "-r", requirements)
+
+    def make_environment(self) -> None:
+        """Go on in an environment of its own, with what the tests need."""
+        folder = tempfile.mkdtemp(prefix="venv-", dir=str(self.work))
+        self.module("venv", folder)
+        self.python = os.path.join(folder, "bin", "python")
+        self.install("tests/requirements.txt")
+
+
+# ======================================================================================================================
+# The checks.
+# ======================================================================================================================
+
+def readme(bench: Bench) -> None:
+    """README's lines as they stand; they make an environment of their own."""
+    text = (bench.clone / "README.md").read_text(encoding="utf-8")
+    for pattern in README_LINES:
+        line = re.search(pattern, text, re.MULTILINE)
+        if line is None:
+            raise LookupError(f"README.md has no line like {pattern}")
+        say(f"== {bench.name}: {line.group()}")
+        bench.run("bash", "-euo", "pipefail", "-c", line.group(), input=PIN,
+                  env={**os.environ, "TMPDIR": str(bench.work)})
+
+
+def suite(bench: Bench) -> None:
+    """The suite and nothing else."""
+    bench.make_environment()
+    bench.module("pytest", "tests", "--warm")
+
+
+def oldest(bench: Bench) -> None:
+    """The suite with the oldest packages that requirements.txt admits."""
+    bench.make_environment()
+    minima = bench.work / "oldest.txt"
+    minima.write_text((bench.clone / "requirements.txt").read_text().replace(">=", "=="))
+    bench.install(str(minima))
+    bench.module("pytest", "tests", "--warm")
+    bench.module("pytest", "tests/test_verify.py", "tests/test_sign_in.py")
+
+
+def newest(bench: Bench) -> None:
+    """Style, types, and the suite with coverage."""
+    bench.make_environment()
+    bench.install(".ci/requirements.txt")
+    bench.module("ruff", "check", ".")
+    for platform in ("linux", "darwin"):
+        bench.module("mypy", "--platform", platform)
+    # The tests use more than Windows has, and are skipped there.
+    bench.module("mypy", "--platform", "win32", "download_smugmug_photos.py")
+    bench.module("coverage", "run", "-m", "pytest", "tests", "--warm")
+    bench.module("coverage", "combine", "--quiet")
+    bench.module("coverage", "report")
+
+
+class Check(NamedTuple):
+    """A check, and the Python that it is made with."""
+
+    make: Callable[[Bench], None]
+    version: str
+    python: str
+
+    def passes(self, work: Path) -> bool:
+        """Make the check, and print what came of it."""
+        began, name, ending = time.monotonic(), f"{self.make.__name__}, Python {self.version}", "passed"
+        with tempfile.TemporaryFile() as log:
+            try:
+                self.make(Bench(name, self.python, work, log))
+            except (subprocess.CalledProcessError, LookupError, OSError) as error:
+                ending = f"FAILED ({error})"
+            log.seek(0)
+            say(f"== {name}: {ending} after {time.monotonic() - began:.0f} s", log.read())
+        return ending == "passed"
+
+
+# ======================================================================================================================
+# What there is on this machine.
+# ======================================================================================================================
+
+def python_of(version: str) -> str:
+    """The interpreter of a version; "" if there is none, which is said."""
+    pyenv = os.environ.get("PYENV_ROOT", os.path.expanduser("~/.pyenv"))
+    found = sorted(glob.glob(f"{pyenv}/versions/{version}.*/bin/python"), reverse=True)
+    for candidate in [*found, shutil.which(f"python{version}")]:
+        if candidate and subprocess.run([candidate, "-c", "import ssl, sqlite3"], stderr=subprocess.DEVNULL,
+                                        check=False).returncode == 0:
+            return candidate
+    say(f"== Python {version}: not on this machine")
+    return ""
+
+
+def all_checks() -> List[Check]:
+    """The checks that can be made here."""
+    default = "{}.{}".format(*sys.version_info[:2])
+    checks = [Check(readme, default, sys.executable)]
+    pythons = [(version, python_of(version)) for version in VERSIONS]
+    found = [(version, python) for version, python in pythons if python]
+    if not found:
+        sys.exit("== no Python from 3.8 to 3.13 for types, style and coverage")
+    checks.append(Check(newest, *found[0]))
+    checks += [Check(suite, version, python) for version, python in found[1:] if version != default]
+    python = python_of(OLDEST)
+    return [*checks, Check(oldest, OLDEST, python)] if python else checks
+
+
+def install_exiftool() -> None:
+    """Photographers' own reader of XMP sidecars; without it that one test says that it was left out."""
+    if shutil.which("exiftool") or not shutil.which("apt-get") or os.getuid() != 0:
+        return
+    say("== apt-get install libimage-exiftool-perl")
+    for command in (["apt-get", "update", "-qq"], ["apt-get", "install", "-qq", "-y", "libimage-exiftool-perl"]):
+        if subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                          check=False).returncode != 0:
+            say("== exiftool: cannot be installed here")
+            return
+
+
+def main(arguments: Sequence[str]) -> int:
+    """The whole gate; the exit code."""
+    if arguments:
+        print(f".ci/run takes no arguments, but was given: {' '.join(arguments)}", file=sys.stderr)
+        return 2
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        subprocess.run(["git", "clone", "--quiet", str(ROOT), str(work / "clone")], check=True)
+        install_exiftool()
+        checks = all_checks()
+        with ThreadPoolExecutor(CHECKS_AT_A_TIME) as pool:
+            made = [pool.submit(check.passes, work) for check in checks]
+            try:
+                passed = [each.result() for each in made]
+            finally:
+                for each in made:
+                    each.cancel()  # what has not begun when this is interrupted
+    return 0 if all(passed) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
