@@ -56,7 +56,7 @@ import warnings
 import zlib
 from collections import Counter, OrderedDict, deque
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import (
     Any,
@@ -170,12 +170,16 @@ _cached_md5 = functools.lru_cache(maxsize=100_000)(_md5)
 KEY_LETTERS = "BCDFGHJKLMNPQRSTVWXbcdfghjkmnpqrstvwxz23456789"
 CROWD_LETTER = "Z"  # only the keys of images of a filled album begin with it
 FIRST_DATE = datetime(2024, 1, 1)
+MINUTE = timedelta(minutes=1)
 
 
 class Account:
     """Somebody's SmugMug.  Its dates come from a clock that moves a minute with each change, never from the wall.
 
     It may be changed while it is served.  `site_password` hides all albums from who is not the owner.
+
+    Where a program compares dates, `set_clock` makes the clock run: then changes get the time of day at SmugMug, which
+    the ``Date`` of all answers shows as well, and `let_time_pass` goes on to the next night without waiting for it.
     """
 
     def __init__(self, nickname: str = "family", name: str = "", site_password: bool = False) -> None:
@@ -184,7 +188,10 @@ class Account:
         self.site_password = site_password
         self.lock = threading.RLock()
         self.albums: List[Album] = []
-        self._minutes = itertools.count()
+        self.seconds_passed = 0.0  # by `let_time_pass`
+        self._clock_offset = timedelta(0)  # how far the clock of SmugMug is ahead of the machine's
+        self._clock_runs = False
+        self._last_change = FIRST_DATE - MINUTE
         self._numbers = itertools.count()
         self._images: Dict[str, Image] = {}
         self._crowds: List[Crowd] = []
@@ -192,8 +199,38 @@ class Account:
         self.root = Folder(self, "", None, self._new_key(5), "")
 
     def now(self) -> datetime:
-        """The next minute of the account's own clock, in UTC."""
-        return FIRST_DATE + timedelta(minutes=next(self._minutes))
+        """The date of a change, in UTC: never that of another one, since SmugMug's dates have no parts of a second."""
+        with self.lock:
+            next_second = self._last_change + timedelta(seconds=1)
+            self._last_change = (max(next_second, self._time_of_day()) if self._clock_runs
+                                 else self._last_change + MINUTE)
+            return self._last_change
+
+    def time_of_day(self) -> datetime:
+        """What the clock on SmugMug's wall shows, in UTC; it never shows less than the last change."""
+        with self.lock:
+            return max(self._last_change, self._time_of_day())
+
+    def set_clock(self, moment: Optional[datetime] = None) -> None:
+        """Let it be this moment at SmugMug, in UTC (None: what it is on this machine), and let the clock run from it.
+
+        What was changed before keeps its dates.
+        """
+        with self.lock:
+            self._clock_runs = True
+            self._clock_offset = timedelta(0) if moment is None else moment - _machine_time()
+            self._last_change = self._time_of_day() - timedelta(seconds=1)
+
+    def let_time_pass(self, seconds: float) -> None:
+        """Move the clock on, whether it runs or not.  `FakeSmugMug.let_time_pass` does more: use that one."""
+        with self.lock:
+            self.seconds_passed += seconds
+            self._clock_offset += timedelta(seconds=seconds)
+            if not self._clock_runs:
+                self._last_change += timedelta(seconds=seconds)
+
+    def _time_of_day(self) -> datetime:
+        return (_machine_time() + self._clock_offset).replace(microsecond=0)
 
     def folder(self, path: str) -> Folder:
         """The folder with this path of names (``"Family/Trips"``), made where it is missing; ``""`` is the root."""
@@ -577,6 +614,10 @@ def _number_of_crowd_key(key: str) -> int:
 def _listed_entries(account: Account) -> Iterator[Entry]:
     return itertools.chain.from_iterable(album.entries for album in account.albums
                                          if not isinstance(album.entries, Crowd))
+
+
+def _machine_time() -> datetime:
+    return datetime.now(timezone.utc).replace(tzinfo=None)
 
 
 def utc_text(moment: datetime) -> str:
@@ -2081,6 +2122,11 @@ class Limiter:
             self._used += 1
             return self._requests - self._used, self._opened_at + self._window_seconds - now
 
+    def pass_time(self, seconds: float) -> None:
+        """Let the window grow older."""
+        with self._lock:
+            self._opened_at -= seconds
+
 
 # ======================================================================================================================
 # The server: sockets, TLS, records.  Knows how bytes travel; asks the sections above what to say.
@@ -2283,8 +2329,14 @@ class FakeSmugMug:
         self._oauth.revoke()
 
     def let_time_pass(self, seconds: float) -> None:
-        """Let request tokens grow older, without waiting."""
+        """Be that much later at SmugMug, without waiting: its dates, ``Date``, request tokens, the rate limit's window.
+
+        The program under test does not notice on its own clock, with which it signs.  So the time stamps of signatures
+        are still compared with the machine's clock: only what SmugMug shows has moved.
+        """
+        self.account.let_time_pass(seconds)
         self._oauth.pass_time(seconds)
+        self._limiter.pass_time(seconds)
 
     @property
     def private_answer(self) -> str:
@@ -2442,7 +2494,7 @@ class FakeSmugMug:
         else:
             response = self._api.answer(request, caller)
         response.headers["X-RateLimit-Remaining"] = str(max(0, remaining))
-        response.headers["X-RateLimit-Reset"] = str(math.ceil(time.time() + seconds))
+        response.headers["X-RateLimit-Reset"] = str(math.ceil(self._time_of_day() + seconds))
         return response
 
     def _written(self, request: Request, response: Response) -> Response:
@@ -2455,7 +2507,12 @@ class FakeSmugMug:
         if request.kind == "api":
             response.headers.setdefault("Cache-Control", "private, no-store, no-cache, max-age=0, must-revalidate")
             response.headers.setdefault("Vary", "Accept-Encoding")
+        response.headers.setdefault("Date", email.utils.formatdate(self._time_of_day(), usegmt=True))
         return response
+
+    def _time_of_day(self) -> float:
+        """The time at SmugMug in seconds since 1970."""
+        return self.account.time_of_day().replace(tzinfo=timezone.utc).timestamp()
 
     def _wait(self, seconds: float) -> None:
         if seconds > 0:

@@ -9,7 +9,8 @@ import subprocess
 import sys
 import threading
 import time
-from datetime import datetime
+from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, Tuple
 
@@ -447,6 +448,54 @@ def test_dates_move_as_things_change(account: Account, client: Client) -> None:
     account.remove(other)
     assert account.find_image(photo.key) is None
     assert client.get(f"/api/v2/image/{photo.key}-1").status_code == 404
+
+
+def test_a_clock_that_runs_gives_changes_the_time_of_day(
+        smugmug: FakeSmugMug, account: Account, client: Client) -> None:
+    account.album("Before the clock ran")
+    account.set_clock(datetime(2031, 5, 1, 22, 0))
+    album = account.album("Album")
+    photos = [album.photo(f"IMG_{number}.JPG") for number in range(3)]
+
+    def dates() -> List[datetime]:
+        """Of the answer, of the album's images, and of when they were uploaded."""
+        answer = client.get(f"/api/v2/album/{album.key}!images?_expand=Album")
+        texts = [answer.json()["Expansions"][f"/api/v2/album/{album.key}"]["Album"]["ImagesLastUpdated"]]
+        texts += [image["DateTimeUploaded"] for image in answer.json()["Response"]["AlbumImage"]]
+        return [parsedate_to_datetime(answer.headers["Date"]).replace(tzinfo=None),
+                *(datetime.strptime(text, "%Y-%m-%dT%H:%M:%S+00:00") for text in texts)]
+
+    date, changed, *uploaded = dates()
+    assert datetime(2031, 5, 1, 22, 0) <= uploaded[0] < uploaded[1] < uploaded[2] < changed <= date
+    assert date < datetime(2031, 5, 1, 22, 1) and account.albums[0].created == fake_smugmug.FIRST_DATE
+    smugmug.let_time_pass(86_400)
+    photos[0].replace(b"new")
+    date, changed, *uploaded_then = dates()
+    assert datetime(2031, 5, 2, 22, 0) <= changed <= date < datetime(2031, 5, 2, 22, 1) and uploaded_then == uploaded
+
+
+def test_time_that_passes_moves_what_smugmug_shows_and_not_the_clock_of_signatures(
+        smugmug: FakeSmugMug, account: Account, client: Client) -> None:
+    smugmug.limit(requests=2, window_seconds=1000)
+    album = account.album("Album")
+    before = album.images_last_updated
+
+    def remaining_and_seconds() -> Tuple[int, float]:
+        answer = client.get("/api/v2!authuser")
+        assert answer.status_code == 200
+        date = parsedate_to_datetime(answer.headers["Date"]).timestamp()
+        return int(answer.headers["X-RateLimit-Remaining"]), int(answer.headers["X-RateLimit-Reset"]) - date
+
+    assert remaining_and_seconds()[0] == 1
+    smugmug.let_time_pass(600)
+    remaining, seconds = remaining_and_seconds()
+    assert remaining == 0 and 390 < seconds <= 402
+    smugmug.let_time_pass(400)
+    assert remaining_and_seconds()[0] == 1
+    ahead = parsedate_to_datetime(client.get("/api/v2!authuser").headers["Date"]).timestamp() - time.time()
+    assert 990 < ahead < 1010
+    album.touch()
+    assert album.images_last_updated == before + timedelta(seconds=1060)
 
 
 def test_the_cameras_clock_is_shown_as_pacific_time_in_utc(account: Account, client: Client) -> None:
