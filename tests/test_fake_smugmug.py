@@ -25,6 +25,7 @@ from fake_smugmug import (
     Account,
     Authority,
     FakeSmugMug,
+    Gateway,
     Limiter,
     Line,
     Pattern,
@@ -537,6 +538,67 @@ def test_an_unknown_path_is_404_and_remembered(smugmug: FakeSmugMug, client: Cli
     assert client.get("https://api.smugmug.com/").status_code == 404
     assert client.get("/api/v2/album/XXXXXX").status_code == 404
     assert smugmug.unknown_paths == ["/api/v2/nothing", "/"]
+
+
+@pytest.mark.parametrize("gives, status, text", [
+    ("nonce_used", 401, '{"Code":401,"Message":"oauth_problem=nonce_used"}'), ("timeout", 504, "Gateway Timeout"),
+    ("server_error", 502, "Bad Gateway"), ("no_response", 200, '{"Code":200,"Message":"Ok"}'),
+])
+def test_the_gateway_gives_up_long_pages(smugmug: FakeSmugMug, account: Account, client: Client,
+                                         gives: str, status: int, text: str) -> None:
+    album = account.album("Many")
+    album.fill(250, 10)
+    path = f"/api/v2/album/{album.key}!images"
+    smugmug.gateway.give_up_above(images=100)
+    smugmug.gateway.gives = gives
+    assert client.body(path + "?count=100")["Pages"]["Count"] == 100
+    for _ in range(2):  # the same page is as slow the next time
+        answer = client.get(path + "?count=101")
+        assert answer.status_code == status and text in answer.text
+    assert client.body(path + "?count=500&start=151")["Pages"]["Count"] == 100  # what counts is what is listed
+    smugmug.gateway.give_up_above(images=101)
+    assert client.body(path + "?count=101")["Pages"]["Count"] == 101
+
+
+def test_the_gateway_asks_how_long_a_page_takes_and_expansions_take_time_as_well(
+        smugmug: FakeSmugMug, account: Account, client: Client) -> None:
+    album = account.album("Album")
+    album.photo(), album.video(), album.video()
+    path = f"/api/v2/album/{album.key}!images"
+    smugmug.gateway.patience_seconds = 0.15  # three images take 0.09 s, and each of two expansions 0.05 s
+    assert client.get(path).status_code == 200
+    for query, status in (("", 401), ("&count=2", 200), ("&_expandmethod=inline", 401), ("&_shorturis", 401)):
+        assert client.get(f"{path}?_expand=LargestVideo{query}").status_code == status, query
+
+
+def test_the_gateway_leaves_strangers_and_other_lists_alone(
+        smugmug: FakeSmugMug, account: Account, client: Client, stranger: requests.Session) -> None:
+    albums = [account.album(f"Album {number}") for number in range(3)]
+    albums[0].fill(3, 10)
+    smugmug.gateway.patience_seconds = 0.0
+    assert client.get(f"/api/v2/album/{albums[0].key}!images").status_code == 401
+    url = f"{API}/api/v2/album/{albums[0].key}!images?APIKey={smugmug.api_key}"
+    assert len(stranger.get(url, headers=JSON_ACCEPTED).json()["Response"]["AlbumImage"]) == 3
+    assert len(client.body("/api/v2/user/family!albums")["Album"]) == 3
+    assert client.get(f"/api/v2/album/{albums[1].key}!images").status_code == 200
+    assert client.get(f"/api/v2/album/{albums[0].key}/image/{albums[0].images[0].key}-0").status_code == 200
+
+
+def test_the_time_of_a_page_may_really_pass(account: Account, ca: Authority) -> None:
+    album = account.album("Many")
+    album.fill(100, 10)
+
+    def seconds(client: Client) -> float:
+        begin = time.monotonic()
+        client.get(f"/api/v2/album/{album.key}!images?count=100")
+        return time.monotonic() - begin
+
+    with FakeSmugMug(account, ca, gateway=Gateway(pace=0.1)) as smugmug:
+        client = Client(smugmug)
+        assert 0.3 <= seconds(client) < 10
+        smugmug.gateway = Gateway(pace=1.0, patience_seconds=0.1)
+        assert 0.1 <= seconds(client) < 3  # it is given up long before the three seconds that it takes
+        client.close()
 
 
 def test_the_limiter_says_when_to_come_back(smugmug: FakeSmugMug, client: Client) -> None:
