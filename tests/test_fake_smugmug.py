@@ -437,7 +437,7 @@ def test_dates_move_as_things_change(account: Account, client: Client) -> None:
     photo = album.photo("IMG_1.JPG", content=b"one")
     states.append(state())
     other.collect(photo)
-    photo.replace(b"two")
+    photo.replace(b"two", moves_clock=True)
     states.append(state())
     album.remove(photo)
     states.append(state())
@@ -449,6 +449,43 @@ def test_dates_move_as_things_change(account: Account, client: Client) -> None:
     account.remove(other)
     assert account.find_image(photo.key) is None
     assert client.get(f"/api/v2/image/{photo.key}-1").status_code == 404
+
+
+def clocks(client: Client, image: Any) -> Tuple[str, str, str]:
+    """LastUpdated of an image, and LastUpdated and ImagesLastUpdated of its album."""
+    own = client.body(f"/api/v2/image/{image.key}-{image.serial}")["Image"]["LastUpdated"]
+    album = client.body(f"/api/v2/album/{image.home.key}")["Album"]
+    return own, album["LastUpdated"], album["ImagesLastUpdated"]
+
+
+def test_editing_words_moves_no_date_of_the_album(account: Account, client: Client) -> None:
+    photo = account.album("Album").photo("IMG_1.JPG")
+    before = clocks(client, photo)
+    photo.edit(caption="A day by the sea", keywords=["sea", "summer"])
+    after = clocks(client, photo)
+    assert after[0] > before[0] and after[1:] == before[1:]
+    shown = client.body(f"/api/v2/album/{photo.home.key}!images")["AlbumImage"][0]
+    assert (shown["Caption"], shown["KeywordArray"], shown["Serial"]) == ("A day by the sea", ["sea", "summer"], 0)
+    with pytest.raises(TypeError):
+        photo.edit(captoin="A day by the sea")
+
+
+def test_a_replacement_moves_no_date_of_an_album_unless_it_is_told_to(account: Account, client: Client) -> None:
+    photo = account.album("Album").photo("IMG_1.JPG", content=b"zero")
+    before = clocks(client, photo)
+    photo.replace(b"one")
+    after = clocks(client, photo)
+    assert after[0] > before[0] and after[1:] == before[1:] and photo.serial == 1
+    for moves_clock in (False, True):
+        before = clocks(client, photo)
+        photo.replace(b"two", moves_clock=moves_clock)
+        after = clocks(client, photo)
+        assert after[0] > before[0] and after[1] == before[1]
+        assert (after[2] > before[2]) is moves_clock
+    for account.replacements_move_clocks in (False, True):
+        before = clocks(client, photo)
+        photo.replace(b"as the account says")
+        assert (clocks(client, photo)[2] > before[2]) is account.replacements_move_clocks
 
 
 def test_a_clock_that_runs_gives_changes_the_time_of_day(
@@ -470,7 +507,7 @@ def test_a_clock_that_runs_gives_changes_the_time_of_day(
     assert datetime(2031, 5, 1, 22, 0) <= uploaded[0] < uploaded[1] < uploaded[2] < changed <= date
     assert date < datetime(2031, 5, 1, 22, 1) and account.albums[0].created == fake_smugmug.FIRST_DATE
     smugmug.let_time_pass(86_400)
-    photos[0].replace(b"new")
+    photos[0].replace(b"new", moves_clock=True)
     date, changed, *uploaded_then = dates()
     assert datetime(2031, 5, 2, 22, 0) <= changed <= date < datetime(2031, 5, 2, 22, 1) and uploaded_then == uploaded
 
