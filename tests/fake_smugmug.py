@@ -176,6 +176,23 @@ MINUTE = timedelta(minutes=1)
 REPLACEMENTS_MOVE_CLOCKS = False
 
 
+class Lag(NamedTuple):
+    """How long listings stay as they were: for so many listings, and until `let_time_pass` skipped so many seconds."""
+
+    listings: int = 0
+    seconds: float = 0.0
+
+
+@dataclass
+class Late:
+    """A change that listings do not show yet: an image that came, or one that went and stood at a `place`."""
+
+    entry: Entry
+    place: Optional[int]
+    listings: int
+    until_seconds: float
+
+
 class Account:
     """Somebody's SmugMug.  Its dates come from a clock that moves a minute with each change, never from the wall.
 
@@ -183,6 +200,10 @@ class Account:
 
     Where a program compares dates, `set_clock` makes the clock run: then changes get the time of day at SmugMug, which
     the ``Date`` of all answers shows as well, and `let_time_pass` goes on to the next night without waiting for it.
+
+    `lag` is how late the listings show what is uploaded or deleted from now on.  The albums' dates and ImageCount show
+    it at once, and what is deleted answers 404.  Whether the Total of such a listing is that of the listing or the
+    ImageCount is not known: `total_follows` is "listing", with which the listing agrees with itself, or "count".
     """
 
     def __init__(self, nickname: str = "family", name: str = "", site_password: bool = False) -> None:
@@ -192,6 +213,8 @@ class Account:
         self.lock = threading.RLock()
         self.albums: List[Album] = []
         self.replacements_move_clocks = REPLACEMENTS_MOVE_CLOCKS
+        self.lag = Lag()
+        self.total_follows = "listing"
         self.seconds_passed = 0.0  # by `let_time_pass`
         self._clock_offset = timedelta(0)  # how far the clock of SmugMug is ahead of the machine's
         self._clock_runs = False
@@ -370,6 +393,7 @@ class Album:
     last_updated: datetime
     images_last_updated: datetime
     entries: Union[List[Entry], Crowd] = field(default_factory=list, repr=False)
+    late: List[Late] = field(default_factory=list, repr=False)
 
     @property
     def images(self) -> List[Image]:
@@ -401,7 +425,7 @@ class Album:
     def collect(self, image: Image, origin: str = "Collected") -> Image:
         """Show an image of another album here as well, under the same ImageKey; `origin` is Collected or Smart."""
         with self.account.lock:
-            self._list().append(Entry(image, origin))
+            self._append(Entry(image, origin))
             self.touch()
             return image
 
@@ -409,7 +433,9 @@ class Album:
         """Take an image out of the album; it is gone for good when no album shows it any more."""
         with self.account.lock:
             entries = self._list()
-            entries[:] = [entry for entry in entries if entry.image is not image]
+            for place in reversed(range(len(entries))):
+                if entries[place].image is image:
+                    self._be_late(entries.pop(place), place)
             self.touch()
             if not any(image is entry.image for entry in _listed_entries(self.account)):
                 self.account._images.pop(image.key, None)
@@ -451,8 +477,36 @@ class Album:
             image.uploaded = self.account.now()
         image.last_updated = image.uploaded
         self.account._images[image.key] = image
-        self._list().append(Entry(image, origin))
+        self._append(Entry(image, origin))
         self.touch()
+
+    def listed(self, is_new_listing: bool = True) -> Sequence[Entry]:
+        """The images as the API lists them at this time; later pages of a listing are not a new one."""
+        for late in self.late:
+            late.listings -= is_new_listing
+        self.late = [late for late in self.late
+                     if late.listings >= 0 or late.until_seconds > self.account.seconds_passed]
+        coming = [late.entry for late in self.late if late.place is None]
+        if not self.late:
+            return self.entries
+        listed = [entry for entry in self.entries if not any(entry is late for late in coming)]
+        for late in reversed(self.late):
+            if late.place is not None:
+                listed.insert(late.place, late.entry)
+        return listed
+
+    def _append(self, entry: Entry) -> None:
+        self._list().append(entry)
+        self._be_late(entry, None)
+
+    def _be_late(self, entry: Entry, place: Optional[int]) -> None:
+        """Let listings lag behind; an image that they do not show yet goes as it came, unseen."""
+        unseen = [late for late in self.late if late.entry is entry]
+        if unseen:
+            self.late.remove(unseen[0])
+        elif self.account.lag != Lag():
+            listings, seconds = self.account.lag
+            self.late.append(Late(entry, place, listings, self.account.seconds_passed + seconds))
 
     def _list(self) -> List[Entry]:
         if isinstance(self.entries, Crowd):
@@ -1084,6 +1138,7 @@ class Resource:
     describe: Callable[[Any], Thing] = lambda thing: thing
     page_default: int = 0
     page_maximum: int = 0
+    total: Optional[int] = None  # where it is not the number of things
 
 
 class Shape(NamedTuple):
@@ -1262,11 +1317,16 @@ class API:
         album = self.account.find_album(key)
         if album is None or not (full or album.privacy != "Private"):
             return None
-        entries: Sequence[Entry] = [] if self._is_locked(album, full) else album.entries
+        entries: Sequence[Entry] = []
+        total = 0
+        if not self._is_locked(album, full):
+            entries, total = album.listed(query.get("start", "1") == "1"), len(album.entries)
         if not full and not isinstance(entries, Crowd):
             entries = [entry for entry in entries if not entry.image.hidden]
+            total = sum(not entry.image.hidden for entry in album.entries)
         return Resource("AlbumImage", "AlbumImages", "Objects", entries,
-                        lambda entry: self._album_image_thing(album, entry, full), 100, 500)
+                        lambda entry: self._album_image_thing(album, entry, full), 100, 500,
+                        total if self.account.total_follows == "count" else None)
 
     def _node(self, full: bool, query: Dict[str, str], node_id: str) -> Optional[Resource]:
         node = self.account.find_node(node_id)
@@ -1651,7 +1711,7 @@ def _echoed(query_text: str) -> str:
 def _page(resource: Resource, uri: str, query: Dict[str, str]) -> Tuple[JSON, Sequence[Any]]:
     """Pages and the things of one page of a list.  The links forget ``_expand`` and ``_verbosity``."""
     things = resource.things or []
-    total = len(things)
+    total = len(things) if resource.total is None else resource.total
     asked = int(query["count"]) if query.get("count", "").isdecimal() else 0
     count = min(asked or resource.page_default, resource.page_maximum)
     start = max(1, int(query["start"])) if query.get("start", "").isdecimal() else 1

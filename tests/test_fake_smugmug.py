@@ -26,6 +26,7 @@ from fake_smugmug import (
     Authority,
     FakeSmugMug,
     Gateway,
+    Lag,
     Limiter,
     Line,
     Pattern,
@@ -486,6 +487,73 @@ def test_a_replacement_moves_no_date_of_an_album_unless_it_is_told_to(account: A
         before = clocks(client, photo)
         photo.replace(b"as the account says")
         assert (clocks(client, photo)[2] > before[2]) is account.replacements_move_clocks
+
+
+def listing(client: Client, album: Any, query: str = "") -> Tuple[List[str], int, int]:
+    """The file names that an album lists, the Total of the list, and the ImageCount of the album."""
+    body = client.body(f"/api/v2/album/{album.key}!images{query}")
+    count: int = client.body(f"/api/v2/album/{album.key}")["Album"]["ImageCount"]
+    return [image["FileName"] for image in body.get("AlbumImage", [])], body["Pages"]["Total"], count
+
+
+@pytest.mark.parametrize("total_follows", ["listing", "count"])
+def test_listings_lag_behind_what_comes_and_goes(account: Account, client: Client, total_follows: str) -> None:
+    account.total_follows = total_follows
+    album = account.album("Album")
+    for name in ("a.JPG", "b.JPG", "c.JPG", "d.JPG"):
+        album.photo(name)
+    assert listing(client, album) == (["a.JPG", "b.JPG", "c.JPG", "d.JPG"], 4, 4)
+    account.lag = Lag(listings=2)
+    before = album.images_last_updated
+    for image in album.images[1:3]:
+        album.remove(image)
+    assert album.images_last_updated > before
+    total = 4 if total_follows == "listing" else 2
+    assert listing(client, album) == (["a.JPG", "b.JPG", "c.JPG", "d.JPG"], total, 2)
+    album.photo("e.JPG")
+    total = 4 if total_follows == "listing" else 3
+    assert listing(client, album, "?count=2") == (["a.JPG", "b.JPG"], total, 3)
+    assert listing(client, album, "?count=2&start=3") == (["c.JPG", "d.JPG"], total, 3)  # of the same listing
+    total = 2 if total_follows == "listing" else 3
+    assert listing(client, album) == (["a.JPG", "d.JPG"], total, 3)
+    assert listing(client, album) == (["a.JPG", "d.JPG", "e.JPG"], 3, 3)
+
+
+def test_listings_may_lag_until_time_has_passed(smugmug: FakeSmugMug, account: Account, client: Client) -> None:
+    album, other = account.album("Album"), account.album("Other")
+    photo = album.photo("a.JPG")
+    account.lag = Lag(seconds=300)
+    other.collect(photo)
+    album.photo("b.JPG")
+    fleeting = album.photo("c.JPG")
+    album.remove(fleeting)
+    smugmug.let_time_pass(200)
+    album.remove(photo)
+    for _ in range(3):
+        assert listing(client, album) == (["a.JPG"], 1, 1) and listing(client, other) == ([], 0, 1)
+    smugmug.let_time_pass(101)
+    assert listing(client, album) == (["a.JPG", "b.JPG"], 2, 1) and listing(client, other) == (["a.JPG"], 1, 1)
+    smugmug.let_time_pass(200)
+    assert listing(client, album) == (["b.JPG"], 1, 1)
+
+
+def test_what_is_deleted_and_still_listed_is_gone(account: Account, client: Client) -> None:
+    album = account.album("Album")
+    photo, video = album.photo("a.JPG"), album.video("b.MOV")
+    account.lag = Lag(listings=1)
+    for image in (photo, video):
+        album.remove(image)
+    answer = client.get(f"/api/v2/album/{album.key}!images?_expand=LargestVideo").json()
+    first, second = answer["Response"]["AlbumImage"]
+    assert (first["ImageKey"], second["ImageKey"]) == (photo.key, video.key) and "Expansions" not in answer
+    assert client.get(first["ArchivedUri"]).status_code == 404
+    for image in (first, second):
+        for action in ("", "!download", "!sizedetails", "!largestimage", "!largestvideo", "!metadata"):
+            assert client.get(f"/api/v2/image/{image['ImageKey']}-0{action}").status_code == 404
+        assert client.get(image["Uri"]).status_code == 404
+    album.photo("c.JPG", key="hereNow")  # not listed yet, and there all the same
+    assert listing(client, album) == ([], 0, 1)
+    assert client.body("/api/v2/image/hereNow-0")["Image"]["FileName"] == "c.JPG"
 
 
 def test_a_clock_that_runs_gives_changes_the_time_of_day(
