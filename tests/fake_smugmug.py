@@ -573,6 +573,11 @@ class Image:
         """Whether ArchivedUri is there at all: not before the image is processed."""
         return self.archived and not self.processing
 
+    @property
+    def date_in_file(self) -> Optional[datetime]:
+        """The date that SmugMug found in the file, which has no zone."""
+        return self.taken
+
     def edit(self, **words: Any) -> None:
         """Edit `title`, `caption` or `keywords`: the image's LastUpdated moves, and no date of any album."""
         if not words or set(words) - {"title", "caption", "keywords"}:
@@ -615,9 +620,14 @@ class Video(Image):
 
     `size_listed` and `md5_listed` tell whether LargestVideo has Size and MD5.  LargestVideo itself is missing while
     the video is processing, unless `playable` says otherwise.
+
+    `created_utc` is the ``creation_time`` that a phone writes into a film, and the standard wants in UTC; `taken` is
+    for cameras that write what their clock shows.  SmugMug treats both alike, so that DateTimeOriginal of a phone's
+    film is hours late and may lie after its upload.  (One film was seen that fits nothing else.)
     """
 
     still: Content = field(default=b"", repr=False)
+    created_utc: Optional[datetime] = None
     size_listed: bool = True
     md5_listed: bool = True
     playable: Optional[bool] = None
@@ -633,6 +643,11 @@ class Video(Image):
     def format(self) -> str:
         """SmugMug's Format field, whatever was uploaded."""
         return "MP4"
+
+    @property
+    def date_in_file(self) -> Optional[datetime]:
+        """The date in the container."""
+        return self.created_utc or self.taken
 
     @property
     def has_largest_video(self) -> bool:
@@ -696,9 +711,9 @@ def utc_text(moment: datetime) -> str:
     return moment.strftime("%Y-%m-%dT%H:%M:%S+00:00")
 
 
-def shown_as_taken(camera_clock: datetime) -> datetime:
-    """DateTimeOriginal of a camera's clock time: SmugMug takes it for US Pacific time and shows it in UTC."""
-    return camera_clock + timedelta(hours=7 if is_pacific_summer(camera_clock) else 8)
+def shown_as_taken(date_in_file: datetime) -> datetime:
+    """DateTimeOriginal of the date in a file: SmugMug takes it for US Pacific time and shows it in UTC."""
+    return date_in_file + timedelta(hours=7 if is_pacific_summer(date_in_file) else 8)
 
 
 def is_pacific_summer(local: datetime) -> bool:
@@ -1556,8 +1571,8 @@ class API:
             "Processing": image.processing, "UploadKey": str(10 ** 10 + zlib.crc32(image.key.encode())),
             "Date": uploaded, "DateTimeUploaded": uploaded,
         }
-        if image.taken is not None:
-            fields["DateTimeOriginal"] = utc_text(shown_as_taken(image.taken))
+        if image.date_in_file is not None:
+            fields["DateTimeOriginal"] = utc_text(shown_as_taken(image.date_in_file))
         fields["Format"] = image.format  # type: ignore[attr-defined]
         fields.update({"OriginalHeight": image.height, "OriginalWidth": image.width})
         if image.original_size_listed:
@@ -1678,8 +1693,8 @@ class API:
         fields: JSON = {"FileName": image.file_name, "Title": image.title, "Caption": image.caption,
                         "Keywords": _joined_keywords(image.keywords), "ISO": "100",
                         "Uri": f"/api/v2/image/{image.key}-{image.serial}!metadata"}
-        if image.taken is not None:
-            fields["DateTimeCreated"] = image.taken.strftime("%Y-%m-%dT%H:%M:%S")
+        if image.date_in_file is not None:
+            fields["DateTimeCreated"] = image.date_in_file.strftime("%Y-%m-%dT%H:%M:%S")
         return Thing(fields, [])
 
 

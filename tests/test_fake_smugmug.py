@@ -619,6 +619,20 @@ def test_the_cameras_clock_is_shown_as_pacific_time_in_utc(account: Account, cli
         "DateTimeCreated"] == "2019-08-04T11:28:12"
 
 
+def test_a_phones_film_is_shown_hours_late(account: Account, client: Client) -> None:
+    album = account.album("Album")
+    uploaded = datetime(2019, 4, 28, 2, 31, 35)
+    album.video("phone.mp4", created_utc=datetime(2019, 4, 28, 2, 5, 11), uploaded=uploaded)
+    album.video("camera.mov", taken=datetime(2019, 4, 27, 19, 5, 11), uploaded=uploaded)
+    album.video("winter.mov", created_utc=datetime(2019, 1, 15, 3, 0), taken=datetime(2019, 1, 14, 19, 0))
+    shown = client.body(f"/api/v2/album/{album.key}!images")["AlbumImage"]
+    assert [image["DateTimeOriginal"] for image in shown] == [
+        "2019-04-28T09:05:11+00:00", "2019-04-28T02:05:11+00:00", "2019-01-15T11:00:00+00:00"]
+    assert shown[0]["DateTimeOriginal"] > shown[0]["DateTimeUploaded"] == "2019-04-28T02:31:35+00:00"
+    assert client.body(f"/api/v2/image/{shown[0]['ImageKey']}-0!metadata")["ImageMetadata"][
+        "DateTimeCreated"] == "2019-04-28T02:05:11"
+
+
 @pytest.mark.parametrize("local, hours", [
     (datetime(2024, 3, 10, 1, 59), 8), (datetime(2024, 3, 10, 2, 0), 7), (datetime(2024, 11, 3, 1, 59), 7),
     (datetime(2024, 11, 3, 2, 0), 8), (datetime(2006, 4, 2, 2, 0), 7), (datetime(2006, 3, 31), 8),
