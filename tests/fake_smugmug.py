@@ -169,6 +169,7 @@ _cached_md5 = functools.lru_cache(maxsize=100_000)(_md5)
 
 KEY_LETTERS = "BCDFGHJKLMNPQRSTVWXbcdfghjkmnpqrstvwxz23456789"
 CROWD_LETTER = "Z"  # only the keys of images of a filled album begin with it
+VIDEO_SIZES = (110, 200, 320, 640, 960, 1280, 1920)
 FIRST_DATE = datetime(2024, 1, 1)
 MINUTE = timedelta(minutes=1)
 # Whether a replaced or rotated photo moves a date of its album is not certain.  An album was seen with both dates in
@@ -618,8 +619,11 @@ class Photo(Image):
 class Video(Image):
     """A video, whose "original" by ArchivedUri is but a still: the trap that other tools fell into.
 
-    `size_listed` and `md5_listed` tell whether LargestVideo has Size and MD5.  LargestVideo itself is missing while
-    the video is processing, unless `playable` says otherwise.
+    `size_listed` and `md5_listed` tell whether the video's sizes have Size and MD5.  There are none at all while the
+    video is processing, unless `playable` says otherwise.  `largest_size` is the longer side of the largest one, and
+    with ``largest_given=False`` it is to be had from ``!sizedetails`` alone: ``!largestvideo`` answers 404, as it did
+    for 7 of some hundred videos of an owner.  Whether Uris of such a video has LargestVideo is not known;
+    `largest_linked` says so, and without it there is no link where there is nothing at its end.
 
     `created_utc` is the ``creation_time`` that a phone writes into a film, and the standard wants in UTC; `taken` is
     for cameras that write what their clock shows.  SmugMug treats both alike, so that DateTimeOriginal of a phone's
@@ -631,6 +635,9 @@ class Video(Image):
     size_listed: bool = True
     md5_listed: bool = True
     playable: Optional[bool] = None
+    largest_size: int = VIDEO_SIZES[-1]
+    largest_given: bool = True
+    largest_linked: Optional[bool] = None
     width: int = 1920
     height: int = 1080
 
@@ -650,9 +657,22 @@ class Video(Image):
         return self.created_utc or self.taken
 
     @property
+    def sizes(self) -> Dict[int, Tuple[int, int]]:
+        """Width and height of the files to hand out, by their longer side, which is the number in their names."""
+        is_playable = self.playable if self.playable is not None else not self.processing
+        longer = max(self.width, self.height)
+        return {size: (self.width * size // longer, self.height * size // longer)
+                for size in VIDEO_SIZES if is_playable and size <= self.largest_size}
+
+    @property
     def has_largest_video(self) -> bool:
-        """Whether there is a file to hand out."""
-        return self.playable if self.playable is not None else not self.processing
+        """Whether ``!largestvideo`` has a file to hand out."""
+        return bool(self.sizes) and self.largest_given
+
+    @property
+    def links_largest_video(self) -> bool:
+        """Whether Uris has LargestVideo."""
+        return self.has_largest_video if self.largest_linked is None else self.largest_linked
 
 
 class Entry(NamedTuple):
@@ -1077,7 +1097,6 @@ IMAGE_SIZES = OrderedDict([  # name in ImageSizeDetails -> (code in the address,
     ("ImageSizeX5Large", ("X5", 2560)), ("ImageSize4K", ("4K", 3840)),
 ])
 SIZE_WITHOUT_SIZE = "ImageSizeX4Large"  # not generated yet: its Size is missing
-VIDEO_WIDTHS = (110, 200, 320, 640, 960, 1280, 1920)
 ORIGINAL_CODES = ("D", "O")
 FILE_PATH = re.compile(r"/i-([A-Za-z0-9]+)/([0-9]+)/(?:([A-Za-z0-9]+)/)?([A-Za-z0-9]+)/[^/]+$")
 CONTENT_TYPES = {"jpg": "image/jpeg", "png": "image/png", "gif": "image/gif", "mp4": "video/mp4"}
@@ -1109,9 +1128,9 @@ def file_content(image: Image, code: str) -> Optional[Content]:
     if code in ORIGINAL_CODES:
         return image.original
     if code.isdigit():
-        if not isinstance(image, Video) or int(code) not in VIDEO_WIDTHS:
+        if not isinstance(image, Video) or int(code) not in image.sizes:
             return None
-        return image.content if int(code) == VIDEO_WIDTHS[-1] else _smaller(image, image.content, code, MP4_MAGIC)
+        return image.content if int(code) == image.largest_size else _smaller(image, image.content, code, MP4_MAGIC)
     if code in {known for known, _ in IMAGE_SIZES.values()}:
         return _smaller(image, image.original, code, JPEG_MAGIC)
     return None
@@ -1379,8 +1398,9 @@ class API:
         image = self._visible_image(key, serial, full)
         if image is None:
             return None
-        things = [self._largest_video_thing(image)] if isinstance(image, Video) and image.has_largest_video else None
-        return Resource("LargestVideo", "LargestVideo", things=things)
+        if not isinstance(image, Video) or not image.has_largest_video:
+            return None
+        return Resource("LargestVideo", "LargestVideo", things=[self._largest_video_thing(image)])
 
     def _largest_image(self, full: bool, query: Dict[str, str], key: str, serial: str) -> Optional[Resource]:
         image = self._visible_image(key, serial, full)
@@ -1611,7 +1631,7 @@ class API:
             Link("ImageMetadata", f"{uri}!metadata", "ImageMetadata"),
             Link("ImagePrices", f"{uri}!prices", "CatalogSkuPrice", "Objects"),
         ]
-        if isinstance(image, Video) and image.has_largest_video:
+        if isinstance(image, Video) and image.links_largest_video:
             links.append(Link("LargestVideo", f"{uri}!largestvideo", "LargestVideo"))
         if full:
             links += [
@@ -1645,16 +1665,22 @@ class API:
         return Thing(fields, [*links, *extra])
 
     def _largest_video_thing(self, video: Video) -> Thing:
-        fields: JSON = {"Url": file_url(video, str(VIDEO_WIDTHS[-1])), "Ext": "mp4", "Height": video.height,
-                        "Width": video.width}
+        fields = {**self._video_size(video, video.largest_size), "Bitrate": 8000, "Duration": 12, "Usable": True,
+                  "Uri": f"/api/v2/image/{video.key}-{video.serial}!largestvideo"}
+        name = f"VideoSize{video.largest_size}"
+        return Thing(fields, [Link(name, f"/api/v2/image/{video.key}-{video.serial}!{name.lower()}", name)])
+
+    def _video_size(self, video: Video, size: int) -> JSON:
+        content = file_content(video, str(size))
+        assert content is not None
+        width, height = video.sizes[size]
+        fields: JSON = {"Url": file_url(video, str(size)), "Ext": "mp4", "Height": height, "Width": width,
+                        "Watermarked": False}
         if video.size_listed:
-            fields["Size"] = video.size
+            fields["Size"] = size_of(content)
         if video.md5_listed:
-            fields["MD5"] = video.md5
-        fields.update({"Bitrate": 8000, "Duration": 12, "Usable": True, "Watermarked": False,
-                       "Uri": f"/api/v2/image/{video.key}-{video.serial}!largestvideo"})
-        return Thing(fields, [Link("VideoSize1920", f"/api/v2/image/{video.key}-{video.serial}!videosize1920",
-                                   "VideoSize1920")])
+            fields["MD5"] = md5_of(content)
+        return fields
 
     def _largest_image_thing(self, image: Image, full: bool) -> Thing:
         uri = f"/api/v2/image/{image.key}-{image.serial}!largestimage"
@@ -1677,14 +1703,8 @@ class API:
         if image.original_size_listed and self._may_download(image, full):
             sizes["ImageSizeOriginal"] = {"Url": file_url(image, "O"), "Ext": "jpg", "Height": image.height,
                                           "Width": image.width, "Size": size_of(image.original), "Watermarked": False}
-        if isinstance(image, Video) and image.has_largest_video:
-            for width in VIDEO_WIDTHS:
-                content = file_content(image, str(width))
-                assert content is not None
-                sizes[f"VideoSize{width}"] = {"Url": file_url(image, str(width)), "Ext": "mp4",
-                                              "Height": width * 9 // 16, "Width": width, "Watermarked": False}
-                if image.size_listed:
-                    sizes[f"VideoSize{width}"]["Size"] = size_of(content)
+        if isinstance(image, Video):
+            sizes.update({f"VideoSize{size}": self._video_size(image, size) for size in image.sizes})
         uri = f"/api/v2/image/{image.key}-{image.serial}!sizedetails"
         template = f"https://{CDN_HOST}/photos/i-{image.key}/{image.serial}/#size#/i-{image.key}-#size#.jpg"
         return Thing({"ImageUrlTemplate": template, "UsableSizes": list(sizes), **sizes, "Uri": uri}, [])

@@ -833,14 +833,55 @@ def test_behind_a_video_lies_a_still_and_the_video_elsewhere(
     assert not {"Size", "MD5"} & set(largest)
 
 
+def video_sizes(client: Client, video: Any) -> Dict[str, Dict[str, Any]]:
+    """The sizes of a video in ``!sizedetails``."""
+    sizes = client.body(f"/api/v2/image/{video.key}-{video.serial}!sizedetails")["ImageSizeDetails"]
+    found = {name: size for name, size in sizes.items() if name.startswith("VideoSize")}
+    assert set(found) == {name for name in sizes["UsableSizes"] if name.startswith("VideoSize")}
+    return found
+
+
+@pytest.mark.parametrize("linked", [False, True])
+@pytest.mark.parametrize("playable", [False, True])
+def test_a_video_may_have_sizes_and_no_largest_one_or_nothing_at_all(
+        account: Account, client: Client, stranger: requests.Session, linked: bool, playable: bool) -> None:
+    album = account.album("Album")
+    video = album.video("clip.mov", playable=playable, largest_given=False, largest_linked=linked,
+                        width=1080, height=1920)
+    answer = client.get(f"/api/v2/album/{album.key}!images?_expand=LargestVideo").json()
+    assert ("LargestVideo" in answer["Response"]["AlbumImage"][0]["Uris"]) is linked and "Expansions" not in answer
+    assert client.get(f"/api/v2/image/{video.key}-0!largestvideo").status_code == 404
+    sizes = video_sizes(client, video)
+    assert len(sizes) == (7 if playable else 0)
+    for size in sizes.values():
+        data = stranger.get(size["Url"]).content
+        assert (len(data), hashlib.md5(data).hexdigest(), size["Ext"]) == (size["Size"], size["MD5"], "mp4")
+    if playable:
+        assert (sizes["VideoSize1920"]["Width"], sizes["VideoSize1920"]["Height"]) == (1080, 1920)
+        assert (sizes["VideoSize640"]["Width"], sizes["VideoSize640"]["Height"]) == (360, 640)
+        assert sizes["VideoSize1920"]["MD5"] == video.md5
+
+
+def test_a_small_video_has_small_sizes_only(account: Account, client: Client, stranger: requests.Session) -> None:
+    video = account.album("Album").video("clip.avi", largest_size=640, width=640, height=480, md5_listed=False)
+    sizes = video_sizes(client, video)
+    assert list(sizes) == ["VideoSize110", "VideoSize200", "VideoSize320", "VideoSize640"]
+    assert (sizes["VideoSize320"]["Width"], sizes["VideoSize320"]["Height"]) == (320, 240)
+    assert "MD5" not in sizes["VideoSize640"]
+    largest = client.body(f"/api/v2/image/{video.key}-0!largestvideo")["LargestVideo"]
+    assert (largest["Width"], largest["Height"], largest["Size"]) == (640, 480, video.size)
+    assert stranger.get(largest["Url"]).content == video.data
+    assert stranger.get(largest["Url"].replace("640", "1280")).status_code == 404
+
+
 def test_a_video_in_processing_has_no_video(account: Account, client: Client) -> None:
     album = account.album("Album")
     video = album.video("clip.mov", processing=True, status="Preprocess", sub_status="CanNotProcess")
     shown = client.body(f"/api/v2/album/{album.key}!images")["AlbumImage"][0]
     assert "LargestVideo" not in shown["Uris"] and "ArchivedUri" not in shown
     assert (shown["Processing"], shown["Status"], shown["SubStatus"]) == (True, "Preprocess", "CanNotProcess")
-    body = client.body(f"/api/v2/image/{video.key}-0!largestvideo")
-    assert body["Locator"] == "LargestVideo" and "LargestVideo" not in body
+    assert client.get(f"/api/v2/image/{video.key}-0!largestvideo").status_code == 404
+    assert not video_sizes(client, video)
     stuck = album.video("stuck.mov", processing=True, playable=True)
     assert client.body(f"/api/v2/image/{stuck.key}-0!largestvideo")["LargestVideo"]["MD5"] == stuck.md5
 
