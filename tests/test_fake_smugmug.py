@@ -381,6 +381,27 @@ def test_expansions_stand_under_the_exact_uri(account: Account, client: Client) 
     assert inline["Response"]["AlbumImage"][1]["Uris"]["LargestVideo"]["LargestVideo"]["MD5"] == video.md5
 
 
+@pytest.mark.parametrize("short", ["_shorturis", "_shorturis=", "_verbosity=1"])
+def test_short_uris_of_what_is_expanded_and_no_others_carry_a_parameter(
+        account: Account, client: Client, short: str) -> None:
+    album = account.album("Album")
+    album.video("clip.mov")
+    path = f"/api/v2/album/{album.key}!images?_expand=LargestVideo,Album"
+    answer = client.get(f"{path}&{short}&_filter=FileName").json()
+    video, = answer["Response"]["AlbumImage"]
+    marked = {name: uri for name, uri in video["Uris"].items() if "?" in uri}
+    assert set(marked) == {"LargestVideo", "Album"} and len(video["Uris"]) > 10
+    assert set(answer["Expansions"]) == set(marked.values())
+    assert all(uri.endswith("?_shorturis=") for uri in marked.values())
+    for uri, expansion in answer["Expansions"].items():
+        thing = expansion[expansion["Locator"]]
+        assert expansion["Uri"] == uri and len(thing) > 8  # no filter reached it
+        assert thing["Uris"] and not any("?" in link for link in thing["Uris"].values())
+    long = client.get(path).json()
+    uris = {link["Uri"] for link in long["Response"]["AlbumImage"][0]["Uris"].values()}
+    assert not any("?" in uri for uri in {*uris, *long["Expansions"]})
+
+
 def test_an_image_without_serial_moves_and_the_same_signature_does_not_follow(
         smugmug: FakeSmugMug, account: Account, client: Client) -> None:
     photo = account.album("Album").photo("IMG_1.JPG", serial=2)
