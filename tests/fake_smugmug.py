@@ -855,6 +855,12 @@ def json_error(status: int, message: str) -> Response:
     return Response(status, payload={"Code": status, "Message": message})
 
 
+def not_found_error(request: Request) -> Response:
+    """The API's 404, which repeats what was asked for: the API key too, if it was in the query."""
+    asked = {"Version": "v2", "Method": request.method, "Uri": request.target}
+    return Response(404, payload={"Request": asked, "Code": 404, "Message": "Not Found"})
+
+
 def html_page(status: int, title: str, text: str = "") -> Response:
     """A page for people."""
     page = (f"<!DOCTYPE html>\n<html><head><title>{title}</title></head>"
@@ -1217,7 +1223,7 @@ class API:
                 return self._redirect_to_serial(request, moved)
             resource = self._find(request.path, caller.level == "Full", query)
             if resource is None:
-                return json_error(404, "Not Found")
+                return not_found_error(request)
             if resource.endpoint == "AuthUser" and caller.level == "Anonymous":
                 resource.things = None
             return Response(payload=self._envelope(request, resource, caller))
@@ -2006,7 +2012,7 @@ def redirect(request: Request, honest: Response, to: str, status: int = 302) -> 
 @named_fault
 def not_found(request: Request, honest: Response) -> Bent:
     """404, in the form that the API or the CDN uses."""
-    return json_error(404, "Not Found") if request.kind == "api" else _no_such_file()
+    return not_found_error(request) if request.kind == "api" else _no_such_file()
 
 
 @named_fault

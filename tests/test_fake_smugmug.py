@@ -672,10 +672,21 @@ def test_api_answers_are_compressed_counted_and_not_cached(client: Client) -> No
 
 def test_an_unknown_path_is_404_and_remembered(smugmug: FakeSmugMug, client: Client) -> None:
     smugmug.allow_unknown_paths = True
-    assert client.get("/api/v2/nothing").json() == {"Code": 404, "Message": "Not Found"}
+    assert client.get("/api/v2/nothing").json()["Message"] == "Not Found"
     assert client.get("https://api.smugmug.com/").status_code == 404
     assert client.get("/api/v2/album/XXXXXX").status_code == 404
     assert smugmug.unknown_paths == ["/api/v2/nothing", "/"]
+
+
+@pytest.mark.parametrize("faulty", [False, True])
+def test_the_body_of_a_404_repeats_the_key_that_was_in_the_query(
+        smugmug: FakeSmugMug, stranger: requests.Session, faulty: bool) -> None:
+    if faulty:
+        smugmug.fault("not_found", "api")
+    path = f"/api/v2/image/nothing-0?APIKey={smugmug.api_key}&_verbosity=1"
+    answer = stranger.get(API + path, headers=JSON_ACCEPTED)
+    assert answer.status_code == 404 and answer.json() == {
+        "Request": {"Version": "v2", "Method": "GET", "Uri": path}, "Code": 404, "Message": "Not Found"}
 
 
 @pytest.mark.parametrize("gives, status, text", [
