@@ -522,6 +522,10 @@ class Image:
     `taken` is what the camera's clock showed, without a zone.  `archived=False` leaves out ArchivedUri, -Size and
     -MD5; `download_uri=False` makes ``!download`` answer without an object; `original_size_listed=False` keeps the
     original out of the size lists.  `uploaded` and the other dates are UTC.
+
+    `stated_md5` is an ArchivedMD5 that is not that of the bytes, which SmugMug was seen to state now and then; whether
+    the file's ETag is wrong with it (`stated_in_etag`) is not known.  With ``archive_found=False`` there is an
+    ArchivedUri that leads nowhere: so it was with PSD and ARW files, while some CR2, CRW and DNG files came.
     """
 
     home: Album = field(repr=False)
@@ -543,6 +547,9 @@ class Image:
     status: str = "Open"
     sub_status: str = "NFS"
     archived: bool = True
+    archive_found: bool = True
+    stated_md5: str = ""
+    stated_in_etag: bool = True
     download_uri: bool = True
     original_size_listed: bool = True
     component_file_types: Union[Dict[str, List[str]], Sequence[str]] = ()
@@ -594,7 +601,7 @@ class Image:
         """
         account = self.home.account
         with account.lock:
-            self.content = content
+            self.content, self.stated_md5 = content, ""
             self.serial += 1
             self.last_updated = account.now()
             if not (account.replacements_move_clocks if moves_clock is None else moves_clock):
@@ -724,6 +731,23 @@ def _listed_entries(account: Account) -> Iterator[Entry]:
 
 def _machine_time() -> datetime:
     return datetime.now(timezone.utc).replace(tzinfo=None)
+
+
+def keywords_from(file_name: str) -> List[str]:
+    """The keywords that SmugMug makes of a file name when the file has none: "7058; heic", "2019; ELL; Coast".
+
+    How it does that is not documented: here the parts of the name count, without its extension and a camera's IMG.
+    """
+    words = re.findall(r"[^\W_]+", os.path.splitext(file_name)[0])
+    return [word for word in words if word != "IMG"]
+
+
+def heic_name(file_name: str, year: int = 2026) -> str:
+    """The FileName of an uploaded HEIC file, which SmugMug converts: NAME.JPG in 2026, NAME_heic.JPG in 2020.
+
+    When that changed is not known; here it was in 2021.
+    """
+    return os.path.splitext(file_name)[0] + (".JPG" if year > 2020 else "_heic.JPG")
 
 
 def utc_text(moment: datetime) -> str:
@@ -1343,6 +1367,8 @@ class API:
             return None
         albums = sorted((album for album in self.account.albums if self._is_listed(album, full)),
                         key=lambda album: album.key)  # an order that means nothing, like the service's
+        if query.get("SortMethod") == "LastUpdated":
+            albums.sort(key=lambda album: album.last_updated, reverse=query.get("SortDirection") == "Descending")
         return Resource("Album", "UserAlbums", "Objects", albums, lambda album: self._album_thing(album, full), 50, 100)
 
     def _album(self, full: bool, query: Dict[str, str], keys: str) -> Optional[Resource]:
@@ -1613,7 +1639,7 @@ class API:
         if image.has_archive and self._may_download(image, full):
             fields.update({
                 "ArchivedUri": lambda: file_url(image, "D"), "ArchivedSize": size_of(image.original),
-                "ArchivedMD5": lambda: md5_of(image.original),
+                "ArchivedMD5": lambda: image.stated_md5 or md5_of(image.original),
             })
         fields.update({
             "Status": image.status, "SubStatus": image.sub_status, "CanShare": True, "Comments": True,
@@ -1810,8 +1836,9 @@ class CDN:
                 return _no_such_file()
             code = match.group(4)
             content = file_content(image, code)
-            if content is None:
+            if content is None or (code in ORIGINAL_CODES and not image.archive_found):
                 return _no_such_file()
+            etag = image.stated_md5 if code in ORIGINAL_CODES and image.stated_in_etag else ""
             request.image = image
             is_private = image.home.privacy == "Private" or not image.home.external_links
             uploaded = image.last_updated or FIRST_DATE
@@ -1825,7 +1852,7 @@ class CDN:
             "Last-Modified": email.utils.format_datetime(uploaded).replace("-0000", "GMT"),
         }
         if code in ORIGINAL_CODES or is_video:
-            headers["ETag"] = f'"{md5_of(content)}"'
+            headers["ETag"] = f'"{etag or md5_of(content)}"'
         if code in ORIGINAL_CODES:
             headers["Content-Disposition"] = "attachment"
         return _ranged(request, Response(200, headers, content))

@@ -32,6 +32,8 @@ from fake_smugmug import (
     Pattern,
     bytes_of,
     drawn_png,
+    heic_name,
+    keywords_from,
     md5_of,
     pieces_of,
     shown_as_taken,
@@ -949,6 +951,55 @@ def test_without_permission_the_object_is_missing(account: Account, client: Clie
     assert body["Locator"] == "AlbumImageDownload" and "AlbumImageDownload" not in body
     assert "ImageSizeOriginal" not in client.body(f"/api/v2/image/{photo.key}-0!sizedetails")["ImageSizeDetails"]
     assert "MD5" in client.body(f"/api/v2/image/{photo.key}-0!largestimage")["LargestImage"]
+
+
+@pytest.mark.parametrize("in_etag", [True, False])
+def test_a_stated_md5_may_be_wrong_while_the_bytes_are_always_the_same(
+        account: Account, client: Client, stranger: requests.Session, in_etag: bool) -> None:
+    wrong = "0" * 32
+    photo = account.album("Album").photo("IMG_1.JPG", stated_md5=wrong, stated_in_etag=in_etag)
+    shown = client.body(f"/api/v2/image/{photo.key}-0")["Image"]
+    assert (shown["ArchivedMD5"], shown["ArchivedSize"]) == (wrong, photo.size)
+    for _ in range(2):
+        response = stranger.get(shown["ArchivedUri"])
+        assert response.content == photo.data and response.headers["ETag"] == f'"{wrong if in_etag else photo.md5}"'
+    photo.replace(b"new")
+    assert client.body(f"/api/v2/image/{photo.key}-1")["Image"]["ArchivedMD5"] == photo.md5
+
+
+def test_some_raw_files_come_and_of_others_there_is_an_address_only(
+        account: Account, client: Client, stranger: requests.Session) -> None:
+    album = account.album("Album")
+    for name, found in (("IMG_1.CR2", True), ("IMG_2.DNG", True), ("IMG_3.ARW", False)):
+        photo = album.photo(name, archive_found=found)
+        url = archived_url(client, photo)
+        assert url.endswith("/" + name.replace(".", "-D.").replace(name[-3:], name[-3:].lower()))
+        response = stranger.get(url)
+        assert (response.status_code, response.content == photo.data) == ((200, True) if found else (404, False))
+        for action, locator in (("!download", "ImageDownload"), ("!largestimage", "LargestImage")):
+            url = client.body(f"/api/v2/image/{photo.key}-0{action}")[locator]["Url"]
+            assert stranger.get(url).status_code == (200 if found else 404)
+
+
+@pytest.mark.parametrize("file_name, keywords", [
+    ("IMG_7058_heic.JPG", "7058; heic"), ("2019 ELL-Coast.jpg", "2019; ELL; Coast"), ("IMG_1.JPG", "1"),
+])
+def test_keywords_are_made_of_file_names(account: Account, client: Client, file_name: str, keywords: str) -> None:
+    photo = account.album("Album").photo(file_name, keywords=keywords_from(file_name))
+    assert client.body(f"/api/v2/image/{photo.key}-0")["Image"]["Keywords"] == keywords
+
+
+def test_the_name_of_a_heic_file_depends_on_the_year() -> None:
+    assert (heic_name("IMG_7058.HEIC"), heic_name("IMG_7058.heic", year=2020)) == ("IMG_7058.JPG", "IMG_7058_heic.JPG")
+
+
+def test_albums_may_be_sorted_by_their_last_change(account: Account, client: Client) -> None:
+    albums = [account.album(f"Album {number}") for number in range(5)]
+    albums[2].touch_settings()
+    path = "/api/v2/user/family!albums?SortMethod=LastUpdated"
+    names = [album["Name"] for album in client.body(path + "&SortDirection=Descending")["Album"]]
+    assert names == ["Album 2", "Album 4", "Album 3", "Album 1", "Album 0"]
+    assert [album["Name"] for album in client.body(path)["Album"]] == names[::-1]
 
 
 def test_collected_images_keep_their_key(account: Account, client: Client) -> None:
