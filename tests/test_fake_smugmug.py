@@ -299,7 +299,8 @@ def test_who_does_not_accept_json_gets_a_page(client: Client) -> None:
     assert client.get("/api/v2!authuser?_accept=application/json", headers={}).json()["Code"] == 200
 
 
-def test_pages_are_clamped(account: Account, client: Client) -> None:
+def test_pages_are_clamped(smugmug: FakeSmugMug, account: Account, client: Client) -> None:
+    smugmug.gateway.patience_seconds = 60
     for number in range(120):
         account.album(f"Album {number}")
     account.albums[0].fill(600, 10)
@@ -709,6 +710,13 @@ def test_the_gateway_gives_up_long_pages(smugmug: FakeSmugMug, account: Account,
     assert client.body(path + "?count=500&start=151")["Pages"]["Count"] == 100  # what counts is what is listed
     smugmug.gateway.give_up_above(images=101)
     assert client.body(path + "?count=101")["Pages"]["Count"] == 101
+
+
+def test_an_owner_gets_pages_of_two_hundred_photos_and_none_of_five_hundred(account: Account, client: Client) -> None:
+    album = account.album("Many")
+    album.fill(600, 10)
+    for count, status in ((200, 200), (400, 200), (401, 401), (500, 401)):
+        assert client.get(f"/api/v2/album/{album.key}!images?count={count}").status_code == status, count
 
 
 def test_the_gateway_asks_how_long_a_page_takes_and_expansions_take_time_as_well(
