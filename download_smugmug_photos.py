@@ -93,8 +93,8 @@ API_SECRET = "YOUR_API_SECRET"
 # What you may want to tune.
 OUTPUT_FOLDER = "smugmug_photos"
 DEFAULT_JOBS = 16  # transfers at a time: with 80 ms before each file, 16 connections fill a 20 MB/s line
-LISTING_THREADS = 4  # albums listed at a time, ahead of the transfers
-IMAGES_PER_PAGE = 500  # the most that album!images gives at once
+LISTING_THREADS = 8  # albums listed at a time, ahead of the transfers: an owner's listing takes 30 ms for each image
+IMAGES_PER_PAGE = 100  # SmugMug gives up to 500, but pages that take it longer than some 12 s may fail
 ATTEMPTS = 5  # how often one request is tried before its failure counts
 FIRST_DELAY_SECONDS = 0.5  # the delay after the first failed attempt; it doubles with each further one
 CONNECT_TIMEOUT_SECONDS = 10.0
@@ -151,15 +151,17 @@ class Stopped(Exception):
 class RequestFailed(Problem):
     """One request that did not bring what was asked for.
 
-    `status` is the HTTP status, 0 where there was none. `transient` says that another attempt may help,
-    `progress_bytes` how much of a body arrived before it broke, `wait_seconds` how long SmugMug asks everybody to wait.
+    `status` is the HTTP status, 0 where there was none. `transient` says that another attempt may help, `is_overload`
+    that less may have to be asked for at once, `progress_bytes` how much of a body arrived before it broke,
+    `wait_seconds` how long SmugMug asks everybody to wait.
     """
 
-    def __init__(self, text: str, *, status: int = 0, transient: bool = False, progress_bytes: int = 0,
-                 wait_seconds: float | None = None) -> None:
+    def __init__(self, text: str, *, status: int = 0, transient: bool = False, is_overload: bool = False,
+                 progress_bytes: int = 0, wait_seconds: float | None = None) -> None:
         super().__init__(text)
         self.status = status
         self.transient = transient
+        self.is_overload = is_overload
         self.progress_bytes = progress_bytes
         self.wait_seconds = wait_seconds
 
@@ -217,8 +219,9 @@ class Image(NamedTuple):
 
     `remote` is None where the listing does not name the file: then it takes calls of its own to find one. `extension`
     is that of the file served, without its dot, where it is not the one of the file name: videos are re-encoded.
-    `uploaded` is in UTC, `taken` what the camera's clock showed, both in ISO 8601. Coordinates are in degrees, the
-    altitude in metres. `source_types` are those of the files that only SmugMug Source has, and that no program gets.
+    `uploaded` is in UTC, `taken` what the camera's clock showed, `filmed` the time that a video states, which should be
+    in UTC and may be the camera's clock; all in ISO 8601. Coordinates are in degrees, the altitude in metres.
+    `source_types` are those of the files that only SmugMug Source has, and that no program gets.
     """
 
     key: str
@@ -233,6 +236,7 @@ class Image(NamedTuple):
     original_size_bytes: int | None
     uploaded: str
     taken: str
+    filmed: str
     title: str
     caption: str
     keywords: tuple[str, ...]
@@ -247,8 +251,9 @@ class Image(NamedTuple):
 class Album(NamedTuple):
     """An album ("gallery" on the web pages).
 
-    `clocks` differs whenever SmugMug says that anything in it changed, `changed` is the later of its dates, and
-    `size_bytes` is SmugMug's sum over the originals: often too small, never relied upon.
+    `clocks` differs whenever SmugMug says that anything in it changed, though edited words move no clock and a replaced
+    photo may move none. `changed` is the later of its dates, `size_bytes` SmugMug's sum over the originals: often too
+    small, never relied upon.
     """
 
     key: str
@@ -268,15 +273,11 @@ class Album(NamedTuple):
 
 
 class Listing(NamedTuple):
-    """The images of an album. `problem` says why they may not be all of them; it is empty when they are.
-
-    `note` is a doubt that is no failure.
-    """
+    """The images of an album. `problem` says why they may not be all of them; it is empty when they are."""
 
     album: Album
     images: tuple[Image, ...]
     problem: str
-    note: str = ""
 
 
 class User(NamedTuple):
@@ -307,11 +308,29 @@ class FileRecord(NamedTuple):
 
 
 class AlbumRecord(NamedTuple):
-    """What the sync state knows of one album; `clocks` and `sidecars` are "" unless all of its images were home."""
+    """What the sync state knows of one album: its folder and, once all of it was home, its clocks and when that was.
+
+    `clocks` is "" if not all of it was home, or if it had changed so lately that its listing may have lagged behind.
+    `listed_at` is in seconds since 1970.
+    """
 
     folder: str
     clocks: str
-    sidecars: str
+    listed_at: float
+
+
+class Absence(NamedTuple):
+    """What the sync state knows of an image that SmugMug has no file of.
+
+    It is asked for again at `ask_at`, in seconds since 1970, which depends on how many `tries` there were.
+    """
+
+    image_key: str
+    serial: str
+    file_name: str
+    reason: str
+    tries: int
+    ask_at: float
 
 
 class FileOnDisk(NamedTuple):
@@ -324,13 +343,14 @@ class FileOnDisk(NamedTuple):
 class Place(NamedTuple):
     """An album as it stands here, before anything is done: what the state knows of it, and what lies in its folder.
 
-    `known` is None for a new album, `records` are by image key, `on_disk` is by `folded` name.
+    `known` is None for a new album, `records` and `absences` are by image key, `on_disk` is by `folded` name.
     """
 
     album: Album
     folder: Path
     known: AlbumRecord | None
     records: dict[str, FileRecord]
+    absences: dict[str, Absence]
     on_disk: dict[str, list[FileOnDisk]]
 
 
@@ -363,6 +383,7 @@ class Kind(enum.Enum):
     REPLACED = "replaced"
     ADOPTED = "adopted"
     HOME = "already there"
+    GONE = "gone at SmugMug"
     NOT_READY = "not ready"
     UNAVAILABLE = "unavailable"
     FAILED = "failed"
@@ -385,8 +406,8 @@ class Outcome(NamedTuple):
 class Plan(NamedTuple):
     """What is to be done for one album: `settled` needs nothing more, each of `jobs` brings one image home.
 
-    `problem` says why the album may have more images than were listed, `is_partial` that some were left out on purpose,
-    `note` is a doubt that is no failure. `images` are all that were listed, in the album's own order.
+    `problem` says why the album may have more images than were listed, `is_partial` that some were left out on purpose.
+    `images` are all that were listed, in the album's own order.
     """
 
     place: Place
@@ -394,7 +415,6 @@ class Plan(NamedTuple):
     jobs: tuple[Job, ...]
     images: tuple[Image, ...] = ()
     problem: str = ""
-    note: str = ""
     is_partial: bool = False
 
     def size_bytes(self) -> int:
@@ -1016,17 +1036,19 @@ class Connection:
         self._threads = threading.local()
         self._lock = threading.Lock()
         self.gate = Gate(stop)
+        self._ahead_seconds = 0.0
         self.api_requests = 0
         self.received_bytes = 0
 
     def get(self, url: str, consume: Callable[[Answer], R], *,
             headers: Callable[[], dict[str, str]] = dict, accept: frozenset[int] = frozenset({200}),
-            retry_also: frozenset[int] = frozenset()) -> R:
+            retry_also: frozenset[int] = frozenset(), is_divisible: bool = False) -> R:
         """What `consume` makes of the answer to a GET: the one place where requests are tried again.
 
         `headers` is called for each attempt, so that a cut transfer can ask for the rest. `accept` are the
-        statuses that `consume` understands, `retry_also` those that may pass by themselves. Raises RequestFailed when
-        the attempts are used up or hopeless, and whatever `consume` raises.
+        statuses that `consume` understands, `retry_also` those that may pass by themselves. What is too much at once is
+        not tried again if it `is_divisible`. Raises RequestFailed when the attempts are used up or hopeless, and
+        whatever `consume` raises.
         """
         attempt = waits = redirects = 0
         while True:
@@ -1051,17 +1073,21 @@ class Connection:
                 continue
             attempt = 1 if failure.progress_bytes >= PROGRESS_BYTES else attempt + 1
             delay_seconds = retry_delay(failure, attempt, random.random())
-            if delay_seconds is None:
+            if delay_seconds is None or (is_divisible and failure.is_overload):
                 raise failure
             log.debug("%s - trying again in %.1f s (attempt %d of %d)", failure, delay_seconds, attempt + 1, ATTEMPTS)
             self._stop.pause(delay_seconds)
 
-    def get_json(self, uri: str, query: Mapping[str, Any], retry_also: frozenset[int] = frozenset()) -> dict[str, Any]:
-        """The answer of an API call, `uri` being a path such as "/api/v2!authuser"."""
+    def get_json(self, uri: str, query: Mapping[str, Any], **more: Any) -> dict[str, Any]:
+        """The answer of an API call, `uri` being a path such as "/api/v2!authuser"; `more` is for `get`."""
         url = urljoin(API_ORIGIN, uri)
         url += ("&" if urlsplit(url).query else "?") + urlencode(query, safe=",!")
         headers = {"Accept": "application/json", "Accept-Encoding": "gzip"}
-        return self.get(url, read_json, headers=lambda: headers, retry_also=retry_also)
+        return self.get(url, read_json, headers=lambda: headers, **more)
+
+    def now(self) -> float:
+        """The time in seconds since 1970 by SmugMug's clock, as far as it was told."""
+        return time.time() + self._ahead_seconds
 
     def _send(self, url: str, headers: dict[str, str]) -> requests.Response:
         """One attempt: sign and send. Returns the head of the answer; cookies and redirects are not followed."""
@@ -1086,8 +1112,10 @@ class Connection:
         except OSError as error:  # such as a REQUESTS_CA_BUNDLE that is not there
             raise RequestFailed(f"No connection to {host}: {error}") from None
         if host == urlsplit(API_ORIGIN).netloc:
+            server_now = http_date(response.headers.get("Date", ""))
             with self._lock:
                 self.api_requests += 1
+                self._ahead_seconds = 0.0 if server_now is None else server_now - time.time()
         log.debug("%s %s %s", response.status_code, short_url(url), rate_limit_text(response.headers))
         return response
 
@@ -1148,7 +1176,8 @@ def failure_of(response: requests.Response, now: float, retry_also: frozenset[in
                              wait_seconds=rate_limit_seconds(response.headers, now))
     if status in REDIRECTS:
         text += ": redirected too often"
-    return RequestFailed(text, status=status, transient=status >= 500 or status in retry_also)
+    return RequestFailed(text, status=status, transient=status >= 500 or status in retry_also,
+                         is_overload=status >= 500)
 
 
 def server_message(body: bytes) -> str:
@@ -1172,7 +1201,7 @@ def explain_401(message: str, text: str, server_date: str, now: float) -> Proble
     The names of `oauth_problem`: https://oauth.pbworks.com/ProblemReporting
     """
     if "nonce_used" in message:
-        return RequestFailed(text, status=401, transient=True)
+        return RequestFailed(text, status=401, transient=True, is_overload=True)  # a gateway may have sent it twice
     if "consumer_key_" in message:
         return Problem(f"{text}. SmugMug does not know this API key. Check SMUGMUG_API_KEY, or API_KEY at the top of "
                        f"the script, against {APPLY_URL}")
@@ -1205,7 +1234,7 @@ def transport_failure(error: requests.RequestException, url: str) -> RequestFail
         return RequestFailed(f"The connection to {host} through the proxy failed or broke off. Is HTTPS_PROXY right?",
                              transient=True)
     if isinstance(error, requests.exceptions.Timeout):
-        return RequestFailed(f"No answer from {host} in time", transient=True)
+        return RequestFailed(f"No answer from {host} in time", transient=True, is_overload=True)
     return RequestFailed(f"The connection to {host} failed or broke off{cause_of(error)}", transient=True)
 
 
@@ -1226,7 +1255,8 @@ def read_json(answer: Answer) -> dict[str, Any]:
     except (ValueError, RecursionError):
         content = None
     if not isinstance(content, dict) or not isinstance(content.get("Response"), dict):
-        raise RequestFailed("SmugMug answered with something that is not an API answer", transient=True)
+        raise RequestFailed("SmugMug answered with something that is not an API answer", transient=True,
+                            is_overload=True)
     return content
 
 
@@ -1381,6 +1411,8 @@ def fetch_token(name: str, credentials: Credentials, timeout_seconds: float, sto
 # ---------------------------------------------------------------------------------------------------------------
 
 ALBUMS_PER_PAGE = 100  # the most that user!albums gives at once; larger numbers are cut down to it
+LEAST_PER_PAGE = 10
+PAGES_BEFORE_MORE = 20  # so many pages are answered before a few more entries are asked for again
 SHORT_ANSWER = {"_verbosity": 1}  # no Options, no descriptions, and Uris as plain texts: half the bytes
 ALBUM_FIELDS = ("AlbumKey,Name,UrlPath,Uri,ImageCount,LastUpdated,ImagesLastUpdated,Date,Privacy,OriginalSizes,"
                 "Description,Keywords,WebUri,ResponseLevel")
@@ -1395,6 +1427,9 @@ class Entry:
 
     def __init__(self, value: Any) -> None:
         self.fields: dict[str, Any] = value if isinstance(value, dict) else {}  # PHP writes an empty object as []
+
+    def __bool__(self) -> bool:
+        return bool(self.fields)
 
     def text(self, name: str) -> str:
         """A text; some texts are sent as numbers. Half characters are replaced."""
@@ -1456,7 +1491,8 @@ class Entry:
 
     def expanded(self, name: str, expansions: Entry) -> Entry:
         """What `_expand` brought for an entry: Expansions are keyed by the very text that stands under Uris."""
-        return expansions.object(self.uri(name)).object(name)
+        uri = self.uri(name)
+        return (expansions.object(uri) or expansions.object(uri + "?_shorturis=")).object(name)
 
     def remote_file(self, is_original: bool) -> RemoteFile | None:
         """The file that a LargestVideo, LargestImage or ImageSize object describes; it may lack Size and MD5."""
@@ -1476,10 +1512,38 @@ def fetch_user(connection: Connection) -> User:
     return User(nick_name, albums_uri, user.integer("ImageCount"))
 
 
+class PageSize:
+    """How many entries of a list to ask for at once: as many as were answered lately, shared by all who list.
+
+    An owner's listing takes SmugMug 25 to 35 ms for each image. What takes it too long is answered by `nonce_used`, by
+    a gateway's 5xx, without its list, or not at all.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.most = self.size = most
+        self._answered = 0
+
+    def answered(self) -> None:
+        """A page came. After a good many, ask for a little more."""
+        self._answered += 1
+        if self._answered % PAGES_BEFORE_MORE == 0:
+            self.size = min(self.most, self.size + LEAST_PER_PAGE)
+
+    def refused(self, count: int) -> bool:
+        """A page of so many was too much: ask for half. Says whether that can be done."""
+        self.size = max(LEAST_PER_PAGE, min(self.size, count // 2))
+        self._answered = 0
+        return count > LEAST_PER_PAGE
+
+
 def fetch_albums(connection: Connection, user: User) -> tuple[list[Album], str]:
     """All albums of a user, and a reason to doubt that they are all, "" if there is none."""
-    parameters = {**SHORT_ANSWER, "count": ALBUMS_PER_PAGE, "_filter": ALBUM_FIELDS, "_filteruri": "AlbumImages"}
-    entries, _, problem = fetch_list(connection, user.albums_uri, "Album", "AlbumKey", parameters)
+    query = {**SHORT_ANSWER, "_filter": ALBUM_FIELDS, "_filteruri": "AlbumImages"}
+    for _ in range(2):  # if the order changes while we read, entries come twice or are skipped
+        entries, _, problem = fetch_list(connection, user.albums_uri, "Album", "AlbumKey", query,
+                                         PageSize(ALBUMS_PER_PAGE))
+        if not problem:
+            break
     albums = [parse_album(entry) for entry in entries]
     if not albums and not problem and user.image_count:
         problem = (f"SmugMug counts {user.image_count} images but shows no album: the sign-in sees too little. Revoke "
@@ -1488,70 +1552,74 @@ def fetch_albums(connection: Connection, user: User) -> tuple[list[Album], str]:
     return albums, problem
 
 
-def fetch_images(connection: Connection, album: Album) -> Listing:
+def fetch_images(connection: Connection, page_size: PageSize, album: Album) -> Listing:
     """All images of an album, videos with their files: one call for each page, none for any image."""
-    parameters = {**SHORT_ANSWER, "count": IMAGES_PER_PAGE, "_filter": IMAGE_FIELDS, "_filteruri": "LargestVideo",
-                  "_expand": "LargestVideo"}
+    query = {**SHORT_ANSWER, "_filter": IMAGE_FIELDS, "_filteruri": "LargestVideo", "_expand": "LargestVideo"}
     try:
-        entries, expansions, problem = fetch_list(connection, album.images_uri, "AlbumImage", "ImageKey", parameters)
+        entries, expansions, problem = fetch_list(connection, album.images_uri, "AlbumImage", "ImageKey", query,
+                                                  page_size)
     except RequestFailed as error:
         return Listing(album, (), f"the album could not be listed: {error}")
-    note = ""
     if album.locked and not entries:
         problem = "the album is locked with a password, and SmugMug does not list its images"
     elif not problem and album.image_count is not None and len(entries) < album.image_count:
-        note = f"SmugMug counts {album.image_count} images in this album but lists {len(entries)}"
-        problem = "" if entries else note
-    return Listing(album, tuple(parse_image(entry, expansions) for entry in entries), problem, note)
+        problem = f"SmugMug counts {album.image_count} images in this album but lists {len(entries)}"
+    return Listing(album, tuple(parse_image(entry, expansions) for entry in entries), problem)
 
 
-def fetch_list(connection: Connection, uri: str, locator: str, key: str,
-               parameters: Mapping[str, Any]) -> tuple[list[Entry], Entry, str]:
-    """All entries of a paged list, without doubles, all Expansions, and how the list differs from its own total.
-
-    When the order changes while we read, entries come twice or are skipped: then the list is read once more.
-    """
-    for _ in range(2):
-        entries: dict[str, Entry] = {}
-        expansions = Entry({})
-        total = None
-        try:
-            for answer in pages(connection, uri, parameters, locator):
-                response = answer.object("Response")
-                expansions.fields.update(answer.object("Expansions").fields)
-                total = response.object("Pages").integer("Total")
-                known = len(entries)
-                for entry in response.objects(locator):
-                    if entry.key(key):
-                        entries.setdefault(entry.key(key), entry)
-                if len(entries) == known:  # or it might go on for ever
-                    break
-        except RequestFailed as error:
-            if not entries:
-                raise
-            return list(entries.values()), expansions, f"the listing broke off after {len(entries)}: {error}"
-        if total == len(entries):
-            return list(entries.values()), expansions, ""
-    stated = "does not say how many there are" if total is None else f"says there are {total}"
-    problem = f"the listing is not complete: {len(entries)} were listed, SmugMug {stated}"
+def fetch_list(connection: Connection, uri: str, locator: str, key: str, query: Mapping[str, Any],
+               page_size: PageSize) -> tuple[list[Entry], Entry, str]:
+    """All entries of a paged list, without doubles, all Expansions, and why there may be more, "" if all are there."""
+    entries: dict[str, Entry] = {}
+    expansions = Entry({})
+    total = None
+    try:
+        for answer in pages(connection, uri, query, locator, page_size):
+            response = answer.object("Response")
+            expansions.fields.update(answer.object("Expansions").fields)
+            total = response.object("Pages").integer("Total")
+            known = len(entries)
+            for entry in response.objects(locator):
+                if entry.key(key):
+                    entries.setdefault(entry.key(key), entry)
+            if len(entries) == known:  # or it might go on for ever
+                break
+    except RequestFailed as error:
+        if not entries:
+            raise
+        return list(entries.values()), expansions, f"the listing broke off after {len(entries)}: {error}"
+    problem = ""
+    if total is None or len(entries) < total:  # more are no harm: a listing shows for a while what was deleted
+        stated = "does not say how many there are" if total is None else f"says there are {total}"
+        problem = f"the listing is not complete: {len(entries)} were listed, SmugMug {stated}"
     return list(entries.values()), expansions, problem
 
 
-def pages(connection: Connection, uri: str, parameters: Mapping[str, Any], locator: str) -> Iterator[Entry]:
+def pages(connection: Connection, uri: str, query: Mapping[str, Any], locator: str,
+          page_size: PageSize) -> Iterator[Entry]:
     """The answers for each page of a list. Pages.NextPage would lose _expand and _verbosity, so we count ourselves.
 
     A later page may answer 404 and come the next time. https://api.smugmug.com/api/v2/doc/tutorial/paging.html
     """
-    start = 1
-    while True:
-        retry_also = frozenset({404}) if start > 1 else frozenset()
-        answer = Entry(connection.get_json(uri, {**parameters, "start": start}, retry_also))
+    start, total = 1, 1
+    while start <= total:
+        count = page_size.size
+        try:
+            answer = Entry(connection.get_json(uri, {**query, "start": start, "count": count},
+                                               retry_also=frozenset({404}) if start > 1 else frozenset(),
+                                               is_divisible=count > LEAST_PER_PAGE))
+            page = answer.object("Response").object("Pages")
+            total, listed = page.integer("Total") or 0, len(answer.object("Response").objects(locator))
+            if not listed and start <= total:
+                raise RequestFailed("SmugMug left the list out", is_overload=True)
+        except RequestFailed as error:
+            if not error.is_overload or not page_size.refused(count):
+                raise
+            log.debug("%s: asking for %d at once", error, page_size.size)
+            continue
+        page_size.answered()
         yield answer
-        page = answer.object("Response").object("Pages")
-        listed = len(answer.object("Response").objects(locator))
         start += page.integer("Count") or listed
-        if not listed or start > (page.integer("Total") or 0):
-            return
 
 
 def parse_album(entry: Entry) -> Album:
@@ -1597,7 +1665,8 @@ def parse_image(entry: Entry, expansions: Entry) -> Image:
         remote=video.remote_file(is_original=False) if is_video else archived_file(entry),
         original_size_bytes=None if is_video else entry.integer("OriginalSize"),
         uploaded=entry.text("DateTimeUploaded") or entry.text("Date"),
-        taken=camera_time(entry.text("DateTimeOriginal")),
+        taken="" if is_video else camera_time(entry.text("DateTimeOriginal")),
+        filmed=camera_time(entry.text("DateTimeOriginal")) if is_video else "",
         title=entry.text("Title"),
         caption=entry.text("Caption"),
         keywords=entry.texts("KeywordArray"),
@@ -1643,7 +1712,7 @@ def camera_time(shown: str) -> str:
     """What the camera's clock showed, of a DateTimeOriginal: ISO 8601 without a zone; "" for what is no date.
 
     SmugMug takes the EXIF time, which has no zone, for a time in California, and shows it in UTC: "2019:08:04 11:28:12"
-    becomes "2019-08-04T18:28:12+00:00".
+    becomes "2019-08-04T18:28:12+00:00". Of a film it takes the time that the file states, which should be in UTC.
     """
     try:
         utc = datetime.strptime(shown[:19], "%Y-%m-%dT%H:%M:%S")
@@ -1673,12 +1742,11 @@ def sunday(year: int, month: int, number: int) -> datetime:
     return first + timedelta(days=(6 - first.weekday()) % 7 + 7 * (number - 1))
 
 
-# Where the file of an image may be found that its listing does not name, best first: what to ask for, the objects in
-# the answer that lead to the file, and whether it is the original.
-VIDEO_PLACES = (("!largestvideo", ("LargestVideo",), False),)
-PHOTO_PLACES = (("!download", ("ImageDownload",), True),
-                ("!sizedetails", ("ImageSizeDetails", "ImageSizeOriginal"), True),
-                ("!largestimage", ("LargestImage",), False))
+# Where the file of an image may be found that its listing does not name, best first: what to ask for, the object in
+# the answer, and whether that leads to the original.
+VIDEO_PLACES = (("!largestvideo", "LargestVideo", False), ("!sizedetails", "ImageSizeDetails", False))
+PHOTO_PLACES = (("!download", "ImageDownload", True), ("!sizedetails", "ImageSizeDetails", True),
+                ("!largestimage", "LargestImage", False))
 
 
 def find_remote(connection: Connection, image: Image) -> RemoteFile | None:
@@ -1686,18 +1754,33 @@ def find_remote(connection: Connection, image: Image) -> RemoteFile | None:
 
     None where SmugMug gives nothing at all.
     """
-    for resource, locators, is_original in VIDEO_PLACES if image.is_video else PHOTO_PLACES:
+    for resource, locator, is_original in VIDEO_PLACES if image.is_video else PHOTO_PLACES:
         try:
-            found = Entry(connection.get_json(image.uri + resource, SHORT_ANSWER)).object("Response")
+            found = Entry(connection.get_json(image.uri + resource, SHORT_ANSWER)).object("Response").object(locator)
         except RequestFailed as error:
             if error.status not in (403, 404):
                 raise
             continue
-        for locator in locators:
-            found = found.object(locator)
+        if locator == "ImageSizeDetails":
+            found = found.object(best_size(found, image.is_video))
         if found.text("Url"):
             return found.remote_file(is_original)
     return None
+
+
+def best_size(sizes: Entry, is_video: bool) -> str:
+    """The name of the best size in ImageSizeDetails. (VideoSize1920 of an upright film is 1080 wide.)"""
+    widths = [int(name[9:]) for name in sizes.fields if re.fullmatch("VideoSize[0-9]{1,5}", name)]
+    return f"VideoSize{max(widths, default=0)}" if is_video else "ImageSizeOriginal"
+
+
+def is_gone(connection: Connection, image: Image) -> bool:
+    """Whether an image that was listed is no longer there: for minutes, a listing shows what was deleted."""
+    try:
+        connection.get_json(image.uri, {**SHORT_ANSWER, "_filter": "ImageKey"})
+    except RequestFailed as error:
+        return error.status == 404
+    return False
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -1715,6 +1798,14 @@ CREATE INDEX file_by_image ON file (image_key);
 """, """
 ALTER TABLE album ADD COLUMN sidecars TEXT NOT NULL DEFAULT '';
 ALTER TABLE file ADD COLUMN damaged INTEGER NOT NULL DEFAULT 0;
+""", """
+CREATE TABLE album_3 (album_key TEXT PRIMARY KEY, folder TEXT NOT NULL, clocks TEXT NOT NULL, listed_at REAL NOT NULL)
+                     WITHOUT ROWID;
+INSERT INTO album_3 SELECT album_key, folder, clocks, 0 FROM album;
+DROP TABLE album;
+ALTER TABLE album_3 RENAME TO album;
+CREATE TABLE absence (album_key TEXT, image_key TEXT, serial TEXT, file_name TEXT, reason TEXT, tries INTEGER,
+                      ask_at REAL, PRIMARY KEY (album_key, image_key)) WITHOUT ROWID;
 """)
 FILE_COLUMNS = "image_key, serial, name, size_bytes, md5, modified_ns, is_original, removed, damaged"
 
@@ -1730,14 +1821,10 @@ class State:
             db.executescript(f"BEGIN; {script} PRAGMA user_version = {number}; COMMIT;")
         db.execute("BEGIN")
 
-    def folders(self) -> dict[str, str]:
-        """The folder, within the output folder, that each album key was given."""
-        return dict(self._db.execute("SELECT album_key, folder FROM album"))
-
-    def album(self, album_key: str) -> AlbumRecord | None:
-        """What is known of an album, None for a new one."""
-        row = self._db.execute("SELECT folder, clocks, sidecars FROM album WHERE album_key = ?", (album_key,))
-        return next(map(AlbumRecord._make, row), None)
+    def albums(self) -> dict[str, AlbumRecord]:
+        """What is known of each album, by its key."""
+        rows = self._db.execute("SELECT album_key, folder, clocks, listed_at FROM album")
+        return {row[0]: AlbumRecord._make(row[1:]) for row in rows}
 
     def files(self, album_key: str) -> dict[str, FileRecord]:
         """What is known of the files of an album, by image key."""
@@ -1751,16 +1838,28 @@ class State:
         records = ((row[0], FileRecord._make(row[1:])) for row in rows)
         return [(folder, record) for folder, record in records if is_version_of(record, image) and record.md5]
 
+    def absences(self, album_key: str) -> dict[str, Absence]:
+        """The images of an album that SmugMug has no file of, by image key."""
+        rows = self._db.execute("SELECT image_key, serial, file_name, reason, tries, ask_at FROM absence "
+                                "WHERE album_key = ?", (album_key,))
+        return {row[0]: Absence._make(row) for row in rows}
+
     def begin_album(self, album_key: str, folder: str) -> None:
         """Remember the folder of an album, and that not all of it is home."""
-        self._db.execute("INSERT OR REPLACE INTO album VALUES (?, ?, '', '')", (album_key, folder))
+        self._db.execute("INSERT OR REPLACE INTO album VALUES (?, ?, '', 0)", (album_key, folder))
 
-    def complete_album(self, album_key: str, clocks: str, sidecars: str) -> None:
-        """Remember that at these clocks all of an album is home, with these kinds of sidecars."""
-        self._db.execute("UPDATE album SET clocks = ?, sidecars = ? WHERE album_key = ?", (clocks, sidecars, album_key))
+    def complete_album(self, album_key: str, clocks: str, listed_at: float) -> None:
+        """Remember that at these clocks all of an album was home."""
+        self._db.execute("UPDATE album SET clocks = ?, listed_at = ? WHERE album_key = ?",
+                         (clocks, listed_at, album_key))
+
+    def record_absence(self, album_key: str, absence: Absence) -> None:
+        """Remember that SmugMug has no file of an image."""
+        self._db.execute("INSERT OR REPLACE INTO absence VALUES (?, ?, ?, ?, ?, ?, ?)", (album_key, *absence))
 
     def record(self, album_key: str, file: FileRecord) -> None:
         """Remember that a file is home."""
+        self._db.execute("DELETE FROM absence WHERE album_key = ? AND image_key = ?", (album_key, file.image_key))
         self._db.execute("INSERT OR REPLACE INTO file VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", (album_key, *file))
 
     def mark_album_removed(self, album_key: str) -> None:
@@ -1770,8 +1869,9 @@ class State:
 
     def mark_removed(self, album_key: str, image_keys: Iterable[str]) -> None:
         """Remember that SmugMug does not have these images in this album any more; their files stay."""
-        self._db.executemany("UPDATE file SET removed = 1 WHERE album_key = ? AND image_key = ?",
-                             ((album_key, image_key) for image_key in image_keys))
+        keys = [(album_key, image_key) for image_key in image_keys]
+        self._db.executemany("UPDATE file SET removed = 1 WHERE album_key = ? AND image_key = ?", keys)
+        self._db.executemany("DELETE FROM absence WHERE album_key = ? AND image_key = ?", keys)
 
     def sizes(self) -> dict[str, int]:
         """How many bytes of each album are home, by album key."""
@@ -1918,17 +2018,49 @@ def state_problem(error: sqlite3.Error, path: Path) -> Problem:
 #    Knows listings, the state, and what lies in a folder. Knows nothing of how bytes arrive.
 # ---------------------------------------------------------------------------------------------------------------
 
-PROCESSING_PATIENCE_SECONDS = 86_400.0  # a video "processing" for longer than this is taken as it is
+DAY_SECONDS = 86_400.0
+PROCESSING_PATIENCE_SECONDS = DAY_SECONDS  # what is "processing" for longer than this is taken as it is
+ABSENCE_SECONDS = 30 * DAY_SECONDS  # an image without a file is asked for again after a day, two, four ... this at most
+LISTING_LAG_SECONDS = 900.0  # a listing may lag behind for minutes: clocks younger than this are not believed
+UNSEEN_SECONDS = 7 * DAY_SECONDS  # an album may be listed again after so long, though its clocks stand still
+ALBUMS_PER_LOOK = 20  # of so many albums, one may be listed again in a run though its clocks stand still
 
 
-def is_unchanged(place: Place, sidecars: Iterable[str]) -> bool:
+def is_unchanged(place: Place, now: float) -> bool:
     """Whether an album needs no look: its clocks stand where all was home, and all its files are still there."""
     known = place.known
     if known is None or not place.album.clocks or place.album.clocks != known.clocks:
         return False
-    if not set(sidecars) <= set(known.sidecars.split(",")):
+    if any(absence.ask_at <= now for absence in place.absences.values()):
         return False
     return all(record.removed or is_intact(record, place) for record in place.records.values())
+
+
+def albums_to_look_at_again(albums: Iterable[Album], known: Mapping[str, AlbumRecord], now: float) -> frozenset[str]:
+    """The keys of some albums whose clocks stand still, the longest unseen first.
+
+    A replaced photo may move no clock, so each album is listed once in a while: none within a week, few in a run.
+    """
+    listed = {album.key: known[album.key].listed_at for album in albums
+              if album.key in known and known[album.key].clocks == album.clocks}
+    due = sorted((key for key in listed if listed[key] <= now - UNSEEN_SECONDS), key=lambda key: (listed[key], key))
+    return frozenset(due[:max(1, len(listed) // ALBUMS_PER_LOOK)])
+
+
+def lasting_clocks(album: Album, now: float) -> str:
+    """The clocks of an album that is home, "" if they are so young that its listing may have lagged behind them."""
+    changed = utc_seconds(album.changed)
+    return "" if changed is None or changed > now - LISTING_LAG_SECONDS else album.clocks
+
+
+def absence_of(outcome: Outcome, before: Absence | None, now: float) -> Absence:
+    """What to remember of an image that SmugMug has no file of."""
+    image = outcome.image
+    if before is not None and before.serial == image.serial and before.ask_at > now:
+        return before
+    tries = before.tries + 1 if before is not None and before.serial == image.serial else 0
+    delay_seconds = min(ABSENCE_SECONDS, DAY_SECONDS * 2 ** min(tries, 9))
+    return Absence(image.key, image.serial, image.file_name or image.key, outcome.reason, tries, now + delay_seconds)
 
 
 def is_intact(record: FileRecord, place: Place) -> bool:
@@ -1937,25 +2069,30 @@ def is_intact(record: FileRecord, place: Place) -> bool:
     return found is not None and found.size_bytes == record.size_bytes and not record.damaged
 
 
-def plan_album(place: Place, listing: Listing, now: float, since: str = "") -> Plan:
-    """What to do for an album whose images are listed: for those uploaded `since`. `now` is in seconds since 1970."""
+def plan_album(place: Place, listing: Listing, now: float, since: str, but: frozenset[str]) -> Plan:
+    """What to do for an album whose images are listed: for those uploaded `since`, `but` those of these keys.
+
+    `now` is in seconds since 1970.
+    """
     names = image_names(listing.images, {key: record.name for key, record in place.records.items()})
-    wanted = [image for image in listing.images if not image.uploaded or image.uploaded[:19] >= since]
+    wanted = [image for image in listing.images
+              if (not image.uploaded or image.uploaded[:19] >= since) and image.key not in but]
     steps = [plan_image(place, image, names[image.key], now) for image in wanted]
     return Plan(place, tuple(step for step in steps if isinstance(step, Outcome)),
                 tuple(step for step in steps if isinstance(step, Job)), listing.images, listing.problem,
-                listing.note, is_partial=len(wanted) < len(listing.images))
+                is_partial=len(wanted) < len(listing.images))
 
 
 def plan_image(place: Place, image: Image, name: str, now: float) -> Outcome | Job:
     """What to do for one image: nothing, because it is home or cannot be had now, or a job."""
-    album, record = place.album, place.records.get(image.key)
+    album, record, absence = place.album, place.records.get(image.key), place.absences.get(image.key)
     if record is not None and is_intact(record, place) and is_version_of(record, image):
         return Outcome(Kind.HOME, album, image, record._replace(serial=image.serial, removed=False))
-    if image.unobtainable:
-        return Outcome(Kind.UNAVAILABLE, album, image, reason="SmugMug could not process it and has no file to give")
-    if image.processing and (image.remote is None or (image.is_video and is_fresh(image, now))):
+    if image.processing and not image.unobtainable and is_fresh(image, now) and (
+            image.is_video or image.remote is None):
         return Outcome(Kind.NOT_READY, album, image, reason="SmugMug is still processing it: run this again later")
+    if absence is not None and image.remote is None and absence.serial == image.serial and absence.ask_at > now:
+        return Outcome(Kind.UNAVAILABLE, album, image, reason=absence.reason)
     if record is not None:
         return Job(album, image, place.folder, record.name, spare_name(image, record.name), ours=record,
                    replaces=not is_version_of(record, image) and find_file(place, record.name) is not None)
@@ -2033,6 +2170,8 @@ def transfer(job: Job, output: Path, connection: Connection, landing: threading.
         job.folder.mkdir(parents=True, exist_ok=True)
         return copy_home(job, landing, stop) or fetch_home(job, connection, landing, stop)
     except (RequestFailed, Damaged) as error:
+        if isinstance(error, RequestFailed) and error.status == 404 and is_gone(connection, job.image):
+            return Outcome(Kind.GONE, job.album, job.image, reason="it was deleted while its album was still listed")
         return Outcome(Kind.FAILED, job.album, job.image, reason=str(error))
     except UnicodeError:
         reason = f"the file system cannot take this name: {printable(job.folder / job.name)}. Set LC_ALL=C.UTF-8?"
@@ -2076,6 +2215,8 @@ def fetch_home(job: Job, connection: Connection, landing: threading.Lock, stop: 
     """Bring an image home from SmugMug, or adopt the file that turns out to be it."""
     image = job.image
     remote = image.remote or find_remote(connection, image)
+    if remote is None and is_gone(connection, image):
+        raise RequestFailed("SmugMug does not have it", status=404)
     if remote is None:
         return Outcome(Kind.UNAVAILABLE, job.album, image, reason="SmugMug offers no file of it for download")
     if job.adoptable:
@@ -2105,10 +2246,22 @@ def land(job: Job, part: PartFile, kind: Kind, is_original: bool, landing: threa
 
 
 def file_time(image: Image) -> float | None:
-    """The time stamp for a file, in seconds since 1970: when it was taken, by the camera's clock, else uploaded."""
+    """The time stamp for a file, in seconds since 1970: when it was taken, by the camera's clock, else uploaded.
+
+    Films should state their time in UTC. One that would be later than the upload is the camera's clock if that fits.
+    """
+    uploaded, filmed = utc_seconds(image.uploaded), utc_seconds(image.filmed)
+    for taken in (filmed, local_seconds(image.filmed)) if image.is_video else (local_seconds(image.taken),):
+        if taken is not None and (not image.is_video or uploaded is None or taken <= uploaded):
+            return taken
+    return uploaded
+
+
+def local_seconds(shown: str) -> float | None:
+    """What a clock showed, in seconds since 1970, if it stood in the time zone of this computer."""
     with suppress(ValueError, OverflowError):
-        return time.mktime(time.strptime(image.taken, "%Y-%m-%dT%H:%M:%S"))
-    return utc_seconds(image.uploaded)
+        return time.mktime(time.strptime(shown, "%Y-%m-%dT%H:%M:%S"))
+    return None
 
 
 def free_path(job: Job, part: Path) -> Path:
@@ -2241,8 +2394,9 @@ NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def write_sidecars(kinds: Iterable[str], folder: Path, album: Album, images: Iterable[Image],
-                   records: Mapping[str, FileRecord]) -> Iterator[tuple[str, Problem]]:
-    """Bring the sidecars of an album up to date. Yields the name of each that could not be, with the reason."""
+                   records: Mapping[str, FileRecord]) -> Iterator[tuple[str, Problem | None]]:
+    """Bring the sidecars of an album up to date. Yields the name of each that changed or, with the reason, could not.
+    """
     if "json" in kinds:
         yield from update_sidecar(folder / ALBUM_SIDECAR, album_json(album, images, records))
     if "xmp" in kinds:
@@ -2254,8 +2408,9 @@ def write_sidecars(kinds: Iterable[str], folder: Path, album: Album, images: Ite
                     yield from update_sidecar(path, image_xmp(image))
 
 
-def update_sidecar(path: Path, content: bytes) -> Iterator[tuple[str, Problem]]:
-    """Write a sidecar if it is new or changed. Yields its name with the reason if it cannot or must not be."""
+def update_sidecar(path: Path, content: bytes) -> Iterator[tuple[str, Problem | None]]:
+    """Write a sidecar if it is new or changed. Yields its name if it changed or, with the reason, could not be written.
+    """
     try:
         old = path.read_bytes() if os.path.lexists(str(path)) else b""
         if old and not is_ours(old):
@@ -2263,6 +2418,8 @@ def update_sidecar(path: Path, content: bytes) -> Iterator[tuple[str, Problem]]:
         elif content != old:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(path, content, durable=False)  # thousands of them, and each can be made again
+            if old:
+                yield path.name, None
     except OSError as error:
         yield path.name, disk_problem(error, path)
     except UnicodeError:
@@ -2276,8 +2433,13 @@ def is_ours(content: bytes) -> bool:
 
 
 def has_words(image: Image) -> bool:
-    """Whether an image has anything to say that its file does not."""
-    return bool(image.title or image.caption or image.keywords or image.latitude is not None)
+    """Whether an image has anything to say that its file does not.
+
+    SmugMug makes keywords of file names: "7058" and "heic" of IMG_7058_heic.JPG.
+    """
+    of_name = re.findall(r"[^\W_]+", image.file_name.casefold())
+    has_keywords = any(keyword.casefold() not in of_name for keyword in image.keywords)
+    return bool(image.title or image.caption or has_keywords or image.latitude is not None)
 
 
 def album_json(album: Album, images: Iterable[Image], records: Mapping[str, FileRecord]) -> bytes:
@@ -2428,8 +2590,8 @@ def verify_files(state: State, output: Path, stop: Stop) -> Iterator[Check | Non
 
     A None says that nothing was ready for a moment.
     """
-    checks = (Check(album_key, record, output / folder / record.name)
-              for album_key, folder in state.folders().items() for record in state.files(album_key).values())
+    checks = (Check(album_key, record, output / album.folder / record.name)
+              for album_key, album in state.albums().items() for record in state.files(album_key).values())
     for check in in_parallel(partial(check_file, stop=stop), checks, stop, threads=os.cpu_count() or 1):
         if check is not None:
             state.record(check.album_key, check.record._replace(damaged=check.is_damaged()))
@@ -2570,10 +2732,9 @@ class LogFile(logging.FileHandler):
 class Topic(enum.Enum):
     """What a remark is about: its heading in the summary, and what to do about it. They are shown in this order."""
 
-    COUNTED_DIFFERENTLY = "counted differently", (
-        "Perhaps the count lags behind, perhaps the sign-in sees too little. The album is read again next time.")
     DAMAGED = "damaged", "What SmugMug does not have any more, put back from another copy, or delete it."
     FAILED = "failed", "Run this again: what is home stays, and what failed is tried again."
+    GONE = "gone at SmugMug", ""
     IN_SOURCE = "in SmugMug Source", "SmugMug lets no program fetch these. Its own pages have them."
     KEPT = "kept", ""
     MENDED = "mended", ""
@@ -2611,15 +2772,16 @@ class Tally:
     def __init__(self, plan: Plan) -> None:
         self.place = plan.place
         self.images = plan.images
-        self.is_partial = plan.is_partial or bool(plan.note)
+        self.is_partial = plan.is_partial
         self.problem = plan.problem
         self.pending = len(plan.settled) + len(plan.jobs)
         self.counts: Counter[Kind] = Counter()
         self.in_source: list[str] = []  # the images of which SmugMug Source has more
 
     def all_home(self) -> bool:
-        """Whether nothing of the album is missing."""
-        return not (self.pending or self.problem or self.is_partial or self.counts.keys() - HOME_KINDS)
+        """Whether nothing of the album is missing but what SmugMug has no file of."""
+        return not (self.pending or self.problem or self.is_partial
+                    or self.counts.keys() - HOME_KINDS - {Kind.UNAVAILABLE})
 
     def line(self) -> str:
         """What became of the album, in one line."""
@@ -2641,7 +2803,8 @@ class Summary:
         self.remarks: list[Remark] = []
         self.removed: list[str] = []  # the files that SmugMug no longer has
         self.failures = self.videos = self.fetched_bytes = self.api_requests = 0
-        self.albums_expected = self.albums_new = self.albums_changed = self.albums_unchanged = 0
+        self.albums_expected = self.albums_new = self.albums_changed = self.albums_again = self.albums_unchanged = 0
+        self.sidecars_changed = 0
         self.images_expected = self.images_to_fetch = self.bytes_to_fetch = 0
         self.wait_seconds = 0.0  # how long SmugMug asked us to wait
         self.tallies: dict[str, Tally] = {}  # of the albums that something is still to become of
@@ -2654,25 +2817,27 @@ class Summary:
         if check.fault not in (Fault.NONE, Fault.UNKNOWN):
             self.unsound[check.album_key, check.record.image_key] = check
 
-    def pass_over(self, files: int) -> None:
-        """Count an album in which nothing has changed, with so many files."""
+    def pass_over(self, place: Place) -> None:
+        """Count an album in which nothing has changed."""
         self.albums_unchanged += 1
-        self.counts[Kind.HOME] += files
+        self.counts[Kind.HOME] += sum(not record.removed for record in place.records.values())
+        for absence in place.absences.values():
+            self.counts[Kind.UNAVAILABLE] += 1
+            self.remark(Topic.UNAVAILABLE, place.album.name or place.album.key, absence.file_name, absence.reason,
+                        absence.image_key)
 
-    def begin(self, plan: Plan) -> Tally:
+    def begin(self, plan: Plan, is_second_look: bool = False) -> Tally:
         """Expect the outcomes of an album."""
-        album = plan.place.album
+        album, known = plan.place.album, plan.place.known
         tally = self.tallies[album.key] = Tally(plan)
-        if plan.place.known is None:
-            self.albums_new += 1
+        if known is None:
+            self.albums_new += not is_second_look
+        elif known.clocks in ("", album.clocks):
+            self.albums_again += not is_second_look
         else:
-            self.albums_changed += 1
+            self.albums_changed += not is_second_look
         self.images_to_fetch += len(plan.jobs)
         self.bytes_to_fetch += plan.size_bytes()
-        if plan.problem:
-            self.remark(Topic.UNAVAILABLE if album.locked else Topic.FAILED, album.name or album.key, "", plan.problem)
-        elif plan.note:
-            self.remark(Topic.COUNTED_DIFFERENTLY, album.name or album.key, "", plan.note)
         return tally
 
     def count_plan(self, plan: Plan) -> None:
@@ -2757,10 +2922,9 @@ def verdict(summary: Summary, settings: Settings, is_complete: bool) -> str:
     where = printable(settings.output)
     with suppress(OSError):  # the working folder may be gone
         where = printable(os.path.abspath(str(settings.output)))
-    is_doubtful = any(remark.topic is Topic.COUNTED_DIFFERENTLY for remark in summary.remarks)
     if not is_complete:
         return f"Not all is home yet: {home:,} of {counted(max(home, summary.images_expected), 'image')}, in {where}"
-    if summary.failures or is_doubtful or summary.counts.keys() - HOME_KINDS:
+    if summary.failures or summary.counts.keys() - HOME_KINDS - {Kind.GONE}:
         return f"Not all is home, see below: {counted(home, 'image')}, in {where}"
     if settings.albums or settings.exclude or settings.since:
         return f"All that was asked for is home: {counted(home, 'image')}, in {where}"
@@ -2777,12 +2941,15 @@ def summary_text(summary: Summary, sentence: str, free_bytes: int | None) -> str
         removed = counted(len(summary.removed), "file")
         lines.append(f"No longer at SmugMug: {removed}, kept here (--list-removed names them)")
     if summary.albums_expected:
-        lines.append(f"Albums: {summary.albums_new:,} new, {summary.albums_changed:,} changed, "
+        again = f"{summary.albums_again:,} looked at again, " if summary.albums_again else ""
+        lines.append(f"Albums: {summary.albums_new:,} new, {summary.albums_changed:,} changed, {again}"
                      f"{summary.albums_unchanged:,} unchanged")
     images = [f"{summary.counts[kind]:,} {kind.value}" for kind in Kind
               if summary.counts[kind] or (sentence and kind in (Kind.DOWNLOADED, Kind.HOME, Kind.FAILED))]
     if images:
         lines.append("Images: " + ", ".join(images))
+    if summary.sidecars_changed:
+        lines.append(f"Sidecars: {summary.sidecars_changed:,} changed")
     if summary.videos:
         lines.append(f"Videos: {summary.videos:,}, as SmugMug re-encoded them: it gives out nothing else")
     lines.append(cost_line(summary, free_bytes))
@@ -2822,7 +2989,8 @@ def progress_line(summary: Summary, received_bytes: int, wait_seconds: float, co
     fetched = summary.counts[Kind.DOWNLOADED] + summary.counts[Kind.REPLACED]
     if fetched and left > 0:
         parts.append(f"{human_seconds(left * seconds / fetched)} left")
-    albums = summary.albums_new + summary.albums_changed + summary.albums_unchanged - len(summary.tallies)
+    looked_at = summary.albums_new + summary.albums_changed + summary.albums_again - len(summary.tallies)
+    albums = looked_at + summary.albums_unchanged
     parts.append(f"{albums:,}/{summary.albums_expected:,} albums")
     text = parts[0]
     for part in parts[1:]:
@@ -2847,21 +3015,30 @@ def album_table(albums: Iterable[Album]) -> str:
 #     Knows everything above, and owns the few objects that change. Knows nothing of the command line.
 # ---------------------------------------------------------------------------------------------------------------
 
+JOBS_AHEAD = 1000  # while fewer jobs wait, albums are listed: no line is idle, and few listings are in memory
+
+
 class Run(NamedTuple):
     """One run: what it was asked for, and the few objects that change in its course.
 
-    `folders` has the folder of each album key, `places` the albums that are being listed.
+    What is `by album key`: `known` is what the state knew before, `folders` the folder of each album, `places` those of
+    the albums that are being listed, `seen` the keys of the images in listings that were not complete. `overdue` are
+    the keys of albums to list again though nothing has changed.
     """
 
     settings: Settings
     connection: Connection
+    page_size: PageSize
     user: User
     state: State
     summary: Summary
     screen: Screen
     stop: Stop
+    known: dict[str, AlbumRecord]
     folders: dict[str, str]
     places: dict[str, Place]
+    seen: dict[str, frozenset[str]]
+    overdue: set[str]
 
 
 def sync(run: Run) -> None:
@@ -2870,21 +3047,24 @@ def sync(run: Run) -> None:
     Two crews of threads work, the listers and the carriers. All that they bring is dealt with here, in one thread.
     """
     albums, jobs = deque(wanted_albums(run)), Jobs()
+    second_looks: deque[Album] = deque()
     with Results(run.stop) as results:
-        listers = Crew(partial(fetch_images, run.connection), results, LISTING_THREADS)
+        listers = Crew(partial(fetch_images, run.connection, run.page_size), results, LISTING_THREADS)
         carriers = Crew(partial(transfer, output=run.settings.output, connection=run.connection,
                                 landing=threading.Lock(), stop=run.stop), results, run.settings.jobs)
-        while albums or jobs.ready or listers.under_way or carriers.under_way:
+        while albums or second_looks or jobs.ready or listers.under_way or carriers.under_way:
             while jobs.ready and carriers.has_room():
                 carriers.give(with_copies(run, jobs.ready.popleft()))
-            is_looking = bool(albums) and not jobs.ready and listers.has_room()
+            if not (albums or jobs.ready or listers.under_way or carriers.under_way):
+                albums, second_looks = second_looks, deque()
+            is_looking = bool(albums) and len(jobs.ready) < JOBS_AHEAD and listers.has_room()
             if is_looking:
                 album = albums.popleft()
                 if needs_listing(run, album):
                     listers.give(album)
             result = results.take(0 if is_looking else TICK_SECONDS)
             if isinstance(result, Listing):
-                jobs.add(begin_album(run, plan_listing(run, result)))
+                jobs.add(begin_album(run, result, second_looks))
             elif isinstance(result, Outcome):
                 settle(run, result)
                 jobs.done(result.image)
@@ -2924,7 +3104,8 @@ def preview(run: Run) -> None:
     """What `sync` would do, on standard output. Nothing is fetched, nothing is written."""
     will_be_there: set[Path] = set()
     albums = (album for album in wanted_albums(run) if needs_listing(run, album))
-    for listing in in_parallel(partial(fetch_images, run.connection), albums, run.stop, LISTING_THREADS):
+    look = partial(fetch_images, run.connection, run.page_size)
+    for listing in in_parallel(look, albums, run.stop, LISTING_THREADS):
         if listing is not None:
             plan = plan_listing(run, listing)
             jobs = [job for job in (with_copies(run, job) for job in plan.jobs)
@@ -2932,6 +3113,7 @@ def preview(run: Run) -> None:
             will_be_there.update(job.folder / job.name for job in jobs)
             plan = plan._replace(jobs=tuple(jobs))
             run.summary.count_plan(plan)
+            note_problem(run, plan)
             folder = run.folders[listing.album.key]
             if jobs:
                 run.screen.clear()
@@ -2957,7 +3139,7 @@ def wanted_albums(run: Run) -> list[Album]:
     if problem:
         run.summary.remark(Topic.FAILED, "the list of albums", "", problem)
     else:
-        for album_key in run.state.folders().keys() - {album.key for album in albums}:
+        for album_key in run.known.keys() - {album.key for album in albums}:
             run.state.mark_album_removed(album_key)
     staying = sum(is_other_layout(run.folders[album.key], album, run.settings.layout)
                   for album in albums if album.key in run.folders)
@@ -2969,6 +3151,7 @@ def wanted_albums(run: Run) -> list[Album]:
     run.summary.albums_expected = len(albums)
     run.summary.images_expected = sum(album.image_count or 0 for album in albums)
     warn_of_full_disk(bytes_to_come(run, albums), run.settings.output)
+    run.overdue.update(albums_to_look_at_again(albums, run.known, run.connection.now()))
     return albums
 
 
@@ -2993,7 +3176,7 @@ def bytes_to_come(run: Run, albums: Iterable[Album]) -> int:
     home = run.state.sizes()
     to_come_bytes = 0
     for album in albums:
-        known = run.state.album(album.key)
+        known = run.known.get(album.key)
         if known is None or known.clocks != album.clocks:
             to_come_bytes += max(0, album.size_bytes - home.get(album.key, 0))
     return to_come_bytes
@@ -3008,37 +3191,59 @@ def warn_of_full_disk(to_come_bytes: int, output: Path) -> None:
 
 
 def needs_listing(run: Run, album: Album) -> bool:
-    """Look at an album as it stands here. It counts as home if nothing has changed, here or there."""
+    """Look at an album as it stands here. It counts as home if nothing has changed, here or there.
+
+    Edited words move no clock: who wants them has every album listed.
+    """
     folder = run.settings.output / run.folders[album.key]
-    known, records = run.state.album(album.key), run.state.files(album.key)
-    place = Place(album, folder, known, records, by_folded_name(files_in(folder)))
-    if not run.settings.full and is_unchanged(place, run.settings.sidecars):
-        run.summary.pass_over(sum(not record.removed for record in place.records.values()))
+    place = Place(album, folder, run.known.get(album.key), run.state.files(album.key), run.state.absences(album.key),
+                  by_folded_name(files_in(folder)))
+    is_wanted = run.settings.full or run.settings.sidecars or album.key in run.overdue or album.key in run.seen
+    if not is_wanted and is_unchanged(place, run.connection.now()):
+        run.summary.pass_over(place)
         return False
     run.places[album.key] = place
     return True
 
 
 def plan_listing(run: Run, listing: Listing) -> Plan:
-    """The plan for an album that was listed."""
+    """The plan for an album that was listed, without the images that an earlier listing in this run had."""
     place = run.places.pop(listing.album.key)
     if not is_within(place.folder, run.settings.output):
         problem = f"{printable(place.folder)} leads out of the output folder: a symbolic link?"
         return Plan(place, (), (), problem=problem)
     if not listing.problem:
         run.state.mark_removed(place.album.key, place.records.keys() - {image.key for image in listing.images})
-    return plan_album(place, listing, time.time(), run.settings.since)
+    seen = run.seen.get(place.album.key, frozenset())
+    return plan_album(place, listing, run.connection.now(), run.settings.since, but=seen)
 
 
-def begin_album(run: Run, plan: Plan) -> tuple[Job, ...]:
-    """Settle what a plan settles. Returns the jobs that are left to do."""
-    tally = run.summary.begin(plan)
-    run.state.begin_album(plan.place.album.key, run.folders[plan.place.album.key])
+def begin_album(run: Run, listing: Listing, second_looks: deque[Album]) -> tuple[Job, ...]:
+    """Settle what needs no work of an album that was listed. Returns the jobs that are left to do.
+
+    One that may have more images than were listed gets a second look when all else is done: listings lag behind.
+    """
+    album, plan = listing.album, plan_listing(run, listing)
+    tally = run.summary.begin(plan, is_second_look=album.key in run.seen)
+    if listing.problem and not album.locked and album.key not in run.seen:
+        run.seen[album.key] = frozenset(image.key for image in listing.images)
+        second_looks.append(album)
+    else:
+        note_problem(run, plan)
+    run.state.begin_album(album.key, run.folders[album.key])
     for outcome in plan.settled:
         settle(run, outcome)
     if not plan.settled and not plan.jobs:
         finish_album(run, tally)
     return plan.jobs
+
+
+def note_problem(run: Run, plan: Plan) -> None:
+    """Note why an album may have more images than were listed, if that is so."""
+    album = plan.place.album
+    if plan.problem:
+        topic = Topic.UNAVAILABLE if album.locked else Topic.FAILED
+        run.summary.remark(topic, album.name or album.key, "", plan.problem)
 
 
 def with_copies(run: Run, job: Job) -> Job:
@@ -3051,6 +3256,9 @@ def settle(run: Run, outcome: Outcome) -> None:
     """Record an outcome and count it; the last one of an album finishes the album."""
     if outcome.file is not None:
         run.state.record(outcome.album.key, outcome.file)
+    if outcome.kind is Kind.UNAVAILABLE:
+        before = run.summary.tallies[outcome.album.key].place.absences.get(outcome.image.key)
+        run.state.record_absence(outcome.album.key, absence_of(outcome, before, run.connection.now()))
     album, image = printable(outcome.album.name), printable(outcome.image.file_name)
     if outcome.kind is not Kind.HOME:
         log.debug("%s: %s / %s%s", outcome.kind.value, album, image, f" ({outcome.reason})" if outcome.reason else "")
@@ -3069,14 +3277,17 @@ def finish_album(run: Run, tally: Tally) -> None:
         for name, problem in write_sidecars(kinds, tally.place.folder, album, tally.images, files):
             if isinstance(problem, DiskFull):
                 raise problem
-            if isinstance(problem, NotOurs):
+            if problem is None:
+                run.summary.sidecars_changed += 1
+            elif isinstance(problem, NotOurs):
                 run.summary.remark(Topic.KEPT, album.name, name, str(problem))
             else:
                 tally.problem = "not all sidecars could be written"
                 run.summary.remark(Topic.FAILED, album.name, name, str(problem))
     if tally.all_home():
         remove_parts(tally.place.folder)
-        run.state.complete_album(album.key, album.clocks, ",".join(sorted(kinds)))
+        now = run.connection.now()
+        run.state.complete_album(album.key, lasting_clocks(album, now), now)
     run.summary.end(tally)
     log.info("%s: %s", printable(run.folders[album.key]), tally.line())
 
@@ -3155,7 +3366,10 @@ def work(settings: Settings, summary: Summary, screen: Screen, stop: Stop) -> No
         if not (settings.verify and is_preview):
             connection, user = signed_in or connect(settings, stop)
             summary.account = user.nick_name
-            run = Run(settings, connection, user, state, summary, screen, stop, state.folders(), {})
+            known = state.albums()
+            folders = {album_key: album.folder for album_key, album in known.items()}
+            run = Run(settings, connection, PageSize(IMAGES_PER_PAGE), user, state, summary, screen, stop, known,
+                      folders, {}, {}, set())
             try:
                 if is_preview:
                     preview(run)
@@ -3169,7 +3383,7 @@ def work(settings: Settings, summary: Summary, screen: Screen, stop: Stop) -> No
 
 def verify(settings: Settings, state: State, summary: Summary, screen: Screen, stop: Stop) -> None:
     """--verify: hash every file that is home; what is not as it should be will be fetched again."""
-    if not state.folders():
+    if not state.albums():
         text = (f"Nothing to verify: {printable(settings.output)} has no record of what is home. A run without "
                 f"--verify makes one, and takes the files that are there by name and size")
         if settings.task == "dry-run":

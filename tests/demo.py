@@ -87,7 +87,7 @@ def demo_account() -> Account:
     for name in ("first tulips.png", "Äpfel.png"):
         draw(garden, name)
     garden.video("pond.mov", MP4_MAGIC + b"Not a video that plays: bytes that only look like one. " * 400,
-                 still=drawn_png(99), taken=datetime(2020, 4, 12, 15, 0))
+                 still=drawn_png(99), created_utc=datetime(2020, 4, 12, 15, 0))
     draw(account.album("Only for me", privacy="Private"), "secret.png")
     return account
 

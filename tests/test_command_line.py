@@ -479,7 +479,7 @@ def test_a_dry_run_tells_files_and_bytes_per_album_and_in_total_and_they_are_wha
     summer.photo(content=b"\xff\xd8 old")
     winter.photo()
     assert run().returncode == 0
-    summer.images[0].replace(Pattern(1500, 1, JPEG_MAGIC))
+    summer.images[0].replace(Pattern(1500, 1, JPEG_MAGIC), moves_clock=True)
     spring = account.album("Spring")
     for size in (700, 300):
         spring.photo(content=Pattern(size, size, JPEG_MAGIC))
@@ -648,7 +648,7 @@ def eventful(account: Account, smugmug: FakeSmugMug, run: Run, *arguments: Any) 
     changed.photo("kept.JPG")
     changed.photo("edited.JPG")
     assert run().returncode == 0
-    changed.images[1].replace(Pattern(3000, 1, JPEG_MAGIC))
+    changed.images[1].replace(Pattern(3000, 1, JPEG_MAGIC), moves_clock=True)
     new = account.album("New")
     new.photo("fresh.JPG", Pattern(700, 1, JPEG_MAGIC))
     new.photo("fine.JPG", Pattern(300, 2, JPEG_MAGIC))

@@ -10,7 +10,8 @@ import subprocess
 import sys
 import threading
 import time
-from datetime import datetime
+from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, Tuple
 
@@ -26,10 +27,14 @@ from fake_smugmug import (
     Account,
     Authority,
     FakeSmugMug,
+    Gateway,
+    Lag,
     Limiter,
     Line,
     Pattern,
     bytes_of,
+    heic_name,
+    keywords_from,
     md5_of,
     pieces_of,
     shown_as_taken,
@@ -295,7 +300,8 @@ def test_who_does_not_accept_json_gets_a_page(client: Client) -> None:
     assert client.get("/api/v2!authuser?_accept=application/json", headers={}).json()["Code"] == 200
 
 
-def test_pages_are_clamped(account: Account, client: Client) -> None:
+def test_pages_are_clamped(smugmug: FakeSmugMug, account: Account, client: Client) -> None:
+    smugmug.gateway.patience_seconds = 60
     for number in range(120):
         account.album(f"Album {number}")
     account.albums[0].fill(600, 10)
@@ -379,6 +385,27 @@ def test_expansions_stand_under_the_exact_uri(account: Account, client: Client) 
     assert inline["Response"]["AlbumImage"][1]["Uris"]["LargestVideo"]["LargestVideo"]["MD5"] == video.md5
 
 
+@pytest.mark.parametrize("short", ["_shorturis", "_shorturis=", "_verbosity=1"])
+def test_short_uris_of_what_is_expanded_and_no_others_carry_a_parameter(
+        account: Account, client: Client, short: str) -> None:
+    album = account.album("Album")
+    album.video("clip.mov")
+    path = f"/api/v2/album/{album.key}!images?_expand=LargestVideo,Album"
+    answer = client.get(f"{path}&{short}&_filter=FileName").json()
+    video, = answer["Response"]["AlbumImage"]
+    marked = {name: uri for name, uri in video["Uris"].items() if "?" in uri}
+    assert set(marked) == {"LargestVideo", "Album"} and len(video["Uris"]) > 10
+    assert set(answer["Expansions"]) == set(marked.values())
+    assert all(uri.endswith("?_shorturis=") for uri in marked.values())
+    for uri, expansion in answer["Expansions"].items():
+        thing = expansion[expansion["Locator"]]
+        assert expansion["Uri"] == uri and len(thing) > 8  # no filter reached it
+        assert thing["Uris"] and not any("?" in link for link in thing["Uris"].values())
+    long = client.get(path).json()
+    uris = {link["Uri"] for link in long["Response"]["AlbumImage"][0]["Uris"].values()}
+    assert not any("?" in uri for uri in {*uris, *long["Expansions"]})
+
+
 def test_an_image_without_serial_moves_and_the_same_signature_does_not_follow(
         smugmug: FakeSmugMug, account: Account, client: Client) -> None:
     photo = account.album("Album").photo("IMG_1.JPG", serial=2)
@@ -436,7 +463,7 @@ def test_dates_move_as_things_change(account: Account, client: Client) -> None:
     photo = album.photo("IMG_1.JPG", content=b"one")
     states.append(state())
     other.collect(photo)
-    photo.replace(b"two")
+    photo.replace(b"two", moves_clock=True)
     states.append(state())
     album.remove(photo)
     states.append(state())
@@ -448,6 +475,158 @@ def test_dates_move_as_things_change(account: Account, client: Client) -> None:
     account.remove(other)
     assert account.find_image(photo.key) is None
     assert client.get(f"/api/v2/image/{photo.key}-1").status_code == 404
+
+
+def clocks(client: Client, image: Any) -> Tuple[str, str, str]:
+    """LastUpdated of an image, and LastUpdated and ImagesLastUpdated of its album."""
+    own = client.body(f"/api/v2/image/{image.key}-{image.serial}")["Image"]["LastUpdated"]
+    album = client.body(f"/api/v2/album/{image.home.key}")["Album"]
+    return own, album["LastUpdated"], album["ImagesLastUpdated"]
+
+
+def test_editing_words_moves_no_date_of_the_album(account: Account, client: Client) -> None:
+    photo = account.album("Album").photo("IMG_1.JPG")
+    before = clocks(client, photo)
+    photo.edit(caption="A day by the sea", keywords=["sea", "summer"])
+    after = clocks(client, photo)
+    assert after[0] > before[0] and after[1:] == before[1:]
+    shown = client.body(f"/api/v2/album/{photo.home.key}!images")["AlbumImage"][0]
+    assert (shown["Caption"], shown["KeywordArray"], shown["Serial"]) == ("A day by the sea", ["sea", "summer"], 0)
+    with pytest.raises(TypeError):
+        photo.edit(captoin="A day by the sea")
+
+
+def test_a_replacement_moves_no_date_of_an_album_unless_it_is_told_to(account: Account, client: Client) -> None:
+    photo = account.album("Album").photo("IMG_1.JPG", content=b"zero")
+    before = clocks(client, photo)
+    photo.replace(b"one")
+    after = clocks(client, photo)
+    assert after[0] > before[0] and after[1:] == before[1:] and photo.serial == 1
+    for moves_clock in (False, True):
+        before = clocks(client, photo)
+        photo.replace(b"two", moves_clock=moves_clock)
+        after = clocks(client, photo)
+        assert after[0] > before[0] and after[1] == before[1]
+        assert (after[2] > before[2]) is moves_clock
+    for account.replacements_move_clocks in (False, True):
+        before = clocks(client, photo)
+        photo.replace(b"as the account says")
+        assert (clocks(client, photo)[2] > before[2]) is account.replacements_move_clocks
+
+
+def listing(client: Client, album: Any, query: str = "") -> Tuple[List[str], int, int]:
+    """The file names that an album lists, the Total of the list, and the ImageCount of the album."""
+    body = client.body(f"/api/v2/album/{album.key}!images{query}")
+    count: int = client.body(f"/api/v2/album/{album.key}")["Album"]["ImageCount"]
+    return [image["FileName"] for image in body.get("AlbumImage", [])], body["Pages"]["Total"], count
+
+
+@pytest.mark.parametrize("total_follows", ["listing", "count"])
+def test_listings_lag_behind_what_comes_and_goes(account: Account, client: Client, total_follows: str) -> None:
+    account.total_follows = total_follows
+    album = account.album("Album")
+    for name in ("a.JPG", "b.JPG", "c.JPG", "d.JPG"):
+        album.photo(name)
+    assert listing(client, album) == (["a.JPG", "b.JPG", "c.JPG", "d.JPG"], 4, 4)
+    account.lag = Lag(listings=2)
+    before = album.images_last_updated
+    for image in album.images[1:3]:
+        album.remove(image)
+    assert album.images_last_updated > before
+    total = 4 if total_follows == "listing" else 2
+    assert listing(client, album) == (["a.JPG", "b.JPG", "c.JPG", "d.JPG"], total, 2)
+    album.photo("e.JPG")
+    total = 4 if total_follows == "listing" else 3
+    assert listing(client, album, "?count=2") == (["a.JPG", "b.JPG"], total, 3)
+    assert listing(client, album, "?count=2&start=3") == (["c.JPG", "d.JPG"], total, 3)  # of the same listing
+    total = 2 if total_follows == "listing" else 3
+    assert listing(client, album) == (["a.JPG", "d.JPG"], total, 3)
+    assert listing(client, album) == (["a.JPG", "d.JPG", "e.JPG"], 3, 3)
+
+
+def test_listings_may_lag_until_time_has_passed(smugmug: FakeSmugMug, account: Account, client: Client) -> None:
+    album, other = account.album("Album"), account.album("Other")
+    photo = album.photo("a.JPG")
+    account.lag = Lag(seconds=300)
+    other.collect(photo)
+    album.photo("b.JPG")
+    fleeting = album.photo("c.JPG")
+    album.remove(fleeting)
+    smugmug.let_time_pass(200)
+    album.remove(photo)
+    for _ in range(3):
+        assert listing(client, album) == (["a.JPG"], 1, 1) and listing(client, other) == ([], 0, 1)
+    smugmug.let_time_pass(101)
+    assert listing(client, album) == (["a.JPG", "b.JPG"], 2, 1) and listing(client, other) == (["a.JPG"], 1, 1)
+    smugmug.let_time_pass(200)
+    assert listing(client, album) == (["b.JPG"], 1, 1)
+
+
+def test_what_is_deleted_and_still_listed_is_gone(account: Account, client: Client) -> None:
+    album = account.album("Album")
+    photo, video = album.photo("a.JPG"), album.video("b.MOV")
+    account.lag = Lag(listings=1)
+    for image in (photo, video):
+        album.remove(image)
+    answer = client.get(f"/api/v2/album/{album.key}!images?_expand=LargestVideo").json()
+    first, second = answer["Response"]["AlbumImage"]
+    assert (first["ImageKey"], second["ImageKey"]) == (photo.key, video.key) and "Expansions" not in answer
+    assert client.get(first["ArchivedUri"]).status_code == 404
+    for image in (first, second):
+        for action in ("", "!download", "!sizedetails", "!largestimage", "!largestvideo", "!metadata"):
+            assert client.get(f"/api/v2/image/{image['ImageKey']}-0{action}").status_code == 404
+        assert client.get(image["Uri"]).status_code == 404
+    album.photo("c.JPG", key="hereNow")  # not listed yet, and there all the same
+    assert listing(client, album) == ([], 0, 1)
+    assert client.body("/api/v2/image/hereNow-0")["Image"]["FileName"] == "c.JPG"
+
+
+def test_a_clock_that_runs_gives_changes_the_time_of_day(
+        smugmug: FakeSmugMug, account: Account, client: Client) -> None:
+    account.album("Before the clock ran")
+    account.set_clock(datetime(2031, 5, 1, 22, 0))
+    album = account.album("Album")
+    photos = [album.photo(f"IMG_{number}.JPG") for number in range(3)]
+
+    def dates() -> List[datetime]:
+        """Of the answer, of the album's images, and of when they were uploaded."""
+        answer = client.get(f"/api/v2/album/{album.key}!images?_expand=Album")
+        texts = [answer.json()["Expansions"][f"/api/v2/album/{album.key}"]["Album"]["ImagesLastUpdated"]]
+        texts += [image["DateTimeUploaded"] for image in answer.json()["Response"]["AlbumImage"]]
+        return [parsedate_to_datetime(answer.headers["Date"]).replace(tzinfo=None),
+                *(datetime.strptime(text, "%Y-%m-%dT%H:%M:%S+00:00") for text in texts)]
+
+    date, changed, *uploaded = dates()
+    assert datetime(2031, 5, 1, 22, 0) <= uploaded[0] < uploaded[1] < uploaded[2] < changed <= date
+    assert date < datetime(2031, 5, 1, 22, 1) and account.albums[0].created == fake_smugmug.FIRST_DATE
+    smugmug.let_time_pass(86_400)
+    photos[0].replace(b"new", moves_clock=True)
+    date, changed, *uploaded_then = dates()
+    assert datetime(2031, 5, 2, 22, 0) <= changed <= date < datetime(2031, 5, 2, 22, 1) and uploaded_then == uploaded
+
+
+def test_time_that_passes_moves_what_smugmug_shows_and_not_the_clock_of_signatures(
+        smugmug: FakeSmugMug, account: Account, client: Client) -> None:
+    smugmug.limit(requests=2, window_seconds=1000)
+    album = account.album("Album")
+    before = album.images_last_updated
+
+    def remaining_and_seconds() -> Tuple[int, float]:
+        answer = client.get("/api/v2!authuser")
+        assert answer.status_code == 200
+        date = parsedate_to_datetime(answer.headers["Date"]).timestamp()
+        return int(answer.headers["X-RateLimit-Remaining"]), int(answer.headers["X-RateLimit-Reset"]) - date
+
+    assert remaining_and_seconds()[0] == 1
+    smugmug.let_time_pass(600)
+    remaining, seconds = remaining_and_seconds()
+    assert remaining == 0 and 390 < seconds <= 402
+    smugmug.let_time_pass(400)
+    assert remaining_and_seconds()[0] == 1
+    ahead = parsedate_to_datetime(client.get("/api/v2!authuser").headers["Date"]).timestamp() - time.time()
+    assert 990 < ahead < 1010
+    album.touch()
+    assert album.images_last_updated == before + timedelta(seconds=1060)
 
 
 def test_the_cameras_clock_is_shown_as_pacific_time_in_utc(account: Account, client: Client) -> None:
@@ -465,6 +644,20 @@ def test_the_cameras_clock_is_shown_as_pacific_time_in_utc(account: Account, cli
         "DateTimeCreated"] == "2019-08-04T11:28:12"
 
 
+def test_a_phones_film_is_shown_hours_late(account: Account, client: Client) -> None:
+    album = account.album("Album")
+    uploaded = datetime(2019, 4, 28, 2, 31, 35)
+    album.video("phone.mp4", created_utc=datetime(2019, 4, 28, 2, 5, 11), uploaded=uploaded)
+    album.video("camera.mov", taken=datetime(2019, 4, 27, 19, 5, 11), uploaded=uploaded)
+    album.video("winter.mov", created_utc=datetime(2019, 1, 15, 3, 0), taken=datetime(2019, 1, 14, 19, 0))
+    shown = client.body(f"/api/v2/album/{album.key}!images")["AlbumImage"]
+    assert [image["DateTimeOriginal"] for image in shown] == [
+        "2019-04-28T09:05:11+00:00", "2019-04-28T02:05:11+00:00", "2019-01-15T11:00:00+00:00"]
+    assert shown[0]["DateTimeOriginal"] > shown[0]["DateTimeUploaded"] == "2019-04-28T02:31:35+00:00"
+    assert client.body(f"/api/v2/image/{shown[0]['ImageKey']}-0!metadata")["ImageMetadata"][
+        "DateTimeCreated"] == "2019-04-28T02:05:11"
+
+
 @pytest.mark.parametrize("local, hours", [
     (datetime(2024, 3, 10, 1, 59), 8), (datetime(2024, 3, 10, 2, 0), 7), (datetime(2024, 11, 3, 1, 59), 7),
     (datetime(2024, 11, 3, 2, 0), 8), (datetime(2006, 4, 2, 2, 0), 7), (datetime(2006, 3, 31), 8),
@@ -477,18 +670,95 @@ def test_pacific_summer_begins_and_ends_on_the_right_sunday(local: datetime, hou
 def test_api_answers_are_compressed_counted_and_not_cached(client: Client) -> None:
     response = client.get("/api/v2!authuser")
     assert response.headers["Content-Encoding"] == "gzip" and "no-store" in response.headers["Cache-Control"]
-    assert int(response.headers["X-RateLimit-Remaining"]) > 1000
-    assert int(response.headers["X-RateLimit-Reset"]) > time.time()
     plain = client.get("/api/v2!authuser", headers={**JSON_ACCEPTED, "Accept-Encoding": "identity"})
     assert "Content-Encoding" not in plain.headers and plain.json()["Code"] == 200
 
 
 def test_an_unknown_path_is_404_and_remembered(smugmug: FakeSmugMug, client: Client) -> None:
     smugmug.allow_unknown_paths = True
-    assert client.get("/api/v2/nothing").json() == {"Code": 404, "Message": "Not Found"}
+    assert client.get("/api/v2/nothing").json()["Message"] == "Not Found"
     assert client.get("https://api.smugmug.com/").status_code == 404
     assert client.get("/api/v2/album/XXXXXX").status_code == 404
     assert smugmug.unknown_paths == ["/api/v2/nothing", "/"]
+
+
+@pytest.mark.parametrize("faulty", [False, True])
+def test_the_body_of_a_404_repeats_the_key_that_was_in_the_query(
+        smugmug: FakeSmugMug, stranger: requests.Session, faulty: bool) -> None:
+    if faulty:
+        smugmug.fault("not_found", "api")
+    path = f"/api/v2/image/nothing-0?APIKey={smugmug.api_key}&_verbosity=1"
+    answer = stranger.get(API + path, headers=JSON_ACCEPTED)
+    assert answer.status_code == 404 and answer.json() == {
+        "Request": {"Version": "v2", "Method": "GET", "Uri": path}, "Code": 404, "Message": "Not Found"}
+
+
+@pytest.mark.parametrize("gives, status, text", [
+    ("nonce_used", 401, '{"Code":401,"Message":"oauth_problem=nonce_used"}'), ("timeout", 504, "Gateway Timeout"),
+    ("server_error", 502, "Bad Gateway"), ("no_response", 200, '{"Code":200,"Message":"Ok"}'),
+])
+def test_the_gateway_gives_up_long_pages(smugmug: FakeSmugMug, account: Account, client: Client,
+                                         gives: str, status: int, text: str) -> None:
+    album = account.album("Many")
+    album.fill(250, 10)
+    path = f"/api/v2/album/{album.key}!images"
+    smugmug.gateway.give_up_above(images=100)
+    smugmug.gateway.gives = gives
+    assert client.body(path + "?count=100")["Pages"]["Count"] == 100
+    for _ in range(2):  # the same page is as slow the next time
+        answer = client.get(path + "?count=101")
+        assert answer.status_code == status and text in answer.text
+    assert client.body(path + "?count=500&start=151")["Pages"]["Count"] == 100  # what counts is what is listed
+    smugmug.gateway.give_up_above(images=101)
+    assert client.body(path + "?count=101")["Pages"]["Count"] == 101
+
+
+def test_an_owner_gets_pages_of_two_hundred_photos_and_none_of_five_hundred(account: Account, client: Client) -> None:
+    album = account.album("Many")
+    album.fill(600, 10)
+    for count, status in ((200, 200), (400, 200), (401, 401), (500, 401)):
+        assert client.get(f"/api/v2/album/{album.key}!images?count={count}").status_code == status, count
+
+
+def test_the_gateway_asks_how_long_a_page_takes_and_expansions_take_time_as_well(
+        smugmug: FakeSmugMug, account: Account, client: Client) -> None:
+    album = account.album("Album")
+    album.photo(), album.video(), album.video()
+    path = f"/api/v2/album/{album.key}!images"
+    smugmug.gateway.patience_seconds = 0.15  # three images take 0.09 s, and each of two expansions 0.05 s
+    assert client.get(path).status_code == 200
+    for query, status in (("", 401), ("&count=2", 200), ("&_expandmethod=inline", 401), ("&_shorturis", 401)):
+        assert client.get(f"{path}?_expand=LargestVideo{query}").status_code == status, query
+
+
+def test_the_gateway_leaves_strangers_and_other_lists_alone(
+        smugmug: FakeSmugMug, account: Account, client: Client, stranger: requests.Session) -> None:
+    albums = [account.album(f"Album {number}") for number in range(3)]
+    albums[0].fill(3, 10)
+    smugmug.gateway.patience_seconds = 0.0
+    assert client.get(f"/api/v2/album/{albums[0].key}!images").status_code == 401
+    url = f"{API}/api/v2/album/{albums[0].key}!images?APIKey={smugmug.api_key}"
+    assert len(stranger.get(url, headers=JSON_ACCEPTED).json()["Response"]["AlbumImage"]) == 3
+    assert len(client.body("/api/v2/user/family!albums")["Album"]) == 3
+    assert client.get(f"/api/v2/album/{albums[1].key}!images").status_code == 200
+    assert client.get(f"/api/v2/album/{albums[0].key}/image/{albums[0].images[0].key}-0").status_code == 200
+
+
+def test_the_time_of_a_page_may_really_pass(account: Account, ca: Authority) -> None:
+    album = account.album("Many")
+    album.fill(100, 10)
+
+    def seconds(client: Client) -> float:
+        begin = time.monotonic()
+        client.get(f"/api/v2/album/{album.key}!images?count=100")
+        return time.monotonic() - begin
+
+    with FakeSmugMug(account, ca, gateway=Gateway(pace=0.1)) as smugmug:
+        client = Client(smugmug)
+        assert 0.3 <= seconds(client) < 10
+        smugmug.gateway = Gateway(pace=1.0, patience_seconds=0.1)
+        assert 0.1 <= seconds(client) < 3  # it is given up long before the three seconds that it takes
+        client.close()
 
 
 def test_the_limiter_says_when_to_come_back(smugmug: FakeSmugMug, client: Client) -> None:
@@ -498,6 +768,15 @@ def test_the_limiter_says_when_to_come_back(smugmug: FakeSmugMug, client: Client
     assert [answer.headers["X-RateLimit-Remaining"] for answer in answers] == ["1", "0", "0"]
     assert 990 < int(answers[2].headers["Retry-After"]) <= 1000
     assert Limiter(1, 0.0).count()[0] == 0
+
+
+def test_a_hundred_thousand_requests_are_counted_in_half_an_hour_by_more_than_one_counter(client: Client) -> None:
+    counters: Dict[int, List[int]] = {}  # what remains, by the end of the window in minutes from now
+    for _ in range(6):
+        headers = client.get("/api/v2!authuser").headers
+        seconds = int(headers["X-RateLimit-Reset"]) - parsedate_to_datetime(headers["Date"]).timestamp()
+        counters.setdefault(round(seconds / 60), []).append(int(headers["X-RateLimit-Remaining"]))
+    assert counters == {28: [99_999, 99_998, 99_997], 14: [99_849, 99_848, 99_847]}
 
 
 # ======================================================================================================================
@@ -604,14 +883,55 @@ def test_behind_a_video_lies_a_still_and_the_video_elsewhere(
     assert not {"Size", "MD5"} & set(largest)
 
 
+def video_sizes(client: Client, video: Any) -> Dict[str, Dict[str, Any]]:
+    """The sizes of a video in ``!sizedetails``."""
+    sizes = client.body(f"/api/v2/image/{video.key}-{video.serial}!sizedetails")["ImageSizeDetails"]
+    found = {name: size for name, size in sizes.items() if name.startswith("VideoSize")}
+    assert set(found) == {name for name in sizes["UsableSizes"] if name.startswith("VideoSize")}
+    return found
+
+
+@pytest.mark.parametrize("linked", [False, True])
+@pytest.mark.parametrize("playable", [False, True])
+def test_a_video_may_have_sizes_and_no_largest_one_or_nothing_at_all(
+        account: Account, client: Client, stranger: requests.Session, linked: bool, playable: bool) -> None:
+    album = account.album("Album")
+    video = album.video("clip.mov", playable=playable, largest_given=False, largest_linked=linked,
+                        width=1080, height=1920)
+    answer = client.get(f"/api/v2/album/{album.key}!images?_expand=LargestVideo").json()
+    assert ("LargestVideo" in answer["Response"]["AlbumImage"][0]["Uris"]) is linked and "Expansions" not in answer
+    assert client.get(f"/api/v2/image/{video.key}-0!largestvideo").status_code == 404
+    sizes = video_sizes(client, video)
+    assert len(sizes) == (7 if playable else 0)
+    for size in sizes.values():
+        data = stranger.get(size["Url"]).content
+        assert (len(data), hashlib.md5(data).hexdigest(), size["Ext"]) == (size["Size"], size["MD5"], "mp4")
+    if playable:
+        assert (sizes["VideoSize1920"]["Width"], sizes["VideoSize1920"]["Height"]) == (1080, 1920)
+        assert (sizes["VideoSize640"]["Width"], sizes["VideoSize640"]["Height"]) == (360, 640)
+        assert sizes["VideoSize1920"]["MD5"] == video.md5
+
+
+def test_a_small_video_has_small_sizes_only(account: Account, client: Client, stranger: requests.Session) -> None:
+    video = account.album("Album").video("clip.avi", largest_size=640, width=640, height=480, md5_listed=False)
+    sizes = video_sizes(client, video)
+    assert list(sizes) == ["VideoSize110", "VideoSize200", "VideoSize320", "VideoSize640"]
+    assert (sizes["VideoSize320"]["Width"], sizes["VideoSize320"]["Height"]) == (320, 240)
+    assert "MD5" not in sizes["VideoSize640"]
+    largest = client.body(f"/api/v2/image/{video.key}-0!largestvideo")["LargestVideo"]
+    assert (largest["Width"], largest["Height"], largest["Size"]) == (640, 480, video.size)
+    assert stranger.get(largest["Url"]).content == video.data
+    assert stranger.get(largest["Url"].replace("640", "1280")).status_code == 404
+
+
 def test_a_video_in_processing_has_no_video(account: Account, client: Client) -> None:
     album = account.album("Album")
     video = album.video("clip.mov", processing=True, status="Preprocess", sub_status="CanNotProcess")
     shown = client.body(f"/api/v2/album/{album.key}!images")["AlbumImage"][0]
     assert "LargestVideo" not in shown["Uris"] and "ArchivedUri" not in shown
     assert (shown["Processing"], shown["Status"], shown["SubStatus"]) == (True, "Preprocess", "CanNotProcess")
-    body = client.body(f"/api/v2/image/{video.key}-0!largestvideo")
-    assert body["Locator"] == "LargestVideo" and "LargestVideo" not in body
+    assert client.get(f"/api/v2/image/{video.key}-0!largestvideo").status_code == 404
+    assert not video_sizes(client, video)
     stuck = album.video("stuck.mov", processing=True, playable=True)
     assert client.body(f"/api/v2/image/{stuck.key}-0!largestvideo")["LargestVideo"]["MD5"] == stuck.md5
 
@@ -640,6 +960,55 @@ def test_without_permission_the_object_is_missing(account: Account, client: Clie
     assert body["Locator"] == "AlbumImageDownload" and "AlbumImageDownload" not in body
     assert "ImageSizeOriginal" not in client.body(f"/api/v2/image/{photo.key}-0!sizedetails")["ImageSizeDetails"]
     assert "MD5" in client.body(f"/api/v2/image/{photo.key}-0!largestimage")["LargestImage"]
+
+
+@pytest.mark.parametrize("in_etag", [True, False])
+def test_a_stated_md5_may_be_wrong_while_the_bytes_are_always_the_same(
+        account: Account, client: Client, stranger: requests.Session, in_etag: bool) -> None:
+    wrong = "0" * 32
+    photo = account.album("Album").photo("IMG_1.JPG", stated_md5=wrong, stated_in_etag=in_etag)
+    shown = client.body(f"/api/v2/image/{photo.key}-0")["Image"]
+    assert (shown["ArchivedMD5"], shown["ArchivedSize"]) == (wrong, photo.size)
+    for _ in range(2):
+        response = stranger.get(shown["ArchivedUri"])
+        assert response.content == photo.data and response.headers["ETag"] == f'"{wrong if in_etag else photo.md5}"'
+    photo.replace(b"new")
+    assert client.body(f"/api/v2/image/{photo.key}-1")["Image"]["ArchivedMD5"] == photo.md5
+
+
+def test_some_raw_files_come_and_of_others_there_is_an_address_only(
+        account: Account, client: Client, stranger: requests.Session) -> None:
+    album = account.album("Album")
+    for name, found in (("IMG_1.CR2", True), ("IMG_2.DNG", True), ("IMG_3.ARW", False)):
+        photo = album.photo(name, archive_found=found)
+        url = archived_url(client, photo)
+        assert url.endswith("/" + name.replace(".", "-D.").replace(name[-3:], name[-3:].lower()))
+        response = stranger.get(url)
+        assert (response.status_code, response.content == photo.data) == ((200, True) if found else (404, False))
+        for action, locator in (("!download", "ImageDownload"), ("!largestimage", "LargestImage")):
+            url = client.body(f"/api/v2/image/{photo.key}-0{action}")[locator]["Url"]
+            assert stranger.get(url).status_code == (200 if found else 404)
+
+
+@pytest.mark.parametrize("file_name, keywords", [
+    ("IMG_7058_heic.JPG", "7058; heic"), ("2019 ELL-Coast.jpg", "2019; ELL; Coast"), ("IMG_1.JPG", "1"),
+])
+def test_keywords_are_made_of_file_names(account: Account, client: Client, file_name: str, keywords: str) -> None:
+    photo = account.album("Album").photo(file_name, keywords=keywords_from(file_name))
+    assert client.body(f"/api/v2/image/{photo.key}-0")["Image"]["Keywords"] == keywords
+
+
+def test_the_name_of_a_heic_file_depends_on_the_year() -> None:
+    assert (heic_name("IMG_7058.HEIC"), heic_name("IMG_7058.heic", year=2020)) == ("IMG_7058.JPG", "IMG_7058_heic.JPG")
+
+
+def test_albums_may_be_sorted_by_their_last_change(account: Account, client: Client) -> None:
+    albums = [account.album(f"Album {number}") for number in range(5)]
+    albums[2].touch_settings()
+    path = "/api/v2/user/family!albums?SortMethod=LastUpdated"
+    names = [album["Name"] for album in client.body(path + "&SortDirection=Descending")["Album"]]
+    assert names == ["Album 2", "Album 4", "Album 3", "Album 1", "Album 0"]
+    assert [album["Name"] for album in client.body(path)["Album"]] == names[::-1]
 
 
 def test_collected_images_keep_their_key(account: Account, client: Client) -> None:
@@ -996,8 +1365,11 @@ def test_the_server_for_measurements_speaks_json(stranger: requests.Session) -> 
         print("urls", file=process.stdin, flush=True)
         urls = json.loads(process.stdout.readline())
         assert len(urls) == 6 and {len(stranger.get(url).content) for url in urls} == {70000}
-        print("stats", file=process.stdin, flush=True)
-        assert json.loads(process.stdout.readline()) == {
-            "requests": {"cdn": 6}, "bytes": {"cdn": 420000}, "connections": 1}
+        statistics: Dict[str, Any] = {"bytes": {}}
+        patience = time.monotonic() + 10
+        while statistics["bytes"] != {"cdn": 420000} and time.monotonic() < patience:  # counted after they are sent
+            print("stats", file=process.stdin, flush=True)
+            statistics = json.loads(process.stdout.readline())
+        assert statistics == {"requests": {"cdn": 6}, "bytes": {"cdn": 420000}, "connections": 1}
         process.stdin.close()
         assert process.wait(10) == 0

@@ -257,7 +257,7 @@ def test_an_image_replaced_on_smugmug_takes_the_place_of_its_old_version(account
     by_serial, by_md5, film = album.photo("a.JPG"), album.photo("b.JPG"), album.video("c.mp4", md5_listed=False)
     same_size, _ = album.photo("d.JPG"), album.photo("e.JPG")
     sync(run)
-    by_serial.replace(b"a new version")
+    by_serial.replace(b"a new version", moves_clock=True)
     by_md5.content = b"a new version under the old serial"
     film.replace(b"\x00\x00\x00\x18ftypmp42 a new version")
     same_size.replace(bytes(reversed(same_size.data)))
@@ -273,7 +273,7 @@ def test_an_adopted_file_gives_way_to_the_version_that_replaces_it(account: Acco
     (run.output / "Summer").mkdir(parents=True)
     (run.output / "Summer" / photo.file_name).write_bytes(photo.data)
     assert sync(run).cost == (3, 0)
-    photo.replace(b"a new version")
+    photo.replace(b"a new version", moves_clock=True)
     assert sync(run).cost == (3, 1)
     assert home_files(run.output) == contents(photo.home)
 
@@ -285,14 +285,14 @@ def test_the_new_version_goes_beside_a_file_that_its_owner_edited(account: Accou
     edited = {"Summer/a.JPG": edit(run.output / "Summer" / "a.JPG"),
               "Summer/b.JPG": edit(run.output / "Summer" / "b.JPG", keep_size=False)}
     for number, photo in enumerate(photos):
-        photo.replace(b"a new version of photo %d" % number)
+        photo.replace(b"a new version of photo %d" % number, moves_clock=True)
     second = sync(run)
     assert second.cost == (3, 2)
     assert home_files(run.output) == {**edited, **{f"Summer/{key_name(photo)}": photo.data for photo in photos}}
     assert all(key_name(photo) in second.stderr for photo in photos)
     assert sync(run).cost == NOTHING_NEW
 
-    photos[0].replace(b"one more version of photo 0")
+    photos[0].replace(b"one more version of photo 0", moves_clock=True)
     assert sync(run).cost == (3, 1)
     assert home_files(run.output) == {**edited, **{f"Summer/{key_name(photo)}": photo.data for photo in photos}}
 
@@ -300,7 +300,7 @@ def test_the_new_version_goes_beside_a_file_that_its_owner_edited(account: Accou
 def test_a_new_serial_with_the_same_content_fetches_nothing(account: Account, run: Run) -> None:
     photo = account.album("Summer").photo()
     sync(run)
-    photo.replace(photo.data)
+    photo.replace(photo.data, moves_clock=True)
     assert sync(run).cost == (3, 0)
     assert sync(run).cost == NOTHING_NEW
 
@@ -320,7 +320,7 @@ def test_a_file_keeps_the_name_it_was_given_whatever_is_renamed(account: Account
 
     added = album.photo("a.JPG", content=bytes(photo.size))
     assert sync(run).cost == (3, 1)
-    photo.replace(b"a new version of a renamed photo")
+    photo.replace(b"a new version of a renamed photo", moves_clock=True)
     assert sync(run).cost == (3, 1)
     assert home_files(run.output) == {"Summer/a.JPG": photo.data, "Summer/b.mp4": film.data,
                                       f"Summer/{key_name(added)}": added.data}
