@@ -61,7 +61,6 @@ import shutil
 import signal
 import sqlite3
 import sys
-import tempfile
 import threading
 import time
 import unicodedata
@@ -187,6 +186,7 @@ class Settings(NamedTuple):
 
     output: Path
     token_file: Path
+    folders_file: Path
     layout: str
     albums: tuple[str, ...]
     exclude: tuple[str, ...]
@@ -194,6 +194,8 @@ class Settings(NamedTuple):
     task: str
     full: bool
     verify: bool
+    new_record: bool
+    rename: bool
     list_removed: bool
     jobs: int
     timeout_seconds: float
@@ -291,7 +293,7 @@ class User(NamedTuple):
 class FileRecord(NamedTuple):
     """What the sync state knows of one file that is home; `name` is within the album's folder.
 
-    `md5` is the MD5 of the file as it was written, "" for an adopted file of which SmugMug did not say it.
+    `md5` is the MD5 of the file as it was written or adopted.
     `modified_ns` is the file's time stamp as it was written, in nanoseconds since 1970, 0 for an adopted file.
     `removed` says that SmugMug has it no more, `damaged` that --verify found it so.
     """
@@ -320,7 +322,7 @@ class AlbumRecord(NamedTuple):
 
 
 class Absence(NamedTuple):
-    """What the sync state knows of an image that SmugMug has no file of.
+    """What the sync state knows of an image of which SmugMug gave no file, or none that is the original.
 
     It is asked for again at `ask_at`, in seconds since 1970, which depends on how many `tries` there were.
     """
@@ -358,9 +360,8 @@ class Job(NamedTuple):
     """One image to bring home.
 
     It goes to `folder/name`; if something stands there that is neither what we wrote (as `ours` has it) nor a
-    cut-off copy of the image, that stays and the image goes to `folder/spare_name`. `adoptable` names a file that
-    counts as home if its size turns out to be right; `copies` are files with the same content, already home; `note`
-    is what the user should know of it.
+    cut-off copy of the image, that stays and the image goes to `folder/spare_name`. `adoptable` are names of files that
+    count as home if their content turns out to be right; `copies` are files that may have the same content.
     """
 
     album: Album
@@ -370,9 +371,8 @@ class Job(NamedTuple):
     spare_name: str
     ours: FileRecord | None = None
     replaces: bool = False
-    adoptable: str = ""
+    adoptable: tuple[str, ...] = ()
     copies: tuple[tuple[Path, FileRecord], ...] = ()
-    note: str = ""
 
 
 class Kind(enum.Enum):
@@ -514,8 +514,13 @@ class Crew:
         """Have something done to an item, which is not None."""
         self.under_way += 1
         if len(self._threads) < self.under_way:
-            self._threads.append(threading.Thread(target=self._work, daemon=True))
-            self._threads[-1].start()
+            thread = threading.Thread(target=self._work, daemon=True)
+            try:
+                thread.start()
+                self._threads.append(thread)
+            except RuntimeError:  # the system allows no more: those that there are do it
+                if not self._threads:
+                    raise Problem("This system allows no more threads: end other programs, then try again") from None
         self._items.put(item)
 
     def dismiss(self) -> None:
@@ -812,7 +817,7 @@ def is_beginning_of(path: Path, whole: Path) -> bool:
 def write_atomically(path: Path, content: bytes, *, mode: int = 0o666, durable: bool = True) -> None:
     """Put `content` at `path` so that a reader finds the old or the new, even after a crash if it is to be `durable`.
     """
-    beside = path.with_name(f".{path.name[:40]}.{os.getpid()}{PART_SUFFIX}")  # cut, or the name would get too long
+    beside = path.with_name(f".{path.name[:40]}{PART_SUFFIX}")  # cut, or the name would get too long
     with suppress(FileNotFoundError):
         beside.unlink()
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
@@ -830,12 +835,38 @@ def write_atomically(path: Path, content: bytes, *, mode: int = 0o666, durable: 
 
 
 def files_in(folder: Path) -> list[FileOnDisk]:
-    """The regular files in a folder; none where it cannot be read: then whoever writes there finds out why."""
+    """The regular files in a folder, none where there is no folder. Raises OSError if it cannot be read."""
+    files = []
     try:
-        with os.scandir(str(folder)) as entries:
-            return [FileOnDisk(entry.name, entry.stat().st_size) for entry in entries if entry.is_file()]
-    except (OSError, UnicodeError):
+        entries = os.scandir(str(folder))
+    except (FileNotFoundError, NotADirectoryError, UnicodeError):
         return []
+    with entries:
+        for entry in entries:
+            with suppress(OSError):  # it is gone meanwhile, or a link that leads in a circle
+                if entry.is_file():
+                    files.append(FileOnDisk(entry.name, entry.stat().st_size))
+    return files
+
+
+def resolved(folder: Path, name: str) -> Path:
+    """The path of `name` in a folder, or of what has its name but for case and normalisation. It need not exist."""
+    for part in name.split("/"):
+        path = folder / part
+        with suppress(OSError, UnicodeError):
+            if not os.path.lexists(str(path)):
+                alike = (entry for entry in os.listdir(str(folder)) if folded(entry) == folded(part))
+                path = folder / next(alike, part)
+        folder = path
+    return folder
+
+
+def unused(path: Path, suffix: str) -> Path:
+    """A path beside `path` at which nothing stands: with the suffix, with the suffix and a number if need be."""
+    number, beside = 2, path.with_name(with_suffix(path.name, suffix))
+    while os.path.lexists(str(beside)):
+        beside, number = path.with_name(with_suffix(path.name, f"{suffix}-{number}")), number + 1
+    return beside
 
 
 def remove_parts(folder: Path) -> None:
@@ -1752,19 +1783,27 @@ PHOTO_PLACES = (("!download", "ImageDownload", True), ("!sizedetails", "ImageSiz
 def find_remote(connection: Connection, image: Image) -> RemoteFile | None:
     """The best file there is of an image whose listing names none, at the price of a call or a few.
 
-    None where SmugMug gives nothing at all.
+    None where SmugMug answers that it has nothing at all. Raises RequestFailed if it refuses what would be better.
     """
+    refusal = None
     for resource, locator, is_original in VIDEO_PLACES if image.is_video else PHOTO_PLACES:
         try:
             found = Entry(connection.get_json(image.uri + resource, SHORT_ANSWER)).object("Response").object(locator)
         except RequestFailed as error:
             if error.status not in (403, 404):
                 raise
+            refusal = refusal if error.status == 404 and refusal else error
             continue
         if locator == "ImageSizeDetails":
             found = found.object(best_size(found, image.is_video))
-        if found.text("Url"):
-            return found.remote_file(is_original)
+        remote = found.remote_file(is_original)
+        if remote is not None:
+            is_smaller = image.original_size_bytes not in (None, remote.size_bytes) and not remote.is_original
+            if refusal is not None and is_smaller:
+                raise refusal
+            return remote
+    if refusal is not None and refusal.status == 403:
+        raise refusal
     return None
 
 
@@ -1806,6 +1845,7 @@ DROP TABLE album;
 ALTER TABLE album_3 RENAME TO album;
 CREATE TABLE absence (album_key TEXT, image_key TEXT, serial TEXT, file_name TEXT, reason TEXT, tries INTEGER,
                       ask_at REAL, PRIMARY KEY (album_key, image_key)) WITHOUT ROWID;
+CREATE TABLE account (nick_name TEXT);
 """)
 FILE_COLUMNS = "image_key, serial, name, size_bytes, md5, modified_ns, is_original, removed, damaged"
 
@@ -1815,6 +1855,7 @@ class State:
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
+        db.text_factory = lambda text: text.decode("utf-8", "replace")  # a damaged name is found by its content
         self._committed_at = time.monotonic()
         version = db.execute("PRAGMA user_version").fetchone()[0]
         for number, script in enumerate(MIGRATIONS[version:], version + 1):
@@ -1853,13 +1894,27 @@ class State:
         self._db.execute("UPDATE album SET clocks = ?, listed_at = ? WHERE album_key = ?",
                          (clocks, listed_at, album_key))
 
-    def record_absence(self, album_key: str, absence: Absence) -> None:
-        """Remember that SmugMug has no file of an image."""
-        self._db.execute("INSERT OR REPLACE INTO absence VALUES (?, ?, ?, ?, ?, ?, ?)", (album_key, *absence))
+    def move_album(self, album_key: str, folder: str) -> None:
+        """Remember that an album's folder has another name now."""
+        self._db.execute("UPDATE album SET folder = ? WHERE album_key = ?", (folder, album_key))
+
+    def record_absence(self, album_key: str, image_key: str, absence: Absence | None) -> None:
+        """Remember what SmugMug did not give of an image, or that it has given all."""
+        self._db.execute("DELETE FROM absence WHERE album_key = ? AND image_key = ?", (album_key, image_key))
+        if absence is not None:
+            self._db.execute("INSERT INTO absence VALUES (?, ?, ?, ?, ?, ?, ?)", (album_key, *absence))
+
+    def account(self) -> str:
+        """The nickname of whom the photos belong to, "" if that was not recorded yet."""
+        return "".join(row[0] for row in self._db.execute("SELECT nick_name FROM account"))
+
+    def record_account(self, nick_name: str) -> None:
+        """Remember whom the photos belong to."""
+        self._db.execute("DELETE FROM account")
+        self._db.execute("INSERT INTO account VALUES (?)", (nick_name,))
 
     def record(self, album_key: str, file: FileRecord) -> None:
         """Remember that a file is home."""
-        self._db.execute("DELETE FROM absence WHERE album_key = ? AND image_key = ?", (album_key, file.image_key))
         self._db.execute("INSERT OR REPLACE INTO file VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", (album_key, *file))
 
     def mark_album_removed(self, album_key: str) -> None:
@@ -1968,39 +2023,29 @@ def refuse_newer(db: sqlite3.Connection, path: Path) -> None:
 def copied_state(folder: Path) -> Iterator[State]:
     """The state in an output folder as a copy, for a preview: nothing that happens to it reaches the folder."""
     path = folder / STATE_FILE
-    with tempfile.TemporaryDirectory(prefix=PROGRAM) as temporary:
-        copy = Path(temporary) / STATE_FILE
+    with closing(sqlite3.connect("", isolation_level=None)) as copy:  # in memory, what is large beside it
+        copy.execute("PRAGMA cache_size = -100000")
         if os.path.exists(str(path)):
-            refuse_shared(path)
-            for suffix in ("", "-journal"):  # the journal is there after a crash, and takes back what was half written
-                try:
-                    shutil.copyfile(str(path) + suffix, str(copy) + suffix)
-                except FileNotFoundError:
-                    pass
-                except OSError as error:
-                    raise disk_problem(error, path) from None
-        try:
-            state = owned_state(copy, shown_as=path)
-        except sqlite3.DatabaseError:
-            log.warning("The record of what is home is damaged; the files are looked at instead.")
-            copy.unlink()
-            state = owned_state(copy, shown_as=path)
-        try:
-            yield state
-        finally:
-            state.close()
+            copy_state(path, copy)
+        yield State(copy)
 
 
-def refuse_shared(path: Path) -> None:
-    """Raise a Problem if another run is at work on a state."""
+def copy_state(path: Path, copy: sqlite3.Connection) -> None:
+    """Copy the state in a file, unless it is damaged."""
+    has_journal = os.path.exists(f"{path}-journal")  # after a crash, SQLite takes back what was half written
+    uri = path.resolve().as_uri() + ("?mode=rw" if has_journal else "?mode=ro")
     try:
-        with closing(sqlite3.connect(path.resolve().as_uri() + "?mode=ro", timeout=0, uri=True)) as database:
-            database.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()
+        with closing(sqlite3.connect(uri, timeout=0, uri=True)) as original:
+            refuse_newer(original, path)
+            original.backup(copy)
+        if copy.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
+            raise sqlite3.DatabaseError("damaged")
     except sqlite3.OperationalError as error:
-        if "locked" in str(error):
-            raise state_problem(error, path) from None
+        raise state_problem(error, path) from None
     except sqlite3.DatabaseError:
-        pass  # whether it is damaged shows later
+        log.warning("The record of what is home is damaged; the files are looked at instead.")
+        with closing(sqlite3.connect("")) as empty:
+            empty.backup(copy)
 
 
 def state_problem(error: sqlite3.Error, path: Path) -> Problem:
@@ -2053,19 +2098,22 @@ def lasting_clocks(album: Album, now: float) -> str:
     return "" if changed is None or changed > now - LISTING_LAG_SECONDS else album.clocks
 
 
-def absence_of(outcome: Outcome, before: Absence | None, now: float) -> Absence:
-    """What to remember of an image that SmugMug has no file of."""
-    image = outcome.image
-    if before is not None and before.serial == image.serial and before.ask_at > now:
+def absence_of(outcome: Outcome, before: Absence | None, now: float) -> Absence | None:
+    """What to remember of an image of which SmugMug gave no file, or none that is the original. (Videos never are.)"""
+    image, file = outcome.image, outcome.file
+    if outcome.kind is not Kind.UNAVAILABLE and (file is None or file.is_original or image.is_video):
+        return None
+    is_same = before is not None and before.serial == image.serial
+    if before is not None and is_same and before.ask_at > now:
         return before
-    tries = before.tries + 1 if before is not None and before.serial == image.serial else 0
+    tries = before.tries + 1 if before is not None and is_same else 0
     delay_seconds = min(ABSENCE_SECONDS, DAY_SECONDS * 2 ** min(tries, 9))
     return Absence(image.key, image.serial, image.file_name or image.key, outcome.reason, tries, now + delay_seconds)
 
 
 def is_intact(record: FileRecord, place: Place) -> bool:
     """Whether the file that a record tells of is there at its size, and not known to be damaged."""
-    found = find_file(place, record.name)
+    found = find_file(place.on_disk, record.name)
     return found is not None and found.size_bytes == record.size_bytes and not record.damaged
 
 
@@ -2074,7 +2122,9 @@ def plan_album(place: Place, listing: Listing, now: float, since: str, but: froz
 
     `now` is in seconds since 1970.
     """
-    names = image_names(listing.images, {key: record.name for key, record in place.records.items()})
+    given = {key: record.name for key, record in place.records.items()
+             if not record.removed or find_file(place.on_disk, record.name) is not None}
+    names = image_names(listing.images, given)
     wanted = [image for image in listing.images
               if (not image.uploaded or image.uploaded[:19] >= since) and image.key not in but]
     steps = [plan_image(place, image, names[image.key], now) for image in wanted]
@@ -2086,41 +2136,26 @@ def plan_album(place: Place, listing: Listing, now: float, since: str, but: froz
 def plan_image(place: Place, image: Image, name: str, now: float) -> Outcome | Job:
     """What to do for one image: nothing, because it is home or cannot be had now, or a job."""
     album, record, absence = place.album, place.records.get(image.key), place.absences.get(image.key)
-    if record is not None and is_intact(record, place) and is_version_of(record, image):
+    is_asked_later = absence is not None and absence.serial == image.serial and absence.ask_at > now
+    found = find_file(place.on_disk, record.name if record else name)
+    if record is not None and found is not None:
+        record = record._replace(name=found.name)
+    if record is not None and is_intact(record, place) and is_version_of(record, image) and (
+            record.is_original or image.is_video or is_asked_later):
         return Outcome(Kind.HOME, album, image, record._replace(serial=image.serial, removed=False))
     if image.processing and not image.unobtainable and is_fresh(image, now) and (
             image.is_video or image.remote is None):
         return Outcome(Kind.NOT_READY, album, image, reason="SmugMug is still processing it: run this again later")
-    if absence is not None and image.remote is None and absence.serial == image.serial and absence.ask_at > now:
+    if absence is not None and is_asked_later and record is None and image.remote is None:
         return Outcome(Kind.UNAVAILABLE, album, image, reason=absence.reason)
     if record is not None:
         return Job(album, image, place.folder, record.name, spare_name(image, record.name), ours=record,
-                   replaces=not is_version_of(record, image) and find_file(place, record.name) is not None)
-    return plan_new(place, image, name)
-
-
-def plan_new(place: Place, image: Image, name: str) -> Outcome | Job:
-    """What to do for an image that the state does not know: a file of its name and size counts as home."""
-    album, folder, spare = place.album, place.folder, spare_name(image, name)
+                   replaces=not is_version_of(record, image) and found is not None)
     size_bytes = image.remote.size_bytes if image.remote else image.original_size_bytes
-    note = ""
-    for candidate in (name, spare):
-        found = find_file(place, candidate, size_bytes)
-        if found is None:
-            return Job(album, image, folder, candidate, spare, note=note)
-        if found.size_bytes == size_bytes:
-            return Outcome(Kind.ADOPTED, album, image, adopted_record(image, image.remote, found))
-        if image.remote is None or size_bytes is None:
-            return Job(album, image, folder, candidate, spare, adoptable=found.name, note=note)
-        note = f"{found.name} is another file, of another size: it stays, and SmugMug's is {spare}"
-    return Job(album, image, folder, spare, spare, note=note)
-
-
-def adopted_record(image: Image, remote: RemoteFile | None, found: FileOnDisk) -> FileRecord:
-    """The record of a file that was there before us. We did not write it, so no time stamp proves it to be ours."""
-    md5 = remote.md5 if remote else None
-    is_original = remote is None or remote.is_original
-    return FileRecord(image.key, image.serial, found.name, found.size_bytes, md5 or "", 0, is_original)
+    spare = spare_name(image, name)
+    files = (find_file(place.on_disk, candidate, size_bytes) for candidate in (name, spare))
+    adoptable = tuple(file.name for file in files if file is not None and size_bytes in (None, file.size_bytes))
+    return Job(album, image, place.folder, name, spare, adoptable=adoptable)
 
 
 def spare_name(image: Image, name: str) -> str:
@@ -2143,9 +2178,9 @@ def by_folded_name(files: Iterable[FileOnDisk]) -> dict[str, list[FileOnDisk]]:
     return by_name
 
 
-def find_file(place: Place, name: str, size_bytes: int | None = None) -> FileOnDisk | None:
+def find_file(on_disk: Mapping[str, list[FileOnDisk]], name: str, size_bytes: int | None = None) -> FileOnDisk | None:
     """The file that stands at `name`, of several that only some file systems tell apart the best match."""
-    candidates = place.on_disk.get(folded(name), [])
+    candidates = on_disk.get(folded(name), [])
     return max(candidates, key=lambda file: (file.name == name, file.size_bytes == size_bytes), default=None)
 
 
@@ -2155,12 +2190,13 @@ def find_file(place: Place, name: str, size_bytes: int | None = None) -> FileOnD
 #    nothing else.
 # ---------------------------------------------------------------------------------------------------------------
 
+RESERVED_BYTES = 1 << 20  # with less than this free, nothing more is tried
 VIDEO_EXTENSIONS = frozenset({".mov", ".mp4", ".m4v", ".avi", ".mpg", ".mpeg", ".wmv", ".3gp", ".mts", ".m2ts"})
 PARTIAL_ANSWERS = frozenset({200, 206, 416})
 
 
 def transfer(job: Job, output: Path, connection: Connection, landing: threading.Lock, stop: Stop) -> Outcome:
-    """Bring one image home. An expected failure is an outcome; Stopped and other Problems end the run.
+    """Bring one image home. A failure is an outcome; Stopped and Problems that concern all images end the run.
 
     `landing` is held while a file gets its name, so that no two get the same.
     """
@@ -2168,23 +2204,46 @@ def transfer(job: Job, output: Path, connection: Connection, landing: threading.
         raise Problem(f"The folder {printable(output)} has gone away while this was at work. Is its disk still there?")
     try:
         job.folder.mkdir(parents=True, exist_ok=True)
-        return copy_home(job, landing, stop) or fetch_home(job, connection, landing, stop)
+        return (adopt(job, job.image.remote, stop) or copy_home(job, landing, stop)
+                or fetch_home(job, connection, landing, stop))
     except (RequestFailed, Damaged) as error:
         if isinstance(error, RequestFailed) and error.status == 404 and is_gone(connection, job.image):
             return Outcome(Kind.GONE, job.album, job.image, reason="it was deleted while its album was still listed")
-        return Outcome(Kind.FAILED, job.album, job.image, reason=str(error))
+        reason = str(error)
+    except (Problem, Stopped):
+        raise
     except UnicodeError:
         reason = f"the file system cannot take this name: {printable(job.folder / job.name)}. Set LC_ALL=C.UTF-8?"
-        return Outcome(Kind.FAILED, job.album, job.image, reason=reason)
     except OSError as error:
         problem = disk_problem(error, job.folder / job.name)
-        if isinstance(problem, DiskFull):
+        if isinstance(problem, DiskFull) and (free_space(job.folder) or 0) < RESERVED_BYTES:
             raise problem from None
-        return Outcome(Kind.FAILED, job.album, job.image, reason=str(problem))
+        reason = str(problem)
+    except Exception as error:  # it concerns this image alone, whatever it is
+        log.debug("Unexpected", exc_info=True)
+        reason = unexpected(error)
+    return Outcome(Kind.FAILED, job.album, job.image, reason=reason)
+
+
+def unexpected(error: Exception) -> str:
+    """What to tell the user of an error that nobody thought of."""
+    return f"{type(error).__name__}: {printable(str(error))}. This is a bug: please report it with the log of -v"
+
+
+def adopt(job: Job, remote: RemoteFile | None, stop: Stop) -> Outcome | None:
+    """Take a file that was there before us, if it is the image. The owner's own: nothing is ever written over it."""
+    for name in job.adoptable if remote is not None else ():
+        path = job.folder / name
+        with suppress(OSError):
+            size_bytes, md5 = path.stat().st_size, file_md5(path, stop)
+            if remote is not None and (md5 == remote.md5 if remote.md5 else size_bytes == remote.size_bytes):
+                record = FileRecord(job.image.key, job.image.serial, name, size_bytes, md5, 0, remote.is_original)
+                return Outcome(Kind.ADOPTED, job.album, job.image, record)
+    return None
 
 
 def copy_home(job: Job, landing: threading.Lock, stop: Stop) -> Outcome | None:
-    """Bring an image home from another album where it is home already; None where no copy is sound."""
+    """Bring an image home from elsewhere in the output folder; None where no copy is sound."""
     for path, record in job.copies:
         if path == job.folder / job.name or not is_there(path, record):
             continue
@@ -2219,29 +2278,51 @@ def fetch_home(job: Job, connection: Connection, landing: threading.Lock, stop: 
         raise RequestFailed("SmugMug does not have it", status=404)
     if remote is None:
         return Outcome(Kind.UNAVAILABLE, job.album, image, reason="SmugMug offers no file of it for download")
-    if job.adoptable:
-        status = os.stat(str(job.folder / job.adoptable))
-        if status.st_size == remote.size_bytes:
-            found = FileOnDisk(job.adoptable, status.st_size)
-            return Outcome(Kind.ADOPTED, job.album, image, adopted_record(image, remote, found))
+    if job.ours is not None and is_still_the_best(job.ours, remote, job):
+        return Outcome(Kind.HOME, job.album, image, job.ours._replace(serial=image.serial, removed=False))
+    adopted = None if image.remote else adopt(job, remote, stop)
+    if adopted is not None:
+        return adopted
     with closing(PartFile(job.folder / part_name(image, remote.md5 or ""))) as part:
-        fetch(remote, part, image, connection, stop)
+        missing_bytes = (remote.size_bytes or 0) - part.size_bytes
+        free_bytes = free_space(job.folder)
+        try:
+            if free_bytes is not None and missing_bytes > free_bytes:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            fetch(remote, part, image, connection, stop)
+        except OSError as error:
+            if error.errno == errno.ENOSPC:  # others may fit
+                part.restart()
+            raise
         is_original = remote.is_original and image.original_size_bytes in (None, part.size_bytes)
         kind = Kind.REPLACED if job.replaces else Kind.DOWNLOADED
         return land(job, part, kind, is_original, landing)._replace(fetched_bytes=part.received_bytes)
 
 
+def is_still_the_best(record: FileRecord, remote: RemoteFile, job: Job) -> bool:
+    """Whether the smaller copy that is home is all that SmugMug offers."""
+    is_same = record.md5 == remote.md5 if remote.md5 else record.size_bytes == remote.size_bytes
+    return is_same and not record.is_original and not record.damaged and is_there(job.folder / record.name, record)
+
+
 def land(job: Job, part: PartFile, kind: Kind, is_original: bool, landing: threading.Lock) -> Outcome:
     """Give a complete file its name. The outcome says which, and what should be known of it later."""
     part.finish(file_time(job.image))
+    image, note = job.image, ""
     with landing:
-        path = free_path(job, part.path)
+        path = job.folder / job.name
+        if job.ours is not None and is_decayed(path, job.ours):
+            aside = unused(path, "-damaged")
+            os.rename(str(path), str(aside))
+            note = f"{path.name} was damaged: it is {aside.name} now"
+        elif not is_free(path, part.path, job.ours):
+            path = job.folder / job.spare_name
+            if not is_free(path, part.path, job.ours):
+                path = unused(path, "")
+            note = f"{job.name} is not as it was written, or another file: it stays, and SmugMug's is {path.name}"
         os.replace(str(part.path), str(path))
     modified_ns = os.stat(str(path)).st_mtime_ns
-    image, note = job.image, job.note
     record = FileRecord(image.key, image.serial, path.name, part.size_bytes, part.md5(), modified_ns, is_original)
-    if path.name != job.name:
-        note = f"{job.name} is not as it was written, or another file: it stays, and SmugMug's is {path.name}"
     return Outcome(kind, job.album, image, record, reason=note)
 
 
@@ -2264,30 +2345,20 @@ def local_seconds(shown: str) -> float | None:
     return None
 
 
-def free_path(job: Job, part: Path) -> Path:
-    """Where a complete file goes: to its name, unless something stands there that would be lost."""
-    path = job.folder / job.name
-    name, number = job.spare_name, 2
-    while not is_free(path, part, job.ours):
-        path = job.folder / name
-        name, number = with_suffix(job.spare_name, f"-{number}"), number + 1
-    return path
-
-
 def is_free(path: Path, part: Path, ours: FileRecord | None) -> bool:
     """Whether a complete file can get this path without a loss: over nothing, a cut-off copy, or what we wrote."""
     if not os.path.lexists(str(path)):
         return True
     return path.is_file() and not path.is_symlink() and (
-        is_beginning_of(path, part) or (ours is not None and is_as_written(path, ours)))
+        is_beginning_of(path, part) or (ours is not None and ours.modified_ns != 0 and file_md5(path) == ours.md5))
 
 
-def is_as_written(path: Path, record: FileRecord) -> bool:
-    """Whether nobody but us wrote to a file. One that has decayed on the disk still has its size and time stamp."""
-    status = path.stat()
-    if record.damaged and (status.st_size, status.st_mtime_ns) == (record.size_bytes, record.modified_ns):
-        return True
-    return bool(record.md5) and file_md5(path) == record.md5
+def is_decayed(path: Path, record: FileRecord) -> bool:
+    """Whether a file that was found damaged looks as if nobody wrote to it: what it has now is kept nevertheless."""
+    with suppress(OSError):
+        status = os.lstat(str(path))
+        return record.damaged and (status.st_size, status.st_mtime_ns) == (record.size_bytes, record.modified_ns)
+    return False
 
 
 def fetch(remote: RemoteFile, part: PartFile, image: Image, connection: Connection, stop: Stop) -> None:
@@ -2390,6 +2461,8 @@ XMP_NAMESPACES = {
     "xmp": "http://ns.adobe.com/xap/1.0/",
     "smugmug": "https://api.smugmug.com/api/v2/",
 }
+SEAL = re.compile(rf"({PROGRAM} [0-9.]+ )[0-9a-f]{{32}}".encode())
+UNSEALED = f"{PROGRAM} {VERSION} {'0' * 32}"  # the mark of this program, at the beginning of each sidecar
 NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -2411,10 +2484,11 @@ def write_sidecars(kinds: Iterable[str], folder: Path, album: Album, images: Ite
 def update_sidecar(path: Path, content: bytes) -> Iterator[tuple[str, Problem | None]]:
     """Write a sidecar if it is new or changed. Yields its name if it changed or, with the reason, could not be written.
     """
+    content = sealed(content)
     try:
         old = path.read_bytes() if os.path.lexists(str(path)) else b""
-        if old and not is_ours(old):
-            yield path.name, NotOurs("somebody else wrote this file, so no sidecar was put there")
+        if old and sealed(old) != old:
+            yield path.name, NotOurs("it was changed here, or written by another program, so it was kept")
         elif content != old:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(path, content, durable=False)  # thousands of them, and each can be made again
@@ -2426,10 +2500,12 @@ def update_sidecar(path: Path, content: bytes) -> Iterator[tuple[str, Problem | 
         yield path.name, Problem("the file system cannot take the name")
 
 
-def is_ours(content: bytes) -> bool:
-    """Whether a sidecar is as this program left it: whoever edits XMP puts the name of another toolkit there."""
-    return content.startswith(b'{\n  "written_by": "%s"' % PROGRAM.encode()) or \
-        b'x:xmptk="%s ' % PROGRAM.encode() in content[:1000]
+def sealed(content: bytes) -> bytes:
+    """A sidecar with its own MD5 in this program's mark, so that it shows if somebody else wrote to it; b"" without."""
+    blank = SEAL.sub(rb"\g<1>" + b"0" * 32, content, count=1)
+    md5 = new_md5()
+    md5.update(blank)
+    return SEAL.sub(rb"\g<1>" + md5.hexdigest().encode(), blank, count=1) if SEAL.search(blank) else b""
 
 
 def has_words(image: Image) -> bool:
@@ -2445,7 +2521,7 @@ def has_words(image: Image) -> bool:
 def album_json(album: Album, images: Iterable[Image], records: Mapping[str, FileRecord]) -> bytes:
     """album.json: the album, and its images in the album's own order."""
     content = {
-        "written_by": PROGRAM,
+        "written_by": UNSEALED,
         "version": 1,
         "album_key": album.key,
         "name": album.name,
@@ -2488,7 +2564,7 @@ def image_xmp(image: Image) -> bytes:
     """The XMP sidecar of an image. https://developer.adobe.com/xmp/docs/ (Specification, parts 1 and 2)"""
     for prefix, uri in XMP_NAMESPACES.items():
         ElementTree.register_namespace(prefix, uri)
-    root = ElementTree.Element(xmp_name("x:xmpmeta"), {xmp_name("x:xmptk"): f"{PROGRAM} {VERSION}"})
+    root = ElementTree.Element(xmp_name("x:xmpmeta"), {xmp_name("x:xmptk"): UNSEALED})
     graph = ElementTree.SubElement(root, xmp_name("rdf:RDF"))
     description = ElementTree.SubElement(graph, xmp_name("rdf:Description"), {xmp_name("rdf:about"): ""})
     if image.title:
@@ -2563,16 +2639,17 @@ class Check(NamedTuple):
 
     def is_damaged(self) -> bool:
         """Whether the image should come again: not if its owner changed what only he has now."""
-        is_wanted = not self.record.removed
-        return self.fault in (Fault.DAMAGED, Fault.UNREADABLE) or (self.fault is Fault.CHANGED and is_wanted)
+        return self.fault is Fault.DAMAGED or (self.fault is Fault.CHANGED and not self.record.removed)
 
 
 def check_file(check: Check, stop: Stop) -> Check:
-    """Compare a file with the MD5 that is known of it."""
+    """Compare a file with the MD5 that is known of it, twice before it is found to differ."""
     try:
         status = os.stat(str(check.path))
         md5 = file_md5(check.path, stop)
-    except FileNotFoundError:
+        if check.record.md5 not in ("", md5):
+            md5 = file_md5(check.path, stop)
+    except (FileNotFoundError, IsADirectoryError):
         return check._replace(fault=Fault.MISSING)
     except OSError as error:
         return check._replace(fault=Fault.UNREADABLE, reason=str(disk_problem(error, check.path)))
@@ -2590,12 +2667,22 @@ def verify_files(state: State, output: Path, stop: Stop) -> Iterator[Check | Non
 
     A None says that nothing was ready for a moment.
     """
-    checks = (Check(album_key, record, output / album.folder / record.name)
-              for album_key, album in state.albums().items() for record in state.files(album_key).values())
-    for check in in_parallel(partial(check_file, stop=stop), checks, stop, threads=os.cpu_count() or 1):
+    for check in in_parallel(partial(check_file, stop=stop), files_to_check(state, output), stop, os.cpu_count() or 1):
         if check is not None:
             state.record(check.album_key, check.record._replace(damaged=check.is_damaged()))
         yield check
+
+
+def files_to_check(state: State, output: Path) -> Iterator[Check]:
+    """Every file that should be home, under the name that it really has."""
+    for album_key, album in state.albums().items():
+        folder, on_disk = resolved(output, album.folder), {}
+        with suppress(OSError):  # it shows with each file
+            on_disk = by_folded_name(files_in(folder))
+        for record in state.files(album_key).values():
+            found = find_file(on_disk, record.name)
+            name = found.name if found is not None else record.name
+            yield Check(album_key, record._replace(name=name), folder / name)
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -2763,6 +2850,7 @@ class Remark(NamedTuple):
     reason: str
 
 
+SMALLER = "it is a smaller or re-encoded copy"
 NAMED_IN_SOURCE = 20  # so many images of an album are named in the summary for what SmugMug Source has of them
 
 
@@ -2797,6 +2885,7 @@ class Summary:
     def __init__(self) -> None:
         self.account = ""
         self.started = time.time()
+        self.began = time.monotonic()
         self.counts: Counter[Kind] = Counter()
         self.checked: Counter[Fault] = Counter()
         self.unsound: dict[tuple[str, str], Check] = {}  # by album key and image key, until they come again
@@ -2811,7 +2900,7 @@ class Summary:
 
     def check(self, check: Check) -> None:
         """Count a verified file."""
-        if check.fault is Fault.MISSING and check.record.removed:
+        if check.record.removed and check.fault in (Fault.MISSING, Fault.CHANGED):  # that is its owner's business
             return
         self.checked[check.fault] += 1
         if check.fault not in (Fault.NONE, Fault.UNKNOWN):
@@ -2822,9 +2911,10 @@ class Summary:
         self.albums_unchanged += 1
         self.counts[Kind.HOME] += sum(not record.removed for record in place.records.values())
         for absence in place.absences.values():
-            self.counts[Kind.UNAVAILABLE] += 1
-            self.remark(Topic.UNAVAILABLE, place.album.name or place.album.key, absence.file_name, absence.reason,
-                        absence.image_key)
+            is_here = absence.image_key in place.records
+            self.counts[Kind.UNAVAILABLE] += not is_here
+            self.remark(Topic.NOT_ORIGINAL if is_here else Topic.UNAVAILABLE, place.album.name or place.album.key,
+                        absence.file_name, SMALLER if is_here else absence.reason, absence.image_key)
 
     def begin(self, plan: Plan, is_second_look: bool = False) -> Tally:
         """Expect the outcomes of an album."""
@@ -2855,19 +2945,21 @@ class Summary:
         self.counts[outcome.kind] += 1
         self.fetched_bytes += outcome.fetched_bytes
         album, image = outcome.album.name or outcome.album.key, outcome.image.file_name or outcome.image.key
+        file, check = outcome.file, None
+        if file is not None:
+            check = self.unsound.pop((outcome.album.key, outcome.image.key), None)
         if outcome.kind not in HOME_KINDS:
             self.remark(Topic[outcome.kind.name], album, image, outcome.reason, outcome.image.key)
+        elif check is not None:
+            mended = f"{check.reason or check.fault.value}, so it was brought home again"
+            self.remark(Topic.MENDED, check.path.parent.name, check.path.name,
+                        "; ".join(filter(None, (mended, outcome.reason))), outcome.image.key)
         elif outcome.reason:
             self.remark(Topic.KEPT, album, image, outcome.reason, outcome.image.key)
-        file = outcome.file
         if file is not None and not file.is_original and outcome.image.is_video:
             self.videos += 1
         elif file is not None and not file.is_original:
-            self.remark(Topic.NOT_ORIGINAL, album, image, "it is a smaller or re-encoded copy", outcome.image.key)
-        check = self.unsound.pop((outcome.album.key, outcome.image.key), None) if file is not None else None
-        if check is not None:
-            self.remark(Topic.MENDED, check.path.parent.name, check.path.name,
-                        f"{check.reason or check.fault.value}, so it was brought home again", outcome.image.key)
+            self.remark(Topic.NOT_ORIGINAL, album, image, SMALLER, outcome.image.key)
         if outcome.image.source_types:
             tally.in_source.append(f"{image} ({', '.join(outcome.image.source_types)})")
         return tally
@@ -2889,13 +2981,13 @@ class Summary:
 
     def report(self, exit_code: int) -> dict[str, Any]:
         """The summary for programs; `version` rises when the meaning of a field changes."""
-        finished = time.time()
+        seconds = time.monotonic() - self.began
         return {
             "version": 1,
             "account": self.account,
             "started": iso_time(self.started),
-            "finished": iso_time(finished),
-            "seconds": round(finished - self.started, 3),
+            "finished": iso_time(self.started + seconds),
+            "seconds": round(seconds, 3),
             "exit_code": exit_code,
             "albums": self.albums_expected,
             "albums_unchanged": self.albums_unchanged,
@@ -2965,7 +3057,7 @@ def summary_text(summary: Summary, sentence: str, free_bytes: int | None) -> str
 
 def cost_line(summary: Summary, free_bytes: int | None) -> str:
     """What a run took, in bytes, time and calls, and what room is left."""
-    seconds = time.time() - summary.started
+    seconds = time.monotonic() - summary.began
     line = f"{human_bytes(summary.fetched_bytes)} in {human_seconds(seconds)}"
     if summary.fetched_bytes:
         line += f" ({human_bytes(summary.fetched_bytes / max(seconds, 0.001))}/s)"
@@ -2979,7 +3071,7 @@ def cost_line(summary: Summary, free_bytes: int | None) -> str:
 
 def progress_line(summary: Summary, received_bytes: int, wait_seconds: float, columns: int) -> str:
     """How things stand, the most important first: as much of it as fits."""
-    seconds = max(0.001, time.time() - summary.started)
+    seconds = max(0.001, time.monotonic() - summary.began)
     done = sum(summary.counts.values())
     parts = [f"{done:,}/{max(done, summary.images_expected):,} images", f"{human_bytes(received_bytes)}",
              f"{human_bytes(received_bytes / seconds)}/s"]
@@ -3039,6 +3131,7 @@ class Run(NamedTuple):
     places: dict[str, Place]
     seen: dict[str, frozenset[str]]
     overdue: set[str]
+    strays: dict[int, list[Path]]
 
 
 def sync(run: Run) -> None:
@@ -3108,8 +3201,8 @@ def preview(run: Run) -> None:
     for listing in in_parallel(look, albums, run.stop, LISTING_THREADS):
         if listing is not None:
             plan = plan_listing(run, listing)
-            jobs = [job for job in (with_copies(run, job) for job in plan.jobs)
-                    if not any(path in will_be_there or is_there(path, record) for path, record in job.copies)]
+            jobs = [job for job in (with_copies(run, job) for job in plan.jobs) if not job.adoptable
+                    and not any(path in will_be_there or is_there(path, record) for path, record in job.copies)]
             will_be_there.update(job.folder / job.name for job in jobs)
             plan = plan._replace(jobs=tuple(jobs))
             run.summary.count_plan(plan)
@@ -3136,6 +3229,7 @@ def planned_record(job: Job) -> FileRecord:
 def wanted_albums(run: Run) -> list[Album]:
     """The albums that were asked for, each with a folder."""
     albums, problem = in_background(partial(fetch_albums, run.connection, run.user))
+    refuse_other_account(run, albums)
     if problem:
         run.summary.remark(Topic.FAILED, "the list of albums", "", problem)
     else:
@@ -3146,13 +3240,28 @@ def wanted_albums(run: Run) -> list[Album]:
     if staying:
         log.info("Layout %s: %s of another layout and stay where they are; it holds for new albums.",
                  run.settings.layout, "1 album is" if staying == 1 else f"{staying:,} albums are")
-    run.folders.update(album_folders(albums, run.folders, run.settings.layout))
+    there = {album.key for album in albums}
+    given = {album_key: folder for album_key, folder in run.folders.items()
+             if album_key in there or os.path.lexists(str(run.settings.output / folder))}
+    run.folders.update(album_folders(albums, given, run.settings.layout))
     albums = selected(run.settings, albums)
     run.summary.albums_expected = len(albums)
     run.summary.images_expected = sum(album.image_count or 0 for album in albums)
     warn_of_full_disk(bytes_to_come(run, albums), run.settings.output)
+    follow_moved_folders(run, albums)
+    follow_renames(run, albums)
     run.overdue.update(albums_to_look_at_again(albums, run.known, run.connection.now()))
     return albums
+
+
+def refuse_other_account(run: Run, albums: Iterable[Album]) -> None:
+    """Raise a Problem if the photos here belong to another account. (A nickname may change, albums do not.)"""
+    owner = run.state.account()
+    if owner not in ("", run.user.nick_name) and run.known and not any(album.key in run.known for album in albums):
+        raise Problem(f"{printable(run.settings.output)} holds the photos of {printable(owner)}, and you are signed in "
+                      f"as {printable(run.user.nick_name)}. Choose another folder with --output.")
+    if owner != run.user.nick_name:
+        run.state.record_account(run.user.nick_name)
 
 
 def selected(settings: Settings, albums: list[Album]) -> list[Album]:
@@ -3195,9 +3304,14 @@ def needs_listing(run: Run, album: Album) -> bool:
 
     Edited words move no clock: who wants them has every album listed.
     """
-    folder = run.settings.output / run.folders[album.key]
+    folder = resolved(run.settings.output, run.folders[album.key])
+    try:
+        on_disk = by_folded_name(files_in(folder))
+    except OSError as error:
+        run.summary.remark(Topic.FAILED, album.name or album.key, "", str(disk_problem(error, folder)))
+        return False
     place = Place(album, folder, run.known.get(album.key), run.state.files(album.key), run.state.absences(album.key),
-                  by_folded_name(files_in(folder)))
+                  on_disk)
     is_wanted = run.settings.full or run.settings.sidecars or album.key in run.overdue or album.key in run.seen
     if not is_wanted and is_unchanged(place, run.connection.now()):
         run.summary.pass_over(place)
@@ -3247,18 +3361,94 @@ def note_problem(run: Run, plan: Plan) -> None:
 
 
 def with_copies(run: Run, job: Job) -> Job:
-    """A job with the files that are home by now and hold the same image."""
-    return job._replace(copies=tuple((run.settings.output / folder / record.name, record)
-                                     for folder, record in run.state.copies(job.image)))
+    """A job with the files that may hold the same image: those that are home by now, and those that somebody moved."""
+    copies = [(resolved(run.settings.output, f"{folder}/{record.name}"), record)
+              for folder, record in run.state.copies(job.image)]
+    remote = job.image.remote
+    if remote is not None and remote.md5 and remote.size_bytes:
+        moved = FileRecord(job.image.key, job.image.serial, "", remote.size_bytes, remote.md5, 0, remote.is_original)
+        copies += [(path, moved) for path in strays_of(run).get(remote.size_bytes, ())]
+    return job._replace(copies=tuple(copies))
+
+
+def strays_of(run: Run) -> dict[int, list[Path]]:
+    """The files that lay in the output folder when something was first missed there, by size in bytes."""
+    if not run.strays:
+        run.strays[0] = []
+        for folder, _, names in os.walk(str(run.settings.output)):
+            for name in names:
+                path = Path(folder, name)
+                with suppress(OSError):
+                    run.strays.setdefault(path.lstat().st_size, []).append(path)
+    return run.strays
+
+
+def follow_moved_folders(run: Run, albums: Iterable[Album]) -> None:
+    """Find the folders that somebody moved within the output folder; say so if much is missing that was home."""
+    missing = total = 0
+    for album in albums:
+        records = [record for record in run.state.files(album.key).values() if not record.removed]
+        total += len(records)
+        if not records or resolved(run.settings.output, run.folders[album.key]).exists():
+            continue
+        folder = moved_folder(run, records)
+        if folder is None:
+            missing += len(records)
+            continue
+        log.info("%s was moved here: it is %s now", printable(run.folders[album.key]), printable(folder))
+        run.folders[album.key] = folder
+        run.state.move_album(album.key, folder)
+    if missing >= 10 and missing * 10 >= total:
+        log.warning("%s that were home are missing, and will be downloaded again.", counted(missing, "photo"))
+
+
+def moved_folder(run: Run, records: Sequence[FileRecord]) -> str | None:
+    """The folder, within the output folder, that has half of these files or more: the MD5 of one of them proves it."""
+    votes: Counter[Path] = Counter()
+    for record in records:
+        votes.update(path.parent for path in strays_of(run).get(record.size_bytes, ()) if path.name == record.name)
+    for folder, number in votes.most_common(1):
+        name = folder.relative_to(run.settings.output).as_posix()
+        sound = (record for record in records if record.md5 and is_there(folder / record.name, record))
+        if number * 2 >= len(records) and name not in run.folders.values() and any(
+                file_md5(folder / record.name, run.stop) == record.md5 for record in sound):
+            return name
+    return None
+
+
+def follow_renames(run: Run, albums: Iterable[Album]) -> None:
+    """Say which folders hold albums that have another name at SmugMug now; with --rename, rename them here."""
+    for album in albums:
+        folder = run.folders[album.key]
+        here, there = folder.rpartition("/")[2], album_folder(album, "album")
+        if album.key not in run.known or here in (there, with_suffix(there, f"_{album.key}")):
+            continue
+        wanted = folder[:len(folder) - len(here)] + there
+        is_taken = os.path.lexists(str(run.settings.output / wanted)) or wanted in run.folders.values()
+        if not run.settings.rename or is_taken:
+            log.info("%s holds the album that is now called %s.", printable(folder), printable(album.name))
+            continue
+        try:
+            os.rename(str(resolved(run.settings.output, folder)), str(run.settings.output / wanted))
+        except OSError as error:
+            run.summary.remark(Topic.FAILED, folder, "", str(disk_problem(error, run.settings.output / wanted)))
+            continue
+        log.info("%s was renamed to %s.", printable(folder), printable(wanted))
+        run.folders[album.key] = wanted
+        run.state.move_album(album.key, wanted)
 
 
 def settle(run: Run, outcome: Outcome) -> None:
     """Record an outcome and count it; the last one of an album finishes the album."""
-    if outcome.file is not None:
-        run.state.record(outcome.album.key, outcome.file)
-    if outcome.kind is Kind.UNAVAILABLE:
-        before = run.summary.tallies[outcome.album.key].place.absences.get(outcome.image.key)
-        run.state.record_absence(outcome.album.key, absence_of(outcome, before, run.connection.now()))
+    try:
+        if outcome.file is not None:
+            run.state.record(outcome.album.key, outcome.file)
+    except (OverflowError, ValueError) as error:  # it concerns this image alone
+        outcome = outcome._replace(kind=Kind.FAILED, file=None, reason=unexpected(error))
+    before = run.summary.tallies[outcome.album.key].place.absences.get(outcome.image.key)
+    absence = absence_of(outcome, before, run.connection.now())
+    if absence != before:
+        run.state.record_absence(outcome.album.key, outcome.image.key, absence)
     album, image = printable(outcome.album.name), printable(outcome.image.file_name)
     if outcome.kind is not Kind.HOME:
         log.debug("%s: %s / %s%s", outcome.kind.value, album, image, f" ({outcome.reason})" if outcome.reason else "")
@@ -3352,6 +3542,9 @@ def bring_home(settings: Settings, screen: Screen, stop: Stop) -> int:
         exit_code, ended = problem.exit_code, str(problem)
     tell(settings, summary, screen, ended)
     is_reported = write_report(settings, summary.report(exit_code))
+    if settings.list_removed:
+        for name in summary.removed:
+            print(name)
     return exit_code if is_reported else exit_code or EXIT_FAILED
 
 
@@ -3359,17 +3552,20 @@ def work(settings: Settings, summary: Summary, screen: Screen, stop: Stop) -> No
     """Verify if asked to, sign in, and bring everything home, or preview that."""
     is_preview = settings.task == "dry-run"
     signed_in = None if settings.verify else connect(settings, stop)  # to verify needs no network
-    summary.started = time.time()  # nobody knows how long a PIN takes
+    summary.started, summary.began = time.time(), time.monotonic()  # nobody knows how long a PIN takes
+    folders = [] if is_preview else known_folders(settings)
     with copied_state(settings.output) if is_preview else open_state(settings.output) as state:
+        if not is_preview:
+            remember_folder(settings, folders)
         if settings.verify:
             verify(settings, state, summary, screen, stop)
         if not (settings.verify and is_preview):
             connection, user = signed_in or connect(settings, stop)
             summary.account = user.nick_name
             known = state.albums()
-            folders = {album_key: album.folder for album_key, album in known.items()}
+            by_key = {album_key: album.folder for album_key, album in known.items()}
             run = Run(settings, connection, PageSize(IMAGES_PER_PAGE), user, state, summary, screen, stop, known,
-                      folders, {}, {}, set())
+                      by_key, {}, {}, set(), {})
             try:
                 if is_preview:
                     preview(run)
@@ -3379,6 +3575,30 @@ def work(settings: Settings, summary: Summary, screen: Screen, stop: Stop) -> No
                 summary.api_requests = connection.api_requests
                 summary.wait_seconds = connection.gate.waited_seconds()
         look_back(settings, state, summary)
+
+
+def known_folders(settings: Settings) -> list[str]:
+    """The output folders that have had a record, as they are remembered beside the sign-in.
+
+    Raises a Problem if this one had one and has none any more: it is not to be taken for an empty folder.
+    """
+    folders: list[str] = []
+    with suppress(OSError, ValueError, RecursionError, TypeError):
+        folders = [str(folder) for folder in json.loads(settings.folders_file.read_text(encoding="utf-8"))]
+    has_record = os.path.lexists(str(settings.output / STATE_FILE)) or settings.new_record
+    if not has_record and os.path.abspath(str(settings.output)) in folders:
+        raise Problem(f"{printable(settings.output)} has no record of what is home any more. Is its disk connected? To "
+                      f"make a new record from the files that are there, run this with --new-record.")
+    return folders
+
+
+def remember_folder(settings: Settings, folders: list[str]) -> None:
+    """Remember that the output folder has a record."""
+    folder = os.path.abspath(str(settings.output))
+    if folder not in folders:
+        with suppress(OSError):  # it is only a safeguard
+            settings.folders_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            write_atomically(settings.folders_file, json.dumps([*folders, folder], indent=2).encode("utf-8"))
 
 
 def verify(settings: Settings, state: State, summary: Summary, screen: Screen, stop: Stop) -> None:
@@ -3395,6 +3615,8 @@ def verify(settings: Settings, state: State, summary: Summary, screen: Screen, s
             summary.check(check)
     if settings.task == "dry-run":
         summary.failures += len(summary.unsound)
+    else:
+        summary.failures += summary.checked[Fault.UNREADABLE]
 
 
 def tell(settings: Settings, summary: Summary, screen: Screen, ended: str) -> None:
@@ -3403,9 +3625,6 @@ def tell(settings: Settings, summary: Summary, screen: Screen, ended: str) -> No
         summary.remark(Topic.NOT_SOUND, check.path.parent.name, check.path.name, check.reason or check.fault.value,
                        check.record.image_key)
     screen.clear()
-    if settings.list_removed:
-        for name in summary.removed:
-            print(name)
     if summary.albums_expected or summary.checked or not ended:
         sentence = verdict(summary, settings, not ended) if summary.account and settings.task == "sync" else ""
         log.warning("%s", summary_text(summary, sentence, free_space(settings.output)))
@@ -3488,8 +3707,11 @@ def write_report(settings: Settings, report: dict[str, Any]) -> bool:
     content = json.dumps(report, indent=2).encode("utf-8") + b"\n"
     path = str(settings.report)
     try:
-        if os.path.exists(path) and not os.path.isfile(path):  # a device or a pipe
-            settings.report.write_bytes(content)
+        if path == "-":
+            sys.stdout.write(content.decode("utf-8"))
+        elif os.path.exists(path) and not os.path.isfile(path):  # a device or a pipe, which somebody has to read
+            with os.fdopen(os.open(path, os.O_WRONLY | getattr(os, "O_NONBLOCK", 0)), "wb") as file:
+                file.write(content)
         else:
             write_atomically(Path(os.path.realpath(path)), content)
     except OSError as error:
@@ -3543,13 +3765,22 @@ def read_settings(argv: list[str] | None, environ: Mapping[str, str]) -> Setting
         sidecars = options.sidecars or [sidecar_names(environ.get("SMUGMUG_SIDECAR", ""))]
     except argparse.ArgumentTypeError as error:
         usage.error(f"SMUGMUG_SIDECAR: {error}")
-    if options.verify and options.task not in ("sync", "dry-run"):
-        usage.error(f"--verify and --{options.task} are two things: one at a time")
+    selection = options.albums or options.exclude or options.since
+    if options.task not in ("sync", "dry-run"):
+        for name, value in (("verify", options.verify), ("report", options.report), ("full", options.full)):
+            if value:
+                usage.error(f"--{name} and --{options.task} are two things: one at a time")
+    if selection and options.task in ("login", "logout"):
+        usage.error(f"--{options.task} concerns the whole account: it takes no --album, --exclude or --since")
+    for path in (options.report, options.log_file):
+        if path is not None and path.name.startswith(STATE_FILE):
+            usage.error(f"{printable(path)} is the record of what is home: choose another file")
     options.sidecars = frozenset().union(*sidecars)
-    options.albums = tuple(options.albums or environ.get("SMUGMUG_ALBUM", "").splitlines())
-    options.exclude = tuple(options.exclude or environ.get("SMUGMUG_EXCLUDE", "").splitlines())
+    for name, variable in (("albums", "SMUGMUG_ALBUM"), ("exclude", "SMUGMUG_EXCLUDE")):
+        patterns = getattr(options, name) or environ.get(variable, "").splitlines()
+        setattr(options, name, tuple(pattern for pattern in patterns if pattern.strip()))
     folder = config_folder(environ, sys.platform, home_folder())
-    return Settings(token_file=folder / "token.json", **vars(options))
+    return Settings(token_file=folder / "token.json", folders_file=folder / "folders.json", **vars(options))
 
 
 class OneLineParser(argparse.ArgumentParser):
@@ -3598,6 +3829,8 @@ def parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
             help=f"folder for the photos ({OUTPUT_FOLDER})")
     setting(how, "--layout", metavar="album|tree", read=layout_name, default="album",
             help="tree: SmugMug's folders above the albums")
+    how.add_argument("--rename", action="store_true", help="rename folders whose albums were renamed at SmugMug")
+    how.add_argument("--new-record", action="store_true", help="start anew in a folder whose record is gone")
     how.add_argument("--sidecar", dest="sidecars", metavar="xmp|json", type=sidecar_names, action="append",
                      help="titles, captions, keywords, places beside the files")
     setting(how, "-j", "--jobs", metavar="N", read=positive_integer, default=str(DEFAULT_JOBS),
@@ -3629,7 +3862,7 @@ def folder_name(text: str) -> Path:
     """The path of a folder, for argparse. An empty one, of a variable that is not set, would be the working folder."""
     if not text:
         raise argparse.ArgumentTypeError("the name of a folder is needed (. is the one you are in)")
-    return Path(text)
+    return Path(text).expanduser()
 
 
 def layout_name(text: str) -> str:
@@ -3684,8 +3917,9 @@ def since_date(text: str) -> str:
 
 def writable_file(text: str) -> Path | None:
     """A path at which a file can be written, for argparse; None for ""."""
-    if not text:
-        return None
+    if text in ("", "-"):
+        return Path(text) if text else None
+    text = os.path.expanduser(text)
     is_there = os.path.exists(text)
     place = text if is_there else str(Path(text).parent)
     if os.path.isdir(place) == is_there or not os.access(place, os.W_OK):
