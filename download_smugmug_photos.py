@@ -1706,7 +1706,7 @@ def parse_image(entry: Entry, expansions: Entry) -> Image:
         altitude=entry.number("Altitude", 100_000) or 0.0,
         hidden=entry.is_true("Hidden"),
         web_uri=entry.text("WebUri"),
-        source_types=() if is_video else source_types(entry.object("ComponentFileTypes")))
+        source_types=() if is_video else types_in_source(entry.object("ComponentFileTypes")))
 
 
 def video_extension(video: Entry) -> str:
@@ -1720,7 +1720,7 @@ def archived_file(entry: Entry) -> RemoteFile | None:
     return RemoteFile(url, entry.integer("ArchivedSize"), entry.md5("ArchivedMD5")) if url else None
 
 
-def source_types(component_file_types: Entry) -> tuple[str, ...]:
+def types_in_source(component_file_types: Entry) -> tuple[str, ...]:
     """The types of file that SmugMug Source has of a photo besides the one it serves: "nef", "heic".
 
     The owner is told of them, as {"Image": ["jpg", "nef"]} or [], but ordinary keys do not get the files: 404.
@@ -1922,6 +1922,15 @@ class State:
         self._db.execute("UPDATE album SET clocks = '' WHERE album_key = ?", (album_key,))
         self._db.execute("UPDATE file SET removed = 1 WHERE album_key = ?", (album_key,))
 
+    def forget_album(self, album_key: str) -> None:
+        """Forget an album and its files."""
+        for table in ("album", "file", "absence"):
+            self._db.execute(f"DELETE FROM {table} WHERE album_key = ?", (album_key,))
+
+    def forget(self, album_key: str, image_key: str) -> None:
+        """Forget a file."""
+        self._db.execute("DELETE FROM file WHERE album_key = ? AND image_key = ?", (album_key, image_key))
+
     def mark_removed(self, album_key: str, image_keys: Iterable[str]) -> None:
         """Remember that SmugMug does not have these images in this album any more; their files stay."""
         keys = [(album_key, image_key) for image_key in image_keys]
@@ -2122,9 +2131,7 @@ def plan_album(place: Place, listing: Listing, now: float, since: str, but: froz
 
     `now` is in seconds since 1970.
     """
-    given = {key: record.name for key, record in place.records.items()
-             if not record.removed or find_file(place.on_disk, record.name) is not None}
-    names = image_names(listing.images, given)
+    names = image_names(listing.images, {key: record.name for key, record in place.records.items()})
     wanted = [image for image in listing.images
               if (not image.uploaded or image.uploaded[:19] >= since) and image.key not in but]
     steps = [plan_image(place, image, names[image.key], now) for image in wanted]
@@ -3235,15 +3242,15 @@ def wanted_albums(run: Run) -> list[Album]:
     else:
         for album_key in run.known.keys() - {album.key for album in albums}:
             run.state.mark_album_removed(album_key)
+            if not os.path.lexists(str(run.settings.output / run.folders[album_key])):
+                run.state.forget_album(album_key)  # so that its name is free again
+                del run.folders[album_key]
     staying = sum(is_other_layout(run.folders[album.key], album, run.settings.layout)
                   for album in albums if album.key in run.folders)
     if staying:
         log.info("Layout %s: %s of another layout and stay where they are; it holds for new albums.",
                  run.settings.layout, "1 album is" if staying == 1 else f"{staying:,} albums are")
-    there = {album.key for album in albums}
-    given = {album_key: folder for album_key, folder in run.folders.items()
-             if album_key in there or os.path.lexists(str(run.settings.output / folder))}
-    run.folders.update(album_folders(albums, given, run.settings.layout))
+    run.folders.update(album_folders(albums, run.folders, run.settings.layout))
     albums = selected(run.settings, albums)
     run.summary.albums_expected = len(albums)
     run.summary.images_expected = sum(album.image_count or 0 for album in albums)
@@ -3310,8 +3317,11 @@ def needs_listing(run: Run, album: Album) -> bool:
     except OSError as error:
         run.summary.remark(Topic.FAILED, album.name or album.key, "", str(disk_problem(error, folder)))
         return False
-    place = Place(album, folder, run.known.get(album.key), run.state.files(album.key), run.state.absences(album.key),
-                  on_disk)
+    records = run.state.files(album.key)
+    for key in [key for key, record in records.items() if record.removed and find_file(on_disk, record.name) is None]:
+        run.state.forget(album.key, key)  # so that its name is free again
+        del records[key]
+    place = Place(album, folder, run.known.get(album.key), records, run.state.absences(album.key), on_disk)
     is_wanted = run.settings.full or run.settings.sidecars or album.key in run.overdue or album.key in run.seen
     if not is_wanted and is_unchanged(place, run.connection.now()):
         run.summary.pass_over(place)
@@ -3362,8 +3372,7 @@ def note_problem(run: Run, plan: Plan) -> None:
 
 def with_copies(run: Run, job: Job) -> Job:
     """A job with the files that may hold the same image: those that are home by now, and those that somebody moved."""
-    copies = [(resolved(run.settings.output, f"{folder}/{record.name}"), record)
-              for folder, record in run.state.copies(job.image)]
+    copies = [(run.settings.output / folder / record.name, record) for folder, record in run.state.copies(job.image)]
     remote = job.image.remote
     if remote is not None and remote.md5 and remote.size_bytes:
         moved = FileRecord(job.image.key, job.image.serial, "", remote.size_bytes, remote.md5, 0, remote.is_original)
@@ -3372,12 +3381,13 @@ def with_copies(run: Run, job: Job) -> Job:
 
 
 def strays_of(run: Run) -> dict[int, list[Path]]:
-    """The files that lay in the output folder when something was first missed there, by size in bytes."""
+    """The files in the output folder that were not recorded there when something was first missed, by size in bytes."""
     if not run.strays:
         run.strays[0] = []
+        albums = {run.settings.output / folder: album_key for album_key, folder in run.folders.items()}
         for folder, _, names in os.walk(str(run.settings.output)):
-            for name in names:
-                path = Path(folder, name)
+            recorded = {record.name for record in run.state.files(albums.get(Path(folder), "")).values()}
+            for path in (Path(folder, name) for name in names if name not in recorded):
                 with suppress(OSError):
                     run.strays.setdefault(path.lstat().st_size, []).append(path)
     return run.strays
@@ -3385,12 +3395,11 @@ def strays_of(run: Run) -> dict[int, list[Path]]:
 
 def follow_moved_folders(run: Run, albums: Iterable[Album]) -> None:
     """Find the folders that somebody moved within the output folder; say so if much is missing that was home."""
-    missing = total = 0
+    missing = 0
     for album in albums:
-        records = [record for record in run.state.files(album.key).values() if not record.removed]
-        total += len(records)
-        if not records or resolved(run.settings.output, run.folders[album.key]).exists():
+        if album.key not in run.known or resolved(run.settings.output, run.folders[album.key]).exists():
             continue
+        records = [record for record in run.state.files(album.key).values() if not record.removed]
         folder = moved_folder(run, records)
         if folder is None:
             missing += len(records)
@@ -3398,7 +3407,7 @@ def follow_moved_folders(run: Run, albums: Iterable[Album]) -> None:
         log.info("%s was moved here: it is %s now", printable(run.folders[album.key]), printable(folder))
         run.folders[album.key] = folder
         run.state.move_album(album.key, folder)
-    if missing >= 10 and missing * 10 >= total:
+    if missing >= 10:
         log.warning("%s that were home are missing, and will be downloaded again.", counted(missing, "photo"))
 
 
@@ -3425,7 +3434,7 @@ def follow_renames(run: Run, albums: Iterable[Album]) -> None:
             continue
         wanted = folder[:len(folder) - len(here)] + there
         is_taken = os.path.lexists(str(run.settings.output / wanted)) or wanted in run.folders.values()
-        if not run.settings.rename or is_taken:
+        if not run.settings.rename or is_taken or run.settings.task != "sync":
             log.info("%s holds the album that is now called %s.", printable(folder), printable(album.name))
             continue
         try:
@@ -3558,7 +3567,7 @@ def work(settings: Settings, summary: Summary, screen: Screen, stop: Stop) -> No
         if not is_preview:
             remember_folder(settings, folders)
         if settings.verify:
-            verify(settings, state, summary, screen, stop)
+            verify_home(settings, state, summary, screen, stop)
         if not (settings.verify and is_preview):
             connection, user = signed_in or connect(settings, stop)
             summary.account = user.nick_name
@@ -3601,7 +3610,7 @@ def remember_folder(settings: Settings, folders: list[str]) -> None:
             write_atomically(settings.folders_file, json.dumps([*folders, folder], indent=2).encode("utf-8"))
 
 
-def verify(settings: Settings, state: State, summary: Summary, screen: Screen, stop: Stop) -> None:
+def verify_home(settings: Settings, state: State, summary: Summary, screen: Screen, stop: Stop) -> None:
     """--verify: hash every file that is home; what is not as it should be will be fetched again."""
     if not state.albums():
         text = (f"Nothing to verify: {printable(settings.output)} has no record of what is home. A run without "
@@ -3711,6 +3720,8 @@ def write_report(settings: Settings, report: dict[str, Any]) -> bool:
             sys.stdout.write(content.decode("utf-8"))
         elif os.path.exists(path) and not os.path.isfile(path):  # a device or a pipe, which somebody has to read
             with os.fdopen(os.open(path, os.O_WRONLY | getattr(os, "O_NONBLOCK", 0)), "wb") as file:
+                with suppress(AttributeError):  # Windows had none of this before Python 3.12
+                    os.set_blocking(file.fileno(), True)
                 file.write(content)
         else:
             write_atomically(Path(os.path.realpath(path)), content)
