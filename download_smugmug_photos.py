@@ -675,8 +675,9 @@ def album_folder(album: Album, layout: str) -> str:
 
 
 def is_other_layout(folder: str, album: Album, layout: str) -> bool:
-    """Whether the folder an album was given is not of this layout."""
-    return ("/" in folder) != ("/" in album_folder(album, layout))
+    """Whether the folder an album was given is the one that the other layout gives it."""
+    other = album_folder(album, "tree" if layout == "album" else "album")
+    return folder == other != album_folder(album, layout)
 
 
 def matches(album: Album, patterns: Iterable[str]) -> bool:
