@@ -3121,7 +3121,7 @@ JOBS_AHEAD = 1000  # while fewer jobs wait, albums are listed: no line is idle, 
 class Run(NamedTuple):
     """One run: what it was asked for, and the few objects that change in its course.
 
-    What is `by album key`: `known` is what the state knew before, `folders` the folder of each album, `places` those of
+    By album key: `known` is what the state knew before, `folders` the folder of each album, `places` those of
     the albums that are being listed, `seen` the keys of the images in listings that were not complete. `overdue` are
     the keys of albums to list again though nothing has changed.
     """
