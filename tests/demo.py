@@ -24,7 +24,6 @@ from typing import Any, Sequence
 
 from fake_smugmug import MP4_MAGIC, Account, Album, FakeSmugMug, Photo
 
-
 # ======================================================================================================================
 # The demo: an account, and a command that is led to it.
 # ======================================================================================================================
