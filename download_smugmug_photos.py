@@ -811,11 +811,9 @@ def write_atomically(path: Path, content: bytes, *, mode: int = 0o666, durable: 
 
 def files_in(folder: Path) -> list[FileOnDisk]:
     """The regular files in a folder; none where it cannot be read: then whoever writes there finds out why."""
-    try:
-        with os.scandir(str(folder)) as entries:
-            return [FileOnDisk(entry.name, entry.stat().st_size) for entry in entries if entry.is_file()]
-    except (OSError, UnicodeError):
-        return []
+    with suppress(OSError, UnicodeError), os.scandir(str(folder)) as entries:
+        return [FileOnDisk(entry.name, entry.stat().st_size) for entry in entries if entry.is_file()]
+    return []
 
 
 def remove_parts(folder: Path) -> None:
@@ -921,8 +919,7 @@ def retry_delay(failure: RequestFailed, attempt: int, chance: float) -> float | 
     """
     if not failure.transient or attempt >= ATTEMPTS:
         return None
-    doublings: int = 2 ** (attempt - 1)
-    return FIRST_DELAY_SECONDS * doublings * (0.5 + chance / 2)
+    return FIRST_DELAY_SECONDS * 2.0 ** (attempt - 1) * (0.5 + chance / 2)
 
 
 def rate_limit_seconds(headers: Mapping[str, str], now: float) -> float:
@@ -946,11 +943,10 @@ def rate_limit_seconds(headers: Mapping[str, str], now: float) -> float:
 
 def http_date(text: str) -> float | None:
     """An HTTP date as seconds since 1970, None where it is none."""
-    try:
+    with suppress(TypeError, ValueError, IndexError, OverflowError):
         date: datetime = email.utils.parsedate_to_datetime(text)
         return (date if date.tzinfo else date.replace(tzinfo=timezone.utc)).timestamp()
-    except (TypeError, ValueError, IndexError, OverflowError):
-        return None
+    return None
 
 
 def is_smugmug(url: str) -> bool:
@@ -1426,11 +1422,10 @@ class Entry:
 
     def number(self, name: str, limit: float) -> float | None:
         """A number between -limit and limit."""
-        try:
+        with suppress(ValueError):
             number = float(self.text(name))
-        except (ValueError, OverflowError):
-            return None
-        return number if -limit <= number <= limit else None
+            return number if -limit <= number <= limit else None
+        return None
 
     def is_true(self, name: str) -> bool:
         """Whether it says so."""
@@ -1590,9 +1585,8 @@ def parse_image(entry: Entry, expansions: Entry) -> Image:
     is_video = entry.is_true("IsVideo") or bool(entry.uri("LargestVideo"))
     video = entry.expanded("LargestVideo", expansions)
     latitude, longitude = entry.number("Latitude", 90), entry.number("Longitude", 180)
-    if not latitude and not longitude:  # 0, 0 stands for nowhere
+    if latitude is None or longitude is None or not (latitude or longitude):  # 0, 0 stands for nowhere
         latitude = longitude = None
-    is_placed = latitude is not None and longitude is not None
     return Image(
         key=key,
         serial="" if serial is None else str(serial),
@@ -1609,8 +1603,8 @@ def parse_image(entry: Entry, expansions: Entry) -> Image:
         title=entry.text("Title"),
         caption=entry.text("Caption"),
         keywords=entry.texts("KeywordArray"),
-        latitude=latitude if is_placed else None,
-        longitude=longitude if is_placed else None,
+        latitude=latitude,
+        longitude=longitude,
         altitude=entry.number("Altitude", 100_000) or 0.0,
         hidden=entry.is_true("Hidden"),
         web_uri=entry.text("WebUri"),
@@ -1634,9 +1628,7 @@ def source_types(component_file_types: Entry) -> tuple[str, ...]:
     The owner is told of them, as {"Image": ["jpg", "nef"]} or [], but ordinary keys do not get the files: 404.
     https://github.com/tommyblue/smugmug-backup/issues/61
     """
-    types: set[str] = set()
-    for component in component_file_types.fields:
-        types.update(name.lower() for name in component_file_types.texts(component))
+    types = {name.lower() for kind in component_file_types.fields for name in component_file_types.texts(kind)}
     return tuple(sorted(name for name in types - SERVED_TYPES if re.fullmatch("[a-z0-9]{1,10}", name)))
 
 
@@ -1653,11 +1645,10 @@ def camera_time(shown: str) -> str:
     SmugMug takes the EXIF time, which has no zone, for a time in California, and shows it in UTC: "2019:08:04 11:28:12"
     becomes "2019-08-04T18:28:12+00:00".
     """
-    try:
+    with suppress(ValueError, OverflowError):
         utc = datetime.strptime(shown[:19], "%Y-%m-%dT%H:%M:%S")
         return (utc + timedelta(hours=pacific_hours(utc))).isoformat()
-    except (ValueError, OverflowError):
-        return ""
+    return ""
 
 
 def pacific_hours(utc: datetime) -> int:
@@ -1787,8 +1778,7 @@ class State:
 
     def marked(self, mark: str) -> list[tuple[str, str]]:
         """The (folder, name) of each file that is "removed" at SmugMug, or "damaged" and did not come again."""
-        rows = self._db.execute(f"SELECT folder, name FROM file JOIN album USING (album_key) WHERE {mark}")
-        return sorted(rows)
+        return sorted(self._db.execute(f"SELECT folder, name FROM file JOIN album USING (album_key) WHERE {mark}"))
 
     def commit(self, *, only_if_due: bool = False) -> None:
         """Make what was remembered outlast a crash."""
@@ -2152,8 +2142,7 @@ def fetch(remote: RemoteFile, part: PartFile, image: Image, connection: Connecti
     """
     if not remote.md5:  # nothing would prove that what is there belongs to what comes
         part.restart()
-    is_second = False
-    while True:
+    for is_last in (False, True):
         try:
             if part.size_bytes != remote.size_bytes:
                 connection.get(remote.url, partial(receive, remote=remote, part=part, stop=stop),
@@ -2162,17 +2151,14 @@ def fetch(remote: RemoteFile, part: PartFile, image: Image, connection: Connecti
             return
         except Damaged:
             part.restart()
-            if is_second:
+            if is_last:
                 raise
-            is_second = True
 
 
 def range_header(part: PartFile) -> dict[str, str]:
     """The headers that ask for what is still missing, as it is: compressed bytes could not be counted."""
-    headers = {"Accept-Encoding": "identity"}
-    if part.size_bytes:
-        headers["Range"] = f"bytes={part.size_bytes}-"
-    return headers
+    rest = {"Range": f"bytes={part.size_bytes}-"} if part.size_bytes else {}
+    return {"Accept-Encoding": "identity", **rest}
 
 
 def receive(answer: Answer, remote: RemoteFile, part: PartFile, stop: Stop) -> None:
@@ -2558,10 +2544,9 @@ def rest_of_line(columns: int, platform: str) -> str:
 
 def terminal_columns() -> int:
     """The width of the terminal behind standard error, as it is now."""
-    try:
+    with suppress(OSError, ValueError):
         return os.get_terminal_size(sys.stderr.fileno()).columns or 80
-    except (OSError, ValueError):
-        return 80
+    return 80
 
 
 class LogFile(logging.FileHandler):
@@ -3475,13 +3460,10 @@ def positive_integer(text: str) -> int:
 
 def positive_number(text: str) -> float:
     """A number above 0, for argparse."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0.0
-    if not 0 < number < 1e6:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
-    return number
+    with suppress(ValueError):
+        if 0 < float(text) < 1e6:
+            return float(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
 
 
 def since_date(text: str) -> str:
