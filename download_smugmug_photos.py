@@ -2511,7 +2511,7 @@ class Screen(logging.Handler):
             log.info("%s", line(10_000))
             return
         with self._locked():
-            columns = terminal_columns() - 1  # the last column stays free: a full line would wrap on some terminals
+            columns = terminal_columns() - 3  # room for a "^C"; and a full line would wrap on some terminals
             text = fitted(line(columns), columns)
             self._is_shown = True  # said before it is so: Ctrl-C may come as soon as somebody sees it
             self._write("\r" + text + rest_of_line(columns - cells(text), sys.platform))
