@@ -19,7 +19,7 @@ What it leaves on the disk:
     ~/.config/download_smugmug_photos/token.json  the sign-in, readable by you alone (Windows: under %APPDATA%)
 
 Exit codes: 0 everything is home; 1 something failed, and the summary names it; 2 could not run; 3 not signed in;
-130 interrupted: run it again to go on.
+130 interrupted: run it again to continue.
 
 The file reads downwards, as the data travels, and each section uses only the sections above it:
 
@@ -81,7 +81,7 @@ try:
     import requests
     from requests_oauthlib import OAuth1
 except ImportError as missing:
-    print(f"The Python package {missing.name} is missing. This command installs what is needed:\n"
+    print(f"The Python package {missing.name} is missing. To install what is needed, run:\n"
           f"    {sys.executable} -m pip install requests requests_oauthlib", file=sys.stderr)
     sys.exit(2)
 
@@ -129,17 +129,17 @@ class Problem(Exception):
 
 
 class NotSignedIn(Problem):
-    """SmugMug does not let us in, and only a new sign-in can mend it."""
+    """SmugMug does not let us in, and only a new sign-in can help."""
 
     exit_code = EXIT_NOT_SIGNED_IN
 
 
 class NotOurs(Problem):
-    """A file that somebody else wrote stands where one of ours would go: it stays."""
+    """A file that another program wrote is where one of ours would go: it is kept."""
 
 
 class DiskFull(Problem):
-    """No space is left where the photos go: the run ends, what is home stays."""
+    """The disk is full: the run ends, and what was downloaded is kept."""
 
     exit_code = EXIT_FAILED
 
@@ -363,7 +363,7 @@ class Kind(enum.Enum):
     REPLACED = "replaced"
     ADOPTED = "adopted"
     HOME = "already there"
-    NOT_READY = "not ready"
+    NOT_READY = "still processing"
     UNAVAILABLE = "unavailable"
     FAILED = "failed"
 
@@ -847,15 +847,15 @@ def is_within(path: Path, folder: Path) -> bool:
 def disk_problem(error: OSError, path: Path, platform: str = sys.platform) -> Problem:
     """What to tell the user of an error of the file system: what happened, and where."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return DiskFull(f"The disk is full: no space is left for {printable(path)}. Free some space, or choose another "
-                        f"folder, and run it again: what is home stays, and it goes on from there.")
+        return DiskFull(f"The disk is full: no space left for {printable(path)}. Free some space, then run it again to "
+                        f"continue; nothing already downloaded is lost.")
     where = printable(error.filename or path)
     if error.errno in (errno.EEXIST, errno.ENOTDIR):
-        return Problem(f"A file stands where a folder is needed, move it away: {where}")
+        return Problem(f"{where} is a file, but a folder is needed there; move it")
     text = f"{error.strerror or error}: {where}"
     is_long = len(os.path.abspath(str(error.filename or path))) >= WINDOWS_PATH_CHARACTERS
     if platform == "win32" and is_long and error.errno in (errno.ENOENT, errno.EINVAL, errno.ENAMETOOLONG):
-        text += " (the path is longer than Windows takes by itself: choose a shorter --output, or turn on long paths)"
+        text += " (this path is too long for Windows: choose a shorter --output, or enable long paths)"
     return Problem(text)
 
 
@@ -873,6 +873,8 @@ ERROR_BODY_BYTES = 1 << 16  # how much of an error answer is looked at
 ACCEPT_TERMS_URL = API_ORIGIN + "/api/developer/accept"
 RATE_LIMIT_HEADERS = ("X-RateLimit-Remaining", "X-RateLimit-Reset", "Retry-After")
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
+AUTHORIZED_SERVICES = "Account Settings > Privacy > Authorized Services"
+SIGN_IN_ANEW = f"Revoke it at SmugMug ({AUTHORIZED_SERVICES}), run this with --logout, then sign in again."
 
 
 class Gate:
@@ -987,7 +989,7 @@ class Answer:
             failure.progress_bytes = received_bytes
             raise failure from None
         if self.length is not None and self._response.raw.tell() < self.length:
-            raise RequestFailed(f"The connection to {urlsplit(self._url).netloc} broke off", transient=True,
+            raise RequestFailed(f"The connection to {urlsplit(self._url).netloc} was cut off", transient=True,
                                 progress_bytes=received_bytes)
 
     def body(self) -> bytes:
@@ -1043,13 +1045,13 @@ class Connection:
             if failure.wait_seconds is not None and waits < RATE_LIMIT_ATTEMPTS:
                 waits += 1
                 if self.gate.close(failure.wait_seconds):
-                    log.warning("%s: waiting %.0f s, as it asks", failure, failure.wait_seconds)
+                    log.warning("%s: waiting %.0f s as requested", failure, failure.wait_seconds)
                 continue
             attempt = 1 if failure.progress_bytes >= PROGRESS_BYTES else attempt + 1
             delay_seconds = retry_delay(failure, attempt, random.random())
             if delay_seconds is None:
                 raise failure
-            log.debug("%s - trying again in %.1f s (attempt %d of %d)", failure, delay_seconds, attempt + 1, ATTEMPTS)
+            log.debug("%s; retrying in %.1f s (attempt %d of %d)", failure, delay_seconds, attempt + 1, ATTEMPTS)
             self._stop.pause(delay_seconds)
 
     def get_json(self, uri: str, query: Mapping[str, Any], retry_also: frozenset[int] = frozenset()) -> dict[str, Any]:
@@ -1062,21 +1064,18 @@ class Connection:
     def _send(self, url: str, headers: dict[str, str]) -> requests.Response:
         """One attempt: sign and send. Returns the head of the answer; cookies and redirects are not followed."""
         if not is_smugmug(url):
-            raise RequestFailed(f"Refused to go to {origin_of(url)}: it is not an https address at smugmug.com, "
-                                f"and the sign-in must not be shown to others")
+            raise RequestFailed(f"Refused to contact {origin_of(url)}: it is not an https address at smugmug.com")
         headers = {"User-Agent": f"{PROGRAM}/{VERSION}", "Accept": "*/*", **headers}
         try:
             request = requests.Request("GET", url, headers=headers, auth=self._auth).prepare()
         except ValueError:  # such as a key that is no text
-            raise RequestFailed(f"A request to {origin_of(url)} cannot be signed. Are SMUGMUG_API_KEY and "
-                                f"SMUGMUG_API_SECRET as SmugMug shows them?") from None
+            raise RequestFailed("Cannot sign a request. Check SMUGMUG_API_KEY and SMUGMUG_API_SECRET.") from None
         host = urlsplit(url).netloc
         session, routing = self._for_this_thread(url, host)
         try:
             response = session.get_adapter(url).send(request, timeout=self._timeout, **routing)
-        except (ValueError, TypeError):  # the address is SmugMug's and sound, so it is the proxy's that is not
-            raise RequestFailed(f"No connection to {host}: the address of the proxy is none. "
-                                f"Is HTTPS_PROXY right?") from None
+        except (ValueError, TypeError):  # SmugMug's address is valid, so it must be the proxy's that is not
+            raise RequestFailed(f"No connection to {host}: invalid proxy address. Check HTTPS_PROXY.") from None
         except requests.RequestException:
             raise
         except OSError as error:  # such as a REQUESTS_CA_BUNDLE that is not there
@@ -1122,7 +1121,7 @@ def redirected(url: str, location: str) -> str:
     try:
         return urljoin(url, location)
     except ValueError:
-        raise RequestFailed("SmugMug redirected to an address that is none") from None
+        raise RequestFailed("SmugMug redirected to an invalid address") from None
 
 
 def failure_of(response: requests.Response, now: float, retry_also: frozenset[int]) -> Problem:
@@ -1130,20 +1129,17 @@ def failure_of(response: requests.Response, now: float, retry_also: frozenset[in
     status = response.status_code
     body = next(response.iter_content(ERROR_BODY_BYTES), b"")
     message = server_message(body)
-    text = f"SmugMug answered {status}"
-    if message:
-        text += f' "{message}"'
+    text = f"SmugMug answered {status}" + (f' "{message}"' if message else "")
     if status == 401:
         return explain_401(message, text, response.headers.get("Date", ""), now)
     if "not granted the required permissions" in message:
-        text += (". The sign-in does not allow to see this: revoke it at SmugMug (Account Settings > Privacy > "
-                 "Authorized Services), then run this with --logout and sign in again")
+        text += f". The sign-in does not allow access to this. {SIGN_IN_ANEW}"
     if status == 429:
         headers = rate_limit_text(response.headers)
         return RequestFailed(f"{text} ({headers})" if headers else text, status=status,
                              wait_seconds=rate_limit_seconds(response.headers, now))
     if status in REDIRECTS:
-        text += ": redirected too often"
+        text += ": too many redirects"
     return RequestFailed(text, status=status, transient=status >= 500 or status in retry_also)
 
 
@@ -1154,8 +1150,7 @@ def server_message(body: bytes) -> str:
         answer = json.loads(text)
         text = str(answer.get("Message") or "") if isinstance(answer, dict) else ""
     except (ValueError, RecursionError):
-        if text.startswith("<"):
-            text = ""
+        text = "" if text.startswith("<") else text
     for _ in range(3):  # some of it may be encoded more than once
         text = unquote_plus(text)
     text = re.sub("(oauth_(?!problem|parameters)\\w+)[\"']?\\s*[=:]\\s*[\"']?[^\"'&,\\s]*", r"\1=...", text)
@@ -1170,24 +1165,21 @@ def explain_401(message: str, text: str, server_date: str, now: float) -> Proble
     if "nonce_used" in message:
         return RequestFailed(text, status=401, transient=True)
     if "consumer_key_" in message:
-        return Problem(f"{text}. SmugMug does not know this API key. Check SMUGMUG_API_KEY, or API_KEY at the top of "
-                       f"the script, against {APPLY_URL}")
+        return Problem(f"{text}. SmugMug does not know this API key. Compare SMUGMUG_API_KEY, or API_KEY at the top of "
+                       f"the script, with {APPLY_URL}")
     if "terms of service" in message or "v2 access" in message:
         link = re.search(r"https://(?:[a-z0-9-]{1,63}\.){0,9}smugmug\.com/[^\s\"'<>]+", message)
-        return Problem(f"{text}. The terms of the API were not accepted for this API key yet. Accept them here, then "
+        return Problem(f"{text}. The API terms have not been accepted for this API key yet. Accept them here, then "
                        f"run this again:\n{link.group().rstrip('.') if link else ACCEPT_TERMS_URL}")
     if "timestamp" in message:
         server_now = http_date(server_date)
-        if server_now is not None:
-            difference = f" It differs from SmugMug's by {abs(now - server_now) / 60:.0f} minutes."
-        else:
-            difference = ""
-        return Problem(f"{text}. The clock of this computer is wrong.{difference} Set it, then run this again.")
+        difference = "" if server_now is None else f" by {abs(now - server_now) / 60:.0f} minutes"
+        return Problem(f"{text}. This computer's clock is wrong{difference}. Set it, then run this again.")
     if "signature" in message:
         return RequestFailed(f"{text}. The API secret may not belong to this API key: check SMUGMUG_API_SECRET, or "
                              f"API_SECRET at the top of the script", status=401)
     if re.search("token_|expired token|invalid token", message):
-        return NotSignedIn(f"{text}. The sign-in is no longer valid: it was probably revoked at SmugMug.")
+        return NotSignedIn(f"{text}. The sign-in is no longer valid; it was probably revoked at SmugMug.")
     return RequestFailed(text, status=401)
 
 
@@ -1196,25 +1188,23 @@ def transport_failure(error: requests.RequestException, url: str) -> RequestFail
     host = urlsplit(url).netloc
     unverified = re.search("VERIFY_FAILED|hostname|doesn't match", str(error))
     if isinstance(error, requests.exceptions.SSLError) and unverified:
-        return RequestFailed(f"The certificate of {host} cannot be verified. If a proxy of your company stands "
-                             f"between, put its certificate into the file that REQUESTS_CA_BUNDLE names. Check the "
-                             f"clock, too.")
+        return RequestFailed(f"The certificate of {host} cannot be verified. Check the clock. If a company proxy or "
+                             f"virus scanner is in between, add its certificate to the file in REQUESTS_CA_BUNDLE.")
     if isinstance(error, requests.exceptions.ProxyError):
-        return RequestFailed(f"The connection to {host} through the proxy failed or broke off. Is HTTPS_PROXY right?",
-                             transient=True)
+        return RequestFailed(f"The connection to {host} through the proxy failed. Check HTTPS_PROXY.", transient=True)
     if isinstance(error, requests.exceptions.Timeout):
         return RequestFailed(f"No answer from {host} in time", transient=True)
-    return RequestFailed(f"The connection to {host} failed or broke off{cause_of(error)}", transient=True)
+    return RequestFailed(f"The connection to {host} failed or was cut off{cause_of(error)}", transient=True)
 
 
 def cause_of(error: BaseException) -> str:
     """The system's own word for why a connection failed, as far as it gave one."""
     text = str(error)
     if re.search("getaddrinfo|Name or service|name resolution|Name does not|nodename|No address associated", text):
-        return ": its name was not found. Are you online?"
+        return ": host not found. Are you online?"
     if "refused" in text:
-        return ": it was refused"
-    return ": the network cannot be reached. Are you online?" if "unreachable" in text else ""
+        return ": connection refused"
+    return ": network unreachable. Are you online?" if "unreachable" in text else ""
 
 
 def read_json(answer: Answer) -> dict[str, Any]:
@@ -1224,7 +1214,7 @@ def read_json(answer: Answer) -> dict[str, Any]:
     except (ValueError, RecursionError):
         content = None
     if not isinstance(content, dict) or not isinstance(content.get("Response"), dict):
-        raise RequestFailed("SmugMug answered with something that is not an API answer", transient=True)
+        raise RequestFailed("SmugMug did not send a valid API answer", transient=True)
     return content
 
 
@@ -1242,11 +1232,9 @@ def api_key_from(environ: Mapping[str, str]) -> Credentials:
     key = environ.get("SMUGMUG_API_KEY", "").strip() or API_KEY
     secret = environ.get("SMUGMUG_API_SECRET", "").strip() or API_SECRET
     if not key or not secret or key == "YOUR_API_KEY" or secret == "YOUR_API_SECRET":
-        raise Problem(f"No API key is set. Every run needs it, and its secret. If you have none yet, apply for one "
-                      f"here:\n"
-                      f"{APPLY_URL}\n"
-                      f"Then either set the environment variables SMUGMUG_API_KEY and SMUGMUG_API_SECRET,\n"
-                      f"or put both into API_KEY and API_SECRET at the top of {Path(__file__).name}.")
+        raise Problem(f"No API key found. Every run needs a key and its secret. Apply for them here:\n{APPLY_URL}\n"
+                      f"Then set the environment variables SMUGMUG_API_KEY and SMUGMUG_API_SECRET,\n"
+                      f"or fill in API_KEY and API_SECRET at the top of {Path(__file__).name}.")
     return Credentials(key, secret)
 
 
@@ -1282,16 +1270,16 @@ def token_from_file(api_key: Credentials, path: Path) -> Credentials | None:
     try:
         saved = json.loads(path.read_text(encoding="utf-8"))
         if others_can_read(path.stat().st_mode, sys.platform):
-            log.warning("Others can read your sign-in. This mends it: chmod 600 %s", path)
+            log.warning("Others can read your sign-in. To fix this: chmod 600 %s", path)
     except FileNotFoundError:
         return None
     except (OSError, ValueError, RecursionError) as error:
-        log.warning("The saved sign-in in %s cannot be read (%s): a new one is needed.", path, type(error).__name__)
+        log.warning("Cannot read the saved sign-in in %s (%s). Sign in again.", path, type(error).__name__)
         return None
     if not isinstance(saved, dict):
         return None
     if saved.get("api_key") != api_key.key:
-        log.warning("The saved sign-in was made with another API key: a new one is needed, if this key is right.")
+        log.warning("The saved sign-in was made with another API key. If this key is right, sign in again.")
         return None
     token, token_secret = saved.get("access_token"), saved.get("access_token_secret")
     if not (isinstance(token, str) and isinstance(token_secret, str) and token and token_secret):
@@ -1322,12 +1310,12 @@ def sign_in(api_key: Credentials, timeout_seconds: float, stop: Stop) -> Credent
     https://api.smugmug.com/api/v2/doc/tutorial/oauth/non-web.html
     """
     if not somebody_can_answer(sys.stdin, sys.platform):
-        raise NotSignedIn(f"Not signed in to SmugMug, and nobody is there to type the PIN. Run {Path(__file__).name} "
-                          f"once from a terminal; later runs need no PIN.")
+        raise NotSignedIn(f"Not signed in to SmugMug, and there is no terminal to type the PIN into. Run "
+                          f"{Path(__file__).name} once from a terminal; later runs need no PIN.")
     for _ in range(SIGN_IN_ATTEMPTS):
         request_token = fetch_token("getRequestToken", api_key, timeout_seconds, stop, callback_uri="oob")
         query = urlencode({"oauth_token": request_token.token, "Access": "Full", "Permissions": "Read"})
-        print(f"Open this address, sign in to SmugMug, and allow reading:\n\n{OAUTH_BASE}authorize?{query}\n",
+        print(f"Open this address, sign in to SmugMug, and allow read access:\n\n{OAUTH_BASE}authorize?{query}\n",
               file=sys.stderr)
         pin = ask_for_pin()
         try:
@@ -1335,9 +1323,10 @@ def sign_in(api_key: Credentials, timeout_seconds: float, stop: Stop) -> Credent
         except (NotSignedIn, RequestFailed) as error:
             if isinstance(error, RequestFailed) and error.status not in (400, 401, 403):
                 raise
-            print(f"SmugMug did not take that PIN. ({error})", file=sys.stderr)
-    raise NotSignedIn(f"Not signed in: {SIGN_IN_ATTEMPTS} PINs were refused. A PIN belongs to the address printed "
-                      f"last, and is good for five minutes. Run this again.")
+            log.debug("%s", error)
+            print("That PIN was not accepted.", file=sys.stderr)
+    raise NotSignedIn(f"Not signed in: {SIGN_IN_ATTEMPTS} PINs were refused. A PIN works only with the latest "
+                      f"address, for five minutes. Run this again.")
 
 
 def somebody_can_answer(stdin: TextIO | None, platform: str) -> bool:
@@ -1357,8 +1346,7 @@ def ask_for_pin() -> str:
         print("PIN: ", end="", file=sys.stderr, flush=True)
         line = sys.stdin.readline()
         if not line:
-            raise NotSignedIn(f"\nNo PIN was given. Sign in once from a terminal: run {Path(__file__).name} there and "
-                              f"type the PIN; later runs need none.")
+            raise NotSignedIn(f"\nNo PIN given. Run {Path(__file__).name} once from a terminal; later runs need none.")
         pin = "".join(line.split())
         if pin:
             return pin
@@ -1375,7 +1363,7 @@ def fetch_token(endpoint: str, credentials: Credentials, timeout_seconds: float,
     connection = Connection(credentials, timeout_seconds, stop, **oauth)
     answer = connection.get(OAUTH_BASE + endpoint, read_form)
     if not answer.get("oauth_token") or not answer.get("oauth_token_secret"):
-        raise RequestFailed("SmugMug answered the sign-in without a token. Try again later.")
+        raise RequestFailed("SmugMug answered without a token. Try again later.")
     return credentials._replace(token=answer["oauth_token"], token_secret=answer["oauth_token_secret"])
 
 
@@ -1474,7 +1462,7 @@ def fetch_user(connection: Connection) -> User:
     user = Entry(answer).object("Response").object("User")
     nick_name = user.text("NickName")
     if not nick_name:
-        raise NotSignedIn("SmugMug does not say who is signed in: the sign-in is not valid.")
+        raise NotSignedIn("SmugMug does not say who is signed in; the sign-in is not valid.")
     albums_uri = user.uri("UserAlbums") or f"/api/v2/user/{nick_name}!albums"
     return User(nick_name, albums_uri, user.integer("ImageCount"))
 
@@ -1485,9 +1473,8 @@ def fetch_albums(connection: Connection, user: User) -> tuple[list[Album], str]:
     entries, _, problem = fetch_list(connection, user.albums_uri, "Album", "AlbumKey", parameters)
     albums = [parse_album(entry) for entry in entries]
     if not albums and not problem and user.image_count:
-        problem = (f"SmugMug counts {user.image_count} images but shows no album: the sign-in sees too little. Revoke "
-                   f"it at SmugMug (Account Settings > Privacy > Authorized Services), delete the token file, and sign "
-                   f"in again.")
+        problem = (f"SmugMug counts {user.image_count} photos and videos but shows no album: the sign-in sees too "
+                   f"little. {SIGN_IN_ANEW}")
     return albums, problem
 
 
@@ -1501,9 +1488,9 @@ def fetch_images(connection: Connection, album: Album) -> Listing:
         return Listing(album, (), f"the album could not be listed: {error}")
     note = ""
     if album.locked and not entries:
-        problem = "the album is locked with a password, and SmugMug does not list its images"
+        problem = "the album is locked with a password, so SmugMug does not list its contents"
     elif not problem and album.image_count is not None and len(entries) < album.image_count:
-        note = f"SmugMug counts {album.image_count} images in this album but lists {len(entries)}"
+        note = f"SmugMug counts {album.image_count} photos and videos in this album but lists {len(entries)}"
         problem = "" if entries else note
     return Listing(album, tuple(parse_image(entry, expansions) for entry in entries), problem, note)
 
@@ -1532,12 +1519,11 @@ def fetch_list(connection: Connection, uri: str, locator: str, key: str,
         except RequestFailed as error:
             if not entries:
                 raise
-            return list(entries.values()), expansions, f"the listing broke off after {len(entries)}: {error}"
+            return list(entries.values()), expansions, f"the listing stopped after {len(entries)}: {error}"
         if total == len(entries):
             return list(entries.values()), expansions, ""
-    stated = "does not say how many there are" if total is None else f"says there are {total}"
-    problem = f"the listing is not complete: {len(entries)} were listed, SmugMug {stated}"
-    return list(entries.values()), expansions, problem
+    stated = "gives no total" if total is None else f"says there are {total}"
+    return list(entries.values()), expansions, f"the listing is incomplete: {len(entries)} listed, but SmugMug {stated}"
 
 
 def pages(connection: Connection, uri: str, parameters: Mapping[str, Any], locator: str) -> Iterator[Entry]:
@@ -1806,8 +1792,7 @@ def open_state(folder: Path) -> Iterator[State]:
     """The state in an output folder, which is made if need be. As long as it is open, no other run gets it."""
     path = folder / STATE_FILE
     if os.path.islink(str(path)):
-        raise Problem(f"{printable(path)} is a symbolic link. Move it away: the record of what is home is not "
-                      f"kept elsewhere.")
+        raise Problem(f"{printable(path)} is a symbolic link, but has to be a regular file; move it")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         state = sound_state(path)
@@ -1834,7 +1819,7 @@ def sound_state(path: Path) -> State:
     except sqlite3.DatabaseError:
         aside = f"{STATE_FILE}.damaged-{time.strftime('%Y%m%d-%H%M%S')}"
         os.replace(str(path), str(path.with_name(aside)))
-        log.warning("The record of what is home was damaged. It is now %s; the files are looked at instead.", aside)
+        log.warning("The download record was damaged; moved to %s and rebuilt from the files.", aside)
         return owned_state(path, path)
 
 
@@ -1858,8 +1843,7 @@ def refuse_newer(db: sqlite3.Connection, path: Path) -> None:
     """Raise a Problem if the state was written by a later version of this program."""
     version = db.execute("PRAGMA user_version").fetchone()[0]
     if version > len(MIGRATIONS):
-        raise Problem(f"{path} was written by a newer version of this program (its format is {version}, this one knows "
-                      f"{len(MIGRATIONS)}). Use that version. The photos are not touched.")
+        raise Problem(f"{path} needs a newer version of this program: its format is {version}, not {len(MIGRATIONS)}")
 
 
 @contextmanager
@@ -1880,7 +1864,7 @@ def copied_state(folder: Path) -> Iterator[State]:
         try:
             state = owned_state(copy, shown_as=path)
         except sqlite3.DatabaseError:
-            log.warning("The record of what is home is damaged; the files are looked at instead.")
+            log.warning("The download record is damaged; checking the files instead.")
             copy.unlink()
             state = owned_state(copy, shown_as=path)
         try:
@@ -1905,7 +1889,7 @@ def state_problem(error: sqlite3.Error, path: Path) -> Problem:
     """What to tell the user when SQLite fails."""
     text = str(error)
     if "locked" in text:
-        return Problem(f"Another run is at work in {path.parent}. Wait until it is done, or choose another folder.")
+        return Problem(f"Another run is already using {path.parent}. Wait until it is done, or choose another folder.")
     if "full" in text:
         return disk_problem(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), path)
     return Problem(f"Cannot write to {path.parent}: {text} ({path.name})")
@@ -1951,9 +1935,9 @@ def plan_image(place: Place, image: Image, name: str, now: float) -> Outcome | J
     if record is not None and is_intact(record, place) and is_version_of(record, image):
         return Outcome(Kind.HOME, album, image, record._replace(serial=image.serial, removed=False))
     if image.unobtainable:
-        return Outcome(Kind.UNAVAILABLE, album, image, reason="SmugMug could not process it and has no file to give")
+        return Outcome(Kind.UNAVAILABLE, album, image, reason="SmugMug could not process it and has no file to offer")
     if image.processing and (image.remote is None or (image.is_video and is_fresh(image, now))):
-        return Outcome(Kind.NOT_READY, album, image, reason="SmugMug is still processing it: run this again later")
+        return Outcome(Kind.NOT_READY, album, image, reason="SmugMug is still processing it")
     if record is not None:
         return Job(album, image, place.folder, record.name, spare_name(image, record.name), ours=record,
                    replaces=not is_version_of(record, image) and find_file(place, record.name) is not None)
@@ -1973,7 +1957,7 @@ def plan_new(place: Place, image: Image, name: str) -> Outcome | Job:
             return Outcome(Kind.ADOPTED, album, image, adopted_record(image, image.remote, found))
         if image.remote is None or size_bytes is None:
             return Job(album, image, folder, candidate, spare, adoptable=found.name, note=note)
-        note = f"{found.name} is another file, of another size: it stays, and SmugMug's is {spare}"
+        note = f"{found.name} has another size here, so it was kept; SmugMug's version is {spare}"
     return Job(album, image, folder, spare, spare, note=note)
 
 
@@ -2026,14 +2010,14 @@ def transfer(job: Job, output: Path, connection: Connection, landing: threading.
     `landing` is held while a file gets its name, so that no two get the same.
     """
     if not os.path.exists(str(output / STATE_FILE)):
-        raise Problem(f"The folder {printable(output)} has gone away while this was at work. Is its disk still there?")
+        raise Problem(f"The folder {printable(output)} disappeared during the run. Is the disk still connected?")
     try:
         job.folder.mkdir(parents=True, exist_ok=True)
         return copy_home(job, landing, stop) or fetch_home(job, connection, landing, stop)
     except (RequestFailed, Damaged) as error:
         return Outcome(Kind.FAILED, job.album, job.image, reason=str(error))
     except UnicodeError:
-        reason = f"the file system cannot take this name: {printable(job.folder / job.name)}. Set LC_ALL=C.UTF-8?"
+        reason = f"the file system cannot store this name: {printable(job.folder / job.name)}. Try LC_ALL=C.UTF-8."
         return Outcome(Kind.FAILED, job.album, job.image, reason=reason)
     except OSError as error:
         problem = disk_problem(error, job.folder / job.name)
@@ -2075,7 +2059,7 @@ def fetch_home(job: Job, connection: Connection, landing: threading.Lock, stop: 
     image = job.image
     remote = image.remote or find_remote(connection, image)
     if remote is None:
-        return Outcome(Kind.UNAVAILABLE, job.album, image, reason="SmugMug offers no file of it for download")
+        return Outcome(Kind.UNAVAILABLE, job.album, image, reason="SmugMug offers no downloadable file")
     if job.adoptable:
         status = os.stat(str(job.folder / job.adoptable))
         if status.st_size == remote.size_bytes:
@@ -2098,7 +2082,7 @@ def land(job: Job, part: PartFile, kind: Kind, is_original: bool, landing: threa
     image, note = job.image, job.note
     record = FileRecord(image.key, image.serial, path.name, part.size_bytes, part.md5(), modified_ns, is_original)
     if path.name != job.name:
-        note = f"{job.name} is not as it was written, or another file: it stays, and SmugMug's is {path.name}"
+        note = f"{job.name} was changed or added here, so it was kept; SmugMug's version is {path.name}"
     return Outcome(kind, job.album, image, record, reason=note)
 
 
@@ -2172,18 +2156,18 @@ def receive(answer: Answer, remote: RemoteFile, part: PartFile, stop: Stop) -> N
     if not goes_on(answer, remote, part):
         part.restart()
         if answer.status != 200:
-            raise RequestFailed("SmugMug did not go on where the transfer was cut off", transient=True)
+            raise RequestFailed("SmugMug did not resume the transfer", transient=True)
     if answer.status == 416:
         return
     if not answer.has_end and remote.size_bytes is None and not remote.md5:
-        raise Damaged("SmugMug does not say how long the file is, so nothing proves that it is whole")
+        raise Damaged("SmugMug gave no file size, so completeness cannot be checked")
     part.etag = answer.headers.get("ETag", "")
     for chunk in answer.chunks():
         if stop.is_set():
             raise Stopped
         part.write(chunk)
         if remote.size_bytes is not None and part.size_bytes > remote.size_bytes:
-            raise Damaged(f"more came than the {remote.size_bytes} bytes that SmugMug says it has")
+            raise Damaged(f"received more than the {remote.size_bytes} bytes announced")
 
 
 def goes_on(answer: Answer, remote: RemoteFile, part: PartFile) -> bool:
@@ -2207,9 +2191,9 @@ def prove(part: PartFile, remote: RemoteFile, image: Image) -> None:
     if not part.size_bytes:
         raise Damaged("SmugMug sent an empty file")
     if remote.size_bytes is not None and part.size_bytes != remote.size_bytes:
-        raise Damaged(f"{part.size_bytes} bytes came of the {remote.size_bytes} that SmugMug says it has")
+        raise Damaged(f"received {part.size_bytes} of {remote.size_bytes} bytes")
     if remote.md5 and part.md5() != remote.md5:
-        raise Damaged("the content is not what SmugMug says it is: its MD5 differs")
+        raise Damaged("the content does not match SmugMug's checksum (MD5)")
     is_film = image.is_video or split_extension(image.file_name)[1].lower() in VIDEO_EXTENSIONS
     if is_film and part.head.startswith((b"\xff\xd8\xff", b"\x89PNG", b"GIF8")):
         raise Damaged("SmugMug sent a still picture instead of the video")
@@ -2254,14 +2238,14 @@ def update_sidecar(path: Path, content: bytes) -> Iterator[tuple[str, Problem]]:
     try:
         old = path.read_bytes() if os.path.lexists(str(path)) else b""
         if old and not is_ours(old):
-            yield path.name, NotOurs("somebody else wrote this file, so no sidecar was put there")
+            yield path.name, NotOurs("written by another program, so it was kept; no sidecar was saved")
         elif content != old:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(path, content, durable=False)  # thousands of them, and each can be made again
     except OSError as error:
         yield path.name, disk_problem(error, path)
     except UnicodeError:
-        yield path.name, Problem("the file system cannot take the name")
+        yield path.name, Problem("the file system cannot store this name")
 
 
 def is_ours(content: bytes) -> bool:
@@ -2377,10 +2361,10 @@ def xmp_coordinate(degrees: float, positive: str, negative: str) -> str:
 class Fault(enum.Enum):
     """What --verify may find of a file."""
 
-    NONE = "sound"
-    UNKNOWN = "without a known MD5"
+    NONE = "intact"
+    UNKNOWN = "without a checksum"
     MISSING = "missing"
-    CHANGED = "changed since it was written"
+    CHANGED = "changed"
     DAMAGED = "damaged"
     UNREADABLE = "unreadable"
 
@@ -2410,7 +2394,7 @@ def check_file(check: Check, stop: Stop) -> Check:
     except OSError as error:
         return check._replace(fault=Fault.UNREADABLE, reason=str(disk_problem(error, check.path)))
     except UnicodeError:
-        return check._replace(fault=Fault.UNREADABLE, reason="the file system cannot take its name")
+        return check._replace(fault=Fault.UNREADABLE, reason="the file system cannot store this name")
     if not check.record.md5:
         return check._replace(fault=Fault.UNKNOWN)
     if md5 == check.record.md5:
@@ -2565,34 +2549,35 @@ class LogFile(logging.FileHandler):
         if self not in log.handlers:  # a thread that waited for it finds it gone
             return
         log.removeHandler(self)
-        log.warning("The log file %s cannot be written any more: %s", self.baseFilename, sys.exc_info()[1])
+        log.warning("Cannot write to the log file %s any more: %s", self.baseFilename, sys.exc_info()[1])
         with suppress(OSError):  # what is left of it cannot be written either
             self.close()
 
 
 class Topic(enum.Enum):
-    """What a remark is about: its heading in the summary, and what to do about it. They are shown in this order."""
+    """What a remark is about: its heading in the summary, what to do about it, and the report's word for it, where that
+    is another one. They are shown in this order.
+    """
 
-    COUNTED_DIFFERENTLY = "counted differently", (
-        "Perhaps the count lags behind, perhaps the sign-in sees too little. The album is read again next time.")
-    DAMAGED = "damaged", "What SmugMug does not have any more, put back from another copy, or delete it."
-    FAILED = "failed", "Run this again: what is home stays, and what failed is tried again."
-    IN_SOURCE = "in SmugMug Source", "SmugMug lets no program fetch these. Its own pages have them."
+    COUNTED_DIFFERENTLY = "count mismatch", (
+        "The count may be outdated, or the sign-in sees too little. The next run checks again."), "counted differently"
+    DAMAGED = "damaged", "If SmugMug no longer has it, restore it from another backup or delete it."
+    FAILED = "failed", "Run this again to retry; nothing already downloaded is lost."
+    IN_SOURCE = "in SmugMug Source", "Programs cannot download these; get them on SmugMug's website."
     KEPT = "kept", ""
-    MENDED = "mended", ""
-    NOT_READY = "not ready", "Run this again later: SmugMug is still working on them."
-    NOT_SOUND = "not sound", (
-        "A run without -n, --album, --exclude and --since fetches these again. What was changed since stays, SmugMug's "
-        "comes beside it.")
-    NOT_ORIGINAL = "not the original", (
-        "SmugMug gave no more than this. Are downloads of originals allowed in the album's settings?")
-    UNAVAILABLE = "unavailable", (
-        "Nothing more can be done from here. They may be seen on SmugMug's pages; its support may know more.")
+    MENDED = "repaired", "", "mended"
+    NOT_READY = "still processing", "Run this again later.", "not ready"
+    NOT_SOUND = "damaged, changed or missing", (
+        "To download these again, run without -n, --album, --exclude and --since. Files you changed are kept; "
+        "SmugMug's copy is saved next to them."), "not sound"
+    NOT_ORIGINAL = "not the original", "SmugMug offered nothing better. Does the album allow downloads of originals?"
+    UNAVAILABLE = "unavailable", "Look for these on SmugMug's website, or ask SmugMug's support."
     ENDED_EARLY = "ended early", ""
 
-    def __init__(self, heading: str, advice: str) -> None:
+    def __init__(self, heading: str, advice: str, kind: str = "") -> None:
         self.heading = heading
         self.advice = advice
+        self.kind = kind or heading
 
 
 class Remark(NamedTuple):
@@ -2633,7 +2618,7 @@ class Tally:
         parts = [f"{self.counts[kind]:,} {kind.value}" for kind in Kind if self.counts[kind]]
         if self.problem:
             parts.insert(0, self.problem)
-        return ", ".join(parts) or "no images"
+        return ", ".join(parts) or "nothing to download"
 
 
 class Summary:
@@ -2711,11 +2696,11 @@ class Summary:
         if file is not None and not file.is_original and outcome.image.is_video:
             self.videos += 1
         elif file is not None and not file.is_original:
-            self.remark(Topic.NOT_ORIGINAL, album, image, "it is a smaller or re-encoded copy", outcome.image.key)
+            self.remark(Topic.NOT_ORIGINAL, album, image, "smaller or re-encoded copy", outcome.image.key)
         check = self.unsound.pop((outcome.album.key, outcome.image.key), None) if file is not None else None
         if check is not None:
             self.remark(Topic.MENDED, check.path.parent.name, check.path.name,
-                        f"{check.reason or check.fault.value}, so it was brought home again", outcome.image.key)
+                        f"{check.reason or check.fault.value}; {outcome.kind.value} again", outcome.image.key)
         if outcome.image.source_types:
             tally.in_source.append(f"{image} ({', '.join(outcome.image.source_types)})")
         return tally
@@ -2725,7 +2710,7 @@ class Summary:
         if tally.in_source:
             named, more = sorted(tally.in_source)[:NAMED_IN_SOURCE], len(tally.in_source) - NAMED_IN_SOURCE
             self.remark(Topic.IN_SOURCE, tally.place.album.name or tally.place.album.key, "", ", ".join(named) + (
-                f" and {more:,} more (-v names them)" if more > 0 else ""))
+                f" and {more:,} more (-v lists them)" if more > 0 else ""))
         del self._tallies[tally.place.album.key]
 
     def remark(self, topic: Topic, album: str, image: str, reason: str, image_key: str = "") -> None:
@@ -2758,7 +2743,7 @@ class Summary:
             "bytes": self.fetched_bytes,
             "api_requests": self.api_requests,
             "rate_limit_wait_seconds": round(self.wait_seconds, 3),
-            "problems": [{"kind": remark.topic.heading, "album": remark.album, "image": remark.image,
+            "problems": [{"kind": remark.topic.kind, "album": remark.album, "image": remark.image,
                           "image_key": remark.image_key, "reason": remark.reason} for remark in self.remarks],
         }
 
@@ -2776,12 +2761,12 @@ def verdict(summary: Summary, settings: Settings, is_complete: bool) -> str:
         where = printable(os.path.abspath(str(settings.output)))
     is_doubtful = any(remark.topic is Topic.COUNTED_DIFFERENTLY for remark in summary.remarks)
     if not is_complete:
-        return f"Not all is home yet: {home:,} of {counted(max(home, summary.images_expected), 'image')}, in {where}"
+        return f"Not finished: {home:,} of {max(home, summary.images_expected):,} are home, in {where}"
     if summary.failures or is_doubtful or summary.counts.keys() - HOME_KINDS:
-        return f"Not all is home, see below: {counted(home, 'image')}, in {where}"
-    if settings.albums or settings.exclude or settings.since:
-        return f"All that was asked for is home: {counted(home, 'image')}, in {where}"
-    return f"All is home: {counted(home, 'image')}, in {where}"
+        return f"{home:,} of {sum(summary.counts.values()):,} are home, in {where}; problems are listed below"
+    asked = "you asked for " if settings.albums or settings.exclude or settings.since else ""
+    photos = "1 photo or video" if home == 1 else f"{home:,} photos and videos"
+    return f"Everything {asked}is home: {photos} in {where}"
 
 
 def summary_text(summary: Summary, sentence: str, free_bytes: int | None) -> str:
@@ -2791,25 +2776,23 @@ def summary_text(summary: Summary, sentence: str, free_bytes: int | None) -> str
         found = [f"{summary.checked[fault]:,} {fault.value}" for fault in Fault if summary.checked[fault]]
         lines.append("Verified: " + ", ".join(found))
     if summary.removed:
-        removed = counted(len(summary.removed), "file")
-        lines.append(f"No longer at SmugMug: {removed}, kept here (--list-removed names them)")
+        lines.append(f"No longer at SmugMug: {counted(len(summary.removed), 'file')}, kept here (see --list-removed)")
     if summary.albums_expected:
         lines.append(f"Albums: {summary.albums_new:,} new, {summary.albums_changed:,} changed, "
                      f"{summary.albums_unchanged:,} unchanged")
     images = [f"{summary.counts[kind]:,} {kind.value}" for kind in Kind
               if summary.counts[kind] or (sentence and kind in (Kind.DOWNLOADED, Kind.HOME, Kind.FAILED))]
     if images:
-        lines.append("Images: " + ", ".join(images))
+        lines.append("Files: " + ", ".join(images))
     if summary.videos:
-        lines.append(f"Videos: {summary.videos:,}, as SmugMug re-encoded them: it gives out nothing else")
+        lines.append(f"Videos: {summary.videos:,} (re-encoded by SmugMug, which does not offer the uploads)")
     lines.append(cost_line(summary, free_bytes))
     for topic in Topic:
         remarks = [remark for remark in summary.remarks if remark.topic is topic]
         if remarks:
             lines.append(f"{topic.heading[0].upper() + topic.heading[1:]} ({len(remarks):,}):")
             lines += sorted(remark.line() for remark in remarks)
-        if remarks and topic.advice:
-            lines.append(f"  {topic.advice}")
+            lines += [f"  {topic.advice}"] if topic.advice else []
     return "\n".join(lines)
 
 
@@ -2821,9 +2804,9 @@ def cost_line(summary: Summary, free_bytes: int | None) -> str:
         line += f" ({human_bytes(summary.fetched_bytes / max(seconds, 0.001))}/s)"
     line += f", {counted(summary.api_requests, 'API call')}"
     if summary.wait_seconds >= 0.5:
-        line += f", {human_seconds(summary.wait_seconds)} waited because SmugMug asked to"
+        line += f", waited {human_seconds(summary.wait_seconds)} at SmugMug's request"
     if free_bytes is not None:
-        line += f", {human_bytes(free_bytes)} free"
+        line += f", {human_bytes(free_bytes)} free on disk"
     return line
 
 
@@ -2831,10 +2814,10 @@ def progress_line(summary: Summary, received_bytes: int, wait_seconds: float, co
     """How things stand, the most important first: as much of it as fits."""
     seconds = max(0.001, time.time() - summary.started)
     done = sum(summary.counts.values())
-    parts = [f"{done:,}/{max(done, summary.images_expected):,} images", f"{human_bytes(received_bytes)}",
+    parts = [f"{done:,}/{max(done, summary.images_expected):,} files", f"{human_bytes(received_bytes)}",
              f"{human_bytes(received_bytes / seconds)}/s"]
     if wait_seconds > 0:
-        parts.insert(0, f"SmugMug asks to wait {human_seconds(wait_seconds)}")
+        parts.insert(0, f"waiting for SmugMug: {human_seconds(wait_seconds)}")
     left = summary.images_expected - done
     fetched = summary.counts[Kind.DOWNLOADED] + summary.counts[Kind.REPLACED]
     if fetched and left > 0:
@@ -2849,7 +2832,7 @@ def progress_line(summary: Summary, received_bytes: int, wait_seconds: float, co
 
 def album_table(albums: Iterable[Album]) -> str:
     """A table of albums, for --list."""
-    rows = [("ALBUM", "IMAGES", "CHANGED", "PRIVACY", "PATH")]
+    rows = [("ALBUM", "FILES", "CHANGED", "PRIVACY", "PATH")]
     rows += [(printable(album.name) or album.key, "" if album.image_count is None else str(album.image_count),
               printable(album.changed[:10]), printable(album.privacy) or ("Locked" if album.locked else ""),
               printable(album.url_path))
@@ -2958,7 +2941,7 @@ def preview(run: Run) -> None:
         show_progress(run)
     run.screen.clear()
     warn_of_full_disk(run.summary.bytes_to_fetch, run.settings.output)
-    print(f"To fetch: {counted(run.summary.images_to_fetch, 'file')}, {human_bytes(run.summary.bytes_to_fetch)}")
+    print(f"To download: {counted(run.summary.images_to_fetch, 'file')}, {human_bytes(run.summary.bytes_to_fetch)}")
 
 
 def planned_record(job: Job) -> FileRecord:
@@ -2978,8 +2961,8 @@ def wanted_albums(run: Run) -> list[Album]:
     staying = sum(is_other_layout(run.folders[album.key], album, run.settings.layout)
                   for album in albums if album.key in run.folders)
     if staying:
-        log.info("Layout %s: %s of another layout and stay where they are; it holds for new albums.",
-                 run.settings.layout, "1 album is" if staying == 1 else f"{staying:,} albums are")
+        log.info("Layout %s applies to new albums only; %s where they are.", run.settings.layout,
+                 "1 existing album stays" if staying == 1 else f"{staying:,} existing albums stay")
     run.folders.update(album_folders(albums, run.folders, run.settings.layout))
     albums = selected(run.settings, albums)
     run.summary.expect(albums)
@@ -2992,11 +2975,11 @@ def selected(settings: Settings, albums: list[Album]) -> list[Album]:
     for option, patterns in (("--album", settings.albums), ("--exclude", settings.exclude)):
         for pattern in patterns:
             if not any(matches(album, [pattern]) for album in albums):
-                raise Problem(f"No album fits {option} {printable(pattern)!r}. " + near_names(pattern, albums))
+                raise Problem(f"No album matches {option} {printable(pattern)!r}. " + near_names(pattern, albums))
     chosen = [album for album in albums
               if (not settings.albums or matches(album, settings.albums)) and not matches(album, settings.exclude)]
     if albums and not chosen:
-        raise Problem("--exclude leaves no album.")
+        raise Problem("--exclude rules out every album.")
     return chosen
 
 
@@ -3004,7 +2987,7 @@ def near_names(pattern: str, albums: Iterable[Album]) -> str:
     """Help with a pattern that fits no album."""
     names = {text.casefold(): text for album in albums for text in (album.name, album.url_path)}
     near = [printable(names[name]) for name in difflib.get_close_matches(pattern.casefold(), names, 5, 0.5)]
-    return f"Near it: {', '.join(near)}" if near else "--list shows all albums."
+    return f"Did you mean: {', '.join(near)}?" if near else "--list shows all albums."
 
 
 def bytes_to_come(run: Run, albums: Iterable[Album]) -> int:
@@ -3022,8 +3005,8 @@ def warn_of_full_disk(to_come_bytes: int, output: Path) -> None:
     """Say so if what is to come cannot fit."""
     free_bytes = free_space(output)
     if free_bytes is not None and to_come_bytes > free_bytes:
-        log.warning("This will not fit: at least %s are to come, and %s are free in %s. "
-                    "What fits will be brought home.", human_bytes(to_come_bytes), human_bytes(free_bytes), output)
+        log.warning("Not enough space: at least %s to download, %s free in %s. Only what fits will be downloaded.",
+                    human_bytes(to_come_bytes), human_bytes(free_bytes), output)
 
 
 def needs_listing(run: Run, album: Album) -> bool:
@@ -3042,7 +3025,7 @@ def plan_listing(run: Run, listing: Listing) -> Plan:
     """The plan for an album that was listed."""
     place = run.places.pop(listing.album.key)
     if not is_within(place.folder, run.settings.output):
-        problem = f"{printable(place.folder)} leads out of the output folder: a symbolic link?"
+        problem = f"{printable(place.folder)} leads outside the output folder. Is it a symbolic link?"
         return Plan(place, (), (), problem=problem)
     if not listing.problem:
         run.state.mark_removed(place.album.key, place.records.keys() - {image.key for image in listing.images})
@@ -3091,7 +3074,7 @@ def finish_album(run: Run, tally: Tally) -> None:
             if isinstance(problem, NotOurs):
                 run.summary.remark(Topic.KEPT, album.name, name, str(problem))
             else:
-                tally.problem = "not all sidecars could be written"
+                tally.problem = "some sidecars could not be written"
                 run.summary.remark(Topic.FAILED, album.name, name, str(problem))
     if tally.all_home():
         remove_parts(tally.place.folder)
@@ -3105,7 +3088,7 @@ def look_back(settings: Settings, state: State, summary: Summary) -> None:
     if settings.task != "dry-run":
         for folder, name in state.marked("damaged"):
             if os.path.lexists(str(settings.output / folder / name)):
-                summary.remark(Topic.DAMAGED, folder, name, "it was not fetched again")
+                summary.remark(Topic.DAMAGED, folder, name, "not downloaded again")
     summary.removed = [printable(f"{folder}/{name}") for folder, name in state.marked("removed")
                        if os.path.lexists(str(settings.output / folder / name))]
 
@@ -3143,7 +3126,7 @@ def main(argv: list[str] | None = None) -> int:
     except OSError as error:  # of standard output: all others are dealt with where they come up
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if not isinstance(error, BrokenPipeError):  # whoever reads it has not just seen enough
-            log.error("Standard output cannot be written: %s", error)
+            log.error("Cannot write to standard output: %s", error)
         return EXIT_FAILED
 
 
@@ -3155,7 +3138,7 @@ def bring_home(settings: Settings, screen: Screen, stop: Stop) -> int:
         work(settings, summary, screen, stop)
         exit_code = EXIT_FAILED if summary.failures else EXIT_COMPLETE
     except (KeyboardInterrupt, Stopped):
-        exit_code, ended = EXIT_INTERRUPTED, "Interrupted. Run this again to go on: what is home stays."
+        exit_code, ended = EXIT_INTERRUPTED, "Interrupted. Run again to continue; nothing already downloaded is lost."
     except Problem as problem:
         exit_code, ended = problem.exit_code, str(problem)
     tell(settings, summary, screen, ended)
@@ -3187,13 +3170,12 @@ def work(settings: Settings, summary: Summary, screen: Screen, stop: Stop) -> No
 
 
 def verify(settings: Settings, state: State, summary: Summary, screen: Screen, stop: Stop) -> None:
-    """--verify: hash every file that is home; what is not as it should be will be fetched again."""
+    """--verify: hash every file that is home; whatever is damaged or missing will be downloaded again."""
     if not state.folders():
-        text = (f"Nothing to verify: {printable(settings.output)} has no record of what is home. A run without "
-                f"--verify makes one, and takes the files that are there by name and size")
+        text = f"Nothing to verify: {printable(settings.output)} has no download record."
         if settings.task == "dry-run":
-            raise Problem(text + ".")
-        log.warning("%s; so does this one. Verify again after it.", text)
+            raise Problem(f"{text} A run without -n creates one.")
+        log.warning("%s This run creates one, matching existing files by name and size. Then run --verify again.", text)
     for check in verify_files(state, settings.output, stop):
         screen.show(lambda columns: f"Verified {counted(sum(summary.checked.values()), 'file')}")
         if check is not None:
@@ -3230,7 +3212,7 @@ def list_albums(settings: Settings, screen: Screen, stop: Stop) -> int:
 
 
 def log_in(settings: Settings, screen: Screen, stop: Stop) -> int:
-    """--login: make sure that later runs can sign in without anybody there."""
+    """--login: sign in, so that later runs can do without a PIN."""
     _, user = connect(settings, stop)
     log.warning("Signed in as %s. Later runs need no PIN.", printable(user.nick_name))
     return EXIT_COMPLETE
@@ -3241,14 +3223,11 @@ def log_out(settings: Settings, screen: Screen, stop: Stop) -> int:
     path = token_path(settings)
     try:
         path.unlink()
-        log.warning("Removed %s.", path)
+        log.warning("Removed %s. SmugMug still lists this permission. To revoke it: %s.", path, AUTHORIZED_SERVICES)
     except FileNotFoundError:
         log.warning("There is no saved sign-in.")
-        return EXIT_COMPLETE
     except OSError as error:
         raise disk_problem(error, path) from None
-    log.warning("SmugMug still knows of the permission. To take it back: Account Settings > Privacy > "
-                "Authorized Services.")
     return EXIT_COMPLETE
 
 
@@ -3266,8 +3245,7 @@ def connect(settings: Settings, stop: Stop) -> tuple[Connection, User]:
             return connect_as(credentials, settings, stop)
         except NotSignedIn as error:
             if from_environment:
-                raise NotSignedIn(f"{error}\nThe token came from SMUGMUG_ACCESS_TOKEN: put a new one there, or unset "
-                                  f"it to sign in with a PIN.") from None
+                raise NotSignedIn(f"{error}\nReplace SMUGMUG_ACCESS_TOKEN or unset it to sign in with a PIN.") from None
             log.warning("%s", error)
     credentials = sign_in(api_key, settings.timeout_seconds, stop)
     connection, user = connect_as(credentials, settings, stop)
@@ -3298,7 +3276,7 @@ def write_report(settings: Settings, report: dict[str, Any]) -> bool:
         else:
             write_atomically(Path(os.path.realpath(path)), content)
     except OSError as error:
-        log.error("The report could not be written: %s", disk_problem(error, settings.report))
+        log.error("Cannot write the report: %s", disk_problem(error, settings.report))
         return False
     return True
 
@@ -3349,7 +3327,7 @@ def read_settings(argv: list[str] | None, environ: Mapping[str, str]) -> Setting
     except argparse.ArgumentTypeError as error:
         usage.error(f"SMUGMUG_SIDECAR: {error}")
     if options.verify and options.task not in ("sync", "dry-run"):
-        usage.error(f"--verify and --{options.task} are two things: one at a time")
+        usage.error(f"--verify cannot be combined with --{options.task}")
     options.sidecars = frozenset().union(*sidecars)
     options.albums = tuple(options.albums or environ.get("SMUGMUG_ALBUM", "").splitlines())
     options.exclude = tuple(options.exclude or environ.get("SMUGMUG_EXCLUDE", "").splitlines())
@@ -3357,11 +3335,11 @@ def read_settings(argv: list[str] | None, environ: Mapping[str, str]) -> Setting
 
 
 class OneLineParser(argparse.ArgumentParser):
-    """A parser that answers bad use with one line."""
+    """A parser that answers invalid options with one line."""
 
     def error(self, message: str) -> Any:
         """Say what is wrong and end the program."""
-        self.exit(EXIT_COULD_NOT_RUN, f"{self.prog}: {message} (--help shows how it is used)\n")
+        self.exit(EXIT_COULD_NOT_RUN, f"{self.prog}: {message} (see --help)\n")
 
 
 def parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
@@ -3369,10 +3347,10 @@ def parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
     result = OneLineParser(
         usage="%(prog)s [options]", add_help=False,
         formatter_class=partial(argparse.HelpFormatter, max_help_position=27),
-        description="Bring every photo and video of a SmugMug account home; later, what is new.",
-        epilog="Each option with a value can be set as SMUGMUG_OUTPUT, SMUGMUG_JOBS ... as well; the key is "
-               "SMUGMUG_API_KEY and SMUGMUG_API_SECRET. Exit codes: 0 all home, 1 something failed, 2 could not run, "
-               "3 not signed in, 130 interrupted.")
+        description="Download every photo and video of a SmugMug account; later runs fetch only what's new.",
+        epilog="Options with a value can also be set as SMUGMUG_OUTPUT, SMUGMUG_JOBS ...; the key is SMUGMUG_API_KEY "
+               "and SMUGMUG_API_SECRET. Exit codes: 0 complete, 1 something failed, 2 could not run, 3 not signed in, "
+               "130 interrupted.")
 
     def setting(group: Any, *names: str, default: str, read: Callable[[str], Any] = str, **more: Any) -> None:
         variable = "SMUGMUG_" + names[-1].lstrip("-").upper().replace("-", "_")
@@ -3386,60 +3364,57 @@ def parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
 
         group.add_argument(*names, default=given or default, type=value, **more)
 
-    what = result.add_argument_group("what to bring home")
+    what = result.add_argument_group("what to download")
     what.add_argument("-a", "--album", dest="albums", metavar="PATTERN", action="append",
-                      help="albums whose name or path fits; repeatable")
-    what.add_argument("-x", "--exclude", metavar="PATTERN", action="append",
-                      help="but not those that fit this; repeatable")
-    setting(what, "--since", metavar="DATE", read=since_date, default="",
-            help="uploaded since 2024-05-31, or since 30d ago")
-    what.add_argument("--full", action="store_true",
-                      help="look into unchanged albums as well: finds every edited caption")
-    what.add_argument("--verify", action="store_true", help="hash all files, mend damaged ones (-n: report)")
+                      help="albums whose name or path matches; repeatable")
+    what.add_argument("-x", "--exclude", metavar="PATTERN", action="append", help="skip albums that match; repeatable")
+    setting(what, "--since", metavar="DATE", read=since_date, default="", help="uploaded since 2024-05-31, or 30d ago")
+    what.add_argument("--full", action="store_true", help="check unchanged albums too: catches edited captions")
+    what.add_argument("--verify", action="store_true", help="check all files, repair damaged ones (-n: report)")
 
-    how = result.add_argument_group("where to and how")
+    how = result.add_argument_group("where and how")
     setting(how, "-o", "--output", metavar="DIR", read=folder_name, default=OUTPUT_FOLDER,
-            help=f"folder for the photos ({OUTPUT_FOLDER})")
+            help=f"folder for the photos (default {OUTPUT_FOLDER})")
     setting(how, "--layout", metavar="album|tree", read=layout_name, default="album",
-            help="tree: SmugMug's folders above the albums")
+            help="tree: albums inside SmugMug's folders")
     how.add_argument("--sidecar", dest="sidecars", metavar="xmp|json", type=sidecar_names, action="append",
-                     help="titles, captions, keywords, places beside the files")
+                     help="save titles, captions, keywords and places")
     setting(how, "-j", "--jobs", metavar="N", read=positive_integer, default=str(DEFAULT_JOBS),
-            help=f"transfers at a time ({DEFAULT_JOBS})")
+            help=f"simultaneous downloads (default {DEFAULT_JOBS})")
     setting(how, "--timeout", dest="timeout_seconds", metavar="SECONDS", read=positive_number,
-            default=f"{READ_TIMEOUT_SECONDS:.0f}", help="silence that means a dead connection (60)")
+            default=f"{READ_TIMEOUT_SECONDS:.0f}", help="retry after this many silent seconds (default 60)")
 
-    instead = result.add_argument_group("do something else instead").add_mutually_exclusive_group()
-    for names, task, text in ((("--list",), "list", "show a table of the albums"),
-                              (("-n", "--dry-run"), "dry-run", "show what would be fetched"),
-                              (("--login",), "login", "only sign in, for later runs with nobody there"),
+    instead = result.add_argument_group("other actions").add_mutually_exclusive_group()
+    for names, task, text in ((("--list",), "list", "list the albums"),
+                              (("-n", "--dry-run"), "dry-run", "show what would be downloaded"),
+                              (("--login",), "login", "sign in and exit, for unattended runs later"),
                               (("--logout",), "logout", "forget the sign-in")):
         instead.add_argument(*names, dest="task", action="store_const", const=task, default="sync", help=text)
 
     told = result.add_argument_group("messages")
     loudness = told.add_mutually_exclusive_group()
     loudness.add_argument("-q", "--quiet", action="store_true", help="only problems and the summary")
-    loudness.add_argument("-v", "--verbose", action="store_true", help="also each file and the rate-limit headers")
-    told.add_argument("--no-progress", dest="progress", action="store_false", help="no live line")
-    told.add_argument("--list-removed", action="store_true", help="name the files that SmugMug no longer has")
+    loudness.add_argument("-v", "--verbose", action="store_true", help="also each file and rate-limit headers")
+    told.add_argument("--no-progress", dest="progress", action="store_false", help="no progress line")
+    told.add_argument("--list-removed", action="store_true", help="list files that SmugMug no longer has")
     setting(told, "--report", metavar="FILE", read=writable_file, default="", help="write the summary as JSON")
-    setting(told, "--log-file", metavar="FILE", read=writable_file, default="", help="append all that -v says")
+    setting(told, "--log-file", metavar="FILE", read=writable_file, default="", help="append verbose output")
     told.add_argument("--version", action="version", version=f"%(prog)s {VERSION}", help="show the version")
-    told.add_argument("-h", "--help", action="help", help="show this")
+    told.add_argument("-h", "--help", action="help", help="show this help")
     return result
 
 
 def folder_name(text: str) -> Path:
     """The path of a folder, for argparse. An empty one, of a variable that is not set, would be the working folder."""
     if not text:
-        raise argparse.ArgumentTypeError("the name of a folder is needed (. is the one you are in)")
+        raise argparse.ArgumentTypeError("a folder name is needed (. means the current folder)")
     return Path(text)
 
 
 def layout_name(text: str) -> str:
     """The name of a layout, for argparse."""
     if text not in ("album", "tree"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a layout: album and tree are")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a layout; choose album or tree")
     return text
 
 
@@ -3447,7 +3422,7 @@ def sidecar_names(text: str) -> frozenset[str]:
     """A list of kinds of sidecars, such as "xmp,json", for argparse."""
     names = frozenset(re.findall(r"[^\s,]+", text))
     if names - {"xmp", "json"}:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a sidecar: xmp and json are")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a sidecar; choose xmp or json")
     return names
 
 
@@ -3480,7 +3455,7 @@ def since_date(text: str) -> str:
     for form in ("%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"):
         with suppress(ValueError, OverflowError):
             return iso_time(time.mktime(time.strptime(text, form)))[:19]
-    raise argparse.ArgumentTypeError(f"{text!r} is not a date: 2024-05-31 would be one, and so would 30d")
+    raise argparse.ArgumentTypeError(f"{text!r} is not a date; use for example 2024-05-31 or 30d")
 
 
 def writable_file(text: str) -> Path | None:
