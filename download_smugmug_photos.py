@@ -19,7 +19,7 @@ What it leaves on the disk:
     ~/.config/download_smugmug_photos/token.json  the sign-in, readable by you alone (Windows: under %APPDATA%)
 
 Exit codes: 0 everything is home; 1 something failed, and the summary names it; 2 could not run; 3 not signed in;
-130 interrupted: run it again to go on.
+130 interrupted: run it again to continue.
 
 The file reads downwards, as the data travels, and each section uses only the sections above it:
 
@@ -80,7 +80,7 @@ try:
     import requests
     from requests_oauthlib import OAuth1
 except ImportError as missing:
-    print(f"The Python package {missing.name} is missing. This command installs what is needed:\n"
+    print(f"The Python package {missing.name} is missing. To install what is needed, run:\n"
           f"    {sys.executable} -m pip install requests requests_oauthlib", file=sys.stderr)
     sys.exit(2)
 
@@ -128,17 +128,17 @@ class Problem(Exception):
 
 
 class NotSignedIn(Problem):
-    """SmugMug does not let us in, and only a new sign-in can mend it."""
+    """SmugMug does not let us in, and only a new sign-in can help."""
 
     exit_code = EXIT_NOT_SIGNED_IN
 
 
 class NotOurs(Problem):
-    """A file that somebody else wrote stands where one of ours would go: it stays."""
+    """A file that another program wrote is where one of ours would go: it is kept."""
 
 
 class DiskFull(Problem):
-    """No space is left where the photos go: the run ends, what is home stays."""
+    """The disk is full: the run ends, and what was downloaded is kept."""
 
     exit_code = EXIT_FAILED
 
@@ -390,7 +390,7 @@ class Kind(enum.Enum):
     ADOPTED = "adopted"
     HOME = "already there"
     GONE = "gone at SmugMug"
-    NOT_READY = "not ready"
+    NOT_READY = "still processing"
     UNAVAILABLE = "unavailable"
     FAILED = "failed"
 
@@ -907,15 +907,15 @@ def is_within(path: Path, folder: Path) -> bool:
 def disk_problem(error: OSError, path: Path, platform: str = sys.platform) -> Problem:
     """What to tell the user of an error of the file system: what happened, and where."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return DiskFull(f"The disk is full: no space is left for {printable(path)}. Free some space, or choose another "
-                        f"folder, and run it again: what is home stays, and it goes on from there.")
+        return DiskFull(f"The disk is full: no space left for {printable(path)}. Free some space, then run it again to "
+                        f"continue; nothing already downloaded is lost.")
     where = printable(error.filename or path)
     if error.errno in (errno.EEXIST, errno.ENOTDIR):
-        return Problem(f"A file stands where a folder is needed, move it away: {where}")
+        return Problem(f"{where} is a file, but a folder is needed there; move it")
     text = f"{error.strerror or error}: {where}"
     is_long = len(os.path.abspath(str(error.filename or path))) >= WINDOWS_PATH_CHARACTERS
     if platform == "win32" and is_long and error.errno in (errno.ENOENT, errno.EINVAL, errno.ENAMETOOLONG):
-        text += " (the path is longer than Windows takes by itself: choose a shorter --output, or turn on long paths)"
+        text += " (this path is too long for Windows: choose a shorter --output, or enable long paths)"
     return Problem(text)
 
 
@@ -933,6 +933,8 @@ ERROR_BODY_BYTES = 1 << 16  # how much of an error answer is looked at
 ACCEPT_TERMS_URL = API_ORIGIN + "/api/developer/accept"
 RATE_LIMIT_HEADERS = ("X-RateLimit-Remaining", "X-RateLimit-Reset", "Retry-After")
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
+AUTHORIZED_SERVICES = "Account Settings > Privacy > Authorized Services"
+SIGN_IN_ANEW = f"Revoke it at SmugMug ({AUTHORIZED_SERVICES}), run this with --logout, then sign in again."
 
 
 class Gate:
@@ -979,8 +981,7 @@ def retry_delay(failure: RequestFailed, attempt: int, chance: float) -> float | 
     """
     if not failure.transient or attempt >= ATTEMPTS:
         return None
-    doublings: int = 2 ** (attempt - 1)
-    return FIRST_DELAY_SECONDS * doublings * (0.5 + chance / 2)
+    return FIRST_DELAY_SECONDS * 2.0 ** (attempt - 1) * (0.5 + chance / 2)
 
 
 def rate_limit_seconds(headers: Mapping[str, str], now: float) -> float:
@@ -1004,11 +1005,10 @@ def rate_limit_seconds(headers: Mapping[str, str], now: float) -> float:
 
 def http_date(text: str) -> float | None:
     """An HTTP date as seconds since 1970, None where it is none."""
-    try:
+    with suppress(TypeError, ValueError, IndexError, OverflowError):
         date: datetime = email.utils.parsedate_to_datetime(text)
         return (date if date.tzinfo else date.replace(tzinfo=timezone.utc)).timestamp()
-    except (TypeError, ValueError, IndexError, OverflowError):
-        return None
+    return None
 
 
 def is_smugmug(url: str) -> bool:
@@ -1049,7 +1049,7 @@ class Answer:
             failure.progress_bytes = received_bytes
             raise failure from None
         if self.length is not None and self._response.raw.tell() < self.length:
-            raise RequestFailed(f"The connection to {urlsplit(self._url).netloc} broke off", transient=True,
+            raise RequestFailed(f"The connection to {urlsplit(self._url).netloc} was cut off", transient=True,
                                 progress_bytes=received_bytes)
 
     def body(self) -> bytes:
@@ -1107,13 +1107,13 @@ class Connection:
             if failure.wait_seconds is not None and waits < RATE_LIMIT_ATTEMPTS:
                 waits += 1
                 if self.gate.close(failure.wait_seconds):
-                    log.warning("%s: waiting %.0f s, as it asks", failure, failure.wait_seconds)
+                    log.warning("%s: waiting %.0f s as requested", failure, failure.wait_seconds)
                 continue
             attempt = 1 if failure.progress_bytes >= PROGRESS_BYTES else attempt + 1
             delay_seconds = retry_delay(failure, attempt, random.random())
             if delay_seconds is None or (is_divisible and failure.is_overload):
                 raise failure
-            log.debug("%s - trying again in %.1f s (attempt %d of %d)", failure, delay_seconds, attempt + 1, ATTEMPTS)
+            log.debug("%s; retrying in %.1f s (attempt %d of %d)", failure, delay_seconds, attempt + 1, ATTEMPTS)
             self._stop.pause(delay_seconds)
 
     def get_json(self, uri: str, query: Mapping[str, Any], **more: Any) -> dict[str, Any]:
@@ -1130,21 +1130,18 @@ class Connection:
     def _send(self, url: str, headers: dict[str, str]) -> requests.Response:
         """One attempt: sign and send. Returns the head of the answer; cookies and redirects are not followed."""
         if not is_smugmug(url):
-            raise RequestFailed(f"Refused to go to {origin_of(url)}: it is not an https address at smugmug.com, "
-                                f"and the sign-in must not be shown to others")
+            raise RequestFailed(f"Refused to contact {origin_of(url)}: it is not an https address at smugmug.com")
         headers = {"User-Agent": f"{PROGRAM}/{VERSION}", "Accept": "*/*", **headers}
         try:
             request = requests.Request("GET", url, headers=headers, auth=self._auth).prepare()
         except ValueError:  # such as a key that is no text
-            raise RequestFailed(f"A request to {origin_of(url)} cannot be signed. Are SMUGMUG_API_KEY and "
-                                f"SMUGMUG_API_SECRET as SmugMug shows them?") from None
+            raise RequestFailed("Cannot sign a request. Check SMUGMUG_API_KEY and SMUGMUG_API_SECRET.") from None
         host = urlsplit(url).netloc
         session, routing = self._for_this_thread(url, host)
         try:
             response = session.get_adapter(url).send(request, timeout=self._timeout, **routing)
-        except (ValueError, TypeError):  # the address is SmugMug's and sound, so it is the proxy's that is not
-            raise RequestFailed(f"No connection to {host}: the address of the proxy is none. "
-                                f"Is HTTPS_PROXY right?") from None
+        except (ValueError, TypeError):  # SmugMug's address is valid, so it must be the proxy's that is not
+            raise RequestFailed(f"No connection to {host}: invalid proxy address. Check HTTPS_PROXY.") from None
         except requests.RequestException:
             raise
         except OSError as error:  # such as a REQUESTS_CA_BUNDLE that is not there
@@ -1192,7 +1189,7 @@ def redirected(url: str, location: str) -> str:
     try:
         return urljoin(url, location)
     except ValueError:
-        raise RequestFailed("SmugMug redirected to an address that is none") from None
+        raise RequestFailed("SmugMug redirected to an invalid address") from None
 
 
 def failure_of(response: requests.Response, now: float, retry_also: frozenset[int]) -> Problem:
@@ -1200,20 +1197,17 @@ def failure_of(response: requests.Response, now: float, retry_also: frozenset[in
     status = response.status_code
     body = next(response.iter_content(ERROR_BODY_BYTES), b"")
     message = server_message(body)
-    text = f"SmugMug answered {status}"
-    if message:
-        text += f' "{message}"'
+    text = f"SmugMug answered {status}" + (f' "{message}"' if message else "")
     if status == 401:
         return explain_401(message, text, response.headers.get("Date", ""), now)
     if "not granted the required permissions" in message:
-        text += (". The sign-in does not allow to see this: revoke it at SmugMug (Account Settings > Privacy > "
-                 "Authorized Services), then run this with --logout and sign in again")
+        text += f". The sign-in does not allow access to this. {SIGN_IN_ANEW}"
     if status == 429:
         headers = rate_limit_text(response.headers)
         return RequestFailed(f"{text} ({headers})" if headers else text, status=status,
                              wait_seconds=rate_limit_seconds(response.headers, now))
     if status in REDIRECTS:
-        text += ": redirected too often"
+        text += ": too many redirects"
     return RequestFailed(text, status=status, transient=status >= 500 or status in retry_also,
                          is_overload=status >= 500)
 
@@ -1225,8 +1219,7 @@ def server_message(body: bytes) -> str:
         answer = json.loads(text)
         text = str(answer.get("Message") or "") if isinstance(answer, dict) else ""
     except (ValueError, RecursionError):
-        if text.startswith("<"):
-            text = ""
+        text = "" if text.startswith("<") else text
     for _ in range(3):  # some of it may be encoded more than once
         text = unquote_plus(text)
     text = re.sub("(oauth_(?!problem|parameters)\\w+)[\"']?\\s*[=:]\\s*[\"']?[^\"'&,\\s]*", r"\1=...", text)
@@ -1241,22 +1234,21 @@ def explain_401(message: str, text: str, server_date: str, now: float) -> Proble
     if "nonce_used" in message:
         return RequestFailed(text, status=401, transient=True, is_overload=True)  # a gateway may have sent it twice
     if "consumer_key_" in message:
-        return Problem(f"{text}. SmugMug does not know this API key. Check SMUGMUG_API_KEY, or API_KEY at the top of "
-                       f"the script, against {APPLY_URL}")
+        return Problem(f"{text}. SmugMug does not know this API key. Compare SMUGMUG_API_KEY, or API_KEY at the top of "
+                       f"the script, with {APPLY_URL}")
     if "terms of service" in message or "v2 access" in message:
         link = re.search(r"https://(?:[a-z0-9-]{1,63}\.){0,9}smugmug\.com/[^\s\"'<>]+", message)
-        return Problem(f"{text}. The terms of the API were not accepted for this API key yet. Accept them here, then "
+        return Problem(f"{text}. The API terms have not been accepted for this API key yet. Accept them here, then "
                        f"run this again:\n{link.group().rstrip('.') if link else ACCEPT_TERMS_URL}")
     if "timestamp" in message:
-        server_now, difference = http_date(server_date), ""
-        if server_now is not None:
-            difference = f" It differs from SmugMug's by {abs(now - server_now) / 60:.0f} minutes."
-        return Problem(f"{text}. The clock of this computer is wrong.{difference} Set it, then run this again.")
+        server_now = http_date(server_date)
+        difference = "" if server_now is None else f" by {abs(now - server_now) / 60:.0f} minutes"
+        return Problem(f"{text}. This computer's clock is wrong{difference}. Set it, then run this again.")
     if "signature" in message:
         return RequestFailed(f"{text}. The API secret may not belong to this API key: check SMUGMUG_API_SECRET, or "
                              f"API_SECRET at the top of the script", status=401)
     if re.search("token_|expired token|invalid token", message):
-        return NotSignedIn(f"{text}. The sign-in is no longer valid: it was probably revoked at SmugMug.")
+        return NotSignedIn(f"{text}. The sign-in is no longer valid; it was probably revoked at SmugMug.")
     return RequestFailed(text, status=401)
 
 
@@ -1265,25 +1257,23 @@ def transport_failure(error: requests.RequestException, url: str) -> RequestFail
     host = urlsplit(url).netloc
     unverified = re.search("VERIFY_FAILED|hostname|doesn't match", str(error))
     if isinstance(error, requests.exceptions.SSLError) and unverified:
-        return RequestFailed(f"The certificate of {host} cannot be verified. If a proxy of your company stands "
-                             f"between, put its certificate into the file that REQUESTS_CA_BUNDLE names. Check the "
-                             f"clock, too.")
+        return RequestFailed(f"The certificate of {host} cannot be verified. Check the clock. If a company proxy or "
+                             f"virus scanner is in between, add its certificate to the file in REQUESTS_CA_BUNDLE.")
     if isinstance(error, requests.exceptions.ProxyError):
-        return RequestFailed(f"The connection to {host} through the proxy failed or broke off. Is HTTPS_PROXY right?",
-                             transient=True)
+        return RequestFailed(f"The connection to {host} through the proxy failed. Check HTTPS_PROXY.", transient=True)
     if isinstance(error, requests.exceptions.Timeout):
         return RequestFailed(f"No answer from {host} in time", transient=True, is_overload=True)
-    return RequestFailed(f"The connection to {host} failed or broke off{cause_of(error)}", transient=True)
+    return RequestFailed(f"The connection to {host} failed or was cut off{cause_of(error)}", transient=True)
 
 
 def cause_of(error: BaseException) -> str:
     """The system's own word for why a connection failed, as far as it gave one."""
     text = str(error)
     if re.search("getaddrinfo|Name or service|name resolution|Name does not|nodename|No address associated", text):
-        return ": its name was not found. Are you online?"
+        return ": host not found. Are you online?"
     if "refused" in text:
-        return ": it was refused"
-    return ": the network cannot be reached. Are you online?" if "unreachable" in text else ""
+        return ": connection refused"
+    return ": network unreachable. Are you online?" if "unreachable" in text else ""
 
 
 def read_json(answer: Answer) -> dict[str, Any]:
@@ -1293,8 +1283,7 @@ def read_json(answer: Answer) -> dict[str, Any]:
     except (ValueError, RecursionError):
         content = None
     if not isinstance(content, dict) or not isinstance(content.get("Response"), dict):
-        raise RequestFailed("SmugMug answered with something that is not an API answer", transient=True,
-                            is_overload=True)
+        raise RequestFailed("SmugMug did not send a valid API answer", transient=True, is_overload=True)
     return content
 
 
@@ -1312,11 +1301,9 @@ def api_key_from(environ: Mapping[str, str]) -> Credentials:
     key = environ.get("SMUGMUG_API_KEY", "").strip() or API_KEY
     secret = environ.get("SMUGMUG_API_SECRET", "").strip() or API_SECRET
     if not key or not secret or key == "YOUR_API_KEY" or secret == "YOUR_API_SECRET":
-        raise Problem(f"No API key is set. Every run needs it, and its secret. If you have none yet, apply for one "
-                      f"here:\n"
-                      f"{APPLY_URL}\n"
-                      f"Then either set the environment variables SMUGMUG_API_KEY and SMUGMUG_API_SECRET,\n"
-                      f"or put both into API_KEY and API_SECRET at the top of {Path(__file__).name}.")
+        raise Problem(f"No API key found. Every run needs a key and its secret. Apply for them here:\n{APPLY_URL}\n"
+                      f"Then set the environment variables SMUGMUG_API_KEY and SMUGMUG_API_SECRET,\n"
+                      f"or fill in API_KEY and API_SECRET at the top of {Path(__file__).name}.")
     return Credentials(key, secret)
 
 
@@ -1347,16 +1334,16 @@ def token_from_file(api_key: Credentials, path: Path) -> Credentials | None:
     try:
         saved = json.loads(path.read_text(encoding="utf-8"))
         if others_can_read(path.stat().st_mode, sys.platform):
-            log.warning("Others can read your sign-in. This mends it: chmod 600 %s", path)
+            log.warning("Others can read your sign-in. To fix this: chmod 600 %s", path)
     except FileNotFoundError:
         return None
     except (OSError, ValueError, RecursionError) as error:
-        log.warning("The saved sign-in in %s cannot be read (%s): a new one is needed.", path, type(error).__name__)
+        log.warning("Cannot read the saved sign-in in %s (%s). Sign in again.", path, type(error).__name__)
         return None
     if not isinstance(saved, dict):
         return None
     if saved.get("api_key") != api_key.key:
-        log.warning("The saved sign-in was made with another API key: a new one is needed, if this key is right.")
+        log.warning("The saved sign-in was made with another API key. If this key is right, sign in again.")
         return None
     token, token_secret = saved.get("access_token"), saved.get("access_token_secret")
     if not (isinstance(token, str) and isinstance(token_secret, str) and token and token_secret):
@@ -1387,12 +1374,12 @@ def sign_in(api_key: Credentials, timeout_seconds: float, stop: Stop) -> Credent
     https://api.smugmug.com/api/v2/doc/tutorial/oauth/non-web.html
     """
     if not somebody_can_answer(sys.stdin, sys.platform):
-        raise NotSignedIn(f"Not signed in to SmugMug, and nobody is there to type the PIN. Run {Path(__file__).name} "
-                          f"once from a terminal; later runs need no PIN.")
+        raise NotSignedIn(f"Not signed in to SmugMug, and there is no terminal to type the PIN into. Run "
+                          f"{Path(__file__).name} once from a terminal; later runs need no PIN.")
     for _ in range(SIGN_IN_ATTEMPTS):
         request_token = fetch_token("getRequestToken", api_key, timeout_seconds, stop, callback_uri="oob")
         query = urlencode({"oauth_token": request_token.token, "Access": "Full", "Permissions": "Read"})
-        print(f"Open this address, sign in to SmugMug, and allow reading:\n\n{OAUTH_BASE}authorize?{query}\n",
+        print(f"Open this address, sign in to SmugMug, and allow read access:\n\n{OAUTH_BASE}authorize?{query}\n",
               file=sys.stderr)
         pin = ask_for_pin()
         try:
@@ -1400,9 +1387,10 @@ def sign_in(api_key: Credentials, timeout_seconds: float, stop: Stop) -> Credent
         except (NotSignedIn, RequestFailed) as error:
             if isinstance(error, RequestFailed) and error.status not in (400, 401, 403):
                 raise
-            print(f"SmugMug did not take that PIN. ({error})", file=sys.stderr)
-    raise NotSignedIn(f"Not signed in: {SIGN_IN_ATTEMPTS} PINs were refused. A PIN belongs to the address printed "
-                      f"last, and is good for five minutes. Run this again.")
+            log.debug("%s", error)
+            print("That PIN was not accepted.", file=sys.stderr)
+    raise NotSignedIn(f"Not signed in: {SIGN_IN_ATTEMPTS} PINs were refused. A PIN works only with the latest "
+                      f"address, for five minutes. Run this again.")
 
 
 def somebody_can_answer(stdin: TextIO | None, platform: str) -> bool:
@@ -1422,8 +1410,7 @@ def ask_for_pin() -> str:
         print("PIN: ", end="", file=sys.stderr, flush=True)
         line = sys.stdin.readline()
         if not line:
-            raise NotSignedIn(f"\nNo PIN was given. Sign in once from a terminal: run {Path(__file__).name} there and "
-                              f"type the PIN; later runs need none.")
+            raise NotSignedIn(f"\nNo PIN given. Run {Path(__file__).name} once from a terminal; later runs need none.")
         pin = "".join(line.split())
         if pin:
             return pin
@@ -1439,7 +1426,7 @@ def fetch_token(name: str, credentials: Credentials, timeout_seconds: float, sto
     connection = Connection(credentials, timeout_seconds, stop, **oauth)
     answer = connection.get(OAUTH_BASE + name, read_form)
     if not answer.get("oauth_token") or not answer.get("oauth_token_secret"):
-        raise RequestFailed("SmugMug answered the sign-in without a token. Try again later.")
+        raise RequestFailed("SmugMug answered without a token. Try again later.")
     return credentials._replace(token=answer["oauth_token"], token_secret=answer["oauth_token_secret"])
 
 
@@ -1491,11 +1478,10 @@ class Entry:
 
     def number(self, name: str, limit: float) -> float | None:
         """A number between -limit and limit."""
-        try:
+        with suppress(ValueError):
             number = float(self.text(name))
-        except (ValueError, OverflowError):
-            return None
-        return number if -limit <= number <= limit else None
+            return number if -limit <= number <= limit else None
+        return None
 
     def is_true(self, name: str) -> bool:
         """Whether it says so."""
@@ -1545,7 +1531,7 @@ def fetch_user(connection: Connection) -> User:
     user = Entry(answer).object("Response").object("User")
     nick_name = user.text("NickName")
     if not nick_name:
-        raise NotSignedIn("SmugMug does not say who is signed in: the sign-in is not valid.")
+        raise NotSignedIn("SmugMug does not say who is signed in; the sign-in is not valid.")
     albums_uri = user.uri("UserAlbums") or f"/api/v2/user/{nick_name}!albums"
     return User(nick_name, albums_uri, user.integer("ImageCount"))
 
@@ -1584,9 +1570,8 @@ def fetch_albums(connection: Connection, user: User) -> tuple[list[Album], str]:
             break
     albums = [parse_album(entry) for entry in entries]
     if not albums and not problem and user.image_count:
-        problem = (f"SmugMug counts {user.image_count} images but shows no album: the sign-in sees too little. Revoke "
-                   f"it at SmugMug (Account Settings > Privacy > Authorized Services), delete the token file, and sign "
-                   f"in again.")
+        problem = (f"SmugMug counts {user.image_count} photos and videos but shows no album: the sign-in sees too "
+                   f"little. {SIGN_IN_ANEW}")
     return albums, problem
 
 
@@ -1599,9 +1584,9 @@ def fetch_images(connection: Connection, page_size: PageSize, album: Album) -> L
     except RequestFailed as error:
         return Listing(album, (), f"the album could not be listed: {error}")
     if album.locked and not entries:
-        problem = "the album is locked with a password, and SmugMug does not list its images"
+        problem = "the album is locked with a password, so SmugMug does not list its contents"
     elif not problem and album.image_count is not None and len(entries) < album.image_count:
-        problem = f"SmugMug counts {album.image_count} images in this album but lists {len(entries)}"
+        problem = f"SmugMug counts {album.image_count} photos and videos in this album but lists {len(entries)}"
     return Listing(album, tuple(parse_image(entry, expansions) for entry in entries), problem)
 
 
@@ -1625,11 +1610,11 @@ def fetch_list(connection: Connection, uri: str, locator: str, key: str, query: 
     except RequestFailed as error:
         if not entries:
             raise
-        return list(entries.values()), expansions, f"the listing broke off after {len(entries)}: {error}"
+        return list(entries.values()), expansions, f"the listing stopped after {len(entries)}: {error}"
     problem = ""
     if total is None or len(entries) < total:  # more are no harm: a listing shows for a while what was deleted
-        stated = "does not say how many there are" if total is None else f"says there are {total}"
-        problem = f"the listing is not complete: {len(entries)} were listed, SmugMug {stated}"
+        stated = "gives no total" if total is None else f"says there are {total}"
+        problem = f"the listing is incomplete: {len(entries)} listed, but SmugMug {stated}"
     return list(entries.values()), expansions, problem
 
 
@@ -1688,9 +1673,8 @@ def parse_image(entry: Entry, expansions: Entry) -> Image:
     is_video = entry.is_true("IsVideo") or bool(entry.uri("LargestVideo"))
     video = entry.expanded("LargestVideo", expansions)
     latitude, longitude = entry.number("Latitude", 90), entry.number("Longitude", 180)
-    if not latitude and not longitude:  # 0, 0 stands for nowhere
+    if latitude is None or longitude is None or not (latitude or longitude):  # 0, 0 stands for nowhere
         latitude = longitude = None
-    is_placed = latitude is not None and longitude is not None
     return Image(
         key=key,
         serial="" if serial is None else str(serial),
@@ -1708,8 +1692,8 @@ def parse_image(entry: Entry, expansions: Entry) -> Image:
         title=entry.text("Title"),
         caption=entry.text("Caption"),
         keywords=entry.texts("KeywordArray"),
-        latitude=latitude if is_placed else None,
-        longitude=longitude if is_placed else None,
+        latitude=latitude,
+        longitude=longitude,
         altitude=entry.number("Altitude", 100_000) or 0.0,
         hidden=entry.is_true("Hidden"),
         web_uri=entry.text("WebUri"),
@@ -1733,9 +1717,7 @@ def types_in_source(component_file_types: Entry) -> tuple[str, ...]:
     The owner is told of them, as {"Image": ["jpg", "nef"]} or [], but ordinary keys do not get the files: 404.
     https://github.com/tommyblue/smugmug-backup/issues/61
     """
-    types: set[str] = set()
-    for component in component_file_types.fields:
-        types.update(name.lower() for name in component_file_types.texts(component))
+    types = {name.lower() for kind in component_file_types.fields for name in component_file_types.texts(kind)}
     return tuple(sorted(name for name in types - SERVED_TYPES if re.fullmatch("[a-z0-9]{1,10}", name)))
 
 
@@ -1752,11 +1734,10 @@ def camera_time(shown: str) -> str:
     SmugMug takes the EXIF time, which has no zone, for a time in California, and shows it in UTC: "2019:08:04 11:28:12"
     becomes "2019-08-04T18:28:12+00:00". Of a film it takes the time that the file states, which should be in UTC.
     """
-    try:
+    with suppress(ValueError, OverflowError):
         utc = datetime.strptime(shown[:19], "%Y-%m-%dT%H:%M:%S")
         return (utc + timedelta(hours=pacific_hours(utc))).isoformat()
-    except (ValueError, OverflowError):
-        return ""
+    return ""
 
 
 def pacific_hours(utc: datetime) -> int:
@@ -1951,8 +1932,7 @@ class State:
 
     def marked(self, mark: str) -> list[tuple[str, str]]:
         """The (folder, name) of each file that is "removed" at SmugMug, or "damaged" and did not come again."""
-        rows = self._db.execute(f"SELECT folder, name FROM file JOIN album USING (album_key) WHERE {mark}")
-        return sorted(rows)
+        return sorted(self._db.execute(f"SELECT folder, name FROM file JOIN album USING (album_key) WHERE {mark}"))
 
     def commit(self, *, only_if_due: bool = False) -> None:
         """Make what was remembered outlast a crash."""
@@ -1980,8 +1960,7 @@ def open_state(folder: Path) -> Iterator[State]:
     """The state in an output folder, which is made if need be. As long as it is open, no other run gets it."""
     path = folder / STATE_FILE
     if os.path.islink(str(path)):
-        raise Problem(f"{printable(path)} is a symbolic link. Move it away: the record of what is home is not "
-                      f"kept elsewhere.")
+        raise Problem(f"{printable(path)} is a symbolic link, but has to be a regular file; move it")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         state = sound_state(path)
@@ -2008,7 +1987,7 @@ def sound_state(path: Path) -> State:
     except sqlite3.DatabaseError:
         aside = f"{STATE_FILE}.damaged-{time.strftime('%Y%m%d-%H%M%S')}"
         os.replace(str(path), str(path.with_name(aside)))
-        log.warning("The record of what is home was damaged. It is now %s; the files are looked at instead.", aside)
+        log.warning("The download record was damaged; moved to %s and rebuilt from the files.", aside)
         return owned_state(path, path)
 
 
@@ -2032,8 +2011,7 @@ def refuse_newer(db: sqlite3.Connection, path: Path) -> None:
     """Raise a Problem if the state was written by a later version of this program."""
     version = db.execute("PRAGMA user_version").fetchone()[0]
     if version > len(MIGRATIONS):
-        raise Problem(f"{path} was written by a newer version of this program (its format is {version}, this one knows "
-                      f"{len(MIGRATIONS)}). Use that version. The photos are not touched.")
+        raise Problem(f"{path} needs a newer version of this program: its format is {version}, not {len(MIGRATIONS)}")
 
 
 @contextmanager
@@ -2060,7 +2038,7 @@ def copy_state(path: Path, copy: sqlite3.Connection) -> None:
     except sqlite3.OperationalError as error:
         raise state_problem(error, path) from None
     except sqlite3.DatabaseError:
-        log.warning("The record of what is home is damaged; the files are looked at instead.")
+        log.warning("The download record is damaged; checking the files instead.")
         with closing(sqlite3.connect("")) as empty:
             empty.backup(copy)
 
@@ -2069,7 +2047,7 @@ def state_problem(error: sqlite3.Error, path: Path) -> Problem:
     """What to tell the user when SQLite fails."""
     text = str(error)
     if "locked" in text:
-        return Problem(f"Another run is at work in {path.parent}. Wait until it is done, or choose another folder.")
+        return Problem(f"Another run is already using {path.parent}. Wait until it is done, or choose another folder.")
     if "full" in text:
         return disk_problem(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), path)
     return Problem(f"Cannot write to {path.parent}: {text} ({path.name})")
@@ -2160,7 +2138,7 @@ def plan_image(place: Place, image: Image, name: str, now: float) -> Outcome | J
         return Outcome(Kind.HOME, album, image, record._replace(serial=image.serial, removed=False))
     if image.processing and not image.unobtainable and is_fresh(image, now) and (
             image.is_video or image.remote is None):
-        return Outcome(Kind.NOT_READY, album, image, reason="SmugMug is still processing it: run this again later")
+        return Outcome(Kind.NOT_READY, album, image, reason="SmugMug is still processing it")
     if absence is not None and is_asked_later and record is None and image.remote is None:
         return Outcome(Kind.UNAVAILABLE, album, image, reason=absence.reason)
     if record is not None:
@@ -2216,7 +2194,7 @@ def transfer(job: Job, output: Path, connection: Connection, landing: threading.
     `landing` is held while a file gets its name, so that no two get the same.
     """
     if not os.path.exists(str(output / STATE_FILE)):
-        raise Problem(f"The folder {printable(output)} has gone away while this was at work. Is its disk still there?")
+        raise Problem(f"The folder {printable(output)} disappeared during the run. Is the disk still connected?")
     try:
         job.folder.mkdir(parents=True, exist_ok=True)
         return (adopt(job, job.image.remote, stop) or copy_home(job, landing, stop)
@@ -2228,7 +2206,7 @@ def transfer(job: Job, output: Path, connection: Connection, landing: threading.
     except (Problem, Stopped):
         raise
     except UnicodeError:
-        reason = f"the file system cannot take this name: {printable(job.folder / job.name)}. Set LC_ALL=C.UTF-8?"
+        reason = f"the file system cannot store this name: {printable(job.folder / job.name)}. Try LC_ALL=C.UTF-8."
     except OSError as error:
         problem = disk_problem(error, job.folder / job.name)
         if isinstance(problem, DiskFull) and (free_space(job.folder) or 0) < RESERVED_BYTES:
@@ -2292,7 +2270,7 @@ def fetch_home(job: Job, connection: Connection, landing: threading.Lock, stop: 
     if remote is None and is_gone(connection, image):
         raise RequestFailed("SmugMug does not have it", status=404)
     if remote is None:
-        return Outcome(Kind.UNAVAILABLE, job.album, image, reason="SmugMug offers no file of it for download")
+        return Outcome(Kind.UNAVAILABLE, job.album, image, reason="SmugMug offers no downloadable file")
     if job.ours is not None and is_still_the_best(job.ours, remote, job):
         return Outcome(Kind.HOME, job.album, image, job.ours._replace(serial=image.serial, removed=False))
     adopted = None if image.remote else adopt(job, remote, stop)
@@ -2329,12 +2307,12 @@ def land(job: Job, part: PartFile, kind: Kind, is_original: bool, landing: threa
         if job.ours is not None and is_decayed(path, job.ours):
             aside = unused(path, "-damaged")
             os.rename(str(path), str(aside))
-            note = f"{path.name} was damaged: it is {aside.name} now"
+            note = f"the damaged file is kept as {aside.name}"
         elif not is_free(path, part.path, job.ours):
             path = job.folder / job.spare_name
             if not is_free(path, part.path, job.ours):
                 path = unused(path, "")
-            note = f"{job.name} is not as it was written, or another file: it stays, and SmugMug's is {path.name}"
+            note = f"{job.name} was changed or added here, so it was kept; SmugMug's version is {path.name}"
         os.replace(str(part.path), str(path))
     modified_ns = os.stat(str(path)).st_mtime_ns
     record = FileRecord(image.key, image.serial, path.name, part.size_bytes, part.md5(), modified_ns, is_original)
@@ -2407,10 +2385,8 @@ def fetch(remote: RemoteFile, part: PartFile, image: Image, connection: Connecti
 
 def range_header(part: PartFile) -> dict[str, str]:
     """The headers that ask for what is still missing, as it is: compressed bytes could not be counted."""
-    headers = {"Accept-Encoding": "identity"}
-    if part.size_bytes:
-        headers["Range"] = f"bytes={part.size_bytes}-"
-    return headers
+    rest = {"Range": f"bytes={part.size_bytes}-"} if part.size_bytes else {}
+    return {"Accept-Encoding": "identity", **rest}
 
 
 def receive(answer: Answer, remote: RemoteFile, part: PartFile, stop: Stop) -> None:
@@ -2424,18 +2400,18 @@ def receive(answer: Answer, remote: RemoteFile, part: PartFile, stop: Stop) -> N
     if not goes_on(answer, remote, part):
         part.restart()
         if answer.status != 200:
-            raise RequestFailed("SmugMug did not go on where the transfer was cut off", transient=True)
+            raise RequestFailed("SmugMug did not resume the transfer", transient=True)
     if answer.status == 416:
         return
     if not answer.has_end and remote.size_bytes is None and not remote.md5:
-        raise Damaged("SmugMug does not say how long the file is, so nothing proves that it is whole")
+        raise Damaged("SmugMug gave no file size, so completeness cannot be checked")
     part.etag = answer.headers.get("ETag", "")
     for chunk in answer.chunks():
         if stop.is_set():
             raise Stopped
         part.write(chunk)
         if remote.size_bytes is not None and part.size_bytes > remote.size_bytes:
-            raise Damaged(f"more came than the {remote.size_bytes} bytes that SmugMug says it has")
+            raise Damaged(f"received more than the {remote.size_bytes} bytes announced")
 
 
 def goes_on(answer: Answer, remote: RemoteFile, part: PartFile) -> bool:
@@ -2458,7 +2434,7 @@ def prove(part: PartFile, remote: RemoteFile, image: Image) -> None:
     if not part.size_bytes:
         raise Damaged("SmugMug sent an empty file")
     if remote.size_bytes is not None and part.size_bytes != remote.size_bytes:
-        raise Damaged(f"{part.size_bytes} bytes came of the {remote.size_bytes} that SmugMug says it has")
+        raise Damaged(f"received {part.size_bytes} of {remote.size_bytes} bytes")
     is_film = image.is_video or split_extension(image.file_name)[1].lower() in VIDEO_EXTENSIONS
     if is_film and part.head.startswith((b"\xff\xd8\xff", b"\x89PNG", b"GIF8")):
         raise Damaged("SmugMug sent a still picture instead of the video")
@@ -2466,7 +2442,7 @@ def prove(part: PartFile, remote: RemoteFile, image: Image) -> None:
     if (is_other or not remote.md5) and part.head.lstrip()[:1] in (b"<", b"{"):
         raise Damaged("SmugMug sent a web page or a message instead of the file")
     if is_other:
-        raise OtherChecksum("the content is not what SmugMug says it is: its MD5 differs")
+        raise OtherChecksum("the content does not match SmugMug's checksum (MD5)")
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -2513,7 +2489,7 @@ def update_sidecar(path: Path, content: bytes) -> Iterator[tuple[str, Problem | 
     try:
         old = path.read_bytes() if os.path.lexists(str(path)) else b""
         if old and sealed(old) != old:
-            yield path.name, NotOurs("it was changed here, or written by another program, so it was kept")
+            yield path.name, NotOurs("changed here or written by another program, so it was kept")
         elif content != old:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(path, content, durable=False)  # thousands of them, and each can be made again
@@ -2522,7 +2498,7 @@ def update_sidecar(path: Path, content: bytes) -> Iterator[tuple[str, Problem | 
     except OSError as error:
         yield path.name, disk_problem(error, path)
     except UnicodeError:
-        yield path.name, Problem("the file system cannot take the name")
+        yield path.name, Problem("the file system cannot store this name")
 
 
 def sealed(content: bytes) -> bytes:
@@ -2652,10 +2628,10 @@ def xmp_coordinate(degrees: float, positive: str, negative: str) -> str:
 class Fault(enum.Enum):
     """What --verify may find of a file."""
 
-    NONE = "sound"
-    UNKNOWN = "without a known MD5"
+    NONE = "intact"
+    UNKNOWN = "without a checksum"
     MISSING = "missing"
-    CHANGED = "changed since it was written"
+    CHANGED = "changed"
     DAMAGED = "damaged"
     UNREADABLE = "unreadable"
 
@@ -2686,7 +2662,7 @@ def check_file(check: Check, stop: Stop) -> Check:
     except OSError as error:
         return check._replace(fault=Fault.UNREADABLE, reason=str(disk_problem(error, check.path)))
     except UnicodeError:
-        return check._replace(fault=Fault.UNREADABLE, reason="the file system cannot take its name")
+        return check._replace(fault=Fault.UNREADABLE, reason="the file system cannot store this name")
     if not check.record.md5:
         return check._replace(fault=Fault.UNKNOWN)
     if md5 == check.record.md5:
@@ -2799,7 +2775,7 @@ class Screen(logging.Handler):
             log.info("%s", line(10_000))
             return
         with self._lock:
-            columns = terminal_columns() - 1  # the last column stays free: a full line would wrap on some terminals
+            columns = terminal_columns() - 3  # room for a "^C"; and a full line would wrap on some terminals
             text = fitted(line(columns), columns)
             self._is_shown = True  # said before it is so: Ctrl-C may come as soon as somebody sees it
             self._write("\r" + text + rest_of_line(columns - cells(text), sys.platform))
@@ -2824,10 +2800,9 @@ def rest_of_line(columns: int, platform: str) -> str:
 
 def terminal_columns() -> int:
     """The width of the terminal behind standard error, as it is now."""
-    try:
+    with suppress(OSError, ValueError):
         return os.get_terminal_size(sys.stderr.fileno()).columns or 80
-    except (OSError, ValueError):
-        return 80
+    return 80
 
 
 class LogFile(logging.FileHandler):
@@ -2843,34 +2818,35 @@ class LogFile(logging.FileHandler):
         if self not in log.handlers:  # a thread that waited for it finds it gone
             return
         log.removeHandler(self)
-        log.warning("The log file %s cannot be written any more: %s", self.baseFilename, sys.exc_info()[1])
+        log.warning("Cannot write to the log file %s any more: %s", self.baseFilename, sys.exc_info()[1])
         with suppress(OSError):  # what is left of it cannot be written either
             self.close()
 
 
 class Topic(enum.Enum):
-    """What a remark is about: its heading in the summary, and what to do about it. They are shown in this order."""
+    """What a remark is about: its heading in the summary, what to do about it, and the report's word for it, where that
+    is another one. They are shown in this order.
+    """
 
     CHECKSUM = "checksum differs from SmugMug's", "They were downloaded twice, alike both times, so they were kept."
-    DAMAGED = "damaged", "What SmugMug does not have any more, put back from another copy, or delete it."
-    FAILED = "failed", "Run this again: what is home stays, and what failed is tried again."
+    DAMAGED = "damaged", "If SmugMug no longer has it, restore it from another backup or delete it."
+    FAILED = "failed", "Run this again to retry; nothing already downloaded is lost."
     GONE = "gone at SmugMug", ""
-    IN_SOURCE = "in SmugMug Source", "SmugMug lets no program fetch these. Its own pages have them."
+    IN_SOURCE = "in SmugMug Source", "Programs cannot download these; get them on SmugMug's website."
     KEPT = "kept", ""
-    MENDED = "mended", ""
-    NOT_READY = "not ready", "Run this again later: SmugMug is still working on them."
-    NOT_SOUND = "not sound", (
-        "A run without -n, --album, --exclude and --since fetches these again. What was changed since stays, SmugMug's "
-        "comes beside it.")
-    NOT_ORIGINAL = "not the original", (
-        "SmugMug gave no more than this. Are downloads of originals allowed in the album's settings?")
-    UNAVAILABLE = "unavailable", (
-        "Nothing more can be done from here. They may be seen on SmugMug's pages; its support may know more.")
+    MENDED = "repaired", "", "mended"
+    NOT_READY = "still processing", "Run this again later.", "not ready"
+    NOT_SOUND = "damaged, changed or missing", (
+        "To download these again, run without -n, --album, --exclude and --since. Files you changed are kept; "
+        "SmugMug's copy is saved next to them."), "not sound"
+    NOT_ORIGINAL = "not the original", "SmugMug offered nothing better. Does the album allow downloads of originals?"
+    UNAVAILABLE = "unavailable", "Look for these on SmugMug's website, or ask SmugMug's support."
     ENDED_EARLY = "ended early", ""
 
-    def __init__(self, heading: str, advice: str) -> None:
+    def __init__(self, heading: str, advice: str, kind: str = "") -> None:
         self.heading = heading
         self.advice = advice
+        self.kind = kind or heading
 
 
 class Remark(NamedTuple):
@@ -2883,7 +2859,7 @@ class Remark(NamedTuple):
     reason: str
 
 
-SMALLER = "it is a smaller or re-encoded copy"
+SMALLER = "smaller or re-encoded copy"
 NAMED_IN_SOURCE = 20  # so many images of an album are named in the summary for what SmugMug Source has of them
 
 
@@ -2909,7 +2885,7 @@ class Tally:
         parts = [f"{self.counts[kind]:,} {kind.value}" for kind in Kind if self.counts[kind]]
         if self.problem:
             parts.insert(0, self.problem)
-        return ", ".join(parts) or "no images"
+        return ", ".join(parts) or "nothing to download"
 
 
 class Summary:
@@ -2988,7 +2964,7 @@ class Summary:
         if outcome.kind not in HOME_KINDS:
             self.remark(Topic[outcome.kind.name], album, image, outcome.reason, outcome.image.key)
         elif check is not None:
-            mended = f"{check.reason or check.fault.value}, so it was brought home again"
+            mended = f"{check.reason or check.fault.value}; {outcome.kind.value} again"
             self.remark(Topic.MENDED, check.path.parent.name, check.path.name,
                         "; ".join(filter(None, (mended, outcome.reason))), outcome.image.key)
         elif outcome.reason:
@@ -3008,7 +2984,7 @@ class Summary:
         if tally.in_source:
             named, more = sorted(tally.in_source)[:NAMED_IN_SOURCE], len(tally.in_source) - NAMED_IN_SOURCE
             self.remark(Topic.IN_SOURCE, tally.place.album.name or tally.place.album.key, "", ", ".join(named) + (
-                f" and {more:,} more (-v names them)" if more > 0 else ""))
+                f" and {more:,} more (-v lists them)" if more > 0 else ""))
         del self.tallies[tally.place.album.key]
 
     def remark(self, topic: Topic, album: str, image: str, reason: str, image_key: str = "") -> None:
@@ -3037,7 +3013,7 @@ class Summary:
             "bytes": self.fetched_bytes,
             "api_requests": self.api_requests,
             "rate_limit_wait_seconds": round(self.wait_seconds, 3),
-            "problems": [{"kind": remark.topic.heading, "album": remark.album, "image": remark.image,
+            "problems": [{"kind": remark.topic.kind, "album": remark.album, "image": remark.image,
                           "image_key": remark.image_key, "reason": remark.reason} for remark in self.remarks],
         }
 
@@ -3054,12 +3030,12 @@ def verdict(summary: Summary, settings: Settings, is_complete: bool) -> str:
     with suppress(OSError):  # the working folder may be gone
         where = printable(os.path.abspath(str(settings.output)))
     if not is_complete:
-        return f"Not all is home yet: {home:,} of {counted(max(home, summary.images_expected), 'image')}, in {where}"
+        return f"Not finished: {home:,} of {max(home, summary.images_expected):,} are home, in {where}"
     if summary.failures or summary.counts.keys() - HOME_KINDS - {Kind.GONE}:
-        return f"Not all is home, see below: {counted(home, 'image')}, in {where}"
-    if settings.albums or settings.exclude or settings.since:
-        return f"All that was asked for is home: {counted(home, 'image')}, in {where}"
-    return f"All is home: {counted(home, 'image')}, in {where}"
+        return f"{home:,} of {sum(summary.counts.values()):,} are home, in {where}; problems are listed below"
+    asked = "you asked for " if settings.albums or settings.exclude or settings.since else ""
+    photos = "1 photo or video" if home == 1 else f"{home:,} photos and videos"
+    return f"Everything {asked}is home: {photos} in {where}"
 
 
 def summary_text(summary: Summary, sentence: str, free_bytes: int | None) -> str:
@@ -3069,8 +3045,7 @@ def summary_text(summary: Summary, sentence: str, free_bytes: int | None) -> str
         found = [f"{summary.checked[fault]:,} {fault.value}" for fault in Fault if summary.checked[fault]]
         lines.append("Verified: " + ", ".join(found))
     if summary.removed:
-        removed = counted(len(summary.removed), "file")
-        lines.append(f"No longer at SmugMug: {removed}, kept here (--list-removed names them)")
+        lines.append(f"No longer at SmugMug: {counted(len(summary.removed), 'file')}, kept here (see --list-removed)")
     if summary.albums_expected:
         again = f"{summary.albums_again:,} looked at again, " if summary.albums_again else ""
         lines.append(f"Albums: {summary.albums_new:,} new, {summary.albums_changed:,} changed, {again}"
@@ -3078,19 +3053,18 @@ def summary_text(summary: Summary, sentence: str, free_bytes: int | None) -> str
     images = [f"{summary.counts[kind]:,} {kind.value}" for kind in Kind
               if summary.counts[kind] or (sentence and kind in (Kind.DOWNLOADED, Kind.HOME, Kind.FAILED))]
     if images:
-        lines.append("Images: " + ", ".join(images))
+        lines.append("Files: " + ", ".join(images))
     if summary.sidecars_changed:
         lines.append(f"Sidecars: {summary.sidecars_changed:,} changed")
     if summary.videos:
-        lines.append(f"Videos: {summary.videos:,}, as SmugMug re-encoded them: it gives out nothing else")
+        lines.append(f"Videos: {summary.videos:,} (re-encoded by SmugMug, which does not offer the uploads)")
     lines.append(cost_line(summary, free_bytes))
     for topic in Topic:
         remarks = [remark for remark in summary.remarks if remark.topic is topic]
         if remarks:
             lines.append(f"{topic.heading[0].upper() + topic.heading[1:]} ({len(remarks):,}):")
             lines += sorted(f"  {' / '.join(filter(None, remark[1:3]))}: {remark.reason}" for remark in remarks)
-        if remarks and topic.advice:
-            lines.append(f"  {topic.advice}")
+            lines += [f"  {topic.advice}"] if topic.advice else []
     return "\n".join(lines)
 
 
@@ -3102,9 +3076,9 @@ def cost_line(summary: Summary, free_bytes: int | None) -> str:
         line += f" ({human_bytes(summary.fetched_bytes / max(seconds, 0.001))}/s)"
     line += f", {counted(summary.api_requests, 'API call')}"
     if summary.wait_seconds >= 0.5:
-        line += f", {human_seconds(summary.wait_seconds)} waited because SmugMug asked to"
+        line += f", waited {human_seconds(summary.wait_seconds)} at SmugMug's request"
     if free_bytes is not None:
-        line += f", {human_bytes(free_bytes)} free"
+        line += f", {human_bytes(free_bytes)} free on disk"
     return line
 
 
@@ -3112,10 +3086,10 @@ def progress_line(summary: Summary, received_bytes: int, wait_seconds: float, co
     """How things stand, the most important first: as much of it as fits."""
     seconds = max(0.001, time.monotonic() - summary.began)
     done = sum(summary.counts.values())
-    parts = [f"{done:,}/{max(done, summary.images_expected):,} images", f"{human_bytes(received_bytes)}",
+    parts = [f"{done:,}/{max(done, summary.images_expected):,} files", f"{human_bytes(received_bytes)}",
              f"{human_bytes(received_bytes / seconds)}/s"]
     if wait_seconds > 0:
-        parts.insert(0, f"SmugMug asks to wait {human_seconds(wait_seconds)}")
+        parts.insert(0, f"waiting for SmugMug: {human_seconds(wait_seconds)}")
     left = summary.images_expected - done
     fetched = summary.counts[Kind.DOWNLOADED] + summary.counts[Kind.REPLACED]
     if fetched and left > 0:
@@ -3132,7 +3106,7 @@ def progress_line(summary: Summary, received_bytes: int, wait_seconds: float, co
 
 def album_table(albums: Iterable[Album]) -> str:
     """A table of albums, for --list."""
-    rows = [("ALBUM", "IMAGES", "CHANGED", "PRIVACY", "PATH")]
+    rows = [("ALBUM", "FILES", "CHANGED", "PRIVACY", "PATH")]
     rows += [(printable(album.name) or album.key, "" if album.image_count is None else str(album.image_count),
               printable(album.changed[:10]), printable(album.privacy) or ("Locked" if album.locked else ""),
               printable(album.url_path))
@@ -3256,7 +3230,7 @@ def preview(run: Run) -> None:
         show_progress(run)
     run.screen.clear()
     warn_of_full_disk(run.summary.bytes_to_fetch, run.settings.output)
-    print(f"To fetch: {counted(run.summary.images_to_fetch, 'file')}, {human_bytes(run.summary.bytes_to_fetch)}")
+    print(f"To download: {counted(run.summary.images_to_fetch, 'file')}, {human_bytes(run.summary.bytes_to_fetch)}")
 
 
 def planned_record(job: Job) -> FileRecord:
@@ -3280,8 +3254,8 @@ def wanted_albums(run: Run) -> list[Album]:
     staying = sum(is_other_layout(run.folders[album.key], album, run.settings.layout)
                   for album in albums if album.key in run.folders)
     if staying:
-        log.info("Layout %s: %s of another layout and stay where they are; it holds for new albums.",
-                 run.settings.layout, "1 album is" if staying == 1 else f"{staying:,} albums are")
+        log.info("Layout %s applies to new albums only; %s where they are.", run.settings.layout,
+                 "1 existing album stays" if staying == 1 else f"{staying:,} existing albums stay")
     run.folders.update(album_folders(albums, run.folders, run.settings.layout))
     albums = selected(run.settings, albums)
     run.summary.albums_expected = len(albums)
@@ -3310,12 +3284,12 @@ def selected(settings: Settings, albums: list[Album]) -> list[Album]:
             if not any(matches(album, [pattern]) for album in albums):
                 names = {text.casefold(): text for album in albums for text in (album.name, album.url_path)}
                 near = [printable(names[name]) for name in difflib.get_close_matches(pattern.casefold(), names, 5, 0.5)]
-                raise Problem(f"No album fits {option} {printable(pattern)!r}. " +
-                              (f"Near it: {', '.join(near)}" if near else "--list shows all albums."))
+                raise Problem(f"No album matches {option} {printable(pattern)!r}. " +
+                              (f"Did you mean: {', '.join(near)}?" if near else "--list shows all albums."))
     chosen = [album for album in albums
               if (not settings.albums or matches(album, settings.albums)) and not matches(album, settings.exclude)]
     if albums and not chosen:
-        raise Problem("--exclude leaves no album.")
+        raise Problem("--exclude rules out every album.")
     return chosen
 
 
@@ -3334,8 +3308,8 @@ def warn_of_full_disk(to_come_bytes: int, output: Path) -> None:
     """Say so if what is to come cannot fit."""
     free_bytes = free_space(output)
     if free_bytes is not None and to_come_bytes > free_bytes:
-        log.warning("This will not fit: at least %s are to come, and %s are free in %s. "
-                    "What fits will be brought home.", human_bytes(to_come_bytes), human_bytes(free_bytes), output)
+        log.warning("Not enough space: at least %s to download, %s free in %s. Only what fits will be downloaded.",
+                    human_bytes(to_come_bytes), human_bytes(free_bytes), output)
 
 
 def needs_listing(run: Run, album: Album) -> bool:
@@ -3366,7 +3340,7 @@ def plan_listing(run: Run, listing: Listing) -> Plan:
     """The plan for an album that was listed, without the images that an earlier listing in this run had."""
     place = run.places.pop(listing.album.key)
     if not is_within(place.folder, run.settings.output):
-        problem = f"{printable(place.folder)} leads out of the output folder: a symbolic link?"
+        problem = f"{printable(place.folder)} leads outside the output folder. Is it a symbolic link?"
         return Plan(place, (), (), problem=problem)
     if not listing.problem:
         run.state.mark_removed(place.album.key, place.records.keys() - {image.key for image in listing.images})
@@ -3513,7 +3487,7 @@ def finish_album(run: Run, tally: Tally) -> None:
             elif isinstance(problem, NotOurs):
                 run.summary.remark(Topic.KEPT, album.name, name, str(problem))
             else:
-                tally.problem = "not all sidecars could be written"
+                tally.problem = "some sidecars could not be written"
                 run.summary.remark(Topic.FAILED, album.name, name, str(problem))
     if tally.all_home():
         remove_parts(tally.place.folder)
@@ -3528,7 +3502,7 @@ def look_back(settings: Settings, state: State, summary: Summary) -> None:
     if settings.task != "dry-run":
         for folder, name in state.marked("damaged"):
             if os.path.lexists(str(settings.output / folder / name)):
-                summary.remark(Topic.DAMAGED, folder, name, "it was not fetched again")
+                summary.remark(Topic.DAMAGED, folder, name, "not downloaded again")
     summary.removed = [printable(f"{folder}/{name}") for folder, name in state.marked("removed")
                        if os.path.lexists(str(settings.output / folder / name))]
 
@@ -3566,7 +3540,7 @@ def main(argv: list[str] | None = None) -> int:
     except OSError as error:  # of standard output: all others are dealt with where they come up
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if not isinstance(error, BrokenPipeError):  # whoever reads it has not just seen enough
-            log.error("Standard output cannot be written: %s", error)
+            log.error("Cannot write to standard output: %s", error)
         return EXIT_FAILED
 
 
@@ -3578,7 +3552,7 @@ def bring_home(settings: Settings, screen: Screen, stop: Stop) -> int:
         work(settings, summary, screen, stop)
         exit_code = EXIT_FAILED if summary.failures else EXIT_COMPLETE
     except (KeyboardInterrupt, Stopped):
-        exit_code, ended = EXIT_INTERRUPTED, "Interrupted. Run this again to go on: what is home stays."
+        exit_code, ended = EXIT_INTERRUPTED, "Interrupted. Run again to continue; nothing already downloaded is lost."
     except Problem as problem:
         exit_code, ended = problem.exit_code, str(problem)
     tell(settings, summary, screen, ended)
@@ -3628,8 +3602,8 @@ def known_folders(settings: Settings) -> list[str]:
         folders = [str(folder) for folder in json.loads(settings.folders_file.read_text(encoding="utf-8"))]
     has_record = os.path.lexists(str(settings.output / STATE_FILE)) or settings.new_record
     if not has_record and os.path.abspath(str(settings.output)) in folders:
-        raise Problem(f"{printable(settings.output)} has no record of what is home any more. Is its disk connected? To "
-                      f"make a new record from the files that are there, run this with --new-record.")
+        raise Problem(f"{printable(settings.output)} has lost its download record. Is the disk connected? To make a new "
+                      f"record from the files that are there, run this with --new-record.")
     return folders
 
 
@@ -3645,11 +3619,10 @@ def remember_folder(settings: Settings, folders: list[str]) -> None:
 def verify_home(settings: Settings, state: State, summary: Summary, screen: Screen, stop: Stop) -> None:
     """--verify: hash every file that is home; what is not as it should be will be fetched again."""
     if not state.albums():
-        text = (f"Nothing to verify: {printable(settings.output)} has no record of what is home. A run without "
-                f"--verify makes one, and takes the files that are there by name and size")
+        text = f"Nothing to verify: {printable(settings.output)} has no download record."
         if settings.task == "dry-run":
-            raise Problem(text + ".")
-        log.warning("%s; so does this one. Verify again after it.", text)
+            raise Problem(f"{text} A run without -n creates one.")
+        log.warning("%s This run creates one, matching existing files by name and size. Then run --verify again.", text)
     for check in verify_files(state, settings.output, stop):
         screen.show(lambda columns: f"Verified {counted(sum(summary.checked.values()), 'file')}")
         if check is not None:
@@ -3694,7 +3667,7 @@ def list_md5(settings: Settings, screen: Screen, stop: Stop) -> int:
 
 
 def log_in(settings: Settings, screen: Screen, stop: Stop) -> int:
-    """--login: make sure that later runs can sign in without anybody there."""
+    """--login: sign in, so that later runs can do without a PIN."""
     _, user = connect(settings, stop)
     log.warning("Signed in as %s. Later runs need no PIN.", printable(user.nick_name))
     return EXIT_COMPLETE
@@ -3705,14 +3678,11 @@ def log_out(settings: Settings, screen: Screen, stop: Stop) -> int:
     path = settings.token_file
     try:
         path.unlink()
-        log.warning("Removed %s.", path)
+        log.warning("Removed %s. SmugMug still lists this permission. To revoke it: %s.", path, AUTHORIZED_SERVICES)
     except FileNotFoundError:
         log.warning("There is no saved sign-in.")
-        return EXIT_COMPLETE
     except OSError as error:
         raise disk_problem(error, path) from None
-    log.warning("SmugMug still knows of the permission. To take it back: Account Settings > Privacy > "
-                "Authorized Services.")
     return EXIT_COMPLETE
 
 
@@ -3731,8 +3701,7 @@ def connect(settings: Settings, stop: Stop) -> tuple[Connection, User]:
             return connect_as(credentials, settings, stop)
         except NotSignedIn as error:
             if from_environment:
-                raise NotSignedIn(f"{error}\nThe token came from SMUGMUG_ACCESS_TOKEN: put a new one there, or unset "
-                                  f"it to sign in with a PIN.") from None
+                raise NotSignedIn(f"{error}\nReplace SMUGMUG_ACCESS_TOKEN or unset it to sign in with a PIN.") from None
             log.warning("%s", error)
     credentials = sign_in(api_key, settings.timeout_seconds, stop)
     connection, user = connect_as(credentials, settings, stop)
@@ -3768,7 +3737,7 @@ def write_report(settings: Settings, report: dict[str, Any]) -> bool:
         else:
             write_atomically(Path(os.path.realpath(path)), content)
     except OSError as error:
-        log.error("The report could not be written: %s", disk_problem(error, settings.report))
+        log.error("Cannot write the report: %s", disk_problem(error, settings.report))
         return False
     return True
 
@@ -3837,11 +3806,11 @@ def read_settings(argv: list[str] | None, environ: Mapping[str, str]) -> Setting
 
 
 class OneLineParser(argparse.ArgumentParser):
-    """A parser that answers bad use with one line."""
+    """A parser that answers invalid options with one line."""
 
     def error(self, message: str) -> Any:
         """Say what is wrong and end the program."""
-        self.exit(EXIT_COULD_NOT_RUN, f"{self.prog}: {message} (--help shows how it is used)\n")
+        self.exit(EXIT_COULD_NOT_RUN, f"{self.prog}: {message} (see --help)\n")
 
 
 def parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
@@ -3849,10 +3818,10 @@ def parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
     result = OneLineParser(
         usage="%(prog)s [options]", add_help=False,
         formatter_class=partial(argparse.HelpFormatter, max_help_position=27),
-        description="Bring every photo and video of a SmugMug account home; later, what is new.",
-        epilog="Each option with a value can be set as SMUGMUG_OUTPUT, SMUGMUG_JOBS ... as well; the key is "
-               "SMUGMUG_API_KEY and SMUGMUG_API_SECRET. Exit codes: 0 all home, 1 something failed, 2 could not run, "
-               "3 not signed in, 130 interrupted.")
+        description="Download every photo and video of a SmugMug account; later runs fetch only what's new.",
+        epilog="Options with a value can also be set as SMUGMUG_OUTPUT, SMUGMUG_JOBS ...; the key is SMUGMUG_API_KEY "
+               "and SMUGMUG_API_SECRET. Exit codes: 0 complete, 1 something failed, 2 could not run, 3 not signed in, "
+               "130 interrupted.")
 
     def setting(group: Any, *names: str, default: str, read: Callable[[str], Any] = str, **more: Any) -> None:
         variable = "SMUGMUG_" + names[-1].lstrip("-").upper().replace("-", "_")
@@ -3866,30 +3835,27 @@ def parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
 
         group.add_argument(*names, default=given or default, type=value, **more)
 
-    what = result.add_argument_group("what to bring home")
+    what = result.add_argument_group("what to download")
     what.add_argument("-a", "--album", dest="albums", metavar="PATTERN", action="append",
-                      help="albums whose name or path fits; repeatable")
-    what.add_argument("-x", "--exclude", metavar="PATTERN", action="append",
-                      help="but not those that fit this; repeatable")
-    setting(what, "--since", metavar="DATE", read=since_date, default="",
-            help="uploaded since 2024-05-31, or since 30d ago")
-    what.add_argument("--full", action="store_true",
-                      help="look into unchanged albums as well: finds every edited caption")
-    what.add_argument("--verify", action="store_true", help="hash all files, mend damaged ones (-n: report)")
+                      help="albums whose name or path matches; repeatable")
+    what.add_argument("-x", "--exclude", metavar="PATTERN", action="append", help="skip albums that match; repeatable")
+    setting(what, "--since", metavar="DATE", read=since_date, default="", help="uploaded since 2024-05-31, or 30d ago")
+    what.add_argument("--full", action="store_true", help="check unchanged albums too: catches edited captions")
+    what.add_argument("--verify", action="store_true", help="check all files, repair damaged ones (-n: report)")
 
-    how = result.add_argument_group("where to and how")
+    how = result.add_argument_group("where and how")
     setting(how, "-o", "--output", metavar="DIR", read=folder_name, default=OUTPUT_FOLDER,
-            help=f"folder for the photos ({OUTPUT_FOLDER})")
+            help=f"folder for the photos (default {OUTPUT_FOLDER})")
     setting(how, "--layout", metavar="album|tree", read=layout_name, default="album",
             help="tree: SmugMug's folders above the albums")
     how.add_argument("--rename", action="store_true", help="rename folders whose albums were renamed at SmugMug")
     how.add_argument("--new-record", action="store_true", help="start anew in a folder whose record is gone")
     how.add_argument("--sidecar", dest="sidecars", metavar="xmp|json", type=sidecar_names, action="append",
-                     help="titles, captions, keywords, places beside the files")
+                     help="save titles, captions, keywords and places")
     setting(how, "-j", "--jobs", metavar="N", read=positive_integer, default=str(DEFAULT_JOBS),
-            help=f"transfers at a time ({DEFAULT_JOBS})")
+            help=f"simultaneous downloads (default {DEFAULT_JOBS})")
     setting(how, "--timeout", dest="timeout_seconds", metavar="SECONDS", read=positive_number,
-            default=f"{READ_TIMEOUT_SECONDS:.0f}", help="silence that means a dead connection (60)")
+            default=f"{READ_TIMEOUT_SECONDS:.0f}", help="retry after this many silent seconds (default 60)")
 
     instead = result.add_argument_group("do something else instead").add_mutually_exclusive_group()
     for names, task, text in ((("--list",), "list", "show a table of the albums"),
@@ -3902,13 +3868,13 @@ def parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
     told = result.add_argument_group("messages")
     loudness = told.add_mutually_exclusive_group()
     loudness.add_argument("-q", "--quiet", action="store_true", help="only problems and the summary")
-    loudness.add_argument("-v", "--verbose", action="store_true", help="also each file and the rate-limit headers")
-    told.add_argument("--no-progress", dest="progress", action="store_false", help="no live line")
-    told.add_argument("--list-removed", action="store_true", help="name the files that SmugMug no longer has")
+    loudness.add_argument("-v", "--verbose", action="store_true", help="also each file and rate-limit headers")
+    told.add_argument("--no-progress", dest="progress", action="store_false", help="no progress line")
+    told.add_argument("--list-removed", action="store_true", help="list files that SmugMug no longer has")
     setting(told, "--report", metavar="FILE", read=writable_file, default="", help="write the summary as JSON")
-    setting(told, "--log-file", metavar="FILE", read=writable_file, default="", help="append all that -v says")
+    setting(told, "--log-file", metavar="FILE", read=writable_file, default="", help="append verbose output")
     told.add_argument("--version", action="version", version=f"%(prog)s {VERSION}", help="show the version")
-    told.add_argument("-h", "--help", action="help", help="show this")
+    told.add_argument("-h", "--help", action="help", help="show this help")
     return result
 
 
@@ -3922,7 +3888,7 @@ def folder_name(text: str) -> Path:
 def layout_name(text: str) -> str:
     """The name of a layout, for argparse."""
     if text not in ("album", "tree"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a layout: album and tree are")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a layout; choose album or tree")
     return text
 
 
@@ -3943,13 +3909,10 @@ def positive_integer(text: str) -> int:
 
 def positive_number(text: str) -> float:
     """A number above 0, for argparse."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0.0
-    if not 0 < number < 1e6:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
-    return number
+    with suppress(ValueError):
+        if 0 < float(text) < 1e6:
+            return float(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
 
 
 def since_date(text: str) -> str:
@@ -3966,7 +3929,7 @@ def since_date(text: str) -> str:
     for form in ("%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"):
         with suppress(ValueError, OverflowError):
             return iso_time(time.mktime(time.strptime(text, form)))[:19]
-    raise argparse.ArgumentTypeError(f"{text!r} is not a date: 2024-05-31 would be one, and so would 30d")
+    raise argparse.ArgumentTypeError(f"{text!r} is not a date; use for example 2024-05-31 or 30d")
 
 
 def writable_file(text: str) -> Path | None:

@@ -331,7 +331,7 @@ def test_a_pattern_that_fits_no_album_is_an_error_that_shows_near_names(
     result = run(*arguments)
     assert (result.returncode, result.stdout) == (2, "")
     option = "--exclude" if arguments[-2] in ("-x", "--exclude") else "--album"
-    assert near in result.stderr and f"No album fits {option} {arguments[-1]!r}" in result.stderr
+    assert near in result.stderr and f"No album matches {option} {arguments[-1]!r}" in result.stderr
     assert smugmug.count("api", "!images") == smugmug.count("cdn") == 0
 
 
@@ -345,7 +345,7 @@ def test_where_no_name_is_near_the_error_leads_to_the_list(account: Account, run
 def test_an_exclusion_that_leaves_nothing_is_an_error(account: Account, smugmug: FakeSmugMug, run: Run) -> None:
     account.album("Summer").photo()
     result = run("-a", "Sum*", "-x", "*mer")
-    assert result.returncode == 2 and "--exclude leaves no album" in result.stderr
+    assert result.returncode == 2 and "--exclude rules out every album" in result.stderr
     assert smugmug.count("api", "!images") == 0
 
 
@@ -436,8 +436,8 @@ def test_the_list_is_a_table_on_standard_output_that_is_aligned_whatever_the_scr
     result = run("--list")
     assert (result.returncode, result.stderr) == (0, "")
     rows = table(result.stdout)
-    assert [list(row) for row in rows] == [["ALBUM", "IMAGES", "CHANGED", "PRIVACY", "PATH"]] * 3
-    assert {(row["ALBUM"], row["IMAGES"], row["CHANGED"], row["PRIVACY"], row["PATH"]) for row in rows} == {
+    assert [list(row) for row in rows] == [["ALBUM", "FILES", "CHANGED", "PRIVACY", "PATH"]] * 3
+    assert {(row["ALBUM"], row["FILES"], row["CHANGED"], row["PRIVACY"], row["PATH"]) for row in rows} == {
         (composed(album.name), str(len(album.images)), "2024-01-01", album.privacy, album.url_path)
         for album in account.albums}
     assert not run.output.exists() and smugmug.count("cdn") == smugmug.count("api", "!images") == 0
@@ -452,7 +452,7 @@ def test_a_list_that_is_not_complete_is_an_error(account: Account, smugmug: Fake
     account.album("Summer")
     smugmug.fault("wrong_total", "!albums", times=None)
     result = run("--list")
-    assert result.returncode == 1 and "Summer" in result.stdout and "not complete" in result.stderr
+    assert result.returncode == 1 and "Summer" in result.stdout and "incomplete" in result.stderr
 
 
 def test_a_dry_run_tells_what_is_missing_or_short_as_the_run_after_it_will_find(account: Account, run: Run) -> None:
@@ -465,12 +465,12 @@ def test_a_dry_run_tells_what_is_missing_or_short_as_the_run_after_it_will_find(
     (folders[0] / short.file_name).write_bytes(short.data[:100])
     (folders[0] / shared.file_name).unlink()
     size_bytes = len(gone.data) + len(short.data)
-    assert run("--dry-run").stdout.splitlines()[-1] == f"To fetch: 2 files, {script.human_bytes(size_bytes)}"
+    assert run("--dry-run").stdout.splitlines()[-1] == f"To download: 2 files, {script.human_bytes(size_bytes)}"
     (folders[1] / shared.file_name).unlink()  # now there is nothing to copy from
     size_bytes += len(shared.data)
-    assert run("--dry-run").stdout.splitlines()[-1] == f"To fetch: 3 files, {script.human_bytes(size_bytes)}"
+    assert run("--dry-run").stdout.splitlines()[-1] == f"To download: 3 files, {script.human_bytes(size_bytes)}"
     assert "3 downloaded, 1 copied" in run().stderr
-    assert run("--dry-run").stdout == "To fetch: 0 files, 0 B\n"
+    assert run("--dry-run").stdout == "To download: 0 files, 0 B\n"
 
 
 def test_a_dry_run_tells_files_and_bytes_per_album_and_in_total_and_they_are_what_then_comes(
@@ -491,7 +491,7 @@ def test_a_dry_run_tells_files_and_bytes_per_album_and_in_total_and_they_are_wha
     assert result.returncode == 0, result.stderr
     *albums, total = result.stdout.splitlines()
     assert sorted(albums) == ["Spring: 2 files, 1.0 kB", "Summer: 1 file, 1.5 kB"]
-    assert total == "To fetch: 3 files, 2.5 kB"
+    assert total == "To download: 3 files, 2.5 kB"
     assert "Albums: 1 new, 1 changed, 1 unchanged" in result.stderr
     assert snapshot(run.output) == before and smugmug.count("cdn") == 0
 
@@ -511,7 +511,7 @@ def test_looking_first_writes_nothing_at_all(account: Account, run: Run, tmp_pat
 
 def test_standard_output_carries_data_and_nothing_else(account: Account, run: Run) -> None:
     account.album("Summer").photo()
-    assert run("-q", "-n").stdout == run("-v", "-n").stdout == "Summer: 1 file, 2.0 kB\nTo fetch: 1 file, 2.0 kB\n"
+    assert run("-q", "-n").stdout == run("-v", "-n").stdout == "Summer: 1 file, 2.0 kB\nTo download: 1 file, 2.0 kB\n"
     assert run("-v").stdout == ""
 
 
@@ -547,7 +547,7 @@ def test_data_that_cannot_be_written_is_a_failure_and_no_reason_for_a_traceback(
                               stdin=subprocess.DEVNULL, stdout=full, stderr=subprocess.PIPE, encoding="utf-8",
                               timeout=60, check=False)
     assert done.returncode == 1
-    assert done.stderr.splitlines()[-1] == "Standard output cannot be written: [Errno 28] No space left on device"
+    assert done.stderr.splitlines()[-1] == "Cannot write to standard output: [Errno 28] No space left on device"
 
 
 @posix_only
@@ -566,8 +566,8 @@ def test_by_default_each_album_has_one_line_and_the_summary_ends_it(account: Acc
     account.album("Summer").photo()
     account.album("Winter")
     lines = run().stderr.splitlines()
-    assert sorted(lines[:2]) == ["Summer: 1 downloaded", "Winter: no images"]
-    assert [line.split(":")[0] for line in lines[2:5]] == ["All is home", "Albums", "Images"] and len(lines) == 6
+    assert sorted(lines[:2]) == ["Summer: 1 downloaded", "Winter: nothing to download"]
+    assert [line.split(":")[0] for line in lines[2:5]] == ["Everything is home", "Albums", "Files"] and len(lines) == 6
 
 
 def test_quiet_leaves_the_summary_and_the_problems(account: Account, smugmug: FakeSmugMug, run: Run) -> None:
@@ -576,7 +576,7 @@ def test_quiet_leaves_the_summary_and_the_problems(account: Account, smugmug: Fa
     smugmug.fault("not_found", f"/i-{bad.key}/", times=None)
     result = run("-q")
     assert result.returncode == 1
-    assert "Summer / bad.JPG: " in result.stderr and "Images: 1 downloaded" in result.stderr
+    assert "Summer / bad.JPG: " in result.stderr and "Files: 1 downloaded" in result.stderr
     assert "\nSummer: " not in f"\n{result.stderr}" and good.file_name not in result.stderr
 
 
@@ -614,8 +614,8 @@ def test_a_log_file_that_cannot_be_written_any_more_is_said_once_and_hinders_not
     result = run("--log-file", "/dev/full")
     assert result.returncode == 0 and list(home_files(run.output)) == ["Summer/IMG_1.JPG"]
     assert re.findall("log file.*", result.stderr) == [
-        "log file /dev/full cannot be written any more: [Errno 28] No space left on device"]
-    assert "All is home" in result.stderr and "ignored" not in result.stderr
+        "log file /dev/full any more: [Errno 28] No space left on device"]
+    assert "Everything is home" in result.stderr and "ignored" not in result.stderr
 
 
 @posix_only
@@ -666,15 +666,15 @@ def test_the_summary_tells_what_became_of_everything_and_what_to_do_about_each_p
     lines = result.stderr.splitlines()
     assert result.returncode == 1
     assert "Albums: 1 new, 1 changed, 1 unchanged" in lines
-    parts = next(line for line in lines if line.startswith("Images: "))[8:].split(", ")
+    parts = next(line for line in lines if line.startswith("Files: "))[7:].split(", ")
     counts = {kind: number for number, kind in (part.split(" ", 1) for part in parts)}
-    assert counts == {"downloaded": "2", "replaced": "1", "already there": "2", "not ready": "1", "unavailable": "1",
-                      "failed": "1"}
+    assert counts == {"downloaded": "2", "replaced": "1", "already there": "2", "still processing": "1",
+                      "unavailable": "1", "failed": "1"}
     calls = smugmug.count("api")
-    assert re.search(rf"\b4\.0 kB in \d.* s \(.*B/s\), {calls} API calls, \d.* s waited .*, [\d.]+ [MGT]B free",
-                     result.stderr)
+    assert re.search(rf"\b4\.0 kB in \d.* s \(.*B/s\), {calls} API calls, waited \d.* s at .*, "
+                     r"[\d.]+ [MGT]B free on disk", result.stderr)
     for heading, image, reason in (("Failed (1):", "gone.JPG", "SmugMug answered 404"),
-                                   ("Not ready (1):", "slow.JPG", "still processing"),
+                                   ("Still processing (1):", "slow.JPG", "still processing"),
                                    ("Unavailable (1):", "never.JPG", "could not process")):
         item, advice = lines[lines.index(heading) + 1:][:2]
         assert item.startswith(f"  New / {image}: ") and reason in item
@@ -687,9 +687,9 @@ def test_the_summary_of_a_run_with_nothing_to_do_is_short(account: Account, smug
     smugmug.clear_requests()
     result = run()
     calls = smugmug.count("api")
-    assert re.fullmatch("All is home: 1 image, in /.*\n"
-                        "Albums: 0 new, 0 changed, 1 unchanged\nImages: 0 downloaded, 1 already there, 0 failed\n"
-                        rf"0 B in .* s, {calls} API calls, .* free\n", result.stderr)
+    assert re.fullmatch("Everything is home: 1 photo or video in /.*\n"
+                        "Albums: 0 new, 0 changed, 1 unchanged\nFiles: 0 downloaded, 1 already there, 0 failed\n"
+                        rf"0 B in .* s, {calls} API calls, .* free on disk\n", result.stderr)
 
 
 def test_the_summary_claims_no_more_than_is_known(account: Account, smugmug: FakeSmugMug, run: Run) -> None:
@@ -700,12 +700,12 @@ def test_the_summary_claims_no_more_than_is_known(account: Account, smugmug: Fak
         answer["Response"]["Album"][0]["ImageCount"] += 1
         return answer
 
-    assert "All that was asked for is home: 1 image, in /" in run("-a", "summer").stderr
+    assert "Everything you asked for is home: 1 photo or video in /" in run("-a", "summer").stderr
     smugmug.fault("mangle", "!albums", function=one_more)
     doubtful = run("--full")
-    assert doubtful.returncode == 0 and doubtful.stderr.count("Not all is home, see below: 2 images, in /") == 1
-    assert "SmugMug counts 2 images in this album but lists 1" in doubtful.stderr
-    assert "\nAll is home: 2 images, in /" in run().stderr
+    assert doubtful.returncode == 0 and doubtful.stderr.count("2 of 2 are home, in /") == 1
+    assert "SmugMug counts 2 photos and videos in this album but lists 1" in doubtful.stderr
+    assert "\nEverything is home: 2 photos and videos in /" in run().stderr
 
 
 def test_the_report_is_the_summary_for_programs(account: Account, smugmug: FakeSmugMug, run: Run,
@@ -791,7 +791,7 @@ def test_a_report_that_could_not_be_written_is_a_failure(account: Account, smugm
 
     smugmug.fault("mangle", "!albums", function=remove_the_folder)
     result = run("--report", folder / "report.json")
-    assert result.returncode == 1 and "The report could not be written" in result.stderr
+    assert result.returncode == 1 and "Cannot write the report" in result.stderr
     assert list(home_files(run.output)) == ["Summer/IMG_1.JPG"]
 
 
@@ -823,7 +823,7 @@ def test_a_run_that_cannot_fit_begins_with_a_warning(account: Account, smugmug: 
     smugmug.fault("mangle", "!albums", times=None, function=of_size(TOO_MUCH))
     result = run(*options)
     assert result.returncode == 0
-    assert re.match(r"This will not fit: at least 1000\.00 TB are to come, and .*B are free in ", result.stderr)
+    assert re.match(r"Not enough space: at least 1000\.00 TB to download, .*B free in ", result.stderr)
 
 
 def test_a_dry_run_warns_by_the_sizes_of_the_files_where_smugmug_gives_no_sums(
@@ -834,16 +834,16 @@ def test_a_dry_run_warns_by_the_sizes_of_the_files_where_smugmug_gives_no_sums(
 
     account.album("Summer").photo()
     smugmug.fault("mangle", "!images", times=None, function=huge)
-    assert "This will not fit: at least 1000.00 TB are to come, " in run("--dry-run").stderr
+    assert "Not enough space: at least 1000.00 TB to download, " in run("--dry-run").stderr
 
 
 def test_what_is_not_to_come_needs_no_space(account: Account, smugmug: FakeSmugMug, run: Run) -> None:
     for name in ("Huge", "Summer"):
         account.album(name).photo()
     smugmug.fault("mangle", "!albums", times=None, function=of_size(TOO_MUCH))
-    assert "not fit" not in run("-x", "huge").stderr
-    assert "not fit" in run().stderr
-    assert "not fit" not in run().stderr  # SmugMug's sum is wrong: all is home
+    assert "Not enough space" not in run("-x", "huge").stderr
+    assert "Not enough space" in run().stderr
+    assert "Not enough space" not in run().stderr  # SmugMug's sum is wrong: all is home
 
 
 # ======================================================================================================================

@@ -34,7 +34,7 @@ def test_a_full_disk_ends_the_run_keeps_what_is_home_and_with_space_the_next_run
     result = run("-o", output, "-j", 3)
 
     assert result.returncode == 1
-    assert "The disk is full: no space is left for " in result.stderr and str(output) in result.stderr
+    assert "The disk is full: no space left for " in result.stderr and str(output) in result.stderr
     home = home_files(output)
     assert 3 <= len(home) <= 9 and set(home.items()) <= set(contents(album).items())
     assert smugmug.count("cdn") <= len(home) + 2 * 3  # it ends: what is under way or queued, and no more
@@ -80,7 +80,7 @@ def test_a_disk_without_room_for_a_sidecar_ends_the_run_and_with_space_the_next_
 
     assert result.returncode == 1 and home_files(output) == contents(album)
     end = result.stderr.splitlines()[-1]
-    assert end.startswith("The disk is full: no space is left for ") and "IMG_1.JPG.xmp" in end
+    assert end.startswith("The disk is full: no space left for ") and "IMG_1.JPG.xmp" in end
 
     small_disk.resize(size_bytes=1000 * PAGE)
     assert run("-o", output, "--sidecar", "xmp").returncode == 0
@@ -114,7 +114,7 @@ def test_a_file_in_the_place_of_the_output_folder_is_named(
     result = run("-o", output)
 
     assert result.returncode == 2
-    assert "A file stands where a folder is needed" in result.stderr and "taken" in result.stderr
+    assert "is a file, but a folder is needed there" in result.stderr and "taken" in result.stderr
     assert (run.folder / "taken").read_bytes() == b"mine" and smugmug.count("cdn") == 0
 
 
@@ -212,7 +212,7 @@ def test_an_output_folder_that_goes_away_ends_the_run_and_is_not_made_anew(
 
     result = run()
 
-    assert result.returncode == 2 and "smugmug_photos has gone away while this was at work" in result.stderr
+    assert result.returncode == 2 and "smugmug_photos disappeared during the run" in result.stderr
     assert not run.output.exists() and smugmug.count("cdn") == 0
 
 
@@ -232,11 +232,11 @@ def test_a_working_folder_that_goes_away_is_said_by_a_run_and_hinders_no_preview
     here.mkdir()
     preview = run("--dry-run", cwd=here)
     assert preview.returncode == 0 and preview.stdout.startswith("Summer: 1 file, ")
-    assert " free" not in preview.stderr  # nobody knows of which disk
+    assert " free on disk" not in preview.stderr  # nobody knows of which disk
 
     here.mkdir()
     result = run(cwd=here)
-    assert result.returncode == 2 and "smugmug_photos has gone away while this was at work" in result.stderr
+    assert result.returncode == 2 and "smugmug_photos disappeared during the run" in result.stderr
     assert smugmug.count("cdn") == 0
 
 
@@ -273,12 +273,12 @@ def test_a_name_that_the_system_refuses_is_named_where_it_is_verified_or_has_a_s
     assert run().returncode == 0
 
     verified = run("--verify", "--dry-run", env=ascii_only)
-    assert verified.returncode == 1 and "1 sound, 1 unreadable" in verified.stderr
-    assert_says(verified.stderr, "\u00c4pfel.JPG: the file system cannot take its name")
+    assert verified.returncode == 1 and "1 intact, 1 unreadable" in verified.stderr
+    assert_says(verified.stderr, "\u00c4pfel.JPG: the file system cannot store this name")
 
     described = run("--sidecar", "xmp", env=ascii_only)
     assert described.returncode == 1
-    assert_says(described.stderr, "\u00c4pfel.JPG.xmp: the file system cannot take the name")
+    assert_says(described.stderr, "\u00c4pfel.JPG.xmp: the file system cannot store this name")
     assert {"Summer/plain.JPG.xmp"} == {name for name in home_files(run.output) if name.endswith(".xmp")}
 
 

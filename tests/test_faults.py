@@ -95,27 +95,27 @@ LASTING_CDN = (
     Lasting("html 200", one("html_200"), 5, "text/html instead of the file"),
     Lasting("json 200", one("json_200"), 5, "application/json instead of the file"),
     Lasting("nonce used", one("nonce_used"), 5, "nonce_used"),
-    Lasting("reset", one("reset"), 5, "failed or broke off"),
-    Lasting("cut", one("cut", at=0), 5, "broke off"),
+    Lasting("reset", one("reset"), 5, "failed"),
+    Lasting("cut", one("cut", at=0), 5, "was cut off"),
     Lasting("empty 200", one("empty_200"), 2, "empty file"),
-    Lasting("short", one("short"), 2, f"{SIZE - 1} bytes came of the {SIZE}"),
-    Lasting("long", one("long"), 2, f"more came than the {SIZE} bytes"),
-    Lasting("corrupt", one("corrupt"), 2, "MD5 differs"),
+    Lasting("short", one("short"), 2, f"received {SIZE - 1} of {SIZE} bytes"),
+    Lasting("long", one("long"), 2, f"received more than the {SIZE} bytes"),
+    Lasting("corrupt", one("corrupt"), 2, "checksum (MD5)"),
     Lasting("404", one("not_found"), 1, "SmugMug answered 404"),
     Lasting("403", one("respond", status=403), 1, "SmugMug answered 403"),
-    Lasting("301 abroad", one("redirect", to=ABROAD, status=301), 1, "Refused to go to https://evil.example/"),
-    Lasting("302 abroad", one("redirect", to=ABROAD, status=302), 1, "Refused to go to https://evil.example/"),
-    Lasting("303 abroad", one("redirect", to=ABROAD, status=303), 1, "Refused to go to https://evil.example/"),
-    Lasting("307 abroad", one("redirect", to=ABROAD, status=307), 1, "Refused to go to https://evil.example/"),
-    Lasting("308 abroad", one("redirect", to=ABROAD, status=308), 1, "Refused to go to https://evil.example/"),
+    Lasting("301 abroad", one("redirect", to=ABROAD, status=301), 1, "Refused to contact https://evil.example/"),
+    Lasting("302 abroad", one("redirect", to=ABROAD, status=302), 1, "Refused to contact https://evil.example/"),
+    Lasting("303 abroad", one("redirect", to=ABROAD, status=303), 1, "Refused to contact https://evil.example/"),
+    Lasting("307 abroad", one("redirect", to=ABROAD, status=307), 1, "Refused to contact https://evil.example/"),
+    Lasting("308 abroad", one("redirect", to=ABROAD, status=308), 1, "Refused to contact https://evil.example/"),
     Lasting("no scheme abroad", one("redirect", to="//evil.example/x.jpg"), 1,
-            "Refused to go to https://evil.example/"),
-    Lasting("to http", one("redirect", to="http://photos.smugmug.com/x.jpg"), 1, "Refused to go to http://photos."),
-    Lasting("to nowhere", one("respond", status=302), 6, "redirected too often"),
-    Lasting("to no address", one("redirect", to="https://[x/"), 1, "an address that is none"),
-    Lasting("still", one("still_instead_of_video"), 2, f"bytes came of the {SIZE}", kind="video"),
+            "Refused to contact https://evil.example/"),
+    Lasting("to http", one("redirect", to="http://photos.smugmug.com/x.jpg"), 1, "Refused to contact http://photos."),
+    Lasting("to nowhere", one("respond", status=302), 6, "too many redirects"),
+    Lasting("to no address", one("redirect", to="https://[x/"), 1, "an invalid address"),
+    Lasting("still", one("still_instead_of_video"), 2, f"of {SIZE} bytes", kind="video"),
     Lasting("still of no size", one("still_instead_of_video"), 2, "a still picture instead", kind="bare video"),
-    Lasting("no end of no size", one("no_length", chunked=False), 2, "does not say how long", kind="bare video"),
+    Lasting("no end of no size", one("no_length", chunked=False), 2, "gave no file size", kind="bare video"),
     Lasting("web page of no MD5", one("respond", **WEB_PAGE), 2, "a web page or a message", kind="bare photo"),
     Lasting("message of no MD5", one("respond", **MESSAGE), 2, "a web page or a message", kind="bare photo"),
     Lasting("empty of no MD5", one("empty_200"), 2, "empty file", kind="bare photo"),
@@ -142,14 +142,14 @@ PASSING_API = (
 
 LASTING_API = (
     Lasting("503", one("server_error", status=503), 5, "SmugMug answered 503"),
-    Lasting("html 200", one("html_200"), 5, "not an API answer"),
-    Lasting("broken JSON", one("broken_json"), 5, "not an API answer"),
-    Lasting("reset", one("reset"), 5, "failed or broke off"),
+    Lasting("html 200", one("html_200"), 5, "did not send a valid API answer"),
+    Lasting("broken JSON", one("broken_json"), 5, "did not send a valid API answer"),
+    Lasting("reset", one("reset"), 5, "failed"),
     Lasting("404", one("not_found"), 1, "SmugMug answered 404"),
     Lasting("403", one("respond", status=403), 1, "SmugMug answered 403"),
-    Lasting("abroad", one("redirect", to=ABROAD), 1, "Refused to go to https://evil.example/"),
-    Lasting("to http", one("redirect", to="http://api.smugmug.com/api/v2"), 1, "Refused to go to http://api."),
-    Lasting("to nowhere", one("respond", status=302), 6, "redirected too often"),
+    Lasting("abroad", one("redirect", to=ABROAD), 1, "Refused to contact https://evil.example/"),
+    Lasting("to http", one("redirect", to="http://api.smugmug.com/api/v2"), 1, "Refused to contact http://api."),
+    Lasting("to nowhere", one("respond", status=302), 6, "too many redirects"),
 )
 
 
@@ -247,7 +247,7 @@ def test_a_line_gone_silent_counts_as_dead_after_the_timeout(account: Account, s
 
 
 @pytest.mark.parametrize("fault, says", [
-    (one("redirect", to=ABROAD), "Refused to go to https://evil.example/"),
+    (one("redirect", to=ABROAD), "Refused to contact https://evil.example/"),
     (one("not_found"), "SmugMug answered 404"),
 ])
 def test_without_a_list_of_albums_it_could_not_run(
@@ -266,7 +266,7 @@ def test_smugmug_out_of_reach_means_that_it_could_not_run(account: Account, smug
 
     result = run()
 
-    assert result.returncode == 2 and "failed or broke off" in result.stderr
+    assert result.returncode == 2 and "The connection to api.smugmug.com" in result.stderr
     assert smugmug.count("api") == 5
     assert not run.output.exists()
 
@@ -305,9 +305,9 @@ def test_a_foreign_or_unencrypted_address_in_a_listing_is_refused_and_never_show
 
     assert home_files(run.output) == contents(sound)
     assert smugmug.count("abroad") == smugmug.count("plain") == 0 and smugmug.count("cdn") == 1
-    assert unsaid(result, {"Foreign / IMG_1.JPG": "Refused to go to https://evil.example/",
-                           "Foreign / MVI_1.MOV": "Refused to go to https://evil.example/",
-                           "Plain / IMG_1.JPG": "Refused to go to http://photos.smugmug.com/"}) == []
+    assert unsaid(result, {"Foreign / IMG_1.JPG": "Refused to contact https://evil.example/",
+                           "Foreign / MVI_1.MOV": "Refused to contact https://evil.example/",
+                           "Plain / IMG_1.JPG": "Refused to contact http://photos.smugmug.com/"}) == []
     assert result.returncode == 1
 
 

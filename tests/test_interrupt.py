@@ -43,7 +43,7 @@ def test_an_interrupted_run_stops_at_once_keeps_what_is_home_and_the_next_one_co
     stderr = stop(process, number)
 
     assert process.returncode == 130
-    assert "Images: " in stderr and " downloaded, 0 already there, 0 failed" in stderr and "Interrupted" in stderr
+    assert "Files: " in stderr and " downloaded, 0 already there, 0 failed" in stderr and "Interrupted" in stderr
     home = home_files(run.output)
     assert set(home.items()) <= set(contents(*account.albums).items()) and not any("BIG" in path for path in home)
 
@@ -118,7 +118,7 @@ def test_a_second_run_on_the_same_folder_is_refused_and_the_first_goes_on(
     second = run()
 
     assert second.returncode == 2
-    assert "Another run is at work in" in second.stderr and run.output.name in second.stderr
+    assert "Another run is already using" in second.stderr and run.output.name in second.stderr
     assert smugmug.count("cdn") == 1 and first.poll() is None
 
     stop(first, signal.SIGINT)

@@ -283,7 +283,7 @@ def test_what_is_not_ready_or_unavailable_is_named_and_no_failure(
     result = run()
 
     assert home_files(run.output) == {"Summer/sound.JPG": sound.data, "Summer/stuck.mp4": long_ago.data}
-    assert named(result.stderr, "Not ready") == ["Summer / processing.JPG", "Summer / processing.MOV"]
+    assert named(result.stderr, "Still processing") == ["Summer / processing.JPG", "Summer / processing.MOV"]
     assert named(result.stderr, "Unavailable") == ["Secret", "Summer / hidden.MOV", "Summer / hopeless.MOV"]
     assert result.returncode == 0 and "Failed" not in result.stderr
     assert all(record.path.count(long_ago.key) for record in smugmug.select("cdn", "mp4"))

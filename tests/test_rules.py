@@ -429,21 +429,21 @@ def test_a_body_shorter_than_its_head_says_counts_as_broken_off_even_if_the_libr
     response.headers["Content-Length"] = "8"
     response.raw = urllib3.HTTPResponse(io.BytesIO(b"1234"), preload_content=False, enforce_content_length=False)
     arrived: List[bytes] = []
-    with pytest.raises(script.RequestFailed, match=r"photos\.smugmug\.com broke off") as failed:
+    with pytest.raises(script.RequestFailed, match=r"photos\.smugmug\.com was cut off") as failed:
         arrived.extend(script.Answer(response, "https://photos.smugmug.com/x", lambda came_bytes: None).chunks())
     assert arrived == [b"1234"]
     assert failed.value.transient and failed.value.progress_bytes == 4
 
 
 @pytest.mark.parametrize("error, says", [
-    (socket.gaierror(-2, "Name or service not known"), ": its name was not found. Are you online?"),
-    (socket.gaierror(-3, "Temporary failure in name resolution"), ": its name was not found. Are you online?"),
-    (socket.gaierror(-2, "Name does not resolve"), ": its name was not found. Are you online?"),
-    (socket.gaierror(-5, "No address associated with hostname"), ": its name was not found. Are you online?"),
-    (socket.gaierror(8, "nodename nor servname provided, or not known"), ": its name was not found. Are you online?"),
-    (socket.gaierror(11001, "getaddrinfo failed"), ": its name was not found. Are you online?"),
-    (ConnectionRefusedError(111, "Connection refused"), ": it was refused"),
-    (OSError(101, "Network is unreachable"), ": the network cannot be reached. Are you online?"),
+    (socket.gaierror(-2, "Name or service not known"), ": host not found. Are you online?"),
+    (socket.gaierror(-3, "Temporary failure in name resolution"), ": host not found. Are you online?"),
+    (socket.gaierror(-2, "Name does not resolve"), ": host not found. Are you online?"),
+    (socket.gaierror(-5, "No address associated with hostname"), ": host not found. Are you online?"),
+    (socket.gaierror(8, "nodename nor servname provided, or not known"), ": host not found. Are you online?"),
+    (socket.gaierror(11001, "getaddrinfo failed"), ": host not found. Are you online?"),
+    (ConnectionRefusedError(111, "Connection refused"), ": connection refused"),
+    (OSError(101, "Network is unreachable"), ": network unreachable. Are you online?"),
     (OSError(5, "Something else"), ""),
 ])
 def test_why_no_connection_came_about_is_said_as_the_system_said_it(
@@ -456,7 +456,7 @@ def test_why_no_connection_came_about_is_said_as_the_system_said_it(
         requests.get("https://api.smugmug.com/")
     failure = script.transport_failure(failed.value, "https://api.smugmug.com/")
     assert script.cause_of(error) == says
-    assert str(failure) == f"The connection to api.smugmug.com failed or broke off{says}" and failure.transient
+    assert str(failure) == f"The connection to api.smugmug.com failed or was cut off{says}" and failure.transient
 
 
 def test_an_interrupt_is_heard_in_the_middle_of_a_file_that_is_verified_or_copied(tmp_path: Path) -> None:

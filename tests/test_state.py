@@ -471,7 +471,7 @@ def test_one_run_at_a_time_owns_the_folder_and_a_killed_one_loses_it(
 
     for arguments in ([], ["--dry-run"]):
         second = sync(run, *arguments, exit_code=2)
-        assert "Another run is at work" in second.stderr
+        assert "Another run is already using" in second.stderr
         assert second.fetched == 0
     assert home_files(run.output) == home
     assert sync(run, "--output", "elsewhere").fetched == 4

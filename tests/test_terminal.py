@@ -33,7 +33,7 @@ import termios
 
 ROWS = 100  # so many that nothing scrolls away
 NOTHING = b"\0"  # terminals take no notice of it
-LIVE = re.compile(r"\d+/\d+ images|\d+/\d+ albums|asks to wait \d")  # what only a line about the progress says
+LIVE = re.compile(r"\d+/\d+ files|\d+/\d+ albums|waiting for SmugMug: \d")  # what only a line about the progress says
 CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")  # all but the end of a line
 
 # Started in a session of its own, a process makes its standard input the terminal that Ctrl-C is typed at.
@@ -211,7 +211,7 @@ def test_a_live_line_stands_below_the_messages_and_is_gone_in_the_end(
     held_photo(winter, gate)
     screen = terminal(columns=columns)
 
-    screen.wait_for_live_line("3/4 images")
+    screen.wait_for_live_line("3/4 files")
     lines = screen.wait_for(lambda lines: len(lines) == 3 and LIVE.search(lines[-1]))
     assert sorted(lines[:2]) == ["Summer: 1 downloaded", unicodedata.normalize("NFC", WIDE) + ": 1 downloaded"]
     assert screen.cursor_row == 2
@@ -220,7 +220,7 @@ def test_a_live_line_stands_below_the_messages_and_is_gone_in_the_end(
     gate.set()
     assert screen.wait_for_end() == 0
     lines = screen.lines
-    assert lines[2] == "Winter: 2 downloaded" and lines[3].startswith("All is home: 4 images, in /")
+    assert lines[2] == "Winter: 2 downloaded" and lines[3].startswith("Everything is home: 4 photos and videos")
     assert left_behind(lines) == []
     assert screen.cursor_row == len(lines)
 
@@ -229,7 +229,7 @@ def test_the_live_line_tells_albums_images_bytes_speed_and_the_time_left(
         account: Account, terminal: Callable[..., Terminal], gate: threading.Event) -> None:
     account.album("Summer").photo()
     held_photo(account.album("Winter"), gate)
-    terminal().wait_for_live_line(r"^1/2 images, \d+ kB, [\d.]+ .?B/s, [\d.]+ .* left, 1/2 albums$")
+    terminal().wait_for_live_line(r"^1/2 files, \d+ kB, [\d.]+ .?B/s, [\d.]+ .* left, 1/2 albums$")
 
 
 def test_the_live_line_follows_the_width_of_the_window(
@@ -238,7 +238,7 @@ def test_the_live_line_follows_the_width_of_the_window(
     held_photo(account.album("Winter"), gate)
     screen = terminal(columns=80)
     screen.wait_for(lambda lines: len(lines) == 2 and "1/2 albums" in lines[1])
-    for columns, wanted in ((40, "^1/2 images, .*B"), (8, "^1/2 im…$"), (120, "1/2 albums$")):
+    for columns, wanted in ((40, "^1/2 files, .*B"), (8, "^1/2 …$"), (120, "1/2 albums$")):
         def fits(lines: List[str], columns: int = columns, wanted: str = wanted) -> bool:
             return re.search(wanted, lines[-1]) is not None and width(lines[-1]) < columns
 
@@ -255,8 +255,8 @@ def test_a_wait_that_smugmug_asks_for_is_told_and_counted_down(
     account.album("Summer").photo()
     smugmug.fault("rate_limited", "cdn", retry_after="7200")
     screen = terminal(columns=60)
-    screen.wait_for_live_line("SmugMug asks to wait 1 h 59 min")
-    assert re.search("429.* waiting 7200 s, as it asks", " ".join(screen.lines[:-1]))
+    screen.wait_for_live_line("waiting for SmugMug: 1 h 59 min")
+    assert re.search("429.* waiting 7200 s as requested", " ".join(screen.lines[:-1]))
     assert LIVE.search(screen.lines[-1]) and left_behind(screen.lines[:-1]) == []
     screen.press(b"\x03")
     assert screen.wait_for_end() == 130
@@ -268,13 +268,13 @@ def test_ctrl_c_at_the_live_line_leaves_the_summary_and_nothing_else(
     account.album("Summer").photo()
     held_photo(account.album("Winter"), gate)
     screen = terminal(columns=columns)
-    screen.wait_for_live_line("1/2 images")
+    screen.wait_for_live_line("1/2 files")
     screen.press(b"\x03")
     assert screen.wait_for_end() == 130
     lines = screen.lines
     assert lines[0] == "Summer: 1 downloaded"
     text = " ".join(lines)
-    assert "Albums: 2 new" in text and "1 downloaded, 0 already there" in text and "Interrupted. Run this again" in text
+    assert "Albums: 2 new" in text and "1 downloaded, 0 already there" in text and "Interrupted. Run again" in text
     assert left_behind(lines) == []
 
 
@@ -286,7 +286,7 @@ def test_the_lines_of_a_dry_run_are_not_written_into_the_live_line(
     assert screen.wait_for_end() == 0
     lines = screen.lines
     assert sorted(lines[:5]) == [f"Album {number}: 1 file, 1.0 kB" for number in range(5)]
-    assert lines[5] == "To fetch: 5 files, 5.0 kB" and b"/5 images" in screen.raw
+    assert lines[5] == "To download: 5 files, 5.0 kB" and b"/5 files" in screen.raw
     assert left_behind(lines) == []
 
 
@@ -297,8 +297,8 @@ def test_data_that_goes_to_a_file_is_free_of_the_live_line(
         screen = terminal("--dry-run", stdout=data.fileno())
         assert screen.wait_for_end() == 0
         data.seek(0)
-        assert data.read() == b"Summer: 1 file, 1.0 kB\nTo fetch: 1 file, 1.0 kB\n"
-    assert b"/1 images" in screen.raw and left_behind(screen.lines) == []
+        assert data.read() == b"Summer: 1 file, 1.0 kB\nTo download: 1 file, 1.0 kB\n"
+    assert b"/1 files" in screen.raw and left_behind(screen.lines) == []
 
 
 def test_the_progress_of_verifying_is_shown_and_taken_away(
@@ -310,7 +310,7 @@ def test_the_progress_of_verifying_is_shown_and_taken_away(
     screen = terminal("--verify")
     assert screen.wait_for_end() == 0
     assert re.search(rb"Verified \d files", screen.raw)
-    assert [line for line in screen.lines if "Verified" in line] == ["Verified: 3 sound"]
+    assert [line for line in screen.lines if "Verified" in line] == ["Verified: 3 intact"]
 
 
 def test_the_live_line_is_there_while_a_dry_run_waits_for_smugmug(
@@ -324,10 +324,10 @@ def test_the_live_line_is_there_while_a_dry_run_waits_for_smugmug(
 
     smugmug.fault("mangle", f"{album.key}!images", function=held)
     screen = terminal("--dry-run")
-    screen.wait_for_live_line("0/1 images")
+    screen.wait_for_live_line("0/1 files")
     gate.set()
     assert screen.wait_for_end() == 0
-    assert screen.lines[:2] == ["Summer: 1 file, 1.0 kB", "To fetch: 1 file, 1.0 kB"]
+    assert screen.lines[:2] == ["Summer: 1 file, 1.0 kB", "To download: 1 file, 1.0 kB"]
 
 
 def test_the_live_line_is_there_while_a_large_file_is_verified(
@@ -341,7 +341,7 @@ def test_the_live_line_is_there_while_a_large_file_is_verified(
     screen.wait_for(lambda lines: lines[-1] == "Verified 0 files")
     threading.Thread(target=path.write_bytes, args=(photo.data,), daemon=True).start()
     assert screen.wait_for_end() == 0
-    assert [line for line in screen.lines if "Verified" in line] == ["Verified: 1 sound"]
+    assert [line for line in screen.lines if "Verified" in line] == ["Verified: 1 intact"]
 
 
 # ======================================================================================================================
@@ -365,7 +365,7 @@ def test_without_a_live_line_a_terminal_gets_plain_lines(
     text = plain(screen.raw)
     assert CONTROL.findall(text) == [] and left_behind(text.splitlines()) == []
     assert ("Summer: 1 downloaded\n" in text) == (arguments != ["-q"])
-    assert "Images: 2 downloaded" in text
+    assert "Files: 2 downloaded" in text
 
 
 def test_where_no_colour_is_wanted_there_is_none(account: Account, terminal: Callable[..., Terminal]) -> None:
@@ -374,7 +374,7 @@ def test_where_no_colour_is_wanted_there_is_none(account: Account, terminal: Cal
     album.photo("slow.JPG", processing=True)
     screen = terminal(NO_COLOR="1")
     assert screen.wait_for_end() == 0
-    assert b"/2 images" in screen.raw and re.findall(rb"\x1b\[[\d;]*m", screen.raw) == []
+    assert b"/2 files" in screen.raw and re.findall(rb"\x1b\[[\d;]*m", screen.raw) == []
 
 
 def test_off_a_terminal_there_are_plain_lines_one_for_each_album(account: Account, run: Run) -> None:
@@ -384,7 +384,7 @@ def test_off_a_terminal_there_are_plain_lines_one_for_each_album(account: Accoun
     lines = result.stderr.splitlines()
     assert (result.returncode, result.stdout) == (0, "")
     assert sorted(lines[:2]) == ["Summer: 1 downloaded", unicodedata.normalize("NFC", WIDE) + ": 1 downloaded"]
-    assert lines[2].startswith("All is home: ")
+    assert lines[2].startswith("Everything is home: ")
     assert CONTROL.findall(result.stderr) == [] and left_behind(lines) == []
 
 
@@ -478,5 +478,5 @@ def test_whatever_there_is_to_tell_the_first_of_it_comes_first_and_the_rest_only
     summary.counts[script.Kind.DOWNLOADED] = done
     line = script.progress_line(summary, received, wait, columns)
     first, *others = line.split(", ")
-    assert first.startswith("SmugMug asks to wait " if wait > 0 else f"{done:,}/")
+    assert first.startswith("waiting for SmugMug: " if wait > 0 else f"{done:,}/")
     assert not others or width(line) <= columns

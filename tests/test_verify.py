@@ -33,7 +33,7 @@ def test_verification_of_sound_files_fetches_nothing(account: Account, run: Run)
     sync(run)
     verified = sync(run, "--verify")
     assert verified.cost == NOTHING_NEW
-    assert "3 sound" in verified.stderr
+    assert "3 intact" in verified.stderr
 
 
 def test_verification_mends_what_decayed_keeps_what_was_edited_and_fetches_what_is_missing(
@@ -60,12 +60,12 @@ def test_verification_mends_what_decayed_keeps_what_was_edited_and_fetches_what_
     for name in ("decayed.JPG", "decayed.mp4", "edited.JPG", "edited.mp4", "missing.JPG", "silent.mp4"):
         assert name in verified.stderr
     assert "sound.JPG" not in verified.stderr
-    assert "Mended (6):" in verified.stderr and "Not sound" not in verified.stderr
-    assert "  Summer / decayed.JPG: damaged, so it was brought home again\n" in verified.stderr
+    assert "Repaired (6):" in verified.stderr and "Damaged, changed" not in verified.stderr
+    assert "  Summer / decayed.JPG: damaged; downloaded again\n" in verified.stderr
 
     again = sync(run, "--verify")
     assert again.cost == NOTHING_NEW
-    assert "7 sound" in again.stderr
+    assert "7 intact" in again.stderr
 
 
 def test_verification_that_only_reports_writes_nothing_and_ends_with_1_if_anything_is_wrong(
@@ -73,14 +73,14 @@ def test_verification_that_only_reports_writes_nothing_and_ends_with_1_if_anythi
     album = account.album("Summer")
     photo, _ = album.photo("a.JPG"), album.photo("sound.JPG")
     sync(run)
-    assert "2 sound" in harmless(run, "--verify", "--dry-run").stderr
+    assert "2 intact" in harmless(run, "--verify", "--dry-run").stderr
     path = run.output / "Summer" / photo.file_name
     modified_ns = path.stat().st_mtime_ns
     for harm in (decay, edit, Path.unlink):
         harm(path)
         report = harmless(run, "--verify", "--dry-run", exit_code=1).stderr
-        assert "Not sound (1):\n  Summer / a.JPG: " in report and "sound.JPG" not in report
-        assert "Images:" not in report and "Albums:" not in report
+        assert "Damaged, changed or missing (1):\n  Summer / a.JPG: " in report and "sound.JPG" not in report
+        assert "Files:" not in report and "Albums:" not in report
         path.write_bytes(photo.data)
         os.utime(str(path), ns=(modified_ns, modified_ns))
     harmless(run, "--verify", "--dry-run")
@@ -119,7 +119,7 @@ def test_what_its_owner_changed_and_smugmug_has_no_more_is_not_called_mended(acc
     edited = edit(run.output / "Summer" / "gone.JPG")
     assert len(edited) == len(gone.data)
     told = run("--verify").stderr
-    assert "Summer / gone.JPG: changed since it was written\n" in told and "Mended" not in told
+    assert "Summer / gone.JPG: changed\n" in told and "Repaired" not in told
     assert (run.output / "Summer" / "gone.JPG").read_bytes() == edited
 
 
@@ -129,8 +129,8 @@ def test_what_was_not_asked_for_is_not_called_mended(account: Account, run: Run)
     decay(run.output / "Summer" / photo.file_name)
     decay(run.output / "Winter" / other.file_name)
     told = sync(run, "--verify", "--album", "Summer", exit_code=1).stderr
-    assert "Mended (1):\n  Summer / a.JPG: damaged, so it was brought home again\n" in told
-    assert "Not sound (1):\n  Winter / b.JPG: damaged\n  A run without -n, --album" in told
+    assert "Repaired (1):\n  Summer / a.JPG: damaged; downloaded again\n" in told
+    assert "Damaged, changed or missing (1):\n  Winter / b.JPG: damaged\n  To download these again, " in told
     assert sync(run, "--verify").cost == (3, 1)
 
 
@@ -265,9 +265,9 @@ def test_a_folder_in_the_place_of_a_file_is_found_and_left_alone(account: Accoun
 
 def test_where_nothing_was_recorded_yet_there_is_nothing_to_verify(account: Account, run: Run) -> None:
     photo = account.album("Summer").photo("a.JPG")
-    nothing = f"Nothing to verify: {run.output.name} has no record of what is home"
+    nothing = f"Nothing to verify: {run.output.name} has no download record"
     report = sync(run, "--verify", "--dry-run", exit_code=2)
     assert nothing in report.stderr and report.cost == (0, 0) and not run.output.exists()
     report = sync(run, "--verify")
-    assert nothing in report.stderr and "Verify again after it" in report.stderr
+    assert nothing in report.stderr and "Then run --verify again" in report.stderr
     assert home_files(run.output) == {"Summer/a.JPG": photo.data}

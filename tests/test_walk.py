@@ -124,8 +124,8 @@ def test_every_file_of_a_big_account_comes_home_once_and_the_second_run_brings_n
     assert smugmug.count() == smugmug.count("api") + smugmug.count("cdn")
 
     lines = result.stderr.splitlines()
-    for line in ("Thousand and more: 1,300 downloaded", "Nothing in it: no images", "_CON: no images",
-                 "Summer: 1 downloaded"):
+    for line in ("Thousand and more: 1,300 downloaded", "Nothing in it: nothing to download",
+                 "_CON: nothing to download", "Summer: 1 downloaded"):
         assert line in lines  # an album goes by its folder, so that of two with one name each is told apart
     assert [line for line in lines if re.match("Summer_[A-Za-z0-9]+: 1 downloaded$", line)] != []
     assert "\x1b" not in result.stderr
@@ -252,11 +252,11 @@ def without_images(answer: JSON) -> JSON:
 
 
 @pytest.mark.parametrize("fault, options, missing, reason", [
-    ("wrong_total", {"by": 1}, 0, "3 were listed, SmugMug says there are 4"),
-    ("wrong_total", {"by": -1}, 0, "3 were listed, SmugMug says there are 2"),
-    ("lost_item", {"item": 1}, 1, "2 were listed, SmugMug says there are 3"),
-    ("mangle", {"function": without_total}, 0, "does not say how many"),
-    ("mangle", {"function": without_images}, 3, "counts 3 images in this album but lists"),
+    ("wrong_total", {"by": 1}, 0, "3 listed, but SmugMug says there are 4"),
+    ("wrong_total", {"by": -1}, 0, "3 listed, but SmugMug says there are 2"),
+    ("lost_item", {"item": 1}, 1, "2 listed, but SmugMug says there are 3"),
+    ("mangle", {"function": without_total}, 0, "SmugMug gives no total"),
+    ("mangle", {"function": without_images}, 3, "counts 3 photos and videos in this album but lists"),
 ])
 def test_a_list_that_differs_from_its_own_total_is_a_failure_of_that_album_alone(
         run: Run, smugmug: FakeSmugMug, small: List[Album], fault: str, options: Dict[str, Any], missing: int,
@@ -306,7 +306,7 @@ def test_of_a_listing_that_breaks_off_comes_home_what_was_listed_and_the_rest_wi
     album.fill(501, 60)
     smugmug.fault("respond", images_pattern(album, 501), status=403)
     result = run()
-    assert result.returncode == 1 and "Summer: the listing broke off after 500: SmugMug answered 403" in result.stderr
+    assert result.returncode == 1 and "Summer: the listing stopped after 500: SmugMug answered 403" in result.stderr
     assert len(home_files(run.output)) == 500
     smugmug.clear_requests()
     assert run().returncode == 0
@@ -389,7 +389,7 @@ def test_one_bad_image_never_stops_the_rest_and_is_named(run: Run, smugmug: Fake
     lines = result.stderr.splitlines()
     assert "Summer: 2 downloaded, 1 failed" in lines
     assert "Spring: 3 downloaded" in lines and "Winter: 3 downloaded" in lines
-    assert "Images: 8 downloaded, 0 already there, 1 failed" in lines
+    assert "Files: 8 downloaded, 0 already there, 1 failed" in lines
     assert any(line.startswith("  Summer / Summer 2.jpg: ") and "404" in line for line in lines)
 
     smugmug.clear_faults()
@@ -398,7 +398,7 @@ def test_one_bad_image_never_stops_the_rest_and_is_named(run: Run, smugmug: Fake
     assert again.returncode == 0
     assert home_files(run.output) == contents(*small)
     assert smugmug.count("cdn") == 1
-    assert "Images: 1 downloaded, 8 already there, 0 failed" in again.stderr.splitlines()
+    assert "Files: 1 downloaded, 8 already there, 0 failed" in again.stderr.splitlines()
 
 
 def test_the_summary_tells_bytes_and_time(run: Run, small: List[Album]) -> None:
@@ -411,7 +411,7 @@ def test_quiet_says_only_the_summary(run: Run, small: List[Album]) -> None:
     result = run("-q")
     assert result.returncode == 0
     assert "Spring: 3 downloaded" not in result.stderr
-    assert "Images: 9 downloaded" in result.stderr
+    assert "Files: 9 downloaded" in result.stderr
 
 
 def test_names_from_smugmug_cannot_upset_a_terminal(run: Run, smugmug: FakeSmugMug, account: Account) -> None:
@@ -475,5 +475,5 @@ def test_of_many_photos_in_smugmug_source_the_first_are_named_and_verbose_names_
         album.photo(f"IMG_{number:02}.JPG", component_file_types={"Image": ["nef"]})
     told = run("-v").stderr
     summary = told[told.index("In SmugMug Source (1):"):]
-    assert "IMG_00.JPG (nef), " in summary and "IMG_19.JPG (nef) and 5 more (-v names them)\n" in summary
+    assert "IMG_00.JPG (nef), " in summary and "IMG_19.JPG (nef) and 5 more (-v lists them)\n" in summary
     assert "in SmugMug Source: Wedding / IMG_24.JPG (nef)\n" in told
