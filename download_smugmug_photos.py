@@ -3602,8 +3602,8 @@ def known_folders(settings: Settings) -> list[str]:
         folders = [str(folder) for folder in json.loads(settings.folders_file.read_text(encoding="utf-8"))]
     has_record = os.path.lexists(str(settings.output / STATE_FILE)) or settings.new_record
     if not has_record and os.path.abspath(str(settings.output)) in folders:
-        raise Problem(f"{printable(settings.output)} has lost its download record. Is the disk connected? To make a new "
-                      f"record from the files that are there, run this with --new-record.")
+        raise Problem(f"{printable(settings.output)} has lost its download record. Is the disk connected? To "
+                      f"make a new record from the files that are there, run this with --new-record.")
     return folders
 
 
