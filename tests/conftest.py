@@ -40,9 +40,11 @@ class Result(NamedTuple):
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """The suite's own option."""
+    """The suite's own options."""
     parser.addoption("--warm", action="store_true",
                      help="fork the script from a process that has loaded the packages: half the CPU")
+    parser.addoption("--histories", type=int, default=40, metavar="N", help="live through so many random histories")
+    parser.addoption("--history", type=int, default=0, metavar="SEED", help="begin with the history of this seed")
 
 
 def pytest_configure(config: pytest.Config) -> None:

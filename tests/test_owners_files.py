@@ -155,17 +155,6 @@ def test_two_files_of_one_size_that_were_swapped_are_not_taken_for_each_other(ac
     assert sync(run, "--verify").cost == NOTHING_NEW
 
 
-def test_what_is_listed_without_its_file_is_adopted_by_its_content_as_well(account: Account, run: Run) -> None:
-    album = account.album("Summer")
-    right, wrong = (album.photo(name, archived=False) for name in ("a.JPG", "b.JPG"))
-    put(run, {"Summer/a.JPG": right.data, "Summer/b.JPG": bytes(wrong.size)})
-    sync(run)
-    home = home_files(run.output)
-    assert home["Summer/a.JPG"] == right.data and home["Summer/b.JPG"] == bytes(wrong.size)
-    assert {right.data, wrong.data} <= set(home.values())
-    assert sync(run).cost == NOTHING_NEW
-
-
 def test_an_adopted_file_stays_and_a_newer_version_goes_beside_it(account: Account, run: Run) -> None:
     photo = account.album("Summer").photo("a.JPG")
     theirs = {"Summer/a.JPG": photo.data}
