@@ -40,9 +40,11 @@ class Result(NamedTuple):
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """The suite's own option."""
+    """The suite's own options."""
     parser.addoption("--warm", action="store_true",
                      help="fork the script from a process that has loaded the packages: half the CPU")
+    parser.addoption("--histories", type=int, default=40, metavar="N", help="live through so many random histories")
+    parser.addoption("--history", type=int, default=0, metavar="SEED", help="begin with the history of this seed")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -193,3 +195,44 @@ def run(smugmug: FakeSmugMug, tmp_path: Path) -> Iterator[Run]:
     runner = Run(smugmug, tmp_path)
     yield runner
     runner.close()
+
+
+# ======================================================================================================================
+# A disk of its own.
+# ======================================================================================================================
+
+class SmallDisk:
+    """A file system of its own for a test, of a size that can be changed."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def mount(self, size_bytes: int) -> Path:
+        """Make the disk; it is empty."""
+        self._call("mount", "-t", "tmpfs", "-o", f"size={size_bytes}", "none", self.path)
+        return self.path
+
+    def resize(self, size_bytes: int) -> None:
+        """Make room, or take it away."""
+        self._call("mount", "-o", f"remount,size={size_bytes}", self.path)
+
+    def _call(self, *command: Any) -> None:
+        try:
+            done = subprocess.run([str(part) for part in command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                  check=False)
+        except OSError as error:
+            pytest.skip(f"no disk can be mounted here: {error}")
+        if done.returncode:
+            pytest.skip(f"no disk can be mounted here: {done.stdout.decode(errors='replace').strip()}")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[SmallDisk]:
+    """A disk to be filled; mounting one takes more rights than most people have, so elsewhere the test is skipped."""
+    if not sys.platform.startswith("linux"):
+        pytest.skip("only Linux has a disk in memory that is mounted in one step")
+    disk = SmallDisk(tmp_path / "disk")
+    disk.path.mkdir()
+    yield disk
+    if os.path.ismount(str(disk.path)):
+        subprocess.run(["umount", str(disk.path)], check=True)

@@ -320,6 +320,12 @@ class Account:
             self.albums.remove(album)
             album.folder.children.remove(album)
 
+    def restore(self, album: Album) -> None:
+        """Let an album that was taken out of `albums` be here again, as it was, with its images."""
+        with self.lock:
+            self.albums.append(album)
+            self._images.update({entry.image.key: entry.image for entry in album.entries})
+
     def find_image(self, key: str) -> Optional[Image]:
         """The image with this ImageKey, if there is one."""
         if not key.startswith(CROWD_LETTER):
@@ -450,6 +456,13 @@ class Album:
             self.touch()
             if not any(image is entry.image for entry in _listed_entries(self.account)):
                 self.account._images.pop(image.key, None)
+
+    def restore(self, image: Image) -> None:
+        """Let an image that was deleted be here again, under its old key."""
+        with self.account.lock:
+            self.account._images[image.key] = image
+            self._append(Entry(image, "Album"))
+            self.touch()
 
     def fill(self, count: int, size: int) -> None:
         """Make this empty album one of `count` photos of `size` bytes each that cost no memory and cannot be changed.

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import subprocess
+import sys
+import textwrap
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import pytest
 
 import download_smugmug_photos as script
-from conftest import SCRIPT, Process, Run
+from conftest import SCRIPT, Process, Result, Run
 from fake_smugmug import Album, FakeSmugMug, Image
 
 README = SCRIPT.with_name("README.md").read_text(encoding="utf-8")
@@ -93,6 +96,7 @@ def edit(path: Path, keep_size: bool = True, keep_time: bool = False) -> bytes:
 # Runs, and what they cost.
 # ======================================================================================================================
 
+STATE = ".smugmug.sqlite3"
 NOTHING_NEW = (2, 0)  # the cost where up to a hundred albums are home: who is signed in, and one page of albums
 SECONDS_TO_STOP = 8  # the workers get two; the rest is for a slow machine
 
@@ -137,6 +141,33 @@ def stop(process: Process, number: int) -> str:
         pytest.fail(f"still running {SECONDS_TO_STOP} s after signal {number}")
     assert "Traceback" not in stderr, stderr
     return stderr
+
+
+# ======================================================================================================================
+# A computer with a fault of its own.
+# ======================================================================================================================
+
+def broken_python(folder: Path, code: str) -> Dict[str, Optional[str]]:
+    """The variables of a run whose Python executes this code first: so breaks what no test can break from outside."""
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(textwrap.dedent(code), encoding="utf-8")
+    return {"PYTHONPATH": str(folder)}
+
+
+def without_rights() -> None:
+    """For `preexec_fn`: let the modes of files hold for root as for anybody."""
+    if sys.platform.startswith("linux") and os.geteuid() == 0:
+        library = ctypes.CDLL(None)
+        for capability in (1, 2):  # CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH, taken out of what the next program gets
+            library.prctl(24, capability, 0, 0, 0)
+
+
+def run_without_rights(run: Run, *args: Any) -> Result:
+    """A run for which the modes of files hold, whoever starts it."""
+    process = run.start(*args, preexec_fn=without_rights)
+    stdout, stderr = process.communicate(timeout=60)
+    assert "Traceback" not in stderr, stderr
+    return Result(process.wait(), stdout, stderr)
 
 
 # ======================================================================================================================

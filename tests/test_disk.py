@@ -13,7 +13,7 @@ from typing import Any, Callable, Dict, Iterator, List
 
 import pytest
 
-from conftest import Run
+from conftest import Run, SmallDisk
 from fake_smugmug import JPEG_MAGIC, Account, FakeSmugMug, Pattern
 from helpers import contents, home_files
 
@@ -285,43 +285,6 @@ def test_a_name_that_the_system_refuses_is_named_where_it_is_verified_or_has_a_s
 # ======================================================================================================================
 # Disks and permissions, as far as this system lets us have them.
 # ======================================================================================================================
-
-class SmallDisk:
-    """A file system of its own for a test, of a size that can be changed."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def mount(self, size_bytes: int) -> Path:
-        """Make the disk; it is empty."""
-        self._call("mount", "-t", "tmpfs", "-o", f"size={size_bytes}", "none", self.path)
-        return self.path
-
-    def resize(self, size_bytes: int) -> None:
-        """Make room, or take it away."""
-        self._call("mount", "-o", f"remount,size={size_bytes}", self.path)
-
-    def _call(self, *command: Any) -> None:
-        try:
-            done = subprocess.run([str(part) for part in command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                                  check=False)
-        except OSError as error:
-            pytest.skip(f"no disk can be mounted here: {error}")
-        if done.returncode:
-            pytest.skip(f"no disk can be mounted here: {done.stdout.decode(errors='replace').strip()}")
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[SmallDisk]:
-    """A disk to be filled; mounting one takes more rights than most people have, so elsewhere the test is skipped."""
-    if not sys.platform.startswith("linux"):
-        pytest.skip("only Linux has a disk in memory that is mounted in one step")
-    disk = SmallDisk(tmp_path / "disk")
-    disk.path.mkdir()
-    yield disk
-    if os.path.ismount(str(disk.path)):
-        subprocess.run(["umount", str(disk.path)], check=True)
-
 
 @pytest.fixture
 def read_only() -> Iterator[Callable[[Path], None]]:

@@ -1,0 +1,418 @@
+"""Nothing is claimed that is not so: what is not the original, what is missing, what does not fit, what was renamed."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any, Dict, List
+
+import pytest
+
+from conftest import Run, SmallDisk
+from fake_smugmug import JPEG_MAGIC, MP4_MAGIC, Account, FakeSmugMug, Image, Pattern
+from helpers import NOTHING_NEW, Sync, contents, edit, home_files, key_name, snapshot, sync
+
+DAY = 86_400
+PAGE = 4096
+
+
+def lines_with(text: str, *words: str) -> List[str]:
+    """The lines in which all of these words stand."""
+    return [line for line in text.splitlines() if all(word in line for word in words)]
+
+
+def topic(told: Sync, heading: str) -> str:
+    """What the summary says under one of its headings; nothing where it has none."""
+    return ("\n" + told.stderr).partition(f"\n{heading} (")[2].partition("\n  ")[2]
+
+
+# ======================================================================================================================
+# 8. What is not the original.
+# ======================================================================================================================
+
+def with_original_size(image: Image) -> Any:
+    """A listing that tells the size of an image's original, though SmugMug does not give it."""
+    def mangled(answer: Dict[str, Any]) -> Dict[str, Any]:
+        for entry in answer["Response"]["AlbumImage"]:
+            if entry["ImageKey"] == image.key:
+                entry["OriginalSize"] = image.size
+        return answer
+    return mangled
+
+
+@pytest.mark.parametrize("fault", ["not_found", "permission_denied"], ids=["404", "403"])
+@pytest.mark.parametrize("refused", ["!download", "!sizedetails", "!(download|sizedetails)"])
+def test_a_better_source_that_refuses_is_a_failure_where_the_rest_is_not_as_large_as_the_original(
+        account: Account, smugmug: FakeSmugMug, run: Run, fault: str, refused: str) -> None:
+    album = account.album("Summer")
+    photo = album.photo("a.JPG", Pattern(50_000, 1, JPEG_MAGIC), archived=False, original_size_listed=False,
+                        download_uri="download" in refused)
+    other = album.photo("b.JPG")
+    smugmug.fault("mangle", f"/album/{album.key}!images", times=None, function=with_original_size(photo))
+    smugmug.fault(fault, f"/image/{photo.key}-0{refused}", times=None)
+    for _ in range(2):
+        told = sync(run, exit_code=1)
+        assert "a.JPG" in topic(told, "Failed")
+        assert home_files(run.output) == {"Summer/b.JPG": other.data}
+
+    smugmug.clear_faults()
+    photo.archived = True
+    sync(run)
+    assert home_files(run.output) == contents(album)
+
+
+@pytest.fixture
+def smaller(account: Account) -> Image:
+    """A photo of which SmugMug gives nothing but a smaller copy, beside one that is whole."""
+    album = account.album("Summer")
+    album.photo("b.JPG")
+    return album.photo("a.JPG", Pattern(50_000, 1, JPEG_MAGIC), archived=False, download_uri=False,
+                       original_size_listed=False)
+
+
+def test_a_smaller_copy_is_named_at_every_run_even_if_nothing_has_changed(run: Run, smaller: Image) -> None:
+    first = sync(run)
+    assert first.fetched == 2 and "a.JPG" in topic(first, "Not the original")
+    copy = home_files(run.output)["Summer/a.JPG"]
+    assert 0 < len(copy) < smaller.size
+    for args in ([], ["--full"], ["--verify"]):
+        again = sync(run, *args)
+        assert again.fetched == 0
+        assert "a.JPG" in topic(again, "Not the original") and "b.JPG" not in topic(again, "Not the original")
+    assert home_files(run.output)["Summer/a.JPG"] == copy
+
+
+def test_the_original_of_a_smaller_copy_is_asked_for_again_at_growing_intervals(
+        smugmug: FakeSmugMug, run: Run, smaller: Image) -> None:
+    sync(run)
+    for days in (1, 2, 4, 8, 16, 30, 30):
+        for seconds, is_asked_for in ((days * DAY - 600, False), (1200, True), (0, False)):
+            smugmug.let_time_pass(seconds)
+            assert sync(run).fetched == 0
+            assert (smugmug.count("api", f"/image/{smaller.key}-0!") > 0) is is_asked_for, days
+
+
+@pytest.mark.parametrize("given", [{"archived": True}, {"download_uri": True}], ids=["in the listing", "when asked"])
+def test_the_original_takes_the_place_of_its_smaller_copy_when_it_is_offered(
+        smugmug: FakeSmugMug, run: Run, smaller: Image, given: Dict[str, bool]) -> None:
+    sync(run)
+    vars(smaller).update(given)
+    smugmug.let_time_pass(DAY + 600)
+    told = sync(run)
+    assert told.fetched == 1 and "Not the original" not in told.stderr
+    assert home_files(run.output) == contents(smaller.home)
+    assert sync(run).fetched == 0
+
+
+def test_the_original_goes_beside_a_smaller_copy_that_its_owner_edited(
+        smugmug: FakeSmugMug, run: Run, smaller: Image) -> None:
+    sync(run)
+    edited = edit(run.output / "Summer" / "a.JPG")
+    smaller.archived = True
+    smugmug.let_time_pass(DAY + 600)
+    sync(run)
+    home = home_files(run.output)
+    assert home["Summer/a.JPG"] == edited and home[f"Summer/{key_name(smaller)}"] == smaller.data
+
+
+def test_a_smaller_copy_is_known_for_what_it_is_in_every_album_and_after_the_record_is_lost(
+        account: Account, run: Run, smaller: Image) -> None:
+    account.album("Best of").collect(smaller)
+    assert len(lines_with(topic(sync(run), "Not the original"), "a.JPG")) == 2
+    (run.output / ".smugmug.sqlite3").unlink()
+    again = sync(run, "--new-record")
+    assert again.fetched == 0 and len(lines_with(topic(again, "Not the original"), "a.JPG")) == 2
+
+
+# ======================================================================================================================
+# 9. Missing is not home, and unavailable is what SmugMug says it has not.
+# ======================================================================================================================
+
+def test_photos_that_are_counted_and_not_listed_are_missing(
+        account: Account, smugmug: FakeSmugMug, run: Run) -> None:
+    album = account.album("Summer")
+    for name in ("a.JPG", "b.JPG", "c.JPG"):
+        album.photo(name)
+
+    def six(answer: Dict[str, Any]) -> Dict[str, Any]:
+        answer["Response"]["Album"][0]["ImageCount"] = 6
+        return answer
+
+    smugmug.fault("mangle", "!albums", times=None, function=six)
+    for _ in range(2):
+        told = sync(run, exit_code=1)
+        assert lines_with(told.stderr, "Summer", "6", "3") and "All is home" not in told.stderr
+        assert home_files(run.output) == contents(album)
+
+
+@pytest.mark.parametrize("is_video", [False, True], ids=["photos", "films"])
+def test_images_that_smugmug_refuses_to_speak_of_are_failed_and_not_unavailable(
+        account: Account, smugmug: FakeSmugMug, run: Run, is_video: bool) -> None:
+    album = account.album("Summer")
+    if is_video:
+        album.video("a.mp4", largest_given=False)
+    else:
+        album.photo("a.JPG", archived=False)
+    album.photo("b.JPG")
+    fault = smugmug.fault("permission_denied", "/api/v2/image/", times=None)
+    for _ in range(2):
+        told = sync(run, exit_code=1)
+        assert fault.hits and "Summer / a." in topic(told, "Failed") and "navailable" not in told.stderr
+    smugmug.clear_faults()
+    assert sync(run).fetched == 1
+    assert home_files(run.output) == contents(album)
+
+
+@pytest.mark.parametrize("refused", ["!download", "!sizedetails", "!largestimage"])
+def test_one_refusal_among_answers_that_have_nothing_is_a_failure(
+        account: Account, smugmug: FakeSmugMug, run: Run, refused: str) -> None:
+    photo = account.album("Summer").photo("a.JPG", archived=False, download_uri=False, original_size_listed=False)
+
+    def nothing(answer: Dict[str, Any]) -> Dict[str, Any]:
+        answer["Response"].pop(answer["Response"]["Locator"], None)
+        return answer
+
+    smugmug.fault("permission_denied", f"/image/{photo.key}-0{refused}", times=None)
+    smugmug.fault("mangle", f"/image/{photo.key}-0!", times=None, function=nothing)
+    told = sync(run, exit_code=1)
+    assert "a.JPG" in topic(told, "Failed") and "navailable" not in told.stderr
+
+
+@pytest.mark.parametrize("answer", ["200 without an object", "404"])
+def test_an_image_of_which_smugmug_says_that_it_has_no_file_is_unavailable(
+        account: Account, smugmug: FakeSmugMug, run: Run, answer: str) -> None:
+    photo = account.album("Summer").photo("a.JPG", archived=False, download_uri=False, original_size_listed=False)
+
+    def nothing(answer: Dict[str, Any]) -> Dict[str, Any]:
+        answer["Response"].pop(answer["Response"]["Locator"], None)
+        return answer
+
+    if answer == "404":
+        smugmug.fault("not_found", f"/image/{photo.key}-0!", times=None)
+    else:
+        smugmug.fault("mangle", f"/image/{photo.key}-0!", times=None, function=nothing)
+    for _ in range(2):
+        told = sync(run)
+        assert "a.JPG" in topic(told, "Unavailable") and told.fetched == 0
+
+
+# ======================================================================================================================
+# 10. What does not fit.
+# ======================================================================================================================
+
+@pytest.mark.parametrize("is_size_known", [True, False], ids=["of known size", "of unknown size"])
+def test_a_film_that_does_not_fit_is_left_out_and_all_that_fits_comes_home(
+        account: Account, smugmug: FakeSmugMug, run: Run, small_disk: SmallDisk, is_size_known: bool) -> None:
+    album = account.album("Summer")
+    film = album.video("film.mp4", Pattern(1000 * PAGE, 1, MP4_MAGIC), size_listed=is_size_known,
+                       md5_listed=is_size_known)
+    for index in range(10):
+        album.photo(f"IMG_{index}.JPG", Pattern(20 * PAGE, 10 + index, JPEG_MAGIC))
+    output = small_disk.mount(size_bytes=600 * PAGE)
+    photos = {path: data for path, data in contents(album).items() if "IMG" in path}
+    for _ in range(2):
+        smugmug.clear_requests()
+        told = run("-o", output, "-j", 1)
+        assert told.returncode == 1
+        assert lines_with(told.stderr, "film.mp4", "4.1 MB") or not is_size_known
+        assert lines_with(told.stderr, "film.mp4")
+        assert home_files(output) == photos and not list(output.rglob("*.part"))
+        assert smugmug.count("cdn", f"/i-{film.key}/") == 0 or not is_size_known
+
+    small_disk.resize(size_bytes=3000 * PAGE)
+    assert run("-o", output).returncode == 0
+    assert home_files(output) == contents(album)
+
+
+def test_the_part_of_a_film_that_does_not_fit_any_more_makes_room_for_the_rest(
+        account: Account, smugmug: FakeSmugMug, run: Run, small_disk: SmallDisk) -> None:
+    album = account.album("Summer")
+    film = album.video("film.mp4", Pattern(500 * PAGE, 1, MP4_MAGIC))
+    output = small_disk.mount(size_bytes=600 * PAGE)
+    stall = smugmug.fault("stall", f"/i-{film.key}/", after_bytes=300 * PAGE)
+    process = run.start("-o", output)
+    assert stall.reached.wait(30)
+    process.kill()
+    process.wait()
+    for index in range(10):
+        album.photo(f"IMG_{index}.JPG", Pattern(40 * PAGE, 10 + index, JPEG_MAGIC))
+    smugmug.clear_faults()
+
+    assert run("-o", output, "-j", 1).returncode == 1
+    assert run("-o", output, "-j", 1).returncode == 1
+    photos = {path: data for path, data in contents(album).items() if "IMG" in path}
+    assert home_files(output) == photos and not list(output.rglob("*.part"))
+
+
+# ======================================================================================================================
+# 11. Edited here, deleted there.
+# ======================================================================================================================
+
+def test_what_was_edited_here_and_then_deleted_there_is_no_fault(account: Account, run: Run) -> None:
+    album = account.album("Summer")
+    for name in ("edited.JPG", "longer.JPG", "stays.JPG"):
+        album.photo(name)
+    sync(run)
+    edited = edit(run.output / "Summer" / "edited.JPG")
+    longer = edit(run.output / "Summer" / "longer.JPG", keep_size=False)
+    for photo in album.images[:2]:
+        album.remove(photo)
+    sync(run)
+    for args in (["--verify"], ["--verify", "--dry-run"], ["--verify"]):
+        verified = sync(run, *args)
+        assert verified.fetched == 0 and "sound (" not in verified.stderr
+        assert not lines_with(verified.stderr, "edited.JPG") and not lines_with(verified.stderr, "longer.JPG")
+    assert home_files(run.output) == {"Summer/edited.JPG": edited, "Summer/longer.JPG": longer, **contents(album)}
+
+
+# ======================================================================================================================
+# 12. Renamed there.
+# ======================================================================================================================
+
+def test_an_album_that_was_renamed_there_is_told_with_its_folder_which_stays(account: Account, run: Run) -> None:
+    album = account.album("Summer")
+    album.photo("a.JPG")
+    sync(run)
+    before = snapshot(run.output / "Summer")
+    album.name = "Winter"
+    album.touch_settings()
+    for _ in range(2):
+        told = sync(run)
+        assert told.fetched == 0 and len(lines_with(told.stderr, "Summer", "Winter")) == 1
+        assert snapshot(run.output / "Summer") == before and not (run.output / "Winter").exists()
+
+
+def test_messages_name_the_folder_that_is_on_the_disk(account: Account, smugmug: FakeSmugMug, run: Run) -> None:
+    album = account.album("Summer")
+    album.photo("a.JPG")
+    sync(run)
+    album.name = "Winter"
+    failing = album.photo("b.JPG")
+    smugmug.fault("not_found", f"/i-{failing.key}/", times=None)
+    assert "Summer / b.JPG" in topic(sync(run, exit_code=1), "Failed")
+
+
+def test_a_folder_follows_the_new_name_of_its_album_if_that_is_asked_for(account: Account, run: Run) -> None:
+    album, other = account.album("Summer"), account.album("Other")
+    album.photo("a.JPG", caption="Swans")
+    other.photo("a.JPG")
+    sync(run, "--sidecar", "xmp")
+    (run.output / "Summer" / "notes.txt").write_bytes(b"mine")
+    before = snapshot(run.output / "Summer")
+    album.name = "Winter"
+    album.touch_settings()
+    told = sync(run, "--rename")
+    assert told.fetched == 0 and lines_with(told.stderr, "Summer", "Winter")
+    assert not (run.output / "Summer").exists()
+    after = snapshot(run.output / "Winter")
+    del before["."], after["."]
+    assert after == before
+    for args in ([], ["--rename"]):
+        again = sync(run, *args)
+        assert again.cost == NOTHING_NEW and "Summer" not in again.stderr
+    assert sync(run, "--verify").cost == NOTHING_NEW
+    album.photo("b.JPG")
+    assert sync(run).fetched == 1 and (run.output / "Winter" / "b.JPG").exists()
+
+
+def test_a_dry_run_renames_nothing(account: Account, run: Run) -> None:
+    album = account.album("Summer")
+    album.photo("a.JPG")
+    sync(run)
+    album.name = "Winter"
+    album.touch_settings()
+    before = snapshot(run.output)
+    sync(run, "--rename", "--dry-run")
+    assert snapshot(run.output) == before
+
+
+def test_no_folder_is_renamed_over_anything(account: Account, run: Run) -> None:
+    album = account.album("Summer")
+    album.photo("a.JPG")
+    sync(run)
+    (run.output / "Winter").mkdir()
+    (run.output / "Winter" / "a.JPG").write_bytes(b"mine")
+    album.name = "Winter"
+    album.touch_settings()
+    for _ in range(2):
+        assert sync(run, "--rename").fetched == 0
+        assert (run.output / "Winter" / "a.JPG").read_bytes() == b"mine"
+        mine = home_files(run.output)
+        del mine["Winter/a.JPG"]
+        assert list(mine.values()) == [album.images[0].data]
+    assert sync(run).cost == NOTHING_NEW
+
+
+def test_albums_that_swapped_names_lose_nothing_when_their_folders_follow(account: Account, run: Run) -> None:
+    first, second = account.album("Summer"), account.album("Winter")
+    first.photo("a.JPG")
+    second.photo("a.JPG")
+    sync(run)
+    first.name, second.name = second.name, first.name
+    for album in (first, second):
+        album.touch_settings()
+    for _ in range(3):
+        assert sync(run, "--rename").fetched == 0
+        home = home_files(run.output)
+        assert sorted(home.values()) == sorted(album.images[0].data for album in (first, second))
+    assert sync(run).cost == NOTHING_NEW
+    assert sync(run, "--verify").cost == NOTHING_NEW
+
+
+def test_a_name_that_differs_in_case_alone_is_followed_as_well(account: Account, run: Run) -> None:
+    album = account.album("summer")
+    album.photo("a.JPG")
+    sync(run)
+    album.name = "Summer"
+    album.touch_settings()
+    assert sync(run, "--rename").fetched == 0
+    assert [path.name for path in run.output.iterdir() if path.is_dir()] == ["Summer"]
+    assert sync(run).cost == NOTHING_NEW
+
+
+def test_in_a_tree_a_renamed_album_stays_among_its_folders(account: Account, run: Run) -> None:
+    album = account.album("Summer", folder="Family/2019")
+    album.photo("a.JPG")
+    sync(run, "--layout", "tree")
+    (folder,) = {Path(path).parent for path in home_files(run.output)}
+    album.name = "Winter"
+    album.touch_settings()
+    assert sync(run, "--layout", "tree", "--rename").fetched == 0
+    assert list(home_files(run.output)) == [(folder.with_name("Winter") / "a.JPG").as_posix()]
+
+
+@pytest.mark.parametrize("is_gone", [True, False], ids=["its file is gone", "its file is there"])
+def test_the_name_of_a_deleted_photo_is_free_again_when_its_file_is_gone(
+        account: Account, run: Run, is_gone: bool) -> None:
+    album = account.album("Summer")
+    old, _ = album.photo("a.JPG"), album.photo("b.JPG")
+    sync(run)
+    album.remove(old)
+    sync(run)
+    path = run.output / "Summer" / "a.JPG"
+    if is_gone:
+        path.unlink()
+    new = album.photo("a.JPG")
+    assert sync(run).fetched == 1
+    beside = {} if is_gone else {"Summer/a.JPG": old.data}
+    assert home_files(run.output) == {
+        **contents(album), **beside, f"Summer/{'a.JPG' if is_gone else key_name(new)}": new.data}
+    assert sync(run).cost == NOTHING_NEW
+
+
+@pytest.mark.parametrize("is_gone", [True, False], ids=["its folder is gone", "its folder is there"])
+def test_the_name_of_a_deleted_album_is_free_again_when_its_folder_is_gone(
+        account: Account, run: Run, is_gone: bool) -> None:
+    album = account.album("Summer")
+    old = album.photo("a.JPG")
+    account.album("Winter").photo("b.JPG")
+    sync(run)
+    account.remove(album)
+    sync(run)
+    if is_gone:
+        shutil.rmtree(str(run.output / "Summer"))
+    new = account.album("Summer").photo("a.JPG")
+    assert sync(run).fetched == 1
+    home = home_files(run.output)
+    assert home["Summer/a.JPG"] == (new if is_gone else old).data and new.data in home.values()
+    assert sync(run).cost == NOTHING_NEW
