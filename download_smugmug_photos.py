@@ -3602,7 +3602,7 @@ def parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
     setting(what, "--since", metavar="DATE", read=since_date, default="",
             help="uploaded since 2024-05-31, or since 30d ago")
     what.add_argument("--full", action="store_true",
-                      help="look into unchanged albums as well: finds every edited caption")
+                      help="list unchanged albums as well: finds every replaced photo")
     what.add_argument("--verify", action="store_true", help="hash all files, mend damaged ones (-n: report)")
 
     how = result.add_argument_group("where to and how")
@@ -3611,7 +3611,7 @@ def parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
     setting(how, "--layout", metavar="album|tree", read=layout_name, default="album",
             help="tree: SmugMug's folders above the albums")
     how.add_argument("--sidecar", dest="sidecars", metavar="xmp|json", type=sidecar_names, action="append",
-                     help="titles, captions, keywords, places beside the files")
+                     help="words and places beside the files; lists all albums")
     setting(how, "-j", "--jobs", metavar="N", read=positive_integer, default=str(DEFAULT_JOBS),
             help=f"transfers at a time ({DEFAULT_JOBS})")
     setting(how, "--timeout", dest="timeout_seconds", metavar="SECONDS", read=positive_number,
