@@ -351,7 +351,8 @@ class FileOnDisk(NamedTuple):
 class Place(NamedTuple):
     """An album as it stands here, before anything is done: what the state knows of it, and what lies in its folder.
 
-    `known` is None for a new album, `records` and `absences` are by image key, `on_disk` is by `folded` name.
+    `known` is None for a new album, `records` and `absences` are by image key, `on_disk` is by `folded` name,
+    `looked_at` is in seconds since 1970.
     """
 
     album: Album
@@ -360,6 +361,7 @@ class Place(NamedTuple):
     records: dict[str, FileRecord]
     absences: dict[str, Absence]
     on_disk: dict[str, list[FileOnDisk]]
+    looked_at: float = 0.0
 
 
 class Job(NamedTuple):
@@ -412,8 +414,8 @@ class Outcome(NamedTuple):
 class Plan(NamedTuple):
     """What is to be done for one album: `settled` needs nothing more, each of `jobs` brings one image home.
 
-    `problem` says why the album may have more images than were listed, `is_partial` that some were left out on purpose.
-    `images` are all that were listed, in the album's own order.
+    `problem` says why the album may have more images than were listed, `is_partial` that some were left out on purpose,
+    `is_second_look` that it was listed before in this run. `images` are all that were listed, in the album's own order.
     """
 
     place: Place
@@ -422,6 +424,7 @@ class Plan(NamedTuple):
     images: tuple[Image, ...] = ()
     problem: str = ""
     is_partial: bool = False
+    is_second_look: bool = False
 
     def size_bytes(self) -> int:
         """How much is to be fetched, as far as it is known."""
@@ -1150,7 +1153,8 @@ class Connection:
             server_now = http_date(response.headers.get("Date", ""))
             with self._lock:
                 self.api_requests += 1
-                self._ahead_seconds = 0.0 if server_now is None else server_now - time.time()
+                if server_now is not None:
+                    self._ahead_seconds = server_now - time.time()
         log.debug("%s %s %s", response.status_code, short_url(url), rate_limit_text(response.headers))
         return response
 
@@ -1624,16 +1628,16 @@ def pages(connection: Connection, uri: str, query: Mapping[str, Any], locator: s
 
     A later page may answer 404 and come the next time. https://api.smugmug.com/api/v2/doc/tutorial/paging.html
     """
-    start, total = 1, 1
-    while start <= total:
+    start, end = 1, 1
+    while start <= end:
         count = page_size.size
         try:
             answer = Entry(connection.get_json(uri, {**query, "start": start, "count": count},
                                                retry_also=frozenset({404}) if start > 1 else frozenset(),
                                                is_divisible=count > LEAST_PER_PAGE))
             page = answer.object("Response").object("Pages")
-            total, listed = page.integer("Total") or 0, len(answer.object("Response").objects(locator))
-            if not listed and start <= total:
+            total, listed = page.integer("Total"), answer.object("Response").objects(locator)
+            if not listed and total != 0 and page.integer("Count") != 0:
                 raise RequestFailed("SmugMug left the list out", is_overload=True)
         except RequestFailed as error:
             if not error.is_overload or not page_size.refused(count):
@@ -1642,7 +1646,8 @@ def pages(connection: Connection, uri: str, query: Mapping[str, Any], locator: s
             continue
         page_size.answered()
         yield answer
-        start += page.integer("Count") or listed
+        end = total or 0
+        start += page.integer("Count") or len(listed)
 
 
 def parse_album(entry: Entry) -> Album:
@@ -2079,12 +2084,13 @@ def is_unchanged(place: Place, now: float) -> bool:
 def albums_to_look_at_again(albums: Iterable[Album], known: Mapping[str, AlbumRecord], now: float) -> frozenset[str]:
     """The keys of some albums whose clocks stand still, the longest unseen first.
 
-    A replaced photo may move no clock, so each album is listed once in a while: none within a week, few in a run.
+    A replaced photo may move no clock, so each album is listed once in a while: none within a week, each within a month
+    of nightly runs, and few in a run.
     """
     listed = {album.key: known[album.key].listed_at for album in albums
               if album.key in known and known[album.key].clocks == album.clocks}
     due = sorted((key for key in listed if listed[key] <= now - UNSEEN_SECONDS), key=lambda key: (listed[key], key))
-    return frozenset(due[:max(1, len(listed) // ALBUMS_PER_LOOK)])
+    return frozenset(due[:-(-len(listed) // ALBUMS_PER_LOOK)])
 
 
 def lasting_clocks(album: Album, now: float) -> str:
@@ -2512,9 +2518,9 @@ def sealed(content: bytes) -> bytes:
 def has_words(image: Image) -> bool:
     """Whether an image has anything to say that its file does not.
 
-    SmugMug makes keywords of file names: "7058" and "heic" of IMG_7058_heic.JPG.
+    SmugMug makes keywords of file names: "7058" and "heic" of IMG_7058.HEIC, which then may be named IMG_7058.JPG.
     """
-    of_name = re.findall(r"[^\W_]+", image.file_name.casefold())
+    of_name = {"heic", *re.findall(r"[^\W_]+", image.file_name.casefold())}
     has_keywords = any(keyword.casefold() not in of_name for keyword in image.keywords)
     return bool(image.title or image.caption or has_keywords or image.latitude is not None)
 
@@ -2929,16 +2935,18 @@ class Summary:
             self.remark(Topic.NOT_ORIGINAL if is_here else Topic.UNAVAILABLE, album, absence.file_name,
                         SMALLER if is_here else absence.reason, absence.image_key)
 
-    def begin(self, plan: Plan, is_second_look: bool = False) -> Tally:
+    def begin(self, plan: Plan) -> Tally:
         """Expect the outcomes of an album."""
         album, known = plan.place.album, plan.place.known
         tally = self.tallies[album.key] = Tally(plan)
-        if known is None:
-            self.albums_new += not is_second_look
+        if plan.is_second_look:
+            pass  # it was counted
+        elif known is None:
+            self.albums_new += 1
         elif known.clocks in ("", album.clocks):
-            self.albums_again += not is_second_look
+            self.albums_again += 1
         else:
-            self.albums_changed += not is_second_look
+            self.albums_changed += 1
         self.images_to_fetch += len(plan.jobs)
         self.bytes_to_fetch += plan.size_bytes()
         return tally
@@ -3127,8 +3135,8 @@ class Run(NamedTuple):
     """One run: what it was asked for, and the few objects that change in its course.
 
     By album key: `known` is what the state knew before, `folders` the folder of each album, `places` those of
-    the albums that are being listed, `seen` the keys of the images in listings that were not complete. `overdue` are
-    the keys of albums to list again though nothing has changed.
+    the albums that are being listed, `seen` the keys of the images in listings that were not complete: these albums
+    get `second_looks`. `overdue` are the keys of albums to list again though nothing has changed.
     """
 
     settings: Settings
@@ -3143,6 +3151,7 @@ class Run(NamedTuple):
     folders: dict[str, str]
     places: dict[str, Place]
     seen: dict[str, frozenset[str]]
+    second_looks: deque[Album]
     overdue: set[str]
     strays: dict[int, list[Path]]
 
@@ -3153,16 +3162,16 @@ def sync(run: Run) -> None:
     Two crews of threads work, the listers and the carriers. All that they bring is dealt with here, in one thread.
     """
     albums, jobs = deque(wanted_albums(run)), Jobs()
-    second_looks: deque[Album] = deque()
     with Results(run.stop) as results:
         listers = Crew(partial(fetch_images, run.connection, run.page_size), results, LISTING_THREADS)
         carriers = Crew(partial(transfer, output=run.settings.output, connection=run.connection,
                                 landing=threading.Lock(), stop=run.stop), results, run.settings.jobs)
-        while albums or second_looks or jobs.ready or listers.under_way or carriers.under_way:
+        while albums or run.second_looks or jobs.ready or listers.under_way or carriers.under_way:
             while jobs.ready and carriers.has_room():
                 carriers.give(with_copies(run, jobs.ready.popleft()))
             if not (albums or jobs.ready or listers.under_way or carriers.under_way):
-                albums, second_looks = second_looks, deque()
+                albums.extend(run.second_looks)
+                run.second_looks.clear()
             is_looking = bool(albums) and len(jobs.ready) < JOBS_AHEAD and listers.has_room()
             if is_looking:
                 album = albums.popleft()
@@ -3170,7 +3179,7 @@ def sync(run: Run) -> None:
                     listers.give(album)
             result = results.take(0 if is_looking else TICK_SECONDS)
             if isinstance(result, Listing):
-                jobs.add(begin_album(run, result, second_looks))
+                jobs.add(begin_album(run, result))
             elif isinstance(result, Outcome):
                 settle(run, result)
                 jobs.done(result.image)
@@ -3209,28 +3218,35 @@ class Jobs:
 def preview(run: Run) -> None:
     """What `sync` would do, on standard output. Nothing is fetched, nothing is written."""
     will_be_there: set[Path] = set()
-    albums = (album for album in wanted_albums(run) if needs_listing(run, album))
-    look = partial(fetch_images, run.connection, run.page_size)
-    for listing in in_parallel(look, albums, run.stop, LISTING_THREADS):
-        if listing is not None:
-            plan = plan_listing(run, listing)
-            jobs = [job for job in (with_copies(run, job) for job in plan.jobs) if not job.adoptable
-                    and not any(path in will_be_there or is_there(path, record) for path, record in job.copies)]
-            will_be_there.update(job.folder / job.name for job in jobs)
-            plan = plan._replace(jobs=tuple(jobs))
-            run.summary.count_plan(plan)
-            note_problem(run, plan)
-            folder = run.folders[listing.album.key]
-            if jobs:
-                run.screen.clear()
-                print(f"{printable(folder)}: {counted(len(jobs), 'file')}, {human_bytes(plan.size_bytes())}")
-            run.state.begin_album(listing.album.key, folder)
-            for job in jobs:  # in the copy of the state: what will have come for this album can be copied for others
-                run.state.record(listing.album.key, planned_record(job))
-        show_progress(run)
+    albums = wanted_albums(run)
+    while albums:
+        to_list = (album for album in albums if needs_listing(run, album))
+        look = partial(fetch_images, run.connection, run.page_size)
+        for listing in in_parallel(look, to_list, run.stop, LISTING_THREADS):
+            if listing is not None:
+                preview_album(run, plan_listing(run, listing), will_be_there)
+            show_progress(run)
+        albums = list(run.second_looks)
+        run.second_looks.clear()
     run.screen.clear()
     warn_of_full_disk(run.summary.bytes_to_fetch, run.settings.output)
     print(f"To download: {counted(run.summary.images_to_fetch, 'file')}, {human_bytes(run.summary.bytes_to_fetch)}")
+
+
+def preview_album(run: Run, plan: Plan, will_be_there: set[Path]) -> None:
+    """What `sync` would do for an album. Adds to the files that will be there."""
+    jobs = [job for job in (with_copies(run, job) for job in plan.jobs) if not job.adoptable
+            and not any(path in will_be_there or is_there(path, record) for path, record in job.copies)]
+    will_be_there.update(job.folder / job.name for job in jobs)
+    plan = plan._replace(jobs=tuple(jobs))
+    run.summary.count_plan(plan)
+    album_key, folder = plan.place.album.key, run.folders[plan.place.album.key]
+    if jobs:
+        run.screen.clear()
+        print(f"{printable(folder)}: {counted(len(jobs), 'file')}, {human_bytes(plan.size_bytes())}")
+    run.state.begin_album(album_key, folder)
+    for job in jobs:  # in the copy of the state: what will have come for this album can be copied for others
+        run.state.record(album_key, planned_record(job))
 
 
 def planned_record(job: Job) -> FileRecord:
@@ -3327,9 +3343,10 @@ def needs_listing(run: Run, album: Album) -> bool:
     for key in [key for key, record in records.items() if record.removed and find_file(on_disk, record.name) is None]:
         run.state.forget(album.key, key)  # so that its name is free again
         del records[key]
-    place = Place(album, folder, run.known.get(album.key), records, run.state.absences(album.key), on_disk)
+    now = run.connection.now()
+    place = Place(album, folder, run.known.get(album.key), records, run.state.absences(album.key), on_disk, now)
     is_wanted = run.settings.full or run.settings.sidecars or album.key in run.overdue or album.key in run.seen
-    if not is_wanted and is_unchanged(place, run.connection.now()):
+    if not is_wanted and is_unchanged(place, place.looked_at):
         run.summary.pass_over(place)
         return False
     run.places[album.key] = place
@@ -3337,43 +3354,39 @@ def needs_listing(run: Run, album: Album) -> bool:
 
 
 def plan_listing(run: Run, listing: Listing) -> Plan:
-    """The plan for an album that was listed, without the images that an earlier listing in this run had."""
-    place = run.places.pop(listing.album.key)
-    if not is_within(place.folder, run.settings.output):
-        problem = f"{printable(place.folder)} leads outside the output folder. Is it a symbolic link?"
-        return Plan(place, (), (), problem=problem)
-    if not listing.problem:
-        run.state.mark_removed(place.album.key, place.records.keys() - {image.key for image in listing.images})
-    seen = run.seen.get(place.album.key, frozenset())
-    return plan_album(place, listing, run.connection.now(), run.settings.since, but=seen)
-
-
-def begin_album(run: Run, listing: Listing, second_looks: deque[Album]) -> tuple[Job, ...]:
-    """Settle what needs no work of an album that was listed. Returns the jobs that are left to do.
+    """The plan for an album that was listed, without the images that an earlier listing in this run had.
 
     One that may have more images than were listed gets a second look when all else is done: listings lag behind.
     """
-    album, plan = listing.album, plan_listing(run, listing)
-    tally = run.summary.begin(plan, is_second_look=album.key in run.seen)
-    if listing.problem and not album.locked and album.key not in run.seen:
-        run.seen[album.key] = frozenset(image.key for image in listing.images)
-        second_looks.append(album)
+    album, place, is_second_look = listing.album, run.places.pop(listing.album.key), listing.album.key in run.seen
+    if not is_within(place.folder, run.settings.output):
+        problem = f"{printable(place.folder)} leads outside the output folder. Is it a symbolic link?"
+        plan = Plan(place, (), (), problem=problem)
     else:
-        note_problem(run, plan)
-    run.state.begin_album(album.key, run.folders[album.key])
+        plan = plan_album(place, listing, run.connection.now(), run.settings.since,
+                          but=run.seen.get(album.key, frozenset()))
+        if not listing.problem:
+            run.state.mark_removed(album.key, (place.records.keys() | place.absences.keys()) -
+                                   {image.key for image in listing.images})
+    if listing.problem and not album.locked and not is_second_look:
+        run.seen[album.key] = frozenset(image.key for image in listing.images)
+        run.second_looks.append(album)
+    elif plan.problem:
+        topic = Topic.UNAVAILABLE if album.locked else Topic.FAILED
+        run.summary.remark(topic, album.name or album.key, "", plan.problem)
+    return plan._replace(is_second_look=is_second_look)
+
+
+def begin_album(run: Run, listing: Listing) -> tuple[Job, ...]:
+    """Settle what needs no work of an album that was listed. Returns the jobs that are left to do."""
+    plan = plan_listing(run, listing)
+    tally = run.summary.begin(plan)
+    run.state.begin_album(listing.album.key, run.folders[listing.album.key])
     for outcome in plan.settled:
         settle(run, outcome)
     if not plan.settled and not plan.jobs:
         finish_album(run, tally)
     return plan.jobs
-
-
-def note_problem(run: Run, plan: Plan) -> None:
-    """Note why an album may have more images than were listed, if that is so."""
-    album = plan.place.album
-    if plan.problem:
-        topic = Topic.UNAVAILABLE if album.locked else Topic.FAILED
-        run.summary.remark(topic, album.name or album.key, "", plan.problem)
 
 
 def with_copies(run: Run, job: Job) -> Job:
@@ -3476,10 +3489,11 @@ def settle(run: Run, outcome: Outcome) -> None:
 
 def finish_album(run: Run, tally: Tally) -> None:
     """Bring an album's sidecars up to date, remember it if it is home as a whole, and show what became of it."""
-    album, kinds = tally.place.album, run.settings.sidecars
+    place, kinds = tally.place, run.settings.sidecars
+    album = place.album
     if kinds and not tally.problem:
         files = run.state.files(album.key)
-        for name, problem in write_sidecars(kinds, tally.place.folder, album, tally.images, files):
+        for name, problem in write_sidecars(kinds, place.folder, album, tally.images, files):
             if isinstance(problem, DiskFull):
                 raise problem
             if problem is None:
@@ -3490,9 +3504,8 @@ def finish_album(run: Run, tally: Tally) -> None:
                 tally.problem = "some sidecars could not be written"
                 run.summary.remark(Topic.FAILED, album.name, name, str(problem))
     if tally.all_home():
-        remove_parts(tally.place.folder)
-        now = run.connection.now()
-        run.state.complete_album(album.key, lasting_clocks(album, now), now)
+        remove_parts(place.folder)
+        run.state.complete_album(album.key, lasting_clocks(album, place.looked_at), place.looked_at)
     run.summary.end(tally)
     log.info("%s: %s", printable(run.folders[album.key]), tally.line())
 
@@ -3580,7 +3593,7 @@ def work(settings: Settings, summary: Summary, screen: Screen, stop: Stop) -> No
             known = state.albums()
             by_key = {album_key: album.folder for album_key, album in known.items()}
             run = Run(settings, connection, PageSize(IMAGES_PER_PAGE), user, state, summary, screen, stop, known,
-                      by_key, {}, {}, set(), {})
+                      by_key, {}, {}, deque(), set(), {})
             try:
                 if is_preview:
                     preview(run)

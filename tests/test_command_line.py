@@ -652,8 +652,8 @@ def eventful(account: Account, smugmug: FakeSmugMug, run: Run, *arguments: Any) 
     new = account.album("New")
     new.photo("fresh.JPG", Pattern(700, 1, JPEG_MAGIC))
     new.photo("fine.JPG", Pattern(300, 2, JPEG_MAGIC))
-    new.photo("slow.JPG", processing=True)
-    new.photo("never.JPG", processing=True, status="Preprocess", sub_status="CanNotProcess")
+    new.photo("slow.JPG", processing=True, uploaded=account.time_of_day())
+    new.video("never.MOV", processing=True, status="Preprocess", sub_status="CanNotProcess")
     smugmug.fault("not_found", f"/i-{new.photo('gone.JPG').key}/", times=None)
     smugmug.fault("rate_limited", f"{new.key}!images", retry_after="1")
     smugmug.clear_requests()
@@ -675,7 +675,7 @@ def test_the_summary_tells_what_became_of_everything_and_what_to_do_about_each_p
                      r"[\d.]+ [MGT]B free on disk", result.stderr)
     for heading, image, reason in (("Failed (1):", "gone.JPG", "SmugMug answered 404"),
                                    ("Still processing (1):", "slow.JPG", "still processing"),
-                                   ("Unavailable (1):", "never.JPG", "could not process")):
+                                   ("Unavailable (1):", "never.MOV", "no downloadable file")):
         item, advice = lines[lines.index(heading) + 1:][:2]
         assert item.startswith(f"  New / {image}: ") and reason in item
         assert re.fullmatch(r"  [A-Z].*[.?]", advice) and " / " not in advice, f"what to do about {heading}"
@@ -703,7 +703,7 @@ def test_the_summary_claims_no_more_than_is_known(account: Account, smugmug: Fak
     assert "Everything you asked for is home: 1 photo or video in /" in run("-a", "summer").stderr
     smugmug.fault("mangle", "!albums", function=one_more)
     doubtful = run("--full")
-    assert doubtful.returncode == 0 and doubtful.stderr.count("2 of 2 are home, in /") == 1
+    assert doubtful.returncode == 1 and doubtful.stderr.count("2 of 2 are home, in /") == 1
     assert "SmugMug counts 2 photos and videos in this album but lists 1" in doubtful.stderr
     assert "\nEverything is home: 2 photos and videos in /" in run().stderr
 
@@ -724,12 +724,12 @@ def test_the_report_is_the_summary_for_programs(account: Account, smugmug: FakeS
     assert {(problem["kind"], problem["album"], problem["image"], problem["image_key"])
             for problem in report["problems"]} == {
         ("failed", "New", "gone.JPG", keys["gone.JPG"]), ("not ready", "New", "slow.JPG", keys["slow.JPG"]),
-        ("unavailable", "New", "never.JPG", keys["never.JPG"])}
+        ("unavailable", "New", "never.MOV", keys["never.MOV"])}
     assert all(problem["reason"] for problem in report["problems"])
 
 
 def test_names_in_the_report_are_readable_and_harmless(account: Account, run: Run, tmp_path: Path) -> None:
-    account.album("日本 \x1b[31m").photo("slow\n.JPG", processing=True)
+    account.album("日本 \x1b[31m").photo("slow\n.JPG", processing=True, uploaded=account.time_of_day())
     run("--report", tmp_path / "report.json")
     problem, = read_report(tmp_path / "report.json")["problems"]
     assert (problem["album"], problem["image"]) == ("日本 \ufffd[31m", "slow\ufffd.JPG")

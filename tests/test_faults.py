@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Tuple
 from urllib.parse import urlsplit
 
 import pytest
 
+import download_smugmug_photos as script
 from conftest import Result, Run
 from fake_smugmug import (
     JPEG_MAGIC,
@@ -21,10 +23,11 @@ from fake_smugmug import (
     Pattern,
     file_url,
 )
-from helpers import Faults, arm, contents, home_files, of_file, of_list, part_files
+from helpers import Faults, arm, contents, home_files, of_file, of_list, part_files, stop
 
 SIZE = 600_000  # more than two of the pieces in which a body is written
 CUT = 400_000
+HALVINGS = 4  # of a page, from 100 to 10
 
 
 class Passing(NamedTuple):
@@ -37,13 +40,17 @@ class Passing(NamedTuple):
 
 
 class Lasting(NamedTuple):
-    """A fault that stays, how many requests are made before giving up, and what the summary says."""
+    """A fault that stays, how many requests are made before giving up, and what the summary says.
+
+    `may_be_too_much` is a fault of a list that asking for less might help against.
+    """
 
     name: str
     fault: Tuple[str, Dict[str, Any]]
     requests: int
     says: str
     kind: str = "photo"
+    may_be_too_much: bool = False
 
 
 def one(name: str, **options: Any) -> Tuple[str, Dict[str, Any]]:
@@ -141,9 +148,9 @@ PASSING_API = (
 )
 
 LASTING_API = (
-    Lasting("503", one("server_error", status=503), 5, "SmugMug answered 503"),
-    Lasting("html 200", one("html_200"), 5, "did not send a valid API answer"),
-    Lasting("broken JSON", one("broken_json"), 5, "did not send a valid API answer"),
+    Lasting("503", one("server_error", status=503), 5, "SmugMug answered 503", may_be_too_much=True),
+    Lasting("html 200", one("html_200"), 5, "did not send a valid API answer", may_be_too_much=True),
+    Lasting("broken JSON", one("broken_json"), 5, "did not send a valid API answer", may_be_too_much=True),
     Lasting("reset", one("reset"), 5, "failed"),
     Lasting("404", one("not_found"), 1, "SmugMug answered 404"),
     Lasting("403", one("respond", status=403), 1, "SmugMug answered 403"),
@@ -220,7 +227,9 @@ def test_an_album_that_cannot_be_listed_is_named_and_all_others_come_home(
     result = run()
 
     assert home_files(run.output) == contents(sound)
-    assert list_counts(smugmug, albums) == {row.name: row.requests for row in LASTING_API}
+    made = list_counts(smugmug, albums)
+    for row in LASTING_API:  # each is listed once more at the end; a page that may be too much is halved before
+        assert 2 * row.requests <= made[row.name] <= 2 * row.requests + HALVINGS * row.may_be_too_much, row.name
     assert unsaid(result, {f"{row.name}: the album could not be listed": row.says for row in LASTING_API}) == []
     assert result.returncode == 1
     assert smugmug.count("abroad") == smugmug.count("plain") == 0
@@ -411,16 +420,17 @@ def test_each_worker_keeps_one_connection_to_each_host(
 
 def test_albums_are_listed_no_further_ahead_than_the_transfers_need(
         account: Account, smugmug: FakeSmugMug, run: Run) -> None:
-    for number in range(60):
-        account.album(f"Album {number}").photo()
-    smugmug.fault("stall", where="cdn", seconds=1.5, before_headers=True)
+    for number in range(40):
+        account.album(f"Album {number}").fill(200, 60)
+    smugmug.fault("stall", where="cdn", seconds=3, before_headers=True)
 
-    result = run("-j", 1)
+    process = run.start("-j", 1)
+    smugmug.wait_for(lambda: smugmug.count("cdn") == 2)
+    listed = {record.path for record in smugmug.select("api", "!images")}
+    stop(process, signal.SIGINT)
 
-    assert result.returncode == 0 and home_files(run.output) == contents(*account.albums)
-    second = smugmug.select("cdn")[1]
-    ahead = [record for record in smugmug.select("api", "!images") if record.time_monotonic < second.time_monotonic]
-    assert len(ahead) <= 16
+    enough = script.JOBS_AHEAD // 200
+    assert enough <= len(listed) <= enough + script.LISTING_THREADS
 
 
 # ======================================================================================================================

@@ -36,6 +36,12 @@ PREFIXES = {  # as Adobe's XMP specification names them, and one of our own
 SITE = "https://family.smugmug.com"
 
 
+def image_xmp(image: script.Image) -> bytes:
+    """The XMP sidecar of an image, with its dates."""
+    return script.image_xmp(image, has_dates=True)
+
+
+
 # ======================================================================================================================
 # Reading what was written
 # ======================================================================================================================
@@ -148,7 +154,7 @@ def test_an_xmp_sidecar_says_what_smugmug_knows_of_an_image(account: Account, ru
 ])
 def test_words_stay_as_they_are(fields: Dict[str, Any], expected: Dict[str, Any]) -> None:
     image = image_of(**fields)
-    assert xmp(script.image_xmp(image)) == {**expected, "smugmug:ImageKey": "abc"}
+    assert xmp(image_xmp(image)) == {**expected, "smugmug:ImageKey": "abc"}
     assert script.has_words(image) == bool(expected)
     written = script.image_json(image, None)
     assert [written["title"], written["caption"], written["keywords"]] == [
@@ -183,7 +189,7 @@ def test_words_stay_as_they_are(fields: Dict[str, Any], expected: Dict[str, Any]
 def test_a_place_is_given_in_degrees_and_minutes_or_not_at_all(
         latitude: Any, longitude: Any, place: Optional[Tuple[str, str]]) -> None:
     image = image_of(Latitude=latitude, Longitude=longitude)
-    said, written = xmp(script.image_xmp(image)), script.image_json(image, None)
+    said, written = xmp(image_xmp(image)), script.image_json(image, None)
     if place is None:
         assert said == {"smugmug:ImageKey": "abc"}
         assert not script.has_words(image)
@@ -199,7 +205,7 @@ def test_a_place_is_given_in_degrees_and_minutes_or_not_at_all(
     (0, (None, None)), ("", (None, None)), (None, (None, None)), ("high", (None, None)),
 ])
 def test_an_altitude_is_above_or_below_the_sea(altitude: Any, said: Tuple[Optional[str], Optional[str]]) -> None:
-    content = xmp(script.image_xmp(image_of(Latitude="47.5", Longitude="8.5", Altitude=altitude)))
+    content = xmp(image_xmp(image_of(Latitude="47.5", Longitude="8.5", Altitude=altitude)))
     assert (content.get("exif:GPSAltitude"), content.get("exif:GPSAltitudeRef")) == said
 
 
@@ -208,7 +214,7 @@ def test_an_altitude_is_above_or_below_the_sea(altitude: Any, said: Tuple[Option
 @example(59.999999999, -179.999999999)
 @example(1e-12, -1e-12)
 def test_any_place_comes_back_from_its_degrees_and_minutes(latitude: float, longitude: float) -> None:
-    said = xmp(script.image_xmp(image_of(Latitude=repr(latitude), Longitude=repr(longitude))))
+    said = xmp(image_xmp(image_of(Latitude=repr(latitude), Longitude=repr(longitude))))
     if not latitude and not longitude:
         assert "exif:GPSLatitude" not in said
         return
@@ -249,7 +255,7 @@ def as_xml(text: str) -> str:
 @example(title="".join(SNIPPETS), caption="a\r\nb\rc\nd", keywords=list(SNIPPETS), page="]]>", uploaded="&")
 def test_xmp_is_well_formed_and_brings_every_text_back(
         title: str, caption: str, keywords: List[str], page: str, uploaded: str) -> None:
-    said = xmp(script.image_xmp(image_of(Title=title, Caption=caption, KeywordArray=keywords, WebUri=page,
+    said = xmp(image_xmp(image_of(Title=title, Caption=caption, KeywordArray=keywords, WebUri=page,
                                          DateTimeUploaded=uploaded)))
     kept = [as_xml(keyword) for keyword in keywords if keyword]
     expected = {"dc:title": title and {"x-default": as_xml(title)},
@@ -439,7 +445,7 @@ def test_an_image_named_like_the_albums_sidecar_gets_another_name(account: Accou
     assert sidecars(run) == sorted([f"Summer/{other}.xmp", "Summer/album.json"]
                                    + [f"Summer/{other}"] * (name == "album.json"))
     assert (run.output / "Summer" / other).read_bytes() == photo.data
-    assert sync(run, "--sidecar", "xmp,json").cost == NOTHING_NEW
+    assert sync(run, "--sidecar", "xmp,json").cost == (3, 0)
 
 
 # ======================================================================================================================
@@ -454,14 +460,15 @@ def filled(account: Account) -> Account:
     return account
 
 
-def test_sidecars_cost_no_call_and_no_fetch_beyond_the_photos(account: Account, run: Run) -> None:
+def test_sidecars_cost_one_listing_for_each_album_and_no_fetch_beyond_the_photos(account: Account, run: Run) -> None:
     filled(account)
     assert sync(run, "--sidecar", "xmp", "--sidecar", "json").cost == (2 + 3, 2)
     assert sidecars(run) == ["Empty/album.json", "Summer/IMG_1.JPG.xmp", "Summer/album.json", "Winter/album.json"]
     assert album_json(run, "Empty")["images"] == []
     before = as_stored(run.output)
-    assert sync(run, "--sidecar", "xmp", "--sidecar", "json").cost == NOTHING_NEW
-    assert sync(run, "--sidecar", "xmp").cost == NOTHING_NEW
+    assert sync(run, "--sidecar", "xmp", "--sidecar", "json").cost == (2 + 3, 0)
+    assert sync(run, "--sidecar", "xmp").cost == (2 + 3, 0)
+    assert sync(run).cost == NOTHING_NEW
     assert as_stored(run.output) == before
 
 
@@ -473,15 +480,11 @@ def test_sidecars_turned_on_later_cost_one_listing_for_each_album(account: Accou
 
     assert sync(run, "--sidecar", "xmp").cost == (2 + 3, 0)
     assert sidecars(run) == ["Summer/IMG_1.JPG.xmp"]
-    assert sync(run, "--sidecar", "xmp").cost == NOTHING_NEW
-
     assert sync(run, "--sidecar", "json").cost == (2 + 3, 0)
     assert sidecars(run) == ["Empty/album.json", "Summer/IMG_1.JPG.xmp", "Summer/album.json", "Winter/album.json"]
-    assert sync(run, "--sidecar", "json").cost == NOTHING_NEW
 
     written = as_stored(run.output)
-    assert sync(run, "--sidecar", "xmp,json").fetched == 0
-    assert sync(run, "--sidecar", "xmp,json").cost == NOTHING_NEW
+    assert sync(run, "--sidecar", "xmp,json").cost == (2 + 3, 0)
     assert as_stored(run.output) == written
     assert {name: stored for name, stored in written.items() if name in photos} == photos
 
@@ -534,7 +537,7 @@ def test_sidecars_follow_the_words_and_only_what_changed_is_written(account: Acc
     edited.caption, edited.keywords, emptied.caption, emptied.title = "a new caption", ["new"], "", ""
     album.description = "a new description"
     album.touch()
-    assert sync(run, *both).cost == (3, 0)
+    assert "\nSidecars: 3 changed\n" in sync(run, *both).stderr
     after = as_stored(run.output)
     assert {name for name in after if after[name] != before[name]} == {
         "Summer/a.JPG.xmp", "Summer/b.JPG.xmp", "Summer/album.json"}
@@ -545,30 +548,39 @@ def test_sidecars_follow_the_words_and_only_what_changed_is_written(account: Acc
     assert [image["caption"] for image in album_json(run)["images"]] == ["a new caption", "", untouched.caption]
 
     other.touch()
-    assert sync(run, *both, "--full").cost == (4, 0)
+    assert "\nSidecars: 1 changed\n" in sync(run, *both).stderr
     assert {name for name, stored in as_stored(run.output).items() if stored != after[name]} == {"Winter/album.json"}
 
 
-def test_a_caption_edited_without_any_clock_moving_is_found_with_full(account: Account, run: Run) -> None:
-    photo = account.album("Summer").photo("a.JPG", caption="old")
+def test_words_that_were_edited_without_any_clock_moving_are_right_after_the_next_run(
+        account: Account, run: Run) -> None:
+    album, other = account.album("Summer"), account.album("Winter")
+    photo, film = album.photo("a.JPG", caption="old"), album.video("b.MOV", title="old")
+    other.photo("c.JPG", caption="Snow")
     both = ("--sidecar", "xmp,json")
-    sync(run, *both)
-    photo.caption = "new"
-    assert sync(run, *both).cost == NOTHING_NEW
-    assert album_json(run)["images"][0]["caption"] == "old"
-    assert sync(run, *both, "--full").cost == (3, 0)
-    assert album_json(run)["images"][0]["caption"] == "new"
+    assert "Sidecars" not in sync(run, *both).stderr  # they are new, not changed
+    clocks = [(album.last_updated, album.images_last_updated) for album in account.albums]
+    photo.edit(caption="new")
+    film.edit(title="new", keywords=["lake"])
+    assert [(album.last_updated, album.images_last_updated) for album in account.albums] == clocks
+
+    result = sync(run, *both)
+
+    assert result.cost == (2 + 2, 0)
+    assert "\nSidecars: 3 changed\n" in result.stderr
+    assert [image["caption"] or image["title"] for image in album_json(run)["images"]] == ["new", "new"]
     assert xmp((run.output / "Summer" / "a.JPG.xmp").read_bytes())["dc:description"] == {"x-default": "new"}
-    assert "caption" in run("--help").stdout.split("--full ")[1].split("--verify")[0]
+    assert xmp((run.output / "Summer" / "b.mp4.xmp").read_bytes())["dc:subject"] == ["lake"]
+    assert "Sidecars" not in sync(run, *both).stderr
 
 
-def test_a_deleted_sidecar_comes_back_when_its_album_is_listed(account: Account, run: Run) -> None:
+def test_a_deleted_sidecar_comes_back(account: Account, run: Run) -> None:
     account.album("Summer").photo("a.JPG", caption="Swans")
     sync(run, "--sidecar", "xmp,json")
     written = sidecars(run)
     for name in written:
         (run.output / name).unlink()
-    assert sync(run, "--sidecar", "xmp,json", "--full").cost == (3, 0)
+    assert sync(run, "--sidecar", "xmp,json").cost == (3, 0)
     assert sidecars(run) == written
 
 
@@ -625,7 +637,6 @@ def test_a_sidecar_of_somebody_else_is_left_alone_and_reported(
     kept = [(problem["album"], problem["image"]) for problem in json.loads(report.read_bytes().decode())["problems"]]
     assert sorted(kept) == [("Summer", "a.JPG.xmp"), ("Summer", "album.json")]
     assert "a.JPG.xmp" in result.stderr and "album.json" in result.stderr
-    assert sync(run, "--sidecar", "xmp,json").cost == NOTHING_NEW
 
 
 def test_a_sidecar_that_another_program_rated_is_from_then_on_its_own(account: Account, run: Run) -> None:
@@ -668,4 +679,6 @@ def test_even_the_longest_name_has_its_sidecar(account: Account, run: Run) -> No
     sidecar, = sidecars(run)
     assert xmp((run.output / sidecar).read_bytes())["smugmug:ImageKey"] == photo.key
     assert sidecar[:-len(".xmp")] in as_stored(run.output)
-    assert sync(run, "--sidecar", "xmp").cost == NOTHING_NEW
+    written = as_stored(run.output)
+    assert sync(run, "--sidecar", "xmp").cost == (3, 0)
+    assert as_stored(run.output) == written
