@@ -527,10 +527,12 @@ class Crew:
             try:
                 thread.start()
                 self._threads.append(thread)
-            except RuntimeError:  # the system allows no more: those that there are do it
-                if not self._threads:
-                    raise Problem("This system allows no more threads: end other programs, then try again") from None
-        self._items.put(item)
+            except RuntimeError:
+                log.debug("This system allows no more than %d threads here", len(self._threads))
+        if self._threads:
+            self._items.put(item)
+        else:
+            self._do(item)
 
     def dismiss(self) -> None:
         """Let the threads end; if the run was stopped, wait for them until the deadline."""
@@ -544,10 +546,13 @@ class Crew:
             item = self._items.get()
             if item is None or self._results.stop.is_set():
                 return
-            try:
-                self._results.queue.put((self, self._function(item), None))
-            except BaseException as error:  # handed to whoever takes the results, whatever it is
-                self._results.queue.put((self, None, error))
+            self._do(item)
+
+    def _do(self, item: Any) -> None:
+        try:
+            self._results.queue.put((self, self._function(item), None))
+        except BaseException as error:  # handed to whoever takes the results, whatever it is
+            self._results.queue.put((self, None, error))
 
 
 def in_parallel(function: Callable[[T], R], items: Iterable[T], stop: Stop, threads: int) -> Iterator[R | None]:
@@ -3702,6 +3707,9 @@ def log_out(settings: Settings, screen: Screen, stop: Stop) -> int:
 TASKS: dict[str, Callable[[Settings, Screen, Stop], int]] = {
     "sync": bring_home, "dry-run": bring_home, "list": list_albums, "list-md5": list_md5,
     "login": log_in, "logout": log_out}
+NOT_TO_LIST = ("report", "verify", "full", "new_record", "rename", "list_removed")
+NOT_TO_SELECT = (*NOT_TO_LIST, "albums", "exclude", "since")
+MEANINGLESS = {"list": NOT_TO_LIST, "list-md5": NOT_TO_SELECT, "login": NOT_TO_SELECT, "logout": NOT_TO_SELECT}
 
 
 def connect(settings: Settings, stop: Stop) -> tuple[Connection, User]:
@@ -3795,27 +3803,33 @@ def catch_signals(stop: Stop) -> None:
 def read_settings(argv: list[str] | None, environ: Mapping[str, str]) -> Settings:
     """The settings that the command line and the environment ask for."""
     usage = parser(environ)
-    options = usage.parse_args(argv)
+    options, defaults = usage.parse_args(argv), usage.parse_args([])
+    for option in MEANINGLESS.get(options.task, ()):  # what the environment says is for other tasks
+        if getattr(options, option) != getattr(defaults, option):
+            usage.error(f"--{option.replace('_', '-').rstrip('s')} cannot be combined with --{options.task}")
     try:
         sidecars = options.sidecars or [sidecar_names(environ.get("SMUGMUG_SIDECAR", ""))]
     except argparse.ArgumentTypeError as error:
         usage.error(f"SMUGMUG_SIDECAR: {error}")
-    selection = options.albums or options.exclude or options.since
-    if options.task not in ("sync", "dry-run"):
-        for name, value in (("verify", options.verify), ("report", options.report), ("full", options.full)):
-            if value:
-                usage.error(f"--{name} and --{options.task} are two things: one at a time")
-    if selection and options.task in ("login", "logout"):
-        usage.error(f"--{options.task} concerns the whole account: it takes no --album, --exclude or --since")
-    for path in (options.report, options.log_file):
-        if path is not None and path.name.startswith(STATE_FILE):
-            usage.error(f"{printable(path)} is the record of what is home: choose another file")
+    for option, path in (("--report", options.report), ("--log-file", options.log_file)):
+        if path is not None and is_record(path, options.output):
+            usage.error(f"{option}: {printable(path)} is the download record; choose another file")
     options.sidecars = frozenset().union(*sidecars)
     for name, variable in (("albums", "SMUGMUG_ALBUM"), ("exclude", "SMUGMUG_EXCLUDE")):
         patterns = getattr(options, name) or environ.get(variable, "").splitlines()
         setattr(options, name, tuple(pattern for pattern in patterns if pattern.strip()))
     folder = config_folder(environ, sys.platform, home_folder())
     return Settings(token_file=folder / "token.json", folders_file=folder / "folders.json", **vars(options))
+
+
+def is_record(path: Path, output: Path) -> bool:
+    """Whether a path leads to the state in an output folder, or to SQLite's files beside it."""
+    record = output / STATE_FILE
+    with suppress(OSError):
+        if os.path.realpath(str(path)).startswith(os.path.realpath(str(record))):
+            return True
+        return os.path.samefile(str(path), str(record))
+    return False
 
 
 class OneLineParser(argparse.ArgumentParser):

@@ -64,7 +64,7 @@ def test_photos_with_odd_dates_are_home_like_any_others(
     assert sync(run, "--sidecar", "xmp,json").fetched == 4
     assert contents(album).items() <= home_files(run.output).items()
     assert sync(run).cost == NOTHING_NEW
-    assert "4 sound" in sync(run, "--verify").stderr
+    assert "4 intact" in sync(run, "--verify").stderr
 
 
 # All ways in which a file may get its name fail for one of them, and in a way that nobody expects.
@@ -101,7 +101,7 @@ def test_what_nobody_expects_fails_one_image_and_asks_for_a_report(account: Acco
 def assert_previewed_or_explained(result: Result, temporary: str) -> None:
     """A preview that says what is to come, or an end that names the temporary folder as what is wrong."""
     if result.returncode == 0:
-        assert "To fetch: 1 file" in result.stdout
+        assert "To download: 1 file" in result.stdout
     else:
         assert result.returncode == 2 and temporary in result.stderr
 
@@ -270,7 +270,7 @@ def test_a_dry_run_counts_a_file_that_is_known_to_be_damaged(
     sync(run, "--verify", exit_code=1)
     smugmug.clear_faults()
     preview = harmless(run, "--dry-run")
-    assert "To fetch: 1 file" in preview.stdout
+    assert "To download: 1 file" in preview.stdout
     assert sync(run).fetched == 1
 
 
@@ -291,7 +291,7 @@ def test_names_that_cannot_be_written_keep_back_neither_the_summary_nor_the_repo
                               cwd=str(run.folder), stdin=subprocess.DEVNULL, stdout=full, stderr=subprocess.PIPE,
                               encoding="utf-8", timeout=60, check=False)
     assert done.returncode == 1 and "Traceback" not in done.stderr
-    assert "No longer at SmugMug: 1 file" in done.stderr and "Standard output cannot be written" in done.stderr
+    assert "No longer at SmugMug: 1 file" in done.stderr and "Cannot write to standard output" in done.stderr
     report = json.loads((run.folder / "report.json").read_text(encoding="utf-8"))
     assert report["exit_code"] == 1
 

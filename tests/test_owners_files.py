@@ -261,7 +261,7 @@ def test_a_file_under_another_form_of_its_name_is_verified_and_mended_where_it_s
     rename_all(folder, form)
     for _ in range(2):
         verified = sync(run, "--verify")
-        assert verified.cost == NOTHING_NEW and "2 sound" in verified.stderr and "missing" not in verified.stderr
+        assert verified.cost == NOTHING_NEW and "2 intact" in verified.stderr and "missing" not in verified.stderr
     names = {path.name for path in folder.iterdir()}
     path = folder / form("Caf\u00e9.JPG")
     decayed = decay(path)
@@ -302,7 +302,7 @@ def test_an_album_folder_under_another_form_of_its_name_has_no_twin(
     rename_all(run.output / umlauts.name, form)
     (run.output / umlauts.name).rename(run.output / form(umlauts.name))
     assert sync(run).cost == NOTHING_NEW
-    assert "2 sound" in sync(run, "--verify").stderr
+    assert "2 intact" in sync(run, "--verify").stderr
     added = umlauts.photo("IMG_3.JPG")
     assert sync(run).cost == (3, 1)
     assert (run.output / form(umlauts.name) / "IMG_3.JPG").read_bytes() == added.data
@@ -335,7 +335,7 @@ def test_an_album_folder_that_its_owner_moved_or_renamed_is_followed(account: Ac
     assert home_files(run.output) == {
         **{f"{to}/{image.file_name}": image.data for image in album.images}, **contents(other)}
     assert sync(run).cost == NOTHING_NEW
-    assert "5 sound" in sync(run, "--verify").stderr
+    assert "5 intact" in sync(run, "--verify").stderr
 
 
 def test_all_album_folders_of_a_year_can_be_moved_at_once(account: Account, run: Run) -> None:
@@ -418,7 +418,7 @@ def test_an_entry_that_leads_nowhere_makes_nothing_be_fetched_again(account: Acc
     assert sync(run).cost == NOTHING_NEW
     album.photo("b.JPG")
     assert sync(run).cost == (3, 1)
-    assert "2 sound" in sync(run, "--verify").stderr
+    assert "2 intact" in sync(run, "--verify").stderr
     (run.output / STATE).unlink()
     assert sync(run, "--new-record").fetched == 0
 
@@ -528,7 +528,7 @@ BAD_READ = """
 def test_a_file_that_was_read_wrong_once_is_not_condemned(account: Account, run: Run, tmp_path: Path) -> None:
     photo = one_photo_home(account, run)
     verified = sync(run, "--verify", env=broken_python(tmp_path / "broken", BAD_READ))
-    assert verified.cost == NOTHING_NEW and "1 sound" in verified.stderr
+    assert verified.cost == NOTHING_NEW and "1 intact" in verified.stderr
     assert home_files(run.output) == {"Summer/a.JPG": photo.data}
 
 
