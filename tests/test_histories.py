@@ -50,16 +50,17 @@ def test_nothing_is_lost_and_nothing_is_claimed_that_is_not_so(
 class History:
     """The life of one account.
 
-    `treasures` are the contents that the owner made and did not remove. `edits` leads from the content of an edited
-    file to what it was when it came: one of the same size is not found without --verify, and stands for it. `unseen`
-    holds what a place in an album may still hold because SmugMug replaced it and moved no clock.
+    `treasures` are the contents that the owner made and did not remove, with the paths where that was. `edits` leads
+    from the content of an edited file to what it was when it came: one of the same size is not found without --verify,
+    and stands for it. `unseen` holds what a place in an album may still hold because SmugMug replaced it and moved no
+    clock.
     """
 
     def __init__(self, account: Account, smugmug: FakeSmugMug, run: Run, seed: int) -> None:
         self.account, self.smugmug, self.run = account, smugmug, run
         self.random = Random(f"history {seed}")
         self.story = [f"This is the history of seed {seed}."]
-        self.treasures: Set[bytes] = set()
+        self.treasures: Dict[bytes, str] = {}
         self.edits: Dict[bytes, bytes] = {}
         self.unseen: Dict[Tuple[str, str], Set[bytes]] = {}
         self.deleted: List[Tuple[Album, Image]] = []
@@ -172,8 +173,8 @@ class History:
             if self.smugmug.count("api", f"/album/{album.key}!images"):
                 for image in album.images:
                     self.unseen.pop((album.key, image.key), None)
-        here = set(home_files(self.run.output).values())
-        self.demand(self.treasures <= here, f"{len(self.treasures - here)} things of the owner are gone")
+        gone = self.treasures.keys() - home_files(self.run.output).values()
+        self.demand(not gone, f"of the owner's own is gone: {[self.treasures[content] for content in sorted(gone)]}")
         return Result(code, stdout, stderr)
 
     def demand_completeness(self) -> None:
@@ -493,7 +494,7 @@ class History:
         path.write_bytes(after)
         os.utime(str(path), ns=(status.st_atime_ns, status.st_mtime_ns + (0 if keep_time else 10 ** 10)))
         self.forget(before)
-        self.treasures.add(after)
+        self.treasures[after] = str(path.relative_to(self.run.output))
         if keep_size:
             self.edits[after] = self.edits.get(before, before)
             self.was_stealthy = self.was_stealthy or keep_time
@@ -509,7 +510,7 @@ class History:
             names += [f"a_{image.key}.JPG", f"{image.key}.JPG"]
         path = self.free(folder / self.random.choice(names))
         path.write_bytes(self.fresh(self.random.choice(SIZES), b"mine"))
-        self.treasures.add(path.read_bytes())
+        self.treasures[path.read_bytes()] = str(path.relative_to(self.run.output))
         return f"here: a file of the owner's own: {path.relative_to(self.run.output)}"
 
     def remove_file(self) -> Optional[str]:
@@ -536,7 +537,7 @@ class History:
     def forget(self, content: bytes) -> None:
         """The owner did away with a content himself, unless there is another file of it."""
         if content not in home_files(self.run.output).values():
-            self.treasures.discard(content)
+            self.treasures.pop(content, None)
 
     def lose_record(self) -> Optional[str]:
         """The record is lost."""
