@@ -20,12 +20,13 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Set, Tuple
 import pytest
 
 from conftest import Process, Result, Run
-from fake_smugmug import JPEG_MAGIC, MP4_MAGIC, Account, Album, FakeSmugMug, Image, Lag
+from fake_smugmug import JPEG_MAGIC, MP4_MAGIC, Account, Album, FakeSmugMug, Image, Lag, Photo
 from helpers import STATE, home_files
 
 STEPS = 10
 ALBUM_NAMES = ("Summer", "summer", "Winter", "\u00dcbersee", "2019")
 PHOTO_NAMES = ("a.JPG", "b.JPG", "A.jpg", "Caf\u00e9.JPG", "")
+FILM_NAMES = ("a.MOV", "b.MOV")
 SIZES = (300, 301)  # few, so that strangers are often as large as what they stand in for
 PATIENCE_SECONDS = 60.0
 FAULTS: Sequence[Tuple[str, str, Dict[str, Any]]] = (
@@ -50,16 +51,17 @@ def test_nothing_is_lost_and_nothing_is_claimed_that_is_not_so(
 class History:
     """The life of one account.
 
-    `treasures` are the contents that the owner made and did not remove. `edits` leads from the content of an edited
-    file to what it was when it came: one of the same size is not found without --verify, and stands for it. `unseen`
-    holds what a place in an album may still hold because SmugMug replaced it and moved no clock.
+    `treasures` are the contents that the owner made and did not remove, with the paths where that was. `edits` leads
+    from the content of an edited file to what it was when it came: one of the same size is not found without --verify,
+    and stands for it. `unseen` holds what a place in an album may still hold because SmugMug replaced it and moved no
+    clock.
     """
 
     def __init__(self, account: Account, smugmug: FakeSmugMug, run: Run, seed: int) -> None:
         self.account, self.smugmug, self.run = account, smugmug, run
         self.random = Random(f"history {seed}")
         self.story = [f"This is the history of seed {seed}."]
-        self.treasures: Set[bytes] = set()
+        self.treasures: Dict[bytes, str] = {}
         self.edits: Dict[bytes, bytes] = {}
         self.unseen: Dict[Tuple[str, str], Set[bytes]] = {}
         self.deleted: List[Tuple[Album, Image]] = []
@@ -164,16 +166,16 @@ class History:
         self.story += [f"    {line}" for line in stderr.splitlines()]
         self.tell(f"exit code {code}, {self.smugmug.count('cdn')} files asked for")
         self.demand("Traceback" not in stderr and code in codes, f"this is no way to end: {code}")
-        if code in (0, 1) and (self.is_record_lost or "--verify" in more):
-            self.edits.clear()
+        if code in (0, 1) and (self.is_record_lost or "--verify" in more):  # found, but where no MD5 tells it
+            self.edits = {content: before for content, before in self.edits.items() if len(before) not in SIZES}
         if (self.run.output / STATE).exists():
             self.is_record_lost = False
         for album in self.account.albums if code in (0, 1) else []:
             if self.smugmug.count("api", f"/album/{album.key}!images"):
                 for image in album.images:
                     self.unseen.pop((album.key, image.key), None)
-        here = set(home_files(self.run.output).values())
-        self.demand(self.treasures <= here, f"{len(self.treasures - here)} things of the owner are gone")
+        gone = self.treasures.keys() - home_files(self.run.output).values()
+        self.demand(not gone, f"of the owner's own is gone: {[self.treasures[content] for content in sorted(gone)]}")
         return Result(code, stdout, stderr)
 
     def demand_completeness(self) -> None:
@@ -268,11 +270,12 @@ class History:
     def add_photo(self, album: Album) -> Image:
         """An image of one of the kinds that there are; those without an MD5 have sizes of their own."""
         kind, name = self.random.random(), self.random.choice(PHOTO_NAMES)
-        everywhere = [image.data for other in self.account.albums for image in other.images if image.size in SIZES]
+        everywhere = [image.data for other in self.account.albums for image in other.images
+                      if isinstance(image, Photo) and image.size in SIZES]
         if kind < 0.1:
-            return album.video("a.MOV", self.fresh(next(self.sizes), MP4_MAGIC), md5_listed=False)
+            return album.video(FILM_NAMES[0], self.fresh(next(self.sizes), MP4_MAGIC), md5_listed=False)
         if kind < 0.2:
-            return album.video("b.MOV", self.fresh(self.random.choice(SIZES), MP4_MAGIC))
+            return album.video(FILM_NAMES[1], self.fresh(self.random.choice(SIZES), MP4_MAGIC))
         if kind < 0.3:
             return album.photo(name, self.fresh(next(self.sizes)), archived=False)
         if kind < 0.4 and everywhere:
@@ -284,16 +287,17 @@ class History:
         album, image = self.some_image()
         if album is None or image is None:
             return None
-        image.file_name = self.random.choice(PHOTO_NAMES)
+        image.file_name = self.random.choice(PHOTO_NAMES if isinstance(image, Photo) else FILM_NAMES)
         self.perhaps(album.touch)
         return f"there: {image.key} is now called {image.file_name!r}"
 
     def swap_photos(self) -> Optional[str]:
-        """Two images of an album swap their names."""
+        """Two photos of an album swap their names."""
         album = self.some_album()
-        if album is None or len(album.images) < 2:
+        photos = [image for image in album.images if isinstance(image, Photo)] if album is not None else []
+        if album is None or len(photos) < 2:
             return None
-        first, second = self.random.sample(album.images, 2)
+        first, second = self.random.sample(photos, 2)
         first.file_name, second.file_name = second.file_name, first.file_name
         self.perhaps(album.touch)
         return f"there: {first.key} and {second.key} swap their names"
@@ -493,7 +497,7 @@ class History:
         path.write_bytes(after)
         os.utime(str(path), ns=(status.st_atime_ns, status.st_mtime_ns + (0 if keep_time else 10 ** 10)))
         self.forget(before)
-        self.treasures.add(after)
+        self.treasures[after] = str(path.relative_to(self.run.output))
         if keep_size:
             self.edits[after] = self.edits.get(before, before)
             self.was_stealthy = self.was_stealthy or keep_time
@@ -509,7 +513,7 @@ class History:
             names += [f"a_{image.key}.JPG", f"{image.key}.JPG"]
         path = self.free(folder / self.random.choice(names))
         path.write_bytes(self.fresh(self.random.choice(SIZES), b"mine"))
-        self.treasures.add(path.read_bytes())
+        self.treasures[path.read_bytes()] = str(path.relative_to(self.run.output))
         return f"here: a file of the owner's own: {path.relative_to(self.run.output)}"
 
     def remove_file(self) -> Optional[str]:
@@ -536,7 +540,7 @@ class History:
     def forget(self, content: bytes) -> None:
         """The owner did away with a content himself, unless there is another file of it."""
         if content not in home_files(self.run.output).values():
-            self.treasures.discard(content)
+            self.treasures.pop(content, None)
 
     def lose_record(self) -> Optional[str]:
         """The record is lost."""
