@@ -1554,17 +1554,23 @@ class PageSize:
 
     def __init__(self, most: int) -> None:
         self.most = self.size = most
-        self._answered = 0
+        self._answered = self._tried = 0
 
     def answered(self) -> None:
-        """A page came. After a good many, ask for a little more."""
+        """A page came. After a good many, try a little more."""
         self._answered += 1
-        if self._answered % PAGES_BEFORE_MORE == 0:
-            self.size = min(self.most, self.size + LEAST_PER_PAGE)
+        if self._answered % PAGES_BEFORE_MORE == 0 and self.size < self.most:
+            self.size = self._tried = min(self.most, self.size + LEAST_PER_PAGE)
 
     def refused(self, count: int) -> bool:
-        """A page of so many was too much: ask for half. Says whether that can be done."""
-        self.size = max(LEAST_PER_PAGE, min(self.size, count // 2))
+        """A page of so many was too much: ask for half, or be content with what came before a little more was tried.
+
+        Says whether that can be done.
+        """
+        less = count // 2
+        if count == self._tried:
+            self.most = less = max(LEAST_PER_PAGE, count - LEAST_PER_PAGE)
+        self.size = max(LEAST_PER_PAGE, min(self.size, less))
         self._answered = 0
         return count > LEAST_PER_PAGE
 

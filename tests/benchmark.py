@@ -4,15 +4,19 @@ Run by hand, on Linux or macOS, with curl installed:
 
     python tests/benchmark.py                      the workloads WAN, RAW, MANY and AGAIN
     python tests/benchmark.py RAW --runs 5         only some of them
+    python tests/benchmark.py LISTING              long albums, for which the listing is most of the work
     python tests/benchmark.py MANY --many-albums 10
-    python tests/benchmark.py --all --markdown     HOME as well, which takes long to prepare
+    python tests/benchmark.py --all --markdown     LISTING and HOME as well, which take long
     TMPDIR=/dev/shm python tests/benchmark.py RAW  without the disk, where that is a folder in memory
 
-    WAN    20 albums of 50 images of 500 kB over a line like one at home: how well is the line used?
-    RAW    4 albums of 50 images of 5 MB as fast as it goes: what does a byte cost?
-    MANY   200 albums of 500 images of 2 kB: what does a file cost?
-    AGAIN  WAN once more, with everything home: what does a look cost?
-    HOME   1,000 albums of 100 images, all of them home and unchanged: the same for a large account
+    WAN      20 albums of 50 images of 500 kB over a line like one at home: how well is the line used?
+    LISTING  20 albums of 500 images of 50 kB over the same line: how long do files wait for listings?
+    RAW      4 albums of 50 images of 5 MB as fast as it goes: what does a byte cost?
+    MANY     200 albums of 500 images of 2 kB: what does a file cost?
+    AGAIN    WAN once more, with everything home: what does a look cost?
+    HOME     1,000 albums of 100 images, all of them home and unchanged: the same for a large account
+
+In WAN, AGAIN and LISTING each listed image takes the server 30 ms, as it takes SmugMug when an owner asks.
 
 The server is `fake_smugmug.py` in a process of its own, so that its CPU is not counted. The program and curl take
 turns, each with an empty folder, and each number is the median over the runs. Seconds depend on the machine and on
@@ -65,7 +69,10 @@ class Failure(Exception):
 # ---------------------------------------------------------------------------------------------------------------------
 
 class Workload(NamedTuple):
-    """An account and the line to it; rates are in bytes per second, and 0 means no limit. `is_home`: nothing is new."""
+    """An account and the line to it; rates are in bytes per second, and 0 means no limit. `is_home`: nothing is new.
+
+    `pace` is how much of the time that an owner's listing takes SmugMug really passes.
+    """
 
     name: str
     albums: int
@@ -76,6 +83,7 @@ class Workload(NamedTuple):
     connection_rate: float = 0.0
     line_rate: float = 0.0
     is_home: bool = False
+    pace: float = 0.0
 
     @property
     def files(self) -> int:
@@ -88,11 +96,13 @@ class Workload(NamedTuple):
         return self.files * self.size_bytes
 
 
-WAN = Workload("WAN", 20, 50, 500_000, api_latency=0.12, file_latency=0.08, connection_rate=2e6, line_rate=20e6)
+WAN = Workload("WAN", 20, 50, 500_000, api_latency=0.12, file_latency=0.08, connection_rate=2e6, line_rate=20e6,
+               pace=1.0)
 WORKLOADS = {workload.name: workload for workload in (
     WAN,
     Workload("RAW", 4, 50, 5_000_000),
     Workload("MANY", 200, 500, 2_000, api_latency=0.01, file_latency=0.01),
+    WAN._replace(name="LISTING", images=500, size_bytes=50_000),
     WAN._replace(name="AGAIN", is_home=True),
     Workload("HOME", 1_000, 100, 2_000, is_home=True),
 )}
@@ -141,6 +151,8 @@ def figures(result: Result) -> list[Figure]:
     if workload.name == "WAN":
         needed = workload.total_bytes / workload.line_rate
         return [Figure(f"wall / the {needed:.0f} s that the line needs", ours.wall_seconds / needed, 1.10)]
+    if workload.name == "LISTING" and curl is not None:
+        return [Figure("wall / that of curl, which lists nothing", ours.wall_seconds / curl.wall_seconds, 1.4)]
     if workload.name == "RAW" and curl is not None:
         return [Figure("wall / curl's", ours.wall_seconds / curl.wall_seconds, 1.6),
                 Figure("CPU / curl's, MD5 included", ours.cpu_seconds / curl.cpu_seconds, 2.5)]
@@ -191,7 +203,8 @@ class Server:
     def __init__(self, workload: Workload) -> None:
         options = {"albums": workload.albums, "images": workload.images, "size": workload.size_bytes,
                    "api-latency": workload.api_latency, "file-latency": workload.file_latency,
-                   "connection-rate": workload.connection_rate, "line-rate": workload.line_rate}
+                   "connection-rate": workload.connection_rate, "line-rate": workload.line_rate,
+                   "pace": workload.pace}
         self._process = subprocess.Popen(
             [sys.executable, str(FAKE), "--serve", "--no-log", *(f"--{name}={options[name]}" for name in options)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, universal_newlines=True)

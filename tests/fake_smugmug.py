@@ -2975,6 +2975,8 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--file-latency", type=float, default=0.0, help="seconds before each file")
     parser.add_argument("--connection-rate", type=float, default=0.0, help="bytes per second on each connection")
     parser.add_argument("--line-rate", type=float, default=0.0, help="bytes per second on all connections")
+    parser.add_argument("--pace", type=float, default=0.0,
+                        help="how much of the time that an owner's listing takes SmugMug really passes; 1 is all of it")
     parser.add_argument("--no-log", action="store_true", help="count requests, but keep no list of them")
     arguments = parser.parse_args(options)
     if arguments.serve == bool(command):
@@ -2996,7 +2998,7 @@ def serve(arguments: argparse.Namespace) -> int:
             for entry in album.entries:
                 md5_of(entry.image.content)
     line = Line(arguments.api_latency, arguments.file_latency, arguments.connection_rate, arguments.line_rate)
-    with FakeSmugMug(account, line=line, log=not arguments.no_log) as smugmug:
+    with FakeSmugMug(account, line=line, log=not arguments.no_log, gateway=Gateway(pace=arguments.pace)) as smugmug:
         _say({"port": smugmug.port, "ca": smugmug.ca_path, "api_key": smugmug.api_key,
               "api_secret": smugmug.api_secret, "access_token": smugmug.access_token,
               "access_token_secret": smugmug.access_token_secret})

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 import download_smugmug_photos as script
 from conftest import Run
-from fake_smugmug import Account, Album, FakeSmugMug, Image, utc_text
+from fake_smugmug import Account, Album, FakeSmugMug, Image, heic_name, keywords_from, utc_text
 from helpers import NOTHING_NEW, image_of, parse_album, sync
 
 BUDGET = settings(max_examples=200, deadline=None, database=None, derandomize=True)
@@ -572,6 +572,19 @@ def test_words_that_were_edited_without_any_clock_moving_are_right_after_the_nex
     assert xmp((run.output / "Summer" / "a.JPG.xmp").read_bytes())["dc:description"] == {"x-default": "new"}
     assert xmp((run.output / "Summer" / "b.mp4.xmp").read_bytes())["dc:subject"] == ["lake"]
     assert "Sidecars" not in sync(run, *both).stderr
+
+
+def test_keywords_that_smugmug_made_of_the_file_name_are_no_reason_for_a_sidecar(account: Account, run: Run) -> None:
+    album = account.album("Summer")
+    names = ("IMG_7058.HEIC", "IMG_7059_heic.HEIC", "2019-ELL-Coast.JPG")
+    for name in names:
+        album.photo(heic_name(name), keywords=keywords_from(name))
+    album.photo("IMG_7060.JPG", keywords=["7060", "HEIC"])
+    album.photo("IMG_7061.JPG", keywords=[*keywords_from("IMG_7061.JPG"), "lake"])
+    sync(run, "--sidecar", "xmp")
+    assert sidecars(run) == ["Summer/IMG_7061.JPG.xmp"]
+    said = xmp((run.output / "Summer" / "IMG_7061.JPG.xmp").read_bytes())
+    assert said["dc:subject"] == ["7061", "lake"]
 
 
 def test_a_deleted_sidecar_comes_back(account: Account, run: Run) -> None:
