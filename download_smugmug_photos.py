@@ -1737,10 +1737,14 @@ def types_in_source(component_file_types: Entry) -> tuple[str, ...]:
     return tuple(sorted(name for name in types - SERVED_TYPES if re.fullmatch("[a-z0-9]{1,10}", name)))
 
 
+FILE_TIME_SECONDS = 1 << 33  # from 1697 to 2242: SQLite counts nanoseconds, and not every file system goes that far
+
+
 def utc_seconds(shown: str) -> float | None:
-    """A time of SmugMug's, which is in UTC, in seconds since 1970; None for what is no time."""
+    """A time of SmugMug's, which is in UTC, in seconds since 1970; None for what is no time that a file can have."""
     with suppress(ValueError, OverflowError):
-        return float(calendar.timegm(time.strptime(shown[:19], "%Y-%m-%dT%H:%M:%S")))
+        seconds = float(calendar.timegm(time.strptime(shown[:19], "%Y-%m-%dT%H:%M:%S")))
+        return seconds if abs(seconds) < FILE_TIME_SECONDS else None
     return None
 
 
@@ -1860,7 +1864,6 @@ class State:
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
-        db.text_factory = lambda text: text.decode("utf-8", "replace")  # a damaged name is found by its content
         self._committed_at = time.monotonic()
         version = db.execute("PRAGMA user_version").fetchone()[0]
         for number, script in enumerate(MIGRATIONS[version:], version + 1):
@@ -1873,16 +1876,23 @@ class State:
         return {row[0]: AlbumRecord._make(row[1:]) for row in rows}
 
     def files(self, album_key: str) -> dict[str, FileRecord]:
-        """What is known of the files of an album, by image key."""
-        rows = self._db.execute(f"SELECT {FILE_COLUMNS} FROM file WHERE album_key = ?", (album_key,))
-        return {row[0]: FileRecord._make(row) for row in rows}
+        """What is known of the files of an album, by image key; nothing if it is damaged: the files are found again."""
+        try:
+            rows = self._db.execute(f"SELECT {FILE_COLUMNS} FROM file WHERE album_key = ?", (album_key,))
+            return {row[0]: FileRecord._make(row) for row in rows}
+        except sqlite3.OperationalError as error:
+            if "decode" not in str(error):
+                raise
+            self._db.execute("DELETE FROM file WHERE album_key = ?", (album_key,))
+            return {}
 
     def copies(self, image: Image) -> list[tuple[str, FileRecord]]:
         """Files in any album with the same content as an image: (folder, record) pairs."""
         rows = self._db.execute(
             f"SELECT folder, {FILE_COLUMNS} FROM file JOIN album USING (album_key) WHERE image_key = ?", (image.key,))
         records = ((row[0], FileRecord._make(row[1:])) for row in rows)
-        return [(folder, record) for folder, record in records if is_version_of(record, image) and record.md5]
+        return [(folder, record) for folder, record in records
+                if is_version_of(record, image) and record.md5 and not record.damaged]
 
     def absences(self, album_key: str) -> dict[str, Absence]:
         """The images of an album that SmugMug has no file of, by image key."""
@@ -2088,6 +2098,8 @@ def is_unchanged(place: Place, now: float) -> bool:
     if known is None or not place.album.clocks or place.album.clocks != known.clocks:
         return False
     if any(absence.ask_at <= now for absence in place.absences.values()):
+        return False
+    if place.album.image_count and not place.records and not place.absences:  # the record lost them
         return False
     return all(record.removed or is_intact(record, place) for record in place.records.values())
 
@@ -2353,7 +2365,8 @@ def file_time(image: Image) -> float | None:
 def local_seconds(shown: str) -> float | None:
     """What a clock showed, in seconds since 1970, if it stood in the time zone of this computer."""
     with suppress(ValueError, OverflowError):
-        return time.mktime(time.strptime(shown, "%Y-%m-%dT%H:%M:%S"))
+        seconds = time.mktime(time.strptime(shown, "%Y-%m-%dT%H:%M:%S"))
+        return seconds if abs(seconds) < FILE_TIME_SECONDS else None
     return None
 
 
@@ -2490,13 +2503,16 @@ def write_sidecars(kinds: Iterable[str], folder: Path, album: Album, images: Ite
     """
     if "json" in kinds:
         yield from update_sidecar(folder / ALBUM_SIDECAR, album_json(album, images, records))
-    if "xmp" in kinds:
-        for image in images:
-            record = records.get(image.key)
-            if record is not None:
-                path = folder / (record.name + ".xmp")
-                if has_words(image) or os.path.lexists(str(path)):
-                    yield from update_sidecar(path, image_xmp(image, "dates" in kinds))
+    on_disk: dict[str, list[FileOnDisk]] = {}
+    with suppress(OSError):  # it shows with each sidecar
+        on_disk = by_folded_name(files_in(folder))
+    for image in images if "xmp" in kinds else ():
+        record = records.get(image.key)
+        if record is not None:
+            found = find_file(on_disk, record.name + ".xmp")
+            if has_words(image) or found is not None:
+                path = folder / (found.name if found is not None else record.name + ".xmp")
+                yield from update_sidecar(path, image_xmp(image, "dates" in kinds))
 
 
 def update_sidecar(path: Path, content: bytes) -> Iterator[tuple[str, Problem | None]]:
@@ -2936,7 +2952,7 @@ class Summary:
         """Count an album in which nothing has changed."""
         self.albums_unchanged += 1
         self.counts[Kind.HOME] += sum(not record.removed for record in place.records.values())
-        album = place.album.name or place.album.key
+        album = place.folder.name
         for record in place.records.values():
             if record.stated_md5 and not record.removed:
                 self.remark(Topic.CHECKSUM, album, record.name, record.md5, record.image_key)
@@ -2976,7 +2992,7 @@ class Summary:
         tally.counts[outcome.kind] += 1
         self.counts[outcome.kind] += 1
         self.fetched_bytes += outcome.fetched_bytes
-        album, image = outcome.album.name or outcome.album.key, outcome.image.file_name or outcome.image.key
+        album, image = tally.place.folder.name, outcome.image.file_name or outcome.image.key
         file, check = outcome.file, None
         if file is not None:
             check = self.unsound.pop((outcome.album.key, outcome.image.key), None)
@@ -3002,7 +3018,7 @@ class Summary:
         """Note what there is to say of an album as a whole: nothing more will become of it."""
         if tally.in_source:
             named, more = sorted(tally.in_source)[:NAMED_IN_SOURCE], len(tally.in_source) - NAMED_IN_SOURCE
-            self.remark(Topic.IN_SOURCE, tally.place.album.name or tally.place.album.key, "", ", ".join(named) + (
+            self.remark(Topic.IN_SOURCE, tally.place.folder.name, "", ", ".join(named) + (
                 f" and {more:,} more (-v lists them)" if more > 0 else ""))
         del self.tallies[tally.place.album.key]
 
@@ -3348,7 +3364,7 @@ def needs_listing(run: Run, album: Album) -> bool:
     try:
         on_disk = by_folded_name(files_in(folder))
     except OSError as error:
-        run.summary.remark(Topic.FAILED, album.name or album.key, "", str(disk_problem(error, folder)))
+        run.summary.remark(Topic.FAILED, folder.name, "", str(disk_problem(error, folder)))
         return False
     records = run.state.files(album.key)
     for key in [key for key, record in records.items() if record.removed and find_file(on_disk, record.name) is None]:
@@ -3384,7 +3400,7 @@ def plan_listing(run: Run, listing: Listing) -> Plan:
         run.second_looks.append(album)
     elif plan.problem:
         topic = Topic.UNAVAILABLE if album.locked else Topic.FAILED
-        run.summary.remark(topic, album.name or album.key, "", plan.problem)
+        run.summary.remark(topic, place.folder.name, "", plan.problem)
     return plan._replace(is_second_look=is_second_look)
 
 
@@ -3446,7 +3462,7 @@ def moved_folder(run: Run, records: Sequence[FileRecord]) -> str | None:
     votes: Counter[Path] = Counter()
     for record in records:
         votes.update(path.parent for path in strays_of(run).get(record.size_bytes, ()) if path.name == record.name)
-    for folder, number in votes.most_common(1):
+    for folder, number in votes.most_common(20):
         name = folder.relative_to(run.settings.output).as_posix()
         sound = (record for record in records if record.md5 and is_there(folder / record.name, record))
         if number * 2 >= len(records) and name not in run.folders.values() and any(
@@ -3571,19 +3587,23 @@ def main(argv: list[str] | None = None) -> int:
 def bring_home(settings: Settings, screen: Screen, stop: Stop) -> int:
     """Bring everything home, or preview that, and tell what became of it, whatever ended it. Returns the exit code."""
     summary = Summary()
-    ended = ""
+    ended, broken = "", None
     try:
         work(settings, summary, screen, stop)
+        for name in summary.removed if settings.list_removed else ():
+            print(name)
+        sys.stdout.flush()
         exit_code = EXIT_FAILED if summary.failures else EXIT_COMPLETE
     except (KeyboardInterrupt, Stopped):
         exit_code, ended = EXIT_INTERRUPTED, "Interrupted. Run again to continue; nothing already downloaded is lost."
     except Problem as problem:
         exit_code, ended = problem.exit_code, str(problem)
+    except OSError as error:  # of standard output
+        exit_code, broken = EXIT_FAILED, error
     tell(settings, summary, screen, ended)
     is_reported = write_report(settings, summary.report(exit_code))
-    if settings.list_removed:
-        for name in summary.removed:
-            print(name)
+    if broken is not None:
+        raise broken
     return exit_code if is_reported else exit_code or EXIT_FAILED
 
 
@@ -3592,7 +3612,7 @@ def work(settings: Settings, summary: Summary, screen: Screen, stop: Stop) -> No
     is_preview = settings.task == "dry-run"
     signed_in = None if settings.verify else connect(settings, stop)  # to verify needs no network
     summary.started, summary.began = time.time(), time.monotonic()  # nobody knows how long a PIN takes
-    folders = [] if is_preview else known_folders(settings)
+    folders = known_folders(settings)
     with copied_state(settings.output) if is_preview else open_state(settings.output) as state:
         if not is_preview:
             remember_folder(settings, folders)
@@ -3637,7 +3657,8 @@ def remember_folder(settings: Settings, folders: list[str]) -> None:
     if folder not in folders:
         with suppress(OSError):  # it is only a safeguard
             settings.folders_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            write_atomically(settings.folders_file, json.dumps([*folders, folder], indent=2).encode("utf-8"))
+            write_atomically(settings.folders_file, json.dumps([*folders, folder], indent=2).encode("utf-8"),
+                             mode=0o600)
 
 
 def verify_home(settings: Settings, state: State, summary: Summary, screen: Screen, stop: Stop) -> None:

@@ -76,7 +76,7 @@ def test_a_film_without_a_largest_video_is_fetched_in_its_largest_size_and_prove
     assert result.fetched == 2, "its MD5 is known, so damage is found"
     assert all(f"/{largest}/" in record.path for record in smugmug.select("cdn"))
     assert asked_for(smugmug, film) == ["largestvideo", "sizedetails"]
-    assert "\nAll is home: 1 image" in result.stderr
+    assert "\nEverything is home: 1 photo or video" in result.stderr
     assert sync(run).cost == NOTHING_NEW
 
 
@@ -84,7 +84,7 @@ def test_a_film_that_is_still_processed_is_not_ready_for_a_day(
         account: Account, smugmug: FakeSmugMug, run: Run) -> None:
     account.set_clock()
     film = account.album("Summer").video("film.MOV", processing=True, playable=True, largest_given=False)
-    assert "\nNot ready (1):\n" in sync(run).stderr
+    assert "\nStill processing (1):\n" in sync(run).stderr
     assert asked_for(smugmug, film) == [] and home_files(run.output) == {}
     smugmug.let_time_pass(DAY)
     sync(run)
@@ -124,7 +124,7 @@ def test_what_cannot_be_had_is_asked_for_after_a_day_then_ever_more_rarely_down_
         smugmug.let_time_pass((day - today) * DAY)
         today = day
         result = sync(run)
-        assert is_told(result.stderr) and "Not all is home, see below: 1 image," in result.stderr
+        assert is_told(result.stderr) and "1 of 2 are home, " in result.stderr
         if asked_for(smugmug, unavailable):
             asked_on.append(day)
             assert asked_for(smugmug, unavailable) == ["largestvideo", "sizedetails", "the image"]
@@ -152,7 +152,7 @@ def test_a_file_that_is_there_at_last_comes_home_as_soon_as_it_is_listed(
     assert result.cost == (3, 1) and not is_told(result.stderr)
     assert home_files(run.output)["Summer/film.mp4"] == unavailable.data
     again = sync(run)
-    assert again.cost == NOTHING_NEW and "All is home: 2 images" in again.stderr
+    assert again.cost == NOTHING_NEW and "Everything is home: 2 photos and videos" in again.stderr
 
 
 def test_a_new_version_of_what_could_not_be_had_is_asked_for_at_once(
@@ -180,7 +180,7 @@ def test_a_dry_run_names_what_cannot_be_had_and_does_not_count_it(
     sync(run)
     for args in ((), ("--full",)):
         result = sync(run, "--dry-run", *args)
-        assert result.stdout == "To fetch: 0 files, 0 B\n" and is_told(result.stderr)
+        assert result.stdout == "To download: 0 files, 0 B\n" and is_told(result.stderr)
     smugmug.let_time_pass(DAY)
     sync(run, "--dry-run")
     assert asked_for(smugmug, unavailable) == [], "a dry run asks for no file"

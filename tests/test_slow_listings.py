@@ -107,7 +107,7 @@ def test_an_album_of_5000_images_comes_home_through_a_gateway_that_gives_up_afte
 
     result = run(timeout=240)
 
-    assert result.returncode == 0 and "All is home: 5,000 images" in result.stderr
+    assert result.returncode == 0 and "Everything is home: 5,000 photos and videos" in result.stderr
     assert len(home_files(run.output)) == smugmug.count("cdn") == 5000
     asked = pages(smugmug, album)
     assert len(asked) <= 90  # 84 if it knew beforehand

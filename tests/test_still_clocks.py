@@ -216,8 +216,8 @@ def test_what_was_missing_in_a_listing_comes_home_after_a_second_look_at_the_end
     assert len(asked) == 2 + 1 + (total_follows == "count")  # for the one that was said to come, and did not
     assert set(asked) == {"100"}, "that was no page that was too much"
     assert result.cost == (2 + len(asked), 5)
-    assert "\nAll is home: 5 images" in result.stderr
-    assert "\nAlbums: 2 new, 0 changed, 0 unchanged\nImages: 5 downloaded, 0 already there, 0 failed\n" in result.stderr
+    assert "\nEverything is home: 5 photos and videos" in result.stderr
+    assert "\nAlbums: 2 new, 0 changed, 0 unchanged\nFiles: 5 downloaded, 0 already there, 0 failed\n" in result.stderr
     photos = {name: data for name, data in home_files(run.output).items() if name.endswith(".JPG")}
     assert photos == contents(*account.albums)
     if args:
@@ -227,8 +227,8 @@ def test_what_was_missing_in_a_listing_comes_home_after_a_second_look_at_the_end
 
 
 @pytest.mark.parametrize("total_follows, pages, reason", [
-    ("listing", 1, "SmugMug counts 4 images in this album but lists 3"),
-    ("count", 2, "the listing is not complete: 3 were listed, SmugMug says there are 4"),
+    ("listing", 1, "SmugMug counts 4 photos and videos in this album but lists 3"),
+    ("count", 2, "the listing is incomplete: 3 listed, but SmugMug says there are 4"),
 ])
 def test_what_is_missing_in_the_second_look_as_well_is_a_failure_until_it_is_listed(
         account: Account, smugmug: FakeSmugMug, run: Run, lagging: Album, total_follows: str, pages: int,
@@ -278,7 +278,7 @@ def test_a_run_that_is_interrupted_during_its_second_look_is_finished_by_the_nex
     process = run.start()
     smugmug.wait_for(lambda: len(smugmug.select("api", of_list(lagging))) == 2)
     said = stop(process, signal.SIGINT)
-    assert process.wait() == 130 and "\nNot all is home yet: 4 of 5 images" in said
+    assert process.wait() == 130 and "\nNot finished: 4 of 5 are home" in said
     assert sync(run).cost == (3, 1)
     assert home_files(run.output) == contents(*account.albums)
 
@@ -316,7 +316,7 @@ def test_an_image_that_is_listed_but_was_deleted_is_gone_at_smugmug_which_is_tol
     result = sync(run)
 
     assert home_files(run.output) == contents(album)
-    assert "\nAll is home: 1 image" in result.stderr and "Failed" not in result.stderr
+    assert "\nEverything is home: 1 photo or video" in result.stderr and "Failed" not in result.stderr
     assert "\nImages: 1 downloaded, 0 already there, 2 gone at SmugMug, 0 failed\n" in result.stderr
     assert re.search(r"\nGone at SmugMug \(2\):\n  Summer / a\.JPG: .*\n  Summer / c\.MOV: ", result.stderr)
     assert smugmug.count("cdn", of_file(deleted)) == 1

@@ -281,7 +281,7 @@ def test_a_list_that_is_longer_than_it_says_is_no_failure(
     _, summer, _ = small
     smugmug.fault("wrong_total", f"{summer.key}!images", times=None, by=-1)
     result = run()
-    assert result.returncode == 0 and "All is home: 9 images" in result.stderr
+    assert result.returncode == 0 and "Everything is home: 9 photos and videos" in result.stderr
     assert home_files(run.output) == contents(*small)
     assert smugmug.count("api", f"{summer.key}!images") == 1
 
