@@ -30,9 +30,9 @@ FILM_NAMES = ("a.MOV", "b.MOV")
 SIZES = (300, 301)  # few, so that strangers are often as large as what they stand in for
 PATIENCE_SECONDS = 60.0
 FAULTS: Sequence[Tuple[str, str, Dict[str, Any]]] = (
-    ("cut", "cdn", {"at": 100}), ("corrupt", "cdn", {}), ("server_error", "cdn", {}), ("server_error", "api", {}),
+    ("cut", "cdn", {"at": 100}), ("corrupt", "provable", {}), ("server_error", "cdn", {}), ("server_error", "api", {}),
     ("nonce_used", "cdn", {}), ("nonce_used", "api", {}), ("reset", "cdn", {}), ("broken_json", "api", {}),
-    ("lost_item", "!images", {}), ("not_found", "image", {}), ("not_found", "image", {}), ("long", "image", {}))
+    ("lost_item", "!images", {}), ("not_found", "image", {}), ("not_found", "image", {}), ("long", "provable", {}))
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no signals and has other names")
 
@@ -121,10 +121,12 @@ class History:
     def troubled_sync(self, *more: str) -> None:
         """A run on a bad day."""
         images = [image for album in self.account.albums for image in album.images]
+        provable = [image for image in images if image.size in SIZES]  # the others have no MD5 to tell what is wrong
         for _ in range(self.random.randint(1, 2)):
             name, where, options = self.random.choice(FAULTS)
-            if where == "image":
-                where = f"photos.smugmug.com .*/i-{self.random.choice(images).key}/" if images else "cdn"
+            if where in ("image", "provable"):
+                chosen = images if where == "image" else provable
+                where = f"photos.smugmug.com .*/i-{self.random.choice(chosen).key}/" if chosen else "no such place"
             times = self.random.choice([1, None]) if name == "not_found" else 1
             self.smugmug.fault(name, where, times=times, after=self.random.randint(0, 2), **options)
             self.tell(f"trouble: {name} at {where}")
@@ -166,8 +168,12 @@ class History:
         self.story += [f"    {line}" for line in stderr.splitlines()]
         self.tell(f"exit code {code}, {self.smugmug.count('cdn')} files asked for")
         self.demand("Traceback" not in stderr and code in codes, f"this is no way to end: {code}")
-        if code in (0, 1) and (self.is_record_lost or "--verify" in more):  # found, but where no MD5 tells it
-            self.edits = {content: before for content, before in self.edits.items() if len(before) not in SIZES}
+        if code in (0, 1) and (self.is_record_lost or "--verify" in more):
+            # all are found by now, but where no MD5 tells it, or where SmugMug has nothing to put beside it
+            gone = {image.data for album in self.deleted_albums for image in album.images}
+            gone.update(image.data for _, image in self.deleted)
+            self.edits = {content: before for content, before in self.edits.items()
+                          if len(before) not in SIZES or before in gone}
         if (self.run.output / STATE).exists():
             self.is_record_lost = False
         for album in self.account.albums if code in (0, 1) else []:
