@@ -1872,19 +1872,24 @@ class State:
 
     def albums(self) -> dict[str, AlbumRecord]:
         """What is known of each album, by its key."""
-        rows = self._db.execute("SELECT album_key, folder, clocks, listed_at FROM album")
+        rows = self._rows("SELECT album_key, folder, clocks, listed_at FROM album", (), "DELETE FROM album")
         return {row[0]: AlbumRecord._make(row[1:]) for row in rows}
 
     def files(self, album_key: str) -> dict[str, FileRecord]:
-        """What is known of the files of an album, by image key; nothing if it is damaged: the files are found again."""
+        """What is known of the files of an album, by image key."""
+        rows = self._rows(f"SELECT {FILE_COLUMNS} FROM file WHERE album_key = ?", (album_key,),
+                          "DELETE FROM file WHERE album_key = ?")
+        return {row[0]: FileRecord._make(row) for row in rows}
+
+    def _rows(self, query: str, values: tuple[str, ...], if_damaged: str) -> list[Any]:
+        """The rows of a query. If a text among them is none, they are forgotten: the files are found again."""
         try:
-            rows = self._db.execute(f"SELECT {FILE_COLUMNS} FROM file WHERE album_key = ?", (album_key,))
-            return {row[0]: FileRecord._make(row) for row in rows}
+            return list(self._db.execute(query, values))
         except sqlite3.OperationalError as error:
             if "decode" not in str(error):
                 raise
-            self._db.execute("DELETE FROM file WHERE album_key = ?", (album_key,))
-            return {}
+            self._db.execute(if_damaged, values)
+            return []
 
     def copies(self, image: Image) -> list[tuple[str, FileRecord]]:
         """Files in any album with the same content as an image: (folder, record) pairs."""
@@ -1936,6 +1941,11 @@ class State:
         """Remember that SmugMug does not have this album any more, so that it is listed if it comes back."""
         self._db.execute("UPDATE album SET clocks = '' WHERE album_key = ?", (album_key,))
         self._db.execute("UPDATE file SET removed = 1 WHERE album_key = ?", (album_key,))
+
+    def is_removed(self, album_key: str, image_key: str) -> bool:
+        """Whether SmugMug has an image no more; whatever is wrong with its file stays so."""
+        where = "WHERE album_key = ? AND image_key = ? AND removed"
+        return bool(self._db.execute(f"UPDATE file SET damaged = 0 {where}", (album_key, image_key)).rowcount)
 
     def forget_album(self, album_key: str) -> None:
         """Forget an album and its files."""
@@ -2310,10 +2320,11 @@ def fetch_home(job: Job, connection: Connection, landing: threading.Lock, stop: 
         free_bytes = free_space(job.folder)
         try:
             if free_bytes is not None and missing_bytes > free_bytes:
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                part.restart()  # others may fit
+                raise Damaged(f"not enough space: {missing_bytes / 1e6:,.1f} MB, {free_bytes / 1e6:,.1f} MB free")
             fetch(remote, part, image, connection, stop)
         except OSError as error:
-            if error.errno == errno.ENOSPC:  # others may fit
+            if error.errno == errno.ENOSPC:
                 part.restart()
             raise
         is_original = remote.is_original and image.original_size_bytes in (None, part.size_bytes)
@@ -3539,6 +3550,9 @@ def finish_album(run: Run, tally: Tally) -> None:
 
 def look_back(settings: Settings, state: State, summary: Summary) -> None:
     """Note what only shows in the end: damaged files that did not come again, and files that SmugMug has no more."""
+    for key, check in list(summary.unsound.items()):
+        if check.fault is Fault.CHANGED and state.is_removed(*key):  # that is its owner's business
+            del summary.unsound[key]
     if settings.task != "dry-run":
         for folder, name in state.marked("damaged"):
             if os.path.lexists(str(settings.output / folder / name)):

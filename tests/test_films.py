@@ -47,7 +47,7 @@ def test_the_time_of_a_film_stays_out_of_what_is_for_the_clock_of_the_camera(acc
     album = account.album("Summer")
     album.video("film.mp4", created_utc=datetime(2023, 5, 1, 20, 0, 0), title="Swans")
     album.photo("photo.JPG", taken=datetime(2023, 5, 1, 20, 0, 0), title="Swans")
-    sync(run, "--sidecar", "xmp,json")
+    sync(run, "--sidecar", "xmp,json,dates")
     said = {name: (run.output / "Summer" / f"{name}.xmp").read_text() for name in ("film.mp4", "photo.JPG")}
     images = json.loads((run.output / "Summer" / "album.json").read_text())["images"]
     assert [image["taken"] for image in images] == [None, "2023-05-01T20:00:00"]

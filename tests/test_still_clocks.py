@@ -114,8 +114,8 @@ def test_a_record_from_before_albums_were_looked_at_again_is_carried_over_and_no
     sync(run)
     with closing(sqlite3.connect(str(run.output / STATE))) as database, database:
         albums = list(database.execute("SELECT album_key, folder, clocks FROM album"))
-        files = list(database.execute("SELECT * FROM file"))
-        database.executescript("DROP TABLE album; DROP TABLE file; DROP TABLE absence;" +
+        files = [row[:10] for row in database.execute("SELECT * FROM file")]
+        database.executescript("DROP TABLE album; DROP TABLE file; DROP TABLE absence; DROP TABLE account;" +
                                "".join(script.MIGRATIONS[:2]) + "PRAGMA user_version = 2;")
         database.executemany("INSERT INTO album VALUES (?, ?, ?, 'xmp')", albums)
         database.executemany("INSERT INTO file VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", files)
@@ -180,7 +180,7 @@ def test_the_age_of_the_clocks_is_that_at_which_the_album_was_listed_however_lon
     assert sync(run).cost == NOTHING_NEW
 
 
-@pytest.mark.parametrize("hours, state", [(1, "Not ready"), (25, "Unavailable")])
+@pytest.mark.parametrize("hours, state", [(1, "Still processing"), (25, "Unavailable")])
 def test_whether_an_upload_is_fresh_is_told_by_smugmugs_clock(
         account: Account, smugmug: FakeSmugMug, run: Run, hours: float, state: str) -> None:
     account.set_clock(datetime(2034, 5, 6, 7, 8, 9))
@@ -239,9 +239,9 @@ def test_what_is_missing_in_the_second_look_as_well_is_a_failure_until_it_is_lis
     first = sync(run, exit_code=1)
     assert first.cost == (2 + 1 + 2 * pages, 4)
     assert f"\nFailed (1):\n  Summer: {reason}\n" in first.stderr
-    assert "\nImages: 4 downloaded, 0 already there, 0 failed\n" in first.stderr
+    assert "\nFiles: 4 downloaded, 0 already there, 0 failed\n" in first.stderr
     second = sync(run, exit_code=1)
-    assert second.cost == (2 + 2 * pages, 0) and "\nImages: 0 downloaded, 4 already there, 0 failed\n" in second.stderr
+    assert second.cost == (2 + 2 * pages, 0) and "\nFiles: 0 downloaded, 4 already there, 0 failed\n" in second.stderr
     assert sync(run).cost == (2 + 1, 1)
     assert sync(run).cost == NOTHING_NEW
     assert home_files(run.output) == contents(*account.albums)
@@ -253,7 +253,7 @@ def test_a_photo_that_failed_before_the_second_look_is_tried_again_by_the_next_r
     lagging.photo("late.JPG")
     smugmug.fault("respond", of_file(lagging.images[0]), times=None, status=403)
     result = sync(run, exit_code=1)
-    assert result.cost == (2 + 2 + 1, 5) and "\nImages: 4 downloaded, 0 already there, 1 failed\n" in result.stderr
+    assert result.cost == (2 + 2 + 1, 5) and "\nFiles: 4 downloaded, 0 already there, 1 failed\n" in result.stderr
     smugmug.clear_faults()
     assert sync(run).cost == (3, 1)
     assert home_files(run.output) == contents(*account.albums)
@@ -291,7 +291,7 @@ def test_a_dry_run_takes_the_second_look_as_well(
     lagging.photo("late.JPG")
     result = sync(run, "--dry-run", exit_code=exit_code)
     assert result.cost == (2 + 2 + 1, 0)
-    assert result.stdout.splitlines()[-1].startswith(f"To fetch: {files} files, ")
+    assert result.stdout.splitlines()[-1].startswith(f"To download: {files} files, ")
     assert "\nAlbums: 2 new, 0 changed, 0 unchanged\n" in "\n" + result.stderr
     assert ("Failed (1):\n  Summer: " in result.stderr) == (exit_code == 1)
     assert not run.output.exists()
@@ -317,7 +317,7 @@ def test_an_image_that_is_listed_but_was_deleted_is_gone_at_smugmug_which_is_tol
 
     assert home_files(run.output) == contents(album)
     assert "\nEverything is home: 1 photo or video" in result.stderr and "Failed" not in result.stderr
-    assert "\nImages: 1 downloaded, 0 already there, 2 gone at SmugMug, 0 failed\n" in result.stderr
+    assert "\nFiles: 1 downloaded, 0 already there, 2 gone at SmugMug, 0 failed\n" in result.stderr
     assert re.search(r"\nGone at SmugMug \(2\):\n  Summer / a\.JPG: .*\n  Summer / c\.MOV: ", result.stderr)
     assert smugmug.count("cdn", of_file(deleted)) == 1
     assert sync(run).cost == (3, 0)  # by now they are not listed any more
