@@ -227,15 +227,16 @@ def test_a_film_that_does_not_fit_is_left_out_and_all_that_fits_comes_home(
 def test_the_part_of_a_film_that_does_not_fit_any_more_makes_room_for_the_rest(
         account: Account, smugmug: FakeSmugMug, run: Run, small_disk: SmallDisk) -> None:
     album = account.album("Summer")
-    film = album.video("film.mp4", Pattern(700 * PAGE, 1, MP4_MAGIC))
+    film = album.video("film.mp4", Pattern(500 * PAGE, 1, MP4_MAGIC))
     output = small_disk.mount(size_bytes=600 * PAGE)
     stall = smugmug.fault("stall", f"/i-{film.key}/", after_bytes=300 * PAGE)
     process = run.start("-o", output)
     assert stall.reached.wait(30)
     process.kill()
     process.wait()
+    small_disk.resize(size_bytes=450 * PAGE)
     for index in range(10):
-        album.photo(f"IMG_{index}.JPG", Pattern(40 * PAGE, 10 + index, JPEG_MAGIC))
+        album.photo(f"IMG_{index}.JPG", Pattern(35 * PAGE, 10 + index, JPEG_MAGIC))
     smugmug.clear_faults()
 
     assert run("-o", output, "-j", 1).returncode == 1
