@@ -13,6 +13,7 @@ from fake_smugmug import Account, FakeSmugMug, Image, Video, bytes_of, file_cont
 from helpers import NOTHING_NEW, home_files, of_file, parse_image, sync
 
 DAY = 86_400.0
+NIGHT = DAY + 60  # from one nightly run to the next: they do not begin on the second
 UPLOADED = datetime(2024, 6, 1, 12, 0, 0)  # in UTC
 
 
@@ -86,7 +87,7 @@ def test_a_film_that_is_still_processed_is_not_ready_for_a_day(
     film = account.album("Summer").video("film.MOV", processing=True, playable=True, largest_given=False)
     assert "\nStill processing (1):\n" in sync(run).stderr
     assert asked_for(smugmug, film) == [] and home_files(run.output) == {}
-    smugmug.let_time_pass(DAY)
+    smugmug.let_time_pass(NIGHT)
     sync(run)
     assert home_files(run.output) == {"Summer/film.mp4": film.data}
 
@@ -139,7 +140,7 @@ def test_a_listing_for_another_reason_asks_no_earlier_for_what_cannot_be_had(
         unavailable.home.touch()
         result = sync(run, *args)
         assert result.cost == (3, 0) and is_told(result.stderr)
-    smugmug.let_time_pass(DAY)
+    smugmug.let_time_pass(NIGHT)
     assert sync(run).calls == 3 + 3
 
 
@@ -161,7 +162,7 @@ def test_a_new_version_of_what_could_not_be_had_is_asked_for_at_once(
     unavailable.replace(unavailable.content, moves_clock=True)
     result = sync(run)
     assert asked_for(smugmug, unavailable) == ["largestvideo", "sizedetails", "the image"] and is_told(result.stderr)
-    smugmug.let_time_pass(DAY)
+    smugmug.let_time_pass(NIGHT)
     assert len(asked_for(smugmug, unavailable)) == 3 and sync(run).calls == 3 + 3  # it begins with a day once more
 
 
@@ -171,7 +172,7 @@ def test_what_could_not_be_had_and_was_deleted_is_forgotten(
     unavailable.home.remove(unavailable)
     result = sync(run)
     assert result.cost == (3, 0) and "navailable" not in result.stderr
-    smugmug.let_time_pass(2 * DAY)
+    smugmug.let_time_pass(2 * NIGHT)
     assert sync(run).cost == NOTHING_NEW
 
 
@@ -181,7 +182,7 @@ def test_a_dry_run_names_what_cannot_be_had_and_does_not_count_it(
     for args in ((), ("--full",)):
         result = sync(run, "--dry-run", *args)
         assert result.stdout == "To download: 0 files, 0 B\n" and is_told(result.stderr)
-    smugmug.let_time_pass(DAY)
+    smugmug.let_time_pass(NIGHT)
     sync(run, "--dry-run")
     assert asked_for(smugmug, unavailable) == [], "a dry run asks for no file"
     assert sync(run).calls == 3 + 3, "and puts nothing off"

@@ -18,6 +18,7 @@ from fake_smugmug import JPEG_MAGIC, Account, Album, FakeSmugMug, Image, Lag, Pa
 from helpers import NOTHING_NEW, contents, home_files, of_file, of_list, parse_album, stop, sync
 
 DAY = 86_400.0
+NIGHT = DAY + 60  # from one nightly run to the next: they do not begin on the second
 ALBUMS = 60
 STATE = ".smugmug.sqlite3"
 
@@ -43,7 +44,7 @@ def test_a_replaced_photo_that_moves_no_clock_comes_home_within_a_month_of_night
     seen: Dict[str, List[int]] = {key: [0] for key in photos}
 
     for night in range(1, 46):
-        smugmug.let_time_pass(DAY)
+        smugmug.let_time_pass(NIGHT)
         result = sync(run)
         keys = listed(smugmug)
         assert len(keys) <= 3
@@ -85,7 +86,7 @@ def test_albums_that_were_never_home_as_a_whole_or_have_changed_are_none_to_look
     smugmug.fault("respond", of_file(failing.images[0]), times=None, status=403)
     sync(run, exit_code=1)
     changed.touch()
-    smugmug.let_time_pass(30 * DAY)
+    smugmug.let_time_pass(30 * NIGHT)
     assert sync(run, exit_code=1).cost == (2 + 3, 1)
     assert sync(run, exit_code=1).cost == (2 + 1, 1)
     assert listed(smugmug) == [failing.key]
@@ -99,7 +100,7 @@ def test_a_run_for_one_album_looks_again_at_that_one_and_not_within_a_week(
     sync(run)
     looks = []
     for _ in range(16):
-        smugmug.let_time_pass(DAY)
+        smugmug.let_time_pass(NIGHT)
         sync(run, "--album", "One")
         looks.append(listed(smugmug))
     assert [night for night, keys in enumerate(looks, 1) if keys == [one.key]] == [7, 14]
