@@ -61,6 +61,7 @@ import shutil
 import signal
 import sqlite3
 import sys
+import tempfile
 import threading
 import time
 import unicodedata
@@ -864,14 +865,18 @@ def files_in(folder: Path) -> list[FileOnDisk]:
     return files
 
 
-def resolved(folder: Path, name: str) -> Path:
-    """The path of `name` in a folder, or of what has its name but for case and normalisation. It need not exist."""
+def resolved(folder: Path, name: str, entries: dict[Path, dict[str, str]]) -> Path:
+    """The path of `name` in a folder, or of what has its name but for case and normalisation. It need not exist.
+
+    `entries` are those of folders that were read before: what came since has its very name.
+    """
     for part in name.split("/"):
         path = folder / part
         with suppress(OSError, UnicodeError):
             if not os.path.lexists(str(path)):
-                alike = (entry for entry in os.listdir(str(folder)) if folded(entry) == folded(part))
-                path = folder / next(alike, part)
+                if folder not in entries:
+                    entries[folder] = {folded(entry): entry for entry in os.listdir(str(folder))}
+                path = folder / entries[folder].get(folded(part), part)
         folder = path
     return folder
 
@@ -1896,8 +1901,8 @@ class State:
         rows = self._db.execute(
             f"SELECT folder, {FILE_COLUMNS} FROM file JOIN album USING (album_key) WHERE image_key = ?", (image.key,))
         records = ((row[0], FileRecord._make(row[1:])) for row in rows)
-        return [(folder, record) for folder, record in records
-                if is_version_of(record, image) and record.md5 and not record.damaged]
+        return [(folder, record) for folder, record in records if is_version_of(record, image) and record.md5
+                and not record.damaged and (record.is_original or image.is_video)]
 
     def absences(self, album_key: str) -> dict[str, Absence]:
         """The images of an album that SmugMug has no file of, by image key."""
@@ -1952,15 +1957,16 @@ class State:
         for table in ("album", "file", "absence"):
             self._db.execute(f"DELETE FROM {table} WHERE album_key = ?", (album_key,))
 
-    def forget(self, album_key: str, image_key: str) -> None:
-        """Forget a file."""
-        self._db.execute("DELETE FROM file WHERE album_key = ? AND image_key = ?", (album_key, image_key))
-
     def mark_removed(self, album_key: str, image_keys: Iterable[str]) -> None:
         """Remember that SmugMug does not have these images in this album any more; their files stay."""
         keys = [(album_key, image_key) for image_key in image_keys]
         self._db.executemany("UPDATE file SET removed = 1 WHERE album_key = ? AND image_key = ?", keys)
         self._db.executemany("DELETE FROM absence WHERE album_key = ? AND image_key = ?", keys)
+
+    def forget(self, album_key: str, image_keys: Iterable[str]) -> None:
+        """Forget the files of these images."""
+        self._db.executemany("DELETE FROM file WHERE album_key = ? AND image_key = ?",
+                             [(album_key, image_key) for image_key in image_keys])
 
     def sizes(self) -> dict[str, int]:
         """How many bytes of each album are home, by album key."""
@@ -2054,25 +2060,30 @@ def refuse_newer(db: sqlite3.Connection, path: Path) -> None:
 def copied_state(folder: Path) -> Iterator[State]:
     """The state in an output folder as a copy, for a preview: nothing that happens to it reaches the folder."""
     path = folder / STATE_FILE
-    with closing(sqlite3.connect("", isolation_level=None)) as copy:  # in memory, what is large beside it
-        copy.execute("PRAGMA cache_size = -100000")
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as copy:
         if os.path.exists(str(path)):
             copy_state(path, copy)
         yield State(copy)
 
 
-def copy_state(path: Path, copy: sqlite3.Connection) -> None:
+def copy_state(path: Path, copy: sqlite3.Connection, mode: str = "ro") -> None:
     """Copy the state in a file, unless it is damaged."""
-    has_journal = os.path.exists(f"{path}-journal")  # after a crash, SQLite takes back what was half written
-    uri = path.resolve().as_uri() + ("?mode=rw" if has_journal else "?mode=ro")
     try:
-        with closing(sqlite3.connect(uri, timeout=0, uri=True)) as original:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode={mode}", timeout=0, uri=True)) as original:
             refuse_newer(original, path)
             original.backup(copy)
         if copy.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
             raise sqlite3.DatabaseError("damaged")
     except sqlite3.OperationalError as error:
-        raise state_problem(error, path) from None
+        if mode != "ro" or "locked" in str(error) or not os.path.exists(f"{path}-journal"):
+            raise state_problem(error, path) from None
+        try:
+            with tempfile.TemporaryDirectory(prefix=PROGRAM) as temporary:  # SQLite takes back what was half written
+                for suffix in ("", "-journal"):
+                    shutil.copyfile(f"{path}{suffix}", os.path.join(temporary, STATE_FILE + suffix))
+                copy_state(Path(temporary, STATE_FILE), copy, "rwc")
+        except OSError as failure:
+            raise disk_problem(failure, path) from None
     except sqlite3.DatabaseError:
         log.warning("The download record is damaged; checking the files instead.")
         with closing(sqlite3.connect("")) as empty:
@@ -2111,7 +2122,7 @@ def is_unchanged(place: Place, now: float) -> bool:
         return False
     if place.album.image_count and not place.records and not place.absences:  # the record lost them
         return False
-    return all(record.removed or is_intact(record, place) for record in place.records.values())
+    return all(record.removed or is_intact(record, place.on_disk) for record in place.records.values())
 
 
 def albums_to_look_at_again(albums: Iterable[Album], known: Mapping[str, AlbumRecord], now: float) -> frozenset[str]:
@@ -2145,9 +2156,9 @@ def absence_of(outcome: Outcome, before: Absence | None, now: float) -> Absence 
     return Absence(image.key, image.serial, image.file_name or image.key, outcome.reason, tries, now + delay_seconds)
 
 
-def is_intact(record: FileRecord, place: Place) -> bool:
+def is_intact(record: FileRecord, on_disk: Mapping[str, list[FileOnDisk]]) -> bool:
     """Whether the file that a record tells of is there at its size, and not known to be damaged."""
-    found = find_file(place.on_disk, record.name)
+    found = find_file(on_disk, record.name)
     return found is not None and found.size_bytes == record.size_bytes and not record.damaged
 
 
@@ -2157,8 +2168,7 @@ def plan_album(place: Place, listing: Listing, now: float, since: str, but: froz
     `now` is in seconds since 1970.
     """
     names = image_names(listing.images, {key: record.name for key, record in place.records.items()})
-    wanted = [image for image in listing.images
-              if (not image.uploaded or image.uploaded[:19] >= since) and image.key not in but]
+    wanted = [image for image in listing.images if (image.uploaded[:19] or since) >= since and image.key not in but]
     steps = [plan_image(place, image, names[image.key], now) for image in wanted]
     return Plan(place, tuple(step for step in steps if isinstance(step, Outcome)),
                 tuple(step for step in steps if isinstance(step, Job)), listing.images, listing.problem,
@@ -2172,18 +2182,17 @@ def plan_image(place: Place, image: Image, name: str, now: float) -> Outcome | J
     found = find_file(place.on_disk, record.name if record else name)
     if record is not None and found is not None:
         record = record._replace(name=found.name)
-    if record is not None and is_intact(record, place) and is_version_of(record, image) and (
+    if record is not None and is_intact(record, place.on_disk) and is_version_of(record, image) and (
             record.is_original or image.is_video or is_asked_later):
         return Outcome(Kind.HOME, album, image, record._replace(serial=image.serial, removed=False))
-    if image.processing and not image.unobtainable and is_fresh(image, now) and (
-            image.is_video or image.remote is None):
+    if image.processing and not image.unobtainable and is_fresh(image, now) and (image.is_video or not image.remote):
         return Outcome(Kind.NOT_READY, album, image, reason="SmugMug is still processing it")
     if absence is not None and is_asked_later and record is None and image.remote is None:
         return Outcome(Kind.UNAVAILABLE, album, image, reason=absence.reason)
     if record is not None:
         return Job(album, image, place.folder, record.name, spare_name(image, record.name), ours=record,
                    replaces=not is_version_of(record, image) and found is not None)
-    size_bytes = image.remote.size_bytes if image.remote else image.original_size_bytes
+    size_bytes = image.remote.size_bytes if image.remote else None
     spare = spare_name(image, name)
     files = (find_file(place.on_disk, candidate, size_bytes) for candidate in (name, spare))
     adoptable = tuple(file.name for file in files if file is not None and size_bytes in (None, file.size_bytes))
@@ -2227,16 +2236,17 @@ VIDEO_EXTENSIONS = frozenset({".mov", ".mp4", ".m4v", ".avi", ".mpg", ".mpeg", "
 PARTIAL_ANSWERS = frozenset({200, 206, 416})
 
 
-def transfer(job: Job, output: Path, connection: Connection, landing: threading.Lock, stop: Stop) -> Outcome:
+def transfer(job: Job, elsewhere: Elsewhere, connection: Connection, landing: threading.Lock, stop: Stop) -> Outcome:
     """Bring one image home. A failure is an outcome; Stopped and Problems that concern all images end the run.
 
     `landing` is held while a file gets its name, so that no two get the same.
     """
-    if not os.path.exists(str(output / STATE_FILE)):
-        raise Problem(f"The folder {printable(output)} disappeared during the run. Is the disk still connected?")
+    if not os.path.exists(str(elsewhere.output / STATE_FILE)):
+        raise Problem(f"The folder {printable(elsewhere.output)} disappeared during the run. "
+                      f"Is the disk still connected?")
     try:
         job.folder.mkdir(parents=True, exist_ok=True)
-        return (adopt(job, job.image.remote, stop) or copy_home(job, landing, stop)
+        return (adopt(job, job.image.remote, stop) or copy_home(job, elsewhere, landing, stop)
                 or fetch_home(job, connection, landing, stop))
     except (RequestFailed, Damaged) as error:
         if isinstance(error, RequestFailed) and error.status == 404 and is_gone(connection, job.image):
@@ -2264,20 +2274,58 @@ def unexpected(error: Exception) -> str:
 
 def adopt(job: Job, remote: RemoteFile | None, stop: Stop) -> Outcome | None:
     """Take a file that was there before us, if it is the image. The owner's own: nothing is ever written over it."""
-    for name in job.adoptable if remote is not None else ():
-        path = job.folder / name
+    if remote is None:
+        return None
+    for name in job.adoptable:
         with suppress(OSError):
-            size_bytes, md5 = path.stat().st_size, file_md5(path, stop)
-            if remote is not None and (md5 == remote.md5 if remote.md5 else size_bytes == remote.size_bytes):
-                record = FileRecord(job.image.key, job.image.serial, name, size_bytes, md5, 0, remote.is_original)
+            record = file_record(job.image, remote, job.folder / name, file_md5(job.folder / name, stop))
+            size_bytes = remote.size_bytes or job.image.original_size_bytes
+            if record.md5 == remote.md5 if remote.md5 else record.size_bytes == size_bytes:
                 return Outcome(Kind.ADOPTED, job.album, job.image, record)
     return None
 
 
-def copy_home(job: Job, landing: threading.Lock, stop: Stop) -> Outcome | None:
+class Elsewhere:
+    """The files in the output folder that were not recorded when one was first asked for: what somebody moved."""
+
+    def __init__(self, output: Path) -> None:
+        self.output = output
+        self._lock = threading.Lock()
+        self.is_indexed = False
+        self._by_size: dict[int, list[Path]] = {}
+        self._md5s: dict[Path, str] = {}
+
+    def index(self, recorded: Callable[[Path], Iterable[str]]) -> None:
+        """Find them: all but those that are `recorded` of a folder, part files, and what hidden folders hold."""
+        self.is_indexed = True
+        for folder, folders, names in os.walk(str(self.output)):
+            folders[:] = (name for name in folders if not name.startswith("."))
+            for name in set(names).difference(recorded(Path(folder))):
+                with suppress(OSError):
+                    if not name.endswith(PART_SUFFIX):
+                        self._by_size.setdefault(os.lstat(os.path.join(folder, name)).st_size, []).append(
+                            Path(folder, name))
+
+    def of_size(self, size_bytes: int | None) -> list[Path]:
+        """All of this size in bytes."""
+        return self._by_size.get(size_bytes or 0, [])
+
+    def copies(self, image: Image, stop: Stop) -> list[tuple[Path, FileRecord]]:
+        """A file that has the content of an image, if there is one. Each file is hashed once at most."""
+        remote = image.remote
+        with self._lock:
+            for path in self.of_size(remote.size_bytes) if remote is not None and remote.md5 else ():
+                with suppress(OSError):
+                    self._md5s[path] = self._md5s.get(path) or file_md5(path, stop)
+                    if remote is not None and self._md5s[path] == remote.md5:
+                        return [(path, file_record(image, remote, path, self._md5s[path]))]
+        return []
+
+
+def copy_home(job: Job, elsewhere: Elsewhere, landing: threading.Lock, stop: Stop) -> Outcome | None:
     """Bring an image home from elsewhere in the output folder; None where no copy is sound."""
-    for path, record in job.copies:
-        if path == job.folder / job.name or not is_there(path, record):
+    for path, record in [*job.copies, *elsewhere.copies(job.image, stop)]:
+        if not is_there(path, record):
             continue
         with closing(PartFile(job.folder / part_name(job.image, record.md5))) as part:
             part.restart()
@@ -2332,6 +2380,13 @@ def fetch_home(job: Job, connection: Connection, landing: threading.Lock, stop: 
         return land(job, part, kind, is_original, landing)._replace(fetched_bytes=part.received_bytes)
 
 
+def file_record(image: Image, remote: RemoteFile, path: Path, md5: str) -> FileRecord:
+    """The record of a file that we did not write."""
+    size_bytes = path.stat().st_size
+    is_original = remote.is_original and image.original_size_bytes in (None, size_bytes)
+    return FileRecord(image.key, image.serial, path.name, size_bytes, md5, 0, is_original)
+
+
 def is_still_the_best(record: FileRecord, remote: RemoteFile, job: Job) -> bool:
     """Whether the smaller copy that is home is all that SmugMug offers."""
     is_same = record.md5 == remote.md5 if remote.md5 else record.size_bytes == remote.size_bytes
@@ -2344,17 +2399,16 @@ def land(job: Job, part: PartFile, kind: Kind, is_original: bool, landing: threa
     image, note = job.image, ""
     with landing:
         path = job.folder / job.name
-        if job.ours is not None and is_decayed(path, job.ours):
+        is_taken = not is_free(path, part.path, job.ours)
+        if is_taken and job.ours is not None and is_decayed(path, job.ours):
             aside = unused(path, "-damaged")
             os.rename(str(path), str(aside))
             note = f"the damaged file is kept as {aside.name}"
-        elif not is_free(path, part.path, job.ours):
-            path = job.folder / job.spare_name
-            if not is_free(path, part.path, job.ours):
-                path = unused(path, "")
+        elif is_taken:
+            path = unused(job.folder / job.spare_name, "")
             note = f"{job.name} was changed or added here, so it was kept; SmugMug's version is {path.name}"
         os.replace(str(part.path), str(path))
-    modified_ns = os.stat(str(path)).st_mtime_ns
+    modified_ns = max(-2 ** 63, min(os.stat(str(path)).st_mtime_ns, 2 ** 63 - 1))  # dates of 1601 or 2300 are beyond
     record = FileRecord(image.key, image.serial, path.name, part.size_bytes, part.md5(), modified_ns, is_original)
     if image.remote is not None and image.remote.md5 not in (None, record.md5):
         record = record._replace(stated_md5=image.remote.md5 or "")
@@ -2391,10 +2445,8 @@ def is_free(path: Path, part: Path, ours: FileRecord | None) -> bool:
 
 def is_decayed(path: Path, record: FileRecord) -> bool:
     """Whether a file that was found damaged looks as if nobody wrote to it: what it has now is kept nevertheless."""
-    with suppress(OSError):
-        status = os.lstat(str(path))
-        return record.damaged and (status.st_size, status.st_mtime_ns) == (record.size_bytes, record.modified_ns)
-    return False
+    status = os.lstat(str(path))
+    return record.damaged and (status.st_size, status.st_mtime_ns) == (record.size_bytes, record.modified_ns)
 
 
 def fetch(remote: RemoteFile, part: PartFile, image: Image, connection: Connection, stop: Stop) -> None:
@@ -2691,7 +2743,8 @@ class Check(NamedTuple):
 
     def is_damaged(self) -> bool:
         """Whether the image should come again: not if its owner changed what only he has now."""
-        return self.fault is Fault.DAMAGED or (self.fault is Fault.CHANGED and not self.record.removed)
+        return self.fault is Fault.DAMAGED or (self.fault is Fault.CHANGED and not self.record.removed) or (
+            self.fault is Fault.UNREADABLE and self.record.damaged)
 
 
 def check_file(check: Check, stop: Stop) -> Check:
@@ -2727,8 +2780,9 @@ def verify_files(state: State, output: Path, stop: Stop) -> Iterator[Check | Non
 
 def files_to_check(state: State, output: Path) -> Iterator[Check]:
     """Every file that should be home, under the name that it really has."""
+    entries: dict[Path, dict[str, str]] = {}
     for album_key, album in state.albums().items():
-        folder, on_disk = resolved(output, album.folder), {}
+        folder, on_disk = resolved(output, album.folder, entries), {}
         with suppress(OSError):  # it shows with each file
             on_disk = by_folded_name(files_in(folder))
         for record in state.files(album_key).values():
@@ -3191,7 +3245,8 @@ class Run(NamedTuple):
     seen: dict[str, frozenset[str]]
     second_looks: deque[Album]
     overdue: set[str]
-    strays: dict[int, list[Path]]
+    entries: dict[Path, dict[str, str]]
+    elsewhere: Elsewhere
 
 
 def sync(run: Run) -> None:
@@ -3202,7 +3257,7 @@ def sync(run: Run) -> None:
     albums, jobs = deque(wanted_albums(run)), Jobs()
     with Results(run.stop) as results:
         listers = Crew(partial(fetch_images, run.connection, run.page_size), results, LISTING_THREADS)
-        carriers = Crew(partial(transfer, output=run.settings.output, connection=run.connection,
+        carriers = Crew(partial(transfer, elsewhere=run.elsewhere, connection=run.connection,
                                 landing=threading.Lock(), stop=run.stop), results, run.settings.jobs)
         while albums or run.second_looks or jobs.ready or listers.under_way or carriers.under_way:
             while jobs.ready and carriers.has_room():
@@ -3273,7 +3328,8 @@ def preview(run: Run) -> None:
 
 def preview_album(run: Run, plan: Plan, will_be_there: set[Path]) -> None:
     """What `sync` would do for an album. Adds to the files that will be there."""
-    jobs = [job for job in (with_copies(run, job) for job in plan.jobs) if not job.adoptable
+    jobs = [job for job in (with_copies(run, job) for job in plan.jobs)
+            if not job.adoptable and not run.elsewhere.copies(job.image, run.stop)
             and not any(path in will_be_there or is_there(path, record) for path, record in job.copies)]
     will_be_there.update(job.folder / job.name for job in jobs)
     plan = plan._replace(jobs=tuple(jobs))
@@ -3371,18 +3427,17 @@ def needs_listing(run: Run, album: Album) -> bool:
 
     Edited words move no clock: who wants them has every album listed.
     """
-    folder = resolved(run.settings.output, run.folders[album.key])
+    folder = resolved(run.settings.output, run.folders[album.key], run.entries)
     try:
         on_disk = by_folded_name(files_in(folder))
     except OSError as error:
         run.summary.remark(Topic.FAILED, folder.name, "", str(disk_problem(error, folder)))
         return False
-    records = run.state.files(album.key)
-    for key in [key for key, record in records.items() if record.removed and find_file(on_disk, record.name) is None]:
-        run.state.forget(album.key, key)  # so that its name is free again
-        del records[key]
-    now = run.connection.now()
-    place = Place(album, folder, run.known.get(album.key), records, run.state.absences(album.key), on_disk, now)
+    files = run.state.files(album.key)
+    records = {key: record for key, record in files.items() if not record.removed or find_file(on_disk, record.name)}
+    run.state.forget(album.key, files.keys() - records.keys())  # their names are free again
+    place = Place(album, folder, run.known.get(album.key), records, run.state.absences(album.key), on_disk,
+                  run.connection.now())
     is_wanted = run.settings.full or run.settings.sidecars or album.key in run.overdue or album.key in run.seen
     if not is_wanted and is_unchanged(place, place.looked_at):
         run.summary.pass_over(place)
@@ -3428,57 +3483,53 @@ def begin_album(run: Run, listing: Listing) -> tuple[Job, ...]:
 
 
 def with_copies(run: Run, job: Job) -> Job:
-    """A job with the files that may hold the same image: those that are home by now, and those that somebody moved."""
-    copies = [(run.settings.output / folder / record.name, record) for folder, record in run.state.copies(job.image)]
-    remote = job.image.remote
-    if remote is not None and remote.md5 and remote.size_bytes:
-        moved = FileRecord(job.image.key, job.image.serial, "", remote.size_bytes, remote.md5, 0, remote.is_original)
-        copies += [(path, moved) for path in strays_of(run).get(remote.size_bytes, ())]
-    return job._replace(copies=tuple(copies))
+    """A job with the files that are home by now and hold the same image."""
+    index_elsewhere(run)
+    copies = [(resolved(run.settings.output, folder, run.entries) / record.name, record)
+              for folder, record in run.state.copies(job.image)]
+    return job._replace(copies=tuple(copy for copy in copies if copy[0] != job.folder / job.name))
 
 
-def strays_of(run: Run) -> dict[int, list[Path]]:
-    """The files in the output folder that were not recorded there when something was first missed, by size in bytes."""
-    if not run.strays:
-        run.strays[0] = []
-        albums = {run.settings.output / folder: album_key for album_key, folder in run.folders.items()}
-        for folder, _, names in os.walk(str(run.settings.output)):
-            recorded = {record.name for record in run.state.files(albums.get(Path(folder), "")).values()}
-            for path in (Path(folder, name) for name in names if name not in recorded):
-                with suppress(OSError):
-                    run.strays.setdefault(path.lstat().st_size, []).append(path)
-    return run.strays
+def index_elsewhere(run: Run) -> None:
+    """Find the files that nobody recorded, if that was not done yet."""
+    if run.elsewhere.is_indexed:
+        return
+    albums = {run.settings.output / folder: album_key for album_key, folder in run.folders.items()}
+    run.elsewhere.index(lambda folder: [record.name for record in run.state.files(albums.get(folder, "")).values()])
 
 
 def follow_moved_folders(run: Run, albums: Iterable[Album]) -> None:
     """Find the folders that somebody moved within the output folder; say so if much is missing that was home."""
     missing = 0
     for album in albums:
-        if album.key not in run.known or resolved(run.settings.output, run.folders[album.key]).exists():
+        folder = run.folders[album.key]
+        if album.key not in run.known or resolved(run.settings.output, folder, run.entries).exists():
             continue
         records = [record for record in run.state.files(album.key).values() if not record.removed]
-        folder = moved_folder(run, records)
-        if folder is None:
+        found = moved_folder(run, folder, records)
+        if found is None:
             missing += len(records)
             continue
-        log.info("%s was moved here: it is %s now", printable(run.folders[album.key]), printable(folder))
-        run.folders[album.key] = folder
-        run.state.move_album(album.key, folder)
-    if missing >= 10:
+        log.info("%s was moved here: it is %s now", printable(folder), printable(found))
+        run.folders[album.key] = found
+        run.state.move_album(album.key, found)
+    if missing >= 10 and missing * 10 >= run.summary.images_expected:
         log.warning("%s that were home are missing, and will be downloaded again.", counted(missing, "photo"))
 
 
-def moved_folder(run: Run, records: Sequence[FileRecord]) -> str | None:
+def moved_folder(run: Run, before: str, records: Sequence[FileRecord]) -> str | None:
     """The folder, within the output folder, that has half of these files or more: the MD5 of one of them proves it."""
-    votes: Counter[Path] = Counter()
-    for record in records:
-        votes.update(path.parent for path in strays_of(run).get(record.size_bytes, ()) if path.name == record.name)
-    for folder, number in votes.most_common(20):
-        name = folder.relative_to(run.settings.output).as_posix()
-        sound = (record for record in records if record.md5 and is_there(folder / record.name, record))
-        if number * 2 >= len(records) and name not in run.folders.values() and any(
-                file_md5(folder / record.name, run.stop) == record.md5 for record in sound):
-            return name
+    index_elsewhere(run)
+    folders = {path.parent for record in records[:50] for path in run.elsewhere.of_size(record.size_bytes)
+               if folded(path.name) == folded(record.name)}
+    folders -= {run.settings.output / name for name in ["", *run.folders.values()]}
+    for folder in sorted(folders, key=lambda folder: (folder.name != before.rpartition("/")[2], str(folder))):
+        with suppress(OSError, UnicodeError):
+            on_disk = by_folded_name(files_in(folder))
+            there = [record for record in records if is_intact(record, on_disk)]
+            if len(there) * 2 >= len(records) and any(
+                    file_md5(resolved(folder, record.name, {}), run.stop) == record.md5 for record in there):
+                return folder.relative_to(run.settings.output).as_posix().encode("utf-8").decode("utf-8")
     return None
 
 
@@ -3489,15 +3540,18 @@ def follow_renames(run: Run, albums: Iterable[Album]) -> None:
         here, there = folder.rpartition("/")[2], album_folder(album, "album")
         if album.key not in run.known or here in (there, with_suffix(there, f"_{album.key}")):
             continue
-        wanted = folder[:len(folder) - len(here)] + there
-        is_taken = os.path.lexists(str(run.settings.output / wanted)) or wanted in run.folders.values()
-        if not run.settings.rename or is_taken or run.settings.task != "sync":
+        others = {key: name for key, name in run.folders.items() if key != album.key}
+        wanted = unique_names([(album.key, folder[:len(folder) - len(here)] + there)], others)[album.key]
+        path = resolved(run.settings.output, folder, run.entries)
+        new_path = path.with_name(wanted.rpartition("/")[2])
+        is_asked = run.settings.rename and run.settings.task == "sync"
+        if not is_asked or os.path.lexists(str(new_path)) or not path.exists():
             log.info("%s holds the album that is now called %s.", printable(folder), printable(album.name))
             continue
         try:
-            os.rename(str(resolved(run.settings.output, folder)), str(run.settings.output / wanted))
+            os.rename(str(path), str(new_path))
         except OSError as error:
-            run.summary.remark(Topic.FAILED, folder, "", str(disk_problem(error, run.settings.output / wanted)))
+            run.summary.remark(Topic.FAILED, folder, "", str(disk_problem(error, new_path)))
             continue
         log.info("%s was renamed to %s.", printable(folder), printable(wanted))
         run.folders[album.key] = wanted
@@ -3638,7 +3692,7 @@ def work(settings: Settings, summary: Summary, screen: Screen, stop: Stop) -> No
             known = state.albums()
             by_key = {album_key: album.folder for album_key, album in known.items()}
             run = Run(settings, connection, PageSize(IMAGES_PER_PAGE), user, state, summary, screen, stop, known,
-                      by_key, {}, {}, deque(), set(), {})
+                      by_key, {}, {}, deque(), set(), {}, Elsewhere(settings.output))
             try:
                 if is_preview:
                     preview(run)
@@ -3658,18 +3712,18 @@ def known_folders(settings: Settings) -> list[str]:
     folders: list[str] = []
     with suppress(OSError, ValueError, RecursionError, TypeError):
         folders = [str(folder) for folder in json.loads(settings.folders_file.read_text(encoding="utf-8"))]
-    has_record = os.path.lexists(str(settings.output / STATE_FILE)) or settings.new_record
-    if not has_record and os.path.abspath(str(settings.output)) in folders:
-        raise Problem(f"{printable(settings.output)} has lost its download record. Is the disk connected? To "
-                      f"make a new record from the files that are there, run this with --new-record.")
+        has_record = os.path.lexists(str(settings.output / STATE_FILE)) or settings.new_record
+        if not has_record and os.path.abspath(str(settings.output)) in folders:
+            raise Problem(f"{printable(settings.output)} has lost its download record. Is the disk connected? To "
+                          f"make a new record from the files that are there, run this with --new-record.")
     return folders
 
 
 def remember_folder(settings: Settings, folders: list[str]) -> None:
     """Remember that the output folder has a record."""
-    folder = os.path.abspath(str(settings.output))
-    if folder not in folders:
-        with suppress(OSError):  # it is only a safeguard
+    with suppress(OSError):  # it is only a safeguard
+        folder = os.path.abspath(str(settings.output))
+        if folder not in folders:
             settings.folders_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             write_atomically(settings.folders_file, json.dumps([*folders, folder], indent=2).encode("utf-8"),
                              mode=0o600)
@@ -3793,8 +3847,8 @@ def write_report(settings: Settings, report: dict[str, Any]) -> bool:
             sys.stdout.write(content.decode("utf-8"))
         elif os.path.exists(path) and not os.path.isfile(path):  # a device or a pipe, which somebody has to read
             with os.fdopen(os.open(path, os.O_WRONLY | getattr(os, "O_NONBLOCK", 0)), "wb") as file:
-                with suppress(AttributeError):  # Windows had none of this before Python 3.12
-                    os.set_blocking(file.fileno(), True)
+                if sys.platform != "win32":
+                    os.set_blocking(file.fileno(), True)  # now that somebody reads, all of it will go through
                 file.write(content)
         else:
             write_atomically(Path(os.path.realpath(path)), content)
@@ -3950,7 +4004,7 @@ def folder_name(text: str) -> Path:
     """The path of a folder, for argparse. An empty one, of a variable that is not set, would be the working folder."""
     if not text:
         raise argparse.ArgumentTypeError("the name of a folder is needed (. is the one you are in)")
-    return Path(text).expanduser()
+    return Path(os.path.expanduser(text))
 
 
 def layout_name(text: str) -> str:

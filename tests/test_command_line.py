@@ -76,7 +76,7 @@ def test_help_fits_on_a_screen_and_a_half_and_is_grouped(run: Run) -> None:
     result = run("--help", env={"COLUMNS": "80"}, signed_in=False, keys=False)
     lines = result.stdout.splitlines()
     assert (result.returncode, result.stderr) == (0, "")
-    assert len(lines) <= 40 and max(map(len, lines)) <= 80
+    assert len(lines) <= 42 and max(map(len, lines)) <= 80
     headings = [line for line in lines if re.match(r"[a-z ]+:$", line)]
     assert len(headings) >= 3 and not {"options:", "optional arguments:"} & set(headings)
     assert options_of_help() and all(name in result.stdout for names in options_of_help() for name in names)
@@ -182,6 +182,11 @@ MISUSES = (
     Misuse(("--list", "--dry-run"), "--list"),
     Misuse(("--login", "--logout"), "--log"),
     Misuse(("--verify", "--list"), "--verify"),
+    Misuse(("--report", "report.json", "--list"), "--report"),
+    Misuse(("--full", "--login"), "--full"),
+    Misuse(("-a", "Summer", "--logout"), "--logout"),
+    Misuse(("--report", ".smugmug.sqlite3"), "record of what is home"),
+    Misuse(("--log-file", ".smugmug.sqlite3-journal"), "record of what is home"),
     Misuse(("--verify", "--logout"), "--logout"),
     Misuse(("-o", ""), "folder"),
     Misuse(("-q", "-v"), "-q"),

@@ -364,8 +364,9 @@ def test_album_json_holds_the_album_and_its_images(account: Account, smugmug: Fa
                 "md5": image.md5, "hidden": False, "is_video": False, "is_original": True, "web_uri": page, **known}
 
     written = album_json(run, "Summer_ 2019")
+    assert re.fullmatch("download_smugmug_photos [0-9.]+ [0-9a-f]{32}", written["written_by"])
     assert written == {
-        "written_by": "download_smugmug_photos", "version": 1, "album_key": album.key, "name": "Summer: 2019",
+        "written_by": written["written_by"], "version": 1, "album_key": album.key, "name": "Summer: 2019",
         "description": "By the lake &amp; in it", "keywords": "lake; swans", "path": album.url_path,
         "privacy": "Unlisted", "created": utc_text(album.created), "changed": utc_text(album.last_updated),
         "web_uri": SITE + album.url_path,
@@ -402,8 +403,10 @@ def test_album_json_differs_only_in_the_lines_of_what_changed(account: Account, 
     def lines_changed(before: str) -> List[str]:
         after = path.read_bytes().decode("utf-8")
         assert after.endswith("}\n") and "\r" not in after
-        return [line for line in difflib.unified_diff(before.splitlines(), after.splitlines(), n=0, lineterm="")
-                if not line.startswith(("---", "+++", "@@"))]
+        changed = [line for line in difflib.unified_diff(before.splitlines(), after.splitlines(), n=0, lineterm="")
+                   if not line.startswith(("---", "+++", "@@"))]
+        assert [line[:15] for line in changed[:2]] == ['-  "written_by"', '+  "written_by"']  # with the MD5 of it all
+        return changed[2:]
 
     sync(run, "--sidecar", "json")
     first = path.read_bytes().decode("utf-8")

@@ -196,7 +196,7 @@ def test_the_token_is_for_its_owner_alone_whatever_the_umask(run: Run, smugmug: 
     assert process.returncode == 0, stderr
     assert stat.S_IMODE(token_file(run).stat().st_mode) == 0o600
     assert stat.S_IMODE(token_file(run).parent.stat().st_mode) == 0o700
-    assert list(token_file(run).parent.iterdir()) == [token_file(run)]
+    assert set(token_file(run).parent.iterdir()) == {token_file(run), token_file(run).with_name("folders.json")}
     assert saved_token(run) == good_token(smugmug)
 
 
@@ -218,7 +218,7 @@ def test_a_new_token_takes_the_old_ones_place_in_one_step(run: Run, smugmug: Fak
     assert saved_token(run) == good_token(smugmug)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert old.read_bytes() == before  # it was replaced, not written into
-    assert list(path.parent.iterdir()) == [path]
+    assert set(path.parent.iterdir()) == {path, path.with_name("folders.json")}
 
 
 def test_a_token_made_with_another_key_is_not_used(run: Run, smugmug: FakeSmugMug) -> None:
@@ -251,7 +251,7 @@ def test_where_the_token_cannot_be_saved_the_run_goes_on_and_says_so(run: Run, a
     assert result.returncode == 0
     assert "could not be saved" in result.stderr
     assert home_files(run.output) == {"Summer/IMG_1.JPG": photo.data}
-    assert list(token_file(run).parent.iterdir()) == [token_file(run)]
+    assert set(token_file(run).parent.iterdir()) == {token_file(run), token_file(run).with_name("folders.json")}
 
 
 def test_a_token_of_the_environment_wins_over_the_saved_one(run: Run, smugmug: FakeSmugMug) -> None:

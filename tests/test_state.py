@@ -64,7 +64,7 @@ def test_a_disk_that_gives_names_back_in_another_form_is_no_reason_to_fetch_agai
         path.rename(path.with_name(given_back(path.name)))
     assert sync(run, "--full").cost == (3, 0)
     (run.output / STATE).unlink()
-    assert sync(run).cost == (3, 0)  # the files are taken as they are
+    assert sync(run, "--new-record").cost == (3, 0)  # the files are taken as they are
     assert len(home_files(run.output)) == 2
 
 
@@ -158,7 +158,9 @@ def test_without_its_state_everything_is_found_again_and_nothing_is_fetched(acco
     assert len(everything) == 11
 
     (run.output / STATE).unlink()
-    second = sync(run)
+    lost = sync(run, exit_code=2)
+    assert lost.fetched == 0 and "--new-record" in lost.stderr and not (run.output / STATE).exists()
+    second = sync(run, "--new-record")
     assert second.cost == (4, 0)
     assert home_files(run.output) == everything
     assert sync(run).cost == NOTHING_NEW
@@ -181,7 +183,7 @@ def test_what_is_listed_without_a_file_is_found_again_by_its_original_size_or_th
     everything = home_files(run.output)
     assert len(everything) == 2 and everything["Summer/copy.JPG"] != copy.data
     (run.output / STATE).unlink()
-    assert sync(run).fetched == 0
+    assert sync(run, "--new-record").fetched == 0
     assert home_files(run.output) == everything
     assert sync(run).cost == NOTHING_NEW
 
@@ -246,7 +248,7 @@ def test_what_was_put_beside_a_stranger_is_found_there_again(account: Account, r
     (run.output / "Summer" / photo.file_name).write_bytes(b"something else")
     sync(run)
     (run.output / STATE).unlink()
-    assert sync(run).cost == (3, 0)
+    assert sync(run, "--new-record").cost == (3, 0)
     assert len(home_files(run.output)) == 2
 
 
@@ -270,14 +272,18 @@ def test_an_image_replaced_on_smugmug_takes_the_place_of_its_old_version(account
     assert sync(run).cost == NOTHING_NEW
 
 
-def test_an_adopted_file_gives_way_to_the_version_that_replaces_it(account: Account, run: Run) -> None:
+def test_a_newer_version_goes_beside_an_adopted_file_which_is_its_owners_own(account: Account, run: Run) -> None:
     photo = account.album("Summer").photo()
     (run.output / "Summer").mkdir(parents=True)
-    (run.output / "Summer" / photo.file_name).write_bytes(photo.data)
+    theirs = photo.data
+    (run.output / "Summer" / photo.file_name).write_bytes(theirs)
     assert sync(run).cost == (3, 0)
-    photo.replace(b"a new version", moves_clock=True)
-    assert sync(run).cost == (3, 1)
-    assert home_files(run.output) == contents(photo.home)
+    for version in (b"a new version", b"one more version, over the one that was ours"):
+        photo.replace(version, moves_clock=True)
+        assert sync(run).cost == (3, 1)
+        assert home_files(run.output) == {
+            f"Summer/{photo.file_name}": theirs, f"Summer/{key_name(photo)}": version}
+    assert sync(run).cost == NOTHING_NEW
 
 
 def test_the_new_version_goes_beside_a_file_that_its_owner_edited(account: Account, run: Run) -> None:

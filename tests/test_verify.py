@@ -47,9 +47,10 @@ def test_verification_mends_what_decayed_keeps_what_was_edited_and_fetches_what_
     album.video("silent.mp4", md5_listed=False)
     sync(run)
     folder = run.output / "Summer"
-    for name in ("decayed.JPG", "decayed.mp4", "silent.mp4"):
-        decay(folder / name)
+    decayed = {name: decay(folder / name) for name in ("decayed.JPG", "decayed.mp4", "silent.mp4")}
     kept = {"Summer/edited.JPG": edit(folder / "edited.JPG"), "Summer/edited.mp4": edit(folder / "edited.mp4")}
+    for stem, extension in (("decayed", "JPG"), ("decayed", "mp4"), ("silent", "mp4")):
+        kept[f"Summer/{stem}-damaged.{extension}"] = decayed[f"{stem}.{extension}"]
     assert sync(run).cost == NOTHING_NEW  # without --verify only a size tells that something is wrong
     (folder / "missing.JPG").unlink()
 
@@ -61,7 +62,8 @@ def test_verification_mends_what_decayed_keeps_what_was_edited_and_fetches_what_
         assert name in verified.stderr
     assert "sound.JPG" not in verified.stderr
     assert "Repaired (6):" in verified.stderr and "Damaged, changed" not in verified.stderr
-    assert "  Summer / decayed.JPG: damaged; downloaded again\n" in verified.stderr
+    assert ("  Summer / decayed.JPG: damaged; downloaded again; the damaged file is kept as "
+            "decayed-damaged.JPG\n") in verified.stderr
 
     again = sync(run, "--verify")
     assert again.cost == NOTHING_NEW
@@ -107,7 +109,7 @@ def test_verification_says_what_is_wrong_even_if_smugmug_does_not_answer(
     assert path.read_bytes() == damaged
     smugmug.clear_faults()
     assert sync(run).cost == (3, 1)
-    assert path.read_bytes() == photo.data
+    assert home_files(run.output) == {"Summer/a.JPG": photo.data, "Summer/a-damaged.JPG": damaged}
 
 
 def test_what_its_owner_changed_and_smugmug_has_no_more_is_not_called_mended(account: Account, run: Run) -> None:
@@ -118,8 +120,9 @@ def test_what_its_owner_changed_and_smugmug_has_no_more_is_not_called_mended(acc
     sync(run)
     edited = edit(run.output / "Summer" / "gone.JPG")
     assert len(edited) == len(gone.data)
-    told = run("--verify").stderr
-    assert "Summer / gone.JPG: changed\n" in told and "Repaired" not in told
+    for arguments in (["--verify"], ["--verify"], ["--verify", "--dry-run"]):
+        told = sync(run, *arguments).stderr  # what only its owner has now is its owner's business
+        assert "1 intact" in told and "gone.JPG" not in told and "Repaired" not in told
     assert (run.output / "Summer" / "gone.JPG").read_bytes() == edited
 
 
@@ -129,7 +132,7 @@ def test_what_was_not_asked_for_is_not_called_mended(account: Account, run: Run)
     decay(run.output / "Summer" / photo.file_name)
     decay(run.output / "Winter" / other.file_name)
     told = sync(run, "--verify", "--album", "Summer", exit_code=1).stderr
-    assert "Repaired (1):\n  Summer / a.JPG: damaged; downloaded again\n" in told
+    assert "Repaired (1):\n  Summer / a.JPG: damaged; downloaded again; the damaged file is kept as " in told
     assert "Damaged, changed or missing (1):\n  Winter / b.JPG: damaged\n  To download these again, " in told
     assert sync(run, "--verify").cost == (3, 1)
 
@@ -188,7 +191,7 @@ def test_damage_that_could_not_be_mended_is_mended_by_the_next_run(
     harmless(run, "--verify", "--dry-run", exit_code=1)
     smugmug.clear_faults()
     assert sync(run).cost == (3, 1)
-    assert home_files(run.output) == {"Summer/a.JPG": photo.data}
+    assert home_files(run.output) == {"Summer/a.JPG": photo.data, "Summer/a-damaged.JPG": damaged}
     assert sync(run, "--verify").cost == NOTHING_NEW
 
 
@@ -196,22 +199,22 @@ def test_damage_is_mended_from_a_sound_copy_in_another_album(account: Account, r
     photo = one_photo_home(account, run)
     account.album("Best of").collect(photo)
     sync(run)
-    decay(run.output / "Summer" / photo.file_name)
+    damaged = decay(run.output / "Summer" / photo.file_name)
     assert sync(run, "--verify").cost == (3, 0)
-    assert home_files(run.output) == {"Summer/a.JPG": photo.data, "Best of/a.JPG": photo.data}
+    assert home_files(run.output) == {
+        "Summer/a.JPG": photo.data, "Summer/a-damaged.JPG": damaged, "Best of/a.JPG": photo.data}
 
 
 def test_two_damaged_copies_are_mended_by_one_transfer(account: Account, run: Run) -> None:
     photo = one_photo_home(account, run)
     account.album("Best of").collect(photo)
     sync(run)
-    for album in ("Summer", "Best of"):
-        decay(run.output / album / photo.file_name)
+    damaged = {f"{album}/a-damaged.JPG": decay(run.output / album / photo.file_name) for album in ("Summer", "Best of")}
     assert sync(run, "--verify").cost == (4, 1)
-    assert home_files(run.output) == {"Summer/a.JPG": photo.data, "Best of/a.JPG": photo.data}
+    assert home_files(run.output) == {"Summer/a.JPG": photo.data, "Best of/a.JPG": photo.data, **damaged}
 
 
-def test_an_adopted_file_of_the_right_size_and_wrong_content_is_kept_and_the_image_comes_beside(
+def test_a_file_of_the_right_name_and_size_and_wrong_content_is_not_adopted_and_the_image_comes_beside(
         account: Account, run: Run) -> None:
     album = account.album("Summer")
     right, wrong = album.photo("a.JPG"), album.photo("b.JPG")
@@ -221,11 +224,11 @@ def test_an_adopted_file_of_the_right_size_and_wrong_content_is_kept_and_the_ima
     theirs: Dict[str, bytes] = {"a.JPG": right.data, "b.JPG": bytes(len(wrong.data)), "c.mp4": silent.data}
     for name, data in theirs.items():
         (folder / name).write_bytes(data)
-    assert sync(run).cost == (3, 0)
-    harmless(run, "--verify", "--dry-run", exit_code=1)
-    assert sync(run, "--verify").cost == (3, 1)
+    first = sync(run)
+    assert first.cost == (3, 1) and "2 adopted" in first.stderr
     expected = {**theirs, key_name(wrong): wrong.data}
     assert home_files(run.output) == {f"Summer/{name}": data for name, data in expected.items()}
+    assert "3 sound" in harmless(run, "--verify", "--dry-run").stderr
     assert sync(run, "--verify").cost == NOTHING_NEW
 
 
@@ -237,18 +240,22 @@ def test_an_edit_that_kept_the_time_stamp_shows_by_its_size_and_is_kept(account:
     assert sync(run, "--verify").cost == NOTHING_NEW
 
 
-def test_an_adopted_file_without_a_known_content_counts_as_long_as_it_is_there(account: Account, run: Run) -> None:
+def test_an_adopted_file_without_a_known_md5_is_verified_and_whatever_became_of_it_stays(
+        account: Account, run: Run) -> None:
     video = account.album("Summer").video("a.mp4", md5_listed=False)
     path = run.output / "Summer" / "a.mp4"
     path.parent.mkdir(parents=True)
     path.write_bytes(video.data)
     assert sync(run).cost == (3, 0)
-    edit(path)
     harmless(run, "--verify", "--dry-run")
     path.unlink()
     harmless(run, "--verify", "--dry-run", exit_code=1)
+    path.write_bytes(video.data)
+    decayed = decay(path)
+    harmless(run, "--verify", "--dry-run", exit_code=1)
     assert sync(run, "--verify").cost == (3, 1)
-    assert path.read_bytes() == video.data
+    assert home_files(run.output) == {"Summer/a.mp4": decayed, f"Summer/{key_name(video)}": video.data}
+    assert sync(run, "--verify").cost == NOTHING_NEW
 
 
 def test_a_folder_in_the_place_of_a_file_is_found_and_left_alone(account: Account, run: Run) -> None:
