@@ -2232,6 +2232,7 @@ def find_file(on_disk: Mapping[str, list[FileOnDisk]], name: str, size_bytes: in
 # ---------------------------------------------------------------------------------------------------------------
 
 RESERVED_BYTES = 1 << 20  # with less than this free, nothing more is tried
+PHOTO_BYTES = 32 << 20  # with less than this free, a photo that does not fit says that others will not, either
 VIDEO_EXTENSIONS = frozenset({".mov", ".mp4", ".m4v", ".avi", ".mpg", ".mpeg", ".wmv", ".3gp", ".mts", ".m2ts"})
 PARTIAL_ANSWERS = frozenset({200, 206, 416})
 
@@ -2258,9 +2259,10 @@ def transfer(job: Job, elsewhere: Elsewhere, connection: Connection, landing: th
         reason = f"the file system cannot store this name: {printable(job.folder / job.name)}. Try LC_ALL=C.UTF-8."
     except OSError as error:
         problem = disk_problem(error, job.folder / job.name)
-        if isinstance(problem, DiskFull) and (free_space(job.folder) or 0) < RESERVED_BYTES:
+        free_bytes = free_space(job.folder) or 0 if error.errno == errno.ENOSPC else 0  # a quota shows no free space
+        if isinstance(problem, DiskFull) and free_bytes < (RESERVED_BYTES if job.image.is_video else PHOTO_BYTES):
             raise problem from None
-        reason = str(problem)
+        reason = f"{error.strerror}; nothing already downloaded is lost" if free_bytes else str(problem)
     except Exception as error:  # it concerns this image alone, whatever it is
         log.debug("Unexpected", exc_info=True)
         reason = unexpected(error)
@@ -2368,11 +2370,10 @@ def fetch_home(job: Job, connection: Connection, landing: threading.Lock, stop: 
         free_bytes = free_space(job.folder)
         try:
             if free_bytes is not None and missing_bytes > free_bytes:
-                part.restart()  # others may fit
-                raise Damaged(f"not enough space: {missing_bytes / 1e6:,.1f} MB, {free_bytes / 1e6:,.1f} MB free")
+                raise OSError(errno.ENOSPC, f"Not enough space for {missing_bytes / 1e6:,.1f} MB")
             fetch(remote, part, image, connection, stop)
         except OSError as error:
-            if error.errno == errno.ENOSPC:
+            if error.errno == errno.ENOSPC:  # others may fit
                 part.restart()
             raise
         is_original = remote.is_original and image.original_size_bytes in (None, part.size_bytes)
@@ -2926,7 +2927,7 @@ class Topic(enum.Enum):
     is another one. They are shown in this order.
     """
 
-    CHECKSUM = "checksum differs from SmugMug's", "They were downloaded twice, alike both times, so they were kept."
+    CHECKSUM = "checksum differs", "They were downloaded twice, alike both times, so they were kept."
     DAMAGED = "damaged", "If SmugMug no longer has it, restore it from another backup or delete it."
     FAILED = "failed", "Run this again to retry; nothing already downloaded is lost."
     GONE = "gone at SmugMug", ""

@@ -2004,13 +2004,16 @@ def long(request: Request, honest: Response, by: int = 1) -> Bent:
     return honest
 
 
+_CORRUPTIONS = itertools.count()
+
+
 @named_fault
 def corrupt(request: Request, honest: Response) -> Bent:
-    """As many bytes as promised, but one of them is wrong."""
+    """As many bytes as promised, but one of them is wrong, each time in another way."""
     data = bytearray(honest.data())
     if not data:
         return None
-    data[len(data) // 2] ^= 0xFF
+    data[len(data) // 2] ^= 1 + next(_CORRUPTIONS) % 255
     honest.body, honest.start, honest.stop = bytes(data), 0, None
     return honest
 

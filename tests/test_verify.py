@@ -228,7 +228,7 @@ def test_a_file_of_the_right_name_and_size_and_wrong_content_is_not_adopted_and_
     assert first.cost == (3, 1) and "2 adopted" in first.stderr
     expected = {**theirs, key_name(wrong): wrong.data}
     assert home_files(run.output) == {f"Summer/{name}": data for name, data in expected.items()}
-    assert "3 sound" in harmless(run, "--verify", "--dry-run").stderr
+    assert "3 intact" in harmless(run, "--verify", "--dry-run").stderr
     assert sync(run, "--verify").cost == NOTHING_NEW
 
 
