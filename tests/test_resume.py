@@ -143,7 +143,7 @@ PARTS = (
          ["part", "part", "part", "zero"]),
     Part("complete", "complete", [], []),
     Part("complete and wrong", "complete flip", [], ["zero"]),
-    Part("complete and wrong and corrupt", "complete flip", [("corrupt", {})], ["zero", "zero"], comes_home=False),
+    Part("complete and wrong and corrupt", "complete flip", [("corrupt", {})], ["zero", "zero"]),
     Part("too long", "complete lengthen", [], ["part", "zero"]),
     Part("empty", "empty", [], ["zero"]),
     Part("complete of unknown size", "complete", [], ["part"], kind="video without size"),
