@@ -881,6 +881,13 @@ def resolved(folder: Path, name: str, entries: dict[Path, dict[str, str]]) -> Pa
     return folder
 
 
+def album_path(output: Path, folder: str, others: Iterable[str], entries: dict[Path, dict[str, str]]) -> Path:
+    """The path of an album's folder, `resolved` in the output folder unless that leads to the folder of another one."""
+    path = resolved(output, folder, entries)
+    is_anothers = path != output / folder and path.relative_to(output).as_posix() in others
+    return output / folder if is_anothers else path
+
+
 def unused(path: Path, suffix: str) -> Path:
     """A path beside `path` at which nothing stands: with the suffix, with the suffix and a number if need be."""
     number, beside = 2, path.with_name(with_suffix(path.name, suffix))
@@ -2782,8 +2789,10 @@ def verify_files(state: State, output: Path, stop: Stop) -> Iterator[Check | Non
 def files_to_check(state: State, output: Path) -> Iterator[Check]:
     """Every file that should be home, under the name that it really has."""
     entries: dict[Path, dict[str, str]] = {}
-    for album_key, album in state.albums().items():
-        folder, on_disk = resolved(output, album.folder, entries), {}
+    albums = state.albums()
+    others = {album.folder for album in albums.values()}
+    for album_key, album in albums.items():
+        folder, on_disk = album_path(output, album.folder, others, entries), {}
         with suppress(OSError):  # it shows with each file
             on_disk = by_folded_name(files_in(folder))
         for record in state.files(album_key).values():
@@ -3423,12 +3432,17 @@ def warn_of_full_disk(to_come_bytes: int, output: Path) -> None:
                     human_bytes(to_come_bytes), human_bytes(free_bytes), output)
 
 
+def path_of(run: Run, folder: str) -> Path:
+    """Where the folder of an album lies."""
+    return album_path(run.settings.output, folder, run.folders.values(), run.entries)
+
+
 def needs_listing(run: Run, album: Album) -> bool:
     """Look at an album as it stands here. It counts as home if nothing has changed, here or there.
 
     Edited words move no clock: who wants them has every album listed.
     """
-    folder = resolved(run.settings.output, run.folders[album.key], run.entries)
+    folder = path_of(run, run.folders[album.key])
     try:
         on_disk = by_folded_name(files_in(folder))
     except OSError as error:
@@ -3486,7 +3500,7 @@ def begin_album(run: Run, listing: Listing) -> tuple[Job, ...]:
 def with_copies(run: Run, job: Job) -> Job:
     """A job with the files that are home by now and hold the same image."""
     index_elsewhere(run)
-    copies = [(resolved(run.settings.output, folder, run.entries) / record.name, record)
+    copies = [(path_of(run, folder) / record.name, record)
               for folder, record in run.state.copies(job.image)]
     return job._replace(copies=tuple(copy for copy in copies if copy[0] != job.folder / job.name))
 
@@ -3504,7 +3518,7 @@ def follow_moved_folders(run: Run, albums: Iterable[Album]) -> None:
     missing = 0
     for album in albums:
         folder = run.folders[album.key]
-        if album.key not in run.known or resolved(run.settings.output, folder, run.entries).exists():
+        if album.key not in run.known or path_of(run, folder).exists():
             continue
         records = [record for record in run.state.files(album.key).values() if not record.removed]
         found = moved_folder(run, folder, records)
@@ -3543,7 +3557,7 @@ def follow_renames(run: Run, albums: Iterable[Album]) -> None:
             continue
         others = {key: name for key, name in run.folders.items() if key != album.key}
         wanted = unique_names([(album.key, folder[:len(folder) - len(here)] + there)], others)[album.key]
-        path = resolved(run.settings.output, folder, run.entries)
+        path = path_of(run, folder)
         new_path = path.with_name(wanted.rpartition("/")[2])
         is_asked = run.settings.rename and run.settings.task == "sync"
         if not is_asked or os.path.lexists(str(new_path)) or not path.exists():
