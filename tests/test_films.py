@@ -133,6 +133,14 @@ def test_what_cannot_be_had_is_asked_for_after_a_day_then_ever_more_rarely_down_
     assert sync(run).cost == NOTHING_NEW
 
 
+def test_an_answer_without_the_time_of_day_does_not_bring_back_a_wrong_clock(
+        account: Account, smugmug: FakeSmugMug, run: Run, unavailable: Video) -> None:
+    account.set_clock(datetime(2034, 5, 6, 7, 8, 9))
+    smugmug.fault("respond", f"/image/{unavailable.key}", times=None, status=403, headers={"Date": ""})
+    assert is_told(sync(run).stderr) and len(asked_for(smugmug, unavailable)) == 3
+    assert sync(run).cost == NOTHING_NEW  # at SmugMug, a day has not gone by
+
+
 def test_a_listing_for_another_reason_asks_no_earlier_for_what_cannot_be_had(
         account: Account, smugmug: FakeSmugMug, run: Run, unavailable: Video) -> None:
     sync(run)
