@@ -2302,7 +2302,7 @@ class Elsewhere:
         self._lock = threading.Lock()
         self.is_indexed = False
         self._by_size: dict[int, list[Path]] = {}
-        self._md5s: dict[Path, str] = {}
+        self._by_md5: dict[int, dict[str, Path]] = {}  # of the sizes that were asked for
 
     def index(self, recorded: Callable[[Path], Iterable[str]]) -> None:
         """Find them: all but those that are `recorded` of a folder, part files, and what hidden folders hold."""
@@ -2322,13 +2322,16 @@ class Elsewhere:
     def copies(self, image: Image, stop: Stop) -> list[tuple[Path, FileRecord]]:
         """A file that has the content of an image, if there is one. Each file is hashed once at most."""
         remote = image.remote
+        if remote is None or not remote.md5 or not remote.size_bytes:
+            return []
         with self._lock:
-            for path in self.of_size(remote.size_bytes) if remote is not None and remote.md5 else ():
-                with suppress(OSError):
-                    self._md5s[path] = self._md5s.get(path) or file_md5(path, stop)
-                    if remote is not None and self._md5s[path] == remote.md5:
-                        return [(path, file_record(image, remote, path, self._md5s[path]))]
-        return []
+            if remote.size_bytes not in self._by_md5:
+                self._by_md5[remote.size_bytes] = {}
+                for path in self.of_size(remote.size_bytes):
+                    with suppress(OSError):
+                        self._by_md5[remote.size_bytes][file_md5(path, stop)] = path
+            found = self._by_md5[remote.size_bytes].get(remote.md5)
+        return [(found, file_record(image, remote, found, remote.md5))] if found is not None else []
 
 
 def copy_home(job: Job, elsewhere: Elsewhere, landing: threading.Lock, stop: Stop) -> Outcome | None:
@@ -2733,7 +2736,6 @@ class Fault(enum.Enum):
     """What --verify may find of a file."""
 
     NONE = "intact"
-    UNKNOWN = "without a checksum"
     MISSING = "missing"
     CHANGED = "changed"
     DAMAGED = "damaged"
@@ -2768,10 +2770,8 @@ def check_file(check: Check, stop: Stop) -> Check:
         return check._replace(fault=Fault.UNREADABLE, reason=str(disk_problem(error, check.path)))
     except UnicodeError:
         return check._replace(fault=Fault.UNREADABLE, reason="the file system cannot store this name")
-    if not check.record.md5:
-        return check._replace(fault=Fault.UNKNOWN)
-    if md5 == check.record.md5:
-        return check
+    if check.record.md5 in ("", md5):
+        return check._replace(record=check.record._replace(md5=md5))
     return check._replace(fault=Fault.DAMAGED if status.st_mtime_ns == check.record.modified_ns else Fault.CHANGED)
 
 
@@ -3020,7 +3020,7 @@ class Summary:
         if check.record.removed and check.fault in (Fault.MISSING, Fault.CHANGED):  # that is its owner's business
             return
         self.checked[check.fault] += 1
-        if check.fault not in (Fault.NONE, Fault.UNKNOWN):
+        if check.fault is not Fault.NONE:
             self.unsound[check.album_key, check.record.image_key] = check
 
     def pass_over(self, place: Place) -> None:
@@ -3575,11 +3575,8 @@ def follow_renames(run: Run, albums: Iterable[Album]) -> None:
 
 def settle(run: Run, outcome: Outcome) -> None:
     """Record an outcome and count it; the last one of an album finishes the album."""
-    try:
-        if outcome.file is not None:
-            run.state.record(outcome.album.key, outcome.file)
-    except (OverflowError, ValueError) as error:  # it concerns this image alone
-        outcome = outcome._replace(kind=Kind.FAILED, file=None, reason=unexpected(error))
+    if outcome.file is not None:
+        run.state.record(outcome.album.key, outcome.file)
     before = run.summary.tallies[outcome.album.key].place.absences.get(outcome.image.key)
     absence = absence_of(outcome, before, run.connection.now())
     if absence != before:
@@ -3862,7 +3859,7 @@ def write_report(settings: Settings, report: dict[str, Any]) -> bool:
             sys.stdout.write(content.decode("utf-8"))
         elif os.path.exists(path) and not os.path.isfile(path):  # a device or a pipe, which somebody has to read
             with os.fdopen(os.open(path, os.O_WRONLY | getattr(os, "O_NONBLOCK", 0)), "wb") as file:
-                if sys.platform != "win32":
+                if sys.platform != "win32":  # pragma: no branch
                     os.set_blocking(file.fileno(), True)  # now that somebody reads, all of it will go through
                 file.write(content)
         else:

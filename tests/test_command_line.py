@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 import unicodedata
 from datetime import datetime, timedelta, timezone
@@ -889,3 +890,44 @@ def test_a_sign_in_that_cannot_be_removed_is_named(run: Run) -> None:
     (token / "mine").mkdir(parents=True)
     result = run("--logout", signed_in=False, keys=False)
     assert result.returncode == 2 and str(token) in result.stderr and "Removed" not in result.stderr
+
+
+# ======================================================================================================================
+# Reports to other places than files.
+# ======================================================================================================================
+
+def test_a_report_to_standard_output_is_all_that_stands_there(account: Account, run: Run) -> None:
+    account.album("Summer").photo()
+    result = run("--report", "-")
+    assert result.returncode == 0 and json.loads(result.stdout)["downloaded"] == 1
+    assert not (run.folder / "-").exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pipes with a name in a folder")
+def test_a_report_into_a_pipe_comes_whole_and_waits_for_no_reader(account: Account, run: Run) -> None:
+    album = account.album("Summer")
+    for number in range(250):  # a report of more than a pipe holds
+        album.photo(f"{number} {'x' * 200}.JPG", archived=False, download_uri=False, original_size_listed=False)
+    pipe = run.folder / "pipe"
+    os.mkfifo(str(pipe))
+    unread = run("--report", "pipe", "--since", "2099-01-01")
+    assert unread.returncode == 1 and "Cannot write the report" in unread.stderr
+
+    received: List[bytes] = []
+
+    def read_slowly() -> None:
+        with open(str(pipe), "rb", buffering=0) as file:
+            time.sleep(1)
+            received.append(b"".join(iter(lambda: file.read(1 << 12), b"")))
+
+    reader = threading.Thread(target=read_slowly, daemon=True)
+    reader.start()
+    assert run("--report", "pipe").returncode == 0
+    reader.join(10)
+    assert len(received[0]) > 1 << 16 and len(json.loads(received[0].decode("utf-8"))["problems"]) == 250
+
+
+def test_a_home_folder_that_nobody_has_is_an_ordinary_name(account: Account, run: Run) -> None:
+    account.album("Summer").photo()
+    assert run("-o", "~nobody at all/photos").returncode == 0
+    assert (run.folder / "~nobody at all" / "photos" / "Summer").is_dir()

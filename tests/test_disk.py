@@ -14,7 +14,7 @@ from typing import Any, Callable, Dict, Iterator, List
 import pytest
 
 from conftest import Run, SmallDisk
-from fake_smugmug import JPEG_MAGIC, Account, FakeSmugMug, Pattern
+from fake_smugmug import JPEG_MAGIC, MP4_MAGIC, Account, FakeSmugMug, Pattern
 from helpers import contents, home_files
 
 PAGE = 4096
@@ -44,6 +44,36 @@ def test_a_full_disk_ends_the_run_keeps_what_is_home_and_with_space_the_next_run
     assert run("-o", output).returncode == 0
     assert home_files(output) == contents(album)
     assert smugmug.count("cdn") <= 40 - len(home)
+
+
+def test_a_film_that_does_not_fit_is_skipped_and_all_that_fits_comes(
+        account: Account, smugmug: FakeSmugMug, run: Run, small_disk: SmallDisk) -> None:
+    album = account.album("Summer")
+    films = [album.video(f"film {number}.mp4", Pattern(2000 * PAGE, number, MP4_MAGIC)) for number in range(3)]
+    silent = album.video("silent.mp4", Pattern(2000 * PAGE, 9, MP4_MAGIC), size_listed=False, md5_listed=False)
+    photos = [album.photo(f"IMG_{number}.JPG") for number in range(30)]
+    output = small_disk.mount(size_bytes=1000 * PAGE)
+
+    result = run("-o", output, "-j", 1)
+
+    assert result.returncode == 1
+    assert home_files(output) == {f"Summer/{photo.file_name}": photo.data for photo in photos}
+    assert all(f"Summer / {film.file_name}: Not enough space for 8.2 MB" in result.stderr for film in films)
+    assert f"Summer / {silent.file_name}: No space left" in result.stderr
+    assert smugmug.count("cdn") <= len(photos) + 1 and list(output.rglob("*.part")) == []
+
+
+def test_photos_none_of_which_fits_are_not_named_one_by_one(
+        account: Account, smugmug: FakeSmugMug, run: Run, small_disk: SmallDisk) -> None:
+    album = account.album("Summer")
+    for index in range(100):
+        album.photo(f"IMG_{index:02}.JPG", Pattern(1500 * PAGE, index, JPEG_MAGIC))
+    output = small_disk.mount(size_bytes=1000 * PAGE)  # four megabytes
+
+    result = run("-o", output)
+
+    assert result.returncode == 1 and result.stderr.count("The disk is full") == 1
+    assert smugmug.count("cdn") == 0 and home_files(output) == {}
 
 
 def test_a_disk_without_room_for_the_record_of_what_is_home_is_called_full(

@@ -136,7 +136,8 @@ def test_what_cannot_be_had_is_asked_for_after_a_day_then_ever_more_rarely_down_
 def test_an_answer_without_the_time_of_day_does_not_bring_back_a_wrong_clock(
         account: Account, smugmug: FakeSmugMug, run: Run, unavailable: Video) -> None:
     account.set_clock(datetime(2034, 5, 6, 7, 8, 9))
-    smugmug.fault("respond", f"/image/{unavailable.key}", times=None, status=403, headers={"Date": ""})
+    for path, status in ((f"/image/{unavailable.key}-0!", 404), (f"/image/{unavailable.key}-0[?]", 200)):
+        smugmug.fault("respond", path, times=None, status=status, headers={"Date": ""}, body=b'{"Response": {}}')
     assert is_told(sync(run).stderr) and len(asked_for(smugmug, unavailable)) == 3
     assert sync(run).cost == NOTHING_NEW  # at SmugMug, a day has not gone by
 
