@@ -3273,7 +3273,7 @@ def sync(run: Run) -> None:
             while jobs.ready and carriers.has_room():
                 carriers.give(with_copies(run, jobs.ready.popleft()))
             if not (albums or jobs.ready or listers.under_way or carriers.under_way):
-                albums.extend(run.second_looks)
+                albums.extend(run.second_looks)  # once each: their listings were not complete
                 run.second_looks.clear()
             is_looking = bool(albums) and len(jobs.ready) < JOBS_AHEAD and listers.has_room()
             if is_looking:
