@@ -182,7 +182,7 @@ def test_a_sidecar_that_its_owner_changed_stays_and_that_is_told_and_the_others_
     for name, before, after in (("a.JPG.xmp", "Swans", "Swans, with Grandpa"), ("album.json", "Snow", "Snow in May")):
         text = (folder / name).read_text(encoding="utf-8")
         assert before in text
-        (folder / name).write_text(text.replace(before, after), encoding="utf-8", newline="\n")
+        (folder / name).write_bytes(text.replace(before, after).encode("utf-8"))
         notes[name] = (folder / name).read_bytes()
     noted.edit(caption="Geese")
     plain.edit(caption="Ice")
@@ -224,7 +224,7 @@ def test_a_number_that_was_changed_in_a_sidecar_counts_like_a_word(account: Acco
     path = run.output / "Summer" / "album.json"
     content = json.loads(path.read_text(encoding="utf-8"))
     content["images"][0]["latitude"] = 47.25
-    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8", newline="\n")
+    path.write_bytes(json.dumps(content, indent=2, ensure_ascii=False).encode("utf-8") + b"\n")
     noted = path.read_bytes()
     photo.edit(caption="Geese")
     assert "album.json" in sync(run, "--sidecar", "json").stderr
