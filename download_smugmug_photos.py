@@ -2377,7 +2377,7 @@ def fetch_home(job: Job, connection: Connection, landing: threading.Lock, stop: 
         return adopted
     with closing(PartFile(job.folder / part_name(image, remote.md5 or ""))) as part:
         missing_bytes = (remote.size_bytes or 0) - part.size_bytes
-        free_bytes = free_space(job.folder)
+        free_bytes = free_space(job.folder) if missing_bytes > RESERVED_BYTES else None
         try:
             if free_bytes is not None and missing_bytes > free_bytes:
                 raise OSError(errno.ENOSPC, f"Not enough space for {missing_bytes / 1e6:,.1f} MB")
