@@ -99,7 +99,7 @@ ATTEMPTS = 5  # how often one request is tried before its failure counts
 FIRST_DELAY_SECONDS = 0.5  # the delay after the first failed attempt; it doubles with each further one
 CONNECT_TIMEOUT_SECONDS = 10.0
 READ_TIMEOUT_SECONDS = 60.0  # silence after which a connection counts as dead
-COMMIT_SECONDS = 2.0  # how much of the record a crash may cost; the files are then found again by name and size
+COMMIT_SECONDS = 2.0  # how much of the record a crash may cost; the files are then found again by their content
 
 VERSION = "1.0"
 PROGRAM = "download_smugmug_photos"
@@ -3747,7 +3747,7 @@ def verify_home(settings: Settings, state: State, summary: Summary, screen: Scre
         text = f"Nothing to verify: {printable(settings.output)} has no download record."
         if settings.task == "dry-run":
             raise Problem(f"{text} A run without -n creates one.")
-        log.warning("%s This run creates one, matching existing files by name and size. Then run --verify again.", text)
+        log.warning("%s This run creates one, matching existing files by content. Then run --verify again.", text)
     for check in verify_files(state, settings.output, stop):
         screen.show(lambda columns: f"Verified {counted(sum(summary.checked.values()), 'file')}")
         if check is not None:
@@ -3974,7 +3974,7 @@ def parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
                       help="albums whose name or path matches; repeatable")
     what.add_argument("-x", "--exclude", metavar="PATTERN", action="append", help="skip albums that match; repeatable")
     setting(what, "--since", metavar="DATE", read=since_date, default="", help="uploaded since 2024-05-31, or 30d ago")
-    what.add_argument("--full", action="store_true", help="check unchanged albums too: catches edited captions")
+    what.add_argument("--full", action="store_true", help="check unchanged albums too: finds replaced photos")
     what.add_argument("--verify", action="store_true", help="check all files, repair damaged ones (-n: report)")
 
     how = result.add_argument_group("where and how")
