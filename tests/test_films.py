@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import Any, Dict, List
 
 import pytest
@@ -40,8 +40,8 @@ def test_a_film_bears_the_time_that_it_states_in_utc_if_that_lies_before_its_upl
         account: Account, run: Run, zone: str, fields: Dict[str, Any], expected: datetime) -> None:
     account.album("Summer").video("film.mp4", uploaded=UPLOADED, **fields)
     assert run(env={"TZ": zone}).returncode == 0
-    modified = datetime.utcfromtimestamp((run.output / "Summer" / "film.mp4").stat().st_mtime)
-    assert modified == expected
+    modified = (run.output / "Summer" / "film.mp4").stat().st_mtime
+    assert datetime.fromtimestamp(modified, timezone.utc) == expected.replace(tzinfo=timezone.utc)
 
 
 def test_the_time_of_a_film_stays_out_of_what_is_for_the_clock_of_the_camera(account: Account, run: Run) -> None:

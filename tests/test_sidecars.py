@@ -320,7 +320,7 @@ def test_exiftool_reads_the_xmp_sidecars(account: Account, run: Run) -> None:
     photo = spoken(album)
     album.photo("IMG_2.JPG", title="]]> &amp; <b>\x0b", caption="a\r\nb", keywords=["National Conference"],
                 latitude="-33.99999999999999", longitude="0.00000000000000", altitude=-430)
-    sync(run, "--sidecar", "xmp")
+    sync(run, "--sidecar", "xmp,dates")
     files = [str(run.output / "Summer" / f"IMG_{number}.JPG.xmp") for number in (1, 2)]
     answer = subprocess.run(["exiftool", "-j", "-G1", "-n", "-validate", "-warning", "-error", "-XMP:all", *files],
                             stdout=subprocess.PIPE, check=True)
@@ -331,7 +331,8 @@ def test_exiftool_reads_the_xmp_sidecars(account: Account, run: Run) -> None:
         found.pop("x:XMPToolkit")
     assert first == {
         "dc:Title": "The lake", "dc:Description": "At dawn, 4 °C\nwith \U0001f9a2",
-        "dc:Subject": ["lake", "National Conference"], "dc:Source": f"{SITE}/Summer/i-{photo.key}",
+        "dc:Subject": ["lake", "National Conference"], "digiKam:TagsList": ["lake", "National Conference"],
+        "lr:HierarchicalSubject": ["lake", "National Conference"], "dc:Source": f"{SITE}/Summer/i-{photo.key}",
         "photoshop:DateCreated": "2019:08:04 11:28:12", "exif:DateTimeOriginal": "2019:08:04 11:28:12",
         "xmp:CreateDate": "2019:08:04 11:28:12",
         "exif:GPSLatitude": 47.5, "exif:GPSLongitude": -122.25, "exif:GPSAltitude": 12, "exif:GPSAltitudeRef": 0,
