@@ -1903,7 +1903,7 @@ CREATE TABLE account (nick_name TEXT);
 FILE_COLUMNS = "image_key, serial, name, size_bytes, md5, modified_ns, is_original, removed, damaged, stated_md5"
 
 
-SQLITE_STEPS = 1_000_000  # so many steps of SQLite's machine take some 50 ms
+SQLITE_STEPS = 100_000  # so many steps of SQLite's machine take some 5 ms
 LOCK_FILE = STATE_FILE + ".lock"
 
 
@@ -2138,7 +2138,7 @@ def sound_state(path: Path, has_locks: bool, redraw: Callable[[], None]) -> Stat
 def owned_state(path: Path, has_locks: bool, redraw: Callable[[], None]) -> State:
     """The state in a file that no other process can open meanwhile. Raises sqlite3.Error, or Problem if it is newer."""
     can_sync = knows(os.fsync, path, "a+b")
-    address = str(path) if has_locks else f"{path.resolve().as_uri()}?nolock=1"
+    address = str(path) if has_locks else f"{path.resolve().as_uri()}?vfs=unix-none"
     database = sqlite3.connect(address, timeout=0, isolation_level=None, uri=not has_locks)
     try:
         database.set_progress_handler(redraw, SQLITE_STEPS)
@@ -2185,7 +2185,7 @@ def copy_state(path: Path, copy: sqlite3.Connection, mode: str = "ro") -> None:
             raise sqlite3.DatabaseError("damaged")
     except sqlite3.OperationalError as error:
         if mode == "ro" and not knows(lock_shared, path, "rb"):
-            copy_state(path, copy, "ro&nolock=1")
+            copy_state(path, copy, "ro&vfs=unix-none")
             return
         if mode == "rwc" or "locked" in str(error) or not os.path.exists(f"{path}-journal"):
             raise state_problem(error, path) from None
@@ -2408,8 +2408,9 @@ def adopt(job: Job, remote: RemoteFile | None, stop: Stop) -> Outcome | None:
 class Elsewhere:
     """The files in the output folder that were not recorded when one was first asked for: what somebody moved."""
 
-    def __init__(self, output: Path) -> None:
+    def __init__(self, output: Path, redraw: Callable[[], None]) -> None:
         self.output = output
+        self.redraw = redraw
         self._lock = threading.RLock()
         self.is_indexed = False
         self._files = sqlite3.connect("", isolation_level=None, check_same_thread=False)  # there may be millions
@@ -2420,6 +2421,7 @@ class Elsewhere:
         """Find them: all but those that are `recorded` of a folder, part files, and what hidden folders hold."""
         self.is_indexed = True
         for folder, folders, names in os.walk(str(self.output)):
+            self.redraw()
             folders[:] = (name for name in folders if not name.startswith("."))
             for name in set(names).difference(recorded(Path(folder))):
                 path = os.path.join(folder, name)
@@ -3502,7 +3504,6 @@ def wanted_albums(run: Run) -> list[Album]:
         run.summary.albums_unchanged = run.summary.albums_expected - len(albums)
     run.summary.images_expected = sum(album.image_count or 0 for album in albums)
     warn_of_full_disk(bytes_to_come(run, albums), run.settings.output)
-    follow_moved_folders(run, albums)
     follow_renames(run, albums)
     run.overdue.update(albums_to_look_at_again(albums, run.known, run.connection.now()))
     return albums
@@ -3621,60 +3622,60 @@ def begin_album(run: Run, listing: Listing) -> tuple[Job, ...]:
 
 def with_copies(run: Run, job: Job) -> Job:
     """A job with the files that are home by now and hold the same image."""
-    index_elsewhere(run)
+    index_elsewhere(run.state, run.elsewhere)
     copies = [(path_of(run, folder) / record.name, record)
               for folder, record in run.state.copies(job.image)]
     return job._replace(copies=tuple(copy for copy in copies if copy[0] != job.folder / job.name))
 
 
-def index_elsewhere(run: Run) -> None:
+def index_elsewhere(state: State, elsewhere: Elsewhere) -> None:
     """Find the files that nobody recorded, if that was not done yet."""
-    if run.elsewhere.is_indexed:
+    if elsewhere.is_indexed:
         return
-    albums = {run.settings.output / folder: album_key for album_key, folder in run.folders.items()}
-
-    def recorded(folder: Path) -> list[str]:
-        show_progress(run)
-        return [record.name for record in run.state.files(albums.get(folder, "")).values()]
-
-    run.elsewhere.index(recorded)
+    albums = {elsewhere.output / album.folder: album_key for album_key, album in state.albums().items()}
+    elsewhere.index(lambda folder: [record.name for record in state.files(albums.get(folder, "")).values()])
 
 
-def follow_moved_folders(run: Run, albums: Iterable[Album]) -> None:
-    """Find the folders that somebody moved within the output folder; say so if much is missing that was home."""
-    missing, taken = 0, {run.settings.output / name for name in ["", *run.folders.values()]}
-    for album in albums:
-        folder = run.folders[album.key]
-        show_progress(run)
-        if album.key not in run.known or path_of(run, folder).exists():
+def follow_moved_folders(state: State, elsewhere: Elsewhere, stop: Stop) -> None:
+    """Find the album folders that somebody moved within the output folder; say so if much is missing that was home."""
+    folders = {album_key: album.folder for album_key, album in state.albums().items()}
+    entries: dict[Path, dict[str, str]] = {}
+    missing, taken = 0, {".", *folders.values()}
+    for album_key, folder in folders.items():
+        elsewhere.redraw()
+        if album_path(elsewhere.output, folder, taken, entries).exists():
             continue
-        records = [record for record in run.state.files(album.key).values() if not record.removed]
-        found = moved_folder(run, folder, records, taken)
+        records = [record for record in state.files(album_key).values() if not record.removed]
+        if not records:
+            continue
+        index_elsewhere(state, elsewhere)
+        found = moved_folder(elsewhere, folder, taken, records, stop)
         if found is None:
             missing += len(records)
             continue
         log.info("%s was moved here: it is %s now", printable(folder), printable(found))
-        run.folders[album.key] = found
-        taken.add(run.settings.output / found)
-        run.state.move_album(album.key, found)
-    if missing >= 10 and missing * 10 >= run.summary.images_expected:
-        log.warning("%s that were home are missing, and will be downloaded again.", counted(missing, "photo"))
+        taken.add(found)
+        state.move_album(album_key, found)
+    if missing >= 10:
+        log.warning("%s that were home are missing; what SmugMug still has of them will be downloaded again.",
+                    counted(missing, "photo"))
 
 
-def moved_folder(run: Run, before: str, records: Sequence[FileRecord], taken: set[Path]) -> str | None:
+def moved_folder(elsewhere: Elsewhere, before: str, taken: set[str], records: Sequence[FileRecord],
+                 stop: Stop) -> str | None:
     """The folder, of those not `taken` in the output folder, that has half of these files or more: the MD5 of one of
     them proves it."""
-    index_elsewhere(run)
     entries: dict[Path, dict[str, str]] = {}
-    folders = {path.parent for record in records[:50] for path in run.elsewhere.of_size(record.size_bytes)
+    folders = {path.parent for record in records[:50] for path in elsewhere.of_size(record.size_bytes)
                if folded(path.name) == folded(record.name)}
-    for folder in sorted(folders - taken, key=lambda folder: (folder.name != before.rpartition("/")[2], str(folder))):
+    folders = {folder for folder in folders if folder.relative_to(elsewhere.output).as_posix() not in taken}
+    for folder in sorted(folders, key=lambda folder: (folder.name != before.rpartition("/")[2], str(folder))):
         with suppress(OSError, UnicodeError):
             on_disk = by_folded_name(files_in(folder))
             there = [record for record in records if is_intact(record, on_disk)]
             if len(there) * 2 >= len(records) and any(
-                    file_md5(resolved(folder, record.name, entries), run.stop) == record.md5 for record in there):
-                return folder.relative_to(run.settings.output).as_posix().encode("utf-8").decode("utf-8")
+                    file_md5(resolved(folder, record.name, entries), stop) == record.md5 for record in there):
+                return folder.relative_to(elsewhere.output).as_posix().encode("utf-8").decode("utf-8")
     return None
 
 
@@ -3833,6 +3834,8 @@ def work(settings: Settings, summary: Summary, screen: Screen, stop: Stop) -> No
     with (copied_state if is_preview else open_state)(settings.output, redraw) as state:
         if not is_preview:
             remember_folder(settings, folders)
+        elsewhere = Elsewhere(settings.output, redraw)
+        follow_moved_folders(state, elsewhere, stop)
         if settings.verify:
             verify_home(settings, state, summary, screen, stop)
         if not (settings.verify and is_preview):
@@ -3841,7 +3844,7 @@ def work(settings: Settings, summary: Summary, screen: Screen, stop: Stop) -> No
             known = state.albums()
             by_key = {album_key: album.folder for album_key, album in known.items()}
             run = Run(settings, connection, PageSize(IMAGES_PER_PAGE), user, state, summary, screen, stop, known,
-                      by_key, {}, {}, deque(), set(), {}, Elsewhere(settings.output))
+                      by_key, {}, {}, deque(), set(), {}, elsewhere)
             try:
                 if is_preview:
                     preview(run)
