@@ -476,7 +476,7 @@ def test_whatever_there_is_to_tell_the_first_of_it_comes_first_and_the_rest_only
     summary = script.Summary()
     summary.images_expected = images
     summary.counts[script.Kind.DOWNLOADED] = done
-    line = script.progress_line(summary, received, wait, columns)
+    line = script.progress_line(summary, received, wait, "", columns)
     first, *others = line.split(", ")
     assert first.startswith("waiting for SmugMug: " if wait > 0 else f"{done:,}/")
     assert not others or width(line) <= columns
