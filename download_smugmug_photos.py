@@ -958,7 +958,7 @@ DEFAULT_RATE_LIMIT_SECONDS = 60.0  # the wait when a 429 does not say for how lo
 RATE_LIMIT_ATTEMPTS = 20  # waits as asked by SmugMug, for one request, before it counts as failed
 REDIRECT_ATTEMPTS = 5  # redirects followed, for one request
 PROGRESS_BYTES = 1 << 20  # a cut transfer that brought this much is not counted as a failed attempt
-ANSWER_BYTES = 32 << 20  # no answer of the API is larger; 100 images take some 300 kB
+ANSWER_BYTES = 16 << 20  # no answer of the API is larger; 100 images take some 300 kB
 DECODED_AT_ONCE_BYTES = 1 << 12  # a compressed body grows up to a thousandfold, so it is read in small pieces
 LEAST_BYTES_PER_SECOND = CHUNK_BYTES / 60  # a body that comes more slowly is asked for anew
 SILENCES_IN_A_ROW = 3  # so many requests without an answer, and somebody looks whether SmugMug is there at all
@@ -1173,8 +1173,7 @@ class Connection:
                 failure, is_silence = transport_failure(error, url), True
             except RequestFailed as error:
                 failure, is_silence = error, error.status == 503
-            with self._lock:
-                self.troubles += failure.transient or failure.wait_seconds is not None
+            self.troubles += failure.transient or failure.wait_seconds is not None
             if failure.wait_seconds is not None and waits < RATE_LIMIT_ATTEMPTS:
                 waits += 1
                 if gate.close(failure.wait_seconds):
@@ -1228,10 +1227,8 @@ class Connection:
         try:
             yield
         finally:
-            with self._lock:
-                line = self._bodies.pop(answer, None)
-            if line is not None:
-                line.close()
+            with self._lock, suppress(KeyError):
+                self._bodies.pop(answer).close()
 
     def _watch(self) -> None:
         """Cut off bodies that hardly get on, from a thread of its own: those who read them do nothing but wait."""
@@ -1267,10 +1264,8 @@ class Connection:
             gate.silences.append(url)
             if gate.outages != outages or len(gate.silences) < SILENCES_IN_A_ROW or not self.is_answered:
                 return gate.outages != outages
-            several = len(set(gate.silences)) >= SILENCES_IN_A_ROW
-            look_at = gate.answered_url or (url if several else AUTH_USER_URL)
-            away_seconds = 0.0
-            delay_seconds = FIRST_DELAY_SECONDS
+            look_at = gate.answered_url or (url if len(set(gate.silences)) >= SILENCES_IN_A_ROW else AUTH_USER_URL)
+            away_seconds, delay_seconds = 0.0, FIRST_DELAY_SECONDS
             while not self._is_there(look_at):
                 if not gate.away_since:
                     since, is_news = time.strftime("%H:%M"), not self.away_since()

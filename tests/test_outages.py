@@ -78,7 +78,7 @@ def test_listings_outlast_the_net(account: Account, smugmug: FakeSmugMug, run: R
         account.album(f"Album {number}").photo()
     fault = smugmug.fault("stall", where="!images", times=4, before_headers=True)
     process = run.start()
-    assert fault.reached.wait(30)
+    smugmug.wait_for(lambda: fault.hits == 4)
     be_away_for_a_while(smugmug)
 
     _, stderr = process.communicate(timeout=60)
@@ -93,9 +93,9 @@ def test_a_net_that_goes_away_while_smugmug_asks_to_wait_is_waited_for(
     album = account.album("Summer")
     for number in range(8):
         album.photo(f"IMG_{number}.JPG")
-    fault = smugmug.fault("rate_limited", where="cdn", after=1, retry_after="1")
+    smugmug.fault("rate_limited", where="cdn", after=1, retry_after="1")
     process = run.start()
-    assert fault.reached.wait(30)
+    smugmug.wait_for(lambda: any(record.status == 429 for record in smugmug.select("cdn")))
     be_away_for_a_while(smugmug)
 
     _, stderr = process.communicate(timeout=60)
@@ -122,13 +122,14 @@ def test_a_net_that_stays_away_ends_the_run_as_a_whole_and_the_next_one_complete
     assert process.returncode == 1
     assert "SmugMug was out of reach for 0.02 minutes (" in stderr and "8 photos and videos not tried" in stderr
     assert "0 failed" in stderr and "ailed (" not in stderr and "Not finished: 1 of 9" in stderr
-    assert len(part_files(run)) == 4
+    parts = len(part_files(run))
+    assert 1 <= parts <= 4
 
     smugmug.come_back()
     smugmug.clear_faults()
     smugmug.clear_requests()
     assert run().returncode == 0 and home_files(run.output) == contents(album)
-    assert sum("range" in record.headers for record in smugmug.select("cdn")) == 4
+    assert sum("range" in record.headers for record in smugmug.select("cdn")) == parts
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no signals to other processes")
@@ -145,7 +146,7 @@ def test_an_interrupt_is_heard_while_the_net_is_away(account: Account, smugmug: 
     stderr = stop(process, signal.SIGINT)
 
     assert process.returncode == 130 and "Files: " in stderr and "Interrupted" in stderr
-    assert OUT_OF_REACH in stderr and len(part_files(run)) == 4
+    assert OUT_OF_REACH in stderr and part_files(run)
 
 
 @pytest.mark.parametrize("name, options", [("reset", {}), ("server_error", {})])
@@ -233,7 +234,7 @@ def test_files_go_on_while_the_api_asks_to_wait(account: Account, smugmug: FakeS
 # A sign-in that is revoked in the middle.
 # ======================================================================================================================
 
-PAGE = {"headers": {"Content-Type": "text/html"}, "body": b"<html>Who are you?</html>"}
+PAGE: Dict[str, Any] = {"headers": {"Content-Type": "text/html"}, "body": b"<html>Who are you?</html>"}
 
 
 @pytest.mark.parametrize("where", ["cdn", "!images"])
@@ -247,7 +248,7 @@ def test_a_sign_in_revoked_in_the_middle_ends_the_run_with_one_line(
     result = run("-j", 4)
 
     assert result.returncode == 3
-    assert result.stderr.count("revoked") == 1 and "ailed (" not in result.stderr
+    assert result.stderr.count("probably revoked") == 1 and "ailed (" not in result.stderr
     assert smugmug.count(None, where) <= 3 + 4  # what was under way
 
 
@@ -309,7 +310,7 @@ def test_an_answer_that_unpacks_to_hundreds_of_megabytes_is_refused_and_takes_li
 
     result = run(env=python)
 
-    assert result.returncode == 1 and "SmugMug's answer is larger than 32 MB" in result.stderr
+    assert result.returncode == 1 and "SmugMug's answer is larger than 16 MB" in result.stderr
     assert home_files(run.output) == contents(sound)
     peak = re.search(r"VmHWM:\s+([0-9]+) kB", told.read_text(encoding="utf-8"))
     assert peak is not None and int(peak.group(1)) < 200_000
