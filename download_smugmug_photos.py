@@ -100,6 +100,7 @@ ATTEMPTS = 5  # how often one request is tried before its failure counts
 FIRST_DELAY_SECONDS = 0.5  # the delay after the first failed attempt; it doubles with each further one
 CONNECT_TIMEOUT_SECONDS = 10.0
 READ_TIMEOUT_SECONDS = 60.0  # silence after which a connection counts as dead
+MAX_OUTAGE_MINUTES = 60.0  # how long SmugMug may be out of reach before the run ends
 COMMIT_SECONDS = 2.0  # how much of the record a crash may cost; the files are then found again by their content
 
 VERSION = "1.0"
@@ -141,6 +142,12 @@ class NotOurs(Problem):
 
 class DiskFull(Problem):
     """The disk is full: the run ends, and what was downloaded is kept."""
+
+    exit_code = EXIT_FAILED
+
+
+class OutOfReach(Problem):
+    """SmugMug has been out of reach for too long: the run ends, and what was downloaded is kept."""
 
     exit_code = EXIT_FAILED
 
@@ -205,6 +212,7 @@ class Settings(NamedTuple):
     list_removed: bool
     jobs: int
     timeout_seconds: float
+    max_outage_minutes: float
     quiet: bool
     verbose: bool
     progress: bool
@@ -982,7 +990,12 @@ DEFAULT_RATE_LIMIT_SECONDS = 60.0  # the wait when a 429 does not say for how lo
 RATE_LIMIT_ATTEMPTS = 20  # waits as asked by SmugMug, for one request, before it counts as failed
 REDIRECT_ATTEMPTS = 5  # redirects followed, for one request
 PROGRESS_BYTES = 1 << 20  # a cut transfer that brought this much is not counted as a failed attempt
-ERROR_BODY_BYTES = 1 << 16  # how much of an error answer is looked at
+ANSWER_BYTES = 16 << 20  # no answer of the API is larger; 100 images take some 300 kB
+DECODED_AT_ONCE_BYTES = 1 << 12  # a compressed body grows up to a thousandfold, so it is read in small pieces
+LEAST_BYTES_PER_SECOND = CHUNK_BYTES / 60  # a body that comes more slowly is asked for anew
+SILENCES_IN_A_ROW = 3  # so many requests without an answer, and somebody looks whether SmugMug is there at all
+LONGEST_LOOK_SECONDS = 60.0  # the most time between two such looks
+AUTH_USER_URL = API_ORIGIN + "/api/v2!authuser"  # which is answered whenever anything is, and 401 without a sign-in
 ACCEPT_TERMS_URL = API_ORIGIN + "/api/developer/accept"
 RATE_LIMIT_HEADERS = ("X-RateLimit-Remaining", "X-RateLimit-Reset", "Retry-After")
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -991,19 +1004,24 @@ SIGN_IN_ANEW = f"Revoke it at SmugMug ({AUTHORIZED_SERVICES}), run this with --l
 
 
 class Gate:
-    """Holds back every thread while SmugMug asks to wait: one 429 concerns them all."""
+    """Holds back every request to one host while that asks to wait, or leaves everything unanswered."""
 
     def __init__(self, stop: Stop) -> None:
         self._stop = stop
         self._lock = threading.Lock()
         self._opens_at = 0.0
         self.closed_seconds = 0.0  # what is still to come of it included
+        self.silences: list[str] = []  # the URLs asked for in vain since the host last answered
+        self.answered_url = ""  # the first that it answered
+        self.outages = 0
+        self.away_since = ""  # the time of day at which the outage began that is not over yet
+        self.looking = threading.Lock()  # one thread looks whether it is over
 
     def wait(self) -> None:
         """Return once the gate is open. Raises Stopped when the run is interrupted first."""
         self._stop.pause(0)
-        while self.remaining_seconds() > 0:  # it may be closed for longer meanwhile
-            self._stop.pause(min(0.5, self.remaining_seconds()))
+        while self.remaining_seconds() > 0 or self.away_since:  # it may be closed for longer meanwhile
+            self._stop.pause(min(0.5, max(0.1, self.remaining_seconds())))
 
     def remaining_seconds(self) -> float:
         """For how long the gate will stay closed."""
@@ -1078,10 +1096,12 @@ def origin_of(url: str) -> str:
 class Answer:
     """The head of an answer, and the way to its body."""
 
-    def __init__(self, response: requests.Response, url: str, count_bytes: Callable[[int], None]) -> None:
+    def __init__(self, response: requests.Response, url: str, connection: Connection) -> None:
         self._response = response
         self._url = url
-        self._count_bytes = count_bytes
+        self._connection = connection
+        self.slow_at = time.monotonic() + connection.slow_seconds
+        self.is_slow = False
         self.status = response.status_code
         self.headers: Mapping[str, str] = response.headers
         length = self.headers.get("Content-Length", "")
@@ -1090,24 +1110,40 @@ class Answer:
         self.has_end = self.length is not None or "chunked" in self.headers.get("Transfer-Encoding", "").lower()
 
     def chunks(self) -> Iterator[bytes]:
-        """The body, decoded. Raises RequestFailed if it breaks off: requests does not always notice that by itself."""
-        received_bytes = 0
-        try:
-            for chunk in self._response.iter_content(CHUNK_BYTES):
-                received_bytes += len(chunk)
-                self._count_bytes(len(chunk))
-                yield chunk
-        except requests.RequestException as error:
-            failure = transport_failure(error, self._url)
+        """The body, decoded. Raises RequestFailed if it breaks off: requests does not always notice that by itself.
+
+        A body that hardly gets on breaks off as well: a byte now and then would hold this thread for ever.
+        """
+        received_bytes = enough_bytes = 0
+        seconds, failure = self._connection.slow_seconds, None
+        piece_bytes = max(1, min(CHUNK_BYTES, int(LEAST_BYTES_PER_SECOND * seconds)))
+        with self._connection.watched(self, self._response):
+            try:
+                for chunk in self._response.iter_content(DECODED_AT_ONCE_BYTES if self.is_encoded else piece_bytes):
+                    received_bytes += len(chunk)
+                    self._connection.count_bytes(len(chunk))
+                    yield chunk
+                    if received_bytes >= enough_bytes:
+                        enough_bytes, self.slow_at = received_bytes + piece_bytes, time.monotonic() + seconds
+            except requests.RequestException as error:
+                failure = transport_failure(error, self._url)
+        host = urlsplit(self._url).netloc
+        if self.is_slow:
+            failure = RequestFailed(f"Hardly anything came from {host} in {seconds:.0f} s", transient=True)
+        elif failure is None and self.length is not None and self._response.raw.tell() < self.length:
+            failure = RequestFailed(f"The connection to {host} was cut off", transient=True)
+        if failure is not None:
             failure.progress_bytes = received_bytes
-            raise failure from None
-        if self.length is not None and self._response.raw.tell() < self.length:
-            raise RequestFailed(f"The connection to {urlsplit(self._url).netloc} was cut off", transient=True,
-                                progress_bytes=received_bytes)
+            raise failure
 
     def body(self) -> bytes:
-        """All of the body at once."""
-        return b"".join(self.chunks())
+        """All of the body at once. Raises RequestFailed if it is larger than any sound answer."""
+        body = bytearray()
+        for chunk in self.chunks():
+            body += chunk
+            if len(body) > ANSWER_BYTES:
+                raise RequestFailed(f"SmugMug's answer is larger than {ANSWER_BYTES >> 20} MB", is_overload=True)
+        return bytes(body)
 
 
 class Connection:
@@ -1126,10 +1162,18 @@ class Connection:
         self._stop = stop
         self._threads = threading.local()
         self._lock = threading.Lock()
-        self.gate = Gate(stop)
-        self._ahead_seconds = 0.0
+        self.max_outage_seconds = MAX_OUTAGE_MINUTES * 60
+        self._clock = time.time() - time.monotonic()  # SmugMug's, as far as it was told, ahead of the monotonic one
+        self._bodies: dict[Answer, socket.socket] = {}
+        self._asking = threading.Lock()
+        self.slow_seconds = min(60.0, timeout_seconds)
+        self.gates: dict[str, Gate] = {}  # by host
+        self.is_answered = False  # once it was, silence means an outage
+        self.troubles = 0  # refusals for now, broken connections, requests that nothing answered
         self.api_requests = 0
         self.received_bytes = 0
+        with suppress(RuntimeError):  # a system that allows no more threads
+            threading.Thread(target=self._watch, daemon=True).start()
 
     def get(self, url: str, consume: Callable[[Answer], R], *,
             headers: Callable[[], dict[str, str]] = dict, accept: frozenset[int] = frozenset({200}),
@@ -1141,26 +1185,35 @@ class Connection:
         not tried again if it `is_divisible`. Raises RequestFailed when the attempts are used up or hopeless, and
         whatever `consume` raises.
         """
-        attempt = waits = redirects = 0
+        attempt = waits = redirects = outages = 0
         while True:
-            self.gate.wait()
+            gate = self._gate(url)
+            gate.wait()
+            if gate.outages != outages:
+                attempt, outages = 0, gate.outages  # what failed in an outage does not count
             try:
                 with closing(self._send(url, headers())) as response:
-                    if response.status_code in accept:
-                        return consume(Answer(response, url, self._count_bytes))
-                    if response.status_code in REDIRECTS and redirects < REDIRECT_ATTEMPTS:
+                    answer = Answer(response, url, self)
+                    if answer.status in accept:
+                        return consume(answer)
+                    if answer.status in REDIRECTS and redirects < REDIRECT_ATTEMPTS:
                         redirects += 1
-                        url = redirected(url, response.headers.get("Location", ""))
+                        url = redirected(url, answer.headers.get("Location", ""))
                         continue
-                    raise failure_of(response, time.time(), retry_also)
+                    raise failure_of(answer, self.now(), retry_also)
             except requests.RequestException as error:
-                failure = transport_failure(error, url)
+                failure, is_silence = transport_failure(error, url), True
             except RequestFailed as error:
-                failure = error
+                failure, is_silence = error, error.status == 503
+            self.troubles += failure.transient or failure.wait_seconds is not None
             if failure.wait_seconds is not None and waits < RATE_LIMIT_ATTEMPTS:
                 waits += 1
-                if self.gate.close(failure.wait_seconds):
+                if gate.close(failure.wait_seconds):
                     log.warning("%s: waiting %.0f s as requested", failure, failure.wait_seconds)
+                continue
+            if failure.status == 401 and not failure.transient and self.is_answered and url != AUTH_USER_URL:
+                self._refuse_if_signed_out()
+            if is_silence and self._sit_out(gate, url, outages, failure):
                 continue
             attempt = 1 if failure.progress_bytes >= PROGRESS_BYTES else attempt + 1
             delay_seconds = retry_delay(failure, attempt, random.random())
@@ -1177,8 +1230,97 @@ class Connection:
         return self.get(url, read_json, headers=lambda: headers, **more)
 
     def now(self) -> float:
-        """The time in seconds since 1970 by SmugMug's clock, as far as it was told."""
-        return time.time() + self._ahead_seconds
+        """The time in seconds since 1970 by SmugMug's clock, as far as it was told. Steps of the local one do no harm.
+        """
+        return time.monotonic() + self._clock
+
+    def remaining_seconds(self) -> float:
+        """For how long the gate will stay closed that opens last."""
+        return max((gate.remaining_seconds() for gate in list(self.gates.values())), default=0.0)
+
+    def waited_seconds(self) -> float:
+        """For how long gates have been closed so far, all hosts and all times together."""
+        return sum(gate.waited_seconds() for gate in list(self.gates.values()))
+
+    def away_since(self) -> str:
+        """The time of day since when a host leaves everything unanswered, "" if none does."""
+        return max((gate.away_since for gate in list(self.gates.values())), default="")
+
+    def count_bytes(self, size_bytes: int) -> None:
+        """Count what has come of a body."""
+        with self._lock:
+            self.received_bytes += size_bytes
+
+    @contextmanager
+    def watched(self, answer: Answer, response: requests.Response) -> Iterator[None]:
+        """A block in which a body is read, and cut off if it hardly gets on."""
+        with suppress(OSError, ValueError, AttributeError):  # nothing more is to come, so the socket was let go
+            self._bodies[answer] = socket.fromfd(response.raw.fileno(), socket.AF_INET, socket.SOCK_STREAM)
+        try:
+            yield
+        finally:
+            with self._lock, suppress(KeyError):
+                self._bodies.pop(answer).close()
+
+    def _watch(self) -> None:
+        """Cut off bodies that hardly get on, from a thread of its own: those who read them do nothing but wait."""
+        while True:
+            time.sleep(self.slow_seconds / 4)
+            with self._lock:
+                for answer, line in self._bodies.items():
+                    if answer.slow_at < time.monotonic():
+                        answer.is_slow = True
+                        with suppress(OSError):
+                            line.shutdown(socket.SHUT_RDWR)
+
+    def _gate(self, url: str) -> Gate:
+        with self._lock:
+            return self.gates.setdefault(urlsplit(url).netloc, Gate(self._stop))
+
+    def _refuse_if_signed_out(self) -> None:
+        """After a 401 in the middle, ask whether the sign-in is still good. Raises NotSignedIn if it is not."""
+        try:
+            with self._asking:
+                self.get(AUTH_USER_URL, Answer.body)
+        except RequestFailed as error:
+            if error.status == 401:
+                raise NotSignedIn(f"{error}. The sign-in was probably revoked at SmugMug.") from None
+
+    def _sit_out(self, gate: Gate, url: str, outages: int, failure: RequestFailed) -> bool:
+        """After a request that nothing answered: whether the host or the net was away. Returns once it is back.
+
+        After several in a row, one thread asks for what was answered before, at growing distances, and all others hold
+        still. Time in which the computer sleeps does not count. Raises OutOfReach when it takes too long.
+        """
+        with gate.looking:
+            gate.silences.append(url)
+            if gate.outages != outages or len(gate.silences) < SILENCES_IN_A_ROW or not self.is_answered:
+                return gate.outages != outages
+            look_at = gate.answered_url or (url if len(set(gate.silences)) >= SILENCES_IN_A_ROW else AUTH_USER_URL)
+            away_seconds, delay_seconds = 0.0, FIRST_DELAY_SECONDS
+            while not self._is_there(look_at):
+                if not gate.away_since:
+                    since, is_news = time.strftime("%H:%M"), not self.away_since()
+                    gate.away_since, gate.outages = since, gate.outages + 1
+                    if is_news:
+                        log.warning("%s. SmugMug is out of reach since %s; waiting until it answers", failure, since)
+                if away_seconds >= self.max_outage_seconds:
+                    minutes = self.max_outage_seconds / 60
+                    raise OutOfReach(f"SmugMug was out of reach for {minutes:g} minutes ({failure}).")
+                began = time.monotonic()
+                self._stop.pause(min(delay_seconds, self.max_outage_seconds - away_seconds))
+                away_seconds += min(delay_seconds, time.monotonic() - began)
+                delay_seconds = min(2 * delay_seconds, LONGEST_LOOK_SECONDS)
+            gate.away_since = ""
+            return gate.outages != outages
+
+    def _is_there(self, url: str) -> bool:
+        """Whether a URL is answered just now, with anything but "out of service"."""
+        try:
+            with closing(self._send(url, {"Range": "bytes=0-0"})) as response:
+                return response.status_code != 503
+        except (requests.RequestException, RequestFailed):
+            return False
 
     def _send(self, url: str, headers: dict[str, str]) -> requests.Response:
         """One attempt: sign and send. Returns the head of the answer; cookies and redirects are not followed."""
@@ -1199,18 +1341,18 @@ class Connection:
             raise
         except OSError as error:  # such as a REQUESTS_CA_BUNDLE that is not there
             raise RequestFailed(f"No connection to {host}: {error}") from None
+        if response.status_code != 503:
+            gate = self._gate(url)
+            self.is_answered, gate.answered_url = True, gate.answered_url or url
+            gate.silences.clear()
         if host == urlsplit(API_ORIGIN).netloc:
             server_now = http_date(response.headers.get("Date", ""))
             with self._lock:
                 self.api_requests += 1
                 if server_now is not None:
-                    self._ahead_seconds = server_now - time.time()
+                    self._clock = server_now - time.monotonic()
         log.debug("%s %s %s", response.status_code, short_url(url), rate_limit_text(response.headers))
         return response
-
-    def _count_bytes(self, size_bytes: int) -> None:
-        with self._lock:
-            self.received_bytes += size_bytes
 
     def _for_this_thread(self, url: str, host: str) -> tuple[requests.Session, dict[str, Any]]:
         """This thread's session, and what the environment says of proxies and certificates for a host."""
@@ -1246,20 +1388,19 @@ def redirected(url: str, location: str) -> str:
         raise RequestFailed("SmugMug redirected to an invalid address") from None
 
 
-def failure_of(response: requests.Response, now: float, retry_also: frozenset[int]) -> Problem:
-    """What an answer means that is not what was asked for. `now` is the local time in seconds since 1970."""
-    status = response.status_code
-    body = next(response.iter_content(ERROR_BODY_BYTES), b"")
-    message = server_message(body)
+def failure_of(answer: Answer, now: float, retry_also: frozenset[int]) -> Problem:
+    """What an answer means that is not what was asked for. `now` is SmugMug's time in seconds since 1970."""
+    status = answer.status
+    message = server_message(answer.body())
     text = f"SmugMug answered {status}" + (f' "{message}"' if message else "")
     if status == 401:
-        return explain_401(message, text, response.headers.get("Date", ""), now)
+        return explain_401(message, text, answer.headers.get("Date", ""), time.time())
     if "not granted the required permissions" in message:
         text += f". The sign-in does not allow access to this. {SIGN_IN_ANEW}"
-    if status == 429:
-        headers = rate_limit_text(response.headers)
-        return RequestFailed(f"{text} ({headers})" if headers else text, status=status,
-                             wait_seconds=rate_limit_seconds(response.headers, now))
+    if status == 429 or (status == 503 and "Retry-After" in answer.headers):
+        headers = rate_limit_text(answer.headers)
+        return RequestFailed(f"{text} ({headers})" if headers else text, status=status, transient=status == 503,
+                             wait_seconds=rate_limit_seconds(answer.headers, now))
     if status in REDIRECTS:
         text += ": too many redirects"
     return RequestFailed(text, status=status, transient=status >= 500 or status in retry_also,
@@ -3264,8 +3405,12 @@ def verdict(summary: Summary, settings: Settings, is_complete: bool) -> str:
     if summary.failures or summary.counts.keys() - HOME_KINDS - {Kind.GONE}:
         return f"{home:,} of {sum(summary.counts.values()):,} are home, in {where}; problems are listed below"
     asked = "you asked for " if settings.albums or settings.exclude or settings.since else ""
-    photos = "1 photo or video" if home == 1 else f"{home:,} photos and videos"
-    return f"Everything {asked}is home: {photos} in {where}"
+    return f"Everything {asked}is home: {photos_and_videos(home)} in {where}"
+
+
+def photos_and_videos(number: int) -> str:
+    """So many images, of which nobody knows how many are videos."""
+    return "1 photo or video" if number == 1 else f"{number:,} photos and videos"
 
 
 def summary_text(summary: Summary, sentence: str, free_bytes: int | None) -> str:
@@ -3312,7 +3457,7 @@ def cost_line(summary: Summary, free_bytes: int | None) -> str:
     return line
 
 
-def progress_line(summary: Summary, received_bytes: int, wait_seconds: float, columns: int) -> str:
+def progress_line(summary: Summary, received_bytes: int, wait_seconds: float, away_since: str, columns: int) -> str:
     """How things stand, the most important first: as much of it as fits."""
     seconds = max(0.001, time.monotonic() - summary.began)
     done = sum(summary.counts.values())
@@ -3320,6 +3465,8 @@ def progress_line(summary: Summary, received_bytes: int, wait_seconds: float, co
              f"{human_bytes(received_bytes / seconds)}/s"]
     if wait_seconds > 0:
         parts.insert(0, f"waiting for SmugMug: {human_seconds(wait_seconds)}")
+    if away_since:
+        parts.insert(0, f"SmugMug out of reach since {away_since}")
     left = summary.images_expected - done
     fetched = summary.counts[Kind.DOWNLOADED] + summary.counts[Kind.REPLACED]
     if fetched and left > 0:
@@ -3767,7 +3914,7 @@ def look_back(settings: Settings, state: State, summary: Summary, redraw: Callab
 def show_progress(run: Run) -> None:
     """Redraw the live line, if it is time to."""
     run.screen.show(partial(progress_line, run.summary, run.connection.received_bytes,
-                            run.connection.gate.remaining_seconds()))
+                            run.connection.remaining_seconds(), run.connection.away_since()))
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -3815,6 +3962,9 @@ def bring_home(settings: Settings, screen: Screen, stop: Stop) -> int:
         exit_code, ended = EXIT_INTERRUPTED, "Interrupted. Run again to continue; nothing already downloaded is lost."
     except Problem as problem:
         exit_code, ended = problem.exit_code, str(problem)
+        untried = max(0, summary.images_expected - sum(summary.counts.values()))
+        if isinstance(problem, OutOfReach) and untried:
+            ended += f" {photos_and_videos(untried)} not tried."
     except OSError as error:  # of standard output
         exit_code, broken = EXIT_FAILED, error
     tell(settings, summary, screen, ended)
@@ -3852,7 +4002,7 @@ def work(settings: Settings, summary: Summary, screen: Screen, stop: Stop) -> No
                     sync(run)
             finally:
                 summary.api_requests = connection.api_requests
-                summary.wait_seconds = connection.gate.waited_seconds()
+                summary.wait_seconds = connection.waited_seconds()
         look_back(settings, state, summary, redraw)
 
 
@@ -3980,6 +4130,7 @@ def connect(settings: Settings, stop: Stop) -> tuple[Connection, User]:
 def connect_as(credentials: Credentials, settings: Settings, stop: Stop) -> tuple[Connection, User]:
     """A connection with an access token, and whose it is. Raises NotSignedIn if SmugMug does not take it."""
     connection = Connection(credentials, settings.timeout_seconds, stop)
+    connection.max_outage_seconds = settings.max_outage_minutes * 60
     try:
         return connection, in_background(partial(fetch_user, connection))
     except RequestFailed as error:
@@ -4034,8 +4185,10 @@ def set_up_streams() -> None:
 
 
 def catch_signals(stop: Stop) -> None:
-    """Let Ctrl-C and a request to terminate end the run in order."""
+    """Let Ctrl-C, a request to terminate, and a terminal that is closed end the run in order."""
     numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGBREAK") if hasattr(signal, name)]
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup leaves it
+        numbers.append(signal.SIGHUP)
 
     def interrupt(number: int, frame: Any) -> None:
         for every_number in numbers:  # the end, which takes two seconds at most, is not to be interrupted
@@ -4130,6 +4283,8 @@ def parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
             help=f"simultaneous downloads (default {DEFAULT_JOBS})")
     setting(how, "--timeout", dest="timeout_seconds", metavar="SECONDS", read=positive_number,
             default=f"{READ_TIMEOUT_SECONDS:.0f}", help="retry after this many silent seconds (default 60)")
+    setting(how, "--max-outage", dest="max_outage_minutes", metavar="MINUTES", read=positive_number,
+            default=f"{MAX_OUTAGE_MINUTES:.0f}", help="end after so long without a connection (default 60)")
 
     instead = result.add_argument_group("do something else instead").add_mutually_exclusive_group()
     for names, task, text in ((("--list",), "list", "show a table of the albums"),

@@ -880,6 +880,7 @@ class Response:
     reset: bool = False
     stall_seconds: float = 0.0
     stall_at: int = -1  # bytes of the body before the stall; -1: before the headers
+    trickles: bool = False  # after the stall comes one byte, then the next stall
 
     @property
     def length(self) -> int:
@@ -1942,11 +1943,15 @@ def rate_limited(request: Request, honest: Response, retry_after: Optional[str] 
 
 
 @named_fault
-def server_error(request: Request, honest: Response, status: int = 503, empty: bool = False) -> Bent:
-    """A 5xx with an HTML page, or with nothing in it."""
+def server_error(request: Request, honest: Response, status: int = 503, empty: bool = False,
+                 retry_after: Optional[str] = None) -> Bent:
+    """A 5xx with an HTML page, or with nothing in it; `retry_after` as for `rate_limited`."""
     if empty:
         return Response(status, {"Content-Type": "text/html"})
-    return html_page(status, REASONS.get(status, "Error"), "We will be back soon.")
+    response = html_page(status, REASONS.get(status, "Error"), "We will be back soon.")
+    if retry_after is not None:
+        response.headers["Retry-After"] = str(retry_after)
+    return response
 
 
 @named_fault
@@ -1983,6 +1988,26 @@ def stall(request: Request, honest: Response, seconds: float = 3600.0, before_he
     """Nothing more comes for a while: before the headers, or after so many bytes of the body."""
     honest.stall_seconds, honest.stall_at = seconds, -1 if before_headers else after_bytes
     return honest
+
+
+@named_fault
+def trickle(request: Request, honest: Response, seconds: float, after_bytes: int = 0, chunked: bool = False,
+            status: int = 200) -> Bent:
+    """After so many bytes of the body, one byte comes every so many seconds: of the answer, or of an error."""
+    response = honest if status == 200 else html_page(status, REASONS.get(status, "Error"), "Something went wrong.")
+    response.stall_seconds, response.stall_at, response.trickles = seconds, after_bytes, True
+    response.framing = "chunked" if chunked else response.framing
+    return response
+
+
+@named_fault
+def inflated(request: Request, honest: Response, megabytes: int) -> Bent:
+    """JSON of so many MB, nearly all of it white space, so that it travels as a thousandth of that."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+    pieces = [packer.compress(b'{"Response": {')]
+    pieces += [packer.compress(b" " * 1_000_000) for _ in range(megabytes)]
+    body = b"".join([*pieces, packer.compress(b"}}"), packer.flush()])
+    return Response(200, {"Content-Type": "application/json", "Content-Encoding": "gzip"}, body)
 
 
 @named_fault
@@ -2453,6 +2478,8 @@ class FakeSmugMug:
         self._opened = 0
         self._conversations: Set[Conversation] = set()
         self._closing = threading.Event()
+        self._is_away = False
+        self.turned_away = 0
         self._listener = socket.socket()
 
     # -- life -----------------------------------------------------------------------------------------------------
@@ -2495,6 +2522,12 @@ class FakeSmugMug:
             if self._closing.is_set():
                 accepted.close()
                 return
+            if self._is_away:
+                accepted.close()
+                with self._changed:
+                    self.turned_away += 1
+                    self._changed.notify_all()
+                continue
             conversation = Conversation(self, accepted, next(self._connection_ids))
             with self._changed:
                 self._conversations.add(conversation)
@@ -2575,6 +2608,18 @@ class FakeSmugMug:
         self._oauth.pass_time(seconds)
         for limiter in self._limiters:
             limiter.pass_time(seconds)
+
+    def go_away(self) -> None:
+        """Be out of reach: all connections end, and new ones lead nowhere.  `turned_away` counts them."""
+        with self._changed:
+            self._is_away, self.turned_away = True, 0
+            conversations = list(self._conversations)
+        for conversation in conversations:
+            conversation.shut_down()
+
+    def come_back(self) -> None:
+        """Be there again."""
+        self._is_away = False
 
     @property
     def private_answer(self) -> str:
@@ -2936,6 +2981,10 @@ class Conversation:
             return
         pause = min(stop, response.start + response.stall_at)
         yield from pieces_of(response.body, response.start, pause)
+        while response.trickles and pause < stop:
+            self._stall(response.stall_seconds)
+            yield from pieces_of(response.body, pause, pause + 1)
+            pause += 1
         self._stall(response.stall_seconds)
         yield from pieces_of(response.body, pause, stop)
 

@@ -428,9 +428,10 @@ def test_a_body_shorter_than_its_head_says_counts_as_broken_off_even_if_the_libr
     response = requests.Response()
     response.headers["Content-Length"] = "8"
     response.raw = urllib3.HTTPResponse(io.BytesIO(b"1234"), preload_content=False, enforce_content_length=False)
+    connection = script.Connection(script.Credentials("key", "secret"), 5.0, script.Stop())
     arrived: List[bytes] = []
     with pytest.raises(script.RequestFailed, match=r"photos\.smugmug\.com was cut off") as failed:
-        arrived.extend(script.Answer(response, "https://photos.smugmug.com/x", lambda came_bytes: None).chunks())
+        arrived.extend(script.Answer(response, "https://photos.smugmug.com/x", connection).chunks())
     assert arrived == [b"1234"]
     assert failed.value.transient and failed.value.progress_bytes == 4
 

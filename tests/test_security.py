@@ -213,7 +213,7 @@ def test_the_objects_that_hold_secrets_do_not_show_them(caplog: pytest.LogCaptur
     connection = script.Connection(credentials, 5.0, script.Stop(), verifier="the-pin")
     user = script.User("family", "/api/v2/user/family!albums", 0)
     shown = [repr(credentials), str(credentials), f"{credentials}", repr([credentials]), repr(connection),
-             str(connection), repr((connection, user)), repr(connection.gate)]
+             str(connection), repr((connection, user)), repr(connection.gates)]
     with caplog.at_level(logging.DEBUG), pytest.raises(script.RequestFailed) as refused:
         connection.get(ABROAD, lambda answer: answer)
     shown += [repr(refused.value), str(refused.value), repr(refused.value.args), caplog.text]

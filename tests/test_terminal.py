@@ -304,13 +304,13 @@ def test_data_that_goes_to_a_file_is_free_of_the_live_line(
 def test_the_progress_of_verifying_is_shown_and_taken_away(
         account: Account, terminal: Callable[..., Terminal], run: Run) -> None:
     album = account.album("Summer")
-    for _ in range(3):
-        album.photo()
+    for number in range(4):  # large enough for a second look at the screen while they are hashed
+        album.photo(content=Pattern(40_000_000, number, JPEG_MAGIC))
     assert run().returncode == 0
     screen = terminal("--verify")
     assert screen.wait_for_end() == 0
     assert re.search(rb"Verified \d files", screen.raw)
-    assert [line for line in screen.lines if "Verified" in line] == ["Verified: 3 intact"]
+    assert [line for line in screen.lines if "Verified" in line] == ["Verified: 4 intact"]
 
 
 def test_the_live_line_is_there_while_a_dry_run_waits_for_smugmug(
@@ -476,7 +476,7 @@ def test_whatever_there_is_to_tell_the_first_of_it_comes_first_and_the_rest_only
     summary = script.Summary()
     summary.images_expected = images
     summary.counts[script.Kind.DOWNLOADED] = done
-    line = script.progress_line(summary, received, wait, columns)
+    line = script.progress_line(summary, received, wait, "", columns)
     first, *others = line.split(", ")
     assert first.startswith("waiting for SmugMug: " if wait > 0 else f"{done:,}/")
     assert not others or width(line) <= columns
