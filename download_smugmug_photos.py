@@ -26,7 +26,7 @@ The file reads downwards, as the data travels, and each section uses only the se
     Settings -> Credentials -> Album -> Listing -> Plan -> Job -> Outcome -> FileRecord -> Summary
 
      1. Vocabulary        the errors, and the records on the arrows
-     2. Work in parallel  crews of threads that hand what they bring to one queue
+     2. Work in parallel  crews of threads that hand what they bring to one queue, and how large a crew should be
      3. Names             from SmugMug's texts to names that every file system takes
      4. Files             part files, hashing, writing that a crash cannot cut in half
      5. Connection        signed requests, tried again until they are answered or hopeless
@@ -92,7 +92,7 @@ API_SECRET = "YOUR_API_SECRET"
 
 # What you may want to tune.
 OUTPUT_FOLDER = "smugmug_photos"
-DEFAULT_JOBS = 16  # transfers at a time: with 80 ms before each file, 16 connections fill a 20 MB/s line
+FEWEST_JOBS, FIRST_JOBS, MOST_JOBS = 2, 4, 64  # transfers at a time, where -j does not fix their number
 LISTING_THREADS = 8  # albums listed at a time, ahead of the transfers: an owner's listing takes 30 ms for each image
 IMAGES_PER_PAGE = 100  # SmugMug gives up to 500, but pages that take it longer than some 12 s may fail
 ATTEMPTS = 5  # how often one request is tried before its failure counts
@@ -187,7 +187,10 @@ class Credentials(NamedTuple):
 
 
 class Settings(NamedTuple):
-    """What the command line and the environment ask for. `since` is a time as SmugMug writes it, "" for all times."""
+    """What the command line and the environment ask for. `since` is a time as SmugMug writes it, "" for all times.
+
+    `jobs` is the number of transfers at a time, None where it is to follow what is measured.
+    """
 
     output: Path
     token_file: Path
@@ -202,7 +205,7 @@ class Settings(NamedTuple):
     new_record: bool
     rename: bool
     list_removed: bool
-    jobs: int
+    jobs: int | None
     timeout_seconds: float
     quiet: bool
     verbose: bool
@@ -433,11 +436,18 @@ class Plan(NamedTuple):
 
 
 # ---------------------------------------------------------------------------------------------------------------
-# 2. Work in parallel: crews of threads that hand what they bring to one queue of results.
+# 2. Work in parallel: crews of threads that hand what they bring to one queue of results, and how large one should be.
 #    Knows threads and how to stop them. Knows nothing of what is done.
 # ---------------------------------------------------------------------------------------------------------------
 
 STOP_SECONDS = 1.2  # how long an interrupted run waits for its threads
+FILE_WORTH_BYTES = 50_000  # a file counts as much as so many bytes more, so that small files count as well
+WORTHWHILE = 1.06  # more at a time have to bring so much more
+SLOW_BYTES = 4e6  # a line that brings no more in a second needs no crowd
+SLOW_MOST_JOBS = 16
+LOOK_SECONDS, FIRST_LOOK_SECONDS = 1.0, 0.3  # how long is measured; at first, while the number doubles, it hurries
+MOST_RESTS = 32  # so many looks pass at most before another number is tried
+TROUBLES = 3  # fewer refusals and broken connections than this are an accident
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -494,6 +504,7 @@ class Results:
         except queue.Empty:
             return None
         crew.under_way -= 1
+        crew.done += 1
         if error is not None:
             raise error
         return result
@@ -502,14 +513,14 @@ class Results:
 class Crew:
     """Daemon threads that do one thing to every item they are given, each to one item at a time.
 
-    `under_way` counts the items whose result was not taken yet, `size` says how many these may be, and may change at
-    any time. Both belong to the thread that takes the results. (The threads of concurrent.futures are joined at exit:
-    Ctrl-C would wait for a read that hangs.)
+    `under_way` counts the items whose result was not taken yet, `done` the others, `size` says how many may be under
+    way, and may change at any time. They belong to the thread that takes the results. (The threads of
+    concurrent.futures are joined at exit: Ctrl-C would wait for a read that hangs.)
     """
 
     def __init__(self, function: Callable[[Any], Any], results: Results, size: int) -> None:
         self.size = size
-        self.under_way = 0
+        self.under_way = self.done = 0
         self._function = function
         self._results = results
         self._items: queue.Queue[Any] = queue.Queue()
@@ -575,6 +586,67 @@ def in_background(function: Callable[[], R]) -> R:
     """The result of `function`, worked out in a thread: so Ctrl-C is heard at once, on Windows as well."""
     *_, result = filter(None, in_parallel(lambda _: function(), [True], Stop(), threads=1))
     return result
+
+
+class Look(NamedTuple):
+    """What was measured for a while, during which as many were under way as were allowed."""
+
+    seconds: float
+    size_bytes: int
+    files: int
+    troubles: int = 0
+
+
+class Pace(NamedTuple):
+    """How many may be under way at a time, and the `reason`.
+
+    `best` is the number that did best so far, at `best_rate`; any other `size` is being tried. After an attempt that
+    failed, so many looks pass as `rests` has left; they get more with each. `is_growing`: the next attempt is upwards.
+    """
+
+    size: int = FIRST_JOBS
+    best: int = FIRST_JOBS
+    best_rate: float = 0.0
+    rests: int = 0
+    failed: int = 0
+    is_growing: bool = True
+    reason: str = ""
+
+    def look_seconds(self) -> float:
+        """How long to measure before the next step."""
+        return LOOK_SECONDS if self.failed else FIRST_LOOK_SECONDS
+
+    def troubles(self) -> int:
+        """How many refusals and broken connections are no accident."""
+        return max(TROUBLES, self.size // 8)
+
+
+def next_pace(pace: Pace, look: Look) -> Pace:
+    """What follows from a look: try more or fewer, keep what is worthwhile, go back where it is not.
+
+    More have to bring more, fewer no less. Refusals that come in numbers halve it at once.
+    """
+    rate = (look.size_bytes + look.files * FILE_WORTH_BYTES) / look.seconds
+    if look.troubles >= pace.troubles():
+        less = max(FEWEST_JOBS, pace.size // 2)
+        return Pace(less, less, 0.0, MOST_RESTS, 5, True, f"{look.troubles} requests were refused or broke off")
+    if pace.size != pace.best:
+        if rate < pace.best_rate * (WORTHWHILE if pace.size > pace.best else 1.0):
+            return pace._replace(size=pace.best, rests=min(MOST_RESTS, 2 ** pace.failed), failed=pace.failed + 1,
+                                 is_growing=not pace.is_growing, reason=f"{pace.size} were no better")
+        pace = pace._replace(best=pace.size, best_rate=rate)
+    elif pace.rests:
+        return pace._replace(rests=pace.rests - 1, best_rate=(pace.best_rate + rate) / 2 if pace.best_rate else rate)
+    return attempt(pace._replace(best_rate=rate), MOST_JOBS if rate > SLOW_BYTES else SLOW_MOST_JOBS)
+
+
+def attempt(pace: Pace, most: int) -> Pace:
+    """The next number to try; where there is none, the other direction is next."""
+    factor = 1.5 if pace.failed else 2.0
+    size = min(most, int(pace.best * factor)) if pace.is_growing else max(FEWEST_JOBS, int(pace.best / factor))
+    if size == pace.best:
+        return pace._replace(size=size, is_growing=not pace.is_growing, rests=MOST_RESTS, failed=pace.failed + 1)
+    return pace._replace(size=size, reason=f"{pace.best} bring {pace.best_rate / 1e6:.1f} MB/s")
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -1097,6 +1169,7 @@ class Connection:
         self._ahead_seconds = 0.0
         self.api_requests = 0
         self.received_bytes = 0
+        self.troubles = 0  # answers of 429 and 503, connections that broke or were silent
 
     def get(self, url: str, consume: Callable[[Answer], R], *,
             headers: Callable[[], dict[str, str]] = dict, accept: frozenset[int] = frozenset({200}),
@@ -1124,6 +1197,7 @@ class Connection:
                 failure = transport_failure(error, url)
             except RequestFailed as error:
                 failure = error
+            self.troubles += failure.status in (429, 503) or (failure.transient and not failure.status)
             if failure.wait_seconds is not None and waits < RATE_LIMIT_ATTEMPTS:
                 waits += 1
                 if self.gate.close(failure.wait_seconds):
@@ -3013,6 +3087,7 @@ class Summary:
         self.sidecars_changed = 0
         self.images_expected = self.images_to_fetch = self.bytes_to_fetch = 0
         self.wait_seconds = 0.0  # how long SmugMug asked us to wait
+        self.under_way = 0  # transfers
         self.tallies: dict[str, Tally] = {}  # of the albums that something is still to become of
 
     def check(self, check: Check) -> None:
@@ -3207,6 +3282,8 @@ def progress_line(summary: Summary, received_bytes: int, wait_seconds: float, co
     looked_at = summary.albums_new + summary.albums_changed + summary.albums_again - len(summary.tallies)
     albums = looked_at + summary.albums_unchanged
     parts.append(f"{albums:,}/{summary.albums_expected:,} albums")
+    if summary.under_way:
+        parts.append(f"{summary.under_way} at a time")
     text = parts[0]
     for part in parts[1:]:
         if cells(f"{text}, {part}") <= columns:
@@ -3268,10 +3345,13 @@ def sync(run: Run) -> None:
     with Results(run.stop) as results:
         listers = Crew(partial(fetch_images, run.connection, run.page_size), results, LISTING_THREADS)
         carriers = Crew(partial(transfer, elsewhere=run.elsewhere, connection=run.connection,
-                                landing=threading.Lock(), stop=run.stop), results, run.settings.jobs)
+                                landing=threading.Lock(), stop=run.stop), results, run.settings.jobs or FIRST_JOBS)
+        steering = Steering(carriers, run.connection)
         while albums or run.second_looks or jobs.ready or listers.under_way or carriers.under_way:
             while jobs.ready and carriers.has_room():
                 carriers.give(with_copies(run, jobs.ready.popleft()))
+            if not run.settings.jobs:
+                steering.look(is_full=bool(jobs.ready))
             if not (albums or jobs.ready or listers.under_way or carriers.under_way):
                 albums.extend(run.second_looks)  # once each: their listings were not complete
                 run.second_looks.clear()
@@ -3287,7 +3367,40 @@ def sync(run: Run) -> None:
                 settle(run, result)
                 jobs.done(result.image)
             run.state.commit(only_if_due=True)
+            run.summary.under_way = carriers.under_way
             show_progress(run)
+
+
+class Steering:
+    """Sets how many transfers there may be at a time, by what is measured while there are as many as there may be."""
+
+    def __init__(self, carriers: Crew, connection: Connection) -> None:
+        self._carriers = carriers
+        self._connection = connection
+        self._pace = Pace()
+        self._troubles = 0
+        self._begin()
+
+    def _begin(self) -> None:
+        self._began = time.monotonic()
+        self._size_bytes, self._files = self._connection.received_bytes, self._carriers.done
+
+    def look(self, *, is_full: bool) -> None:
+        """Measure, and once that was long enough, go on as `next_pace` says."""
+        seconds = time.monotonic() - self._began
+        troubles = self._connection.troubles - self._troubles
+        if troubles < self._pace.troubles():
+            if not is_full or self._connection.gate.remaining_seconds() > 0:
+                return self._begin()
+            if seconds < self._pace.look_seconds():
+                return None
+        look = Look(seconds, self._connection.received_bytes - self._size_bytes, self._carriers.done - self._files,
+                    troubles)
+        self._pace, before = next_pace(self._pace, look), self._pace.size
+        if self._pace.size != before:
+            log.debug("%d transfers at a time instead of %d: %s", self._pace.size, before, self._pace.reason)
+        self._carriers.size, self._troubles = self._pace.size, self._connection.troubles
+        return self._begin()
 
 
 class Jobs:
@@ -3957,7 +4070,7 @@ def parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
                "and SMUGMUG_API_SECRET. Exit codes: 0 complete, 1 something failed, 2 could not run, 3 not signed in, "
                "130 interrupted.")
 
-    def setting(group: Any, *names: str, default: str, read: Callable[[str], Any] = str, **more: Any) -> None:
+    def setting(group: Any, *names: str, default: str | None, read: Callable[[str], Any] = str, **more: Any) -> None:
         variable = "SMUGMUG_" + names[-1].lstrip("-").upper().replace("-", "_")
         given = environ.get(variable)
 
@@ -3986,8 +4099,8 @@ def parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
     how.add_argument("--new-record", action="store_true", help="start anew in a folder whose record is gone")
     how.add_argument("--sidecar", dest="sidecars", metavar="xmp|json", type=sidecar_names, action="append",
                      help="save titles, captions, keywords and places")
-    setting(how, "-j", "--jobs", metavar="N", read=positive_integer, default=str(DEFAULT_JOBS),
-            help=f"simultaneous downloads (default {DEFAULT_JOBS})")
+    setting(how, "-j", "--jobs", metavar="N", read=positive_integer, default=None,
+            help="simultaneous downloads (default: as many as help)")
     setting(how, "--timeout", dest="timeout_seconds", metavar="SECONDS", read=positive_number,
             default=f"{READ_TIMEOUT_SECONDS:.0f}", help="retry after this many silent seconds (default 60)")
 
