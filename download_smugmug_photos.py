@@ -1162,7 +1162,7 @@ class Connection:
         self._auth = OAuth1(credentials.key, credentials.secret, credentials.token or None,
                             credentials.token_secret or None, **oauth)
         self._timeout = (min(CONNECT_TIMEOUT_SECONDS, timeout_seconds), timeout_seconds)
-        self._stop = stop
+        self.stop = stop
         self._threads = threading.local()
         self._lock = threading.Lock()
         self.gate = Gate(stop)
@@ -1208,7 +1208,7 @@ class Connection:
             if delay_seconds is None or (is_divisible and failure.is_overload):
                 raise failure
             log.debug("%s; retrying in %.1f s (attempt %d of %d)", failure, delay_seconds, attempt + 1, ATTEMPTS)
-            self._stop.pause(delay_seconds)
+            self.stop.pause(delay_seconds)
 
     def get_json(self, uri: str, query: Mapping[str, Any], **more: Any) -> dict[str, Any]:
         """The answer of an API call, `uri` being a path such as "/api/v2!authuser"; `more` is for `get`."""
@@ -1532,7 +1532,7 @@ def fetch_token(name: str, credentials: Credentials, timeout_seconds: float, sto
 
 ALBUMS_PER_PAGE = 100  # the most that user!albums gives at once; larger numbers are cut down to it
 LEAST_PER_PAGE = 10
-PAGES_BEFORE_MORE = 20  # so many pages are answered before a few more entries are asked for again
+PAGES_BEFORE_MORE = 15  # after so many pages a few more entries are asked for again
 SHORT_ANSWER = {"_verbosity": 1}  # no Options, no descriptions, and Uris as plain texts: half the bytes
 ALBUM_FIELDS = ("AlbumKey,Name,UrlPath,Uri,ImageCount,LastUpdated,ImagesLastUpdated,Date,Privacy,OriginalSizes,"
                 "Description,Keywords,WebUri,ResponseLevel")
@@ -1640,13 +1640,21 @@ class PageSize:
 
     def __init__(self, most: int) -> None:
         self.most = self.size = most
-        self._answered = self._tried = 0
+        self.slots = threading.BoundedSemaphore(LISTING_THREADS)  # so many pages are listed at a time
+        self._asked = self._tried = 0
 
-    def answered(self) -> None:
-        """A page came. After a good many, try a little more."""
-        self._answered += 1
-        if self._answered % PAGES_BEFORE_MORE == 0 and self.size < self.most:
-            self.size = self._tried = min(self.most, self.size + LEAST_PER_PAGE)
+    def next(self) -> int:
+        """How many to ask for. After a good many pages, one is to try a little more."""
+        self._asked += 1
+        if self._asked % PAGES_BEFORE_MORE or self.size >= self.most:
+            return self.size
+        self._tried = min(self.most, self.size + LEAST_PER_PAGE)
+        return self._tried
+
+    def answered(self, count: int) -> None:
+        """A page of so many came."""
+        if count == self._tried:
+            self.size = count
 
     def refused(self, count: int) -> bool:
         """A page of so many was too much: ask for half, or be content with what came before a little more was tried.
@@ -1657,7 +1665,7 @@ class PageSize:
         if count == self._tried:
             self.most = less = max(LEAST_PER_PAGE, count - LEAST_PER_PAGE)
         self.size = max(LEAST_PER_PAGE, min(self.size, less))
-        self._answered = 0
+        self._asked = 0
         return count > LEAST_PER_PAGE
 
 
@@ -1693,58 +1701,84 @@ def fetch_images(connection: Connection, page_size: PageSize, album: Album) -> L
 
 def fetch_list(connection: Connection, uri: str, locator: str, key: str, query: Mapping[str, Any],
                page_size: PageSize) -> tuple[list[Entry], Entry, str]:
-    """All entries of a paged list, without doubles, all Expansions, and why there may be more, "" if all are there."""
+    """All entries of a paged list, without doubles, all Expansions, and why there may be more, "" if all are there.
+
+    Once the first page has told how many there are, several threads list the rest.
+    """
+    fetch = partial(fetch_part, connection, uri, query, locator, page_size)
+    parts = [fetch((1, page_size.size))]
+
+    def rest() -> Iterator[tuple[int, int]]:
+        start = parts[0].end
+        while start <= parts[0].total and not parts[-1].error:
+            count = page_size.next()
+            yield start, count
+            start += count
+
+    parts.extend(filter(None, in_parallel(fetch, rest(), connection.stop, LISTING_THREADS)))
     entries: dict[str, Entry] = {}
     expansions = Entry({})
-    total = None
-    try:
-        for answer in pages(connection, uri, query, locator, page_size):
-            response = answer.object("Response")
-            expansions.fields.update(answer.object("Expansions").fields)
-            total = response.object("Pages").integer("Total")
-            known = len(entries)
-            for entry in response.objects(locator):
-                if entry.key(key):
-                    entries.setdefault(entry.key(key), entry)
-            if len(entries) == known:  # or it might go on for ever
-                break
-    except RequestFailed as error:
-        if not entries:
-            raise
-        return list(entries.values()), expansions, f"the listing stopped after {len(entries)}: {error}"
+    for answer in (answer for part in sorted(parts, key=lambda part: part.start) for answer in part.answers):
+        expansions.fields.update(answer.object("Expansions").fields)
+        for entry in answer.object("Response").objects(locator):
+            if entry.key(key):
+                entries.setdefault(entry.key(key), entry)
+    error, total = next((part.error for part in parts if part.error), None), max(part.total for part in parts)
+    if error is not None and not (entries and isinstance(error, RequestFailed)):
+        raise error
     problem = ""
-    if total is None or len(entries) < total:  # more are no harm: a listing shows for a while what was deleted
-        stated = "gives no total" if total is None else f"says there are {total}"
+    if error is not None:
+        problem = f"the listing stopped after {len(entries)}: {error}"
+    elif len(entries) < total or total < 0:  # more are no harm: a listing shows for a while what was deleted
+        stated = "gives no total" if total < 0 else f"says there are {total}"
         problem = f"the listing is incomplete: {len(entries)} listed, but SmugMug {stated}"
     return list(entries.values()), expansions, problem
 
 
-def pages(connection: Connection, uri: str, query: Mapping[str, Any], locator: str,
-          page_size: PageSize) -> Iterator[Entry]:
-    """The answers for each page of a list. Pages.NextPage would lose _expand and _verbosity, so we count ourselves.
+class Part(NamedTuple):
+    """Some pages of a list: from number `start` up to `end`, of `total` entries; -1 if that was not said."""
 
-    A later page may answer 404 and come the next time. https://api.smugmug.com/api/v2/doc/tutorial/paging.html
+    start: int
+    end: int
+    answers: list[Entry]
+    total: int
+    error: Problem | None
+
+
+def fetch_part(connection: Connection, uri: str, query: Mapping[str, Any], locator: str, page_size: PageSize,
+               span: tuple[int, int]) -> Part:
+    """So many entries from a number on, in one page if they come. An error is returned with what came before it.
+
+    Pages.NextPage would lose _expand and _verbosity, so we count ourselves. A later page may answer 404 and come the
+    next time. https://api.smugmug.com/api/v2/doc/tutorial/paging.html
     """
-    start, end = 1, 1
-    while start <= end:
-        count = page_size.size
+    answers: list[Entry] = []
+    (start, count), total = span, -1
+    end = start + count
+    while start < end:
         try:
-            answer = Entry(connection.get_json(uri, {**query, "start": start, "count": count},
-                                               retry_also=frozenset({404}) if start > 1 else frozenset(),
-                                               is_divisible=count > LEAST_PER_PAGE))
-            page = answer.object("Response").object("Pages")
-            total, listed = page.integer("Total"), answer.object("Response").objects(locator)
-            if not listed and total != 0 and page.integer("Count") != 0:
+            with page_size.slots:
+                answer = Entry(connection.get_json(uri, {**query, "start": start, "count": count},
+                                                   retry_also=frozenset({404}) if start > 1 else frozenset(),
+                                                   is_divisible=count > LEAST_PER_PAGE))
+            page, listed = answer.object("Response").object("Pages"), answer.object("Response").objects(locator)
+            if not listed and page.integer("Total") != 0 and page.integer("Count") != 0:
                 raise RequestFailed("SmugMug left the list out", is_overload=True)
-        except RequestFailed as error:
-            if not error.is_overload or not page_size.refused(count):
-                raise
-            log.debug("%s: asking for %d at once", error, page_size.size)
+        except Problem as error:
+            if not isinstance(error, RequestFailed) or not error.is_overload or not page_size.refused(count):
+                return Part(span[0], start, answers, total, error)
+            count = page_size.size
+            log.debug("%s: asking for %d at once", error, count)
             continue
-        page_size.answered()
-        yield answer
-        end = total or 0
+        page_size.answered(count)
+        answers.append(answer)
+        stated = page.integer("Total")
+        total = -1 if stated is None else stated
         start += page.integer("Count") or len(listed)
+        count = min(page_size.size, end - start)
+        if start > total or not listed:
+            break
+    return Part(span[0], start, answers, total, None)
 
 
 def parse_album(entry: Entry) -> Album:
