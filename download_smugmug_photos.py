@@ -442,10 +442,10 @@ class Plan(NamedTuple):
 
 STOP_SECONDS = 1.2  # how long an interrupted run waits for its threads
 FILE_WORTH_BYTES = 50_000  # a file counts as much as so many bytes more, so that small files count as well
-WORTHWHILE = 1.06  # more at a time have to bring so much more
+WORTHWHILE = 1.06  # another number at a time has to bring so much more
 SLOW_BYTES = 4e6  # a line that brings no more in a second needs no crowd
 SLOW_MOST_JOBS = 16
-LOOK_SECONDS, FIRST_LOOK_SECONDS = 1.0, 0.3  # how long is measured; at first, while the number doubles, it hurries
+LOOK_SECONDS, FIRST_LOOK_SECONDS = 1.0, 0.4  # how long is measured; at first, while the number doubles, it hurries
 MOST_RESTS = 32  # so many looks pass at most before another number is tried
 TROUBLES = 3  # fewer refusals and broken connections than this are an accident
 
@@ -624,16 +624,17 @@ class Pace(NamedTuple):
 def next_pace(pace: Pace, look: Look) -> Pace:
     """What follows from a look: try more or fewer, keep what is worthwhile, go back where it is not.
 
-    More have to bring more, fewer no less. Refusals that come in numbers halve it at once.
+    Whatever is tried has to bring more. Refusals that come in numbers halve it at once.
     """
     rate = (look.size_bytes + look.files * FILE_WORTH_BYTES) / look.seconds
     if look.troubles >= pace.troubles():
         less = max(FEWEST_JOBS, pace.size // 2)
         return Pace(less, less, 0.0, MOST_RESTS, 5, True, f"{look.troubles} requests were refused or broke off")
     if pace.size != pace.best:
-        if rate < pace.best_rate * (WORTHWHILE if pace.size > pace.best else 1.0):
+        if rate < pace.best_rate * WORTHWHILE:
+            is_growing = pace.is_growing and rate >= pace.best_rate  # where more bring less, fewer may bring more
             return pace._replace(size=pace.best, rests=min(MOST_RESTS, 2 ** pace.failed), failed=pace.failed + 1,
-                                 is_growing=not pace.is_growing, reason=f"{pace.size} were no better")
+                                 is_growing=is_growing or pace.size < pace.best, reason=f"{pace.size} were no better")
         pace = pace._replace(best=pace.size, best_rate=rate)
     elif pace.rests:
         return pace._replace(rests=pace.rests - 1, best_rate=(pace.best_rate + rate) / 2 if pace.best_rate else rate)
