@@ -1533,7 +1533,7 @@ def fetch_token(name: str, credentials: Credentials, timeout_seconds: float, sto
 
 ALBUMS_PER_PAGE = 100  # the most that user!albums gives at once; larger numbers are cut down to it
 LEAST_PER_PAGE = 10
-PAGES_BEFORE_MORE = 15  # after so many pages a few more entries are asked for again
+PAGES_BEFORE_MORE = 8  # after so many pages a few more entries are asked for again
 SHORT_ANSWER = {"_verbosity": 1}  # no Options, no descriptions, and Uris as plain texts: half the bytes
 ALBUM_FIELDS = ("AlbumKey,Name,UrlPath,Uri,ImageCount,LastUpdated,ImagesLastUpdated,Date,Privacy,OriginalSizes,"
                 "Description,Keywords,WebUri,ResponseLevel")
