@@ -16,6 +16,7 @@ Run by hand, on Linux or macOS, with curl installed:
     MANY     200 albums of 500 images of 2 kB: what does a file cost?
     AGAIN    WAN once more, with everything home: what does a look cost?
     LARGE    1,000 albums of 100 images, all of them home and unchanged: the same for a large account
+    GROWTH   20,000 albums of 100 images, the same for two millions; the record is filled by the benchmark itself
     HOME     a line of 20 MB/s, 2 MB/s for each connection
     FAST     a line of 120 MB/s, 2 MB/s for each connection
     FAR      a line of 40 MB/s, 1 MB/s for each connection, 250 ms away
@@ -100,6 +101,7 @@ class Failure(Exception):
 
 class Workload(NamedTuple):
     """An account and the line to it; rates are in bytes per second, and 0 means no limit. `is_home`: nothing is new.
+    `is_filled`: the benchmark makes files and record itself, instead of having them fetched first.
 
     `pace` is how much of the time that an owner's listing takes SmugMug really passes.
     """
@@ -113,6 +115,7 @@ class Workload(NamedTuple):
     connection_rate: float = 0.0
     line_rate: float = 0.0
     is_home: bool = False
+    is_filled: bool = False
     pace: float = 0.0
 
     @property
@@ -135,6 +138,7 @@ WORKLOADS = {workload.name: workload for workload in (
     WAN._replace(name="LISTING", images=500, size_bytes=50_000),
     WAN._replace(name="AGAIN", is_home=True),
     Workload("LARGE", 1_000, 100, 2_000, is_home=True),
+    Workload("GROWTH", 20_000, 100, 2_000, is_home=True, is_filled=True),
     Workload("HOME", 4, 50, 2_500_000, api_latency=0.08, file_latency=0.08, connection_rate=2e6, line_rate=20e6),
     Workload("FAST", 10, 100, 3_000_000, api_latency=0.04, file_latency=0.04, connection_rate=2e6, line_rate=120e6),
     Workload("FAR", 8, 50, 2_500_000, api_latency=0.25, file_latency=0.25, connection_rate=1e6, line_rate=40e6),
@@ -209,6 +213,10 @@ def figures(result: Result) -> list[Figure]:
     if workload.name == "LARGE":
         return [Figure("CPU, s", ours.cpu_seconds, 3.0), Figure("peak RSS, MB", ours.peak_bytes / MEGA, 100),
                 Figure("API requests", ours.api_requests, 11)]
+    if workload.name == "GROWTH":
+        return [Figure("CPU per 1,000 files, ms", 1e6 * ours.cpu_seconds / workload.files, 30),
+                Figure("peak RSS, MB", ours.peak_bytes / MEGA, 200),
+                Figure("API requests", ours.api_requests, 1 + workload.albums / 100)]
     return found
 
 
@@ -411,13 +419,43 @@ def run_home(workload: Workload, bench: Bench, runs: int) -> Result:
         say(f"{workload.name}: bringing {workload.files} files home first")
         fast = Workload(workload.name, workload.albums, workload.images, workload.size_bytes)
         with server_for(fast) as server:
-            bench.ours(server, folder, fast)
+            if workload.is_filled:
+                fill(server, folder / "photos", workload)
+            else:
+                bench.ours(server, folder, fast)
         with server_for(workload) as server:
             costs = []
             for number in range(1, runs + 1):
                 costs.append(bench.ours(server, folder, workload))
                 say(f"{workload.name} {number}/{runs}: {described(costs[-1])}")
     return Result(workload, medians(costs), None)
+
+
+def fill(server: Server, output: Path, workload: Workload) -> None:
+    """Make what a run that fetched everything would leave: files, and a record that knows them by their serial."""
+    sys.path[:0] = [str(HERE), str(SCRIPT.parent)]
+    import download_smugmug_photos as script
+    from fake_smugmug import _crowd_key
+
+    environment = server.environment()
+    os.environ.update(environment)
+    credentials = script.Credentials(*(environment[f"SMUGMUG_{name}"] for name in (
+        "API_KEY", "API_SECRET", "ACCESS_TOKEN", "ACCESS_TOKEN_SECRET")))
+    connection = script.Connection(credentials, 60.0, script.Stop())
+    albums, _ = script.fetch_albums(connection, script.fetch_user(connection))
+    number = 0
+    with script.open_state(output, lambda: None) as state:
+        for album in sorted(albums, key=lambda album: album.name):
+            (output / album.name).mkdir()
+            state.begin_album(album.key, album.name)
+            state.complete_album(album.key, album.clocks, time.time())
+            for index in range(1, workload.images + 1):
+                path = output / album.name / f"IMG_{index:04}.JPG"
+                with open(str(path), "wb") as file:
+                    file.truncate(workload.size_bytes)
+                state.record(album.key, script.FileRecord(_crowd_key(number), "0", path.name, workload.size_bytes, "",
+                                                          0, True))
+                number += 1
 
 
 def run_with_curl(workload: Workload, bench: Bench, runs: int) -> Result:
@@ -524,6 +562,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
                         help="albums in MANY (%(default)s)")
     parser.add_argument("--large-albums", type=int, default=WORKLOADS["LARGE"].albums, metavar="N",
                         help="albums in LARGE (%(default)s)")
+    parser.add_argument("--growth-albums", type=int, default=WORKLOADS["GROWTH"].albums, metavar="N",
+                        help="albums in GROWTH (%(default)s)")
     parser.add_argument("--script", type=Path, default=SCRIPT, metavar="FILE", help="another version to measure")
     parser.add_argument("--markdown", action="store_true", help="print the table as Markdown")
     options = parser.parse_args(argv)
@@ -531,9 +571,10 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     unknown = [name for name in names if name not in WORKLOADS]
     if unknown:
         parser.error(f"there is no workload {' '.join(unknown)}")
-    if min(options.runs, options.many_albums, options.large_albums, options.jobs or 1) < 1:
+    if min(options.runs, options.many_albums, options.large_albums, options.growth_albums,
+           options.jobs or 1) < 1:
         parser.error("numbers must be at least 1")
-    albums = {"MANY": options.many_albums, "LARGE": options.large_albums}
+    albums = {"MANY": options.many_albums, "LARGE": options.large_albums, "GROWTH": options.growth_albums}
     results = []
     try:
         with tempfile.TemporaryDirectory() as scratch:
