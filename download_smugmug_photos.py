@@ -26,7 +26,7 @@ The file reads downwards, as the data travels, and each section uses only the se
     Settings -> Credentials -> Album -> Listing -> Plan -> Job -> Outcome -> FileRecord -> Summary
 
      1. Vocabulary        the errors, and the records on the arrows
-     2. Work in parallel  crews of threads that hand what they bring to one queue
+     2. Work in parallel  crews of threads that hand what they bring to one queue, and how large a crew should be
      3. Names             from SmugMug's texts to names that every file system takes
      4. Files             part files, hashing, writing that a crash cannot cut in half
      5. Connection        signed requests, tried again until they are answered or hopeless
@@ -93,7 +93,7 @@ API_SECRET = "YOUR_API_SECRET"
 
 # What you may want to tune.
 OUTPUT_FOLDER = "smugmug_photos"
-DEFAULT_JOBS = 16  # transfers at a time: with 80 ms before each file, 16 connections fill a 20 MB/s line
+FEWEST_JOBS, FIRST_JOBS, MOST_JOBS = 2, 4, 64  # transfers at a time, where -j does not fix their number
 LISTING_THREADS = 8  # albums listed at a time, ahead of the transfers: an owner's listing takes 30 ms for each image
 IMAGES_PER_PAGE = 100  # SmugMug gives up to 500, but pages that take it longer than some 12 s may fail
 ATTEMPTS = 5  # how often one request is tried before its failure counts
@@ -195,7 +195,10 @@ class Credentials(NamedTuple):
 
 
 class Settings(NamedTuple):
-    """What the command line and the environment ask for. `since` is a time as SmugMug writes it, "" for all times."""
+    """What the command line and the environment ask for. `since` is a time as SmugMug writes it, "" for all times.
+
+    `jobs` is the number of transfers at a time, None where it is to follow what is measured.
+    """
 
     output: Path
     token_file: Path
@@ -210,7 +213,7 @@ class Settings(NamedTuple):
     new_record: bool
     rename: bool
     list_removed: bool
-    jobs: int
+    jobs: int | None
     timeout_seconds: float
     max_outage_minutes: float
     quiet: bool
@@ -442,11 +445,18 @@ class Plan(NamedTuple):
 
 
 # ---------------------------------------------------------------------------------------------------------------
-# 2. Work in parallel: crews of threads that hand what they bring to one queue of results.
+# 2. Work in parallel: crews of threads that hand what they bring to one queue of results, and how large one should be.
 #    Knows threads and how to stop them. Knows nothing of what is done.
 # ---------------------------------------------------------------------------------------------------------------
 
 STOP_SECONDS = 1.2  # how long an interrupted run waits for its threads
+FILE_WORTH_BYTES = 50_000  # a file counts as much as so many bytes more, so that small files count as well
+WORTHWHILE = 1.06  # another number at a time has to bring so much more
+SLOW_BYTES = 4e6  # a line that brings no more in a second needs no crowd
+SLOW_MOST_JOBS = 16
+LOOK_SECONDS, FIRST_LOOK_SECONDS = 1.0, 0.4  # how long is measured; at first, while the number doubles, it hurries
+MOST_RESTS = 32  # so many looks pass at most before another number is tried
+TROUBLES = 3  # fewer refusals and broken connections than this are an accident
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -503,6 +513,7 @@ class Results:
         except queue.Empty:
             return None
         crew.under_way -= 1
+        crew.done += 1
         if error is not None:
             raise error
         return result
@@ -511,14 +522,14 @@ class Results:
 class Crew:
     """Daemon threads that do one thing to every item they are given, each to one item at a time.
 
-    `under_way` counts the items whose result was not taken yet, `size` says how many these may be, and may change at
-    any time. Both belong to the thread that takes the results. (The threads of concurrent.futures are joined at exit:
-    Ctrl-C would wait for a read that hangs.)
+    `under_way` counts the items whose result was not taken yet, `done` the others, `size` says how many may be under
+    way, and may change at any time. They belong to the thread that takes the results. (The threads of
+    concurrent.futures are joined at exit: Ctrl-C would wait for a read that hangs.)
     """
 
     def __init__(self, function: Callable[[Any], Any], results: Results, size: int) -> None:
         self.size = size
-        self.under_way = 0
+        self.under_way = self.done = 0
         self._function = function
         self._results = results
         self._items: queue.Queue[Any] = queue.Queue()
@@ -587,6 +598,68 @@ def in_background(function: Callable[[], R], redraw: Callable[[], None] = lambda
             return result
         redraw()
     raise AssertionError("a function without a result")  # pragma: no cover: none is worked out so
+
+
+class Look(NamedTuple):
+    """What was measured for a while, during which as many were under way as were allowed."""
+
+    seconds: float
+    size_bytes: int
+    files: int
+    troubles: int = 0
+
+
+class Pace(NamedTuple):
+    """How many may be under way at a time, and the `reason`.
+
+    `best` is the number that did best so far, at `best_rate`; any other `size` is being tried. After an attempt that
+    failed, so many looks pass as `rests` has left; they get more with each. `is_growing`: the next attempt is upwards.
+    """
+
+    size: int = FIRST_JOBS
+    best: int = FIRST_JOBS
+    best_rate: float = 0.0
+    rests: int = 0
+    failed: int = 0
+    is_growing: bool = True
+    reason: str = ""
+
+    def look_seconds(self) -> float:
+        """How long to measure before the next step."""
+        return LOOK_SECONDS if self.failed else FIRST_LOOK_SECONDS
+
+    def troubles(self) -> int:
+        """How many refusals and broken connections are no accident."""
+        return max(TROUBLES, self.size // 8)
+
+
+def next_pace(pace: Pace, look: Look) -> Pace:
+    """What follows from a look: try more or fewer, keep what is worthwhile, go back where it is not.
+
+    Whatever is tried has to bring more. Refusals that come in numbers halve it at once.
+    """
+    rate = (look.size_bytes + look.files * FILE_WORTH_BYTES) / look.seconds
+    if look.troubles >= pace.troubles():
+        less = max(FEWEST_JOBS, pace.size // 2)
+        return Pace(less, less, 0.0, MOST_RESTS, 5, True, f"{look.troubles} requests were refused or broke off")
+    if pace.size != pace.best:
+        if rate < pace.best_rate * WORTHWHILE:
+            is_growing = pace.is_growing and rate >= pace.best_rate  # where more bring less, fewer may bring more
+            return pace._replace(size=pace.best, rests=min(MOST_RESTS, 2 ** pace.failed), failed=pace.failed + 1,
+                                 is_growing=is_growing or pace.size < pace.best, reason=f"{pace.size} were no better")
+        pace = pace._replace(best=pace.size, best_rate=rate)
+    elif pace.rests:
+        return pace._replace(rests=pace.rests - 1, best_rate=(pace.best_rate + rate) / 2 if pace.best_rate else rate)
+    return attempt(pace._replace(best_rate=rate), MOST_JOBS if rate > SLOW_BYTES else SLOW_MOST_JOBS)
+
+
+def attempt(pace: Pace, most: int) -> Pace:
+    """The next number to try; where there is none, the other direction is next."""
+    factor = 1.5 if pace.failed else 2.0
+    size = min(most, int(pace.best * factor)) if pace.is_growing else max(FEWEST_JOBS, int(pace.best / factor))
+    if size == pace.best:
+        return pace._replace(size=size, is_growing=not pace.is_growing, rests=MOST_RESTS, failed=pace.failed + 1)
+    return pace._replace(size=size, reason=f"{pace.best} bring {pace.best_rate / 1e6:.1f} MB/s")
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -1159,7 +1232,7 @@ class Connection:
         self._auth = OAuth1(credentials.key, credentials.secret, credentials.token or None,
                             credentials.token_secret or None, **oauth)
         self._timeout = (min(CONNECT_TIMEOUT_SECONDS, timeout_seconds), timeout_seconds)
-        self._stop = stop
+        self.stop = stop
         self._threads = threading.local()
         self._lock = threading.Lock()
         self.max_outage_seconds = MAX_OUTAGE_MINUTES * 60
@@ -1169,7 +1242,7 @@ class Connection:
         self.slow_seconds = min(60.0, timeout_seconds)
         self.gates: dict[str, Gate] = {}  # by host
         self.is_answered = False  # once it was, silence means an outage
-        self.troubles = 0  # refusals for now, broken connections, requests that nothing answered
+        self.troubles = 0  # answers of 429 and 503, connections that broke or were silent
         self.api_requests = 0
         self.received_bytes = 0
         with suppress(RuntimeError):  # a system that allows no more threads
@@ -1205,7 +1278,7 @@ class Connection:
                 failure, is_silence = transport_failure(error, url), True
             except RequestFailed as error:
                 failure, is_silence = error, error.status == 503
-            self.troubles += failure.transient or failure.wait_seconds is not None
+            self.troubles += failure.status in (429, 503) or (failure.transient and not failure.status)
             if failure.wait_seconds is not None and waits < RATE_LIMIT_ATTEMPTS:
                 waits += 1
                 if gate.close(failure.wait_seconds):
@@ -1220,7 +1293,7 @@ class Connection:
             if delay_seconds is None or (is_divisible and failure.is_overload):
                 raise failure
             log.debug("%s; retrying in %.1f s (attempt %d of %d)", failure, delay_seconds, attempt + 1, ATTEMPTS)
-            self._stop.pause(delay_seconds)
+            self.stop.pause(delay_seconds)
 
     def get_json(self, uri: str, query: Mapping[str, Any], **more: Any) -> dict[str, Any]:
         """The answer of an API call, `uri` being a path such as "/api/v2!authuser"; `more` is for `get`."""
@@ -1275,7 +1348,7 @@ class Connection:
 
     def _gate(self, url: str) -> Gate:
         with self._lock:
-            return self.gates.setdefault(urlsplit(url).netloc, Gate(self._stop))
+            return self.gates.setdefault(urlsplit(url).netloc, Gate(self.stop))
 
     def _refuse_if_signed_out(self) -> None:
         """After a 401 in the middle, ask whether the sign-in is still good. Raises NotSignedIn if it is not."""
@@ -1308,7 +1381,7 @@ class Connection:
                     minutes = self.max_outage_seconds / 60
                     raise OutOfReach(f"SmugMug was out of reach for {minutes:g} minutes ({failure}).")
                 began = time.monotonic()
-                self._stop.pause(min(delay_seconds, self.max_outage_seconds - away_seconds))
+                self.stop.pause(min(delay_seconds, self.max_outage_seconds - away_seconds))
                 away_seconds += min(delay_seconds, time.monotonic() - began)
                 delay_seconds = min(2 * delay_seconds, LONGEST_LOOK_SECONDS)
             gate.away_since = ""
@@ -1632,7 +1705,7 @@ def fetch_token(name: str, credentials: Credentials, timeout_seconds: float, sto
 
 ALBUMS_PER_PAGE = 100  # the most that user!albums gives at once; larger numbers are cut down to it
 LEAST_PER_PAGE = 10
-PAGES_BEFORE_MORE = 20  # so many pages are answered before a few more entries are asked for again
+PAGES_BEFORE_MORE = 8  # after so many pages a few more entries are asked for again
 SHORT_ANSWER = {"_verbosity": 1}  # no Options, no descriptions, and Uris as plain texts: half the bytes
 ALBUM_FIELDS = ("AlbumKey,Name,UrlPath,Uri,ImageCount,LastUpdated,ImagesLastUpdated,Date,Privacy,OriginalSizes,"
                 "Description,Keywords,WebUri,ResponseLevel")
@@ -1740,13 +1813,21 @@ class PageSize:
 
     def __init__(self, most: int) -> None:
         self.most = self.size = most
-        self._answered = self._tried = 0
+        self.slots = threading.BoundedSemaphore(LISTING_THREADS)  # so many pages are listed at a time
+        self._asked = self._tried = 0
 
-    def answered(self) -> None:
-        """A page came. After a good many, try a little more."""
-        self._answered += 1
-        if self._answered % PAGES_BEFORE_MORE == 0 and self.size < self.most:
-            self.size = self._tried = min(self.most, self.size + LEAST_PER_PAGE)
+    def next(self) -> int:
+        """How many to ask for. After a good many pages, one is to try a little more."""
+        self._asked += 1
+        if self._asked % PAGES_BEFORE_MORE or self.size >= self.most:
+            return self.size
+        self._tried = min(self.most, self.size + LEAST_PER_PAGE)
+        return self._tried
+
+    def answered(self, count: int) -> None:
+        """A page of so many came."""
+        if count == self._tried:
+            self.size = count
 
     def refused(self, count: int) -> bool:
         """A page of so many was too much: ask for half, or be content with what came before a little more was tried.
@@ -1757,7 +1838,7 @@ class PageSize:
         if count == self._tried:
             self.most = less = max(LEAST_PER_PAGE, count - LEAST_PER_PAGE)
         self.size = max(LEAST_PER_PAGE, min(self.size, less))
-        self._answered = 0
+        self._asked = 0
         return count > LEAST_PER_PAGE
 
 
@@ -1793,57 +1874,86 @@ def fetch_images(connection: Connection, page_size: PageSize, album: Album) -> L
 def fetch_list(connection: Connection, uri: str, locator: str, key: str, parse: Callable[[Entry, Entry], R],
                query: Mapping[str, Any], page_size: PageSize) -> tuple[list[R], str]:
     """What `parse` makes of all entries of a paged list, each with the Expansions of its page, without doubles; and why
-    there may be more, "" if all are there."""
+    there may be more, "" if all are there.
+
+    Once the first page has told how many there are, several threads list the rest.
+    """
+    def parsed(answer: Entry) -> list[tuple[str, R]]:
+        expansions = answer.object("Expansions")
+        return [(entry.key(key), parse(entry, expansions))
+                for entry in answer.object("Response").objects(locator) if entry.key(key)]
+
+    fetch = partial(fetch_part, connection, uri, query, locator, parsed, page_size)
+    parts = [fetch((1, page_size.size))]
+
+    def rest() -> Iterator[tuple[int, int]]:
+        start = parts[0].end
+        while start <= parts[0].total and not parts[-1].error:
+            count = page_size.next()
+            yield start, count
+            start += count
+
+    parts.extend(filter(None, in_parallel(fetch, rest(), connection.stop, LISTING_THREADS)))
     entries: dict[str, R] = {}
-    total = None
-    try:
-        for answer in pages(connection, uri, query, locator, page_size):
-            response = answer.object("Response")
-            expansions = answer.object("Expansions")
-            total = response.object("Pages").integer("Total")
-            known = len(entries)
-            for entry in response.objects(locator):
-                if entry.key(key) and entry.key(key) not in entries:
-                    entries[entry.key(key)] = parse(entry, expansions)  # what came is some times as large
-            if len(entries) == known:  # or it might go on for ever
-                break
-    except RequestFailed as error:
-        if not entries:
-            raise
-        return list(entries.values()), f"the listing stopped after {len(entries)}: {error}"
+    for part in sorted(parts, key=lambda part: part.start):
+        for entry_key, entry in part.entries:
+            entries.setdefault(entry_key, entry)
+    error, total = next((part.error for part in parts if part.error), None), max(part.total for part in parts)
+    if error is not None and not (entries and isinstance(error, RequestFailed)):
+        raise error
     problem = ""
-    if total is None or len(entries) < total:  # more are no harm: a listing shows for a while what was deleted
-        stated = "gives no total" if total is None else f"says there are {total}"
+    if error is not None:
+        problem = f"the listing stopped after {len(entries)}: {error}"
+    elif len(entries) < total or total < 0:  # more are no harm: a listing shows for a while what was deleted
+        stated = "gives no total" if total < 0 else f"says there are {total}"
         problem = f"the listing is incomplete: {len(entries)} listed, but SmugMug {stated}"
     return list(entries.values()), problem
 
 
-def pages(connection: Connection, uri: str, query: Mapping[str, Any], locator: str,
-          page_size: PageSize) -> Iterator[Entry]:
-    """The answers for each page of a list. Pages.NextPage would lose _expand and _verbosity, so we count ourselves.
+class Part(NamedTuple):
+    """Some pages of a list: from number `start` up to `end`, of `total` entries; -1 if that was not said."""
 
-    A later page may answer 404 and come the next time. https://api.smugmug.com/api/v2/doc/tutorial/paging.html
+    start: int
+    end: int
+    entries: list[Any]
+    total: int
+    error: Problem | None
+
+
+def fetch_part(connection: Connection, uri: str, query: Mapping[str, Any], locator: str,
+               parse: Callable[[Entry], list[R]], page_size: PageSize, span: tuple[int, int]) -> Part:
+    """So many entries from a number on, in one page if they come. An error is returned with what came before it.
+
+    Pages.NextPage would lose _expand and _verbosity, so we count ourselves. A later page may answer 404 and come the
+    next time. https://api.smugmug.com/api/v2/doc/tutorial/paging.html
     """
-    start, end = 1, 1
-    while start <= end:
-        count = page_size.size
+    entries: list[R] = []  # what came is some times as large
+    (start, count), total = span, -1
+    end = start + count
+    while start < end:
         try:
-            answer = Entry(connection.get_json(uri, {**query, "start": start, "count": count},
-                                               retry_also=frozenset({404}) if start > 1 else frozenset(),
-                                               is_divisible=count > LEAST_PER_PAGE))
-            page = answer.object("Response").object("Pages")
-            total, listed = page.integer("Total"), answer.object("Response").objects(locator)
-            if not listed and total != 0 and page.integer("Count") != 0:
+            with page_size.slots:
+                answer = Entry(connection.get_json(uri, {**query, "start": start, "count": count},
+                                                   retry_also=frozenset({404}) if start > 1 else frozenset(),
+                                                   is_divisible=count > LEAST_PER_PAGE))
+            page, listed = answer.object("Response").object("Pages"), answer.object("Response").objects(locator)
+            if not listed and page.integer("Total") != 0 and page.integer("Count") != 0:
                 raise RequestFailed("SmugMug left the list out", is_overload=True)
-        except RequestFailed as error:
-            if not error.is_overload or not page_size.refused(count):
-                raise
-            log.debug("%s: asking for %d at once", error, page_size.size)
+        except Problem as error:
+            if not isinstance(error, RequestFailed) or not error.is_overload or not page_size.refused(count):
+                return Part(span[0], start, entries, total, error)
+            count = page_size.size
+            log.debug("%s: asking for %d at once", error, count)
             continue
-        page_size.answered()
-        yield answer
-        end = total or 0
+        page_size.answered(count)
+        entries += parse(answer)
+        stated = page.integer("Total")
+        total = -1 if stated is None else stated
         start += page.integer("Count") or len(listed)
+        count = min(page_size.size, end - start)
+        if start > total or not listed:
+            break
+    return Part(span[0], start, entries, total, None)
 
 
 def parse_album(entry: Entry) -> Album:
@@ -3274,6 +3384,7 @@ class Summary:
         self.sidecars_changed = 0
         self.images_expected = self.images_to_fetch = self.bytes_to_fetch = 0
         self.wait_seconds = 0.0  # how long SmugMug asked us to wait
+        self.under_way = 0  # transfers
         self.tallies: dict[str, Tally] = {}  # of the albums that something is still to become of
 
     def check(self, check: Check) -> None:
@@ -3474,6 +3585,8 @@ def progress_line(summary: Summary, received_bytes: int, wait_seconds: float, aw
     looked_at = summary.albums_new + summary.albums_changed + summary.albums_again - len(summary.tallies)
     albums = looked_at + summary.albums_unchanged
     parts.append(f"{albums:,}/{summary.albums_expected:,} albums")
+    if summary.under_way:
+        parts.append(f"{summary.under_way} at a time")
     text = parts[0]
     for part in parts[1:]:
         if cells(f"{text}, {part}") <= columns:
@@ -3535,10 +3648,13 @@ def sync(run: Run) -> None:
     with Results(run.stop) as results:
         listers = Crew(partial(fetch_images, run.connection, run.page_size), results, LISTING_THREADS)
         carriers = Crew(partial(transfer, elsewhere=run.elsewhere, connection=run.connection,
-                                landing=threading.Lock(), stop=run.stop), results, run.settings.jobs)
+                                landing=threading.Lock(), stop=run.stop), results, run.settings.jobs or FIRST_JOBS)
+        steering = Steering(carriers, run.connection)
         while albums or run.second_looks or jobs.ready or listers.under_way or carriers.under_way:
             while jobs.ready and carriers.has_room():
                 carriers.give(with_copies(run, jobs.ready.popleft()))
+            if not run.settings.jobs:
+                steering.look(is_full=bool(jobs.ready))
             if not (albums or jobs.ready or listers.under_way or carriers.under_way):
                 albums.extend(run.second_looks)  # once each: their listings were not complete
                 run.second_looks.clear()
@@ -3554,7 +3670,40 @@ def sync(run: Run) -> None:
                 settle(run, result)
                 jobs.done(result.image)
             run.state.commit(only_if_due=True)
+            run.summary.under_way = carriers.under_way
             show_progress(run)
+
+
+class Steering:
+    """Sets how many transfers there may be at a time, by what is measured while there are as many as there may be."""
+
+    def __init__(self, carriers: Crew, connection: Connection) -> None:
+        self._carriers = carriers
+        self._connection = connection
+        self._pace = Pace()
+        self._troubles = 0
+        self._begin()
+
+    def _begin(self) -> None:
+        self._began = time.monotonic()
+        self._size_bytes, self._files = self._connection.received_bytes, self._carriers.done
+
+    def look(self, *, is_full: bool) -> None:
+        """Measure, and once that was long enough, go on as `next_pace` says."""
+        seconds = time.monotonic() - self._began
+        troubles = self._connection.troubles - self._troubles
+        if troubles < self._pace.troubles():
+            if not is_full or self._connection.remaining_seconds() > 0:
+                return self._begin()
+            if seconds < self._pace.look_seconds():
+                return None
+        look = Look(seconds, self._connection.received_bytes - self._size_bytes, self._carriers.done - self._files,
+                    troubles)
+        self._pace, before = next_pace(self._pace, look), self._pace.size
+        if self._pace.size != before:
+            log.debug("%d transfers at a time instead of %d: %s", self._pace.size, before, self._pace.reason)
+        self._carriers.size, self._troubles = self._pace.size, self._connection.troubles
+        return self._begin()
 
 
 class Jobs:
@@ -4250,7 +4399,7 @@ def parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
                "and SMUGMUG_API_SECRET. Exit codes: 0 complete, 1 something failed, 2 could not run, 3 not signed in, "
                "130 interrupted.")
 
-    def setting(group: Any, *names: str, default: str, read: Callable[[str], Any] = str, **more: Any) -> None:
+    def setting(group: Any, *names: str, default: str | None, read: Callable[[str], Any] = str, **more: Any) -> None:
         variable = "SMUGMUG_" + names[-1].lstrip("-").upper().replace("-", "_")
         given = environ.get(variable)
 
@@ -4279,8 +4428,8 @@ def parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
     how.add_argument("--new-record", action="store_true", help="start anew in a folder whose record is gone")
     how.add_argument("--sidecar", dest="sidecars", metavar="xmp|json", type=sidecar_names, action="append",
                      help="save titles, captions, keywords and places")
-    setting(how, "-j", "--jobs", metavar="N", read=positive_integer, default=str(DEFAULT_JOBS),
-            help=f"simultaneous downloads (default {DEFAULT_JOBS})")
+    setting(how, "-j", "--jobs", metavar="N", read=positive_integer, default=None,
+            help="simultaneous downloads (default: as many as help)")
     setting(how, "--timeout", dest="timeout_seconds", metavar="SECONDS", read=positive_number,
             default=f"{READ_TIMEOUT_SECONDS:.0f}", help="retry after this many silent seconds (default 60)")
     setting(how, "--max-outage", dest="max_outage_minutes", metavar="MINUTES", read=positive_number,

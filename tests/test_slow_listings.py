@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import Any, Dict, List, NamedTuple
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 import download_smugmug_photos as script
 from conftest import Run
 from fake_smugmug import Account, Album, FakeSmugMug
-from helpers import home_files, of_list, sync
+from helpers import home_files, of_list, stop, sync
 
 ENOUGH = 60  # so many images on a page come through
 
@@ -22,7 +23,7 @@ class Page(NamedTuple):
 
 
 def pages(smugmug: FakeSmugMug, album: Album) -> List[Page]:
-    """The pages of an album that were asked for, in order."""
+    """The pages of an album that were asked for, in the order in which the requests came."""
     return [Page(int(record.query["start"]), int(record.query["count"]))
             for record in smugmug.select("api", of_list(album))]
 
@@ -73,7 +74,9 @@ def test_a_later_page_that_is_too_much_is_halved_and_what_was_listed_is_not_list
     album.fill(250, 60)
     smugmug.fault("nonce_used", of_list(album) + ".*start=101")
     assert sync(run).cost == (2 + 5, 250)
-    assert pages(smugmug, album) == [Page(1, 100), Page(101, 100), Page(101, 50), Page(151, 50), Page(201, 50)]
+    asked = pages(smugmug, album)  # several at a time, once the first page has told how many there are
+    assert asked[0] == Page(1, 100) and set(asked[1:3]) == {Page(101, 100), Page(201, 100)}
+    assert asked[3:] == [Page(101, 50), Page(151, 50)]
 
 
 def test_what_came_through_is_remembered_for_the_rest_of_the_run(
@@ -114,6 +117,17 @@ def test_an_album_of_5000_images_comes_home_through_a_gateway_that_gives_up_afte
     assert asked[1:3] == [Page(1, 50), Page(51, 50)]
     assert [page.images for page in asked if page.images > ENOUGH] == [100, 70]
     assert asked[-1].images == ENOUGH, "it never asked for more again"
+
+
+def test_the_pages_of_one_long_album_are_listed_several_at_a_time(
+        account: Account, smugmug: FakeSmugMug, run: Run) -> None:
+    album = account.album("Summer")
+    album.fill(1000, 60)
+    smugmug.fault("stall", of_list(album) + ".*start=101(&|$)", seconds=20, before_headers=True)
+    process = run.start("-j", 1)
+    smugmug.wait_for(lambda: smugmug.count("api", of_list(album)) == 10)  # while the second page does not come
+    assert {page.start for page in pages(smugmug, album)} == set(range(1, 1000, 100))
+    stop(process, signal.SIGINT)
 
 
 def test_an_album_whose_smallest_pages_fail_is_named_with_the_reason_and_all_others_come_home(
