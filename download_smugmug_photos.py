@@ -160,11 +160,8 @@ class RequestFailed(Problem):
     def __init__(self, text: str, *, status: int = 0, transient: bool = False, is_overload: bool = False,
                  progress_bytes: int = 0, wait_seconds: float | None = None) -> None:
         super().__init__(text)
-        self.status = status
-        self.transient = transient
-        self.is_overload = is_overload
-        self.progress_bytes = progress_bytes
-        self.wait_seconds = wait_seconds
+        self.status, self.transient, self.is_overload = status, transient, is_overload
+        self.progress_bytes, self.wait_seconds = progress_bytes, wait_seconds
 
 
 class Damaged(Problem):
@@ -802,19 +799,15 @@ class PartFile:
 
 def chunks_of(file: IO[bytes]) -> Iterator[bytes]:
     """The rest of an open file, piece by piece."""
-    while True:
-        chunk = file.read(CHUNK_BYTES)
-        if not chunk:
-            return
-        yield chunk
+    return iter(partial(file.read, CHUNK_BYTES), b"")
 
 
-def new_md5() -> Any:
-    """An MD5 object. It finds damage, it guards nothing; systems that forbid MD5 for security allow it so."""
+def new_md5(content: bytes = b"") -> Any:
+    """An MD5 object, fed with `content`. It finds damage, it guards nothing; systems that forbid MD5 for security allow it so."""
     try:
-        return hashlib.new("md5", usedforsecurity=False)
+        return hashlib.new("md5", content, usedforsecurity=False)
     except TypeError:  # pragma: no cover: before Python 3.9
-        return hashlib.md5()
+        return hashlib.md5(content)
 
 
 def file_md5(path: Path, stop: Stop | None = None) -> str:
@@ -883,18 +876,15 @@ def is_same_time(one_ns: int, other_ns: int) -> bool:
     return min(abs(abs(one_ns - other_ns) - shift_ns) for shift_ns in (0, 3600 * 10 ** 9)) <= 2 * 10 ** 9
 
 
-def files_in(folder: Path) -> list[FileOnDisk]:
-    """The regular files in a folder, none where there is no folder. Raises OSError if it cannot be read."""
-    files = []
-    try:
-        entries = os.scandir(str(folder))
-    except (FileNotFoundError, NotADirectoryError, UnicodeError):
-        return []
-    with entries:
+def files_in(folder: Path) -> dict[str, list[FileOnDisk]]:
+    """The regular files in a folder by `folded` name, none where there is no folder. Raises OSError if it cannot be
+    read."""
+    files: dict[str, list[FileOnDisk]] = {}
+    with suppress(FileNotFoundError, NotADirectoryError, UnicodeError), os.scandir(str(folder)) as entries:
         for entry in entries:
             with suppress(OSError):  # it is gone meanwhile, or a link that leads in a circle
                 if entry.is_file():
-                    files.append(FileOnDisk(entry.name, entry.stat().st_size))
+                    files.setdefault(folded(entry.name), []).append(FileOnDisk(entry.name, entry.stat().st_size))
     return files
 
 
@@ -1711,20 +1701,12 @@ def parse_album(entry: Entry) -> Album:
     updated, images_updated = entry.text("LastUpdated"), entry.text("ImagesLastUpdated")
     state = [updated, images_updated, entry.text("ImageCount")]
     return Album(
-        key=key,
-        name=entry.text("Name"),
-        url_path=entry.text("UrlPath"),
-        images_uri=entry.uri("AlbumImages") or f"/api/v2/album/{key}!images",
-        image_count=entry.integer("ImageCount"),
-        clocks="|".join(state) if all(state) else "",
-        created=entry.text("Date"),
-        changed=max(updated, images_updated),
-        privacy=entry.text("Privacy"),
-        size_bytes=entry.integer("OriginalSizes") or 0,
-        locked=entry.text("ResponseLevel") in ("Password", "GrantAccess"),
-        description=entry.text("Description"),
-        keywords=entry.text("Keywords"),
-        web_uri=entry.text("WebUri"))
+        key=key, images_uri=entry.uri("AlbumImages") or f"/api/v2/album/{key}!images",
+        name=entry.text("Name"), url_path=entry.text("UrlPath"), web_uri=entry.text("WebUri"),
+        image_count=entry.integer("ImageCount"), size_bytes=entry.integer("OriginalSizes") or 0,
+        clocks="|".join(state) if all(state) else "", changed=max(updated, images_updated), created=entry.text("Date"),
+        privacy=entry.text("Privacy"), locked=entry.text("ResponseLevel") in ("Password", "GrantAccess"),
+        description=entry.text("Description"), keywords=entry.text("Keywords"))
 
 
 def parse_image(entry: Entry, expansions: Entry) -> Image:
@@ -1732,31 +1714,22 @@ def parse_image(entry: Entry, expansions: Entry) -> Image:
     key, serial = entry.key("ImageKey"), entry.integer("Serial")
     is_video = entry.is_true("IsVideo") or bool(entry.uri("LargestVideo"))
     video = entry.expanded("LargestVideo", expansions)
+    taken = camera_time(entry.text("DateTimeOriginal"))
     latitude, longitude = entry.number("Latitude", 90), entry.number("Longitude", 180)
     if latitude is None or longitude is None or not (latitude or longitude):  # 0, 0 stands for nowhere
         latitude = longitude = None
     return Image(
-        key=key,
-        serial="" if serial is None else str(serial),
-        uri=f"/api/v2/image/{key}-{serial or 0}",
-        file_name=entry.text("FileName"),
-        is_video=is_video,
-        extension=video_extension(video) if is_video else "",
+        key=key, serial="" if serial is None else str(serial), uri=f"/api/v2/image/{key}-{serial or 0}",
+        file_name=entry.text("FileName"), is_video=is_video, extension=video_extension(video) if is_video else "",
         processing=entry.is_true("Processing"),
         unobtainable=entry.text("Status") == "Preprocess" and entry.text("SubStatus") == "CanNotProcess",
         remote=video.remote_file(is_original=False) if is_video else archived_file(entry),
         original_size_bytes=None if is_video else entry.integer("OriginalSize"),
         uploaded=entry.text("DateTimeUploaded") or entry.text("Date"),
-        taken="" if is_video else camera_time(entry.text("DateTimeOriginal")),
-        filmed=camera_time(entry.text("DateTimeOriginal")) if is_video else "",
-        title=entry.text("Title"),
-        caption=entry.text("Caption"),
-        keywords=entry.texts("KeywordArray"),
-        latitude=latitude,
-        longitude=longitude,
-        altitude=entry.number("Altitude", 100_000) or 0.0,
-        hidden=entry.is_true("Hidden"),
-        web_uri=entry.text("WebUri"),
+        taken="" if is_video else taken, filmed=taken if is_video else "",
+        title=entry.text("Title"), caption=entry.text("Caption"), keywords=entry.texts("KeywordArray"),
+        latitude=latitude, longitude=longitude, altitude=entry.number("Altitude", 100_000) or 0.0,
+        hidden=entry.is_true("Hidden"), web_uri=entry.text("WebUri"),
         source_types=() if is_video else types_in_source(entry.object("ComponentFileTypes")))
 
 
@@ -2329,14 +2302,6 @@ def is_fresh(image: Image, now: float) -> bool:
     return uploaded is None or now - uploaded < PROCESSING_PATIENCE_SECONDS
 
 
-def by_folded_name(files: Iterable[FileOnDisk]) -> dict[str, list[FileOnDisk]]:
-    """The files of a folder by what some file system would take their names for."""
-    by_name: dict[str, list[FileOnDisk]] = {}
-    for file in files:
-        by_name.setdefault(folded(file.name), []).append(file)
-    return by_name
-
-
 def find_file(on_disk: Mapping[str, list[FileOnDisk]], name: str, size_bytes: int | None = None) -> FileOnDisk | None:
     """The file that stands at `name`, of several that only some file systems tell apart the best match."""
     candidates = on_disk.get(folded(name), [])
@@ -2675,14 +2640,10 @@ def prove(part: PartFile, remote: RemoteFile, image: Image) -> None:
 
 # https://developer.adobe.com/xmp/docs/xmp-namespaces/
 XMP_NAMESPACES = {
-    "x": "adobe:ns:meta/",
-    "rdf": "http://www.w3.org/1999/02/22-rdf-syntax-ns#",
-    "dc": "http://purl.org/dc/elements/1.1/",
-    "digiKam": "http://www.digikam.org/ns/1.0/",
-    "exif": "http://ns.adobe.com/exif/1.0/",
-    "lr": "http://ns.adobe.com/lightroom/1.0/",
-    "photoshop": "http://ns.adobe.com/photoshop/1.0/",
-    "xmp": "http://ns.adobe.com/xap/1.0/",
+    "x": "adobe:ns:meta/", "rdf": "http://www.w3.org/1999/02/22-rdf-syntax-ns#",
+    "dc": "http://purl.org/dc/elements/1.1/", "digiKam": "http://www.digikam.org/ns/1.0/",
+    "exif": "http://ns.adobe.com/exif/1.0/", "lr": "http://ns.adobe.com/lightroom/1.0/",
+    "photoshop": "http://ns.adobe.com/photoshop/1.0/", "xmp": "http://ns.adobe.com/xap/1.0/",
     "smugmug": "https://api.smugmug.com/api/v2/",
 }
 SEAL = re.compile(rf"({PROGRAM} [0-9.]+ )[0-9a-f]{{32}}".encode())
@@ -2690,22 +2651,18 @@ UNSEALED = f"{PROGRAM} {VERSION} {'0' * 32}"  # the mark of this program, at the
 NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def write_sidecars(kinds: Iterable[str], folder: Path, album: Album, images: Iterable[Image],
+def write_sidecars(kinds: Iterable[str], place: Place, images: Iterable[Image],
                    records: Mapping[str, FileRecord]) -> Iterator[tuple[str, Problem | None]]:
     """Bring the sidecars of an album up to date. Yields the name of each that changed or, with the reason, could not.
     """
     if "json" in kinds:
-        yield from update_sidecar(folder / ALBUM_SIDECAR, album_json(album, images, records))
-    on_disk: dict[str, list[FileOnDisk]] = {}
-    with suppress(OSError):  # it shows with each sidecar
-        on_disk = by_folded_name(files_in(folder))
-    for image in images if "xmp" in kinds else ():
-        record = records.get(image.key)
-        if record is not None:
-            found = find_file(on_disk, record.name + ".xmp")
-            if has_words(image) or found is not None:
-                path = folder / (found.name if found is not None else record.name + ".xmp")
-                yield from update_sidecar(path, image_xmp(image, "dates" in kinds))
+        yield from update_sidecar(place.folder / ALBUM_SIDECAR, album_json(place.album, images, records))
+    for image in [image for image in images if image.key in records] if "xmp" in kinds else []:
+        name = records[image.key].name + ".xmp"
+        found = find_file(place.on_disk, name)
+        if has_words(image) or found is not None:
+            path = place.folder / (found.name if found is not None else name)
+            yield from update_sidecar(path, image_xmp(image, "dates" in kinds))
 
 
 def update_sidecar(path: Path, content: bytes) -> Iterator[tuple[str, Problem | None]]:
@@ -2730,9 +2687,8 @@ def update_sidecar(path: Path, content: bytes) -> Iterator[tuple[str, Problem | 
 def sealed(content: bytes) -> bytes:
     """A sidecar with its own MD5 in this program's mark, so that it shows if somebody else wrote to it; b"" without."""
     blank = SEAL.sub(rb"\g<1>" + b"0" * 32, content, count=1)
-    md5 = new_md5()
-    md5.update(blank)
-    return SEAL.sub(rb"\g<1>" + md5.hexdigest().encode(), blank, count=1) if SEAL.search(blank) else b""
+    md5 = new_md5(blank).hexdigest().encode()
+    return SEAL.sub(rb"\g<1>" + md5, blank, count=1) if SEAL.search(blank) else b""
 
 
 def has_words(image: Image) -> bool:
@@ -2748,16 +2704,9 @@ def has_words(image: Image) -> bool:
 def album_json(album: Album, images: Iterable[Image], records: Mapping[str, FileRecord]) -> bytes:
     """album.json: the album, and its images in the album's own order."""
     content = {
-        "written_by": UNSEALED,
-        "version": 1,
-        "album_key": album.key,
-        "name": album.name,
-        "description": album.description,
-        "keywords": album.keywords,
-        "path": album.url_path,
-        "privacy": album.privacy,
-        "created": album.created,
-        "changed": album.changed,
+        "written_by": UNSEALED, "version": 1, "album_key": album.key,
+        "name": album.name, "description": album.description, "keywords": album.keywords,
+        "path": album.url_path, "privacy": album.privacy, "created": album.created, "changed": album.changed,
         "web_uri": album.web_uri,
         "images": [image_json(image, records.get(image.key)) for image in images],
     }
@@ -2767,21 +2716,13 @@ def album_json(album: Album, images: Iterable[Image], records: Mapping[str, File
 def image_json(image: Image, record: FileRecord | None) -> dict[str, Any]:
     """One image of album.json; `file` is null for one that is not home."""
     return {
-        "file": record.name if record else None,
-        "image_key": image.key,
-        "smugmug_file_name": image.file_name,
-        "title": image.title,
-        "caption": image.caption,
-        "keywords": list(image.keywords),
-        "latitude": image.latitude,
-        "longitude": image.longitude,
+        "file": record.name if record else None, "image_key": image.key, "smugmug_file_name": image.file_name,
+        "title": image.title, "caption": image.caption, "keywords": list(image.keywords),
+        "latitude": image.latitude, "longitude": image.longitude,
         "altitude": image.altitude if image.latitude is not None else None,
-        "taken": image.taken or None,
-        "uploaded": image.uploaded or None,
-        "size_bytes": record.size_bytes if record else None,
-        "md5": record.md5 or None if record else None,
-        "hidden": image.hidden,
-        "is_video": image.is_video,
+        "taken": image.taken or None, "uploaded": image.uploaded or None,
+        "size_bytes": record.size_bytes if record else None, "md5": record.md5 or None if record else None,
+        "hidden": image.hidden, "is_video": image.is_video,
         "is_original": bool(record.is_original) if record else None,
         "web_uri": image.web_uri,
     }
@@ -2914,7 +2855,7 @@ def files_to_check(state: State, output: Path) -> Iterator[Check]:
     for album_key, album in albums.items():
         folder, on_disk = album_path(output, album.folder, others, entries), {}
         with suppress(OSError):  # it shows with each file
-            on_disk = by_folded_name(files_in(folder))
+            on_disk = files_in(folder)
         for record in state.files(album_key).values():
             found = find_file(on_disk, record.name)
             name = found.name if found is not None else record.name
@@ -3567,7 +3508,7 @@ def needs_listing(run: Run, album: Album) -> bool:
     show_progress(run)  # in a preview, thousands of albums may need no listing
     folder = path_of(run, run.folders[album.key])
     try:
-        on_disk = by_folded_name(files_in(folder))
+        on_disk = files_in(folder)
     except OSError as error:
         run.summary.remark(Topic.FAILED, folder.name, "", str(disk_problem(error, folder)))
         return False
@@ -3671,7 +3612,7 @@ def moved_folder(elsewhere: Elsewhere, before: str, taken: set[str], records: Se
     folders = {folder for folder in folders if folder.relative_to(elsewhere.output).as_posix() not in taken}
     for folder in sorted(folders, key=lambda folder: (folder.name != before.rpartition("/")[2], str(folder))):
         with suppress(OSError, UnicodeError):
-            on_disk = by_folded_name(files_in(folder))
+            on_disk = files_in(folder)
             there = [record for record in records if is_intact(record, on_disk)]
             if len(there) * 2 >= len(records) and any(
                     file_md5(resolved(folder, record.name, entries), stop) == record.md5 for record in there):
@@ -3731,7 +3672,7 @@ def finish_album(run: Run, tally: Tally) -> None:
     album = place.album
     if kinds and not tally.problem:
         files = run.state.files(album.key)
-        for name, problem in write_sidecars(kinds, place.folder, album, tally.images, files):
+        for name, problem in write_sidecars(kinds, place, tally.images, files):
             if isinstance(problem, DiskFull):
                 raise problem
             if problem is None:
