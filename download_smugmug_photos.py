@@ -860,7 +860,7 @@ def sync_to_disk(file_number: int) -> None:
 
 def rename(path: Path, new_path: Path) -> None:
     """Give a file or folder another name. On Windows, a virus scanner that reads it may forbid that for a moment."""
-    for tries_left in range(10, -1, -1):
+    for tries_left in range(10, -1, -1):  # pragma: no branch: the last one raises
         try:
             os.replace(str(path), str(new_path))
             return
