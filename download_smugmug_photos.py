@@ -167,11 +167,8 @@ class RequestFailed(Problem):
     def __init__(self, text: str, *, status: int = 0, transient: bool = False, is_overload: bool = False,
                  progress_bytes: int = 0, wait_seconds: float | None = None) -> None:
         super().__init__(text)
-        self.status = status
-        self.transient = transient
-        self.is_overload = is_overload
-        self.progress_bytes = progress_bytes
-        self.wait_seconds = wait_seconds
+        self.status, self.transient, self.is_overload = status, transient, is_overload
+        self.progress_bytes, self.wait_seconds = progress_bytes, wait_seconds
 
 
 class Damaged(Problem):
@@ -336,8 +333,8 @@ class AlbumRecord(NamedTuple):
     """
 
     folder: str
-    clocks: str
-    listed_at: float
+    clocks: str = ""
+    listed_at: float = 0.0
 
 
 class Absence(NamedTuple):
@@ -883,19 +880,15 @@ class PartFile:
 
 def chunks_of(file: IO[bytes]) -> Iterator[bytes]:
     """The rest of an open file, piece by piece."""
-    while True:
-        chunk = file.read(CHUNK_BYTES)
-        if not chunk:
-            return
-        yield chunk
+    return iter(partial(file.read, CHUNK_BYTES), b"")
 
 
-def new_md5() -> Any:
-    """An MD5 object. It finds damage, it guards nothing; systems that forbid MD5 for security allow it so."""
+def new_md5(content: bytes = b"") -> Any:
+    """An MD5 object, fed with `content`. It finds damage, it guards nothing; so systems that forbid MD5 allow it."""
     try:
-        return hashlib.new("md5", usedforsecurity=False)
+        return hashlib.new("md5", content, usedforsecurity=False)
     except TypeError:  # pragma: no cover: before Python 3.9
-        return hashlib.md5()
+        return hashlib.md5(content)
 
 
 def file_md5(path: Path, stop: Stop | None = None) -> str:
@@ -964,18 +957,15 @@ def is_same_time(one_ns: int, other_ns: int) -> bool:
     return min(abs(abs(one_ns - other_ns) - shift_ns) for shift_ns in (0, 3600 * 10 ** 9)) <= 2 * 10 ** 9
 
 
-def files_in(folder: Path) -> list[FileOnDisk]:
-    """The regular files in a folder, none where there is no folder. Raises OSError if it cannot be read."""
-    files = []
-    try:
-        entries = os.scandir(str(folder))
-    except (FileNotFoundError, NotADirectoryError, UnicodeError):
-        return []
-    with entries:
+def files_in(folder: Path) -> dict[str, list[FileOnDisk]]:
+    """The regular files in a folder by `folded` name, none where there is no folder. Raises OSError if it cannot be
+    read."""
+    files: dict[str, list[FileOnDisk]] = {}
+    with suppress(FileNotFoundError, NotADirectoryError, UnicodeError), os.scandir(str(folder)) as entries:
         for entry in entries:
             with suppress(OSError):  # it is gone meanwhile, or a link that leads in a circle
                 if entry.is_file():
-                    files.append(FileOnDisk(entry.name, entry.stat().st_size))
+                    files.setdefault(folded(entry.name), []).append(FileOnDisk(entry.name, entry.stat().st_size))
     return files
 
 
@@ -1962,20 +1952,12 @@ def parse_album(entry: Entry) -> Album:
     updated, images_updated = entry.text("LastUpdated"), entry.text("ImagesLastUpdated")
     state = [updated, images_updated, entry.text("ImageCount")]
     return Album(
-        key=key,
-        name=entry.text("Name"),
-        url_path=entry.text("UrlPath"),
-        images_uri=entry.uri("AlbumImages") or f"/api/v2/album/{key}!images",
-        image_count=entry.integer("ImageCount"),
-        clocks="|".join(state) if all(state) else "",
-        created=entry.text("Date"),
-        changed=max(updated, images_updated),
-        privacy=entry.text("Privacy"),
-        size_bytes=entry.integer("OriginalSizes") or 0,
-        locked=entry.text("ResponseLevel") in ("Password", "GrantAccess"),
-        description=entry.text("Description"),
-        keywords=entry.text("Keywords"),
-        web_uri=entry.text("WebUri"))
+        key=key, images_uri=entry.uri("AlbumImages") or f"/api/v2/album/{key}!images",
+        name=entry.text("Name"), url_path=entry.text("UrlPath"), web_uri=entry.text("WebUri"),
+        image_count=entry.integer("ImageCount"), size_bytes=entry.integer("OriginalSizes") or 0,
+        clocks="|".join(state) if all(state) else "", changed=max(updated, images_updated), created=entry.text("Date"),
+        privacy=entry.text("Privacy"), locked=entry.text("ResponseLevel") in ("Password", "GrantAccess"),
+        description=entry.text("Description"), keywords=entry.text("Keywords"))
 
 
 def parse_image(entry: Entry, expansions: Entry) -> Image:
@@ -1983,31 +1965,22 @@ def parse_image(entry: Entry, expansions: Entry) -> Image:
     key, serial = entry.key("ImageKey"), entry.integer("Serial")
     is_video = entry.is_true("IsVideo") or bool(entry.uri("LargestVideo"))
     video = entry.expanded("LargestVideo", expansions)
+    taken = camera_time(entry.text("DateTimeOriginal"))
     latitude, longitude = entry.number("Latitude", 90), entry.number("Longitude", 180)
     if latitude is None or longitude is None or not (latitude or longitude):  # 0, 0 stands for nowhere
         latitude = longitude = None
     return Image(
-        key=key,
-        serial="" if serial is None else str(serial),
-        uri=f"/api/v2/image/{key}-{serial or 0}",
-        file_name=entry.text("FileName"),
-        is_video=is_video,
-        extension=video_extension(video) if is_video else "",
+        key=key, serial="" if serial is None else str(serial), uri=f"/api/v2/image/{key}-{serial or 0}",
+        file_name=entry.text("FileName"), is_video=is_video, extension=video_extension(video) if is_video else "",
         processing=entry.is_true("Processing"),
         unobtainable=entry.text("Status") == "Preprocess" and entry.text("SubStatus") == "CanNotProcess",
         remote=video.remote_file(is_original=False) if is_video else archived_file(entry),
         original_size_bytes=None if is_video else entry.integer("OriginalSize"),
         uploaded=entry.text("DateTimeUploaded") or entry.text("Date"),
-        taken="" if is_video else camera_time(entry.text("DateTimeOriginal")),
-        filmed=camera_time(entry.text("DateTimeOriginal")) if is_video else "",
-        title=entry.text("Title"),
-        caption=entry.text("Caption"),
-        keywords=entry.texts("KeywordArray"),
-        latitude=latitude,
-        longitude=longitude,
-        altitude=entry.number("Altitude", 100_000) or 0.0,
-        hidden=entry.is_true("Hidden"),
-        web_uri=entry.text("WebUri"),
+        taken="" if is_video else taken, filmed=taken if is_video else "",
+        title=entry.text("Title"), caption=entry.text("Caption"), keywords=entry.texts("KeywordArray"),
+        latitude=latitude, longitude=longitude, altitude=entry.number("Altitude", 100_000) or 0.0,
+        hidden=entry.is_true("Hidden"), web_uri=entry.text("WebUri"),
         source_types=() if is_video else types_in_source(entry.object("ComponentFileTypes")))
 
 
@@ -2130,30 +2103,21 @@ def is_gone(connection: Connection, image: Image) -> bool:
 #    Knows its own schema, and that one run at a time owns the folder. Knows nothing of HTTP.
 # ---------------------------------------------------------------------------------------------------------------
 
-# Each script leads from one version of the schema to the next; their number is the version that this program knows.
-MIGRATIONS = ("""
-CREATE TABLE album (album_key TEXT PRIMARY KEY, folder TEXT NOT NULL, clocks TEXT NOT NULL) WITHOUT ROWID;
+SCHEMA_VERSION = 1
+SCHEMA = f"""
+BEGIN;
+CREATE TABLE album (album_key TEXT PRIMARY KEY, folder TEXT, clocks TEXT, listed_at REAL) WITHOUT ROWID;
 CREATE TABLE file (album_key TEXT, image_key TEXT, serial TEXT, name TEXT, size_bytes INTEGER, md5 TEXT,
-                   modified_ns INTEGER, is_original INTEGER, removed INTEGER,
+                   modified_ns INTEGER, is_original INTEGER, removed INTEGER, damaged INTEGER, stated_md5 TEXT,
                    PRIMARY KEY (album_key, image_key)) WITHOUT ROWID;
 CREATE INDEX file_by_image ON file (image_key);
-""", """
-ALTER TABLE album ADD COLUMN sidecars TEXT NOT NULL DEFAULT '';
-ALTER TABLE file ADD COLUMN damaged INTEGER NOT NULL DEFAULT 0;
-""", """
-CREATE TABLE album_3 (album_key TEXT PRIMARY KEY, folder TEXT NOT NULL, clocks TEXT NOT NULL, listed_at REAL NOT NULL)
-                     WITHOUT ROWID;
-INSERT INTO album_3 SELECT album_key, folder, clocks, 0 FROM album;
-DROP TABLE album;
-ALTER TABLE album_3 RENAME TO album;
 CREATE TABLE absence (album_key TEXT, image_key TEXT, serial TEXT, file_name TEXT, reason TEXT, tries INTEGER,
                       ask_at REAL, PRIMARY KEY (album_key, image_key)) WITHOUT ROWID;
-ALTER TABLE file ADD COLUMN stated_md5 TEXT NOT NULL DEFAULT '';
-CREATE TABLE account (nick_name TEXT);
-""")
-FILE_COLUMNS = "image_key, serial, name, size_bytes, md5, modified_ns, is_original, removed, damaged, stated_md5"
-
-
+CREATE TABLE account (id INTEGER PRIMARY KEY, nick_name TEXT);
+PRAGMA user_version = {SCHEMA_VERSION};
+COMMIT;
+"""
+TABLES = {AlbumRecord: "album", FileRecord: "file", Absence: "absence"}  # whose columns are the fields, after the key
 SQLITE_STEPS = 100_000  # so many steps of SQLite's machine take some 5 ms
 LOCK_FILE = STATE_FILE + ".lock"
 
@@ -2165,63 +2129,52 @@ class State:
         self._db = db
         self._committed_at = time.monotonic()
         version = db.execute("PRAGMA user_version").fetchone()[0]
-        for number, script in enumerate(MIGRATIONS[version:], version + 1):
-            db.executescript(f"BEGIN; {script} PRAGMA user_version = {number}; COMMIT;")
+        if version > SCHEMA_VERSION:
+            raise Problem(f"The download record needs a newer version of this program: its format is {version}, not "
+                          f"{SCHEMA_VERSION}")
+        if not version:
+            db.executescript(SCHEMA)
         db.execute("BEGIN")
 
     def albums(self) -> dict[str, AlbumRecord]:
         """What is known of each album, by its key."""
-        rows = self._rows("SELECT album_key, folder, clocks, listed_at FROM album", (), "DELETE FROM album")
-        return {row[0]: AlbumRecord._make(row[1:]) for row in rows}
+        return {row[0]: AlbumRecord(*row[1:]) for row in self._rows("album")}
 
     def files(self, album_key: str) -> dict[str, FileRecord]:
         """What is known of the files of an album, by image key."""
-        rows = self._rows(f"SELECT {FILE_COLUMNS} FROM file WHERE album_key = ?", (album_key,),
-                          "DELETE FROM file WHERE album_key = ?")
-        return {row[0]: FileRecord._make(row) for row in rows}
+        return {row[1]: FileRecord(*row[1:]) for row in self._rows("file WHERE album_key = ?", album_key)}
 
-    def _rows(self, query: str, values: tuple[str, ...], if_damaged: str) -> list[Any]:
-        """The rows of a query. If a text among them is none, they are forgotten: the files are found again."""
+    def absences(self, album_key: str) -> dict[str, Absence]:
+        """The images of an album that SmugMug has no file of, by image key."""
+        return {row[1]: Absence(*row[1:]) for row in self._rows("absence WHERE album_key = ?", album_key)}
+
+    def _rows(self, which: str, *values: str) -> list[Any]:
+        """Some rows of a table. If a text among them is none, they are forgotten: the files are found again."""
         try:
-            return list(self._db.execute(query, values))
+            return list(self._db.execute(f"SELECT * FROM {which}", values))
         except sqlite3.OperationalError as error:
             if "decode" not in str(error):
                 raise
-            self._db.execute(if_damaged, values)
+            self._db.execute(f"DELETE FROM {which}", values)
             return []
 
     def copies(self, image: Image) -> list[tuple[str, FileRecord]]:
         """Files in any album with the same content as an image: (folder, record) pairs."""
-        rows = self._db.execute(
-            f"SELECT folder, {FILE_COLUMNS} FROM file JOIN album USING (album_key) WHERE image_key = ?", (image.key,))
-        records = ((row[0], FileRecord._make(row[1:])) for row in rows)
+        rows = self._db.execute("SELECT folder, file.* FROM file JOIN album USING (album_key) WHERE image_key = ?",
+                                (image.key,))
+        records = ((row[0], FileRecord(*row[2:])) for row in rows)
         return [(folder, record) for folder, record in records if is_version_of(record, image) and record.md5
                 and not record.damaged and (record.is_original or image.is_video)]
 
-    def absences(self, album_key: str) -> dict[str, Absence]:
-        """The images of an album that SmugMug has no file of, by image key."""
-        rows = self._db.execute("SELECT image_key, serial, file_name, reason, tries, ask_at FROM absence "
-                                "WHERE album_key = ?", (album_key,))
-        return {row[0]: Absence._make(row) for row in rows}
-
-    def begin_album(self, album_key: str, folder: str) -> None:
-        """Remember the folder of an album, and that not all of it is home."""
-        self._db.execute("INSERT OR REPLACE INTO album VALUES (?, ?, '', 0)", (album_key, folder))
-
-    def complete_album(self, album_key: str, clocks: str, listed_at: float) -> None:
-        """Remember that at these clocks all of an album was home."""
-        self._db.execute("UPDATE album SET clocks = ?, listed_at = ? WHERE album_key = ?",
-                         (clocks, listed_at, album_key))
+    def record(self, album_key: str, known: AlbumRecord | FileRecord | Absence) -> None:
+        """Remember this of an album or of one of its images, in place of what was known before."""
+        values = (album_key, *known)
+        places = ", ".join("?" * len(values))
+        self._db.execute(f"INSERT OR REPLACE INTO {TABLES[type(known)]} VALUES ({places})", values)
 
     def move_album(self, album_key: str, folder: str) -> None:
         """Remember that an album's folder has another name now."""
         self._db.execute("UPDATE album SET folder = ? WHERE album_key = ?", (folder, album_key))
-
-    def record_absence(self, album_key: str, image_key: str, absence: Absence | None) -> None:
-        """Remember what SmugMug did not give of an image, or that it has given all."""
-        self._db.execute("DELETE FROM absence WHERE album_key = ? AND image_key = ?", (album_key, image_key))
-        if absence is not None:
-            self._db.execute("INSERT INTO absence VALUES (?, ?, ?, ?, ?, ?, ?)", (album_key, *absence))
 
     def account(self) -> str:
         """The nickname of whom the photos belong to, "" if that was not recorded yet."""
@@ -2229,12 +2182,7 @@ class State:
 
     def record_account(self, nick_name: str) -> None:
         """Remember whom the photos belong to."""
-        self._db.execute("DELETE FROM account")
-        self._db.execute("INSERT INTO account VALUES (?)", (nick_name,))
-
-    def record(self, album_key: str, file: FileRecord) -> None:
-        """Remember that a file is home."""
-        self._db.execute("INSERT OR REPLACE INTO file VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", (album_key, *file))
+        self._db.execute("INSERT OR REPLACE INTO account VALUES (1, ?)", (nick_name,))
 
     def mark_album_removed(self, album_key: str) -> None:
         """Remember that SmugMug does not have this album any more, so that it is listed if it comes back."""
@@ -2248,19 +2196,21 @@ class State:
 
     def forget_album(self, album_key: str) -> None:
         """Forget an album and its files."""
-        for table in ("album", "file", "absence"):
+        for table in TABLES.values():
             self._db.execute(f"DELETE FROM {table} WHERE album_key = ?", (album_key,))
 
     def mark_removed(self, album_key: str, image_keys: Iterable[str]) -> None:
         """Remember that SmugMug does not have these images in this album any more; their files stay."""
-        keys = [(album_key, image_key) for image_key in image_keys]
-        self._db.executemany("UPDATE file SET removed = 1 WHERE album_key = ? AND image_key = ?", keys)
-        self._db.executemany("DELETE FROM absence WHERE album_key = ? AND image_key = ?", keys)
+        self._for_each("UPDATE file SET removed = 1", album_key, image_keys)
+        self.forget(Absence, album_key, image_keys)
 
-    def forget(self, album_key: str, image_keys: Iterable[str]) -> None:
-        """Forget the files of these images."""
-        self._db.executemany("DELETE FROM file WHERE album_key = ? AND image_key = ?",
-                             [(album_key, image_key) for image_key in image_keys])
+    def forget(self, kind: type[FileRecord | Absence], album_key: str, image_keys: Iterable[str]) -> None:
+        """Forget the files, or the absences, of these images."""
+        self._for_each(f"DELETE FROM {TABLES[kind]}", album_key, image_keys)
+
+    def _for_each(self, statement: str, album_key: str, image_keys: Iterable[str]) -> None:
+        keys = ((album_key, image_key) for image_key in image_keys)
+        self._db.executemany(f"{statement} WHERE album_key = ? AND image_key = ?", keys)
 
     def sizes(self) -> dict[str, int]:
         """How many bytes of each album are home, by album key."""
@@ -2280,7 +2230,8 @@ class State:
 
     def close(self) -> None:
         """Commit, and let the next run have the folder."""
-        self._db.execute("COMMIT")
+        if self._db.in_transaction:  # an error may have ended it
+            self._db.execute("COMMIT")
         self._db.close()
 
 
@@ -2301,27 +2252,21 @@ def open_state(folder: Path, redraw: Callable[[], None]) -> Iterator[State]:
     if os.path.islink(str(path)):
         raise Problem(f"{printable(path)} is a symbolic link, but has to be a regular file; move it")
     lock = path.with_name(LOCK_FILE)
-    with ExitStack() as stack:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            refuse_locked(lock)
-            has_locks = knows(lock_shared, path, "a+b")
-            if not has_locks:
-                write_lock(lock)
-                stack.callback(lock.unlink)
-            state = sound_state(path, has_locks, redraw)
-        except OSError as error:
-            raise disk_problem(error, folder) from None
-        except sqlite3.Error as error:
-            raise state_problem(error, path) from None
-        try:
+    try:
+        with ExitStack() as stack:
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                refuse_locked(lock)
+                has_locks = knows(lock_shared, path, "a+b")
+                if not has_locks:
+                    write_lock(lock)
+                    stack.callback(lock.unlink)
+                state = stack.enter_context(closing(sound_state(path, has_locks, redraw)))
+            except OSError as error:
+                raise disk_problem(error, folder) from None
             yield state
-            state.close()
-        except sqlite3.Error as error:
-            raise state_problem(error, path) from None
-        finally:
-            with suppress(sqlite3.Error):
-                state.close()
+    except sqlite3.Error as error:
+        raise state_problem(error, path) from None
 
 
 def write_lock(lock: Path) -> None:
@@ -2382,7 +2327,7 @@ def sound_state(path: Path, has_locks: bool, redraw: Callable[[], None]) -> Stat
     except sqlite3.DatabaseError:
         aside = f"{STATE_FILE}.damaged-{time.strftime('%Y%m%d-%H%M%S')}"
         rename(path, path.with_name(aside))
-        log.warning("The download record was damaged; moved to %s and rebuilt from the files.", aside)
+        log.warning("The download record is damaged, so the files are checked instead; a run keeps it as %s.", aside)
         return owned_state(path, has_locks, redraw)
 
 
@@ -2398,59 +2343,40 @@ def owned_state(path: Path, has_locks: bool, redraw: Callable[[], None]) -> Stat
         database.execute("PRAGMA locking_mode = EXCLUSIVE")
         database.execute("BEGIN EXCLUSIVE")
         database.execute("COMMIT")
-        refuse_newer(database, path)
+        state = State(database)
         if database.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
             raise sqlite3.DatabaseError("damaged")
-        return State(database)
+        return state
     except BaseException:
         database.close()
         raise
 
 
-def refuse_newer(db: sqlite3.Connection, path: Path) -> None:
-    """Raise a Problem if the state was written by a later version of this program."""
-    version = db.execute("PRAGMA user_version").fetchone()[0]
-    if version > len(MIGRATIONS):
-        raise Problem(f"{path} needs a newer version of this program: its format is {version}, not {len(MIGRATIONS)}")
-
-
 @contextmanager
 def copied_state(folder: Path, redraw: Callable[[], None]) -> Iterator[State]:
     """The state in an output folder as a copy, for a preview: nothing that happens to it reaches the folder."""
-    path = folder / STATE_FILE
-    with closing(sqlite3.connect("", isolation_level=None)) as copy:  # a temporary file, for it may be large
-        copy.set_progress_handler(redraw, SQLITE_STEPS)
-        if os.path.exists(str(path)):
-            refuse_locked(path.with_name(LOCK_FILE))
-            copy_state(path, copy)
-        yield State(copy)
-
-
-def copy_state(path: Path, copy: sqlite3.Connection, mode: str = "ro") -> None:
-    """Copy the state in a file, unless it is damaged."""
-    try:
-        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode={mode}", timeout=0, uri=True)) as original:
-            refuse_newer(original, path)
-            original.backup(copy)
-        if copy.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
-            raise sqlite3.DatabaseError("damaged")
-    except sqlite3.OperationalError as error:
-        if mode == "ro" and not knows(lock_shared, path, "rb"):
-            copy_state(path, copy, "ro&vfs=unix-none")
-            return
-        if mode == "rwc" or "locked" in str(error) or not os.path.exists(f"{path}-journal"):
-            raise state_problem(error, path) from None
+    path = copy = folder / STATE_FILE
+    with ExitStack() as stack:
         try:
-            with tempfile.TemporaryDirectory(prefix=PROGRAM) as temporary:  # SQLite takes back what was half written
-                for suffix in ("", "-journal"):
-                    shutil.copyfile(f"{path}{suffix}", os.path.join(temporary, STATE_FILE + suffix))
-                copy_state(Path(temporary, STATE_FILE), copy, "rwc")
-        except OSError as failure:
-            raise disk_problem(failure, path) from None
-    except sqlite3.DatabaseError:
-        log.warning("The download record is damaged; checking the files instead.")
-        with closing(sqlite3.connect("")) as empty:
-            empty.backup(copy)
+            copy = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=PROGRAM)), STATE_FILE)
+            for suffix in ("", "-journal"):  # with its journal, SQLite takes back what a killed run half wrote
+                if os.path.lexists(f"{path}{suffix}"):
+                    shutil.copyfile(f"{path}{suffix}", f"{copy}{suffix}")
+            refuse_used(path)  # afterwards: no run began meanwhile
+        except OSError as error:
+            raise disk_problem(error, copy) from None
+        yield stack.enter_context(open_state(copy.parent, redraw))
+
+
+def refuse_used(path: Path) -> None:
+    """Raise a Problem if another run has the state in a file. Nothing is written."""
+    refuse_locked(path.with_name(LOCK_FILE))
+    try:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", timeout=0, uri=True)) as database:
+            database.execute("SELECT * FROM sqlite_master").fetchone()
+    except sqlite3.DatabaseError as error:
+        if "locked" in str(error) and knows(lock_shared, path, "rb"):
+            raise state_problem(error, path) from None
 
 
 def state_problem(error: sqlite3.Error, path: Path) -> Problem:
@@ -2578,14 +2504,6 @@ def is_fresh(image: Image, now: float) -> bool:
     """Whether an image came to SmugMug so recently that its processing may really be under way."""
     uploaded = utc_seconds(image.uploaded)
     return uploaded is None or now - uploaded < PROCESSING_PATIENCE_SECONDS
-
-
-def by_folded_name(files: Iterable[FileOnDisk]) -> dict[str, list[FileOnDisk]]:
-    """The files of a folder by what some file system would take their names for."""
-    by_name: dict[str, list[FileOnDisk]] = {}
-    for file in files:
-        by_name.setdefault(folded(file.name), []).append(file)
-    return by_name
 
 
 def find_file(on_disk: Mapping[str, list[FileOnDisk]], name: str, size_bytes: int | None = None) -> FileOnDisk | None:
@@ -2926,14 +2844,10 @@ def prove(part: PartFile, remote: RemoteFile, image: Image) -> None:
 
 # https://developer.adobe.com/xmp/docs/xmp-namespaces/
 XMP_NAMESPACES = {
-    "x": "adobe:ns:meta/",
-    "rdf": "http://www.w3.org/1999/02/22-rdf-syntax-ns#",
-    "dc": "http://purl.org/dc/elements/1.1/",
-    "digiKam": "http://www.digikam.org/ns/1.0/",
-    "exif": "http://ns.adobe.com/exif/1.0/",
-    "lr": "http://ns.adobe.com/lightroom/1.0/",
-    "photoshop": "http://ns.adobe.com/photoshop/1.0/",
-    "xmp": "http://ns.adobe.com/xap/1.0/",
+    "x": "adobe:ns:meta/", "rdf": "http://www.w3.org/1999/02/22-rdf-syntax-ns#",
+    "dc": "http://purl.org/dc/elements/1.1/", "digiKam": "http://www.digikam.org/ns/1.0/",
+    "exif": "http://ns.adobe.com/exif/1.0/", "lr": "http://ns.adobe.com/lightroom/1.0/",
+    "photoshop": "http://ns.adobe.com/photoshop/1.0/", "xmp": "http://ns.adobe.com/xap/1.0/",
     "smugmug": "https://api.smugmug.com/api/v2/",
 }
 SEAL = re.compile(rf"({PROGRAM} [0-9.]+ )[0-9a-f]{{32}}".encode())
@@ -2941,22 +2855,18 @@ UNSEALED = f"{PROGRAM} {VERSION} {'0' * 32}"  # the mark of this program, at the
 NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def write_sidecars(kinds: Iterable[str], folder: Path, album: Album, images: Iterable[Image],
+def write_sidecars(kinds: Iterable[str], place: Place, images: Iterable[Image],
                    records: Mapping[str, FileRecord]) -> Iterator[tuple[str, Problem | None]]:
     """Bring the sidecars of an album up to date. Yields the name of each that changed or, with the reason, could not.
     """
     if "json" in kinds:
-        yield from update_sidecar(folder / ALBUM_SIDECAR, album_json(album, images, records))
-    on_disk: dict[str, list[FileOnDisk]] = {}
-    with suppress(OSError):  # it shows with each sidecar
-        on_disk = by_folded_name(files_in(folder))
-    for image in images if "xmp" in kinds else ():
-        record = records.get(image.key)
-        if record is not None:
-            found = find_file(on_disk, record.name + ".xmp")
-            if has_words(image) or found is not None:
-                path = folder / (found.name if found is not None else record.name + ".xmp")
-                yield from update_sidecar(path, image_xmp(image, "dates" in kinds))
+        yield from update_sidecar(place.folder / ALBUM_SIDECAR, album_json(place.album, images, records))
+    for image in [image for image in images if image.key in records] if "xmp" in kinds else []:
+        name = records[image.key].name + ".xmp"
+        found = find_file(place.on_disk, name)
+        if has_words(image) or found is not None:
+            path = place.folder / (found.name if found is not None else name)
+            yield from update_sidecar(path, image_xmp(image, "dates" in kinds))
 
 
 def update_sidecar(path: Path, content: bytes) -> Iterator[tuple[str, Problem | None]]:
@@ -2981,9 +2891,8 @@ def update_sidecar(path: Path, content: bytes) -> Iterator[tuple[str, Problem | 
 def sealed(content: bytes) -> bytes:
     """A sidecar with its own MD5 in this program's mark, so that it shows if somebody else wrote to it; b"" without."""
     blank = SEAL.sub(rb"\g<1>" + b"0" * 32, content, count=1)
-    md5 = new_md5()
-    md5.update(blank)
-    return SEAL.sub(rb"\g<1>" + md5.hexdigest().encode(), blank, count=1) if SEAL.search(blank) else b""
+    md5 = new_md5(blank).hexdigest().encode()
+    return SEAL.sub(rb"\g<1>" + md5, blank, count=1) if SEAL.search(blank) else b""
 
 
 def has_words(image: Image) -> bool:
@@ -2999,16 +2908,9 @@ def has_words(image: Image) -> bool:
 def album_json(album: Album, images: Iterable[Image], records: Mapping[str, FileRecord]) -> bytes:
     """album.json: the album, and its images in the album's own order."""
     content = {
-        "written_by": UNSEALED,
-        "version": 1,
-        "album_key": album.key,
-        "name": album.name,
-        "description": album.description,
-        "keywords": album.keywords,
-        "path": album.url_path,
-        "privacy": album.privacy,
-        "created": album.created,
-        "changed": album.changed,
+        "written_by": UNSEALED, "version": 1, "album_key": album.key,
+        "name": album.name, "description": album.description, "keywords": album.keywords,
+        "path": album.url_path, "privacy": album.privacy, "created": album.created, "changed": album.changed,
         "web_uri": album.web_uri,
         "images": [image_json(image, records.get(image.key)) for image in images],
     }
@@ -3018,21 +2920,13 @@ def album_json(album: Album, images: Iterable[Image], records: Mapping[str, File
 def image_json(image: Image, record: FileRecord | None) -> dict[str, Any]:
     """One image of album.json; `file` is null for one that is not home."""
     return {
-        "file": record.name if record else None,
-        "image_key": image.key,
-        "smugmug_file_name": image.file_name,
-        "title": image.title,
-        "caption": image.caption,
-        "keywords": list(image.keywords),
-        "latitude": image.latitude,
-        "longitude": image.longitude,
+        "file": record.name if record else None, "image_key": image.key, "smugmug_file_name": image.file_name,
+        "title": image.title, "caption": image.caption, "keywords": list(image.keywords),
+        "latitude": image.latitude, "longitude": image.longitude,
         "altitude": image.altitude if image.latitude is not None else None,
-        "taken": image.taken or None,
-        "uploaded": image.uploaded or None,
-        "size_bytes": record.size_bytes if record else None,
-        "md5": record.md5 or None if record else None,
-        "hidden": image.hidden,
-        "is_video": image.is_video,
+        "taken": image.taken or None, "uploaded": image.uploaded or None,
+        "size_bytes": record.size_bytes if record else None, "md5": record.md5 or None if record else None,
+        "hidden": image.hidden, "is_video": image.is_video,
         "is_original": bool(record.is_original) if record else None,
         "web_uri": image.web_uri,
     }
@@ -3165,7 +3059,7 @@ def files_to_check(state: State, output: Path) -> Iterator[Check]:
     for album_key, album in albums.items():
         folder, on_disk = album_path(output, album.folder, others, entries), {}
         with suppress(OSError):  # it shows with each file
-            on_disk = by_folded_name(files_in(folder))
+            on_disk = files_in(folder)
         for record in state.files(album_key).values():
             found = find_file(on_disk, record.name)
             name = found.name if found is not None else record.name
@@ -3764,7 +3658,7 @@ def preview_album(run: Run, plan: Plan, will_be_there: set[Path]) -> None:
     if jobs:
         run.screen.clear()
         print(f"{printable(folder)}: {counted(len(jobs), 'file')}, {human_bytes(plan.size_bytes())}")
-    run.state.begin_album(album_key, folder)
+    run.state.record(album_key, AlbumRecord(folder))
     for job in jobs:  # in the copy of the state: what will have come for this album can be copied for others
         run.state.record(album_key, planned_record(job))
 
@@ -3863,13 +3757,13 @@ def needs_listing(run: Run, album: Album) -> bool:
     show_progress(run)  # in a preview, thousands of albums may need no listing
     folder = path_of(run, run.folders[album.key])
     try:
-        on_disk = by_folded_name(files_in(folder))
+        on_disk = files_in(folder)
     except OSError as error:
         run.summary.remark(Topic.FAILED, folder.name, "", str(disk_problem(error, folder)))
         return False
     files = run.state.files(album.key)
     records = {key: record for key, record in files.items() if not record.removed or find_file(on_disk, record.name)}
-    run.state.forget(album.key, files.keys() - records.keys())  # their names are free again
+    run.state.forget(FileRecord, album.key, files.keys() - records.keys())  # their names are free again
     place = Place(album, folder, run.known.get(album.key), records, run.state.absences(album.key), on_disk,
                   run.connection.now())
     is_wanted = run.settings.full or run.settings.sidecars or album.key in run.overdue or album.key in run.seen
@@ -3908,7 +3802,7 @@ def begin_album(run: Run, listing: Listing) -> tuple[Job, ...]:
     """Settle what needs no work of an album that was listed. Returns the jobs that are left to do."""
     plan = plan_listing(run, listing)
     tally = run.summary.begin(plan)
-    run.state.begin_album(listing.album.key, run.folders[listing.album.key])
+    run.state.record(listing.album.key, AlbumRecord(run.folders[listing.album.key]))
     for outcome in plan.settled:
         settle(run, outcome)
     if not plan.settled and not plan.jobs:
@@ -3967,7 +3861,7 @@ def moved_folder(elsewhere: Elsewhere, before: str, taken: set[str], records: Se
     folders = {folder for folder in folders if folder.relative_to(elsewhere.output).as_posix() not in taken}
     for folder in sorted(folders, key=lambda folder: (folder.name != before.rpartition("/")[2], str(folder))):
         with suppress(OSError, UnicodeError):
-            on_disk = by_folded_name(files_in(folder))
+            on_disk = files_in(folder)
             there = [record for record in records if is_intact(record, on_disk)]
             if len(there) * 2 >= len(records) and any(
                     file_md5(resolved(folder, record.name, entries), stop) == record.md5 for record in there):
@@ -4009,8 +3903,10 @@ def settle(run: Run, outcome: Outcome) -> None:
         run.state.record(outcome.album.key, outcome.file)
     before = run.summary.tallies[outcome.album.key].place.absences.get(outcome.image.key)
     absence = absence_of(outcome, before, run.connection.now())
-    if absence != before:
-        run.state.record_absence(outcome.album.key, outcome.image.key, absence)
+    if absence is not None:
+        run.state.record(outcome.album.key, absence)
+    elif before is not None:
+        run.state.forget(Absence, outcome.album.key, [outcome.image.key])
     album, image = printable(outcome.album.name), printable(outcome.image.file_name)
     if outcome.kind is not Kind.HOME:
         log.debug("%s: %s / %s%s", outcome.kind.value, album, image, f" ({outcome.reason})" if outcome.reason else "")
@@ -4027,7 +3923,7 @@ def finish_album(run: Run, tally: Tally) -> None:
     album = place.album
     if kinds and not tally.problem:
         files = run.state.files(album.key)
-        for name, problem in write_sidecars(kinds, place.folder, album, tally.images, files):
+        for name, problem in write_sidecars(kinds, place, tally.images, files):
             if isinstance(problem, DiskFull):
                 raise problem
             if problem is None:
@@ -4039,7 +3935,8 @@ def finish_album(run: Run, tally: Tally) -> None:
                 run.summary.remark(Topic.FAILED, album.name, name, str(problem))
     if tally.all_home():
         remove_parts(place.folder)
-        run.state.complete_album(album.key, lasting_clocks(album, place.looked_at), place.looked_at)
+        clocks = lasting_clocks(album, place.looked_at)
+        run.state.record(album.key, AlbumRecord(run.folders[album.key], clocks, place.looked_at))
     run.summary.end(tally)
     log.info("%s: %s", printable(run.folders[album.key]), tally.line())
 

@@ -129,10 +129,3 @@ def test_an_error_of_the_record_that_is_no_damage_is_no_reason_to_forget(tmp_pat
         database.execute("DROP TABLE file")
         with pytest.raises(sqlite3.OperationalError):
             state.files("K")
-
-
-def test_a_record_that_cannot_be_copied_for_a_preview_is_a_problem(tmp_path: Path) -> None:
-    (tmp_path / "state").mkdir()
-    (tmp_path / "state-journal").write_bytes(b"x")
-    with closing(sqlite3.connect("")) as copy, pytest.raises(script.Problem):
-        script.copy_state(tmp_path / "state", copy)

@@ -128,7 +128,7 @@ def test_sqlite_shows_that_it_works(tmp_path: Path) -> None:
     signs: List[int] = []
     with script.open_state(tmp_path, lambda: signs.append(1)) as state:
         for number in range(20):
-            state.begin_album(f"A{number}", f"Album {number}")
+            state.record(f"A{number}", script.AlbumRecord(f"Album {number}"))
         for number in range(100_000):
             state.record(f"A{number % 20}", script.FileRecord(f"I{number}", "0", f"{number}.JPG", 1, "", 0, True))
         state.commit()
@@ -197,9 +197,9 @@ def test_many_albums_are_renamed_each_once_and_never_to_the_name_of_another(acco
 
 def test_a_record_of_a_large_account_is_not_copied_into_memory(tmp_path: Path) -> None:
     with script.open_state(tmp_path, lambda: None) as state:
-        state.begin_album("A", "Summer")
+        state.record("A", script.AlbumRecord("Summer"))
     with script.copied_state(tmp_path, lambda: None) as state:
-        state.begin_album("B", "Winter")
+        state.record("B", script.AlbumRecord("Winter"))
         assert set(state.albums()) == {"A", "B"}
     with closing(sqlite3.connect(str(tmp_path / STATE))) as database:
         assert database.execute("SELECT COUNT(*) FROM album").fetchone() == (1,)

@@ -12,7 +12,7 @@ import time
 from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, List, Optional
 
 import pytest
 import requests
@@ -574,14 +574,17 @@ def record(name: str = "a.jpg", size_bytes: int = 7, md5: str = MD5, serial: str
                              is_original=True, **more)
 
 
-def on_disk(*files: Any) -> List[Any]:
+def on_disk(*files: Any) -> Dict[str, List[script.FileOnDisk]]:
     """What lies in a folder."""
-    return [script.FileOnDisk(name, size_bytes) for name, size_bytes in files]
+    by_name: Dict[str, List[script.FileOnDisk]] = {}
+    for name, size_bytes in files:
+        by_name.setdefault(script.folded(name), []).append(script.FileOnDisk(name, size_bytes))
+    return by_name
 
 
-def place(clocks: str, known: Any, records: Optional[Dict[str, Any]] = None, files: Sequence[Any] = ()) -> Any:
+def place(clocks: str, known: Any, records: Optional[Dict[str, Any]] = None, files: Any = None) -> Any:
     """An album as it stands here."""
-    return script.Place(album_of(clocks), Path("Summer"), known, records or {}, {}, script.by_folded_name(files))
+    return script.Place(album_of(clocks), Path("Summer"), known, records or {}, {}, files or {})
 
 
 @pytest.mark.parametrize("clocks, known, records, files, expected", [

@@ -13,7 +13,6 @@ from typing import Any, Callable, Dict, List
 
 import pytest
 
-import download_smugmug_photos as script
 from conftest import Run
 from fake_smugmug import Account, FakeSmugMug
 from helpers import NOTHING_NEW, contents, edit, harmless, home_files, key_name, snapshot, sync
@@ -536,7 +535,7 @@ def test_a_state_of_a_newer_schema_is_refused(account: Account, run: Run) -> Non
 
 
 @pytest.mark.parametrize("empty", ["no bytes", "no tables"])
-def test_an_empty_state_is_migrated(account: Account, run: Run, empty: str) -> None:
+def test_an_empty_state_is_filled_anew(account: Account, run: Run, empty: str) -> None:
     account.album("Summer").photo()
     sync(run)
     (run.output / STATE).write_bytes(b"")
@@ -546,20 +545,6 @@ def test_an_empty_state_is_migrated(account: Account, run: Run, empty: str) -> N
         assert (run.output / STATE).stat().st_size
     assert sync(run).cost == (3, 0)
     assert sync(run).cost == NOTHING_NEW
-
-
-def test_a_state_of_an_older_schema_keeps_what_it_knows(monkeypatch: pytest.MonkeyPatch) -> None:
-    database = sqlite3.connect(":memory:", isolation_level=None)
-    state = script.State(database)
-    known = script.FileRecord("KEY", "0", "a.JPG", 5, "md5", 7, True)
-    state.begin_album("ALBUM", "Summer")
-    state.record("ALBUM", known)
-    state.commit()
-    database.execute("COMMIT")
-    monkeypatch.setattr(script, "MIGRATIONS", (*script.MIGRATIONS, "CREATE TABLE later (one TEXT);"))
-    assert script.State(database).files("ALBUM") == {"KEY": known}
-    assert database.execute("PRAGMA user_version").fetchone()[0] == len(script.MIGRATIONS)
-    assert database.execute("SELECT count(*) FROM later").fetchone()[0] == 0
 
 
 def overwritten(content: bytes) -> bytes:

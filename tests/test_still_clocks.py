@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
-import sqlite3
 from collections import Counter
-from contextlib import closing
 from datetime import datetime
 from typing import Any, Dict, List
 
@@ -106,26 +104,6 @@ def test_a_run_for_one_album_looks_again_at_that_one_and_not_within_a_week(
     assert [night for night, keys in enumerate(looks, 1) if keys == [one.key]] == [7, 14]
     assert sum(map(len, looks)) == 2
     assert len(set(looks[6]) & {other.key}) == 0
-
-
-def test_a_record_from_before_albums_were_looked_at_again_is_carried_over_and_nothing_is_fetched_again(
-        account: Account, smugmug: FakeSmugMug, run: Run) -> None:
-    for number in range(3):
-        account.album(f"Album {number}").photo()
-    sync(run)
-    with closing(sqlite3.connect(str(run.output / STATE))) as database, database:
-        albums = list(database.execute("SELECT album_key, folder, clocks FROM album"))
-        files = [row[:10] for row in database.execute("SELECT * FROM file")]
-        database.executescript("DROP TABLE album; DROP TABLE file; DROP TABLE absence; DROP TABLE account;" +
-                               "".join(script.MIGRATIONS[:2]) + "PRAGMA user_version = 2;")
-        database.executemany("INSERT INTO album VALUES (?, ?, ?, 'xmp')", albums)
-        database.executemany("INSERT INTO file VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", files)
-
-    assert sync(run).cost == (2 + 1, 0)  # nobody knows when they were listed, so one is looked at
-    assert sync(run).cost == (2 + 1, 0)
-    assert sync(run).cost == (2 + 1, 0)
-    assert sync(run).cost == NOTHING_NEW
-    assert home_files(run.output) == contents(*account.albums)
 
 
 # ======================================================================================================================
