@@ -580,7 +580,7 @@ def test_quiet_leaves_the_summary_and_the_problems(account: Account, smugmug: Fa
     smugmug.fault("not_found", f"/i-{bad.key}/", times=None)
     result = run("-q")
     assert result.returncode == 1
-    assert "Summer / bad.JPG: " in result.stderr and "Files: 1 downloaded" in result.stderr
+    assert "Summer/bad.JPG: " in result.stderr and "Files: 1 downloaded" in result.stderr
     assert "\nSummer: " not in f"\n{result.stderr}" and good.file_name not in result.stderr
 
 
@@ -589,7 +589,7 @@ def test_verbose_names_each_file_and_the_rate_limit_headers(account: Account, sm
     names = [album.photo(f"IMG_{number}.JPG").file_name for number in range(3)]
     smugmug.fault("rate_limited", "!images", retry_after="1")
     result, quieter = run("-v"), run("--full")
-    assert all(f"downloaded: Summer / {name}" in result.stderr for name in names)
+    assert all(f"downloaded: Summer/{name}" in result.stderr for name in names)
     assert len(re.findall("X-RateLimit-Remaining: [0-9]+, X-RateLimit-Reset: [0-9]+", result.stderr)) >= 3
     assert re.search("429 .*Retry-After: 1", result.stderr)
     assert "X-RateLimit" not in quieter.stderr and names[0] not in quieter.stderr
@@ -605,7 +605,7 @@ def test_the_log_file_gets_everything_with_time_stamps_and_is_appended_to(accoun
     run("--log-file", path)
     after_second = path.read_text(encoding="utf-8")
     assert after_first.startswith("something of mine\n") and after_second.startswith(after_first)
-    assert re.search(f"^{STAMP}.* downloaded: 日本の写真 / 海.JPG$", after_first, re.MULTILINE)
+    assert re.search(f"^{STAMP}.* downloaded: 日本の写真/海.JPG$", after_first, re.MULTILINE)
     assert "X-RateLimit-Remaining: " in after_first and "海" not in first.stderr
     assert all(re.match(STAMP, line) for line in after_second.splitlines()[1:])
     assert all(line in after_first for line in first.stderr.splitlines())
@@ -681,7 +681,7 @@ def test_the_summary_tells_what_became_of_everything_and_what_to_do_about_each_p
                                    ("Still processing (1):", "slow.JPG", "still processing"),
                                    ("Unavailable (1):", "never.MOV", "no downloadable file")):
         item, advice = lines[lines.index(heading) + 1:][:2]
-        assert item.startswith(f"  New / {image}: ") and reason in item
+        assert item.startswith(f"  New/{image}: ") and reason in item
         assert re.fullmatch(r"  [A-Z].*[.?]", advice) and " / " not in advice, f"what to do about {heading}"
 
 

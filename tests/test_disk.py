@@ -58,8 +58,8 @@ def test_a_film_that_does_not_fit_is_skipped_and_all_that_fits_comes(
 
     assert result.returncode == 1
     assert home_files(output) == {f"Summer/{photo.file_name}": photo.data for photo in photos}
-    assert all(f"Summer / {film.file_name}: Not enough space for 8.2 MB" in result.stderr for film in films)
-    assert f"Summer / {silent.file_name}: No space left" in result.stderr
+    assert all(f"Summer/{film.file_name}: Not enough space for 8.2 MB" in result.stderr for film in films)
+    assert f"Summer/{silent.file_name}: No space left" in result.stderr
     assert smugmug.count("cdn") <= len(photos) + 1 and list(output.rglob("*.part")) == []
 
 
@@ -223,7 +223,7 @@ def test_a_folder_in_the_place_of_a_file_stays_and_the_file_comes_beside_it(
     result = run()
 
     assert result.returncode == 0 and home_files(run.output) == expected
-    assert_says(result.stderr, "Summer / IMG_1.JPG", f"IMG_1_{photo.key}.JPG")
+    assert_says(result.stderr, "Summer/IMG_1.JPG", f"IMG_1_{photo.key}.JPG")
     assert run().returncode == 0
     assert home_files(run.output) == expected and smugmug.count("cdn") == 1
 
@@ -286,8 +286,8 @@ def test_a_name_that_the_system_refuses_fails_what_bears_it_and_nothing_else(
 
     assert result.returncode == 1
     assert home_files(run.output) == {"Summer/plain.JPG": plain.data}
-    assert_says(result.stderr, f"Summer / {umlaut.file_name}: ")
-    assert_says(result.stderr, f"{foreign.name} / IMG_1.JPG: ")
+    assert_says(result.stderr, f"Summer/{umlaut.file_name}: ")
+    assert_says(result.stderr, f"{foreign.name}/IMG_1.JPG: ")
 
     assert run().returncode == 0
     assert home_files(run.output) == contents(summer, foreign)

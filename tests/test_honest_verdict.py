@@ -157,7 +157,7 @@ def test_images_that_smugmug_refuses_to_speak_of_are_failed_and_not_unavailable(
     fault = smugmug.fault("permission_denied", "/api/v2/image/", times=None)
     for _ in range(2):
         told = sync(run, exit_code=1)
-        assert fault.hits and "Summer / a." in topic(told, "Failed") and "navailable" not in told.stderr
+        assert fault.hits and "Summer/a." in topic(told, "Failed") and "navailable" not in told.stderr
     smugmug.clear_faults()
     assert sync(run).fetched == 1
     assert home_files(run.output) == contents(album)
@@ -290,7 +290,7 @@ def test_messages_name_the_folder_that_is_on_the_disk(account: Account, smugmug:
     album.name = "Winter"
     failing = album.photo("b.JPG")
     smugmug.fault("not_found", f"/i-{failing.key}/", times=None)
-    assert "Summer / b.JPG" in topic(sync(run, exit_code=1), "Failed")
+    assert "Summer/b.JPG" in topic(sync(run, exit_code=1), "Failed")
 
 
 def test_a_folder_follows_the_new_name_of_its_album_if_that_is_asked_for(account: Account, run: Run) -> None:
