@@ -1332,9 +1332,8 @@ SIGN_IN_ATTEMPTS = 3  # a refused PIN uses up its request token, so each attempt
 
 def api_key_from(environ: Mapping[str, str]) -> Credentials | None:
     """The API key and its secret, from the environment or from the top of this file; None where there is neither."""
-    key, secret = environ.get("SMUGMUG_API_KEY", "").strip(), environ.get("SMUGMUG_API_SECRET", "").strip()
-    key = key or API_KEY.replace("YOUR_API_KEY", "")
-    secret = secret or API_SECRET.replace("YOUR_API_SECRET", "")
+    key = (environ.get("SMUGMUG_API_KEY", "").strip() or API_KEY).replace("YOUR_API_KEY", "")
+    secret = (environ.get("SMUGMUG_API_SECRET", "").strip() or API_SECRET).replace("YOUR_API_SECRET", "")
     if bool(key) != bool(secret):
         raise Problem(f"{'The secret of the API key' if key else 'The API key'} is missing. {KEY_ADVICE}")
     return Credentials(key, secret) if key else None
@@ -1411,7 +1410,7 @@ def read_private(path: Path, what: str) -> dict[str, Any]:
     try:
         saved = json.loads(path.read_text(encoding="utf-8"))
         if others_can_read(path.stat().st_mode, sys.platform):
-            log.warning("Others can read your %s. To fix this: chmod 600 %s", what, path)
+            log.warning("Others can read your sign-in. To fix this: chmod 600 %s", path)
         return saved if isinstance(saved, dict) else {}
     except FileNotFoundError:
         return {}
@@ -3254,6 +3253,8 @@ def verdict(summary: Summary, settings: Settings, ended_with: int) -> tuple[int,
     if not summary.account:  # --verify --dry-run, which needs no network
         checked = sum(summary.checked.values())
         return exit_code, f"{summary.checked[Fault.NONE]:,} of {checked:,} are intact, in {folder}" if checked else ""
+    if ended_with and not summary.albums_expected:  # it did not come to anything
+        return exit_code, ""
     home = sum(summary.counts[kind] for kind in HOME_KINDS)
     to_come = summary.images_to_fetch + summary.images_at_hand if settings.task == "dry-run" else 0
     total = sum(summary.counts.values()) - summary.counts[Kind.GONE] + summary.images_unlisted + to_come
@@ -3293,8 +3294,8 @@ def summary_text(summary: Summary, settings: Settings, free_bytes: int | None) -
     if summary.videos:
         lines.append(f"Videos: {summary.videos:,} (re-encoded by SmugMug, which does not offer the uploads)")
     if not (settings.albums or settings.exclude) and (summary.account_count or 0) > summary.images_expected:
-        lines.append(f"SmugMug counts {summary.account_count:,} in your account, but {summary.images_expected:,} in its "
-                     f"albums")
+        lines.append(f"SmugMug counts: {summary.account_count:,} in the account, "
+                     f"{summary.images_expected:,} in its albums")
     lines.append(cost_line(summary, free_bytes))
     for topic in Topic:
         remarks = [remark for remark in summary.remarks if remark.topic is topic]
@@ -4138,7 +4139,7 @@ class OneLineParser(argparse.ArgumentParser):
 def parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
     """The command line. What an option is without being given comes from SMUGMUG_<OPTION>, where that is set."""
     result = OneLineParser(
-        usage="%(prog)s [options]", add_help=False,
+        usage="%(prog)s [...]", add_help=False,
         formatter_class=partial(argparse.HelpFormatter, max_help_position=27),
         description="Download every photo and video of a SmugMug account; later runs fetch only what's new.",
         epilog="Options with a value can also be set as SMUGMUG_OUTPUT, SMUGMUG_JOBS ...; the key is SMUGMUG_API_KEY "

@@ -284,7 +284,8 @@ def test_what_is_not_ready_or_unavailable_is_named_and_no_failure(
 
     assert home_files(run.output) == {"Summer/sound.JPG": sound.data, "Summer/stuck.mp4": long_ago.data}
     assert named(result.stderr, "Still processing") == ["Summer/processing.JPG", "Summer/processing.MOV"]
-    assert named(result.stderr, "Unavailable") == ["Secret", "Summer/hidden.MOV", "Summer/hopeless.MOV"]
+    assert named(result.stderr, "Unavailable") == ["Summer/hidden.MOV", "Summer/hopeless.MOV"]
+    assert named(result.stderr, "Locked") == ["Secret"]
     assert result.returncode == 0 and "Failed" not in result.stderr
     assert all(record.path.count(long_ago.key) for record in smugmug.select("cdn", "mp4"))
 

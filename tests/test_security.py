@@ -45,7 +45,7 @@ def regular(folder: Path) -> Dict[str, bytes]:
 def named(report: Path) -> Set[Tuple[str, str]]:
     """The (album, image) of each problem in a JSON report."""
     content = json.loads(report.read_text(encoding="utf-8"))
-    return {(problem["album"], problem["image"]) for problem in content["problems"]}
+    return {(problem["folder"], problem["file"]) for problem in content["problems"]}
 
 
 # ======================================================================================================================
