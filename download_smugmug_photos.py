@@ -3181,9 +3181,7 @@ class Summary:
 
     def within(self, path: Path) -> str:
         """A path as it is seen from the output folder."""
-        with suppress(ValueError):
-            return path.relative_to(self.output).as_posix()
-        return str(path)
+        return path.relative_to(self.output).as_posix()
 
     def remark(self, topic: Topic, folder: Path | str, file: str, reason: str, album_key: str = "",
                image_key: str = "") -> None:
@@ -3313,8 +3311,9 @@ def by_reason(remarks: Iterable[Remark]) -> list[str]:
     lines = [f"  {', '.join(names[:FILES_NAMED])}" +
              (f" and {len(names) - FILES_NAMED:,} more" if len(names) > FILES_NAMED else "") + f": {reason}"
              for reason, names in files.items()]
-    more = [f"  ... and {len(lines) - REASONS_NAMED:,} more (-v and --report name all)"]
-    return lines if len(lines) <= REASONS_NAMED else lines[:REASONS_NAMED] + more
+    if len(lines) > REASONS_NAMED:
+        lines[REASONS_NAMED:] = [f"  ... and {len(lines) - REASONS_NAMED:,} more (-v and --report name all)"]
+    return lines
 
 
 def cost_line(summary: Summary, free_bytes: int | None) -> str:
@@ -3329,11 +3328,6 @@ def cost_line(summary: Summary, free_bytes: int | None) -> str:
     if free_bytes is not None:
         line += f", {human_bytes(free_bytes)} free on disk"
     return line
-
-
-def reading_line(columns: int) -> str:
-    """How things stand before anything is known."""
-    return "Reading the list of albums ..."
 
 
 def progress_line(summary: Summary, received_bytes: int, wait_seconds: float, columns: int) -> str:
@@ -3507,7 +3501,7 @@ def planned_record(job: Job) -> FileRecord:
 
 def wanted_albums(run: Run) -> list[Album]:
     """The albums that were asked for, each with a folder."""
-    run.screen.show(reading_line)
+    run.screen.show(lambda columns: "Reading the list of albums ...")
     albums, problem = in_background(partial(fetch_albums, run.connection, run.user))
     refuse_other_account(run, albums)
     if problem:
@@ -3940,7 +3934,7 @@ def tell(settings: Settings, summary: Summary, screen: Screen, ended: str) -> No
 def list_albums(settings: Settings, screen: Screen, stop: Stop) -> int:
     """--list: a table of the albums, on standard output."""
     connection, user = connect(settings, stop)
-    screen.show(reading_line)
+    screen.show(lambda columns: "Reading the list of albums ...")
     albums, problem = in_background(partial(fetch_albums, connection, user))
     screen.clear()
     with copied_state(settings.output) as state:
