@@ -20,9 +20,9 @@ import tempfile
 import zlib
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Sequence
+from typing import Any, List, Sequence
 
-from fake_smugmug import MP4_MAGIC, Account, Album, FakeSmugMug, Line, Photo
+from fake_smugmug import MP4_MAGIC, Account, Album, ArmedFault, FakeSmugMug, Line, Photo
 
 SLOW_LINE = Line(api_latency_seconds=0.3, bytes_per_second_total=400_000)
 SLOW_PHOTO_BYTES = 180_000
@@ -113,12 +113,14 @@ def slow_account() -> Account:
     return account
 
 
-def arm_troubles(smugmug: FakeSmugMug, seconds: float = SLOW_TROUBLES_SECONDS) -> None:
+def arm_troubles(smugmug: FakeSmugMug, seconds: float = SLOW_TROUBLES_SECONDS) -> List[ArmedFault]:
     """Let happen once each: too many requests, an album that is slow to list, a transfer that is cut off."""
     crowded, slow, cut = smugmug.account.albums[:3]
-    smugmug.fault("rate_limited", where=rf"/{crowded.key}!images", times=1, retry_after=f"{seconds:.0f}")
-    smugmug.fault("stall", where=rf"/{slow.key}!images", times=1, seconds=seconds, before_headers=True)
-    smugmug.fault("cut", where=rf"/i-{cut.images[0].key}/", times=1, at=SLOW_PHOTO_BYTES // 2)
+    return [
+        smugmug.fault("rate_limited", where=rf"/{crowded.key}!images", times=1, retry_after=f"{seconds:.0f}"),
+        smugmug.fault("stall", where=rf"/{slow.key}!images", times=1, seconds=seconds, before_headers=True),
+        smugmug.fault("cut", where=rf"/i-{cut.images[0].key}/", times=1, at=SLOW_PHOTO_BYTES // 2),
+    ]
 
 
 # ======================================================================================================================
