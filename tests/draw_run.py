@@ -86,10 +86,11 @@ def drawing(windows: Sequence[Sequence[str]]) -> str:
             parts.append(f'<text x="{MARGIN}" y="{baseline}" fill="{colour}" textLength="{len(line) * LETTER_WIDTH}" '
                          f'lengthAdjust="spacingAndGlyphs" xml:space="preserve">{escape(line)}</text>')
         top += height + GAP
-    return "\n".join([
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {top - GAP + 1}" width="{width}" '
-        f'height="{top - GAP + 1}" font-family="monospace" font-size="13">',
-        "<title>A run in a terminal: half way, and at its end</title>", *parts, "</svg>", ""])
+    height = top - GAP + 1
+    head = (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" '
+            f'height="{height}" font-family="monospace" font-size="13">')
+    title = "<title>A run in a terminal: half way, and at its end</title>"
+    return "\n".join([head, title, *parts, "</svg>", ""])
 
 
 def main(arguments: Sequence[str]) -> int:

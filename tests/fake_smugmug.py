@@ -2972,7 +2972,7 @@ def main(argv: Sequence[str]) -> int:
         description="A SmugMug of your own: run a program against it, or serve it for measurements.",
         usage="%(prog)s [--slow] -- COMMAND ...\n       %(prog)s --serve [options]",
     )
-    parser.add_argument("--slow", action="store_true", help="a demo of 20 to 30 seconds, with a few troubles on the way")
+    parser.add_argument("--slow", action="store_true", help="a demo of 20 to 30 seconds, with a few troubles")
     parser.add_argument("--serve", action="store_true", help="serve until stdin ends; 'stats' and 'urls' are commands")
     parser.add_argument("--albums", type=int, default=20, help="number of albums")
     parser.add_argument("--images", type=int, default=50, help="number of photos in each album")
