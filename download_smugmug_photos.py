@@ -4071,9 +4071,9 @@ def list_albums(settings: Settings, screen: Screen, stop: Stop) -> int:
     connection, user = connect(settings, stop)
     screen.show(lambda columns: "Reading the list of albums ...")
     albums, problem = in_background(partial(fetch_albums, connection, user))
-    screen.clear()
-    with copied_state(settings.output) as state:
+    with copied_state(settings.output, partial(screen.show, lambda columns: "Reading the download record")) as state:
         here = state.home_counts()
+    screen.clear()
     albums = selected(settings, albums)
     print(album_table(albums, here))
     files = sum(album.image_count or 0 for album in albums)
