@@ -3324,7 +3324,7 @@ class Summary:
             "verdict": sentence,
             "exit_code": exit_code,
             "account": self.account,
-            "output": os.path.abspath(str(self.output)),
+            "output": full_path(self.output),
             "started": iso_time(self.started),
             "finished": iso_time(self.started + seconds),
             "seconds": round(seconds, 3),
@@ -3347,6 +3347,13 @@ class Summary:
         }
 
 
+def full_path(path: Path) -> str:
+    """A path from the root, if the working folder is still there."""
+    with suppress(OSError):
+        return os.path.abspath(str(path))
+    return str(path)
+
+
 def iso_time(seconds: float) -> str:
     """A time in seconds since 1970 as ISO 8601 in UTC."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
@@ -3365,9 +3372,7 @@ def verdict(summary: Summary, settings: Settings, ended_with: int) -> tuple[int,
     """
     said = {topic: summary.count(topic) for topic in Topic if topic.in_verdict and summary.count(topic)}
     exit_code = ended_with or (EXIT_FAILED if any(topic in said for topic in FAILURES) else EXIT_COMPLETE)
-    folder = printable(settings.output)
-    with suppress(OSError):  # the working folder may be gone
-        folder = printable(os.path.abspath(str(settings.output)))
+    folder = printable(full_path(settings.output))
     if not summary.account:  # --verify --dry-run, which needs no network
         checked = sum(summary.checked.values())
         return exit_code, f"{summary.checked[Fault.NONE]:,} of {checked:,} are intact, in {folder}" if checked else ""
@@ -4071,9 +4076,9 @@ def list_albums(settings: Settings, screen: Screen, stop: Stop) -> int:
     connection, user = connect(settings, stop)
     screen.show(lambda columns: "Reading the list of albums ...")
     albums, problem = in_background(partial(fetch_albums, connection, user))
-    screen.clear()
-    with copied_state(settings.output) as state:
+    with copied_state(settings.output, partial(screen.show, lambda columns: "Reading the download record")) as state:
         here = state.home_counts()
+    screen.clear()
     albums = selected(settings, albums)
     print(album_table(albums, here))
     files = sum(album.image_count or 0 for album in albums)
