@@ -311,13 +311,13 @@ def test_data_that_goes_to_a_file_is_free_of_the_live_line(
 def test_the_progress_of_verifying_is_shown_and_taken_away(
         account: Account, terminal: Callable[..., Terminal], run: Run) -> None:
     album = account.album("Summer")
-    for _ in range(3):
-        album.photo()
+    for number in range(4):  # large enough for a second look at the screen while they are hashed
+        album.photo(content=Pattern(40_000_000, number, JPEG_MAGIC))
     assert run().returncode == 0
     screen = terminal("--verify")
     assert screen.wait_for_end() == 0
     assert re.search(rb"Verified \d files", screen.raw)
-    assert [line for line in screen.lines if "Verified" in line] == ["Verified: 3 intact"]
+    assert [line for line in screen.lines if "Verified" in line] == ["Verified: 4 intact"]
 
 
 def test_the_live_line_is_there_while_a_dry_run_waits_for_smugmug(
