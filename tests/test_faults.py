@@ -462,7 +462,7 @@ def unsaid(result: Result, reasons: Dict[str, str]) -> List[str]:
     """What the summary fails to say: each name should stand on a line with its reason."""
     lines = result.stderr.splitlines()
     return [f"{name} ... {reason}" for name, reason in reasons.items()
-            if not any(line.strip().startswith(name) and reason in line for line in lines)]
+            if not any(f", {name}" in f", {line.strip()}" and reason in line for line in lines)]
 
 
 def cdn_by_status(smugmug: FakeSmugMug, status: int) -> List[float]:

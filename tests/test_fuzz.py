@@ -164,7 +164,7 @@ def assert_true(account: Account, run: Run, result: Result, before: Set[str]) ->
         return
     names = {name for problem in problems for name in
              ([problem["image_key"], f"{problem['folder']}/{problem['file']}"] if problem["file"]
-              else [problem["folder"]])}
+              else [problem["folder"], problem["album_key"]])}
     contents = set(home.values())
     unnamed = [(album.name, image.file_name) for album, image in images_of(account)
                if image.data not in contents and not names & {
