@@ -177,7 +177,7 @@ def test_exiftool_writes_the_sidecars_into_copies_as_it_is_shown(
 def test_every_line_for_the_night_uses_options_that_there_are() -> None:
     found = re.findall(r"^```\w*\n(.*?)^```$", readme_section("Every night"), re.DOTALL | re.MULTILINE)
     lines = [line for block in found for line in block.splitlines() if f"{SCRIPT.name} -" in line]
-    assert len(lines) == 3  # cron, systemd, Windows
+    assert len(lines) == 3  # cron with a watcher, systemd, Windows
     for line in lines:
         assert script.parser({}).parse_args(line.partition(SCRIPT.name)[2].partition(";")[0].rstrip('"').split()).quiet
 
