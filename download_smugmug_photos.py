@@ -940,11 +940,9 @@ def remove_parts(folder: Path) -> None:
 
 def free_space(folder: Path) -> int | None:
     """The bytes left on the disk that holds a folder, which need not exist yet; None where that is not known."""
-    with suppress(OSError, RuntimeError):
+    with suppress(OSError, RuntimeError, StopIteration):
         path = folder.resolve()
-        while not path.exists() and path != path.parent:
-            path = path.parent
-        return shutil.disk_usage(str(path)).free
+        return shutil.disk_usage(str(next(place for place in (path, *path.parents) if place.exists()))).free
     return None
 
 
@@ -1812,11 +1810,9 @@ def pacific_hours(utc: datetime) -> int:
     The laws: https://www.nist.gov/pml/time-and-frequency-division/popular-links/daylight-saving-time-dst
     """
     year = utc.year
-    if year >= 2007:
-        starts, ends = sunday(year, 3, 2), sunday(year, 11, 1)
-    else:
-        starts, ends = sunday(year, 4, 1) if year >= 1987 else sunday(year, 5, 0), sunday(year, 11, 0)
-    starts = {1974: datetime(1974, 1, 6), 1975: datetime(1975, 2, 23)}.get(year, starts)
+    month, number = (3, 2) if year >= 2007 else (4, 1) if year >= 1987 else (5, 0)
+    starts = {1974: datetime(1974, 1, 6), 1975: datetime(1975, 2, 23)}.get(year, sunday(year, month, number))
+    ends = sunday(year, 11, 1 if year >= 2007 else 0)
     # at two o'clock on the local clock, which is in winter time when it starts and in summer time when it ends
     return -7 if starts + timedelta(hours=10) <= utc < ends + timedelta(hours=9) else -8
 
