@@ -15,6 +15,7 @@ What it leaves on the disk:
     smugmug_photos/<album>/.<key>-...part         a transfer that was cut off; the next run goes on from there
     smugmug_photos/<album>/<file name>.xmp        with --sidecar xmp: title, caption, keywords, place
     smugmug_photos/<album>/album.json             with --sidecar json: the same of a whole album, in its order
+    smugmug_photos/index.html, <album>/index.html with --sidecar html: pages to look at all this in a browser
     smugmug_photos/.smugmug.sqlite3               what is home, so that the next run takes seconds
     ~/.config/download_smugmug_photos/token.json  the sign-in, readable by you alone (Windows: under %APPDATA%)
 
@@ -44,6 +45,7 @@ The file reads downwards, as the data travels, and each section uses only the se
 from __future__ import annotations
 
 import argparse
+import base64
 import calendar
 import difflib
 import email.utils
@@ -51,6 +53,7 @@ import enum
 import errno
 import fnmatch
 import hashlib
+import html
 import json
 import logging
 import os
@@ -70,8 +73,9 @@ from contextlib import closing, contextmanager, suppress
 from datetime import datetime, timedelta, timezone
 from functools import partial
 from pathlib import Path
+from string import Template
 from typing import IO, Any, Callable, Iterable, Iterator, Mapping, NamedTuple, Sequence, TextIO, TypeVar
-from urllib.parse import parse_qsl, unquote_plus, urlencode, urljoin, urlsplit
+from urllib.parse import parse_qsl, quote, unquote_plus, urlencode, urljoin, urlsplit
 from xml.etree import ElementTree
 
 if __name__ == "__main__":
@@ -108,6 +112,7 @@ APPLY_URL = API_ORIGIN + "/api/developer/apply"
 STATE_FILE = ".smugmug.sqlite3"
 PART_SUFFIX = ".part"
 ALBUM_SIDECAR = "album.json"
+PAGE_NAME = "index.html"
 CHUNK_BYTES = 1 << 16  # how much of a file is read, hashed and written at once; a cut loses no more than this
 TICK_SECONDS = 0.1  # how long the main thread waits before it looks at the screen and at Ctrl-C again
 
@@ -680,7 +685,7 @@ def unique_names(wanted: Iterable[tuple[str, str]], given: Mapping[str, str],
 def album_folders(albums: Iterable[Album], given: Mapping[str, str], layout: str) -> dict[str, str]:
     """A folder within the output folder for each album key. Older albums keep the plain name."""
     oldest_first = sorted(albums, key=lambda album: (album.created, album.key))
-    return unique_names(((album.key, album_folder(album, layout)) for album in oldest_first), given)
+    return unique_names(((album.key, album_folder(album, layout)) for album in oldest_first), given, [PAGE_NAME])
 
 
 def album_folder(album: Album, layout: str) -> str:
@@ -2551,7 +2556,7 @@ def prove(part: PartFile, remote: RemoteFile, image: Image) -> None:
 
 # ---------------------------------------------------------------------------------------------------------------
 # 11. Sidecars: what is not in the files: titles, captions, keywords, places, dates, the order of an album.
-#     Knows XMP and JSON. Never touches a photo, and no sidecar that somebody else wrote.
+#     Knows XMP, JSON and HTML. Never touches a photo, and no sidecar that somebody else wrote.
 # ---------------------------------------------------------------------------------------------------------------
 
 # https://developer.adobe.com/xmp/docs/xmp-namespaces/
@@ -2571,12 +2576,19 @@ UNSEALED = f"{PROGRAM} {VERSION} {'0' * 32}"  # the mark of this program, at the
 NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def write_sidecars(kinds: Iterable[str], folder: Path, album: Album, images: Iterable[Image],
-                   records: Mapping[str, FileRecord]) -> Iterator[tuple[str, Problem | None]]:
+def write_sidecars(kinds: Iterable[str], folder: Path, album: Album, images: Sequence[Image],
+                   records: Mapping[str, FileRecord], reasons: Mapping[str, str],
+                   overview: str) -> Iterator[tuple[str, Problem | None]]:
     """Bring the sidecars of an album up to date. Yields the name of each that changed or, with the reason, could not.
+
+    `reasons` say, by image key, why an image is missing; `overview` is the way from the folder to the page of all.
     """
     if "json" in kinds:
         yield from update_sidecar(folder / ALBUM_SIDECAR, album_json(album, images, records))
+    if "html" in kinds:
+        figures = [image_figure(image, records.get(image.key), reasons.get(image.key, "")) for image in images]
+        page = html_page(album.name, album.description, {"": figures}, link_to(overview, "All albums"))
+        yield from update_sidecar(folder / page_name(records.values()), page)
     on_disk: dict[str, list[FileOnDisk]] = {}
     with suppress(OSError):  # it shows with each sidecar
         on_disk = by_folded_name(files_in(folder))
@@ -2725,6 +2737,125 @@ def xmp_coordinate(degrees: float, positive: str, negative: str) -> str:
     """A coordinate in XMP's form, degrees and decimal minutes: 47.5, "N", "S" is "47,30.000000N"."""
     whole, millionths = divmod(round(abs(degrees) * 60_000_000), 60_000_000)
     return f"{whole},{millionths / 1_000_000:.6f}{negative if degrees < 0 else positive}"
+
+
+# The pages: one for each album, and one of all albums. The policy lets nothing in from anywhere, and no script but the
+# one below run: whatever stands in a title or caption stays a text.
+PAGE = """<!DOCTYPE html>
+<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>$title</title>
+<meta name="generator" content="$mark">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; base-uri 'none'; form-action 'none';
+  img-src file: 'self'; media-src file: 'self'; style-src 'sha256-$style'; script-src 'sha256-$script'">
+<style>
+  :root { color-scheme: light dark; font: clamp(15px, .6vw, 24px)/1.4 system-ui, sans-serif; overflow-wrap: anywhere }
+  body { margin: 1.5em clamp(1em, 3vw, 4em) }
+  h1, h2, p, figcaption > * { display: block; margin: .2em 0; white-space: pre-line; unicode-bidi: plaintext }
+  section { display: grid; grid: auto / repeat(auto-fill, minmax(min(45%, 15em), 1fr)); gap: 1em; margin: 2em 0 }
+  h2 { grid-column: 1 / -1 }
+  figure { margin: 0; content-visibility: auto; contain-intrinsic-size: auto 18em }
+  img, video, figure > p { width: 100%; aspect-ratio: 4/3; object-fit: cover; background: #8883; border-radius: .4em }
+  figure:target { position: fixed; inset: 0; z-index: 1; padding: 1em; background: Canvas; outline: 0; display: flex;
+                  flex-direction: column }
+  figure:target > :first-child { flex: 1; min-height: 0 }
+  figure:target :is(img, video) { height: 100%; object-fit: contain; background: none }
+  figure:target figcaption { max-height: 35%; overflow: auto }
+  input, button { font: inherit; padding: .4em .8em; margin: .5em 0 }
+  nav { position: fixed; inset: 1em 1em auto auto; z-index: 2 }
+  :empty:not(img, video, input), section:not(:has(figure:not([hidden]))), body:not(:has(:target)) nav { display: none }
+  @media print { input { display: none } figure { break-inside: avoid; content-visibility: visible } }
+</style>
+<header>$back<h1>$title</h1><p>$about</p>
+<input type="search" placeholder="Search" aria-label="Search" autocomplete="off" hidden></header>
+<main>$sections</main>
+<nav aria-label="Large view" hidden>
+<button value="-1" aria-label="Previous">&larr;</button> <button value="1" aria-label="Next">&rarr;</button>
+<button value="0" aria-label="Close">&times;</button>
+</nav>
+<script>
+  const [search, nav] = document.querySelectorAll("input, nav"), figures = [...document.querySelectorAll("figure")];
+  function walk(step) {
+    const shown = figures.filter(figure => !figure.hidden), open = document.querySelector("figure:target");
+    const next = open && shown[shown.indexOf(open) + step];
+    if (!next) return;
+    location.replace(step ? "#" + next.id : "#-");
+    next.focus();
+  }
+  addEventListener("keydown", event => {
+    const step = {ArrowLeft: -1, ArrowRight: 1, Escape: 0}[event.key];
+    if (step !== undefined && !event.altKey && !event.target.closest("input, video")) walk(step);
+  });
+  nav.addEventListener("click", event => walk(+event.target.value));
+  let start;
+  addEventListener("touchstart", event => { start = event.touches.length > 1 ? NaN : event.touches[0].clientX });
+  addEventListener("touchend", event => {
+    const way = start - event.changedTouches[0].clientX;
+    if (Math.abs(way) > 60) walk(Math.sign(way));
+  });
+  addEventListener("hashchange", () => document.querySelectorAll("video").forEach(video => video.pause()));
+  search.addEventListener("input", () => figures.forEach(figure => {
+    const text = figure.parentNode.firstElementChild.textContent + " " + figure.textContent;
+    figure.hidden = !text.toLowerCase().includes(search.value.toLowerCase());
+  }));
+  search.hidden = nav.hidden = false;
+</script>
+"""
+SECTION = "<section><h2>$heading</h2>\n$figures</section>\n"
+FIGURE = """<figure id="$key" tabindex="-1">$view
+<figcaption><b>$title</b><span>$caption</span><small>$facts</small><small>$file</small></figcaption></figure>
+"""
+PHOTO = '<img loading="lazy" src="$source" alt="$text">'
+VIDEO = '<video controls preload="none" src="$source" aria-label="$text"></video>'
+MISSING = "<p>$text</p>"
+NOT_YET, RE_ENCODED = "not downloaded yet", "re-encoded by SmugMug"
+
+
+class Html(str):
+    """A text that is HTML already."""
+
+
+def filled(template: str, **fields: str) -> Html:
+    """A template with its fields filled in; what is not HTML yet is escaped, so that it stays a text."""
+    return Html(Template(template).substitute({
+        name: field if isinstance(field, Html) else html.escape(NOT_XML.sub("\ufffd", field))
+        for name, field in fields.items()}))
+
+
+def link_to(target: str, content: str) -> Html:
+    """A link, or its content alone where there is nothing that it could lead to."""
+    return filled('<a href="$target">$content</a>' if target else "$content", target=target, content=content)
+
+
+def html_page(title: str, about: str, sections: Mapping[str, Iterable[Html]], back: str = "") -> bytes:
+    """A page with figures under headings."""
+    style, script = (base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()
+                     for code in re.findall("<(?:style|script)>(.*?)</", PAGE, re.DOTALL))
+    content = "".join(filled(SECTION, heading=heading, figures=Html("".join(figures)))
+                      for heading, figures in sections.items())
+    return filled(PAGE, mark=UNSEALED, style=style, script=script, back=back, title=title, about=about,
+                  sections=Html(content)).encode("utf-8")
+
+
+def page_name(files: Iterable[FileRecord]) -> str:
+    """The name of an album's page: a photo that has it keeps it."""
+    return unique_names([("page", PAGE_NAME)], {}, [file.name for file in files])["page"]
+
+
+def image_figure(image: Image, file: FileRecord | None, reason: str) -> Html:
+    """An image on its album's page; `reason` says why it is missing, or not the latest."""
+    name = file.name if file else image.file_name or image.key
+    target, text = quote(name) if file else "", image.title or image.caption or name
+    if file is None:
+        view, reason = filled(MISSING, text=f"Missing: {reason or NOT_YET}"), ""
+    elif image.is_video:
+        view = filled(VIDEO, source=target, text=text)
+    else:
+        view = link_to("#" + image.key, filled(PHOTO, source=target, text=text))
+    is_doubtful = image.is_video and (image.longitude or 0) > 0
+    facts = ((image.taken or image.filmed).replace("T", " "), ", ".join(image.keywords),
+             "" if image.latitude is None or is_doubtful else f"{image.latitude}, {image.longitude}",
+             RE_ENCODED if file and not file.is_original else "", reason)
+    return filled(FIGURE, key=image.key, view=view, title=image.title, caption=image.caption,
+                  facts="\n".join(filter(None, facts)), file=link_to(target, name))
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -3008,6 +3139,7 @@ class Summary:
         self.unsound: dict[tuple[str, str], Check] = {}  # by album key and image key, until they come again
         self.remarks: list[Remark] = []
         self.removed: list[str] = []  # the files that SmugMug no longer has
+        self.reasons: dict[str, dict[str, str]] = {}  # why images are missing, by album key and image key
         self.failures = self.videos = self.fetched_bytes = self.api_requests = 0
         self.albums_expected = self.albums_new = self.albums_changed = self.albums_again = self.albums_unchanged = 0
         self.sidecars_changed = 0
@@ -3072,6 +3204,7 @@ class Summary:
         if file is not None:
             check = self.unsound.pop((outcome.album.key, outcome.image.key), None)
         if outcome.kind not in HOME_KINDS:
+            self.reasons.setdefault(outcome.album.key, {})[outcome.image.key] = outcome.reason
             self.remark(Topic[outcome.kind.name], album, image, outcome.reason, outcome.image.key)
         elif check is not None:
             mended = f"{check.reason or check.fault.value}; {outcome.kind.value} again"
@@ -3238,7 +3371,8 @@ class Run(NamedTuple):
 
     By album key: `known` is what the state knew before, `folders` the folder of each album, `places` those of
     the albums that are being listed, `seen` the keys of the images in listings that were not complete: these albums
-    get `second_looks`. `overdue` are the keys of albums to list again though nothing has changed.
+    get `second_looks`. `overdue` are the keys of albums to list again though nothing has changed. `albums` are all that
+    SmugMug has, by their keys.
     """
 
     settings: Settings
@@ -3257,6 +3391,7 @@ class Run(NamedTuple):
     overdue: set[str]
     entries: dict[Path, dict[str, str]]
     elsewhere: Elsewhere
+    albums: dict[str, Album]
 
 
 def sync(run: Run) -> None:
@@ -3377,6 +3512,7 @@ def wanted_albums(run: Run) -> list[Album]:
         log.info("Layout %s applies to new albums only; %s where they are.", run.settings.layout,
                  "1 existing album stays" if staying == 1 else f"{staying:,} existing albums stay")
     run.folders.update(album_folders(albums, run.folders, run.settings.layout))
+    run.albums.update({album.key: album for album in albums})
     albums = selected(run.settings, albums)
     run.summary.albums_expected = len(albums)
     run.summary.images_expected = sum(album.image_count or 0 for album in albums)
@@ -3482,6 +3618,7 @@ def plan_listing(run: Run, listing: Listing) -> Plan:
     elif plan.problem:
         topic = Topic.UNAVAILABLE if album.locked else Topic.FAILED
         run.summary.remark(topic, place.folder.name, "", plan.problem)
+        run.summary.reasons.setdefault(album.key, {})[""] = plan.problem
     return plan._replace(is_second_look=is_second_look)
 
 
@@ -3596,8 +3733,9 @@ def finish_album(run: Run, tally: Tally) -> None:
     place, kinds = tally.place, run.settings.sidecars
     album = place.album
     if kinds and not tally.problem:
-        files = run.state.files(album.key)
-        for name, problem in write_sidecars(kinds, place.folder, album, tally.images, files):
+        files, reasons = run.state.files(album.key), run.summary.reasons.get(album.key, {})
+        overview = "../" * (run.folders[album.key].count("/") + 1) + PAGE_NAME
+        for name, problem in write_sidecars(kinds, place.folder, album, tally.images, files, reasons, overview):
             if isinstance(problem, DiskFull):
                 raise problem
             if problem is None:
@@ -3612,6 +3750,61 @@ def finish_album(run: Run, tally: Tally) -> None:
         run.state.complete_album(album.key, lasting_clocks(album, place.looked_at), place.looked_at)
     run.summary.end(tally)
     log.info("%s: %s", printable(run.folders[album.key]), tally.line())
+
+
+def write_overview(run: Run) -> None:
+    """Bring the page of all albums up to date, as far as the run came. What it says stands in the record."""
+    path, known = run.settings.output / PAGE_NAME, run.state.albums()
+    sections: dict[str, list[Html]] = {}
+    totals: Counter[str] = Counter()
+    for _, heading, name, key in sorted((*album_heading(run, key), key) for key in run.folders):
+        sections.setdefault(heading, []).append(album_figure(run, key, name, known.get(key), totals))
+    verified = [f" Verified on {iso_time(run.summary.started)[:10]}."] if run.settings.verify else []
+    with suppress(OSError):  # only the page itself knows when that was before
+        verified += re.findall(r"<p>[^<]*( Verified on [0-9-]+\.)</p>", path.read_bytes().decode("utf-8", "replace"))
+    about = (f"{totals['home']:,} of {counted(totals['images'], 'photo')} and videos are here, in "
+             f"{counted(len(run.folders), 'album')}.{''.join(verified[:1])}")
+    for name, problem in update_sidecar(path, html_page(f"Albums of {run.user.nick_name}", about, sections)):
+        if problem is not None:
+            run.summary.remark(Topic.KEPT if isinstance(problem, NotOurs) else Topic.FAILED, "", name, str(problem))
+
+
+def album_heading(run: Run, album_key: str) -> tuple[bool, str, str]:
+    """Where an album stands on the page of all: whether at the end, SmugMug's folders above it, and its name."""
+    album = run.albums.get(album_key)
+    if album is None:
+        return True, "Not in SmugMug's list of albums", run.folders[album_key].rpartition("/")[2]
+    return False, album.url_path.strip("/").rpartition("/")[0].replace("/", " / "), album.name or album_key
+
+
+def album_figure(run: Run, album_key: str, name: str, known: AlbumRecord | None, totals: Counter[str]) -> Html:
+    """An album on the page of all, with its first picture by name. Adds to the totals."""
+    album, files, folder = run.albums.get(album_key), run.state.files(album_key), path_of(run, run.folders[album_key])
+    here = [file for file in files.values() if not file.removed]
+    images = max(len(here), (album.image_count or 0) if album else 0)
+    totals.update(home=len(here), images=images)
+    reasons = {absence.image_key: absence.reason for absence in run.state.absences(album_key).values()}
+    reasons.update(run.summary.reasons.get(album_key, {}))
+    missing = Counter(reason for image_key, reason in reasons.items() if image_key and image_key not in files)
+    missing[reasons.get("", NOT_YET)] += images - len(here) - sum(missing.values())
+    times = sorted(file.modified_ns // 10 ** 9 - time.timezone for file in here if file.modified_ns)
+    months = [str(datetime(1970, 1, 1) + timedelta(seconds=seconds))[:7] for seconds in times[:1] + times[-1:]]
+    videos = sum(split_extension(file.name)[1].lower() in VIDEO_EXTENSIONS for file in here)
+    counts = {RE_ENCODED: sum(not file.is_original for file in here),
+              "damaged": sum(file.damaged for file in here),
+              "kept here, no longer at SmugMug": len(files) - len(here),
+              **{f"missing: {reason}": count for reason, count in missing.items()}}
+    facts = [" \u2013 ".join(sorted(set(months))),
+             f"{len(here):,} of {images:,} here: {counted(len(here) - videos, 'photo')}, {counted(videos, 'video')}",
+             *(f"{count:,} {what}" for what, count in counts.items() if count > 0),
+             f"checked on {iso_time(known.listed_at)[:10]}" if known and known.listed_at else "not finished"]
+    way = quote(folder.relative_to(run.settings.output).as_posix()) + "/"
+    page = page_name(files.values())
+    target = way + page if os.path.exists(str(folder / page)) else ""
+    covers = sorted(file.name for file in here if split_extension(file.name)[1][1:].lower() in SERVED_TYPES)
+    cover = filled(PHOTO, source=way + quote(covers[0]), text=name) if covers else filled(MISSING, text="")
+    return filled(FIGURE, key=album_key, view=link_to(target, cover), title=link_to(target, name), file="",
+                  caption=album.description if album else "", facts="\n".join(filter(None, facts)))
 
 
 def look_back(settings: Settings, state: State, summary: Summary) -> None:
@@ -3704,7 +3897,7 @@ def work(settings: Settings, summary: Summary, screen: Screen, stop: Stop) -> No
             known = state.albums()
             by_key = {album_key: album.folder for album_key, album in known.items()}
             run = Run(settings, connection, PageSize(IMAGES_PER_PAGE), user, state, summary, screen, stop, known,
-                      by_key, {}, {}, deque(), set(), {}, Elsewhere(settings.output))
+                      by_key, {}, {}, deque(), set(), {}, Elsewhere(settings.output), {})
             try:
                 if is_preview:
                     preview(run)
@@ -3713,6 +3906,8 @@ def work(settings: Settings, summary: Summary, screen: Screen, stop: Stop) -> No
             finally:
                 summary.api_requests = connection.api_requests
                 summary.wait_seconds = connection.gate.waited_seconds()
+                if "html" in settings.sidecars and run.albums and not is_preview:
+                    write_overview(run)
         look_back(settings, state, summary)
 
 
@@ -3984,7 +4179,7 @@ def parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
             help="tree: SmugMug's folders above the albums")
     how.add_argument("--rename", action="store_true", help="rename folders whose albums were renamed at SmugMug")
     how.add_argument("--new-record", action="store_true", help="start anew in a folder whose record is gone")
-    how.add_argument("--sidecar", dest="sidecars", metavar="xmp|json", type=sidecar_names, action="append",
+    how.add_argument("--sidecar", dest="sidecars", metavar="xmp|json|html", type=sidecar_names, action="append",
                      help="save titles, captions, keywords and places")
     setting(how, "-j", "--jobs", metavar="N", read=positive_integer, default=str(DEFAULT_JOBS),
             help=f"simultaneous downloads (default {DEFAULT_JOBS})")
@@ -4029,8 +4224,8 @@ def layout_name(text: str) -> str:
 def sidecar_names(text: str) -> frozenset[str]:
     """A list of kinds of sidecars, such as "xmp,json", for argparse."""
     names = frozenset(re.findall(r"[^\s,]+", text))
-    if names - {"xmp", "json", "dates"}:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a sidecar: xmp and json are")
+    if names - {"xmp", "json", "html", "dates"}:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a sidecar: xmp, json and html are")
     return names
 
 
