@@ -2755,7 +2755,7 @@ PAGE = """<!DOCTYPE html>
   figure { margin: 0; content-visibility: auto; contain-intrinsic-size: auto 18em }
   img, video, figure > p { width: 100%; aspect-ratio: 4/3; object-fit: cover; background: #8883; border-radius: .4em }
   figure:target { position: fixed; inset: 0; z-index: 1; padding: 1em; background: Canvas; outline: 0; display: flex;
-                  flex-direction: column }
+                  flex-direction: column; touch-action: pan-y pinch-zoom }
   figure:target > :first-child { flex: 1; min-height: 0 }
   figure:target :is(img, video) { height: 100%; object-fit: contain; background: none }
   figure:target figcaption { max-height: 35%; overflow: auto }
@@ -2779,6 +2779,7 @@ PAGE = """<!DOCTYPE html>
     if (!next) return;
     location.replace(step ? "#" + next.id : "#-");
     next.focus();
+    next.scrollIntoView({block: "nearest"});  // it may have had the focus
   }
   addEventListener("keydown", event => {
     const step = {ArrowLeft: -1, ArrowRight: 1, Escape: 0}[event.key];

@@ -80,13 +80,13 @@ class Browser:
 
     def open(self, path: Path, fragment: str = "") -> None:
         """Open a file as a double click does, and wait until it has loaded."""
-        self.call("Page.navigate", url="about:blank")
-        self._events.clear()
-        self.requests.clear()
-        self.errors.clear()
-        self.call("Page.navigate", url=path.as_uri() + fragment)
-        while "Page.loadEventFired" not in self._events:
-            self._read()
+        for url in ("about:blank", path.as_uri() + fragment):  # or another fragment would be no new page
+            self._events.clear()
+            self.requests.clear()
+            self.errors.clear()
+            self.call("Page.navigate", url=url)
+            while "Page.loadEventFired" not in self._events:
+                self._read()
 
     def run(self, code: str) -> Any:
         """The value of a piece of JavaScript in the page."""
@@ -111,9 +111,9 @@ class Browser:
         self.call("Input.insertText", text=text)
 
     def swipe(self, way: int) -> None:
-        """Draw a finger across the middle of the screen."""
+        """Draw a finger across the lower edge of the screen."""
         for kind, x in (("touchStart", 200), ("touchMove", 200 + way // 2), ("touchMove", 200 + way), ("touchEnd", 0)):
-            points = [] if kind == "touchEnd" else [{"x": x, "y": 300}]
+            points = [] if kind == "touchEnd" else [{"x": x, "y": 795}]
             self.call("Input.dispatchTouchEvent", type=kind, touchPoints=points)
 
     def show(self, width: int, height: int, scheme: str = "light", media: str = "screen", scripts: bool = True) -> None:
@@ -124,9 +124,10 @@ class Browser:
         self.call("Emulation.setTouchEmulationEnabled", enabled=True)
         self.call("Emulation.setScriptExecutionDisabled", value=not scripts)
 
-    def screenshot(self) -> bytes:
-        """What is to be seen, as a PNG."""
-        return base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"])
+    def screenshot(self, width: int, height: int) -> bytes:
+        """The upper left of what is to be seen, as a PNG."""
+        clip = {"x": 0, "y": 0, "width": width, "height": height, "scale": 1}
+        return base64.b64decode(self.call("Page.captureScreenshot", format="png", clip=clip)["data"])
 
     def close(self) -> None:
         """End it."""
