@@ -3518,7 +3518,6 @@ def wanted_albums(run: Run) -> list[Album]:
     run.summary.albums_expected = len(albums)
     run.summary.images_expected = sum(album.image_count or 0 for album in albums)
     warn_of_full_disk(bytes_to_come(run, albums), run.settings.output)
-    follow_moved_folders(run, albums)
     follow_renames(run, albums)
     run.overdue.update(albums_to_look_at_again(albums, run.known, run.connection.now()))
     return albums
@@ -3637,52 +3636,57 @@ def begin_album(run: Run, listing: Listing) -> tuple[Job, ...]:
 
 def with_copies(run: Run, job: Job) -> Job:
     """A job with the files that are home by now and hold the same image."""
-    index_elsewhere(run)
+    index_elsewhere(run.state, run.elsewhere)
     copies = [(path_of(run, folder) / record.name, record)
               for folder, record in run.state.copies(job.image)]
     return job._replace(copies=tuple(copy for copy in copies if copy[0] != job.folder / job.name))
 
 
-def index_elsewhere(run: Run) -> None:
+def index_elsewhere(state: State, elsewhere: Elsewhere) -> None:
     """Find the files that nobody recorded, if that was not done yet."""
-    if run.elsewhere.is_indexed:
+    if elsewhere.is_indexed:
         return
-    albums = {run.settings.output / folder: album_key for album_key, folder in run.folders.items()}
-    run.elsewhere.index(lambda folder: [record.name for record in run.state.files(albums.get(folder, "")).values()])
+    albums = {elsewhere.output / album.folder: album_key for album_key, album in state.albums().items()}
+    elsewhere.index(lambda folder: [record.name for record in state.files(albums.get(folder, "")).values()])
 
 
-def follow_moved_folders(run: Run, albums: Iterable[Album]) -> None:
-    """Find the folders that somebody moved within the output folder; say so if much is missing that was home."""
+def follow_moved_folders(state: State, elsewhere: Elsewhere, stop: Stop) -> None:
+    """Find the album folders that somebody moved within the output folder; say so if much is missing that was home."""
+    folders = {album_key: album.folder for album_key, album in state.albums().items()}
+    entries: dict[Path, dict[str, str]] = {}
     missing = 0
-    for album in albums:
-        folder = run.folders[album.key]
-        if album.key not in run.known or path_of(run, folder).exists():
+    for album_key, folder in list(folders.items()):
+        if album_path(elsewhere.output, folder, folders.values(), entries).exists():
             continue
-        records = [record for record in run.state.files(album.key).values() if not record.removed]
-        found = moved_folder(run, folder, records)
+        records = [record for record in state.files(album_key).values() if not record.removed]
+        if not records:
+            continue
+        index_elsewhere(state, elsewhere)
+        found = moved_folder(elsewhere, folder, folders.values(), records, stop)
         if found is None:
             missing += len(records)
             continue
         log.info("%s was moved here: it is %s now", printable(folder), printable(found))
-        run.folders[album.key] = found
-        run.state.move_album(album.key, found)
-    if missing >= 10 and missing * 10 >= run.summary.images_expected:
-        log.warning("%s that were home are missing, and will be downloaded again.", counted(missing, "photo"))
+        folders[album_key] = found
+        state.move_album(album_key, found)
+    if missing >= 10:
+        log.warning("%s that were home are missing; what SmugMug still has of them will be downloaded again.",
+                    counted(missing, "photo"))
 
 
-def moved_folder(run: Run, before: str, records: Sequence[FileRecord]) -> str | None:
+def moved_folder(elsewhere: Elsewhere, before: str, taken: Iterable[str], records: Sequence[FileRecord],
+                 stop: Stop) -> str | None:
     """The folder, within the output folder, that has half of these files or more: the MD5 of one of them proves it."""
-    index_elsewhere(run)
-    folders = {path.parent for record in records[:50] for path in run.elsewhere.of_size(record.size_bytes)
+    folders = {path.parent for record in records[:50] for path in elsewhere.of_size(record.size_bytes)
                if folded(path.name) == folded(record.name)}
-    folders -= {run.settings.output / name for name in ["", *run.folders.values()]}
+    folders -= {elsewhere.output / name for name in ["", *taken]}
     for folder in sorted(folders, key=lambda folder: (folder.name != before.rpartition("/")[2], str(folder))):
         with suppress(OSError, UnicodeError):
             on_disk = by_folded_name(files_in(folder))
             there = [record for record in records if is_intact(record, on_disk)]
             if len(there) * 2 >= len(records) and any(
-                    file_md5(resolved(folder, record.name, {}), run.stop) == record.md5 for record in there):
-                return folder.relative_to(run.settings.output).as_posix().encode("utf-8").decode("utf-8")
+                    file_md5(resolved(folder, record.name, {}), stop) == record.md5 for record in there):
+                return folder.relative_to(elsewhere.output).as_posix().encode("utf-8").decode("utf-8")
     return None
 
 
@@ -3890,6 +3894,8 @@ def work(settings: Settings, summary: Summary, screen: Screen, stop: Stop) -> No
     with copied_state(settings.output) if is_preview else open_state(settings.output) as state:
         if not is_preview:
             remember_folder(settings, folders)
+        elsewhere = Elsewhere(settings.output)
+        follow_moved_folders(state, elsewhere, stop)
         if settings.verify:
             verify_home(settings, state, summary, screen, stop)
         if not (settings.verify and is_preview):
@@ -3898,7 +3904,7 @@ def work(settings: Settings, summary: Summary, screen: Screen, stop: Stop) -> No
             known = state.albums()
             by_key = {album_key: album.folder for album_key, album in known.items()}
             run = Run(settings, connection, PageSize(IMAGES_PER_PAGE), user, state, summary, screen, stop, known,
-                      by_key, {}, {}, deque(), set(), {}, Elsewhere(settings.output), {})
+                      by_key, {}, {}, deque(), set(), {}, elsewhere, {})
             try:
                 if is_preview:
                     preview(run)

@@ -53,7 +53,8 @@ class History:
 
     `treasures` are the contents that the owner made and did not remove, with the paths where that was. `edits` leads
     from the content of an edited file to what it was when it came: one of the same size is not found without --verify,
-    and stands for it. `unseen` holds what a place in an album may still hold because SmugMug replaced it and moved no
+    and stands for it. So does one of the same size that the owner moved to where it should be: `moved_here`
+    are such contents. `unseen` holds what a place in an album may still hold because SmugMug replaced it and moved no
     clock.
     """
 
@@ -63,6 +64,7 @@ class History:
         self.story = [f"This is the history of seed {seed}."]
         self.treasures: Dict[bytes, str] = {}
         self.edits: Dict[bytes, bytes] = {}
+        self.moved_here: Set[bytes] = set()
         self.unseen: Dict[Tuple[str, str], Set[bytes]] = {}
         self.deleted: List[Tuple[Album, Image]] = []
         self.deleted_albums: List[Album] = []
@@ -170,6 +172,7 @@ class History:
         self.demand("Traceback" not in stderr and code in codes, f"this is no way to end: {code}")
         if code in (0, 1) and (self.is_record_lost or "--verify" in more):
             # all are found by now, but where no MD5 tells it, or where SmugMug has nothing to put beside it
+            self.moved_here.clear()
             gone = {image.data for album in self.deleted_albums for image in album.images}
             gone.update(image.data for _, image in self.deleted)
             self.edits = {content: before for content, before in self.edits.items()
@@ -200,6 +203,7 @@ class History:
         for image in album.images:
             versions = [image.data, *sorted(self.unseen.get((album.key, image.key), ()))]
             versions += [content for content, before in self.edits.items() if before in versions]
+            versions += sorted(content for content in self.moved_here if len(content) in map(len, versions))
             found = next((content for content in versions if left[content] > 0), None)
             if found is None:
                 gaps.append(f"{image.file_name!r} ({image.key})")
@@ -441,6 +445,7 @@ class History:
     def moved(self, source: Path, target: Path) -> str:
         """Move a file or folder; what happened."""
         source.rename(target)
+        self.moved_here.update(path.read_bytes() for path in self.files() if target in (path, *path.parents))
         return f"here: {source.relative_to(self.run.output)} is now {target.relative_to(self.run.output)}"
 
     def move_file(self) -> Optional[str]:
@@ -473,6 +478,7 @@ class History:
         first.rename(aside)
         second.rename(first)
         aside.rename(second)
+        self.moved_here.update(path.read_bytes() for path in self.files() if {first, second} & {*path.parents})
         return f"here: {first.relative_to(self.run.output)} and {second.relative_to(self.run.output)} are swapped"
 
     def other_form(self) -> Optional[str]:

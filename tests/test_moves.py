@@ -43,6 +43,21 @@ def test_album_folders_that_were_moved_are_followed_each_to_its_own_even_if_they
     assert "19 intact" in harmless(run, "--verify", "--dry-run").stderr
 
 
+def test_files_in_a_folder_that_was_moved_are_verified_where_they_are(account: Account, run: Run) -> None:
+    album = account.album("Summer")
+    photos = [album.photo(f"IMG_{number}.JPG") for number in range(3)]
+    sync(run)
+    move(run, "Summer", "2019/Summer")
+    edited = edit(run.output / "2019/Summer/IMG_1.JPG", keep_time=True)
+    report = harmless(run, "--verify", "--dry-run", exit_code=1).stderr
+    assert "Verified: 2 intact, 1 damaged\n" in report
+    report = sync(run, "--verify").stderr
+    assert "Verified: 2 intact, 1 damaged\n" in report
+    assert home_files(run.output) == {"2019/Summer/IMG_1-damaged.JPG": edited, **{
+        f"2019/{path}": content for path, content in contents(album).items()}}
+    assert photos[1].data in home_files(run.output).values()
+
+
 def test_files_that_were_moved_one_by_one_are_copied_back_and_not_fetched(account: Account, run: Run) -> None:
     album = account.album("Summer")
     for number in range(4):
