@@ -2778,8 +2778,7 @@ PAGE = """<!DOCTYPE html>
     const next = open && shown[shown.indexOf(open) + step];
     if (!next) return;
     location.replace(step ? "#" + next.id : "#-");
-    next.focus();
-    next.scrollIntoView({block: "nearest"});  // it may have had the focus
+    next.scrollIntoView({block: "nearest"});  // it has the focus: that alone does not bring it into view again
   }
   addEventListener("keydown", event => {
     const step = {ArrowLeft: -1, ArrowRight: 1, Escape: 0}[event.key];
