@@ -53,7 +53,7 @@ class History:
 
     `treasures` are the contents that the owner made and did not remove, with the paths where that was. `edits` leads
     from the content of an edited file to what it was when it came: one of the same size is not found without --verify,
-    and stands for it. So does one of the same size that the owner moved to where it should be: `moved_here`
+    and stands for it. So does one of the same size that the owner put where it should be: `moved_here`
     are such contents. `unseen` holds what a place in an album may still hold because SmugMug replaced it and moved no
     clock.
     """
@@ -526,6 +526,7 @@ class History:
         path = self.free(folder / self.random.choice(names))
         path.write_bytes(self.fresh(self.random.choice(SIZES), b"mine"))
         self.treasures[path.read_bytes()] = str(path.relative_to(self.run.output))
+        self.moved_here.add(path.read_bytes())
         return f"here: a file of the owner's own: {path.relative_to(self.run.output)}"
 
     def remove_file(self) -> Optional[str]:
