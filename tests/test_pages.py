@@ -453,6 +453,7 @@ def test_pages_can_be_read_without_scripts_by_screen_readers_and_on_paper(
     sync(run, *HTML)
     path = run.output / "Summer" / "index.html"
     browser.open(path)
+    browser.wait_for("[...document.images].every(image => image.complete)")
     tree = browser.call("Accessibility.getFullAXTree")["nodes"]
     named = [(node["role"]["value"], node.get("name", {}).get("value", "")) for node in tree if not node["ignored"]]
     assert [name for role, name in named if role == "image"] == ["Swans", "Geese", "c.png"]
