@@ -62,6 +62,7 @@ import random
 import re
 import shutil
 import signal
+import socket
 import sqlite3
 import sys
 import tempfile
@@ -69,7 +70,7 @@ import threading
 import time
 import unicodedata
 from collections import Counter, deque
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from datetime import datetime, timedelta, timezone
 from functools import partial
 from pathlib import Path
@@ -576,10 +577,13 @@ def in_parallel(function: Callable[[T], R], items: Iterable[T], stop: Stop, thre
             yield results.take(TICK_SECONDS)
 
 
-def in_background(function: Callable[[], R]) -> R:
+def in_background(function: Callable[[], R], redraw: Callable[[], None] = lambda: None) -> R:
     """The result of `function`, worked out in a thread: so Ctrl-C is heard at once, on Windows as well."""
-    *_, result = filter(None, in_parallel(lambda _: function(), [True], Stop(), threads=1))
-    return result
+    for result in in_parallel(lambda _: function(), [True], Stop(), threads=1):
+        if result is not None:
+            return result
+        redraw()
+    raise AssertionError("a function without a result")  # pragma: no cover: none is worked out so
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -739,6 +743,8 @@ def printable(text: str | Path) -> str:
 # Windows takes longer paths only where that was turned on. A folder leaves room for a short name within:
 # https://learn.microsoft.com/windows/win32/fileio/maximum-file-path-limitation
 WINDOWS_PATH_CHARACTERS = 260 - len("12345678.123")
+# How file systems say that they know no fsync, or no locks: some network shares, some in user space.
+UNSUPPORTED = frozenset({errno.EINVAL, errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, getattr(errno, "ENOTSUP", 0)})
 
 
 class PartFile:
@@ -786,7 +792,7 @@ class PartFile:
 
     def finish(self, modified: float | None) -> None:
         """Make what was written outlast a crash, and give it its time stamp: it is ready to get its name."""
-        os.fsync(self._file.fileno())
+        sync_to_disk(self._file.fileno())
         self._file.close()
         if modified is not None:
             with suppress(OSError, OverflowError):  # not every file system takes every time
@@ -847,12 +853,39 @@ def write_atomically(path: Path, content: bytes, *, mode: int = 0o666, durable: 
             file.write(content)
             file.flush()
             if durable:
-                os.fsync(file.fileno())
-        os.replace(str(beside), str(path))
+                sync_to_disk(file.fileno())
+        rename(beside, path)
     except BaseException:
         with suppress(OSError):
             beside.unlink()
         raise
+
+
+def sync_to_disk(file_number: int) -> None:
+    """Make what was written to an open file outlast a crash, as far as the file system can do that."""
+    try:
+        os.fsync(file_number)
+    except OSError as error:
+        if error.errno not in UNSUPPORTED:
+            raise
+
+
+def rename(path: Path, new_path: Path) -> None:
+    """Give a file or folder another name. On Windows, a virus scanner that reads it may forbid that for a moment."""
+    for tries_left in range(10, -1, -1):  # pragma: no branch: the last one raises
+        try:
+            os.replace(str(path), str(new_path))
+            return
+        except PermissionError as error:
+            if not tries_left or getattr(error, "winerror", None) not in (5, 32):
+                raise
+        time.sleep(TICK_SECONDS)
+
+
+def is_same_time(one_ns: int, other_ns: int) -> bool:
+    """Whether two time stamps of a file are the same one: FAT keeps them in steps of 2 s and in local time, which
+    shifts by an hour with summer time."""
+    return min(abs(abs(one_ns - other_ns) - shift_ns) for shift_ns in (0, 3600 * 10 ** 9)) <= 2 * 10 ** 9
 
 
 def files_in(folder: Path) -> list[FileOnDisk]:
@@ -1596,11 +1629,10 @@ def fetch_albums(connection: Connection, user: User) -> tuple[list[Album], str]:
     """All albums of a user, and a reason to doubt that they are all, "" if there is none."""
     query = {**SHORT_ANSWER, "_filter": ALBUM_FIELDS, "_filteruri": "AlbumImages"}
     for _ in range(2):  # if the order changes while we read, entries come twice or are skipped
-        entries, _, problem = fetch_list(connection, user.albums_uri, "Album", "AlbumKey", query,
-                                         PageSize(ALBUMS_PER_PAGE))
+        albums, problem = fetch_list(connection, user.albums_uri, "Album", "AlbumKey",
+                                     lambda entry, expansions: parse_album(entry), query, PageSize(ALBUMS_PER_PAGE))
         if not problem:
             break
-    albums = [parse_album(entry) for entry in entries]
     if not albums and not problem and user.image_count:
         problem = (f"SmugMug counts {user.image_count} photos and videos but shows no album: the sign-in sees too "
                    f"little. {SIGN_IN_ANEW}")
@@ -1611,43 +1643,43 @@ def fetch_images(connection: Connection, page_size: PageSize, album: Album) -> L
     """All images of an album, videos with their files: one call for each page, none for any image."""
     query = {**SHORT_ANSWER, "_filter": IMAGE_FIELDS, "_filteruri": "LargestVideo", "_expand": "LargestVideo"}
     try:
-        entries, expansions, problem = fetch_list(connection, album.images_uri, "AlbumImage", "ImageKey", query,
-                                                  page_size)
+        images, problem = fetch_list(connection, album.images_uri, "AlbumImage", "ImageKey", parse_image, query,
+                                     page_size)
     except RequestFailed as error:
         return Listing(album, (), f"the album could not be listed: {error}")
-    if album.locked and not entries:
+    if album.locked and not images:
         problem = "the album is locked with a password, so SmugMug does not list its contents"
-    elif not problem and album.image_count is not None and len(entries) < album.image_count:
-        problem = f"SmugMug counts {album.image_count} photos and videos in this album but lists {len(entries)}"
-    return Listing(album, tuple(parse_image(entry, expansions) for entry in entries), problem)
+    elif not problem and album.image_count is not None and len(images) < album.image_count:
+        problem = f"SmugMug counts {album.image_count} photos and videos in this album but lists {len(images)}"
+    return Listing(album, tuple(images), problem)
 
 
-def fetch_list(connection: Connection, uri: str, locator: str, key: str, query: Mapping[str, Any],
-               page_size: PageSize) -> tuple[list[Entry], Entry, str]:
-    """All entries of a paged list, without doubles, all Expansions, and why there may be more, "" if all are there."""
-    entries: dict[str, Entry] = {}
-    expansions = Entry({})
+def fetch_list(connection: Connection, uri: str, locator: str, key: str, parse: Callable[[Entry, Entry], R],
+               query: Mapping[str, Any], page_size: PageSize) -> tuple[list[R], str]:
+    """What `parse` makes of all entries of a paged list, each with the Expansions of its page, without doubles; and why
+    there may be more, "" if all are there."""
+    entries: dict[str, R] = {}
     total = None
     try:
         for answer in pages(connection, uri, query, locator, page_size):
             response = answer.object("Response")
-            expansions.fields.update(answer.object("Expansions").fields)
+            expansions = answer.object("Expansions")
             total = response.object("Pages").integer("Total")
             known = len(entries)
             for entry in response.objects(locator):
-                if entry.key(key):
-                    entries.setdefault(entry.key(key), entry)
+                if entry.key(key) and entry.key(key) not in entries:
+                    entries[entry.key(key)] = parse(entry, expansions)  # what came is some times as large
             if len(entries) == known:  # or it might go on for ever
                 break
     except RequestFailed as error:
         if not entries:
             raise
-        return list(entries.values()), expansions, f"the listing stopped after {len(entries)}: {error}"
+        return list(entries.values()), f"the listing stopped after {len(entries)}: {error}"
     problem = ""
     if total is None or len(entries) < total:  # more are no harm: a listing shows for a while what was deleted
         stated = "gives no total" if total is None else f"says there are {total}"
         problem = f"the listing is incomplete: {len(entries)} listed, but SmugMug {stated}"
-    return list(entries.values()), expansions, problem
+    return list(entries.values()), problem
 
 
 def pages(connection: Connection, uri: str, query: Mapping[str, Any], locator: str,
@@ -1876,6 +1908,10 @@ CREATE TABLE account (nick_name TEXT);
 FILE_COLUMNS = "image_key, serial, name, size_bytes, md5, modified_ns, is_original, removed, damaged, stated_md5"
 
 
+SQLITE_STEPS = 100_000  # so many steps of SQLite's machine take some 5 ms
+LOCK_FILE = STATE_FILE + ".lock"
+
+
 class State:
     """What is home. Everything in it can be found again by looking at the files, so it may be deleted at any time."""
 
@@ -2010,49 +2046,113 @@ def is_version_of(record: FileRecord, image: Image) -> bool:
 
 
 @contextmanager
-def open_state(folder: Path) -> Iterator[State]:
-    """The state in an output folder, which is made if need be. As long as it is open, no other run gets it."""
+def open_state(folder: Path, redraw: Callable[[], None]) -> Iterator[State]:
+    """The state in an output folder, which is made if need be. As long as it is open, no other run gets it.
+
+    `redraw` is called now and then while SQLite works.
+    """
     path = folder / STATE_FILE
     if os.path.islink(str(path)):
         raise Problem(f"{printable(path)} is a symbolic link, but has to be a regular file; move it")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        state = sound_state(path)
-    except OSError as error:
-        raise disk_problem(error, folder) from None
-    except sqlite3.Error as error:
-        raise state_problem(error, path) from None
-    try:
-        yield state
-        state.close()
-    except sqlite3.Error as error:
-        raise state_problem(error, path) from None
-    finally:
-        with suppress(sqlite3.Error):
+    lock = path.with_name(LOCK_FILE)
+    with ExitStack() as stack:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            refuse_locked(lock)
+            has_locks = knows(lock_shared, path, "a+b")
+            if not has_locks:
+                write_lock(lock)
+                stack.callback(lock.unlink)
+            state = sound_state(path, has_locks, redraw)
+        except OSError as error:
+            raise disk_problem(error, folder) from None
+        except sqlite3.Error as error:
+            raise state_problem(error, path) from None
+        try:
+            yield state
             state.close()
+        except sqlite3.Error as error:
+            raise state_problem(error, path) from None
+        finally:
+            with suppress(sqlite3.Error):
+                state.close()
 
 
-def sound_state(path: Path) -> State:
+def write_lock(lock: Path) -> None:
+    """Keep other runs out of a folder in which SQLite cannot. A lock file that is there was left behind."""
+    with suppress(FileNotFoundError):
+        lock.unlink()
+    with open(str(lock), "x", encoding="utf-8") as file:
+        file.write(f"{socket.gethostname()} {os.getpid()}")
+    log.info("The file system of %s knows no locks, so %s keeps other runs out.", printable(lock.parent), lock.name)
+
+
+def refuse_locked(lock: Path) -> None:
+    """Raise a Problem if a lock file names a run that may be under way."""
+    with suppress(FileNotFoundError):
+        host, _, process = lock.read_text("utf-8", "replace").partition(" ")
+        if host != socket.gethostname() or is_running(int(process)):
+            since = time.strftime("%Y-%m-%d %H:%M", time.localtime(lock.stat().st_mtime))
+            raise Problem(f"Another run is already using {printable(lock.parent)}: process {printable(process)} on "
+                          f"{printable(host)}, since {since}. If it is no longer running, delete {printable(lock)}.")
+
+
+def is_running(process: int) -> bool:
+    """Whether another process of this number may be running on this computer. (On Windows, signal 0 would end it.)"""
+    try:
+        if sys.platform != "win32":
+            os.kill(process, 0)
+        return process != os.getpid()
+    except OSError as error:
+        return error.errno != errno.ESRCH
+
+
+def lock_shared(file_number: int) -> None:
+    """Lock an open file until it is closed. Raises OSError if that fails; on Windows every file system knows locks."""
+    if sys.platform != "win32":
+        import fcntl
+        fcntl.lockf(file_number, fcntl.LOCK_SH | fcntl.LOCK_NB)
+
+
+def knows(action: Callable[[int], None], path: Path, mode: str) -> bool:
+    """Whether a file system knows what `action` does to an open file. It does if that fails for another reason.
+
+    Not to be asked while SQLite has the file: closing it ends all locks of this process.
+    """
+    try:
+        with open(str(path), mode) as file:
+            action(file.fileno())
+    except OSError as error:
+        return error.errno not in UNSUPPORTED
+    return True
+
+
+def sound_state(path: Path, has_locks: bool, redraw: Callable[[], None]) -> State:
     """The state in a file that no other process can open meanwhile; a damaged one is set aside for a new one."""
     try:
-        return owned_state(path, path)
+        return owned_state(path, has_locks, redraw)
     except sqlite3.OperationalError:  # it may be sound, but cannot be opened or written
         raise
     except sqlite3.DatabaseError:
         aside = f"{STATE_FILE}.damaged-{time.strftime('%Y%m%d-%H%M%S')}"
-        os.replace(str(path), str(path.with_name(aside)))
+        rename(path, path.with_name(aside))
         log.warning("The download record was damaged; moved to %s and rebuilt from the files.", aside)
-        return owned_state(path, path)
+        return owned_state(path, has_locks, redraw)
 
 
-def owned_state(path: Path, shown_as: Path) -> State:
+def owned_state(path: Path, has_locks: bool, redraw: Callable[[], None]) -> State:
     """The state in a file that no other process can open meanwhile. Raises sqlite3.Error, or Problem if it is newer."""
-    database = sqlite3.connect(str(path), timeout=0, isolation_level=None)
+    can_sync = knows(os.fsync, path, "a+b")
+    address = str(path) if has_locks else f"{path.resolve().as_uri()}?vfs=unix-none"
+    database = sqlite3.connect(address, timeout=0, isolation_level=None, uri=not has_locks)
     try:
+        database.set_progress_handler(redraw, SQLITE_STEPS)
+        if not can_sync:
+            database.execute("PRAGMA synchronous = OFF")
         database.execute("PRAGMA locking_mode = EXCLUSIVE")
         database.execute("BEGIN EXCLUSIVE")
         database.execute("COMMIT")
-        refuse_newer(database, shown_as)
+        refuse_newer(database, path)
         if database.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
             raise sqlite3.DatabaseError("damaged")
         return State(database)
@@ -2069,11 +2169,13 @@ def refuse_newer(db: sqlite3.Connection, path: Path) -> None:
 
 
 @contextmanager
-def copied_state(folder: Path) -> Iterator[State]:
+def copied_state(folder: Path, redraw: Callable[[], None]) -> Iterator[State]:
     """The state in an output folder as a copy, for a preview: nothing that happens to it reaches the folder."""
     path = folder / STATE_FILE
-    with closing(sqlite3.connect(":memory:", isolation_level=None)) as copy:
+    with closing(sqlite3.connect("", isolation_level=None)) as copy:  # a temporary file, for it may be large
+        copy.set_progress_handler(redraw, SQLITE_STEPS)
         if os.path.exists(str(path)):
+            refuse_locked(path.with_name(LOCK_FILE))
             copy_state(path, copy)
         yield State(copy)
 
@@ -2087,7 +2189,10 @@ def copy_state(path: Path, copy: sqlite3.Connection, mode: str = "ro") -> None:
         if copy.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
             raise sqlite3.DatabaseError("damaged")
     except sqlite3.OperationalError as error:
-        if mode != "ro" or "locked" in str(error) or not os.path.exists(f"{path}-journal"):
+        if mode == "ro" and not knows(lock_shared, path, "rb"):
+            copy_state(path, copy, "ro&vfs=unix-none")
+            return
+        if mode == "rwc" or "locked" in str(error) or not os.path.exists(f"{path}-journal"):
             raise state_problem(error, path) from None
         try:
             with tempfile.TemporaryDirectory(prefix=PROGRAM) as temporary:  # SQLite takes back what was half written
@@ -2147,6 +2252,12 @@ def albums_to_look_at_again(albums: Iterable[Album], known: Mapping[str, AlbumRe
               if album.key in known and known[album.key].clocks == album.clocks}
     due = sorted((key for key in listed if listed[key] <= now - UNSEEN_SECONDS), key=lambda key: (listed[key], key))
     return frozenset(due[:-(-len(listed) // ALBUMS_PER_LOOK)])
+
+
+def may_have_uploads(album: Album, since: str) -> bool:
+    """Whether an album may hold images uploaded `since`: an upload moves its clocks. A day is left for doubts."""
+    changed, asked = utc_seconds(album.changed), utc_seconds(since)
+    return asked is None or not album.clocks or changed is None or changed > asked - DAY_SECONDS
 
 
 def lasting_clocks(album: Album, now: float) -> str:
@@ -2302,27 +2413,34 @@ def adopt(job: Job, remote: RemoteFile | None, stop: Stop) -> Outcome | None:
 class Elsewhere:
     """The files in the output folder that were not recorded when one was first asked for: what somebody moved."""
 
-    def __init__(self, output: Path) -> None:
+    def __init__(self, output: Path, redraw: Callable[[], None]) -> None:
         self.output = output
-        self._lock = threading.Lock()
+        self.redraw = redraw
+        self._lock = threading.RLock()
         self.is_indexed = False
-        self._by_size: dict[int, list[Path]] = {}
+        self._files = sqlite3.connect("", isolation_level=None, check_same_thread=False)  # there may be millions
+        self._files.execute("CREATE TABLE file (size_bytes INTEGER, path BLOB)")
         self._by_md5: dict[int, dict[str, Path]] = {}  # of the sizes that were asked for
 
     def index(self, recorded: Callable[[Path], Iterable[str]]) -> None:
         """Find them: all but those that are `recorded` of a folder, part files, and what hidden folders hold."""
         self.is_indexed = True
         for folder, folders, names in os.walk(str(self.output)):
+            self.redraw()
             folders[:] = (name for name in folders if not name.startswith("."))
             for name in set(names).difference(recorded(Path(folder))):
+                path = os.path.join(folder, name)
                 with suppress(OSError):
                     if not name.endswith(PART_SUFFIX):
-                        self._by_size.setdefault(os.lstat(os.path.join(folder, name)).st_size, []).append(
-                            Path(folder, name))
+                        row = os.lstat(path).st_size, os.fsencode(path)
+                        self._files.execute("INSERT INTO file VALUES (?, ?)", row)
+        self._files.execute("CREATE INDEX by_size ON file (size_bytes)")
 
     def of_size(self, size_bytes: int | None) -> list[Path]:
         """All of this size in bytes."""
-        return self._by_size.get(size_bytes or 0, [])
+        with self._lock:
+            rows = self._files.execute("SELECT path FROM file WHERE size_bytes = ?", (size_bytes,))
+            return [Path(os.fsdecode(row[0])) for row in rows]
 
     def copies(self, image: Image, stop: Stop) -> list[tuple[Path, FileRecord]]:
         """A file that has the content of an image, if there is one. Each file is hashed once at most."""
@@ -2418,12 +2536,12 @@ def land(job: Job, part: PartFile, kind: Kind, is_original: bool, landing: threa
         is_taken = not is_free(path, part.path, job.ours)
         if is_taken and job.ours is not None and is_decayed(path, job.ours):
             aside = unused(path, "-damaged")
-            os.rename(str(path), str(aside))
+            rename(path, aside)
             note = f"the damaged file is kept as {aside.name}"
         elif is_taken:
             path = unused(job.folder / job.spare_name, "")
             note = f"{job.name} was changed or added here, so it was kept; SmugMug's version is {path.name}"
-        os.replace(str(part.path), str(path))
+        rename(part.path, path)
     modified_ns = max(-2 ** 63, min(os.stat(str(path)).st_mtime_ns, 2 ** 63 - 1))  # dates of 1601 or 2300 are beyond
     record = FileRecord(image.key, image.serial, path.name, part.size_bytes, part.md5(), modified_ns, is_original)
     if image.remote is not None and image.remote.md5 not in (None, record.md5):
@@ -2462,7 +2580,8 @@ def is_free(path: Path, part: Path, ours: FileRecord | None) -> bool:
 def is_decayed(path: Path, record: FileRecord) -> bool:
     """Whether a file that was found damaged looks as if nobody wrote to it: what it has now is kept nevertheless."""
     status = os.lstat(str(path))
-    return record.damaged and (status.st_size, status.st_mtime_ns) == (record.size_bytes, record.modified_ns)
+    return (record.damaged and status.st_size == record.size_bytes
+            and is_same_time(status.st_mtime_ns, record.modified_ns))
 
 
 def fetch(remote: RemoteFile, part: PartFile, image: Image, connection: Connection, stop: Stop) -> None:
@@ -2903,7 +3022,8 @@ def check_file(check: Check, stop: Stop) -> Check:
         return check._replace(fault=Fault.UNREADABLE, reason="the file system cannot store this name")
     if check.record.md5 in ("", md5):
         return check._replace(record=check.record._replace(md5=md5))
-    return check._replace(fault=Fault.DAMAGED if status.st_mtime_ns == check.record.modified_ns else Fault.CHANGED)
+    is_untouched = is_same_time(status.st_mtime_ns, check.record.modified_ns)
+    return check._replace(fault=Fault.DAMAGED if is_untouched else Fault.CHANGED)
 
 
 def verify_files(state: State, output: Path, stop: Stop) -> Iterator[Check | None]:
@@ -3496,7 +3616,7 @@ def planned_record(job: Job) -> FileRecord:
 
 def wanted_albums(run: Run) -> list[Album]:
     """The albums that were asked for, each with a folder."""
-    albums, problem = in_background(partial(fetch_albums, run.connection, run.user))
+    albums, problem = in_background(partial(fetch_albums, run.connection, run.user), partial(show_progress, run))
     refuse_other_account(run, albums)
     if problem:
         run.summary.remark(Topic.FAILED, "the list of albums", "", problem)
@@ -3515,6 +3635,9 @@ def wanted_albums(run: Run) -> list[Album]:
     run.albums.update({album.key: album for album in albums})
     albums = selected(run.settings, albums)
     run.summary.albums_expected = len(albums)
+    if not (run.settings.full or run.settings.sidecars):
+        albums = [album for album in albums if may_have_uploads(album, run.settings.since)]
+        run.summary.albums_unchanged = run.summary.albums_expected - len(albums)
     run.summary.images_expected = sum(album.image_count or 0 for album in albums)
     warn_of_full_disk(bytes_to_come(run, albums), run.settings.output)
     follow_renames(run, albums)
@@ -3577,6 +3700,7 @@ def needs_listing(run: Run, album: Album) -> bool:
 
     Edited words move no clock: who wants them has every album listed.
     """
+    show_progress(run)  # in a preview, thousands of albums may need no listing
     folder = path_of(run, run.folders[album.key])
     try:
         on_disk = by_folded_name(files_in(folder))
@@ -3653,51 +3777,56 @@ def follow_moved_folders(state: State, elsewhere: Elsewhere, stop: Stop) -> None
     """Find the album folders that somebody moved within the output folder; say so if much is missing that was home."""
     folders = {album_key: album.folder for album_key, album in state.albums().items()}
     entries: dict[Path, dict[str, str]] = {}
-    missing = 0
-    for album_key, folder in list(folders.items()):
-        if album_path(elsewhere.output, folder, folders.values(), entries).exists():
+    missing, taken = 0, {".", *folders.values()}
+    for album_key, folder in folders.items():
+        elsewhere.redraw()
+        if album_path(elsewhere.output, folder, taken, entries).exists():
             continue
         records = [record for record in state.files(album_key).values() if not record.removed]
         if not records:
             continue
         index_elsewhere(state, elsewhere)
-        found = moved_folder(elsewhere, folder, folders.values(), records, stop)
+        found = moved_folder(elsewhere, folder, taken, records, stop)
         if found is None:
             missing += len(records)
             continue
         log.info("%s was moved here: it is %s now", printable(folder), printable(found))
-        folders[album_key] = found
+        taken.add(found)
         state.move_album(album_key, found)
     if missing >= 10:
         log.warning("%s that were home are missing; what SmugMug still has of them will be downloaded again.",
                     counted(missing, "photo"))
 
 
-def moved_folder(elsewhere: Elsewhere, before: str, taken: Iterable[str], records: Sequence[FileRecord],
+def moved_folder(elsewhere: Elsewhere, before: str, taken: set[str], records: Sequence[FileRecord],
                  stop: Stop) -> str | None:
-    """The folder, within the output folder, that has half of these files or more: the MD5 of one of them proves it."""
+    """The folder, of those not `taken` in the output folder, that has half of these files or more: the MD5 of one of
+    them proves it."""
+    entries: dict[Path, dict[str, str]] = {}
     folders = {path.parent for record in records[:50] for path in elsewhere.of_size(record.size_bytes)
                if folded(path.name) == folded(record.name)}
-    folders -= {elsewhere.output / name for name in ["", *taken]}
+    folders = {folder for folder in folders if folder.relative_to(elsewhere.output).as_posix() not in taken}
     for folder in sorted(folders, key=lambda folder: (folder.name != before.rpartition("/")[2], str(folder))):
         with suppress(OSError, UnicodeError):
             on_disk = by_folded_name(files_in(folder))
             there = [record for record in records if is_intact(record, on_disk)]
             if len(there) * 2 >= len(records) and any(
-                    file_md5(resolved(folder, record.name, {}), stop) == record.md5 for record in there):
+                    file_md5(resolved(folder, record.name, entries), stop) == record.md5 for record in there):
                 return folder.relative_to(elsewhere.output).as_posix().encode("utf-8").decode("utf-8")
     return None
 
 
 def follow_renames(run: Run, albums: Iterable[Album]) -> None:
     """Say which folders hold albums that have another name at SmugMug now; with --rename, rename them here."""
+    used = {folded(name) for name in run.folders.values()}
     for album in albums:
         folder = run.folders[album.key]
         here, there = folder.rpartition("/")[2], album_folder(album, "album")
         if album.key not in run.known or here in (there, with_suffix(there, f"_{album.key}")):
             continue
-        others = {key: name for key, name in run.folders.items() if key != album.key}
-        wanted = unique_names([(album.key, folder[:len(folder) - len(here)] + there)], others)[album.key]
+        wanted = folder[:len(folder) - len(here)] + there
+        if folded(wanted) in used and folded(wanted) != folded(folder):
+            wanted = with_suffix(wanted, f"_{album.key}")
         path = path_of(run, folder)
         new_path = path.with_name(wanted.rpartition("/")[2])
         is_asked = run.settings.rename and run.settings.task == "sync"
@@ -3705,12 +3834,13 @@ def follow_renames(run: Run, albums: Iterable[Album]) -> None:
             log.info("%s holds the album that is now called %s.", printable(folder), printable(album.name))
             continue
         try:
-            os.rename(str(path), str(new_path))
+            rename(path, new_path)
         except OSError as error:
             run.summary.remark(Topic.FAILED, folder, "", str(disk_problem(error, new_path)))
             continue
         log.info("%s was renamed to %s.", printable(folder), printable(wanted))
         run.folders[album.key] = wanted
+        used.add(folded(wanted))
         run.state.move_album(album.key, wanted)
 
 
@@ -3811,17 +3941,20 @@ def album_figure(run: Run, album_key: str, name: str, known: AlbumRecord | None,
                   caption=album.description if album else "", facts="\n".join(filter(None, facts)))
 
 
-def look_back(settings: Settings, state: State, summary: Summary) -> None:
+def look_back(settings: Settings, state: State, summary: Summary, redraw: Callable[[], None]) -> None:
     """Note what only shows in the end: damaged files that did not come again, and files that SmugMug has no more."""
     for key, check in list(summary.unsound.items()):
         if check.fault is Fault.CHANGED and state.is_removed(*key):  # that is its owner's business
             del summary.unsound[key]
     if settings.task != "dry-run":
         for folder, name in state.marked("damaged"):
+            redraw()
             if os.path.lexists(str(settings.output / folder / name)):
                 summary.remark(Topic.DAMAGED, folder, name, "not downloaded again")
-    summary.removed = [printable(f"{folder}/{name}") for folder, name in state.marked("removed")
-                       if os.path.lexists(str(settings.output / folder / name))]
+    for folder, name in state.marked("removed"):
+        redraw()
+        if os.path.lexists(str(settings.output / folder / name)):
+            summary.removed.append(printable(f"{folder}/{name}"))
 
 
 def show_progress(run: Run) -> None:
@@ -3890,10 +4023,11 @@ def work(settings: Settings, summary: Summary, screen: Screen, stop: Stop) -> No
     signed_in = None if settings.verify else connect(settings, stop)  # to verify needs no network
     summary.started, summary.began = time.time(), time.monotonic()  # nobody knows how long a PIN takes
     folders = known_folders(settings)
-    with copied_state(settings.output) if is_preview else open_state(settings.output) as state:
+    redraw = partial(screen.show, lambda columns: "Reading the download record")
+    with (copied_state if is_preview else open_state)(settings.output, redraw) as state:
         if not is_preview:
             remember_folder(settings, folders)
-        elsewhere = Elsewhere(settings.output)
+        elsewhere = Elsewhere(settings.output, redraw)
         follow_moved_folders(state, elsewhere, stop)
         if settings.verify:
             verify_home(settings, state, summary, screen, stop)
@@ -3914,7 +4048,7 @@ def work(settings: Settings, summary: Summary, screen: Screen, stop: Stop) -> No
                 summary.wait_seconds = connection.gate.waited_seconds()
                 if "html" in settings.sidecars and run.albums and not is_preview:
                     write_overview(run)
-        look_back(settings, state, summary)
+        look_back(settings, state, summary, redraw)
 
 
 def known_folders(settings: Settings) -> list[str]:
@@ -3985,7 +4119,7 @@ def list_albums(settings: Settings, screen: Screen, stop: Stop) -> int:
 
 def list_md5(settings: Settings, screen: Screen, stop: Stop) -> int:
     """--list-md5: what is home by the record, in lines that `md5sum -c` checks, on standard output."""
-    with copied_state(settings.output) as state:
+    with copied_state(settings.output, partial(screen.show, lambda columns: "Reading the download record")) as state:
         for folder, album_key in sorted((album.folder, album_key) for album_key, album in state.albums().items()):
             for record in sorted(state.files(album_key).values(), key=lambda record: record.name):
                 print(f"{record.md5}  {folder}/{record.name}")

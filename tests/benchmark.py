@@ -6,7 +6,7 @@ Run by hand, on Linux or macOS, with curl installed:
     python tests/benchmark.py RAW --runs 5         only some of them
     python tests/benchmark.py LISTING              long albums, for which the listing is most of the work
     python tests/benchmark.py MANY --many-albums 10
-    python tests/benchmark.py --all --markdown     LISTING and HOME as well, which take long
+    python tests/benchmark.py --all --markdown     LISTING, HOME and GROWTH as well, which take long
     TMPDIR=/dev/shm python tests/benchmark.py RAW  without the disk, where that is a folder in memory
 
     WAN      20 albums of 50 images of 500 kB over a line like one at home: how well is the line used?
@@ -15,6 +15,7 @@ Run by hand, on Linux or macOS, with curl installed:
     MANY     200 albums of 500 images of 2 kB: what does a file cost?
     AGAIN    WAN once more, with everything home: what does a look cost?
     HOME     1,000 albums of 100 images, all of them home and unchanged: the same for a large account
+    GROWTH   20,000 albums of 100 images, the same for two millions; the record is filled by the benchmark itself
 
 In WAN, AGAIN and LISTING each listed image takes the server 30 ms, as it takes SmugMug when an owner asks.
 
@@ -70,6 +71,7 @@ class Failure(Exception):
 
 class Workload(NamedTuple):
     """An account and the line to it; rates are in bytes per second, and 0 means no limit. `is_home`: nothing is new.
+    `is_filled`: the benchmark makes files and record itself, instead of having them fetched first.
 
     `pace` is how much of the time that an owner's listing takes SmugMug really passes.
     """
@@ -83,6 +85,7 @@ class Workload(NamedTuple):
     connection_rate: float = 0.0
     line_rate: float = 0.0
     is_home: bool = False
+    is_filled: bool = False
     pace: float = 0.0
 
     @property
@@ -105,6 +108,7 @@ WORKLOADS = {workload.name: workload for workload in (
     WAN._replace(name="LISTING", images=500, size_bytes=50_000),
     WAN._replace(name="AGAIN", is_home=True),
     Workload("HOME", 1_000, 100, 2_000, is_home=True),
+    Workload("GROWTH", 20_000, 100, 2_000, is_home=True, is_filled=True),
 )}
 DEFAULT_WORKLOADS = ("WAN", "RAW", "MANY", "AGAIN")
 
@@ -162,6 +166,10 @@ def figures(result: Result) -> list[Figure]:
     if workload.name == "HOME":
         return [Figure("CPU, s", ours.cpu_seconds, 3.0), Figure("peak RSS, MB", ours.peak_bytes / MEGA, 100),
                 Figure("API requests", ours.api_requests, 11)]
+    if workload.name == "GROWTH":
+        return [Figure("CPU per 1,000 files, ms", 1e6 * ours.cpu_seconds / workload.files, 30),
+                Figure("peak RSS, MB", ours.peak_bytes / MEGA, 200),
+                Figure("API requests", ours.api_requests, 1 + workload.albums / 100)]
     return []
 
 
@@ -363,13 +371,43 @@ def run_home(workload: Workload, bench: Bench, runs: int) -> Result:
         say(f"{workload.name}: bringing {workload.files} files home first")
         fast = Workload(workload.name, workload.albums, workload.images, workload.size_bytes)
         with server_for(fast) as server:
-            bench.ours(server, folder, fast)
+            if workload.is_filled:
+                fill(server, folder / "photos", workload)
+            else:
+                bench.ours(server, folder, fast)
         with server_for(workload) as server:
             costs = []
             for number in range(1, runs + 1):
                 costs.append(bench.ours(server, folder, workload))
                 say(f"{workload.name} {number}/{runs}: {described(costs[-1])}")
     return Result(workload, medians(costs), None)
+
+
+def fill(server: Server, output: Path, workload: Workload) -> None:
+    """Make what a run that fetched everything would leave: files, and a record that knows them by their serial."""
+    sys.path[:0] = [str(HERE), str(SCRIPT.parent)]
+    import download_smugmug_photos as script
+    from fake_smugmug import _crowd_key
+
+    environment = server.environment()
+    os.environ.update(environment)
+    credentials = script.Credentials(*(environment[f"SMUGMUG_{name}"] for name in (
+        "API_KEY", "API_SECRET", "ACCESS_TOKEN", "ACCESS_TOKEN_SECRET")))
+    connection = script.Connection(credentials, 60.0, script.Stop())
+    albums, _ = script.fetch_albums(connection, script.fetch_user(connection))
+    number = 0
+    with script.open_state(output, lambda: None) as state:
+        for album in sorted(albums, key=lambda album: album.name):
+            (output / album.name).mkdir()
+            state.begin_album(album.key, album.name)
+            state.complete_album(album.key, album.clocks, time.time())
+            for index in range(1, workload.images + 1):
+                path = output / album.name / f"IMG_{index:04}.JPG"
+                with open(str(path), "wb") as file:
+                    file.truncate(workload.size_bytes)
+                state.record(album.key, script.FileRecord(_crowd_key(number), "0", path.name, workload.size_bytes, "",
+                                                          0, True))
+                number += 1
 
 
 def run_with_curl(workload: Workload, bench: Bench, runs: int) -> Result:
@@ -466,6 +504,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
                         help="albums in MANY (%(default)s)")
     parser.add_argument("--home-albums", type=int, default=WORKLOADS["HOME"].albums, metavar="N",
                         help="albums in HOME (%(default)s)")
+    parser.add_argument("--growth-albums", type=int, default=WORKLOADS["GROWTH"].albums, metavar="N",
+                        help="albums in GROWTH (%(default)s)")
     parser.add_argument("--script", type=Path, default=SCRIPT, metavar="FILE", help="another version to measure")
     parser.add_argument("--markdown", action="store_true", help="print the table as Markdown")
     options = parser.parse_args(argv)
@@ -473,9 +513,10 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     unknown = [name for name in names if name not in WORKLOADS]
     if unknown:
         parser.error(f"there is no workload {' '.join(unknown)}")
-    if min(options.runs, options.many_albums, options.home_albums, options.jobs or 1) < 1:
+    if min(options.runs, options.many_albums, options.home_albums, options.growth_albums,
+           options.jobs or 1) < 1:
         parser.error("numbers must be at least 1")
-    albums = {"MANY": options.many_albums, "HOME": options.home_albums}
+    albums = {"MANY": options.many_albums, "HOME": options.home_albums, "GROWTH": options.growth_albums}
     results = []
     try:
         with tempfile.TemporaryDirectory() as scratch:

@@ -502,7 +502,9 @@ class Album:
         image.last_updated = image.uploaded
         self.account._images[image.key] = image
         self._append(Entry(image, origin))
+        before = self.images_last_updated
         self.touch()
+        self.images_last_updated = max(before, self.images_last_updated, image.uploaded)  # no album is older than that
 
     def listed(self, is_new_listing: bool = True) -> Sequence[Entry]:
         """The images as the API lists them at this time; later pages of a listing are not a new one."""

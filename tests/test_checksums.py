@@ -116,7 +116,7 @@ def test_a_folder_that_cannot_be_renamed_is_a_failure_and_stays(account: Account
         import os
         def refuse(*paths):
             raise PermissionError(13, "Permission denied", paths[0])
-        os.rename = refuse
+        os.replace = refuse
         """)
     refused = run("--rename", env=broken)
     assert refused.returncode == 1 and "Permission denied" in refused.stderr

@@ -470,7 +470,7 @@ def test_an_interrupt_is_heard_in_the_middle_of_a_file_that_is_verified_or_copie
     job = script.Job(album_of("1|2|3"), parse_image(photo_entry()), path.parent, "b.jpg", "c.jpg",
                      copies=((path, record(size_bytes=7)),))
     with pytest.raises(script.Stopped):
-        script.copy_home(job, script.Elsewhere(tmp_path), threading.Lock(), stop)
+        script.copy_home(job, script.Elsewhere(tmp_path, lambda: None), threading.Lock(), stop)
     assert list(path.parent.iterdir()) == [path]
 
 
