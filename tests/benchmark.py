@@ -447,8 +447,7 @@ def fill(server: Server, output: Path, workload: Workload) -> None:
     with script.open_state(output, lambda: None) as state:
         for album in sorted(albums, key=lambda album: album.name):
             (output / album.name).mkdir()
-            state.begin_album(album.key, album.name)
-            state.complete_album(album.key, album.clocks, time.time())
+            state.record(album.key, script.AlbumRecord(album.name, album.clocks, time.time()))
             for index in range(1, workload.images + 1):
                 path = output / album.name / f"IMG_{index:04}.JPG"
                 with open(str(path), "wb") as file:
