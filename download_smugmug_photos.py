@@ -51,6 +51,7 @@ import enum
 import errno
 import fnmatch
 import hashlib
+import itertools
 import json
 import logging
 import os
@@ -714,6 +715,12 @@ def with_suffix(name: str, suffix: str) -> str:
     return folders + slash + shortened(stem, room) + suffix + extension
 
 
+def other_names(name: str, suffix: str, separator: str) -> Iterator[str]:
+    """Names to take instead of `name`: with the suffix, then with the suffix and a number from 2 on."""
+    yield with_suffix(name, suffix)
+    yield from (with_suffix(name, f"{suffix}{separator}{number}") for number in itertools.count(2))
+
+
 def folded(name: str) -> str:
     """What two names share that some file system takes for one: macOS and Windows ignore case and normalisation."""
     if name.isascii():
@@ -750,11 +757,7 @@ def unique_names(wanted: Iterable[tuple[str, str]], given: Mapping[str, str],
             names[key] = name
             used.add(folded(name))
     for key, name in crowded:
-        names[key] = with_suffix(name, f"_{key}")
-        number = 2
-        while folded(names[key]) in used:
-            names[key] = with_suffix(name, f"_{key}_{number}")
-            number += 1
+        names[key] = next(other for other in other_names(name, f"_{key}", "_") if folded(other) not in used)
         used.add(folded(names[key]))
     return names
 
@@ -994,10 +997,8 @@ def album_path(output: Path, folder: str, others: Iterable[str], entries: dict[P
 
 def unused(path: Path, suffix: str) -> Path:
     """A path beside `path` at which nothing stands: with the suffix, with the suffix and a number if need be."""
-    number, beside = 2, path.with_name(with_suffix(path.name, suffix))
-    while os.path.lexists(str(beside)):
-        beside, number = path.with_name(with_suffix(path.name, f"{suffix}-{number}")), number + 1
-    return beside
+    beside = map(path.with_name, other_names(path.name, suffix, "-"))
+    return next(path for path in beside if not os.path.lexists(str(path)))
 
 
 def remove_parts(folder: Path) -> None:
@@ -1010,11 +1011,9 @@ def remove_parts(folder: Path) -> None:
 
 def free_space(folder: Path) -> int | None:
     """The bytes left on the disk that holds a folder, which need not exist yet; None where that is not known."""
-    with suppress(OSError, RuntimeError):
+    with suppress(OSError, RuntimeError, StopIteration):
         path = folder.resolve()
-        while not path.exists() and path != path.parent:
-            path = path.parent
-        return shutil.disk_usage(str(path)).free
+        return shutil.disk_usage(str(next(place for place in (path, *path.parents) if place.exists()))).free
     return None
 
 
@@ -1721,6 +1720,11 @@ class Entry:
             return ""
         return re.sub("[\ud800-\udfff]", "\N{REPLACEMENT CHARACTER}", str(value))
 
+    def matching(self, name: str, pattern: str) -> str:
+        """A text that all of a pattern fits, otherwise ""."""
+        text = self.text(name)
+        return text if re.fullmatch(pattern, text) else ""
+
     def texts(self, name: str) -> tuple[str, ...]:
         """A list of texts, without empty ones."""
         value = self.fields.get(name)
@@ -1729,10 +1733,8 @@ class Entry:
 
     def integer(self, name: str) -> int | None:
         """A number that counts something; some are sent as texts."""
-        value = self.fields.get(name)
-        if isinstance(value, str) and re.fullmatch(r"[0-9]{1,18}", value):
-            value = int(value)
-        return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 62 else None
+        digits = self.matching(name, "[0-9]{1,18}")
+        return int(digits) if digits else None
 
     def number(self, name: str, limit: float) -> float | None:
         """A number between -limit and limit."""
@@ -1747,13 +1749,11 @@ class Entry:
 
     def key(self, name: str) -> str:
         """An AlbumKey or ImageKey, "" where it cannot be one: keys become parts of file names."""
-        value = self.fields.get(name)
-        return value if isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9_-]{1,40}", value) else ""
+        return self.matching(name, "[A-Za-z0-9_-]{1,40}")
 
     def md5(self, name: str) -> str | None:
         """An MD5, in lower case."""
-        value = self.fields.get(name)
-        return value.lower() if isinstance(value, str) and re.fullmatch(r"[0-9A-Fa-f]{32}", value) else None
+        return self.matching(name, "[0-9A-Fa-f]{32}").lower() or None
 
     def object(self, name: str) -> Entry:
         """An object, empty where it is missing."""
@@ -2034,11 +2034,9 @@ def pacific_hours(utc: datetime) -> int:
     The laws: https://www.nist.gov/pml/time-and-frequency-division/popular-links/daylight-saving-time-dst
     """
     year = utc.year
-    if year >= 2007:
-        starts, ends = sunday(year, 3, 2), sunday(year, 11, 1)
-    else:
-        starts, ends = sunday(year, 4, 1) if year >= 1987 else sunday(year, 5, 0), sunday(year, 11, 0)
-    starts = {1974: datetime(1974, 1, 6), 1975: datetime(1975, 2, 23)}.get(year, starts)
+    month, number = (3, 2) if year >= 2007 else (4, 1) if year >= 1987 else (5, 0)
+    starts = {1974: datetime(1974, 1, 6), 1975: datetime(1975, 2, 23)}.get(year, sunday(year, month, number))
+    ends = sunday(year, 11, 1 if year >= 2007 else 0)
     # at two o'clock on the local clock, which is in winter time when it starts and in summer time when it ends
     return -7 if starts + timedelta(hours=10) <= utc < ends + timedelta(hours=9) else -8
 

@@ -53,6 +53,17 @@ def test_a_copy_in_another_album_keeps_the_stated_md5(account: Account, smugmug:
     assert sync(run, "--full").fetched == 0
 
 
+def test_raw_files_that_smugmug_gives_out_come_home_and_one_that_it_does_not_is_named(
+        account: Account, run: Run) -> None:
+    album = account.album("Summer")
+    given = [album.photo(name) for name in ("IMG_1.CR2", "IMG_2.CRW", "IMG_3.DNG")]
+    album.photo("IMG_4.ARW", archive_found=False)
+    done = run()
+    assert {photo.file_name: photo.data for photo in given} == {
+        name.rpartition("/")[2]: data for name, data in home_files(run.output).items()}
+    assert "IMG_4.ARW" in done.stderr and "Everything" not in done.stderr
+
+
 @pytest.mark.skipif(shutil.which("md5sum") is None, reason="md5sum is not installed")
 def test_md5sum_accepts_what_list_md5_prints(account: Account, run: Run) -> None:
     album = account.album("Summer & more")

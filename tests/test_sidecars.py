@@ -308,6 +308,35 @@ def test_half_an_emoji_in_a_caption_hurts_neither_kind_of_sidecar(
     assert re.fullmatch("cut in . of it", album_json(run)["images"][0]["caption"])
 
 
+def test_a_sidecar_has_dates_only_if_they_are_asked_for_or_the_photo_can_have_none(account: Account, run: Run) -> None:
+    album = account.album("Summer")
+    for name in ("IMG_1.JPG", "IMG_2.png"):
+        album.photo(name, title="The lake", taken=datetime(2019, 8, 4, 11, 28, 12))
+    dates = {"photoshop:DateCreated", "exif:DateTimeOriginal", "xmp:CreateDate"}
+
+    def dated(kinds: str) -> List[bool]:
+        sync(run, "--sidecar", kinds)
+        said = [xmp((run.output / "Summer" / f"{name}.xmp").read_bytes()) for name in ("IMG_1.JPG", "IMG_2.png")]
+        assert all(dates & set(each) in (dates, set()) for each in said)
+        return [dates <= set(each) for each in said]
+
+    assert dated("xmp") == [False, True]
+    assert dated("xmp,dates") == [True, True]
+
+
+@pytest.mark.parametrize("longitude, is_given", [("8.5", False), ("-122.25", True)])
+def test_a_film_gets_no_longitude_that_may_have_lost_its_sign_but_a_photo_does(
+        account: Account, run: Run, longitude: str, is_given: bool) -> None:
+    album = account.album("Summer")
+    for add, name in ((album.photo, "photo.JPG"), (album.video, "film.mp4")):
+        add(name, title="The lake", latitude="47.5", longitude=longitude)
+    sync(run, "--sidecar", "xmp")
+    said = {name: set(xmp((run.output / "Summer" / f"{name}.xmp").read_bytes())) for name in ("photo.JPG", "film.mp4")}
+    place = {"exif:GPSLatitude", "exif:GPSLongitude"}
+    assert place <= said["photo.JPG"]
+    assert place & said["film.mp4"] == (place if is_given else set())
+
+
 # ======================================================================================================================
 # A real reader
 # ======================================================================================================================
