@@ -386,6 +386,17 @@ def removed_count(text: str) -> int:
     return int(re.findall(r"[0-9]+", line.group())[0]) if line else 0
 
 
+def test_a_file_of_a_deleted_album_that_its_owner_removed_here_is_no_longer_listed(account: Account, run: Run) -> None:
+    album = account.album("Summer")
+    for name in ("a.JPG", "b.JPG"):
+        album.photo(name)
+    sync(run)
+    account.albums.remove(album)
+    assert sync(run, "--list-removed").stdout == "Summer/a.JPG\nSummer/b.JPG\n"
+    (run.output / "Summer" / "a.JPG").unlink()
+    assert sync(run, "--list-removed").stdout == "Summer/b.JPG\n"
+
+
 def test_what_smugmug_removes_is_kept_counted_and_named(account: Account, run: Run) -> None:
     album, gone = account.album("Summer"), account.album("Gone")
     photo, _ = album.photo("a.JPG"), album.photo("b.JPG")
