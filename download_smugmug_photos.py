@@ -2258,7 +2258,7 @@ def open_state(folder: Path, redraw: Callable[[], None]) -> Iterator[State]:
                 has_locks = knows(lock_shared, path, "a+b")
                 if not has_locks:
                     write_lock(lock)
-                    stack.callback(lock.unlink)
+                    stack.callback(remove_lock, lock)
                 state = stack.enter_context(closing(sound_state(path, has_locks, redraw)))
             except OSError as error:
                 raise disk_problem(error, folder) from None
@@ -2269,11 +2269,16 @@ def open_state(folder: Path, redraw: Callable[[], None]) -> Iterator[State]:
 
 def write_lock(lock: Path) -> None:
     """Keep other runs out of a folder in which SQLite cannot. A lock file that is there was left behind."""
-    with suppress(FileNotFoundError):
-        lock.unlink()
+    remove_lock(lock)
     with open(str(lock), "x", encoding="utf-8") as file:
         file.write(f"{socket.gethostname()} {os.getpid()}")
     log.info("The file system of %s knows no locks, so %s keeps other runs out.", printable(lock.parent), lock.name)
+
+
+def remove_lock(lock: Path) -> None:
+    """Remove a lock file, unless somebody did that."""
+    with suppress(FileNotFoundError):
+        lock.unlink()
 
 
 def refuse_locked(lock: Path) -> None:
