@@ -2101,7 +2101,7 @@ def is_gone(connection: Connection, image: Image) -> bool:
 #    Knows its own schema, and that one run at a time owns the folder. Knows nothing of HTTP.
 # ---------------------------------------------------------------------------------------------------------------
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 3
 SCHEMA = f"""
 BEGIN;
 CREATE TABLE album (album_key TEXT PRIMARY KEY, folder TEXT, clocks TEXT, listed_at REAL) WITHOUT ROWID;
@@ -2111,7 +2111,7 @@ CREATE TABLE file (album_key TEXT, image_key TEXT, serial TEXT, name TEXT, size_
 CREATE INDEX file_by_image ON file (image_key);
 CREATE TABLE absence (album_key TEXT, image_key TEXT, serial TEXT, file_name TEXT, reason TEXT, tries INTEGER,
                       ask_at REAL, PRIMARY KEY (album_key, image_key)) WITHOUT ROWID;
-CREATE TABLE account (id INTEGER PRIMARY KEY, nick_name TEXT);
+CREATE TABLE account (nick_name TEXT);
 PRAGMA user_version = {SCHEMA_VERSION};
 COMMIT;
 """
@@ -2130,6 +2130,8 @@ class State:
         if version > SCHEMA_VERSION:
             raise Problem(f"The download record needs a newer version of this program: its format is {version}, not "
                           f"{SCHEMA_VERSION}")
+        if 0 < version < SCHEMA_VERSION:
+            raise sqlite3.DatabaseError("of a format that no version of this program wrote for long")
         if not version:
             db.executescript(SCHEMA)
         db.execute("BEGIN")
@@ -2180,7 +2182,8 @@ class State:
 
     def record_account(self, nick_name: str) -> None:
         """Remember whom the photos belong to."""
-        self._db.execute("INSERT OR REPLACE INTO account VALUES (1, ?)", (nick_name,))
+        self._db.execute("DELETE FROM account")
+        self._db.execute("INSERT INTO account VALUES (?)", (nick_name,))
 
     def mark_album_removed(self, album_key: str) -> None:
         """Remember that SmugMug does not have this album any more, so that it is listed if it comes back."""
@@ -2228,9 +2231,9 @@ class State:
 
     def close(self) -> None:
         """Commit, and let the next run have the folder."""
-        if self._db.in_transaction:  # an error may have ended it
-            self._db.execute("COMMIT")
-        self._db.close()
+        with closing(self._db):
+            if self._db.in_transaction:  # an error may have ended it
+                self._db.execute("COMMIT")
 
 
 def is_version_of(record: FileRecord, image: Image) -> bool:
