@@ -16,10 +16,11 @@ What it leaves on the disk:
     smugmug_photos/<album>/<file name>.xmp        with --sidecar xmp: title, caption, keywords, place
     smugmug_photos/<album>/album.json             with --sidecar json: the same of a whole album, in its order
     smugmug_photos/.smugmug.sqlite3               what is home, so that the next run takes seconds
-    ~/.config/download_smugmug_photos/token.json  the sign-in, readable by you alone (Windows: under %APPDATA%)
+    ~/.config/download_smugmug_photos/token.json  the sign-in, readable by you alone (Windows: under %APPDATA%);
+                                                  key.json beside it is the API key, if you typed it in
 
-Exit codes: 0 everything is home; 1 something failed, and the summary names it; 2 could not run; 3 not signed in;
-130 interrupted: run it again to continue.
+Exit codes: 0 everything that SmugMug can give is home; 1 something failed, and the summary names it; 2 could not run;
+3 not signed in; 130 interrupted: run it again to continue.
 
 The file reads downwards, as the data travels, and each section uses only the sections above it:
 
@@ -50,6 +51,7 @@ import email.utils
 import enum
 import errno
 import fnmatch
+import getpass
 import hashlib
 import itertools
 import json
@@ -83,12 +85,16 @@ try:
     import requests
     from requests_oauthlib import OAuth1
 except ImportError as missing:
-    print(f"The Python package {missing.name} is missing. To install what is needed, run:\n"
-          f"    {sys.executable} -m pip install requests requests_oauthlib", file=sys.stderr)
+    own_python = os.path.join(".venv", "Scripts" if os.name == "nt" else "bin", "python")
+    print(f"The Python package {missing.name} is missing. To install what is needed in this folder, run:\n"
+          f"    {sys.executable} -m venv .venv\n"
+          f"    {own_python} -m pip install requests requests_oauthlib\n"
+          f"    {own_python} {sys.argv[0]}\n"
+          f"With uv, one line does it all:\n    uv run {sys.argv[0]}", file=sys.stderr)
     sys.exit(2)
 
-# Your SmugMug API key, from https://api.smugmug.com/api/developer/apply. The environment variables
-# SMUGMUG_API_KEY and SMUGMUG_API_SECRET win over what stands here.
+# Your SmugMug API key, from https://api.smugmug.com/api/developer/apply. Without one here, the first start asks for it.
+# The environment variables SMUGMUG_API_KEY and SMUGMUG_API_SECRET win over what stands here.
 API_KEY = "YOUR_API_KEY"
 API_SECRET = "YOUR_API_SECRET"
 
@@ -214,7 +220,7 @@ class Settings(NamedTuple):
     jobs: int | None
     timeout_seconds: float
     max_outage_minutes: float
-    quiet: bool
+    quiet: int
     verbose: bool
     progress: bool
     report: Path | None
@@ -311,7 +317,7 @@ class FileRecord(NamedTuple):
     `md5` is the MD5 of the file as it was written or adopted.
     `modified_ns` is the file's time stamp as it was written, in nanoseconds since 1970, 0 for an adopted file.
     `removed` says that SmugMug has it no more, `damaged` that --verify found it so. `stated_md5` is SmugMug's MD5 if
-    that is another one.
+    that is another one, `source_types` those of its image that only SmugMug Source has, in one text.
     """
 
     image_key: str
@@ -324,6 +330,7 @@ class FileRecord(NamedTuple):
     removed: bool = False
     damaged: bool = False
     stated_md5: str = ""
+    source_types: str = ""
 
 
 class AlbumRecord(NamedTuple):
@@ -1030,10 +1037,12 @@ def is_within(path: Path, folder: Path) -> bool:
 def disk_problem(error: OSError, path: Path, platform: str = sys.platform) -> Problem:
     """What to tell the user of an error of the file system: what happened, and where."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return DiskFull(f"The disk is full: no space left for {printable(path)}. Free some space, then run it again to "
-                        f"continue; nothing already downloaded is lost.")
+        return DiskFull(f"The disk is full: no space left for {printable(path)}. Free some space, or move the whole "
+                        f"output folder (with {STATE_FILE}) to a larger disk, then run it again; nothing is lost.")
     where = printable(error.filename or path)
     if error.errno in (errno.EEXIST, errno.ENOTDIR):
+        named = Path(os.fsdecode(error.filename or path))
+        where = next((printable(place) for place in (named, *named.parents) if place.is_file()), where)
         return Problem(f"{where} is a file, but a folder is needed there; move it")
     text = f"{error.strerror or error}: {where}"
     is_long = len(os.path.abspath(str(error.filename or path))) >= WINDOWS_PATH_CHARACTERS
@@ -1492,7 +1501,7 @@ def explain_401(message: str, text: str, server_date: str, now: float) -> Proble
         return RequestFailed(text, status=401, transient=True, is_overload=True)  # a gateway may have sent it twice
     if "consumer_key_" in message:
         return Problem(f"{text}. SmugMug does not know this API key. Compare SMUGMUG_API_KEY, or API_KEY at the top of "
-                       f"the script, with {APPLY_URL}")
+                       f"the script, with {APPLY_URL}. A key that you typed in is forgotten by --logout.")
     if "terms of service" in message or "v2 access" in message:
         link = re.search(r"https://(?:[a-z0-9-]{1,63}\.){0,9}smugmug\.com/[^\s\"'<>]+", message)
         return Problem(f"{text}. The API terms have not been accepted for this API key yet. Accept them here, then "
@@ -1550,18 +1559,52 @@ def read_json(answer: Answer) -> dict[str, Any]:
 # ---------------------------------------------------------------------------------------------------------------
 
 OAUTH_BASE = API_ORIGIN + "/services/oauth/1.0a/"
+KEY_FILE = "key.json"  # beside the token file: the API key, if it was typed in
+KEY_ADVICE = (f"Apply for them here:\n{APPLY_URL}\nThen run this in a terminal, which asks for them, or set the "
+              f"environment variables SMUGMUG_API_KEY and SMUGMUG_API_SECRET, or fill in API_KEY and API_SECRET at the "
+              f"top of {Path(__file__).name}.")
 SIGN_IN_ATTEMPTS = 3  # a refused PIN uses up its request token, so each attempt has a new address
 
 
-def api_key_from(environ: Mapping[str, str]) -> Credentials:
-    """The API key and its secret, from the environment or from the top of this file."""
-    key = environ.get("SMUGMUG_API_KEY", "").strip() or API_KEY
-    secret = environ.get("SMUGMUG_API_SECRET", "").strip() or API_SECRET
-    if not key or not secret or key == "YOUR_API_KEY" or secret == "YOUR_API_SECRET":
-        raise Problem(f"No API key found. Every run needs a key and its secret. Apply for them here:\n{APPLY_URL}\n"
-                      f"Then set the environment variables SMUGMUG_API_KEY and SMUGMUG_API_SECRET,\n"
-                      f"or fill in API_KEY and API_SECRET at the top of {Path(__file__).name}.")
-    return Credentials(key, secret)
+def api_key_from(environ: Mapping[str, str]) -> Credentials | None:
+    """The API key and its secret, from the environment or from the top of this file; None where there is neither."""
+    key = (environ.get("SMUGMUG_API_KEY", "").strip() or API_KEY).replace("YOUR_API_KEY", "")
+    secret = (environ.get("SMUGMUG_API_SECRET", "").strip() or API_SECRET).replace("YOUR_API_SECRET", "")
+    if bool(key) != bool(secret):
+        raise Problem(f"{'The secret of the API key' if key else 'The API key'} is missing. {KEY_ADVICE}")
+    return Credentials(key, secret) if key else None
+
+
+def saved_api_key(path: Path) -> Credentials | None:
+    """The API key that was typed in at an earlier start."""
+    saved = read_private(path, "API key")
+    key, secret = saved.get("api_key"), saved.get("api_secret")
+    return Credentials(key, secret) if isinstance(key, str) and isinstance(secret, str) and key and secret else None
+
+
+def ask_for_api_key() -> Credentials:
+    """The API key and its secret, as typed at a terminal: the secret is not shown."""
+    if sys.stdin is None or not sys.stdin.isatty():
+        raise Problem(f"No API key found. Every run needs a key and its secret. {KEY_ADVICE}")
+    log.warning("SmugMug gives every customer an API key. Get yours here, then enter it with its secret; both are "
+                "saved for later runs, readable by you alone:")
+    print(f"\n{APPLY_URL}\n", file=sys.stderr)
+    try:
+        key = typed("API key: ")
+        return Credentials(key, getpass.getpass("API secret (not shown): ", sys.stderr).strip())
+    except EOFError:
+        raise Problem(f"\nNo API key given. {KEY_ADVICE}") from None
+
+
+def typed(prompt: str) -> str:
+    """What is typed or piped in, without spaces; empty lines do not count. Raises EOFError where there is no more."""
+    while True:
+        print(prompt, end="", file=sys.stderr, flush=True)
+        line = sys.stdin.readline()
+        if not line:
+            raise EOFError
+        if line.strip():
+            return "".join(line.split())
 
 
 def config_folder(environ: Mapping[str, str], platform: str, home: str) -> Path:
@@ -1588,18 +1631,8 @@ def token_from_environment(api_key: Credentials, environ: Mapping[str, str]) -> 
 
 def token_from_file(api_key: Credentials, path: Path) -> Credentials | None:
     """`api_key` with the saved access token; None where there is none, or one that was made with another key."""
-    try:
-        saved = json.loads(path.read_text(encoding="utf-8"))
-        if others_can_read(path.stat().st_mode, sys.platform):
-            log.warning("Others can read your sign-in. To fix this: chmod 600 %s", path)
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, RecursionError) as error:
-        log.warning("Cannot read the saved sign-in in %s (%s). Sign in again.", path, type(error).__name__)
-        return None
-    if not isinstance(saved, dict):
-        return None
-    if saved.get("api_key") != api_key.key:
+    saved = read_private(path, "sign-in")
+    if saved and saved.get("api_key") != api_key.key:
         log.warning("The saved sign-in was made with another API key. If this key is right, sign in again.")
         return None
     token, token_secret = saved.get("access_token"), saved.get("access_token_secret")
@@ -1608,20 +1641,32 @@ def token_from_file(api_key: Credentials, path: Path) -> Credentials | None:
     return api_key._replace(token=token, token_secret=token_secret)
 
 
+def read_private(path: Path, what: str) -> dict[str, Any]:
+    """What was saved in a file for its owner alone; nothing where there is none, or a damaged one."""
+    try:
+        saved = json.loads(path.read_text(encoding="utf-8"))
+        if others_can_read(path.stat().st_mode, sys.platform):
+            log.warning("Others can read your sign-in. To fix this: chmod 600 %s", path)
+        return saved if isinstance(saved, dict) else {}
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, RecursionError) as error:
+        log.warning("Cannot read the saved %s in %s (%s).", what, path, type(error).__name__)
+        return {}
+
+
 def others_can_read(mode: int, platform: str) -> bool:
     """Whether a file of this mode is open to other users. On Windows it says nothing: the user's folder guards."""
     return platform != "win32" and mode & 0o077 != 0
 
 
-def save_token(credentials: Credentials, path: Path) -> None:
-    """Keep the access token for later runs, readable by its owner alone."""
-    content = {"api_key": credentials.key, "access_token": credentials.token,
-               "access_token_secret": credentials.token_secret}
+def save_private(content: dict[str, str], path: Path, what: str) -> None:
+    """Keep something for later runs, readable by its owner alone."""
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_atomically(path, json.dumps(content, indent=2).encode("utf-8") + b"\n", mode=0o600)
     except OSError as error:
-        log.warning("The sign-in could not be saved (%s), so the next run will ask again.", disk_problem(error, path))
+        log.warning("The %s could not be saved (%s), so the next run will ask again.", what, disk_problem(error, path))
 
 
 def sign_in(api_key: Credentials, timeout_seconds: float, stop: Stop) -> Credentials:
@@ -1633,11 +1678,11 @@ def sign_in(api_key: Credentials, timeout_seconds: float, stop: Stop) -> Credent
     if not somebody_can_answer(sys.stdin, sys.platform):
         raise NotSignedIn(f"Not signed in to SmugMug, and there is no terminal to type the PIN into. Run "
                           f"{Path(__file__).name} once from a terminal; later runs need no PIN.")
-    for _ in range(SIGN_IN_ATTEMPTS):
+    for attempt in range(SIGN_IN_ATTEMPTS):
         request_token = fetch_token("getRequestToken", api_key, timeout_seconds, stop, callback_uri="oob")
         query = urlencode({"oauth_token": request_token.token, "Access": "Full", "Permissions": "Read"})
-        print(f"Open this address, sign in to SmugMug, and allow read access:\n\n{OAUTH_BASE}authorize?{query}\n",
-              file=sys.stderr)
+        log.warning("Open this %saddress, sign in to SmugMug, and allow read access:", "new " if attempt else "")
+        print(f"\n{OAUTH_BASE}authorize?{query}\n", file=sys.stderr)
         pin = ask_for_pin()
         try:
             return fetch_token("getAccessToken", request_token, timeout_seconds, stop, verifier=pin)
@@ -1645,8 +1690,8 @@ def sign_in(api_key: Credentials, timeout_seconds: float, stop: Stop) -> Credent
             if isinstance(error, RequestFailed) and error.status not in (400, 401, 403):
                 raise
             log.debug("%s", error)
-            print("That PIN was not accepted.", file=sys.stderr)
-    raise NotSignedIn(f"Not signed in: {SIGN_IN_ATTEMPTS} PINs were refused. A PIN works only with the latest "
+            log.warning("That PIN was not accepted; it is of no use any more.")
+    raise NotSignedIn(f"Not signed in: {SIGN_IN_ATTEMPTS} PINs were not accepted. A PIN works only with the latest "
                       f"address, for five minutes. Run this again.")
 
 
@@ -1662,15 +1707,16 @@ def somebody_can_answer(stdin: TextIO | None, platform: str) -> bool:
 
 
 def ask_for_pin() -> str:
-    """The PIN as typed or piped in, without spaces. It may begin with 0, so it stays a text."""
-    while True:
-        print("PIN: ", end="", file=sys.stderr, flush=True)
-        line = sys.stdin.readline()
-        if not line:
-            raise NotSignedIn(f"\nNo PIN given. Run {Path(__file__).name} once from a terminal; later runs need none.")
-        pin = "".join(line.split())
-        if pin:
-            return pin
+    """The PIN as typed or piped in. It may begin with 0, so it stays a text."""
+    try:
+        pin = typed("PIN: ")
+        while not re.fullmatch("[0-9]{6}", pin):
+            log.warning("A PIN has six digits.")
+            pin = typed("PIN: ")
+        return pin
+    except EOFError:
+        raise NotSignedIn(f"\nNo PIN given. Run {Path(__file__).name} once from a terminal; later runs need "
+                          f"none.") from None
 
 
 def read_form(answer: Answer) -> dict[str, str]:
@@ -2101,9 +2147,8 @@ def is_gone(connection: Connection, image: Image) -> bool:
 #    Knows its own schema, and that one run at a time owns the folder. Knows nothing of HTTP.
 # ---------------------------------------------------------------------------------------------------------------
 
-SCHEMA_VERSION = 3
-SCHEMA = f"""
-BEGIN;
+SCHEMA_VERSION = 4
+SCHEMAS = {0: """
 CREATE TABLE album (album_key TEXT PRIMARY KEY, folder TEXT, clocks TEXT, listed_at REAL) WITHOUT ROWID;
 CREATE TABLE file (album_key TEXT, image_key TEXT, serial TEXT, name TEXT, size_bytes INTEGER, md5 TEXT,
                    modified_ns INTEGER, is_original INTEGER, removed INTEGER, damaged INTEGER, stated_md5 TEXT,
@@ -2112,9 +2157,7 @@ CREATE INDEX file_by_image ON file (image_key);
 CREATE TABLE absence (album_key TEXT, image_key TEXT, serial TEXT, file_name TEXT, reason TEXT, tries INTEGER,
                       ask_at REAL, PRIMARY KEY (album_key, image_key)) WITHOUT ROWID;
 CREATE TABLE account (nick_name TEXT);
-PRAGMA user_version = {SCHEMA_VERSION};
-COMMIT;
-"""
+""", 3: "ALTER TABLE file ADD COLUMN source_types TEXT DEFAULT '';"}  # by the version that each of them leads on from
 TABLES = {AlbumRecord: "album", FileRecord: "file", Absence: "absence"}  # whose columns are the fields, after the key
 SQLITE_STEPS = 100_000  # so many steps of SQLite's machine take some 5 ms
 LOCK_FILE = STATE_FILE + ".lock"
@@ -2130,10 +2173,10 @@ class State:
         if version > SCHEMA_VERSION:
             raise Problem(f"The download record needs a newer version of this program: its format is {version}, not "
                           f"{SCHEMA_VERSION}")
-        if 0 < version < SCHEMA_VERSION:
-            raise sqlite3.DatabaseError("of a format that no version of this program wrote for long")
-        if not version:
-            db.executescript(SCHEMA)
+        if version in (1, 2):
+            raise sqlite3.DatabaseError("of a format that was never released")
+        for before in (before for before in SCHEMAS if version <= before):
+            db.executescript(f"BEGIN; {SCHEMAS[before]} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
         db.execute("BEGIN")
 
     def albums(self) -> dict[str, AlbumRecord]:
@@ -2212,6 +2255,10 @@ class State:
     def _for_each(self, statement: str, album_key: str, image_keys: Iterable[str]) -> None:
         keys = ((album_key, image_key) for image_key in image_keys)
         self._db.executemany(f"{statement} WHERE album_key = ? AND image_key = ?", keys)
+
+    def home_counts(self) -> dict[str, int]:
+        """How many files of each album are home that SmugMug still has, by album key."""
+        return dict(self._db.execute("SELECT album_key, COUNT(*) FROM file WHERE NOT removed GROUP BY album_key"))
 
     def sizes(self) -> dict[str, int]:
         """How many bytes of each album are home, by album key."""
@@ -2389,7 +2436,7 @@ def state_problem(error: sqlite3.Error, path: Path) -> Problem:
     """What to tell the user when SQLite fails."""
     text = str(error)
     if "locked" in text:
-        return Problem(f"Another run is already using {path.parent}. Wait until it is done, or choose another folder.")
+        return Problem(f"Another run is already using {path.parent}. Wait until it is done.")
     if "full" in text:
         return disk_problem(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), path)
     return Problem(f"Cannot write to {path.parent}: {text} ({path.name})")
@@ -3078,6 +3125,7 @@ def files_to_check(state: State, output: Path) -> Iterator[Check]:
 # ---------------------------------------------------------------------------------------------------------------
 
 REDRAW_SECONDS = 0.1  # the live line is redrawn no more often
+NOTICE = logging.INFO + 5  # the level of what -q leaves though all is well; INFO in the log
 PLAIN_LINE_SECONDS = 10.0  # without a terminal, a line about the progress comes no more often
 
 
@@ -3100,6 +3148,18 @@ def fitted(text: str, columns: int) -> str:
 def padded(text: str, columns: int) -> str:
     """A text with spaces behind it, so that it takes so many cells."""
     return text + " " * (columns - cells(text))
+
+
+def wrapped(line: str, columns: int) -> str:
+    """A line broken between words where it takes more cells, with a hanging indent. Words stay whole, as paths are."""
+    indent = " " * (len(line) - len(line.lstrip(" ")) + 2)
+    lines = [""]
+    for word in re.findall(r" *[^ ]+", line):
+        if lines[-1].strip() and cells(lines[-1] + word) > columns:
+            lines.append(indent + word.lstrip(" "))
+        else:
+            lines[-1] += word
+    return "\n".join(lines)
 
 
 def human_bytes(size_bytes: float) -> str:
@@ -3142,7 +3202,8 @@ class Screen(logging.Handler):
         """Show a message that is there to stay."""
         with self._lock:
             self.clear()
-            self._write(record.getMessage() + "\n")
+            columns = terminal_columns() if sys.stderr.isatty() else sys.maxsize
+            self._write("\n".join(wrapped(line, columns) for line in record.getMessage().split("\n")) + "\n")
 
     def show(self, line: Callable[[int], str]) -> None:
         """Show how things stand: `line` makes that of a width. It is not called when it is too early for news."""
@@ -3189,7 +3250,8 @@ class LogFile(logging.FileHandler):
 
     def format(self, record: logging.LogRecord) -> str:
         """The message with its time, in front of each of its lines."""
-        start = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.created)) + f" {record.levelname} "
+        level = logging.getLevelName(record.levelno // 10 * 10)
+        start = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.created)) + f" {level} "
         return "\n".join(start + line for line in record.getMessage().splitlines())
 
     def handleError(self, record: logging.LogRecord) -> None:
@@ -3203,43 +3265,52 @@ class LogFile(logging.FileHandler):
 
 
 class Topic(enum.Enum):
-    """What a remark is about: its heading in the summary, what to do about it, and the report's word for it, where that
-    is another one. They are shown in this order.
+    """What a remark is about: its heading in the summary, what to do about it, its words in the verdict, after the
+    number of such remarks, and the report's word for it, where that is another one. They are shown in this order.
     """
 
     CHECKSUM = "checksum differs", "They were downloaded twice, alike both times, so they were kept."
-    DAMAGED = "damaged", "If SmugMug no longer has it, restore it from another backup or delete it."
-    FAILED = "failed", "Run this again to retry; nothing already downloaded is lost."
+    DAMAGED = "damaged", "If SmugMug no longer has it, restore it from another backup or delete it.", "damaged"
+    FAILED = "failed", "Run this again to retry; nothing already downloaded is lost.", "failed"
     GONE = "gone at SmugMug", ""
-    IN_SOURCE = "in SmugMug Source", "Programs cannot download these; get them on SmugMug's website."
+    IN_SOURCE = ("in SmugMug Source", "Programs cannot download these; get them on SmugMug's website.",
+                 "photo{s} with a RAW or other source file that only SmugMug's website gives")
     KEPT = "kept", ""
-    MENDED = "repaired", "", "mended"
-    NOT_READY = "still processing", "Run this again later.", "not ready"
+    LOCKED = "locked", "Take the password off for a while, then run this again.", "album{s} locked"
+    MENDED = "repaired", "", "", "mended"
+    NOT_READY = "still processing", "Run this again later.", "still processing", "not ready"
     NOT_SOUND = "damaged, changed or missing", (
-        "To download these again, run without -n, --album, --exclude and --since. Files you changed are kept; "
-        "SmugMug's copy is saved next to them."), "not sound"
-    NOT_ORIGINAL = "not the original", "SmugMug offered nothing better. Does the album allow downloads of originals?"
-    UNAVAILABLE = "unavailable", "Look for these on SmugMug's website, or ask SmugMug's support."
+        "To download these again, run --verify without -n, --album, --exclude and --since. Files you changed are kept; "
+        "SmugMug's copy is saved next to them."), "damaged, changed or missing", "not sound"
+    NOT_ORIGINAL = ("not the original", "SmugMug offered nothing better. Does the album allow downloads of originals?",
+                    "not the original")
+    UNAVAILABLE = "unavailable", "Look for these on SmugMug's website, or ask SmugMug's support.", "unavailable"
     ENDED_EARLY = "ended early", ""
 
-    def __init__(self, heading: str, advice: str, kind: str = "") -> None:
+    def __init__(self, heading: str, advice: str, in_verdict: str = "", kind: str = "") -> None:
         self.heading = heading
         self.advice = advice
+        self.in_verdict = in_verdict
         self.kind = kind or heading
 
 
+FAILURES = (Topic.DAMAGED, Topic.FAILED, Topic.NOT_SOUND)  # any of these makes the exit code 1
+
+
 class Remark(NamedTuple):
-    """Something that the user should know at the end."""
+    """Something that the user should know at the end. `folder` and `file` are where it lies, or would lie."""
 
     topic: Topic
-    album: str
-    image: str
-    image_key: str
+    folder: str
+    file: str
     reason: str
+    album_key: str = ""
+    image_key: str = ""
 
 
 SMALLER = "smaller or re-encoded copy"
-NAMED_IN_SOURCE = 20  # so many images of an album are named in the summary for what SmugMug Source has of them
+FILES_NAMED = 3  # so many files are named in the summary for one reason
+REASONS_NAMED = 20  # so many reasons are named in the summary under one heading
 
 
 class Tally:
@@ -3252,7 +3323,6 @@ class Tally:
         self.problem = plan.problem
         self.pending = len(plan.settled) + len(plan.jobs)
         self.counts: Counter[Kind] = Counter()
-        self.in_source: list[str] = []  # the images of which SmugMug Source has more
 
     def all_home(self) -> bool:
         """Whether nothing of the album is missing but what SmugMug has no file of."""
@@ -3268,10 +3338,12 @@ class Tally:
 
 
 class Summary:
-    """What has become of everything so far."""
+    """What has become of everything so far; `output` is the folder that everything lies in."""
 
-    def __init__(self) -> None:
+    def __init__(self, output: Path = Path()) -> None:
+        self.output = output
         self.account = ""
+        self.account_count: int | None = None  # of photos and videos, by SmugMug
         self.started = time.time()
         self.began = time.monotonic()
         self.counts: Counter[Kind] = Counter()
@@ -3279,13 +3351,14 @@ class Summary:
         self.unsound: dict[tuple[str, str], Check] = {}  # by album key and image key, until they come again
         self.remarks: list[Remark] = []
         self.removed: list[str] = []  # the files that SmugMug no longer has
-        self.failures = self.videos = self.fetched_bytes = self.api_requests = 0
+        self.videos = self.fetched_bytes = self.api_requests = self.sidecars_changed = 0
         self.albums_expected = self.albums_new = self.albums_changed = self.albums_again = self.albums_unchanged = 0
-        self.sidecars_changed = 0
-        self.images_expected = self.images_to_fetch = self.bytes_to_fetch = 0
+        self.images_expected = self.images_unlisted = self.images_to_fetch = self.images_at_hand = 0
+        self.bytes_to_fetch = 0
         self.wait_seconds = 0.0  # how long SmugMug asked us to wait
         self.under_way = 0  # transfers
         self.tallies: dict[str, Tally] = {}  # of the albums that something is still to become of
+        self.by_album: dict[str, dict[str, Any]] = {}  # what the report says of each album, by its key
 
     def check(self, check: Check) -> None:
         """Count a verified file."""
@@ -3298,16 +3371,17 @@ class Summary:
     def pass_over(self, place: Place) -> None:
         """Count an album in which nothing has changed."""
         self.albums_unchanged += 1
-        self.counts[Kind.HOME] += sum(not record.removed for record in place.records.values())
-        album = place.folder.name
-        for record in place.records.values():
-            if record.stated_md5 and not record.removed:
-                self.remark(Topic.CHECKSUM, album, record.name, record.md5, record.image_key)
+        records = [record for record in place.records.values() if not record.removed]
+        self.counts[Kind.HOME] += len(records)
+        for record in records:
+            absence = place.absences.get(record.image_key)
+            self._remark_file(place, record, is_video=not record.is_original and absence is None)
         for absence in place.absences.values():
-            is_here = absence.image_key in place.records
-            self.counts[Kind.UNAVAILABLE] += not is_here
-            self.remark(Topic.NOT_ORIGINAL if is_here else Topic.UNAVAILABLE, album, absence.file_name,
-                        SMALLER if is_here else absence.reason, absence.image_key)
+            if absence.image_key not in place.records:
+                self.counts[Kind.UNAVAILABLE] += 1
+                self.remark(Topic.UNAVAILABLE, place.folder, absence.file_name, absence.reason, place.album.key,
+                            absence.image_key)
+        self._end_album(place, len(records))
 
     def begin(self, plan: Plan) -> Tally:
         """Expect the outcomes of an album."""
@@ -3339,65 +3413,92 @@ class Summary:
         tally.counts[outcome.kind] += 1
         self.counts[outcome.kind] += 1
         self.fetched_bytes += outcome.fetched_bytes
-        album, image = tally.place.folder.name, outcome.image.file_name or outcome.image.key
-        file, check = outcome.file, None
+        place, image, file, topic, reason = tally.place, outcome.image, outcome.file, Topic.KEPT, outcome.reason
+        check = self.unsound.pop((outcome.album.key, image.key), None) if file is not None else None
+        if check is not None:
+            topic = Topic.MENDED
+            reason = "; ".join(filter(None, (check.reason or check.fault.value, f"{outcome.kind.value} again", reason)))
+        elif outcome.kind not in HOME_KINDS:
+            topic = Topic[outcome.kind.name]
+        if reason or topic is not Topic.KEPT:
+            name = file.name if file is not None else image.file_name or image.key
+            self.remark(topic, place.folder, name, reason, place.album.key, image.key)
         if file is not None:
-            check = self.unsound.pop((outcome.album.key, outcome.image.key), None)
-        if outcome.kind not in HOME_KINDS:
-            self.remark(Topic[outcome.kind.name], album, image, outcome.reason, outcome.image.key)
-        elif check is not None:
-            mended = f"{check.reason or check.fault.value}; {outcome.kind.value} again"
-            self.remark(Topic.MENDED, check.path.parent.name, check.path.name,
-                        "; ".join(filter(None, (mended, outcome.reason))), outcome.image.key)
-        elif outcome.reason:
-            self.remark(Topic.KEPT, album, image, outcome.reason, outcome.image.key)
-        if file is not None and not file.is_original and outcome.image.is_video:
-            self.videos += 1
-        elif file is not None and not file.is_original:
-            self.remark(Topic.NOT_ORIGINAL, album, image, SMALLER, outcome.image.key)
-        if file is not None and file.stated_md5:
-            self.remark(Topic.CHECKSUM, album, image, file.md5, outcome.image.key)
-        if outcome.image.source_types:
-            tally.in_source.append(f"{image} ({', '.join(outcome.image.source_types)})")
+            self._remark_file(place, file, image.is_video)
         return tally
 
+    def _remark_file(self, place: Place, file: FileRecord, is_video: bool) -> None:
+        """Note in which way a file that is home is not all that one would expect."""
+        self.videos += is_video and not file.is_original
+        for topic, reason in ((Topic.NOT_ORIGINAL, "" if file.is_original or is_video else SMALLER),
+                              (Topic.CHECKSUM, file.md5 if file.stated_md5 else ""),
+                              (Topic.IN_SOURCE, file.source_types)):
+            if reason:
+                self.remark(topic, place.folder, file.name, reason, place.album.key, file.image_key)
+
     def end(self, tally: Tally) -> None:
-        """Note what there is to say of an album as a whole: nothing more will become of it."""
-        if tally.in_source:
-            named, more = sorted(tally.in_source)[:NAMED_IN_SOURCE], len(tally.in_source) - NAMED_IN_SOURCE
-            self.remark(Topic.IN_SOURCE, tally.place.folder.name, "", ", ".join(named) + (
-                f" and {more:,} more (-v lists them)" if more > 0 else ""))
+        """Nothing more will become of an album."""
         del self.tallies[tally.place.album.key]
+        self._end_album(tally.place, sum(tally.counts[kind] for kind in HOME_KINDS))
 
-    def remark(self, topic: Topic, album: str, image: str, reason: str, image_key: str = "") -> None:
+    def _end_album(self, place: Place, home: int) -> None:
+        about = {"album_key": place.album.key, "folder": printable(self.within(place.folder)),
+                 "smugmug_count": place.album.image_count, "home": 0}
+        self.by_album.setdefault(place.album.key, about)["home"] += home
+
+    def within(self, path: Path) -> str:
+        """A path as it is seen from the output folder."""
+        return path.relative_to(self.output).as_posix()
+
+    def remark(self, topic: Topic, folder: Path | str, file: str, reason: str, album_key: str = "",
+               image_key: str = "") -> None:
         """Note something that the user should know at the end."""
-        if topic in (Topic.FAILED, Topic.DAMAGED):
-            self.failures += 1
+        folder = self.within(folder) if isinstance(folder, Path) else folder
         reason = "\n".join(map(printable, reason.split("\n")))
-        self.remarks.append(Remark(topic, printable(album), printable(image), image_key, reason))
+        remark = Remark(topic, printable(folder), printable(file), reason, album_key, image_key)
+        self.remarks.append(remark)
+        log.debug("%s: %s: %s", topic.heading, where(remark), reason)
 
-    def report(self, exit_code: int) -> dict[str, Any]:
+    def count(self, topic: Topic) -> int:
+        """How many remarks there are on a topic."""
+        return sum(remark.topic is topic for remark in self.remarks)
+
+    def report(self, exit_code: int, sentence: str) -> dict[str, Any]:
         """The summary for programs; `version` rises when the meaning of a field changes."""
         seconds = time.monotonic() - self.began
         return {
             "version": 1,
+            "verdict": sentence,
+            "exit_code": exit_code,
             "account": self.account,
+            "output": full_path(self.output),
             "started": iso_time(self.started),
             "finished": iso_time(self.started + seconds),
             "seconds": round(seconds, 3),
-            "exit_code": exit_code,
             "albums": self.albums_expected,
             "albums_unchanged": self.albums_unchanged,
-            **{kind.name.lower(): self.counts[kind] for kind in (Kind.DOWNLOADED, Kind.COPIED, Kind.REPLACED)},
-            **{kind.name.lower(): self.counts[kind] for kind in (Kind.NOT_READY, Kind.UNAVAILABLE)},
+            "smugmug_count": self.account_count,
+            **{kind.name.lower(): self.counts[kind] for kind in Kind},
+            "home": sum(self.counts[kind] for kind in HOME_KINDS),
             "skipped": self.counts[Kind.HOME] + self.counts[Kind.ADOPTED],
-            "failed": self.failures,
+            "failed": self.count(Topic.FAILED),
+            "videos": self.videos,
+            "verified": {fault.value: self.checked[fault] for fault in Fault} if self.checked else None,
+            "removed": self.removed,
             "bytes": self.fetched_bytes,
             "api_requests": self.api_requests,
             "rate_limit_wait_seconds": round(self.wait_seconds, 3),
-            "problems": [{"kind": remark.topic.kind, "album": remark.album, "image": remark.image,
-                          "image_key": remark.image_key, "reason": remark.reason} for remark in self.remarks],
+            "by_album": list(self.by_album.values()),
+            "problems": [{"kind": remark.topic.kind, **dict(zip(remark._fields[1:], remark[1:]))}
+                         for remark in self.remarks],
         }
+
+
+def full_path(path: Path) -> str:
+    """A path from the root, if the working folder is still there."""
+    with suppress(OSError):
+        return os.path.abspath(str(path))
+    return str(path)
 
 
 def iso_time(seconds: float) -> str:
@@ -3405,18 +3506,38 @@ def iso_time(seconds: float) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
-def verdict(summary: Summary, settings: Settings, is_complete: bool) -> str:
-    """In one sentence, whether all is home and where that is. No more is claimed than is known."""
+def where(remark: Remark) -> str:
+    """What a remark is about: a folder and a file in it."""
+    return "/".join(filter(None, (remark.folder, remark.file)))
+
+
+def verdict(summary: Summary, settings: Settings, ended_with: int) -> tuple[int, str]:
+    """The exit code, and in one sentence whether all is home and where that is. No more is claimed than is known.
+
+    The one rule: 0 if all is home that SmugMug can give; whatever it cannot give is counted in the sentence.
+    `ended_with` is the exit code of what ended the run early, 0 if nothing did.
+    """
+    said = {topic: summary.count(topic) for topic in Topic if topic.in_verdict and summary.count(topic)}
+    exit_code = ended_with or (EXIT_FAILED if any(topic in said for topic in FAILURES) else EXIT_COMPLETE)
+    folder = printable(full_path(settings.output))
+    if not summary.account:  # --verify --dry-run, which needs no network
+        checked = sum(summary.checked.values())
+        return exit_code, f"{summary.checked[Fault.NONE]:,} of {checked:,} are intact, in {folder}" if checked else ""
+    if ended_with and not summary.albums_expected:  # it did not come to anything
+        return exit_code, ""
     home = sum(summary.counts[kind] for kind in HOME_KINDS)
-    where = printable(settings.output)
-    with suppress(OSError):  # the working folder may be gone
-        where = printable(os.path.abspath(str(settings.output)))
-    if not is_complete:
-        return f"Not finished: {home:,} of {max(home, summary.images_expected):,} are home, in {where}"
-    if summary.failures or summary.counts.keys() - HOME_KINDS - {Kind.GONE}:
-        return f"{home:,} of {sum(summary.counts.values()):,} are home, in {where}; problems are listed below"
-    asked = "you asked for " if settings.albums or settings.exclude or settings.since else ""
-    return f"Everything {asked}is home: {photos_and_videos(home)} in {where}"
+    to_come = summary.images_to_fetch + summary.images_at_hand if settings.task == "dry-run" else 0
+    total = sum(summary.counts.values()) - summary.counts[Kind.GONE] + summary.images_unlisted + to_come
+    head = f"{home:,} of {total:,} are home, in {folder}"
+    if ended_with:
+        head = f"Not finished: {home:,} of {max(total, summary.images_expected):,} are home, in {folder}"
+    elif home == total and not said.keys() - {Topic.IN_SOURCE}:
+        asked = "you asked for " if settings.albums or settings.exclude or settings.since else ""
+        head = f"Everything {asked}is home: {photos_and_videos(home)} in {folder}"
+    parts = [f"{to_come:,} to come"] if to_come else []
+    parts += [f"{number:,} {topic.in_verdict.format(s='s' * (number > 1))}" for topic, number in said.items()]
+    parts += [f"{counted(summary.videos, 'video')} re-encoded"] if summary.videos else []
+    return exit_code, "; ".join([head, *parts])
 
 
 def photos_and_videos(number: int) -> str:
@@ -3424,9 +3545,10 @@ def photos_and_videos(number: int) -> str:
     return "1 photo or video" if number == 1 else f"{number:,} photos and videos"
 
 
-def summary_text(summary: Summary, sentence: str, free_bytes: int | None) -> str:
-    """The summary for people: the verdict, the numbers, then what they should know, by topic."""
-    lines = [sentence] if sentence else []
+def summary_text(summary: Summary, settings: Settings, free_bytes: int | None) -> str:
+    """The summary for people, all but the verdict: the numbers, then what they should know, by topic."""
+    lines = []
+    is_sync = bool(summary.account) and settings.task == "sync"
     if summary.checked:
         found = [f"{summary.checked[fault]:,} {fault.value}" for fault in Fault if summary.checked[fault]]
         lines.append("Verified: " + ", ".join(found))
@@ -3436,22 +3558,38 @@ def summary_text(summary: Summary, sentence: str, free_bytes: int | None) -> str
         again = f"{summary.albums_again:,} looked at again, " if summary.albums_again else ""
         lines.append(f"Albums: {summary.albums_new:,} new, {summary.albums_changed:,} changed, {again}"
                      f"{summary.albums_unchanged:,} unchanged")
-    images = [f"{summary.counts[kind]:,} {kind.value}" for kind in Kind
-              if summary.counts[kind] or (sentence and kind in (Kind.DOWNLOADED, Kind.HOME, Kind.FAILED))]
+    counts = Counter({**summary.counts, Kind.FAILED: summary.count(Topic.FAILED)})
+    images = [f"{counts[kind]:,} {kind.value}" for kind in Kind
+              if counts[kind] or (is_sync and kind in (Kind.DOWNLOADED, Kind.HOME, Kind.FAILED))]
     if images:
         lines.append("Files: " + ", ".join(images))
     if summary.sidecars_changed:
         lines.append(f"Sidecars: {summary.sidecars_changed:,} changed")
     if summary.videos:
         lines.append(f"Videos: {summary.videos:,} (re-encoded by SmugMug, which does not offer the uploads)")
+    if not (settings.albums or settings.exclude) and (summary.account_count or 0) > summary.images_expected:
+        lines.append(f"SmugMug counts: {summary.account_count:,} in the account, "
+                     f"{summary.images_expected:,} in its albums")
     lines.append(cost_line(summary, free_bytes))
     for topic in Topic:
         remarks = [remark for remark in summary.remarks if remark.topic is topic]
         if remarks:
             lines.append(f"{topic.heading[0].upper() + topic.heading[1:]} ({len(remarks):,}):")
-            lines += sorted(f"  {' / '.join(filter(None, remark[1:3]))}: {remark.reason}" for remark in remarks)
-            lines += [f"  {topic.advice}"] if topic.advice else []
+            lines += by_reason(remarks) + ([f"  {topic.advice}"] if topic.advice else [])
     return "\n".join(lines)
+
+
+def by_reason(remarks: Iterable[Remark]) -> list[str]:
+    """A line for each reason, with the first of the files that it holds for."""
+    files: dict[str, list[str]] = {}
+    for remark in sorted(remarks, key=where):
+        files.setdefault(remark.reason, []).append(where(remark))
+    lines = [f"  {', '.join(names[:FILES_NAMED])}" +
+             (f" and {len(names) - FILES_NAMED:,} more" if len(names) > FILES_NAMED else "") + f": {reason}"
+             for reason, names in files.items()]
+    if len(lines) > REASONS_NAMED:
+        lines[REASONS_NAMED:] = [f"  ... and {len(lines) - REASONS_NAMED:,} more (-v and --report name all)"]
+    return lines
 
 
 def cost_line(summary: Summary, free_bytes: int | None) -> str:
@@ -3472,34 +3610,31 @@ def progress_line(summary: Summary, received_bytes: int, wait_seconds: float, aw
     """How things stand, the most important first: as much of it as fits."""
     seconds = max(0.001, time.monotonic() - summary.began)
     done = sum(summary.counts.values())
-    parts = [f"{done:,}/{max(done, summary.images_expected):,} files", f"{human_bytes(received_bytes)}",
-             f"{human_bytes(received_bytes / seconds)}/s"]
-    if wait_seconds > 0:
-        parts.insert(0, f"waiting for SmugMug: {human_seconds(wait_seconds)}")
-    if away_since:
-        parts.insert(0, f"SmugMug out of reach since {away_since}")
-    left = summary.images_expected - done
+    expected = max(done, summary.images_expected)
     fetched = summary.counts[Kind.DOWNLOADED] + summary.counts[Kind.REPLACED]
-    if fetched and left > 0:
-        parts.append(f"{human_seconds(left * seconds / fetched)} left")
-    looked_at = summary.albums_new + summary.albums_changed + summary.albums_again - len(summary.tallies)
-    albums = looked_at + summary.albums_unchanged
-    parts.append(f"{albums:,}/{summary.albums_expected:,} albums")
-    if summary.under_way:
-        parts.append(f"{summary.under_way} at a time")
-    text = parts[0]
-    for part in parts[1:]:
-        if cells(f"{text}, {part}") <= columns:
-            text += f", {part}"
-    return text
+    listed = summary.albums_new + summary.albums_changed + summary.albums_again - len(summary.tallies)
+    parts = [f"SmugMug out of reach since {away_since}" if away_since else "",
+             f"waiting for SmugMug: {human_seconds(wait_seconds)}" if wait_seconds > 0 else "",
+             f"{100 * done // expected}%" if expected else "",
+             f"{human_seconds((expected - done) * seconds / fetched)} left" if fetched and done < expected else "",
+             f"{done:,}/{expected:,} files", human_bytes(received_bytes),
+             f"{listed + summary.albums_unchanged:,}/{summary.albums_expected:,} albums",
+             f"{human_bytes(received_bytes / seconds)}/s",
+             f"{summary.under_way} at a time" if summary.under_way else ""]
+    first, *others = filter(None, parts)
+    for part in others:
+        if cells(f"{first}, {part}") > columns:
+            break
+        first += f", {part}"
+    return first
 
 
-def album_table(albums: Iterable[Album]) -> str:
-    """A table of albums, for --list."""
-    rows = [("ALBUM", "FILES", "CHANGED", "PRIVACY", "PATH")]
+def album_table(albums: Iterable[Album], here: Mapping[str, int]) -> str:
+    """A table of albums, for --list; `here` is how many files of each are home, by album key."""
+    rows = [("ALBUM", "FILES", "HERE", "CHANGED", "PRIVACY", "PATH")]
     rows += [(printable(album.name) or album.key, "" if album.image_count is None else str(album.image_count),
-              printable(album.changed[:10]), printable(album.privacy) or ("Locked" if album.locked else ""),
-              printable(album.url_path))
+              str(here.get(album.key, 0)), printable(album.changed[:10]),
+              printable(album.privacy) or ("Locked" if album.locked else ""), printable(album.url_path))
              for album in sorted(albums, key=lambda album: (album.url_path.casefold(), album.key))]
     widths = [max(map(cells, column)) for column in zip(*rows)]
     return "\n".join("  ".join(map(padded, row, widths)).rstrip() for row in rows)
@@ -3649,7 +3784,9 @@ def preview(run: Run) -> None:
         run.second_looks.clear()
     run.screen.clear()
     warn_of_full_disk(run.summary.bytes_to_fetch, run.settings.output)
-    print(f"To download: {counted(run.summary.images_to_fetch, 'file')}, {human_bytes(run.summary.bytes_to_fetch)}")
+    at_hand = run.summary.images_at_hand
+    print(f"To download: {counted(run.summary.images_to_fetch, 'file')}, {human_bytes(run.summary.bytes_to_fetch)}" +
+          (f" ({at_hand:,} more without a download, from copies)" if at_hand else ""))
 
 
 def preview_album(run: Run, plan: Plan, will_be_there: set[Path]) -> None:
@@ -3658,6 +3795,7 @@ def preview_album(run: Run, plan: Plan, will_be_there: set[Path]) -> None:
             if not job.adoptable and not run.elsewhere.copies(job.image, run.stop)
             and not any(path in will_be_there or is_there(path, record) for path, record in job.copies)]
     will_be_there.update(job.folder / job.name for job in jobs)
+    run.summary.images_at_hand += len(plan.jobs) - len(jobs)
     plan = plan._replace(jobs=tuple(jobs))
     run.summary.count_plan(plan)
     album_key, folder = plan.place.album.key, run.folders[plan.place.album.key]
@@ -3677,7 +3815,9 @@ def planned_record(job: Job) -> FileRecord:
 
 def wanted_albums(run: Run) -> list[Album]:
     """The albums that were asked for, each with a folder."""
-    albums, problem = in_background(partial(fetch_albums, run.connection, run.user), partial(show_progress, run))
+    redraw = partial(run.screen.show, lambda columns: "Reading the list of albums ...")
+    redraw()
+    albums, problem = in_background(partial(fetch_albums, run.connection, run.user), redraw)
     refuse_other_account(run, albums)
     if problem:
         run.summary.remark(Topic.FAILED, "the list of albums", "", problem)
@@ -3716,14 +3856,17 @@ def refuse_other_account(run: Run, albums: Iterable[Album]) -> None:
 
 
 def selected(settings: Settings, albums: list[Album]) -> list[Album]:
-    """The albums that --album and --exclude leave. Raises a Problem if a pattern fits none."""
-    for option, patterns in (("--album", settings.albums), ("--exclude", settings.exclude)):
-        for pattern in patterns:
-            if not any(matches(album, [pattern]) for album in albums):
-                names = {text.casefold(): text for album in albums for text in (album.name, album.url_path)}
-                near = [printable(names[name]) for name in difflib.get_close_matches(pattern.casefold(), names, 5, 0.5)]
-                raise Problem(f"No album matches {option} {printable(pattern)!r}. " +
-                              (f"Did you mean: {', '.join(near)}?" if near else "--list shows all albums."))
+    """The albums that --album and --exclude leave. Raises a Problem if a pattern of --album fits none."""
+    for pattern in (*settings.albums, *settings.exclude):
+        if not any(matches(album, [pattern]) for album in albums):
+            names = {text.casefold(): text for album in albums for text in (album.name, album.url_path)}
+            near = [printable(names[name]) for name in difflib.get_close_matches(pattern.casefold(), names, 5, 0.5)]
+            is_wanted = pattern in settings.albums
+            text = (f"No album matches {'--album' if is_wanted else '--exclude'} {printable(pattern)!r}. " +
+                    (f"Did you mean: {', '.join(near)}?" if near else "--list shows all albums."))
+            if is_wanted:
+                raise Problem(text)
+            log.warning("%s", text)
     chosen = [album for album in albums
               if (not settings.albums or matches(album, settings.albums)) and not matches(album, settings.exclude)]
     if albums and not chosen:
@@ -3765,7 +3908,8 @@ def needs_listing(run: Run, album: Album) -> bool:
     try:
         on_disk = files_in(folder)
     except OSError as error:
-        run.summary.remark(Topic.FAILED, folder.name, "", str(disk_problem(error, folder)))
+        run.summary.remark(Topic.FAILED, folder, "", str(disk_problem(error, folder)), album.key)
+        run.summary.images_unlisted += album.image_count or 0
         return False
     files = run.state.files(album.key)
     records = {key: record for key, record in files.items() if not record.removed or find_file(on_disk, record.name)}
@@ -3799,8 +3943,9 @@ def plan_listing(run: Run, listing: Listing) -> Plan:
         run.seen[album.key] = frozenset(image.key for image in listing.images)
         run.second_looks.append(album)
     elif plan.problem:
-        topic = Topic.UNAVAILABLE if album.locked else Topic.FAILED
-        run.summary.remark(topic, place.folder.name, "", plan.problem)
+        topic = Topic.LOCKED if album.locked else Topic.FAILED
+        run.summary.remark(topic, place.folder, "", plan.problem, album.key)
+        run.summary.images_unlisted += max(0, (album.image_count or 0) - len(plan.images))
     return plan._replace(is_second_look=is_second_look)
 
 
@@ -3895,7 +4040,7 @@ def follow_renames(run: Run, albums: Iterable[Album]) -> None:
         try:
             rename(path, new_path)
         except OSError as error:
-            run.summary.remark(Topic.FAILED, folder, "", str(disk_problem(error, new_path)))
+            run.summary.remark(Topic.FAILED, folder, "", str(disk_problem(error, new_path)), album.key)
             continue
         log.info("%s was renamed to %s.", printable(folder), printable(wanted))
         run.folders[album.key] = wanted
@@ -3905,19 +4050,19 @@ def follow_renames(run: Run, albums: Iterable[Album]) -> None:
 
 def settle(run: Run, outcome: Outcome) -> None:
     """Record an outcome and count it; the last one of an album finishes the album."""
-    if outcome.file is not None:
-        run.state.record(outcome.album.key, outcome.file)
+    file = outcome.file
+    if file is not None:
+        file = file._replace(source_types=", ".join(outcome.image.source_types))
+        outcome = outcome._replace(file=file)
+        run.state.record(outcome.album.key, file)
     before = run.summary.tallies[outcome.album.key].place.absences.get(outcome.image.key)
     absence = absence_of(outcome, before, run.connection.now())
     if absence is not None:
         run.state.record(outcome.album.key, absence)
     elif before is not None:
         run.state.forget(Absence, outcome.album.key, [outcome.image.key])
-    album, image = printable(outcome.album.name), printable(outcome.image.file_name)
-    if outcome.kind is not Kind.HOME:
-        log.debug("%s: %s / %s%s", outcome.kind.value, album, image, f" ({outcome.reason})" if outcome.reason else "")
-    if outcome.image.source_types:
-        log.debug("in SmugMug Source: %s / %s (%s)", album, image, ", ".join(outcome.image.source_types))
+    if file is not None and outcome.kind is not Kind.HOME:
+        log.debug("%s: %s/%s", outcome.kind.value, printable(run.folders[outcome.album.key]), printable(file.name))
     tally = run.summary.add(outcome)
     if not tally.pending:
         finish_album(run, tally)
@@ -3935,10 +4080,10 @@ def finish_album(run: Run, tally: Tally) -> None:
             if problem is None:
                 run.summary.sidecars_changed += 1
             elif isinstance(problem, NotOurs):
-                run.summary.remark(Topic.KEPT, album.name, name, str(problem))
+                run.summary.remark(Topic.KEPT, place.folder, name, str(problem), album.key)
             else:
                 tally.problem = "some sidecars could not be written"
-                run.summary.remark(Topic.FAILED, album.name, name, str(problem))
+                run.summary.remark(Topic.FAILED, place.folder, name, str(problem), album.key)
     if tally.all_home():
         remove_parts(place.folder)
         clocks = lasting_clocks(album, place.looked_at)
@@ -3952,10 +4097,12 @@ def look_back(settings: Settings, state: State, summary: Summary, redraw: Callab
     for key, check in list(summary.unsound.items()):
         if check.fault is Fault.CHANGED and state.is_removed(*key):  # that is its owner's business
             del summary.unsound[key]
+    unsound = {check.path for check in summary.unsound.values()}
     if settings.task != "dry-run":
         for folder, name in state.marked("damaged"):
             redraw()
-            if os.path.lexists(str(settings.output / folder / name)):
+            path = settings.output / folder / name
+            if path not in unsound and os.path.lexists(str(path)):
                 summary.remark(Topic.DAMAGED, folder, name, "not downloaded again")
     for folder, name in state.marked("removed"):
         redraw()
@@ -3978,8 +4125,8 @@ def main(argv: list[str] | None = None) -> int:
     """Run the program with these arguments. Returns its exit code."""
     set_up_streams()
     settings = read_settings(argv, os.environ)
-    screen = Screen(logging.DEBUG if settings.verbose else logging.WARNING if settings.quiet else logging.INFO,
-                    settings.progress and not settings.quiet)
+    quiet_level = (logging.INFO, NOTICE, logging.WARNING)[min(settings.quiet, 2)]
+    screen = Screen(logging.DEBUG if settings.verbose else quiet_level, settings.progress and not settings.quiet)
     stop = Stop()
     try:
         catch_signals(stop)
@@ -3994,36 +4141,44 @@ def main(argv: list[str] | None = None) -> int:
         log.error("Interrupted.")
         return EXIT_INTERRUPTED
     except OSError as error:  # of standard output: all others are dealt with where they come up
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if not isinstance(error, BrokenPipeError):  # whoever reads it has not just seen enough
-            log.error("Cannot write to standard output: %s", error)
+        give_up_output(error)
         return EXIT_FAILED
+
+
+def give_up_output(error: OSError) -> None:
+    """Say why nothing more goes to standard output."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if not isinstance(error, BrokenPipeError):  # whoever reads it has not just seen enough
+        log.error("Cannot write to standard output: %s", error)
 
 
 def bring_home(settings: Settings, screen: Screen, stop: Stop) -> int:
     """Bring everything home, or preview that, and tell what became of it, whatever ended it. Returns the exit code."""
-    summary = Summary()
-    ended, broken = "", None
+    summary = Summary(settings.output)
+    ended, ended_with = "", EXIT_COMPLETE
     try:
         work(settings, summary, screen, stop)
         for name in summary.removed if settings.list_removed else ():
             print(name)
         sys.stdout.flush()
-        exit_code = EXIT_FAILED if summary.failures else EXIT_COMPLETE
     except (KeyboardInterrupt, Stopped):
-        exit_code, ended = EXIT_INTERRUPTED, "Interrupted. Run again to continue; nothing already downloaded is lost."
+        ended, ended_with = "Interrupted. Run again to continue; nothing already downloaded is lost.", EXIT_INTERRUPTED
     except Problem as problem:
-        exit_code, ended = problem.exit_code, str(problem)
+        ended, ended_with = str(problem), problem.exit_code
         untried = max(0, summary.images_expected - sum(summary.counts.values()))
         if isinstance(problem, OutOfReach) and untried:
             ended += f" {photos_and_videos(untried)} not tried."
-    except OSError as error:  # of standard output
-        exit_code, broken = EXIT_FAILED, error
+    except OSError as error:
+        screen.clear()
+        give_up_output(error)
+        ended_with = EXIT_FAILED
     tell(settings, summary, screen, ended)
-    is_reported = write_report(settings, summary.report(exit_code))
-    if broken is not None:
-        raise broken
-    return exit_code if is_reported else exit_code or EXIT_FAILED
+    exit_code, sentence = verdict(summary, settings, ended_with)
+    if not write_report(settings, summary.report(exit_code, sentence)):
+        exit_code = exit_code or EXIT_FAILED
+    if sentence:
+        log.log(NOTICE if exit_code == EXIT_COMPLETE else logging.WARNING, "%s", sentence)
+    return exit_code
 
 
 def work(settings: Settings, summary: Summary, screen: Screen, stop: Stop) -> None:
@@ -4042,7 +4197,7 @@ def work(settings: Settings, summary: Summary, screen: Screen, stop: Stop) -> No
             verify_home(settings, state, summary, screen, stop)
         if not (settings.verify and is_preview):
             connection, user = signed_in or connect(settings, stop)
-            summary.account = user.nick_name
+            summary.account, summary.account_count = user.nick_name, user.image_count
             known = state.albums()
             by_key = {album_key: album.folder for album_key, album in known.items()}
             run = Run(settings, connection, PageSize(IMAGES_PER_PAGE), user, state, summary, screen, stop, known,
@@ -4094,21 +4249,18 @@ def verify_home(settings: Settings, state: State, summary: Summary, screen: Scre
         screen.show(lambda columns: f"Verified {counted(sum(summary.checked.values()), 'file')}")
         if check is not None:
             summary.check(check)
-    if settings.task == "dry-run":
-        summary.failures += len(summary.unsound)
-    else:
-        summary.failures += summary.checked[Fault.UNREADABLE]
 
 
 def tell(settings: Settings, summary: Summary, screen: Screen, ended: str) -> None:
-    """Say what became of everything, and what ended it early, "" if nothing did."""
+    """Say what became of everything but the verdict, and what ended it early, "" if nothing did."""
     for check in summary.unsound.values():
-        summary.remark(Topic.NOT_SOUND, check.path.parent.name, check.path.name, check.reason or check.fault.value,
-                       check.record.image_key)
+        summary.remark(Topic.NOT_SOUND, check.path.parent, check.path.name, check.reason or check.fault.value,
+                       check.album_key, check.record.image_key)
     screen.clear()
     if summary.albums_expected or summary.checked or not ended:
-        sentence = verdict(summary, settings, not ended) if summary.account and settings.task == "sync" else ""
-        log.warning("%s", summary_text(summary, sentence, free_space(settings.output)))
+        is_well = verdict(summary, settings, EXIT_FAILED if ended else EXIT_COMPLETE)[0] == EXIT_COMPLETE
+        log.log(NOTICE if is_well else logging.WARNING, "%s",
+                summary_text(summary, settings, free_space(settings.output)))
     if ended:
         log.error("%s", ended)
         summary.remark(Topic.ENDED_EARLY, "", "", ended)
@@ -4117,8 +4269,16 @@ def tell(settings: Settings, summary: Summary, screen: Screen, ended: str) -> No
 def list_albums(settings: Settings, screen: Screen, stop: Stop) -> int:
     """--list: a table of the albums, on standard output."""
     connection, user = connect(settings, stop)
+    screen.show(lambda columns: "Reading the list of albums ...")
     albums, problem = in_background(partial(fetch_albums, connection, user))
-    print(album_table(selected(settings, albums)))
+    with copied_state(settings.output, partial(screen.show, lambda columns: "Reading the download record")) as state:
+        here = state.home_counts()
+    screen.clear()
+    albums = selected(settings, albums)
+    print(album_table(albums, here))
+    files = sum(album.image_count or 0 for album in albums)
+    log.info("%s in %s, %s here.", counted(files, "file"), counted(len(albums), "album"),
+             f"{sum(here.get(album.key, 0) for album in albums):,}")
     if problem:
         log.error("%s", problem)
     return EXIT_FAILED if problem else EXIT_COMPLETE
@@ -4136,20 +4296,23 @@ def list_md5(settings: Settings, screen: Screen, stop: Stop) -> int:
 def log_in(settings: Settings, screen: Screen, stop: Stop) -> int:
     """--login: sign in, so that later runs can do without a PIN."""
     _, user = connect(settings, stop)
-    log.warning("Signed in as %s. Later runs need no PIN.", printable(user.nick_name))
+    log.log(NOTICE, "Signed in as %s. Later runs need no PIN.", printable(user.nick_name))
     return EXIT_COMPLETE
 
 
 def log_out(settings: Settings, screen: Screen, stop: Stop) -> int:
-    """--logout: forget the sign-in."""
-    path = settings.token_file
-    try:
-        path.unlink()
-        log.warning("Removed %s. SmugMug still lists this permission. To revoke it: %s.", path, AUTHORIZED_SERVICES)
-    except FileNotFoundError:
-        log.warning("There is no saved sign-in.")
-    except OSError as error:
-        raise disk_problem(error, path) from None
+    """--logout: forget the sign-in, and the API key that was typed in."""
+    removed = []
+    for path in (settings.token_file, settings.token_file.with_name(KEY_FILE)):
+        try:
+            path.unlink()
+            removed.append(str(path))
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            raise disk_problem(error, path) from None
+    log.log(NOTICE, "%s", f"Removed {' and '.join(removed)}. SmugMug still lists this permission. To revoke it: "
+            f"{AUTHORIZED_SERVICES}." if removed else "There is no saved sign-in.")
     return EXIT_COMPLETE
 
 
@@ -4162,8 +4325,18 @@ MEANINGLESS = {"list": NOT_TO_LIST, "list-md5": NOT_TO_SELECT, "login": NOT_TO_S
 
 
 def connect(settings: Settings, stop: Stop) -> tuple[Connection, User]:
-    """A signed-in connection, and whose it is. Asks for a PIN only where there is no token that still works."""
-    api_key = api_key_from(os.environ)
+    """A signed-in connection, and whose it is. Asks for an API key only where there is none, and saves what works."""
+    key_file = settings.token_file.with_name(KEY_FILE)
+    known_key = api_key_from(os.environ) or saved_api_key(key_file)
+    api_key = known_key or ask_for_api_key()
+    connection, user = connect_with(api_key, settings, stop)
+    if known_key is None:
+        save_private({"api_key": api_key.key, "api_secret": api_key.secret}, key_file, "API key")
+    return connection, user
+
+
+def connect_with(api_key: Credentials, settings: Settings, stop: Stop) -> tuple[Connection, User]:
+    """The same with an API key. Asks for a PIN only where there is no token that still works."""
     from_environment = token_from_environment(api_key, os.environ)
     credentials = from_environment or token_from_file(api_key, settings.token_file)
     if credentials is not None:
@@ -4175,7 +4348,10 @@ def connect(settings: Settings, stop: Stop) -> tuple[Connection, User]:
             log.warning("%s", error)
     credentials = sign_in(api_key, settings.timeout_seconds, stop)
     connection, user = connect_as(credentials, settings, stop)
-    save_token(credentials, settings.token_file)
+    save_private({"api_key": credentials.key, "access_token": credentials.token,
+                  "access_token_secret": credentials.token_secret}, settings.token_file, "sign-in")
+    if settings.task != "login":  # which says so itself
+        log.info("Signed in as %s.", printable(user.nick_name))
     return connection, user
 
 
@@ -4295,7 +4471,7 @@ class OneLineParser(argparse.ArgumentParser):
 def parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
     """The command line. What an option is without being given comes from SMUGMUG_<OPTION>, where that is set."""
     result = OneLineParser(
-        usage="%(prog)s [options]", add_help=False,
+        usage="%(prog)s [...]", add_help=False,
         formatter_class=partial(argparse.HelpFormatter, max_help_position=27),
         description="Download every photo and video of a SmugMug account; later runs fetch only what's new.",
         epilog="Options with a value can also be set as SMUGMUG_OUTPUT, SMUGMUG_JOBS ...; the key is SMUGMUG_API_KEY "
@@ -4338,17 +4514,17 @@ def parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
     setting(how, "--max-outage", dest="max_outage_minutes", metavar="MINUTES", read=positive_number,
             default=f"{MAX_OUTAGE_MINUTES:.0f}", help="end after so long without a connection (default 60)")
 
-    instead = result.add_argument_group("do something else instead").add_mutually_exclusive_group()
+    instead = result.add_argument_group("other actions").add_mutually_exclusive_group()
     for names, task, text in ((("--list",), "list", "show a table of the albums"),
                               (("--list-md5",), "list-md5", "show the MD5 of each file, for md5sum -c"),
                               (("-n", "--dry-run"), "dry-run", "show what would be fetched"),
-                              (("--login",), "login", "only sign in, for later runs with nobody there"),
-                              (("--logout",), "logout", "forget the sign-in")):
+                              (("--login",), "login", "sign in and exit, for unattended runs later"),
+                              (("--logout",), "logout", "forget the sign-in and the API key")):
         instead.add_argument(*names, dest="task", action="store_const", const=task, default="sync", help=text)
 
     told = result.add_argument_group("messages")
     loudness = told.add_mutually_exclusive_group()
-    loudness.add_argument("-q", "--quiet", action="store_true", help="only problems and the summary")
+    loudness.add_argument("-q", "--quiet", action="count", default=0, help="only the summary (-qq: if not all is well)")
     loudness.add_argument("-v", "--verbose", action="store_true", help="also each file and rate-limit headers")
     told.add_argument("--no-progress", dest="progress", action="store_false", help="no progress line")
     told.add_argument("--list-removed", action="store_true", help="list files that SmugMug no longer has")
@@ -4362,7 +4538,7 @@ def parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
 def folder_name(text: str) -> Path:
     """The path of a folder, for argparse. An empty one, of a variable that is not set, would be the working folder."""
     if not text:
-        raise argparse.ArgumentTypeError("the name of a folder is needed (. is the one you are in)")
+        raise argparse.ArgumentTypeError("a folder name is needed (. means the current folder)")
     return Path(os.path.expanduser(text))
 
 
@@ -4377,7 +4553,7 @@ def sidecar_names(text: str) -> frozenset[str]:
     """A list of kinds of sidecars, such as "xmp,json", for argparse."""
     names = frozenset(re.findall(r"[^\s,]+", text))
     if names - {"xmp", "json", "dates"}:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a sidecar: xmp and json are")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a sidecar; choose xmp or json")
     return names
 
 

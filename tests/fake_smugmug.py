@@ -3019,8 +3019,9 @@ def main(argv: Sequence[str]) -> int:
         options, command = options[:split], options[split + 1 :]
     parser = argparse.ArgumentParser(
         description="A SmugMug of your own: run a program against it, or serve it for measurements.",
-        usage="%(prog)s -- COMMAND ...\n       %(prog)s --serve [options]",
+        usage="%(prog)s [--slow] -- COMMAND ...\n       %(prog)s --serve [options]",
     )
+    parser.add_argument("--slow", action="store_true", help="a demo of 20 to 30 seconds, with a few troubles")
     parser.add_argument("--serve", action="store_true", help="serve until stdin ends; 'stats' and 'urls' are commands")
     parser.add_argument("--albums", type=int, default=20, help="number of albums")
     parser.add_argument("--images", type=int, default=50, help="number of photos in each album")
@@ -3035,11 +3036,15 @@ def main(argv: Sequence[str]) -> int:
     arguments = parser.parse_args(options)
     if arguments.serve == bool(command):
         parser.error("give either a command after -- or --serve")
+    for name, value in vars(arguments).items():
+        if name != "serve" and (name == "slow") == arguments.serve and value != parser.get_default(name):
+            wanted = "a command after --" if arguments.serve else "--serve"
+            parser.error(f"--{name.replace('_', '-')} goes with {wanted}")
     if arguments.serve:
         return serve(arguments)
     import demo  # only now: it imports this file
 
-    return demo.demonstrate(command)
+    return demo.demonstrate(command, arguments.slow)
 
 
 def serve(arguments: argparse.Namespace) -> int:

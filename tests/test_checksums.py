@@ -28,7 +28,7 @@ def test_a_photo_whose_md5_is_stated_wrongly_comes_home_after_two_downloads_that
     assert smugmug.count("cdn", f"/i-{wrong.key}/") == 2 and first.fetched == 3
     for args in ((), ("--full",), ("--verify",)):
         again = sync(run, *args)
-        assert again.fetched == 0 and "Checksum differs (1):\n  Summer / wrong.JPG: " in again.stderr
+        assert again.fetched == 0 and "Checksum differs (1):\n  Summer/wrong.JPG: " in again.stderr
 
 
 def test_a_film_is_no_still_even_if_the_still_comes_twice(account: Account, smugmug: FakeSmugMug, run: Run) -> None:

@@ -45,7 +45,7 @@ def regular(folder: Path) -> Dict[str, bytes]:
 def named(report: Path) -> Set[Tuple[str, str]]:
     """The (album, image) of each problem in a JSON report."""
     content = json.loads(report.read_text(encoding="utf-8"))
-    return {(problem["album"], problem["image"]) for problem in content["problems"]}
+    return {(problem["folder"], problem["file"]) for problem in content["problems"]}
 
 
 # ======================================================================================================================
@@ -466,7 +466,7 @@ def test_a_link_in_the_place_of_a_folder_is_not_followed_out_of_the_output_folde
         result = run("--layout", layout, "--sidecar", "xmp,json", *options)
 
         assert result.returncode == 1
-        refusals = re.findall(r"^  Album \d: .* leads outside the output folder", result.stderr, re.MULTILINE)
+        refusals = re.findall(r"^  .* leads outside the output folder", result.stderr, re.MULTILINE)
         assert len(refusals) == len(links)
         assert snapshot(elsewhere) == before and set(os.listdir(str(tmp_path))) == places
         assert all((run.output / link).is_symlink() for link in links)
@@ -510,7 +510,7 @@ def test_links_in_the_place_of_files_are_not_written_through(account: Account, r
     result = run("--sidecar", "xmp,json")
 
     assert snapshot(elsewhere) == before
-    assert result.returncode == 1 and "3 failed" in result.stderr  # the part files cannot be had
+    assert result.returncode == 1 and "4 failed" in result.stderr  # the part files cannot be had, nor a sidecar
     for part in parts:
         part.unlink()
     run("--sidecar", "xmp,json")

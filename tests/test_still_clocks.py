@@ -51,7 +51,7 @@ def test_a_replaced_photo_that_moves_no_clock_comes_home_within_a_month_of_night
         first_looks = sum(len(seen[key]) == 2 for key in keys)
         assert result.cost == (1 + 1 + len(keys), first_looks)
         again = f"{len(keys)} looked at again, " if keys else ""
-        assert f"\nAlbums: 0 new, 0 changed, {again}{ALBUMS - len(keys)} unchanged\n" in result.stderr
+        assert f"Albums: 0 new, 0 changed, {again}{ALBUMS - len(keys)} unchanged\n" in result.stderr
         assert (f", {first_looks} replaced" in result.stderr) == (first_looks > 0)
 
     assert home_files(run.output) == contents(*account.albums)
@@ -218,9 +218,9 @@ def test_what_is_missing_in_the_second_look_as_well_is_a_failure_until_it_is_lis
     first = sync(run, exit_code=1)
     assert first.cost == (2 + 1 + 2 * pages, 4)
     assert f"\nFailed (1):\n  Summer: {reason}\n" in first.stderr
-    assert "\nFiles: 4 downloaded, 0 already there, 0 failed\n" in first.stderr
+    assert "\nFiles: 4 downloaded, 0 already there, 1 failed\n" in first.stderr
     second = sync(run, exit_code=1)
-    assert second.cost == (2 + 2 * pages, 0) and "\nFiles: 0 downloaded, 4 already there, 0 failed\n" in second.stderr
+    assert second.cost == (2 + 2 * pages, 0) and "\nFiles: 0 downloaded, 4 already there, 1 failed\n" in second.stderr
     assert sync(run).cost == (2 + 1, 1)
     assert sync(run).cost == NOTHING_NEW
     assert home_files(run.output) == contents(*account.albums)
@@ -297,7 +297,7 @@ def test_an_image_that_is_listed_but_was_deleted_is_gone_at_smugmug_which_is_tol
     assert home_files(run.output) == contents(album)
     assert "\nEverything is home: 1 photo or video" in result.stderr and "Failed" not in result.stderr
     assert "\nFiles: 1 downloaded, 0 already there, 2 gone at SmugMug, 0 failed\n" in result.stderr
-    assert re.search(r"\nGone at SmugMug \(2\):\n  Summer / a\.JPG: .*\n  Summer / c\.MOV: ", result.stderr)
+    assert re.search(r"\nGone at SmugMug \(2\):\n  Summer/a\.JPG, Summer/c\.MOV: ", result.stderr)
     assert smugmug.count("cdn", of_file(deleted)) == 1
     assert sync(run).cost == (3, 0)  # by now they are not listed any more
     assert sync(run).cost == NOTHING_NEW
@@ -309,4 +309,4 @@ def test_an_image_whose_file_alone_is_not_found_is_a_failure(
     smugmug.fault("not_found", of_file(photo), times=None)
     result = sync(run, exit_code=1)
     assert result.cost == (2 + 1 + 1, 1)  # is it still there?
-    assert "\nFailed (1):\n  Summer / IMG_1.JPG: SmugMug answered 404" in result.stderr
+    assert "\nFailed (1):\n  Summer/IMG_1.JPG: SmugMug answered 404" in result.stderr

@@ -62,7 +62,7 @@ def test_verification_mends_what_decayed_keeps_what_was_edited_and_fetches_what_
         assert name in verified.stderr
     assert "sound.JPG" not in verified.stderr
     assert "Repaired (6):" in verified.stderr and "Damaged, changed" not in verified.stderr
-    assert ("  Summer / decayed.JPG: damaged; downloaded again; the damaged file is kept as "
+    assert ("  Summer/decayed.JPG: damaged; downloaded again; the damaged file is kept as "
             "decayed-damaged.JPG\n") in verified.stderr
 
     again = sync(run, "--verify")
@@ -81,7 +81,7 @@ def test_verification_that_only_reports_writes_nothing_and_ends_with_1_if_anythi
     for harm in (decay, edit, Path.unlink):
         harm(path)
         report = harmless(run, "--verify", "--dry-run", exit_code=1).stderr
-        assert "Damaged, changed or missing (1):\n  Summer / a.JPG: " in report and "sound.JPG" not in report
+        assert "Damaged, changed or missing (1):\n  Summer/a.JPG: " in report and "sound.JPG" not in report
         assert "Files:" not in report and "Albums:" not in report
         path.write_bytes(photo.data)
         os.utime(str(path), ns=(modified_ns, modified_ns))
@@ -132,8 +132,8 @@ def test_what_was_not_asked_for_is_not_called_mended(account: Account, run: Run)
     decay(run.output / "Summer" / photo.file_name)
     decay(run.output / "Winter" / other.file_name)
     told = sync(run, "--verify", "--album", "Summer", exit_code=1).stderr
-    assert "Repaired (1):\n  Summer / a.JPG: damaged; downloaded again; the damaged file is kept as " in told
-    assert "Damaged, changed or missing (1):\n  Winter / b.JPG: damaged\n  To download these again, " in told
+    assert "Repaired (1):\n  Summer/a.JPG: damaged; downloaded again; the damaged file is kept as " in told
+    assert "Damaged, changed or missing (1):\n  Winter/b.JPG: damaged\n  To download these again, " in told
     assert sync(run, "--verify").cost == (3, 1)
 
 
