@@ -2175,8 +2175,9 @@ class State:
                           f"{SCHEMA_VERSION}")
         if version in (1, 2):
             raise sqlite3.DatabaseError("of a format that was never released")
-        for before in (before for before in SCHEMAS if version <= before):
-            db.executescript(f"BEGIN; {SCHEMAS[before]} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+        if version < SCHEMA_VERSION:
+            script = "".join(SCHEMAS[before] for before in SCHEMAS if version <= before)
+            db.executescript(f"BEGIN; {script} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
         db.execute("BEGIN")
 
     def albums(self) -> dict[str, AlbumRecord]:
