@@ -1239,7 +1239,7 @@ class Connection:
         self._asking = threading.Lock()
         self.slow_seconds = min(60.0, timeout_seconds)
         self.gates: dict[str, Gate] = {}  # by host
-        self.is_answered = False  # once it was, silence means an outage
+        self.is_answered = self.was_let_in = False  # once it was, silence means an outage, and a 401 a sign-in revoked
         self.troubles = 0  # answers of 429 and 503, connections that broke or were silent
         self.api_requests = 0
         self.received_bytes = 0
@@ -1282,7 +1282,7 @@ class Connection:
                 if gate.close(failure.wait_seconds):
                     log.warning("%s: waiting %.0f s as requested", failure, failure.wait_seconds)
                 continue
-            if failure.status == 401 and not failure.transient and self.is_answered and url != AUTH_USER_URL:
+            if failure.status == 401 and not failure.transient and self.was_let_in and url != AUTH_USER_URL:
                 self._refuse_if_signed_out()
             if is_silence and self._sit_out(gate, url, outages, failure):
                 continue
@@ -1420,6 +1420,7 @@ class Connection:
             server_now = http_date(response.headers.get("Date", ""))
             with self._lock:
                 self.api_requests += 1
+                self.was_let_in = self.was_let_in or response.ok
                 if server_now is not None:
                     self._clock = server_now - time.monotonic()
         log.debug("%s %s %s", response.status_code, short_url(url), rate_limit_text(response.headers))
@@ -1914,59 +1915,60 @@ def fetch_list(connection: Connection, uri: str, locator: str, key: str, parse: 
 
     Once the first page has told how many there are, several threads list the rest.
     """
-    def parsed(answer: Entry) -> list[tuple[str, R]]:
-        expansions = answer.object("Expansions")
-        return [(entry.key(key), parse(entry, expansions))
-                for entry in answer.object("Response").objects(locator) if entry.key(key)]
+    entries: dict[str, tuple[int, R]] = {}  # by key, with the place in the list; what came is some times as large
 
-    fetch = partial(fetch_part, connection, uri, query, locator, parsed, page_size)
-    parts = [fetch((1, page_size.size))]
+    def add(start: int, answer: Entry) -> bool:
+        known, expansions = len(entries), answer.object("Expansions")
+        for number, entry in enumerate(answer.object("Response").objects(locator), start):
+            if entry.key(key):
+                entries.setdefault(entry.key(key), (number, parse(entry, expansions)))
+        return len(entries) > known
 
     def rest() -> Iterator[tuple[int, int]]:
         start = parts[0].end
-        while start <= parts[0].total and not parts[-1].error:
+        while start <= parts[0].total and not parts[-1].is_last:
             count = page_size.next()
             yield start, count
             start += count
 
-    parts.extend(filter(None, in_parallel(fetch, rest(), connection.stop, LISTING_THREADS)))
-    entries: dict[str, R] = {}
-    for part in sorted(parts, key=lambda part: part.start):
-        for entry_key, entry in part.entries:
-            entries.setdefault(entry_key, entry)
-    error, total = next((part.error for part in parts if part.error), None), max(part.total for part in parts)
-    if error is not None and not (entries and isinstance(error, RequestFailed)):
+    fetch = partial(fetch_part, connection, uri, query, locator, page_size, add)
+    parts = [fetch((1, page_size.size))]
+    for part in in_parallel(fetch, rest(), connection.stop, LISTING_THREADS):
+        if part is not None:
+            parts.append(part)
+    problem, total = "", max(part.total for part in parts)
+    error = next((part.error for part in parts if part.error), None)
+    if error is not None and not entries:
         raise error
-    problem = ""
     if error is not None:
         problem = f"the listing stopped after {len(entries)}: {error}"
     elif len(entries) < total or total < 0:  # more are no harm: a listing shows for a while what was deleted
         stated = "gives no total" if total < 0 else f"says there are {total}"
         problem = f"the listing is incomplete: {len(entries)} listed, but SmugMug {stated}"
-    return list(entries.values()), problem
+    return [entry for _, entry in sorted(entries.values(), key=lambda numbered: numbered[0])], problem
 
 
 class Part(NamedTuple):
-    """Some pages of a list: from number `start` up to `end`, of `total` entries; -1 if that was not said."""
+    """Some pages of a list: up to number `end` of `total` entries, -1 if that was not said. `is_last`: ask for no more.
+    """
 
-    start: int
     end: int
-    entries: list[Any]
     total: int
-    error: Problem | None
+    is_last: bool = False
+    error: RequestFailed | None = None
 
 
-def fetch_part(connection: Connection, uri: str, query: Mapping[str, Any], locator: str,
-               parse: Callable[[Entry], list[R]], page_size: PageSize, span: tuple[int, int]) -> Part:
-    """So many entries from a number on, in one page if they come. An error is returned with what came before it.
+def fetch_part(connection: Connection, uri: str, query: Mapping[str, Any], locator: str, page_size: PageSize,
+               add: Callable[[int, Entry], bool], span: tuple[int, int]) -> Part:
+    """So many entries from a number on, in one page if they come; `add` takes each page, and says whether it has news:
+    without them, the list might go on for ever. An error is returned.
 
     Pages.NextPage would lose _expand and _verbosity, so we count ourselves. A later page may answer 404 and come the
     next time. https://api.smugmug.com/api/v2/doc/tutorial/paging.html
     """
-    entries: list[R] = []  # what came is some times as large
-    (start, count), total = span, -1
+    (start, count), total, has_news = span, -1, True
     end = start + count
-    while start < end:
+    while start < end and has_news:
         try:
             with page_size.slots:
                 answer = Entry(connection.get_json(uri, {**query, "start": start, "count": count},
@@ -1975,21 +1977,20 @@ def fetch_part(connection: Connection, uri: str, query: Mapping[str, Any], locat
             page, listed = answer.object("Response").object("Pages"), answer.object("Response").objects(locator)
             if not listed and page.integer("Total") != 0 and page.integer("Count") != 0:
                 raise RequestFailed("SmugMug left the list out", is_overload=True)
-        except Problem as error:
-            if not isinstance(error, RequestFailed) or not error.is_overload or not page_size.refused(count):
-                return Part(span[0], start, entries, total, error)
+        except RequestFailed as error:
+            if not error.is_overload or not page_size.refused(count):
+                return Part(start, total, True, error)
             count = page_size.size
             log.debug("%s: asking for %d at once", error, count)
             continue
         page_size.answered(count)
-        entries += parse(answer)
-        stated = page.integer("Total")
+        has_news, stated = add(start, answer), page.integer("Total")
         total = -1 if stated is None else stated
         start += page.integer("Count") or len(listed)
         count = min(page_size.size, end - start)
-        if start > total or not listed:
+        if start > total:
             break
-    return Part(span[0], start, entries, total, None)
+    return Part(start, total, not has_news)
 
 
 def parse_album(entry: Entry) -> Album:
@@ -3860,7 +3861,7 @@ def selected(settings: Settings, albums: list[Album]) -> list[Album]:
     """The albums that --album and --exclude leave. Raises a Problem if a pattern of --album fits none."""
     for pattern in (*settings.albums, *settings.exclude):
         if not any(matches(album, [pattern]) for album in albums):
-            names = {text.casefold(): text for album in albums for text in (album.name, album.url_path)}
+            names = {text.lstrip("/").casefold(): text for album in albums for text in (album.url_path, album.name)}
             near = [printable(names[name]) for name in difflib.get_close_matches(pattern.casefold(), names, 5, 0.5)]
             is_wanted = pattern in settings.albums
             text = (f"No album matches {'--album' if is_wanted else '--exclude'} {printable(pattern)!r}. " +

@@ -54,7 +54,7 @@ def test_a_film_that_does_not_fit_is_skipped_and_all_that_fits_comes(
     photos = [album.photo(f"IMG_{number}.JPG") for number in range(30)]
     output = small_disk.mount(size_bytes=1000 * PAGE)
 
-    result = run("-o", output, "-j", 1)
+    result = run("-o", output, "-j", 1, "-v")
 
     assert result.returncode == 1
     assert home_files(output) == {f"Summer/{photo.file_name}": photo.data for photo in photos}

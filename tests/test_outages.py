@@ -259,7 +259,7 @@ def test_a_401_for_one_file_alone_fails_that_file(account: Account, smugmug: Fak
 
     result = run()
 
-    assert result.returncode == 1 and "Summer / lost.JPG: SmugMug answered 401" in result.stderr
+    assert result.returncode == 1 and "Summer/lost.JPG: SmugMug answered 401" in result.stderr
     assert home_files(run.output) == {"Summer/sound.JPG": sound.data}
     assert smugmug.count("cdn", of_file(lost)) == 1 and smugmug.count("api", "!authuser") == 2
 
