@@ -3718,29 +3718,23 @@ class Steering:
         self._carriers = carriers
         self._connection = connection
         self._pace = Pace()
-        self._troubles = 0
-        self._begin()
+        self._since = self._now()
 
-    def _begin(self) -> None:
-        self._began = time.monotonic()
-        self._size_bytes, self._files = self._connection.received_bytes, self._carriers.done
+    def _now(self) -> Look:
+        return Look(time.monotonic(), self._connection.received_bytes, self._carriers.done, self._connection.troubles)
 
     def look(self, *, is_full: bool) -> None:
         """Measure, and once that was long enough, go on as `next_pace` says."""
-        seconds = time.monotonic() - self._began
-        troubles = self._connection.troubles - self._troubles
-        if troubles < self._pace.troubles():
-            if not is_full or self._connection.remaining_seconds() > 0:
-                return self._begin()
-            if seconds < self._pace.look_seconds():
-                return None
-        look = Look(seconds, self._connection.received_bytes - self._size_bytes, self._carriers.done - self._files,
-                    troubles)
-        self._pace, before = next_pace(self._pace, look), self._pace.size
-        if self._pace.size != before:
-            log.debug("%d transfers at a time instead of %d: %s", self._pace.size, before, self._pace.reason)
-        self._carriers.size, self._troubles = self._pace.size, self._connection.troubles
-        return self._begin()
+        now = self._now()
+        look = Look._make(later - earlier for later, earlier in zip(now, self._since))
+        is_in_trouble = look.troubles >= self._pace.troubles()
+        if not is_in_trouble and (not is_full or self._connection.remaining_seconds() > 0):
+            self._since = now._replace(troubles=self._since.troubles)
+        elif is_in_trouble or look.seconds >= self._pace.look_seconds():
+            self._pace, before = next_pace(self._pace, look), self._pace.size
+            if self._pace.size != before:
+                log.debug("%d transfers at a time instead of %d: %s", self._pace.size, before, self._pace.reason)
+            self._carriers.size, self._since = self._pace.size, now
 
 
 class Jobs:
