@@ -75,8 +75,8 @@ def test_a_later_page_that_is_too_much_is_halved_and_what_was_listed_is_not_list
     smugmug.fault("nonce_used", of_list(album) + ".*start=101")
     assert sync(run).cost == (2 + 5, 250)
     asked = pages(smugmug, album)  # several at a time, once the first page has told how many there are
-    assert asked[0] == Page(1, 100) and set(asked[1:3]) == {Page(101, 100), Page(201, 100)}
-    assert asked[3:] == [Page(101, 50), Page(151, 50)]
+    assert asked[0] == Page(1, 100) and asked.count(Page(201, 100)) == 1
+    assert [page for page in asked[1:] if page.start < 201] == [Page(101, 100), Page(101, 50), Page(151, 50)]
 
 
 def test_what_came_through_is_remembered_for_the_rest_of_the_run(
