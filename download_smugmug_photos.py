@@ -1227,8 +1227,9 @@ class Connection:
     """
 
     def __init__(self, credentials: Credentials, timeout_seconds: float, stop: Stop, **oauth: Any) -> None:
-        self._auth = OAuth1(credentials.key, credentials.secret, credentials.token or None,
-                            credentials.token_secret or None, **oauth)
+        self._auth = partial(OAuth1, credentials.key, credentials.secret, credentials.token or None,
+                             credentials.token_secret or None, **oauth)
+        self._skew_seconds = 0.0  # how far SmugMug's clock is ahead of this computer's, once a signature was too old
         self._timeout = (min(CONNECT_TIMEOUT_SECONDS, timeout_seconds), timeout_seconds)
         self.stop = stop
         self._threads = threading.local()
@@ -1262,8 +1263,9 @@ class Connection:
             gate.wait()
             if gate.outages != outages:
                 attempt, outages = 0, gate.outages  # what failed in an outage does not count
+            signed_at = time.time() + self._skew_seconds
             try:
-                with closing(self._send(url, headers())) as response:
+                with closing(self._send(url, headers(), signed_at)) as response:
                     answer = Answer(response, url, self)
                     if answer.status in accept:
                         return consume(answer)
@@ -1271,7 +1273,7 @@ class Connection:
                         redirects += 1
                         url = redirected(url, answer.headers.get("Location", ""))
                         continue
-                    raise failure_of(answer, self.now(), retry_also)
+                    raise failure_of(answer, self.now(), signed_at, retry_also)
             except requests.RequestException as error:
                 failure, is_silence = transport_failure(error, url), True
             except RequestFailed as error:
@@ -1388,18 +1390,19 @@ class Connection:
     def _is_there(self, url: str) -> bool:
         """Whether a URL is answered just now, with anything but "out of service"."""
         try:
-            with closing(self._send(url, {"Range": "bytes=0-0"})) as response:
+            with closing(self._send(url, {"Range": "bytes=0-0"}, time.time() + self._skew_seconds)) as response:
                 return response.status_code != 503
         except (requests.RequestException, RequestFailed):
             return False
 
-    def _send(self, url: str, headers: dict[str, str]) -> requests.Response:
+    def _send(self, url: str, headers: dict[str, str], signed_at: float) -> requests.Response:
         """One attempt: sign and send. Returns the head of the answer; cookies and redirects are not followed."""
         if not is_smugmug(url):
             raise RequestFailed(f"Refused to contact {origin_of(url)}: it is not an https address at smugmug.com")
         headers = {"User-Agent": f"{PROGRAM}/{VERSION}", "Accept": "*/*", **headers}
         try:
-            request = requests.Request("GET", url, headers=headers, auth=self._auth).prepare()
+            auth = self._auth(timestamp=str(int(signed_at)))
+            request = requests.Request("GET", url, headers=headers, auth=auth).prepare()
         except ValueError:  # such as a key that is no text
             raise RequestFailed("Cannot sign a request. Check SMUGMUG_API_KEY and SMUGMUG_API_SECRET.") from None
         host = urlsplit(url).netloc
@@ -1416,8 +1419,10 @@ class Connection:
             gate = self._gate(url)
             self.is_answered, gate.answered_url = True, gate.answered_url or url
             gate.silences.clear()
+        server_now = http_date(response.headers.get("Date", ""))
+        if response.status_code == 401 and server_now is not None:
+            self._skew_seconds = server_now - time.time()
         if host == urlsplit(API_ORIGIN).netloc:
-            server_now = http_date(response.headers.get("Date", ""))
             with self._lock:
                 self.api_requests += 1
                 self.was_let_in = self.was_let_in or response.ok
@@ -1460,13 +1465,15 @@ def redirected(url: str, location: str) -> str:
         raise RequestFailed("SmugMug redirected to an invalid address") from None
 
 
-def failure_of(answer: Answer, now: float, retry_also: frozenset[int]) -> Problem:
-    """What an answer means that is not what was asked for. `now` is SmugMug's time in seconds since 1970."""
+def failure_of(answer: Answer, now: float, signed_at: float, retry_also: frozenset[int]) -> Problem:
+    """What an answer means that is not what was asked for. `now` is SmugMug's time in seconds since 1970, `signed_at`
+    what the signature has.
+    """
     status = answer.status
     message = server_message(answer.body())
     text = f"SmugMug answered {status}" + (f' "{message}"' if message else "")
     if status == 401:
-        return explain_401(message, text, answer.headers.get("Date", ""), time.time())
+        return explain_401(message, text, answer.headers.get("Date", ""), signed_at)
     if "not granted the required permissions" in message:
         text += f". The sign-in does not allow access to this. {SIGN_IN_ANEW}"
     if status == 429 or (status == 503 and "Retry-After" in answer.headers):
@@ -1493,7 +1500,7 @@ def server_message(body: bytes) -> str:
     return printable(text)[:300]
 
 
-def explain_401(message: str, text: str, server_date: str, now: float) -> Problem:
+def explain_401(message: str, text: str, server_date: str, signed_at: float) -> Problem:
     """The causes of a 401, each with its own advice after `text`; what may concern one file alone is a RequestFailed.
 
     The names of `oauth_problem`: https://oauth.pbworks.com/ProblemReporting
@@ -1509,8 +1516,10 @@ def explain_401(message: str, text: str, server_date: str, now: float) -> Proble
                        f"run this again:\n{link.group().rstrip('.') if link else ACCEPT_TERMS_URL}")
     if "timestamp" in message:
         server_now = http_date(server_date)
-        difference = "" if server_now is None else f" by {abs(now - server_now) / 60:.0f} minutes"
-        return Problem(f"{text}. This computer's clock is wrong{difference}. Set it, then run this again.")
+        minutes = 0.0 if server_now is None else abs(signed_at - server_now) / 60
+        text += ". This computer's clock is wrong" + (f" by {minutes:.0f} minutes" if server_now is not None else "")
+        text += ". Set it, then run this again."
+        return RequestFailed(text, status=401, transient=True) if minutes > 1 else Problem(text)  # the next fits better
     if "signature" in message:
         return RequestFailed(f"{text}. The API secret may not belong to this API key: check SMUGMUG_API_SECRET, or "
                              f"API_SECRET at the top of the script", status=401)

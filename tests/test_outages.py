@@ -320,6 +320,26 @@ def test_an_answer_that_unpacks_to_hundreds_of_megabytes_is_refused_and_takes_li
 # Clocks, and terminals that are closed.
 # ======================================================================================================================
 
+@pytest.mark.parametrize("hours", [-20, 3])
+@pytest.mark.parametrize("begins", ["from the start", "in the middle"])
+def test_a_clock_that_is_wrong_by_hours_does_no_harm(
+        account: Account, smugmug: FakeSmugMug, run: Run, tmp_path: Path, hours: int, begins: str) -> None:
+    for number in range(5):
+        account.album(f"Album {number}").photo()
+    sign = tmp_path if begins == "from the start" else run.output / STATE
+    python = broken_python(tmp_path / "python", f"""
+        import os, time
+        true_time = time.time
+        time.time = lambda: true_time() + {hours} * 3600 * os.path.exists({str(sign)!r})
+    """)
+
+    result = run("-v", env=python)
+
+    assert result.returncode == 0 and home_files(run.output) == contents(*account.albums)
+    refused = [record for record in smugmug.requests if record.status == 401]
+    assert 1 <= len(refused) <= 16 and "timestamp_refused" in result.stderr  # one for each that was under way
+
+
 def test_a_clock_that_steps_to_and_fro_leaves_no_trace_in_the_record(
         account: Account, smugmug: FakeSmugMug, run: Run, tmp_path: Path) -> None:
     for number in range(5):
