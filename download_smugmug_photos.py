@@ -1577,9 +1577,8 @@ def api_key_from(environ: Mapping[str, str]) -> Credentials | None:
 
 def saved_api_key(path: Path) -> Credentials | None:
     """The API key that was typed in at an earlier start."""
-    saved = read_private(path, "API key")
-    key, secret = saved.get("api_key"), saved.get("api_secret")
-    return Credentials(key, secret) if isinstance(key, str) and isinstance(secret, str) and key and secret else None
+    saved = read_private(path, "API key", "api_key", "api_secret")
+    return Credentials(*saved) if saved else None
 
 
 def ask_for_api_key() -> Credentials:
@@ -1609,9 +1608,8 @@ def typed(prompt: str) -> str:
 
 def config_folder(environ: Mapping[str, str], platform: str, home: str) -> Path:
     """The folder of the token file; `platform` is a value of sys.platform, `home` the user's folder."""
-    if platform == "win32":
-        return Path(environ.get("APPDATA") or Path(home) / "AppData" / "Roaming") / PROGRAM
-    return Path(environ.get("XDG_CONFIG_HOME") or Path(home) / ".config") / PROGRAM
+    variable, usual = ("APPDATA", "AppData/Roaming") if platform == "win32" else ("XDG_CONFIG_HOME", ".config")
+    return Path(environ.get(variable) or Path(home, usual)) / PROGRAM
 
 
 def home_folder() -> str:
@@ -1631,28 +1629,26 @@ def token_from_environment(api_key: Credentials, environ: Mapping[str, str]) -> 
 
 def token_from_file(api_key: Credentials, path: Path) -> Credentials | None:
     """`api_key` with the saved access token; None where there is none, or one that was made with another key."""
-    saved = read_private(path, "sign-in")
-    if saved and saved.get("api_key") != api_key.key:
+    saved = read_private(path, "sign-in", "api_key", "access_token", "access_token_secret")
+    if saved and saved[0] != api_key.key:
         log.warning("The saved sign-in was made with another API key. If this key is right, sign in again.")
         return None
-    token, token_secret = saved.get("access_token"), saved.get("access_token_secret")
-    if not (isinstance(token, str) and isinstance(token_secret, str) and token and token_secret):
-        return None
-    return api_key._replace(token=token, token_secret=token_secret)
+    return api_key._replace(token=saved[1], token_secret=saved[2]) if saved else None
 
 
-def read_private(path: Path, what: str) -> dict[str, Any]:
-    """What was saved in a file for its owner alone; nothing where there is none, or a damaged one."""
+def read_private(path: Path, what: str, *names: str) -> list[str]:
+    """The texts of these names in a file that was saved for its owner alone; none where not all of them are there."""
     try:
         saved = json.loads(path.read_text(encoding="utf-8"))
         if others_can_read(path.stat().st_mode, sys.platform):
             log.warning("Others can read your sign-in. To fix this: chmod 600 %s", path)
-        return saved if isinstance(saved, dict) else {}
+        texts = [saved[name] for name in names]
+        return texts if all(isinstance(text, str) and text for text in texts) else []
     except FileNotFoundError:
-        return {}
-    except (OSError, ValueError, RecursionError) as error:
+        return []
+    except (OSError, ValueError, RecursionError, LookupError, TypeError) as error:
         log.warning("Cannot read the saved %s in %s (%s).", what, path, type(error).__name__)
-        return {}
+        return []
 
 
 def others_can_read(mode: int, platform: str) -> bool:
@@ -1709,28 +1705,23 @@ def somebody_can_answer(stdin: TextIO | None, platform: str) -> bool:
 def ask_for_pin() -> str:
     """The PIN as typed or piped in. It may begin with 0, so it stays a text."""
     try:
-        pin = typed("PIN: ")
-        while not re.fullmatch("[0-9]{6}", pin):
-            log.warning("A PIN has six digits.")
+        while True:
             pin = typed("PIN: ")
-        return pin
+            if re.fullmatch("[0-9]{6}", pin):
+                return pin
+            log.warning("A PIN has six digits.")
     except EOFError:
         raise NotSignedIn(f"\nNo PIN given. Run {Path(__file__).name} once from a terminal; later runs need "
                           f"none.") from None
 
 
-def read_form(answer: Answer) -> dict[str, str]:
-    """The body of a token answer: a form, not JSON."""
-    return dict(parse_qsl(answer.body().decode("utf-8", "replace")))
-
-
 def fetch_token(name: str, credentials: Credentials, timeout_seconds: float, stop: Stop, **oauth: str) -> Credentials:
     """`credentials` with the request token or access token that the OAuth endpoint of this name gives for them."""
-    connection = Connection(credentials, timeout_seconds, stop, **oauth)
-    answer = connection.get(OAUTH_BASE + name, read_form)
-    if not answer.get("oauth_token") or not answer.get("oauth_token_secret"):
+    body = Connection(credentials, timeout_seconds, stop, **oauth).get(OAUTH_BASE + name, Answer.body)
+    form = dict(parse_qsl(body.decode("utf-8", "replace")))  # which leaves out what is empty
+    if not {"oauth_token", "oauth_token_secret"} <= form.keys():
         raise RequestFailed("SmugMug answered without a token. Try again later.")
-    return credentials._replace(token=answer["oauth_token"], token_secret=answer["oauth_token_secret"])
+    return credentials._replace(token=form["oauth_token"], token_secret=form["oauth_token_secret"])
 
 
 # ---------------------------------------------------------------------------------------------------------------
