@@ -225,7 +225,7 @@ class Settings(NamedTuple):
     progress: bool
     report: Path | None
     log_file: Path | None
-    sidecars: frozenset[str]
+    sidecars: tuple[str, ...]
 
 
 class RemoteFile(NamedTuple):
@@ -4126,22 +4126,26 @@ def main(argv: list[str] | None = None) -> int:
         exit_code = TASKS[settings.task](settings, screen, stop)
         sys.stdout.flush()
         return exit_code
-    except Problem as problem:
-        log.error("%s", problem)
-        return problem.exit_code
-    except (KeyboardInterrupt, Stopped):
-        log.error("Interrupted.")
-        return EXIT_INTERRUPTED
-    except OSError as error:  # of standard output: all others are dealt with where they come up
-        give_up_output(error)
-        return EXIT_FAILED
+    except ENDINGS as error:
+        text, exit_code = ending(error)
+        if text:
+            log.error("%s", text)
+        return exit_code
 
 
-def give_up_output(error: OSError) -> None:
-    """Say why nothing more goes to standard output."""
+ENDINGS = (Problem, KeyboardInterrupt, Stopped, OSError)
+
+
+def ending(error: BaseException) -> tuple[str, int]:
+    """What to tell the user of an error that ends the run, "" if nothing, and the exit code."""
+    if isinstance(error, Problem):
+        return str(error), error.exit_code
+    if not isinstance(error, OSError):
+        return "Interrupted.", EXIT_INTERRUPTED
+    # It is of standard output: all others are dealt with where they come up.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    if not isinstance(error, BrokenPipeError):  # whoever reads it has not just seen enough
-        log.error("Cannot write to standard output: %s", error)
+    has_seen_enough = isinstance(error, BrokenPipeError)  # whoever reads it
+    return "" if has_seen_enough else f"Cannot write to standard output: {error}", EXIT_FAILED
 
 
 def bring_home(settings: Settings, screen: Screen, stop: Stop) -> int:
@@ -4153,24 +4157,15 @@ def bring_home(settings: Settings, screen: Screen, stop: Stop) -> int:
         for name in summary.removed if settings.list_removed else ():
             print(name)
         sys.stdout.flush()
-    except (KeyboardInterrupt, Stopped):
-        ended, ended_with = "Interrupted. Run again to continue; nothing already downloaded is lost.", EXIT_INTERRUPTED
-    except Problem as problem:
-        ended, ended_with = str(problem), problem.exit_code
+    except ENDINGS as error:
+        ended, ended_with = ending(error)
         untried = max(0, summary.images_expected - sum(summary.counts.values()))
-        if isinstance(problem, OutOfReach) and untried:
+        if isinstance(error, OutOfReach) and untried:
             ended += f" {photos_and_videos(untried)} not tried."
-    except OSError as error:
-        screen.clear()
-        give_up_output(error)
-        ended_with = EXIT_FAILED
-    tell(settings, summary, screen, ended)
-    exit_code, sentence = verdict(summary, settings, ended_with)
-    if not write_report(settings, summary.report(exit_code, sentence)):
-        exit_code = exit_code or EXIT_FAILED
-    if sentence:
-        log.log(NOTICE if exit_code == EXIT_COMPLETE else logging.WARNING, "%s", sentence)
-    return exit_code
+        if ended_with == EXIT_INTERRUPTED:
+            ended += " Run again to continue; nothing already downloaded is lost."
+    screen.clear()
+    return tell(settings, summary, ended, ended_with)
 
 
 def work(settings: Settings, summary: Summary, screen: Screen, stop: Stop) -> None:
@@ -4195,10 +4190,7 @@ def work(settings: Settings, summary: Summary, screen: Screen, stop: Stop) -> No
             run = Run(settings, connection, PageSize(IMAGES_PER_PAGE), user, state, summary, screen, stop, known,
                       by_key, {}, {}, deque(), set(), {}, elsewhere)
             try:
-                if is_preview:
-                    preview(run)
-                else:
-                    sync(run)
+                (preview if is_preview else sync)(run)
             finally:
                 summary.api_requests = connection.api_requests
                 summary.wait_seconds = connection.waited_seconds()
@@ -4243,19 +4235,23 @@ def verify_home(settings: Settings, state: State, summary: Summary, screen: Scre
             summary.check(check)
 
 
-def tell(settings: Settings, summary: Summary, screen: Screen, ended: str) -> None:
-    """Say what became of everything but the verdict, and what ended it early, "" if nothing did."""
+def tell(settings: Settings, summary: Summary, ended: str, ended_with: int) -> int:
+    """Say what became of everything, and what ended it early, "" and 0 if nothing did. Returns the exit code."""
     for check in summary.unsound.values():
         summary.remark(Topic.NOT_SOUND, check.path.parent, check.path.name, check.reason or check.fault.value,
                        check.album_key, check.record.image_key)
-    screen.clear()
+    exit_code, sentence = verdict(summary, settings, ended_with)
+    level = NOTICE if exit_code == EXIT_COMPLETE else logging.WARNING
     if summary.albums_expected or summary.checked or not ended:
-        is_well = verdict(summary, settings, EXIT_FAILED if ended else EXIT_COMPLETE)[0] == EXIT_COMPLETE
-        log.log(NOTICE if is_well else logging.WARNING, "%s",
-                summary_text(summary, settings, free_space(settings.output)))
+        log.log(level, "%s", summary_text(summary, settings, free_space(settings.output)))
     if ended:
         log.error("%s", ended)
         summary.remark(Topic.ENDED_EARLY, "", "", ended)
+    if not write_report(settings, summary.report(exit_code, sentence)):
+        exit_code, level = exit_code or EXIT_FAILED, logging.WARNING
+    if sentence:
+        log.log(level, "%s", sentence)
+    return exit_code
 
 
 def list_albums(settings: Settings, screen: Screen, stop: Stop) -> int:
@@ -4297,10 +4293,9 @@ def log_out(settings: Settings, screen: Screen, stop: Stop) -> int:
     removed = []
     for path in (settings.token_file, settings.token_file.with_name(KEY_FILE)):
         try:
-            path.unlink()
-            removed.append(str(path))
-        except FileNotFoundError:
-            pass
+            with suppress(FileNotFoundError):
+                path.unlink()
+                removed.append(str(path))
         except OSError as error:
             raise disk_problem(error, path) from None
     log.log(NOTICE, "%s", f"Removed {' and '.join(removed)}. SmugMug still lists this permission. To revoke it: "
@@ -4406,9 +4401,8 @@ def set_up_streams() -> None:
 
 def catch_signals(stop: Stop) -> None:
     """Let Ctrl-C, a request to terminate, and a terminal that is closed end the run in order."""
-    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGBREAK") if hasattr(signal, name)]
-    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup leaves it
-        numbers.append(signal.SIGHUP)
+    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGBREAK", "SIGHUP") if hasattr(signal, name)]
+    numbers = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]  # as nohup leaves one
 
     def interrupt(number: int, frame: Any) -> None:
         for every_number in numbers:  # the end, which takes two seconds at most, is not to be interrupted
@@ -4427,17 +4421,9 @@ def read_settings(argv: list[str] | None, environ: Mapping[str, str]) -> Setting
     for option in MEANINGLESS.get(options.task, ()):  # what the environment says is for other tasks
         if getattr(options, option) != getattr(defaults, option):
             usage.error(f"--{option.replace('_', '-').rstrip('s')} cannot be combined with --{options.task}")
-    try:
-        sidecars = options.sidecars or [sidecar_names(environ.get("SMUGMUG_SIDECAR", ""))]
-    except argparse.ArgumentTypeError as error:
-        usage.error(f"SMUGMUG_SIDECAR: {error}")
     for option, path in (("--report", options.report), ("--log-file", options.log_file)):
         if path is not None and is_record(path, options.output):
             usage.error(f"{option}: {printable(path)} is the download record; choose another file")
-    options.sidecars = frozenset().union(*sidecars)
-    for name, variable in (("albums", "SMUGMUG_ALBUM"), ("exclude", "SMUGMUG_EXCLUDE")):
-        patterns = getattr(options, name) or environ.get(variable, "").splitlines()
-        setattr(options, name, tuple(pattern for pattern in patterns if pattern.strip()))
     folder = config_folder(environ, sys.platform, home_folder())
     return Settings(token_file=folder / "token.json", folders_file=folder / "folders.json", **vars(options))
 
@@ -4460,6 +4446,14 @@ class OneLineParser(argparse.ArgumentParser):
         self.exit(EXIT_COULD_NOT_RUN, f"{self.prog}: {message} (see --help)\n")
 
 
+class Gather(argparse.Action):
+    """Join the tuples of an option that may be given several times; they take the place of its default."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
+        before = getattr(namespace, self.dest)
+        setattr(namespace, self.dest, values if before is self.default else before + values)
+
+
 def parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
     """The command line. What an option is without being given comes from SMUGMUG_<OPTION>, where that is set."""
     result = OneLineParser(
@@ -4470,7 +4464,7 @@ def parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
                "and SMUGMUG_API_SECRET. Exit codes: 0 complete, 1 something failed, 2 could not run, 3 not signed in, "
                "130 interrupted.")
 
-    def setting(group: Any, *names: str, default: str | None, read: Callable[[str], Any] = str, **more: Any) -> None:
+    def setting(group: Any, *names: str, read: Callable[[str], Any], default: str | None = "", **more: Any) -> None:
         variable = "SMUGMUG_" + names[-1].lstrip("-").upper().replace("-", "_")
         given = environ.get(variable)
 
@@ -4483,24 +4477,27 @@ def parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
         group.add_argument(*names, default=given or default, type=value, **more)
 
     what = result.add_argument_group("what to download")
-    what.add_argument("-a", "--album", dest="albums", metavar="PATTERN", action="append",
-                      help="albums whose name or path matches; repeatable")
-    what.add_argument("-x", "--exclude", metavar="PATTERN", action="append", help="skip albums that match; repeatable")
-    setting(what, "--since", metavar="DATE", read=since_date, default="", help="uploaded since 2024-05-31, or 30d ago")
+    setting(what, "-a", "--album", dest="albums", metavar="PATTERN", read=patterns, action=Gather,
+            help="albums whose name or path matches; repeatable")
+    setting(what, "-x", "--exclude", metavar="PATTERN", read=patterns, action=Gather,
+            help="skip albums that match; repeatable")
+    setting(what, "--since", metavar="DATE", read=since_date, help="uploaded since 2024-05-31, or 30d ago")
     what.add_argument("--full", action="store_true", help="check unchanged albums too: finds replaced photos")
     what.add_argument("--verify", action="store_true", help="check all files, repair damaged ones (-n: report)")
 
     how = result.add_argument_group("where and how")
     setting(how, "-o", "--output", metavar="DIR", read=folder_name, default=OUTPUT_FOLDER,
             help=f"folder for the photos (default {OUTPUT_FOLDER})")
-    setting(how, "--layout", metavar="album|tree", read=layout_name, default="album",
-            help="tree: SmugMug's folders above the albums")
+    setting(how, "--layout", metavar="album|tree", default="album", help="tree: SmugMug's folders above the albums",
+            read=reader(str, ("album", "tree").__contains__, "a layout; choose album or tree"))
     how.add_argument("--rename", action="store_true", help="rename folders whose albums were renamed at SmugMug")
     how.add_argument("--new-record", action="store_true", help="start anew in a folder whose record is gone")
-    how.add_argument("--sidecar", dest="sidecars", metavar="xmp|json", type=sidecar_names, action="append",
-                     help="save titles, captions, keywords and places")
-    setting(how, "-j", "--jobs", metavar="N", read=positive_integer, default=None,
-            help="simultaneous downloads (default: as many as help)")
+    setting(how, "--sidecar", dest="sidecars", metavar="xmp|json", action=Gather,
+            read=reader(words, {"xmp", "json", "dates"}.issuperset, "a sidecar; choose xmp or json"),
+            help="save titles, captions, keywords and places")
+    setting(how, "-j", "--jobs", metavar="N", default=None, help="simultaneous downloads (default: as many as help)",
+            read=reader(int, range(1, 1000).__contains__, "a number from 1 to 999"))
+    positive_number = reader(float, lambda number: 0 < number < 1e6, "a number above 0")
     setting(how, "--timeout", dest="timeout_seconds", metavar="SECONDS", read=positive_number,
             default=f"{READ_TIMEOUT_SECONDS:.0f}", help="retry after this many silent seconds (default 60)")
     setting(how, "--max-outage", dest="max_outage_minutes", metavar="MINUTES", read=positive_number,
@@ -4520,8 +4517,8 @@ def parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
     loudness.add_argument("-v", "--verbose", action="store_true", help="also each file and rate-limit headers")
     told.add_argument("--no-progress", dest="progress", action="store_false", help="no progress line")
     told.add_argument("--list-removed", action="store_true", help="list files that SmugMug no longer has")
-    setting(told, "--report", metavar="FILE", read=writable_file, default="", help="write the summary as JSON")
-    setting(told, "--log-file", metavar="FILE", read=writable_file, default="", help="append verbose output")
+    setting(told, "--report", metavar="FILE", read=writable_file, help="write the summary as JSON")
+    setting(told, "--log-file", metavar="FILE", read=writable_file, help="append verbose output")
     told.add_argument("--version", action="version", version=f"%(prog)s {VERSION}", help="show the version")
     told.add_argument("-h", "--help", action="help", help="show this help")
     return result
@@ -4534,50 +4531,37 @@ def folder_name(text: str) -> Path:
     return Path(os.path.expanduser(text))
 
 
-def layout_name(text: str) -> str:
-    """The name of a layout, for argparse."""
-    if text not in ("album", "tree"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a layout; choose album or tree")
-    return text
+def patterns(text: str) -> tuple[str, ...]:
+    """Patterns for albums, one in each line, for argparse."""
+    return tuple(filter(str.strip, text.splitlines()))
 
 
-def sidecar_names(text: str) -> frozenset[str]:
-    """A list of kinds of sidecars, such as "xmp,json", for argparse."""
-    names = frozenset(re.findall(r"[^\s,]+", text))
-    if names - {"xmp", "json", "dates"}:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a sidecar; choose xmp or json")
-    return names
+def words(text: str) -> tuple[str, ...]:
+    """The words of a list such as "xmp,json"."""
+    return tuple(re.findall(r"[^\s,]+", text))
 
 
-def positive_integer(text: str) -> int:
-    """A whole number of at least 1, for argparse."""
-    if not re.fullmatch(r"[0-9]{1,3}", text) or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to 999")
-    return int(text)
+def reader(read: Callable[[str], Any], is_good: Callable[[Any], bool], what: str) -> Callable[[str], Any]:
+    """A function that reads a value, for argparse: as `read` does, if the value `is_good`. A text should be `what`."""
+    def checked(text: str) -> Any:
+        with suppress(ValueError):
+            if is_good(read(text)):
+                return read(text)
+        raise argparse.ArgumentTypeError(f"{text!r} is not {what}")
 
-
-def positive_number(text: str) -> float:
-    """A number above 0, for argparse."""
-    with suppress(ValueError):
-        if 0 < float(text) < 1e6:
-            return float(text)
-    raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return checked
 
 
 def since_date(text: str) -> str:
     """A day or time (local, or UTC with a Z) or a number of days back, as SmugMug writes times in UTC; "" for ""."""
     if not text:
         return ""
-    days = re.fullmatch(r"([0-9]{1,4})d", text)
-    if days:
-        return iso_time(time.time() - 86_400 * int(days.group(1)))[:19]
-    if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z", text):
-        with suppress(ValueError):
-            time.strptime(text, "%Y-%m-%dT%H:%M:%SZ")
-            return text[:19]
-    for form in ("%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"):
+    if re.fullmatch("[0-9]{1,4}d", text):
+        return iso_time(time.time() - DAY_SECONDS * int(text[:-1]))[:19]
+    for form in ("%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%SZ"):
         with suppress(ValueError, OverflowError):
-            return iso_time(time.mktime(time.strptime(text, form)))[:19]
+            moment = time.strptime(text, form)
+            return iso_time(calendar.timegm(moment) if form.endswith("Z") else time.mktime(moment))[:19]
     raise argparse.ArgumentTypeError(f"{text!r} is not a date; use for example 2024-05-31 or 30d")
 
 
