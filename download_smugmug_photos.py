@@ -3305,6 +3305,20 @@ FILES_NAMED = 3  # so many files are named in the summary for one reason
 REASONS_NAMED = 20  # so many reasons are named in the summary under one heading
 
 
+class Change(enum.Enum):
+    """Why an album was looked at, if it was."""
+
+    NEW = "new"
+    CHANGED = "changed"
+    AGAIN = "looked at again"
+    NONE = "unchanged"
+
+
+def numbered(counts: Mapping[Any, int], kinds: Iterable[enum.Enum], always: Iterable[enum.Enum] = ()) -> str:
+    """How many there are of each kind, "3 downloaded, 1 failed"; those of `always` even if there are none."""
+    return ", ".join(f"{counts[kind]:,} {kind.value}" for kind in kinds if counts[kind] or kind in always)
+
+
 class Tally:
     """What has become of one album so far."""
 
@@ -3323,10 +3337,7 @@ class Tally:
 
     def line(self) -> str:
         """What became of the album, in one line."""
-        parts = [f"{self.counts[kind]:,} {kind.value}" for kind in Kind if self.counts[kind]]
-        if self.problem:
-            parts.insert(0, self.problem)
-        return ", ".join(parts) or "nothing to download"
+        return ", ".join(filter(None, (self.problem, numbered(self.counts, Kind)))) or "nothing to download"
 
 
 class Summary:
@@ -3344,13 +3355,21 @@ class Summary:
         self.remarks: list[Remark] = []
         self.removed: list[str] = []  # the files that SmugMug no longer has
         self.videos = self.fetched_bytes = self.api_requests = self.sidecars_changed = 0
-        self.albums_expected = self.albums_new = self.albums_changed = self.albums_again = self.albums_unchanged = 0
-        self.images_expected = self.images_unlisted = self.images_to_fetch = self.images_at_hand = 0
-        self.bytes_to_fetch = 0
+        self.albums: Counter[Change] = Counter()
+        self.albums_expected = self.images_expected = self.images_unlisted = self.bytes_to_fetch = 0
+        self.images_to_fetch = self.images_at_hand = 0  # by a preview, from SmugMug and from what is here
         self.wait_seconds = 0.0  # how long SmugMug asked us to wait
         self.under_way = 0  # transfers
         self.tallies: dict[str, Tally] = {}  # of the albums that something is still to become of
         self.by_album: dict[str, dict[str, Any]] = {}  # what the report says of each album, by its key
+
+    def home(self) -> int:
+        """How many images are home."""
+        return sum(self.counts[kind] for kind in HOME_KINDS)
+
+    def done(self) -> int:
+        """How many images something has become of."""
+        return sum(self.counts.values())
 
     def check(self, check: Check) -> None:
         """Count a verified file."""
@@ -3362,7 +3381,7 @@ class Summary:
 
     def pass_over(self, place: Place) -> None:
         """Count an album in which nothing has changed."""
-        self.albums_unchanged += 1
+        self.albums[Change.NONE] += 1
         records = [record for record in place.records.values() if not record.removed]
         self.counts[Kind.HOME] += len(records)
         for record in records:
@@ -3379,14 +3398,8 @@ class Summary:
         """Expect the outcomes of an album."""
         album, known = plan.place.album, plan.place.known
         tally = self.tallies[album.key] = Tally(plan)
-        if plan.is_second_look:
-            pass  # it was counted
-        elif known is None:
-            self.albums_new += 1
-        elif known.clocks in ("", album.clocks):
-            self.albums_again += 1
-        else:
-            self.albums_changed += 1
+        again = Change.AGAIN if known is not None and known.clocks in ("", album.clocks) else Change.CHANGED
+        self.albums[Change.NEW if known is None else again] += not plan.is_second_look  # which was counted before
         self.images_to_fetch += len(plan.jobs)
         self.bytes_to_fetch += plan.size_bytes()
         return tally
@@ -3459,27 +3472,16 @@ class Summary:
         """The summary for programs; `version` rises when the meaning of a field changes."""
         seconds = time.monotonic() - self.began
         return {
-            "version": 1,
-            "verdict": sentence,
-            "exit_code": exit_code,
-            "account": self.account,
-            "output": full_path(self.output),
-            "started": iso_time(self.started),
-            "finished": iso_time(self.started + seconds),
-            "seconds": round(seconds, 3),
-            "albums": self.albums_expected,
-            "albums_unchanged": self.albums_unchanged,
-            "smugmug_count": self.account_count,
-            **{kind.name.lower(): self.counts[kind] for kind in Kind},
-            "home": sum(self.counts[kind] for kind in HOME_KINDS),
-            "skipped": self.counts[Kind.HOME] + self.counts[Kind.ADOPTED],
-            "failed": self.count(Topic.FAILED),
-            "videos": self.videos,
+            "version": 1, "verdict": sentence, "exit_code": exit_code,
+            "account": self.account, "output": full_path(self.output),
+            "started": iso_time(self.started), "finished": iso_time(self.started + seconds),
+            "seconds": round(seconds, 3), "rate_limit_wait_seconds": round(self.wait_seconds, 3),
+            "api_requests": self.api_requests, "bytes": self.fetched_bytes,
+            "albums": self.albums_expected, "albums_unchanged": self.albums[Change.NONE],
+            "smugmug_count": self.account_count, **{kind.name.lower(): self.counts[kind] for kind in Kind},
+            "home": self.home(), "skipped": self.counts[Kind.HOME] + self.counts[Kind.ADOPTED],
+            "failed": self.count(Topic.FAILED), "videos": self.videos, "removed": self.removed,
             "verified": {fault.value: self.checked[fault] for fault in Fault} if self.checked else None,
-            "removed": self.removed,
-            "bytes": self.fetched_bytes,
-            "api_requests": self.api_requests,
-            "rate_limit_wait_seconds": round(self.wait_seconds, 3),
             "by_album": list(self.by_album.values()),
             "problems": [{"kind": remark.topic.kind, **dict(zip(remark._fields[1:], remark[1:]))}
                          for remark in self.remarks],
@@ -3517,19 +3519,20 @@ def verdict(summary: Summary, settings: Settings, ended_with: int) -> tuple[int,
         return exit_code, f"{summary.checked[Fault.NONE]:,} of {checked:,} are intact, in {folder}" if checked else ""
     if ended_with and not summary.albums_expected:  # it did not come to anything
         return exit_code, ""
-    home = sum(summary.counts[kind] for kind in HOME_KINDS)
+    home = summary.home()
     to_come = summary.images_to_fetch + summary.images_at_hand if settings.task == "dry-run" else 0
-    total = sum(summary.counts.values()) - summary.counts[Kind.GONE] + summary.images_unlisted + to_come
-    head = f"{home:,} of {total:,} are home, in {folder}"
+    total = summary.done() - summary.counts[Kind.GONE] + summary.images_unlisted + to_come
     if ended_with:
         head = f"Not finished: {home:,} of {max(total, summary.images_expected):,} are home, in {folder}"
     elif home == total and not said.keys() - {Topic.IN_SOURCE}:
         asked = "you asked for " if settings.albums or settings.exclude or settings.since else ""
         head = f"Everything {asked}is home: {photos_and_videos(home)} in {folder}"
-    parts = [f"{to_come:,} to come"] if to_come else []
-    parts += [f"{number:,} {topic.in_verdict.format(s='s' * (number > 1))}" for topic, number in said.items()]
-    parts += [f"{counted(summary.videos, 'video')} re-encoded"] if summary.videos else []
-    return exit_code, "; ".join([head, *parts])
+    else:
+        head = f"{home:,} of {total:,} are home, in {folder}"
+    return exit_code, "; ".join(filter(None, (
+        head, f"{to_come:,} to come" if to_come else "",
+        *(f"{number:,} {topic.in_verdict.format(s='s' * (number > 1))}" for topic, number in said.items()),
+        f"{counted(summary.videos, 'video')} re-encoded" if summary.videos else "")))
 
 
 def photos_and_videos(number: int) -> str:
@@ -3539,29 +3542,23 @@ def photos_and_videos(number: int) -> str:
 
 def summary_text(summary: Summary, settings: Settings, free_bytes: int | None) -> str:
     """The summary for people, all but the verdict: the numbers, then what they should know, by topic."""
-    lines = []
     is_sync = bool(summary.account) and settings.task == "sync"
-    if summary.checked:
-        found = [f"{summary.checked[fault]:,} {fault.value}" for fault in Fault if summary.checked[fault]]
-        lines.append("Verified: " + ", ".join(found))
-    if summary.removed:
-        lines.append(f"No longer at SmugMug: {counted(len(summary.removed), 'file')}, kept here (see --list-removed)")
-    if summary.albums_expected:
-        again = f"{summary.albums_again:,} looked at again, " if summary.albums_again else ""
-        lines.append(f"Albums: {summary.albums_new:,} new, {summary.albums_changed:,} changed, {again}"
-                     f"{summary.albums_unchanged:,} unchanged")
-    counts = Counter({**summary.counts, Kind.FAILED: summary.count(Topic.FAILED)})
-    images = [f"{counts[kind]:,} {kind.value}" for kind in Kind
-              if counts[kind] or (is_sync and kind in (Kind.DOWNLOADED, Kind.HOME, Kind.FAILED))]
-    if images:
-        lines.append("Files: " + ", ".join(images))
-    if summary.sidecars_changed:
-        lines.append(f"Sidecars: {summary.sidecars_changed:,} changed")
-    if summary.videos:
-        lines.append(f"Videos: {summary.videos:,} (re-encoded by SmugMug, which does not offer the uploads)")
-    if not (settings.albums or settings.exclude) and (summary.account_count or 0) > summary.images_expected:
-        lines.append(f"SmugMug counts: {summary.account_count:,} in the account, "
-                     f"{summary.images_expected:,} in its albums")
+    has_all = not (settings.albums or settings.exclude)
+    albums = numbered(summary.albums, Change, set(Change) - {Change.AGAIN}) if summary.albums_expected else ""
+    files = numbered({**{kind: summary.counts[kind] for kind in Kind}, Kind.FAILED: summary.count(Topic.FAILED)}, Kind,
+                     (Kind.DOWNLOADED, Kind.HOME, Kind.FAILED) if is_sync else ())
+    numbers = {
+        "Verified": numbered(summary.checked, Fault),
+        "No longer at SmugMug": f"{counted(len(summary.removed), 'file')}, kept here (see --list-removed)"
+                                if summary.removed else "",
+        "Albums": albums, "Files": files,
+        "Sidecars": f"{summary.sidecars_changed:,} changed" if summary.sidecars_changed else "",
+        "Videos": f"{summary.videos:,} (re-encoded by SmugMug, which does not offer the uploads)"
+                  if summary.videos else "",
+        "SmugMug counts": f"{summary.account_count:,} in the account, {summary.images_expected:,} in its albums"
+                          if has_all and (summary.account_count or 0) > summary.images_expected else "",
+    }
+    lines = [f"{heading}: {text}" for heading, text in numbers.items() if text]
     lines.append(cost_line(summary, free_bytes))
     for topic in Topic:
         remarks = [remark for remark in summary.remarks if remark.topic is topic]
@@ -3587,30 +3584,26 @@ def by_reason(remarks: Iterable[Remark]) -> list[str]:
 def cost_line(summary: Summary, free_bytes: int | None) -> str:
     """What a run took, in bytes, time and calls, and what room is left."""
     seconds = time.monotonic() - summary.began
-    line = f"{human_bytes(summary.fetched_bytes)} in {human_seconds(seconds)}"
-    if summary.fetched_bytes:
-        line += f" ({human_bytes(summary.fetched_bytes / max(seconds, 0.001))}/s)"
-    line += f", {counted(summary.api_requests, 'API call')}"
-    if summary.wait_seconds >= 0.5:
-        line += f", waited {human_seconds(summary.wait_seconds)} at SmugMug's request"
-    if free_bytes is not None:
-        line += f", {human_bytes(free_bytes)} free on disk"
-    return line
+    speed = f" ({human_bytes(summary.fetched_bytes / max(seconds, 0.001))}/s)" if summary.fetched_bytes else ""
+    waited = f"waited {human_seconds(summary.wait_seconds)} at SmugMug's request" if summary.wait_seconds >= 0.5 else ""
+    return ", ".join(filter(None, (
+        f"{human_bytes(summary.fetched_bytes)} in {human_seconds(seconds)}{speed}",
+        counted(summary.api_requests, "API call"), waited,
+        f"{human_bytes(free_bytes)} free on disk" if free_bytes is not None else "")))
 
 
 def progress_line(summary: Summary, received_bytes: int, wait_seconds: float, away_since: str, columns: int) -> str:
     """How things stand, the most important first: as much of it as fits."""
     seconds = max(0.001, time.monotonic() - summary.began)
-    done = sum(summary.counts.values())
+    done = summary.done()
     expected = max(done, summary.images_expected)
     fetched = summary.counts[Kind.DOWNLOADED] + summary.counts[Kind.REPLACED]
-    listed = summary.albums_new + summary.albums_changed + summary.albums_again - len(summary.tallies)
     parts = [f"SmugMug out of reach since {away_since}" if away_since else "",
              f"waiting for SmugMug: {human_seconds(wait_seconds)}" if wait_seconds > 0 else "",
              f"{100 * done // expected}%" if expected else "",
              f"{human_seconds((expected - done) * seconds / fetched)} left" if fetched and done < expected else "",
              f"{done:,}/{expected:,} files", human_bytes(received_bytes),
-             f"{listed + summary.albums_unchanged:,}/{summary.albums_expected:,} albums",
+             f"{sum(summary.albums.values()) - len(summary.tallies):,}/{summary.albums_expected:,} albums",
              f"{human_bytes(received_bytes / seconds)}/s",
              f"{summary.under_way} at a time" if summary.under_way else ""]
     first, *others = filter(None, parts)
@@ -3829,7 +3822,7 @@ def wanted_albums(run: Run) -> list[Album]:
     run.summary.albums_expected = len(albums)
     if not (run.settings.full or run.settings.sidecars):
         albums = [album for album in albums if may_have_uploads(album, run.settings.since)]
-        run.summary.albums_unchanged = run.summary.albums_expected - len(albums)
+        run.summary.albums[Change.NONE] = run.summary.albums_expected - len(albums)
     run.summary.images_expected = sum(album.image_count or 0 for album in albums)
     warn_of_full_disk(bytes_to_come(run, albums), run.settings.output)
     follow_renames(run, albums)
@@ -4159,7 +4152,7 @@ def bring_home(settings: Settings, screen: Screen, stop: Stop) -> int:
         sys.stdout.flush()
     except ENDINGS as error:
         ended, ended_with = ending(error)
-        untried = max(0, summary.images_expected - sum(summary.counts.values()))
+        untried = max(0, summary.images_expected - summary.done())
         if isinstance(error, OutOfReach) and untried:
             ended += f" {photos_and_videos(untried)} not tried."
         if ended_with == EXIT_INTERRUPTED:
