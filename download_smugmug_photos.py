@@ -1595,15 +1595,19 @@ def ask_for_api_key() -> Credentials:
         raise Problem(f"\nNo API key given. {KEY_ADVICE}") from None
 
 
-def typed(prompt: str) -> str:
-    """What is typed or piped in, without spaces; empty lines do not count. Raises EOFError where there is no more."""
+def typed(prompt: str, pattern: str = ".+", advice: str = "") -> str:
+    """What is typed or piped in, without spaces; empty lines do not count, and what does not fit the pattern gets this
+    advice. Raises EOFError where there is no more."""
     while True:
         print(prompt, end="", file=sys.stderr, flush=True)
         line = sys.stdin.readline()
         if not line:
             raise EOFError
-        if line.strip():
-            return "".join(line.split())
+        text = "".join(line.split())
+        if re.fullmatch(pattern, text):
+            return text
+        if text:
+            log.warning("%s", advice)
 
 
 def config_folder(environ: Mapping[str, str], platform: str, home: str) -> Path:
@@ -1705,11 +1709,7 @@ def somebody_can_answer(stdin: TextIO | None, platform: str) -> bool:
 def ask_for_pin() -> str:
     """The PIN as typed or piped in. It may begin with 0, so it stays a text."""
     try:
-        while True:
-            pin = typed("PIN: ")
-            if re.fullmatch("[0-9]{6}", pin):
-                return pin
-            log.warning("A PIN has six digits.")
+        return typed("PIN: ", "[0-9]{6}", "A PIN has six digits.")
     except EOFError:
         raise NotSignedIn(f"\nNo PIN given. Run {Path(__file__).name} once from a terminal; later runs need "
                           f"none.") from None
@@ -3280,10 +3280,7 @@ class Topic(enum.Enum):
     ENDED_EARLY = "ended early", ""
 
     def __init__(self, heading: str, advice: str, in_verdict: str = "", kind: str = "") -> None:
-        self.heading = heading
-        self.advice = advice
-        self.in_verdict = in_verdict
-        self.kind = kind or heading
+        self.heading, self.advice, self.in_verdict, self.kind = heading, advice, in_verdict, kind or heading
 
 
 FAILURES = (Topic.DAMAGED, Topic.FAILED, Topic.NOT_SOUND)  # any of these makes the exit code 1
@@ -3385,8 +3382,7 @@ class Summary:
         records = [record for record in place.records.values() if not record.removed]
         self.counts[Kind.HOME] += len(records)
         for record in records:
-            absence = place.absences.get(record.image_key)
-            self._remark_file(place, record, is_video=not record.is_original and absence is None)
+            self._remark_file(place, record, not record.is_original and record.image_key not in place.absences)
         for absence in place.absences.values():
             if absence.image_key not in place.records:
                 self.counts[Kind.UNAVAILABLE] += 1
@@ -3403,13 +3399,6 @@ class Summary:
         self.images_to_fetch += len(plan.jobs)
         self.bytes_to_fetch += plan.size_bytes()
         return tally
-
-    def count_plan(self, plan: Plan) -> None:
-        """Count what a plan says, nothing of which is going to happen."""
-        tally = self.begin(plan)
-        for outcome in plan.settled:
-            self.add(outcome)
-        self.end(tally)
 
     def add(self, outcome: Outcome) -> Tally:
         """Count an outcome. Returns the tally of its album."""
@@ -3757,16 +3746,13 @@ class Jobs:
 def preview(run: Run) -> None:
     """What `sync` would do, on standard output. Nothing is fetched, nothing is written."""
     will_be_there: set[Path] = set()
-    albums = wanted_albums(run)
-    while albums:
+    for albums in (wanted_albums(run), run.second_looks):
         to_list = (album for album in albums if needs_listing(run, album))
         look = partial(fetch_images, run.connection, run.page_size)
         for listing in in_parallel(look, to_list, run.stop, LISTING_THREADS):
             if listing is not None:
                 preview_album(run, plan_listing(run, listing), will_be_there)
             show_progress(run)
-        albums = list(run.second_looks)
-        run.second_looks.clear()
     run.screen.clear()
     warn_of_full_disk(run.summary.bytes_to_fetch, run.settings.output)
     at_hand = run.summary.images_at_hand
@@ -3782,7 +3768,10 @@ def preview_album(run: Run, plan: Plan, will_be_there: set[Path]) -> None:
     will_be_there.update(job.folder / job.name for job in jobs)
     run.summary.images_at_hand += len(plan.jobs) - len(jobs)
     plan = plan._replace(jobs=tuple(jobs))
-    run.summary.count_plan(plan)
+    tally = run.summary.begin(plan)
+    for outcome in plan.settled:
+        run.summary.add(outcome)
+    run.summary.end(tally)
     album_key, folder = plan.place.album.key, run.folders[plan.place.album.key]
     if jobs:
         run.screen.clear()
@@ -3862,12 +3851,8 @@ def selected(settings: Settings, albums: list[Album]) -> list[Album]:
 def bytes_to_come(run: Run, albums: Iterable[Album]) -> int:
     """How many bytes are to come at least, as far as SmugMug tells the sums of albums: often it does not."""
     home = run.state.sizes()
-    to_come_bytes = 0
-    for album in albums:
-        known = run.known.get(album.key)
-        if known is None or known.clocks != album.clocks:
-            to_come_bytes += max(0, album.size_bytes - home.get(album.key, 0))
-    return to_come_bytes
+    return sum(max(0, album.size_bytes - home.get(album.key, 0)) for album in albums
+               if album.key not in run.known or run.known[album.key].clocks != album.clocks)
 
 
 def warn_of_full_disk(to_come_bytes: int, output: Path) -> None:
@@ -4079,20 +4064,19 @@ def finish_album(run: Run, tally: Tally) -> None:
 
 def look_back(settings: Settings, state: State, summary: Summary, redraw: Callable[[], None]) -> None:
     """Note what only shows in the end: damaged files that did not come again, and files that SmugMug has no more."""
-    for key, check in list(summary.unsound.items()):
-        if check.fault is Fault.CHANGED and state.is_removed(*key):  # that is its owner's business
-            del summary.unsound[key]
+    summary.unsound = {key: check for key, check in summary.unsound.items()
+                       if check.fault is not Fault.CHANGED or not state.is_removed(*key)}  # by its owner, if it is
     unsound = {check.path for check in summary.unsound.values()}
-    if settings.task != "dry-run":
-        for folder, name in state.marked("damaged"):
+    for mark in ("damaged", "removed"):
+        for folder, name in state.marked(mark):
             redraw()
             path = settings.output / folder / name
-            if path not in unsound and os.path.lexists(str(path)):
+            if not os.path.lexists(str(path)):
+                continue
+            if mark == "removed":
+                summary.removed.append(printable(f"{folder}/{name}"))
+            elif settings.task != "dry-run" and path not in unsound:
                 summary.remark(Topic.DAMAGED, folder, name, "not downloaded again")
-    for folder, name in state.marked("removed"):
-        redraw()
-        if os.path.lexists(str(settings.output / folder / name)):
-            summary.removed.append(printable(f"{folder}/{name}"))
 
 
 def show_progress(run: Run) -> None:
@@ -4351,18 +4335,17 @@ def write_report(settings: Settings, report: dict[str, Any]) -> bool:
     """Write the JSON report, if one is asked for. Says whether that went well."""
     if settings.report is None:
         return True
-    content = json.dumps(report, indent=2).encode("utf-8") + b"\n"
-    path = str(settings.report)
+    path, text = str(settings.report), json.dumps(report, indent=2) + "\n"
     try:
         if path == "-":
-            sys.stdout.write(content.decode("utf-8"))
+            sys.stdout.write(text)
         elif os.path.exists(path) and not os.path.isfile(path):  # a device or a pipe, which somebody has to read
             with os.fdopen(os.open(path, os.O_WRONLY | getattr(os, "O_NONBLOCK", 0)), "wb") as file:
                 if sys.platform != "win32":  # pragma: no branch
                     os.set_blocking(file.fileno(), True)  # now that somebody reads, all of it will go through
-                file.write(content)
+                file.write(text.encode("utf-8"))
         else:
-            write_atomically(Path(os.path.realpath(path)), content)
+            write_atomically(Path(os.path.realpath(path)), text.encode("utf-8"))
     except OSError as error:
         log.error("Cannot write the report: %s", disk_problem(error, settings.report))
         return False
@@ -4423,11 +4406,10 @@ def read_settings(argv: list[str] | None, environ: Mapping[str, str]) -> Setting
 
 def is_record(path: Path, output: Path) -> bool:
     """Whether a path leads to the state in an output folder, or to SQLite's files beside it."""
-    record = output / STATE_FILE
+    record = str(output / STATE_FILE)
     with suppress(OSError):
-        if os.path.realpath(str(path)).startswith(os.path.realpath(str(record))):
-            return True
-        return os.path.samefile(str(path), str(record))
+        is_beside = os.path.realpath(str(path)).startswith(os.path.realpath(record))
+        return is_beside or os.path.samefile(str(path), record)
     return False
 
 
