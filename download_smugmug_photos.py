@@ -3131,9 +3131,7 @@ def fitted(text: str, columns: int) -> str:
     """As much of a text as fits into so many cells, with an ellipsis where something is left out."""
     if cells(text) <= columns:
         return text
-    kept = 0
-    while kept < len(text) and cells(text[:kept + 1]) < columns:
-        kept += 1
+    kept = max((length for length in range(len(text)) if cells(text[:length]) < columns), default=0)
     return text[:kept] + "\N{HORIZONTAL ELLIPSIS}" if columns > 0 else ""
 
 
@@ -4224,7 +4222,7 @@ def tell(settings: Settings, summary: Summary, ended: str, ended_with: int) -> i
     if ended:
         log.error("%s", ended)
         summary.remark(Topic.ENDED_EARLY, "", "", ended)
-    if not write_report(settings, summary.report(exit_code, sentence)):
+    if settings.report is not None and not write_report(settings.report, summary.report(exit_code, sentence)):
         exit_code, level = exit_code or EXIT_FAILED, logging.WARNING
     if sentence:
         log.log(level, "%s", sentence)
@@ -4331,23 +4329,21 @@ def connect_as(credentials: Credentials, settings: Settings, stop: Stop) -> tupl
         raise
 
 
-def write_report(settings: Settings, report: dict[str, Any]) -> bool:
-    """Write the JSON report, if one is asked for. Says whether that went well."""
-    if settings.report is None:
-        return True
-    path, text = str(settings.report), json.dumps(report, indent=2) + "\n"
+def write_report(path: Path, report: dict[str, Any]) -> bool:
+    """Write the JSON report. Says whether that went well."""
+    text = json.dumps(report, indent=2) + "\n"
     try:
-        if path == "-":
+        if str(path) == "-":
             sys.stdout.write(text)
-        elif os.path.exists(path) and not os.path.isfile(path):  # a device or a pipe, which somebody has to read
-            with os.fdopen(os.open(path, os.O_WRONLY | getattr(os, "O_NONBLOCK", 0)), "wb") as file:
+        elif path.exists() and not path.is_file():  # a device or a pipe, which somebody has to read
+            with os.fdopen(os.open(str(path), os.O_WRONLY | getattr(os, "O_NONBLOCK", 0)), "wb") as file:
                 if sys.platform != "win32":  # pragma: no branch
                     os.set_blocking(file.fileno(), True)  # now that somebody reads, all of it will go through
                 file.write(text.encode("utf-8"))
         else:
-            write_atomically(Path(os.path.realpath(path)), text.encode("utf-8"))
+            write_atomically(Path(os.path.realpath(str(path))), text.encode("utf-8"))
     except OSError as error:
-        log.error("Cannot write the report: %s", disk_problem(error, settings.report))
+        log.error("Cannot write the report: %s", disk_problem(error, path))
         return False
     return True
 
