@@ -3192,7 +3192,7 @@ class Screen(logging.Handler):
         """Show a message that is there to stay."""
         with self._lock:
             self.clear()
-            columns = terminal_columns() if sys.stderr.isatty() else sys.maxsize
+            columns = terminal_columns(sys.stderr) if sys.stderr.isatty() else sys.maxsize
             self._write("\n".join(wrapped(line, columns) for line in record.getMessage().split("\n")) + "\n")
 
     def show(self, line: Callable[[int], str]) -> None:
@@ -3205,7 +3205,7 @@ class Screen(logging.Handler):
             log.info("%s", line(10_000))
             return
         with self._lock:
-            columns = terminal_columns() - 3  # room for a "^C"; and a full line would wrap on some terminals
+            columns = terminal_columns(sys.stderr) - 3  # room for a "^C"; and a full line would wrap on some terminals
             text = fitted(line(columns), columns)
             self._is_shown = True  # said before it is so: Ctrl-C may come as soon as somebody sees it
             self._write("\r" + text + rest_of_line(columns - cells(text), sys.platform))
@@ -3214,7 +3214,7 @@ class Screen(logging.Handler):
         """Take the live line away."""
         with self._lock:
             if self._is_shown:
-                self._write("\r" + rest_of_line(terminal_columns() - 1, sys.platform) + "\r")
+                self._write("\r" + rest_of_line(terminal_columns(sys.stderr) - 1, sys.platform) + "\r")
                 self._is_shown = False
 
     def _write(self, text: str) -> None:
@@ -3228,10 +3228,10 @@ def rest_of_line(columns: int, platform: str) -> str:
     return " " * columns if platform == "win32" else "\x1b[K"
 
 
-def terminal_columns() -> int:
-    """The width of the terminal behind standard error, as it is now."""
+def terminal_columns(stream: TextIO) -> int:
+    """The width of the terminal behind a stream, as it is now."""
     with suppress(OSError, ValueError):
-        return os.get_terminal_size(sys.stderr.fileno()).columns or 80
+        return os.get_terminal_size(stream.fileno()).columns or 80
     return 80
 
 
@@ -3534,6 +3534,9 @@ def summary_text(summary: Summary, settings: Settings, free_bytes: int | None) -
     albums = numbered(summary.albums, Change, set(Change) - {Change.AGAIN}) if summary.albums_expected else ""
     files = numbered({**{kind: summary.counts[kind] for kind in Kind}, Kind.FAILED: summary.count(Topic.FAILED)}, Kind,
                      (Kind.DOWNLOADED, Kind.HOME, Kind.FAILED) if is_sync else ())
+    more = [f"{album['folder']} ({album['home']:,} home, SmugMug counts {album['smugmug_count']:,})"
+            for album in summary.by_album.values()
+            if album["smugmug_count"] is not None and album["home"] > album["smugmug_count"]]
     numbers = {
         "Verified": numbered(summary.checked, Fault),
         "No longer at SmugMug": f"{counted(len(summary.removed), 'file')}, kept here (see --list-removed)"
@@ -3544,6 +3547,7 @@ def summary_text(summary: Summary, settings: Settings, free_bytes: int | None) -
                   if summary.videos else "",
         "SmugMug counts": f"{summary.account_count:,} in the account, {summary.images_expected:,} in its albums"
                           if has_all and (summary.account_count or 0) > summary.images_expected else "",
+        "More than counted": first_of(more),
     }
     lines = [f"{heading}: {text}" for heading, text in numbers.items() if text]
     lines.append(cost_line(summary, free_bytes))
@@ -3560,12 +3564,16 @@ def by_reason(remarks: Iterable[Remark]) -> list[str]:
     files: dict[str, list[str]] = {}
     for remark in sorted(remarks, key=where):
         files.setdefault(remark.reason, []).append(where(remark))
-    lines = [f"  {', '.join(names[:FILES_NAMED])}" +
-             (f" and {len(names) - FILES_NAMED:,} more" if len(names) > FILES_NAMED else "") + f": {reason}"
-             for reason, names in files.items()]
+    lines = [f"  {first_of(names)}: {reason}" for reason, names in files.items()]
     if len(lines) > REASONS_NAMED:
         lines[REASONS_NAMED:] = [f"  ... and {len(lines) - REASONS_NAMED:,} more (-v and --report name all)"]
     return lines
+
+
+def first_of(names: Sequence[str]) -> str:
+    """The first of some names, and how many more there are."""
+    more = f" and {len(names) - FILES_NAMED:,} more" if len(names) > FILES_NAMED else ""
+    return ", ".join(names[:FILES_NAMED]) + more
 
 
 def cost_line(summary: Summary, free_bytes: int | None) -> str:
@@ -3601,15 +3609,19 @@ def progress_line(summary: Summary, received_bytes: int, wait_seconds: float, aw
     return first
 
 
-def album_table(albums: Iterable[Album], here: Mapping[str, int]) -> str:
-    """A table of albums, for --list; `here` is how many files of each are home, by album key."""
+def album_table(albums: Iterable[Album], here: Mapping[str, int], columns: int) -> str:
+    """A table of albums, for --list; `here` is how many files of each are home, by album key.
+
+    In a narrow terminal the names are cut so that the numbers stay, and then the end of each line.
+    """
     rows = [("ALBUM", "FILES", "HERE", "CHANGED", "PRIVACY", "PATH")]
-    rows += [(printable(album.name) or album.key, "" if album.image_count is None else str(album.image_count),
+    rows += [(fitted(printable(album.name) or album.key, max(12, columns // 3)),
+              "" if album.image_count is None else str(album.image_count),
               str(here.get(album.key, 0)), printable(album.changed[:10]),
               printable(album.privacy) or ("Locked" if album.locked else ""), printable(album.url_path))
              for album in sorted(albums, key=lambda album: (album.url_path.casefold(), album.key))]
     widths = [max(map(cells, column)) for column in zip(*rows)]
-    return "\n".join("  ".join(map(padded, row, widths)).rstrip() for row in rows)
+    return "\n".join(fitted("  ".join(map(padded, row, widths)).rstrip(), columns) for row in rows)
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -4238,7 +4250,7 @@ def list_albums(settings: Settings, screen: Screen, stop: Stop) -> int:
         here = state.home_counts()
     screen.clear()
     albums = selected(settings, albums)
-    print(album_table(albums, here))
+    print(album_table(albums, here, terminal_columns(sys.stdout) if sys.stdout.isatty() else sys.maxsize))
     files = sum(album.image_count or 0 for album in albums)
     log.info("%s in %s, %s here.", counted(files, "file"), counted(len(albums), "album"),
              f"{sum(here.get(album.key, 0) for album in albums):,}")
