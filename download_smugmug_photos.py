@@ -4053,17 +4053,14 @@ def finish_album(run: Run, tally: Tally) -> None:
     place, kinds = tally.place, run.settings.sidecars
     album = place.album
     if kinds and not tally.problem:
-        files = run.state.files(album.key)
-        for name, problem in write_sidecars(kinds, place, tally.images, files):
+        for name, problem in write_sidecars(kinds, place, tally.images, run.state.files(album.key)):
             if isinstance(problem, DiskFull):
                 raise problem
-            if problem is None:
-                run.summary.sidecars_changed += 1
-            elif isinstance(problem, NotOurs):
-                run.summary.remark(Topic.KEPT, place.folder, name, str(problem), album.key)
-            else:
-                tally.problem = "some sidecars could not be written"
-                run.summary.remark(Topic.FAILED, place.folder, name, str(problem), album.key)
+            run.summary.sidecars_changed += problem is None
+            if problem is not None:
+                is_kept = isinstance(problem, NotOurs)
+                tally.problem = tally.problem if is_kept else "some sidecars could not be written"
+                run.summary.remark(Topic.KEPT if is_kept else Topic.FAILED, place.folder, name, str(problem), album.key)
     if tally.all_home():
         remove_parts(place.folder)
         clocks = lasting_clocks(album, place.looked_at)
