@@ -225,7 +225,7 @@ class Settings(NamedTuple):
     progress: bool
     report: Path | None
     log_file: Path | None
-    sidecars: frozenset[str]
+    sidecars: tuple[str, ...]
 
 
 class RemoteFile(NamedTuple):
@@ -1587,9 +1587,8 @@ def api_key_from(environ: Mapping[str, str]) -> Credentials | None:
 
 def saved_api_key(path: Path) -> Credentials | None:
     """The API key that was typed in at an earlier start."""
-    saved = read_private(path, "API key")
-    key, secret = saved.get("api_key"), saved.get("api_secret")
-    return Credentials(key, secret) if isinstance(key, str) and isinstance(secret, str) and key and secret else None
+    saved = read_private(path, "API key", "api_key", "api_secret")
+    return Credentials(*saved) if saved else None
 
 
 def ask_for_api_key() -> Credentials:
@@ -1606,22 +1605,25 @@ def ask_for_api_key() -> Credentials:
         raise Problem(f"\nNo API key given. {KEY_ADVICE}") from None
 
 
-def typed(prompt: str) -> str:
-    """What is typed or piped in, without spaces; empty lines do not count. Raises EOFError where there is no more."""
+def typed(prompt: str, pattern: str = ".+", advice: str = "") -> str:
+    """What is typed or piped in, without spaces; empty lines do not count, and what does not fit the pattern gets this
+    advice. Raises EOFError where there is no more."""
     while True:
         print(prompt, end="", file=sys.stderr, flush=True)
         line = sys.stdin.readline()
         if not line:
             raise EOFError
-        if line.strip():
-            return "".join(line.split())
+        text = "".join(line.split())
+        if re.fullmatch(pattern, text):
+            return text
+        if text:
+            log.warning("%s", advice)
 
 
 def config_folder(environ: Mapping[str, str], platform: str, home: str) -> Path:
     """The folder of the token file; `platform` is a value of sys.platform, `home` the user's folder."""
-    if platform == "win32":
-        return Path(environ.get("APPDATA") or Path(home) / "AppData" / "Roaming") / PROGRAM
-    return Path(environ.get("XDG_CONFIG_HOME") or Path(home) / ".config") / PROGRAM
+    variable, usual = ("APPDATA", "AppData/Roaming") if platform == "win32" else ("XDG_CONFIG_HOME", ".config")
+    return Path(environ.get(variable) or Path(home, usual)) / PROGRAM
 
 
 def home_folder() -> str:
@@ -1641,28 +1643,26 @@ def token_from_environment(api_key: Credentials, environ: Mapping[str, str]) -> 
 
 def token_from_file(api_key: Credentials, path: Path) -> Credentials | None:
     """`api_key` with the saved access token; None where there is none, or one that was made with another key."""
-    saved = read_private(path, "sign-in")
-    if saved and saved.get("api_key") != api_key.key:
+    saved = read_private(path, "sign-in", "api_key", "access_token", "access_token_secret")
+    if saved and saved[0] != api_key.key:
         log.warning("The saved sign-in was made with another API key. If this key is right, sign in again.")
         return None
-    token, token_secret = saved.get("access_token"), saved.get("access_token_secret")
-    if not (isinstance(token, str) and isinstance(token_secret, str) and token and token_secret):
-        return None
-    return api_key._replace(token=token, token_secret=token_secret)
+    return api_key._replace(token=saved[1], token_secret=saved[2]) if saved else None
 
 
-def read_private(path: Path, what: str) -> dict[str, Any]:
-    """What was saved in a file for its owner alone; nothing where there is none, or a damaged one."""
+def read_private(path: Path, what: str, *names: str) -> list[str]:
+    """The texts of these names in a file that was saved for its owner alone; none where not all of them are there."""
     try:
         saved = json.loads(path.read_text(encoding="utf-8"))
         if others_can_read(path.stat().st_mode, sys.platform):
             log.warning("Others can read your sign-in. To fix this: chmod 600 %s", path)
-        return saved if isinstance(saved, dict) else {}
+        texts = [saved[name] for name in names]
+        return texts if all(isinstance(text, str) and text for text in texts) else []
     except FileNotFoundError:
-        return {}
-    except (OSError, ValueError, RecursionError) as error:
+        return []
+    except (OSError, ValueError, RecursionError, LookupError, TypeError) as error:
         log.warning("Cannot read the saved %s in %s (%s).", what, path, type(error).__name__)
-        return {}
+        return []
 
 
 def others_can_read(mode: int, platform: str) -> bool:
@@ -1719,28 +1719,19 @@ def somebody_can_answer(stdin: TextIO | None, platform: str) -> bool:
 def ask_for_pin() -> str:
     """The PIN as typed or piped in. It may begin with 0, so it stays a text."""
     try:
-        pin = typed("PIN: ")
-        while not re.fullmatch("[0-9]{6}", pin):
-            log.warning("A PIN has six digits.")
-            pin = typed("PIN: ")
-        return pin
+        return typed("PIN: ", "[0-9]{6}", "A PIN has six digits.")
     except EOFError:
         raise NotSignedIn(f"\nNo PIN given. Run {Path(__file__).name} once from a terminal; later runs need "
                           f"none.") from None
 
 
-def read_form(answer: Answer) -> dict[str, str]:
-    """The body of a token answer: a form, not JSON."""
-    return dict(parse_qsl(answer.body().decode("utf-8", "replace")))
-
-
 def fetch_token(name: str, credentials: Credentials, timeout_seconds: float, stop: Stop, **oauth: str) -> Credentials:
     """`credentials` with the request token or access token that the OAuth endpoint of this name gives for them."""
-    connection = Connection(credentials, timeout_seconds, stop, **oauth)
-    answer = connection.get(OAUTH_BASE + name, read_form)
-    if not answer.get("oauth_token") or not answer.get("oauth_token_secret"):
+    body = Connection(credentials, timeout_seconds, stop, **oauth).get(OAUTH_BASE + name, Answer.body)
+    form = dict(parse_qsl(body.decode("utf-8", "replace")))  # which leaves out what is empty
+    if not {"oauth_token", "oauth_token_secret"} <= form.keys():
         raise RequestFailed("SmugMug answered without a token. Try again later.")
-    return credentials._replace(token=answer["oauth_token"], token_secret=answer["oauth_token_secret"])
+    return credentials._replace(token=form["oauth_token"], token_secret=form["oauth_token_secret"])
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -3150,9 +3141,7 @@ def fitted(text: str, columns: int) -> str:
     """As much of a text as fits into so many cells, with an ellipsis where something is left out."""
     if cells(text) <= columns:
         return text
-    kept = 0
-    while kept < len(text) and cells(text[:kept + 1]) < columns:
-        kept += 1
+    kept = max((length for length in range(len(text)) if cells(text[:length]) < columns), default=0)
     return text[:kept] + "\N{HORIZONTAL ELLIPSIS}" if columns > 0 else ""
 
 
@@ -3213,7 +3202,7 @@ class Screen(logging.Handler):
         """Show a message that is there to stay."""
         with self._lock:
             self.clear()
-            columns = terminal_columns() if sys.stderr.isatty() else sys.maxsize
+            columns = terminal_columns(sys.stderr) if sys.stderr.isatty() else sys.maxsize
             self._write("\n".join(wrapped(line, columns) for line in record.getMessage().split("\n")) + "\n")
 
     def show(self, line: Callable[[int], str]) -> None:
@@ -3226,7 +3215,7 @@ class Screen(logging.Handler):
             log.info("%s", line(10_000))
             return
         with self._lock:
-            columns = terminal_columns() - 3  # room for a "^C"; and a full line would wrap on some terminals
+            columns = terminal_columns(sys.stderr) - 3  # room for a "^C"; and a full line would wrap on some terminals
             text = fitted(line(columns), columns)
             self._is_shown = True  # said before it is so: Ctrl-C may come as soon as somebody sees it
             self._write("\r" + text + rest_of_line(columns - cells(text), sys.platform))
@@ -3235,7 +3224,7 @@ class Screen(logging.Handler):
         """Take the live line away."""
         with self._lock:
             if self._is_shown:
-                self._write("\r" + rest_of_line(terminal_columns() - 1, sys.platform) + "\r")
+                self._write("\r" + rest_of_line(terminal_columns(sys.stderr) - 1, sys.platform) + "\r")
                 self._is_shown = False
 
     def _write(self, text: str) -> None:
@@ -3249,10 +3238,10 @@ def rest_of_line(columns: int, platform: str) -> str:
     return " " * columns if platform == "win32" else "\x1b[K"
 
 
-def terminal_columns() -> int:
-    """The width of the terminal behind standard error, as it is now."""
+def terminal_columns(stream: TextIO) -> int:
+    """The width of the terminal behind a stream, as it is now."""
     with suppress(OSError, ValueError):
-        return os.get_terminal_size(sys.stderr.fileno()).columns or 80
+        return os.get_terminal_size(stream.fileno()).columns or 80
     return 80
 
 
@@ -3299,10 +3288,7 @@ class Topic(enum.Enum):
     ENDED_EARLY = "ended early", ""
 
     def __init__(self, heading: str, advice: str, in_verdict: str = "", kind: str = "") -> None:
-        self.heading = heading
-        self.advice = advice
-        self.in_verdict = in_verdict
-        self.kind = kind or heading
+        self.heading, self.advice, self.in_verdict, self.kind = heading, advice, in_verdict, kind or heading
 
 
 FAILURES = (Topic.DAMAGED, Topic.FAILED, Topic.NOT_SOUND)  # any of these makes the exit code 1
@@ -3324,6 +3310,20 @@ FILES_NAMED = 3  # so many files are named in the summary for one reason
 REASONS_NAMED = 20  # so many reasons are named in the summary under one heading
 
 
+class Change(enum.Enum):
+    """Why an album was looked at, if it was."""
+
+    NEW = "new"
+    CHANGED = "changed"
+    AGAIN = "looked at again"
+    NONE = "unchanged"
+
+
+def numbered(counts: Mapping[Any, int], kinds: Iterable[enum.Enum], always: Iterable[enum.Enum] = ()) -> str:
+    """How many there are of each kind, "3 downloaded, 1 failed"; those of `always` even if there are none."""
+    return ", ".join(f"{counts[kind]:,} {kind.value}" for kind in kinds if counts[kind] or kind in always)
+
+
 class Tally:
     """What has become of one album so far."""
 
@@ -3342,10 +3342,7 @@ class Tally:
 
     def line(self) -> str:
         """What became of the album, in one line."""
-        parts = [f"{self.counts[kind]:,} {kind.value}" for kind in Kind if self.counts[kind]]
-        if self.problem:
-            parts.insert(0, self.problem)
-        return ", ".join(parts) or "nothing to download"
+        return ", ".join(filter(None, (self.problem, numbered(self.counts, Kind)))) or "nothing to download"
 
 
 class Summary:
@@ -3363,13 +3360,21 @@ class Summary:
         self.remarks: list[Remark] = []
         self.removed: list[str] = []  # the files that SmugMug no longer has
         self.videos = self.fetched_bytes = self.api_requests = self.sidecars_changed = 0
-        self.albums_expected = self.albums_new = self.albums_changed = self.albums_again = self.albums_unchanged = 0
-        self.images_expected = self.images_unlisted = self.images_to_fetch = self.images_at_hand = 0
-        self.bytes_to_fetch = 0
+        self.albums: Counter[Change] = Counter()
+        self.albums_expected = self.images_expected = self.images_unlisted = self.bytes_to_fetch = 0
+        self.images_to_fetch = self.images_at_hand = 0  # by a preview, from SmugMug and from what is here
         self.wait_seconds = 0.0  # how long SmugMug asked us to wait
         self.under_way = 0  # transfers
         self.tallies: dict[str, Tally] = {}  # of the albums that something is still to become of
         self.by_album: dict[str, dict[str, Any]] = {}  # what the report says of each album, by its key
+
+    def home(self) -> int:
+        """How many images are home."""
+        return sum(self.counts[kind] for kind in HOME_KINDS)
+
+    def done(self) -> int:
+        """How many images something has become of."""
+        return sum(self.counts.values())
 
     def check(self, check: Check) -> None:
         """Count a verified file."""
@@ -3381,12 +3386,11 @@ class Summary:
 
     def pass_over(self, place: Place) -> None:
         """Count an album in which nothing has changed."""
-        self.albums_unchanged += 1
+        self.albums[Change.NONE] += 1
         records = [record for record in place.records.values() if not record.removed]
         self.counts[Kind.HOME] += len(records)
         for record in records:
-            absence = place.absences.get(record.image_key)
-            self._remark_file(place, record, is_video=not record.is_original and absence is None)
+            self._remark_file(place, record, not record.is_original and record.image_key not in place.absences)
         for absence in place.absences.values():
             if absence.image_key not in place.records:
                 self.counts[Kind.UNAVAILABLE] += 1
@@ -3398,24 +3402,11 @@ class Summary:
         """Expect the outcomes of an album."""
         album, known = plan.place.album, plan.place.known
         tally = self.tallies[album.key] = Tally(plan)
-        if plan.is_second_look:
-            pass  # it was counted
-        elif known is None:
-            self.albums_new += 1
-        elif known.clocks in ("", album.clocks):
-            self.albums_again += 1
-        else:
-            self.albums_changed += 1
+        again = Change.AGAIN if known is not None and known.clocks in ("", album.clocks) else Change.CHANGED
+        self.albums[Change.NEW if known is None else again] += not plan.is_second_look  # which was counted before
         self.images_to_fetch += len(plan.jobs)
         self.bytes_to_fetch += plan.size_bytes()
         return tally
-
-    def count_plan(self, plan: Plan) -> None:
-        """Count what a plan says, nothing of which is going to happen."""
-        tally = self.begin(plan)
-        for outcome in plan.settled:
-            self.add(outcome)
-        self.end(tally)
 
     def add(self, outcome: Outcome) -> Tally:
         """Count an outcome. Returns the tally of its album."""
@@ -3478,27 +3469,16 @@ class Summary:
         """The summary for programs; `version` rises when the meaning of a field changes."""
         seconds = time.monotonic() - self.began
         return {
-            "version": 1,
-            "verdict": sentence,
-            "exit_code": exit_code,
-            "account": self.account,
-            "output": full_path(self.output),
-            "started": iso_time(self.started),
-            "finished": iso_time(self.started + seconds),
-            "seconds": round(seconds, 3),
-            "albums": self.albums_expected,
-            "albums_unchanged": self.albums_unchanged,
-            "smugmug_count": self.account_count,
-            **{kind.name.lower(): self.counts[kind] for kind in Kind},
-            "home": sum(self.counts[kind] for kind in HOME_KINDS),
-            "skipped": self.counts[Kind.HOME] + self.counts[Kind.ADOPTED],
-            "failed": self.count(Topic.FAILED),
-            "videos": self.videos,
+            "version": 1, "verdict": sentence, "exit_code": exit_code,
+            "account": self.account, "output": full_path(self.output),
+            "started": iso_time(self.started), "finished": iso_time(self.started + seconds),
+            "seconds": round(seconds, 3), "rate_limit_wait_seconds": round(self.wait_seconds, 3),
+            "api_requests": self.api_requests, "bytes": self.fetched_bytes,
+            "albums": self.albums_expected, "albums_unchanged": self.albums[Change.NONE],
+            "smugmug_count": self.account_count, **{kind.name.lower(): self.counts[kind] for kind in Kind},
+            "home": self.home(), "skipped": self.counts[Kind.HOME] + self.counts[Kind.ADOPTED],
+            "failed": self.count(Topic.FAILED), "videos": self.videos, "removed": self.removed,
             "verified": {fault.value: self.checked[fault] for fault in Fault} if self.checked else None,
-            "removed": self.removed,
-            "bytes": self.fetched_bytes,
-            "api_requests": self.api_requests,
-            "rate_limit_wait_seconds": round(self.wait_seconds, 3),
             "by_album": list(self.by_album.values()),
             "problems": [{"kind": remark.topic.kind, **dict(zip(remark._fields[1:], remark[1:]))}
                          for remark in self.remarks],
@@ -3536,19 +3516,20 @@ def verdict(summary: Summary, settings: Settings, ended_with: int) -> tuple[int,
         return exit_code, f"{summary.checked[Fault.NONE]:,} of {checked:,} are intact, in {folder}" if checked else ""
     if ended_with and not summary.albums_expected:  # it did not come to anything
         return exit_code, ""
-    home = sum(summary.counts[kind] for kind in HOME_KINDS)
+    home = summary.home()
     to_come = summary.images_to_fetch + summary.images_at_hand if settings.task == "dry-run" else 0
-    total = sum(summary.counts.values()) - summary.counts[Kind.GONE] + summary.images_unlisted + to_come
-    head = f"{home:,} of {total:,} are home, in {folder}"
+    total = summary.done() - summary.counts[Kind.GONE] + summary.images_unlisted + to_come
     if ended_with:
         head = f"Not finished: {home:,} of {max(total, summary.images_expected):,} are home, in {folder}"
     elif home == total and not said.keys() - {Topic.IN_SOURCE}:
         asked = "you asked for " if settings.albums or settings.exclude or settings.since else ""
         head = f"Everything {asked}is home: {photos_and_videos(home)} in {folder}"
-    parts = [f"{to_come:,} to come"] if to_come else []
-    parts += [f"{number:,} {topic.in_verdict.format(s='s' * (number > 1))}" for topic, number in said.items()]
-    parts += [f"{counted(summary.videos, 'video')} re-encoded"] if summary.videos else []
-    return exit_code, "; ".join([head, *parts])
+    else:
+        head = f"{home:,} of {total:,} are home, in {folder}"
+    return exit_code, "; ".join(filter(None, (
+        head, f"{to_come:,} to come" if to_come else "",
+        *(f"{number:,} {topic.in_verdict.format(s='s' * (number > 1))}" for topic, number in said.items()),
+        f"{counted(summary.videos, 'video')} re-encoded" if summary.videos else "")))
 
 
 def photos_and_videos(number: int) -> str:
@@ -3558,29 +3539,27 @@ def photos_and_videos(number: int) -> str:
 
 def summary_text(summary: Summary, settings: Settings, free_bytes: int | None) -> str:
     """The summary for people, all but the verdict: the numbers, then what they should know, by topic."""
-    lines = []
     is_sync = bool(summary.account) and settings.task == "sync"
-    if summary.checked:
-        found = [f"{summary.checked[fault]:,} {fault.value}" for fault in Fault if summary.checked[fault]]
-        lines.append("Verified: " + ", ".join(found))
-    if summary.removed:
-        lines.append(f"No longer at SmugMug: {counted(len(summary.removed), 'file')}, kept here (see --list-removed)")
-    if summary.albums_expected:
-        again = f"{summary.albums_again:,} looked at again, " if summary.albums_again else ""
-        lines.append(f"Albums: {summary.albums_new:,} new, {summary.albums_changed:,} changed, {again}"
-                     f"{summary.albums_unchanged:,} unchanged")
-    counts = Counter({**summary.counts, Kind.FAILED: summary.count(Topic.FAILED)})
-    images = [f"{counts[kind]:,} {kind.value}" for kind in Kind
-              if counts[kind] or (is_sync and kind in (Kind.DOWNLOADED, Kind.HOME, Kind.FAILED))]
-    if images:
-        lines.append("Files: " + ", ".join(images))
-    if summary.sidecars_changed:
-        lines.append(f"Sidecars: {summary.sidecars_changed:,} changed")
-    if summary.videos:
-        lines.append(f"Videos: {summary.videos:,} (re-encoded by SmugMug, which does not offer the uploads)")
-    if not (settings.albums or settings.exclude) and (summary.account_count or 0) > summary.images_expected:
-        lines.append(f"SmugMug counts: {summary.account_count:,} in the account, "
-                     f"{summary.images_expected:,} in its albums")
+    has_all = not (settings.albums or settings.exclude)
+    albums = numbered(summary.albums, Change, set(Change) - {Change.AGAIN}) if summary.albums_expected else ""
+    files = numbered({**{kind: summary.counts[kind] for kind in Kind}, Kind.FAILED: summary.count(Topic.FAILED)}, Kind,
+                     (Kind.DOWNLOADED, Kind.HOME, Kind.FAILED) if is_sync else ())
+    more = [f"{album['folder']} ({album['home']:,} home, SmugMug counts {album['smugmug_count']:,})"
+            for album in summary.by_album.values()
+            if album["smugmug_count"] is not None and album["home"] > album["smugmug_count"]]
+    numbers = {
+        "Verified": numbered(summary.checked, Fault),
+        "No longer at SmugMug": f"{counted(len(summary.removed), 'file')}, kept here (see --list-removed)"
+                                if summary.removed else "",
+        "Albums": albums, "Files": files,
+        "Sidecars": f"{summary.sidecars_changed:,} changed" if summary.sidecars_changed else "",
+        "Videos": f"{summary.videos:,} (re-encoded by SmugMug, which does not offer the uploads)"
+                  if summary.videos else "",
+        "SmugMug counts": f"{summary.account_count:,} in the account, {summary.images_expected:,} in its albums"
+                          if has_all and (summary.account_count or 0) > summary.images_expected else "",
+        "More than counted": first_of(more),
+    }
+    lines = [f"{heading}: {text}" for heading, text in numbers.items() if text]
     lines.append(cost_line(summary, free_bytes))
     for topic in Topic:
         remarks = [remark for remark in summary.remarks if remark.topic is topic]
@@ -3595,41 +3574,41 @@ def by_reason(remarks: Iterable[Remark]) -> list[str]:
     files: dict[str, list[str]] = {}
     for remark in sorted(remarks, key=where):
         files.setdefault(remark.reason, []).append(where(remark))
-    lines = [f"  {', '.join(names[:FILES_NAMED])}" +
-             (f" and {len(names) - FILES_NAMED:,} more" if len(names) > FILES_NAMED else "") + f": {reason}"
-             for reason, names in files.items()]
+    lines = [f"  {first_of(names)}: {reason}" for reason, names in files.items()]
     if len(lines) > REASONS_NAMED:
         lines[REASONS_NAMED:] = [f"  ... and {len(lines) - REASONS_NAMED:,} more (-v and --report name all)"]
     return lines
 
 
+def first_of(names: Sequence[str]) -> str:
+    """The first of some names, and how many more there are."""
+    more = f" and {len(names) - FILES_NAMED:,} more" if len(names) > FILES_NAMED else ""
+    return ", ".join(names[:FILES_NAMED]) + more
+
+
 def cost_line(summary: Summary, free_bytes: int | None) -> str:
     """What a run took, in bytes, time and calls, and what room is left."""
     seconds = time.monotonic() - summary.began
-    line = f"{human_bytes(summary.fetched_bytes)} in {human_seconds(seconds)}"
-    if summary.fetched_bytes:
-        line += f" ({human_bytes(summary.fetched_bytes / max(seconds, 0.001))}/s)"
-    line += f", {counted(summary.api_requests, 'API call')}"
-    if summary.wait_seconds >= 0.5:
-        line += f", waited {human_seconds(summary.wait_seconds)} at SmugMug's request"
-    if free_bytes is not None:
-        line += f", {human_bytes(free_bytes)} free on disk"
-    return line
+    speed = f" ({human_bytes(summary.fetched_bytes / max(seconds, 0.001))}/s)" if summary.fetched_bytes else ""
+    waited = f"waited {human_seconds(summary.wait_seconds)} at SmugMug's request" if summary.wait_seconds >= 0.5 else ""
+    return ", ".join(filter(None, (
+        f"{human_bytes(summary.fetched_bytes)} in {human_seconds(seconds)}{speed}",
+        counted(summary.api_requests, "API call"), waited,
+        f"{human_bytes(free_bytes)} free on disk" if free_bytes is not None else "")))
 
 
 def progress_line(summary: Summary, received_bytes: int, wait_seconds: float, away_since: str, columns: int) -> str:
     """How things stand, the most important first: as much of it as fits."""
     seconds = max(0.001, time.monotonic() - summary.began)
-    done = sum(summary.counts.values())
+    done = summary.done()
     expected = max(done, summary.images_expected)
     fetched = summary.counts[Kind.DOWNLOADED] + summary.counts[Kind.REPLACED]
-    listed = summary.albums_new + summary.albums_changed + summary.albums_again - len(summary.tallies)
     parts = [f"SmugMug out of reach since {away_since}" if away_since else "",
              f"waiting for SmugMug: {human_seconds(wait_seconds)}" if wait_seconds > 0 else "",
              f"{100 * done // expected}%" if expected else "",
              f"{human_seconds((expected - done) * seconds / fetched)} left" if fetched and done < expected else "",
              f"{done:,}/{expected:,} files", human_bytes(received_bytes),
-             f"{listed + summary.albums_unchanged:,}/{summary.albums_expected:,} albums",
+             f"{sum(summary.albums.values()) - len(summary.tallies):,}/{summary.albums_expected:,} albums",
              f"{human_bytes(received_bytes / seconds)}/s",
              f"{summary.under_way} at a time" if summary.under_way else ""]
     first, *others = filter(None, parts)
@@ -3640,15 +3619,19 @@ def progress_line(summary: Summary, received_bytes: int, wait_seconds: float, aw
     return first
 
 
-def album_table(albums: Iterable[Album], here: Mapping[str, int]) -> str:
-    """A table of albums, for --list; `here` is how many files of each are home, by album key."""
+def album_table(albums: Iterable[Album], here: Mapping[str, int], columns: int) -> str:
+    """A table of albums, for --list; `here` is how many files of each are home, by album key.
+
+    In a narrow terminal the names are cut so that the numbers stay, and then the end of each line.
+    """
     rows = [("ALBUM", "FILES", "HERE", "CHANGED", "PRIVACY", "PATH")]
-    rows += [(printable(album.name) or album.key, "" if album.image_count is None else str(album.image_count),
+    rows += [(fitted(printable(album.name) or album.key, max(12, columns // 3)),
+              "" if album.image_count is None else str(album.image_count),
               str(here.get(album.key, 0)), printable(album.changed[:10]),
               printable(album.privacy) or ("Locked" if album.locked else ""), printable(album.url_path))
              for album in sorted(albums, key=lambda album: (album.url_path.casefold(), album.key))]
     widths = [max(map(cells, column)) for column in zip(*rows)]
-    return "\n".join("  ".join(map(padded, row, widths)).rstrip() for row in rows)
+    return "\n".join(fitted("  ".join(map(padded, row, widths)).rstrip(), columns) for row in rows)
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -3777,16 +3760,13 @@ class Jobs:
 def preview(run: Run) -> None:
     """What `sync` would do, on standard output. Nothing is fetched, nothing is written."""
     will_be_there: set[Path] = set()
-    albums = wanted_albums(run)
-    while albums:
+    for albums in (wanted_albums(run), run.second_looks):
         to_list = (album for album in albums if needs_listing(run, album))
         look = partial(fetch_images, run.connection, run.page_size)
         for listing in in_parallel(look, to_list, run.stop, LISTING_THREADS):
             if listing is not None:
                 preview_album(run, plan_listing(run, listing), will_be_there)
             show_progress(run)
-        albums = list(run.second_looks)
-        run.second_looks.clear()
     run.screen.clear()
     warn_of_full_disk(run.summary.bytes_to_fetch, run.settings.output)
     at_hand = run.summary.images_at_hand
@@ -3802,7 +3782,10 @@ def preview_album(run: Run, plan: Plan, will_be_there: set[Path]) -> None:
     will_be_there.update(job.folder / job.name for job in jobs)
     run.summary.images_at_hand += len(plan.jobs) - len(jobs)
     plan = plan._replace(jobs=tuple(jobs))
-    run.summary.count_plan(plan)
+    tally = run.summary.begin(plan)
+    for outcome in plan.settled:
+        run.summary.add(outcome)
+    run.summary.end(tally)
     album_key, folder = plan.place.album.key, run.folders[plan.place.album.key]
     if jobs:
         run.screen.clear()
@@ -3842,7 +3825,7 @@ def wanted_albums(run: Run) -> list[Album]:
     run.summary.albums_expected = len(albums)
     if not (run.settings.full or run.settings.sidecars):
         albums = [album for album in albums if may_have_uploads(album, run.settings.since)]
-        run.summary.albums_unchanged = run.summary.albums_expected - len(albums)
+        run.summary.albums[Change.NONE] = run.summary.albums_expected - len(albums)
     run.summary.images_expected = sum(album.image_count or 0 for album in albums)
     warn_of_full_disk(bytes_to_come(run, albums), run.settings.output)
     follow_renames(run, albums)
@@ -3882,12 +3865,8 @@ def selected(settings: Settings, albums: list[Album]) -> list[Album]:
 def bytes_to_come(run: Run, albums: Iterable[Album]) -> int:
     """How many bytes are to come at least, as far as SmugMug tells the sums of albums: often it does not."""
     home = run.state.sizes()
-    to_come_bytes = 0
-    for album in albums:
-        known = run.known.get(album.key)
-        if known is None or known.clocks != album.clocks:
-            to_come_bytes += max(0, album.size_bytes - home.get(album.key, 0))
-    return to_come_bytes
+    return sum(max(0, album.size_bytes - home.get(album.key, 0)) for album in albums
+               if album.key not in run.known or run.known[album.key].clocks != album.clocks)
 
 
 def warn_of_full_disk(to_come_bytes: int, output: Path) -> None:
@@ -4078,17 +4057,14 @@ def finish_album(run: Run, tally: Tally) -> None:
     place, kinds = tally.place, run.settings.sidecars
     album = place.album
     if kinds and not tally.problem:
-        files = run.state.files(album.key)
-        for name, problem in write_sidecars(kinds, place, tally.images, files):
+        for name, problem in write_sidecars(kinds, place, tally.images, run.state.files(album.key)):
             if isinstance(problem, DiskFull):
                 raise problem
-            if problem is None:
-                run.summary.sidecars_changed += 1
-            elif isinstance(problem, NotOurs):
-                run.summary.remark(Topic.KEPT, place.folder, name, str(problem), album.key)
-            else:
-                tally.problem = "some sidecars could not be written"
-                run.summary.remark(Topic.FAILED, place.folder, name, str(problem), album.key)
+            run.summary.sidecars_changed += problem is None
+            if problem is not None:
+                is_kept = isinstance(problem, NotOurs)
+                tally.problem = tally.problem if is_kept else "some sidecars could not be written"
+                run.summary.remark(Topic.KEPT if is_kept else Topic.FAILED, place.folder, name, str(problem), album.key)
     if tally.all_home():
         remove_parts(place.folder)
         clocks = lasting_clocks(album, place.looked_at)
@@ -4099,20 +4075,19 @@ def finish_album(run: Run, tally: Tally) -> None:
 
 def look_back(settings: Settings, state: State, summary: Summary, redraw: Callable[[], None]) -> None:
     """Note what only shows in the end: damaged files that did not come again, and files that SmugMug has no more."""
-    for key, check in list(summary.unsound.items()):
-        if check.fault is Fault.CHANGED and state.is_removed(*key):  # that is its owner's business
-            del summary.unsound[key]
+    summary.unsound = {key: check for key, check in summary.unsound.items()
+                       if check.fault is not Fault.CHANGED or not state.is_removed(*key)}  # by its owner, if it is
     unsound = {check.path for check in summary.unsound.values()}
-    if settings.task != "dry-run":
-        for folder, name in state.marked("damaged"):
+    for mark in ("damaged", "removed"):
+        for folder, name in state.marked(mark):
             redraw()
             path = settings.output / folder / name
-            if path not in unsound and os.path.lexists(str(path)):
+            if not os.path.lexists(str(path)):
+                continue
+            if mark == "removed":
+                summary.removed.append(printable(f"{folder}/{name}"))
+            elif settings.task != "dry-run" and path not in unsound:
                 summary.remark(Topic.DAMAGED, folder, name, "not downloaded again")
-    for folder, name in state.marked("removed"):
-        redraw()
-        if os.path.lexists(str(settings.output / folder / name)):
-            summary.removed.append(printable(f"{folder}/{name}"))
 
 
 def show_progress(run: Run) -> None:
@@ -4139,22 +4114,26 @@ def main(argv: list[str] | None = None) -> int:
         exit_code = TASKS[settings.task](settings, screen, stop)
         sys.stdout.flush()
         return exit_code
-    except Problem as problem:
-        log.error("%s", problem)
-        return problem.exit_code
-    except (KeyboardInterrupt, Stopped):
-        log.error("Interrupted.")
-        return EXIT_INTERRUPTED
-    except OSError as error:  # of standard output: all others are dealt with where they come up
-        give_up_output(error)
-        return EXIT_FAILED
+    except ENDINGS as error:
+        text, exit_code = ending(error)
+        if text:
+            log.error("%s", text)
+        return exit_code
 
 
-def give_up_output(error: OSError) -> None:
-    """Say why nothing more goes to standard output."""
+ENDINGS = (Problem, KeyboardInterrupt, Stopped, OSError)
+
+
+def ending(error: BaseException) -> tuple[str, int]:
+    """What to tell the user of an error that ends the run, "" if nothing, and the exit code."""
+    if isinstance(error, Problem):
+        return str(error), error.exit_code
+    if not isinstance(error, OSError):
+        return "Interrupted.", EXIT_INTERRUPTED
+    # It is of standard output: all others are dealt with where they come up.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    if not isinstance(error, BrokenPipeError):  # whoever reads it has not just seen enough
-        log.error("Cannot write to standard output: %s", error)
+    has_seen_enough = isinstance(error, BrokenPipeError)  # whoever reads it
+    return "" if has_seen_enough else f"Cannot write to standard output: {error}", EXIT_FAILED
 
 
 def bring_home(settings: Settings, screen: Screen, stop: Stop) -> int:
@@ -4166,24 +4145,15 @@ def bring_home(settings: Settings, screen: Screen, stop: Stop) -> int:
         for name in summary.removed if settings.list_removed else ():
             print(name)
         sys.stdout.flush()
-    except (KeyboardInterrupt, Stopped):
-        ended, ended_with = "Interrupted. Run again to continue; nothing already downloaded is lost.", EXIT_INTERRUPTED
-    except Problem as problem:
-        ended, ended_with = str(problem), problem.exit_code
-        untried = max(0, summary.images_expected - sum(summary.counts.values()))
-        if isinstance(problem, OutOfReach) and untried:
+    except ENDINGS as error:
+        ended, ended_with = ending(error)
+        untried = max(0, summary.images_expected - summary.done())
+        if isinstance(error, OutOfReach) and untried:
             ended += f" {photos_and_videos(untried)} not tried."
-    except OSError as error:
-        screen.clear()
-        give_up_output(error)
-        ended_with = EXIT_FAILED
-    tell(settings, summary, screen, ended)
-    exit_code, sentence = verdict(summary, settings, ended_with)
-    if not write_report(settings, summary.report(exit_code, sentence)):
-        exit_code = exit_code or EXIT_FAILED
-    if sentence:
-        log.log(NOTICE if exit_code == EXIT_COMPLETE else logging.WARNING, "%s", sentence)
-    return exit_code
+        if ended_with == EXIT_INTERRUPTED:
+            ended += " Run again to continue; nothing already downloaded is lost."
+    screen.clear()
+    return tell(settings, summary, ended, ended_with)
 
 
 def work(settings: Settings, summary: Summary, screen: Screen, stop: Stop) -> None:
@@ -4208,10 +4178,7 @@ def work(settings: Settings, summary: Summary, screen: Screen, stop: Stop) -> No
             run = Run(settings, connection, PageSize(IMAGES_PER_PAGE), user, state, summary, screen, stop, known,
                       by_key, {}, {}, deque(), set(), {}, elsewhere)
             try:
-                if is_preview:
-                    preview(run)
-                else:
-                    sync(run)
+                (preview if is_preview else sync)(run)
             finally:
                 summary.api_requests = connection.api_requests
                 summary.wait_seconds = connection.waited_seconds()
@@ -4256,19 +4223,23 @@ def verify_home(settings: Settings, state: State, summary: Summary, screen: Scre
             summary.check(check)
 
 
-def tell(settings: Settings, summary: Summary, screen: Screen, ended: str) -> None:
-    """Say what became of everything but the verdict, and what ended it early, "" if nothing did."""
+def tell(settings: Settings, summary: Summary, ended: str, ended_with: int) -> int:
+    """Say what became of everything, and what ended it early, "" and 0 if nothing did. Returns the exit code."""
     for check in summary.unsound.values():
         summary.remark(Topic.NOT_SOUND, check.path.parent, check.path.name, check.reason or check.fault.value,
                        check.album_key, check.record.image_key)
-    screen.clear()
+    exit_code, sentence = verdict(summary, settings, ended_with)
+    level = NOTICE if exit_code == EXIT_COMPLETE else logging.WARNING
     if summary.albums_expected or summary.checked or not ended:
-        is_well = verdict(summary, settings, EXIT_FAILED if ended else EXIT_COMPLETE)[0] == EXIT_COMPLETE
-        log.log(NOTICE if is_well else logging.WARNING, "%s",
-                summary_text(summary, settings, free_space(settings.output)))
+        log.log(level, "%s", summary_text(summary, settings, free_space(settings.output)))
     if ended:
         log.error("%s", ended)
         summary.remark(Topic.ENDED_EARLY, "", "", ended)
+    if settings.report is not None and not write_report(settings.report, summary.report(exit_code, sentence)):
+        exit_code, level = exit_code or EXIT_FAILED, logging.WARNING
+    if sentence:
+        log.log(level, "%s", sentence)
+    return exit_code
 
 
 def list_albums(settings: Settings, screen: Screen, stop: Stop) -> int:
@@ -4280,7 +4251,7 @@ def list_albums(settings: Settings, screen: Screen, stop: Stop) -> int:
         here = state.home_counts()
     screen.clear()
     albums = selected(settings, albums)
-    print(album_table(albums, here))
+    print(album_table(albums, here, terminal_columns(sys.stdout) if sys.stdout.isatty() else sys.maxsize))
     files = sum(album.image_count or 0 for album in albums)
     log.info("%s in %s, %s here.", counted(files, "file"), counted(len(albums), "album"),
              f"{sum(here.get(album.key, 0) for album in albums):,}")
@@ -4310,10 +4281,9 @@ def log_out(settings: Settings, screen: Screen, stop: Stop) -> int:
     removed = []
     for path in (settings.token_file, settings.token_file.with_name(KEY_FILE)):
         try:
-            path.unlink()
-            removed.append(str(path))
-        except FileNotFoundError:
-            pass
+            with suppress(FileNotFoundError):
+                path.unlink()
+                removed.append(str(path))
         except OSError as error:
             raise disk_problem(error, path) from None
     log.log(NOTICE, "%s", f"Removed {' and '.join(removed)}. SmugMug still lists this permission. To revoke it: "
@@ -4372,24 +4342,21 @@ def connect_as(credentials: Credentials, settings: Settings, stop: Stop) -> tupl
         raise
 
 
-def write_report(settings: Settings, report: dict[str, Any]) -> bool:
-    """Write the JSON report, if one is asked for. Says whether that went well."""
-    if settings.report is None:
-        return True
-    content = json.dumps(report, indent=2).encode("utf-8") + b"\n"
-    path = str(settings.report)
+def write_report(path: Path, report: dict[str, Any]) -> bool:
+    """Write the JSON report. Says whether that went well."""
+    text = json.dumps(report, indent=2) + "\n"
     try:
-        if path == "-":
-            sys.stdout.write(content.decode("utf-8"))
-        elif os.path.exists(path) and not os.path.isfile(path):  # a device or a pipe, which somebody has to read
-            with os.fdopen(os.open(path, os.O_WRONLY | getattr(os, "O_NONBLOCK", 0)), "wb") as file:
+        if str(path) == "-":
+            sys.stdout.write(text)
+        elif path.exists() and not path.is_file():  # a device or a pipe, which somebody has to read
+            with os.fdopen(os.open(str(path), os.O_WRONLY | getattr(os, "O_NONBLOCK", 0)), "wb") as file:
                 if sys.platform != "win32":  # pragma: no branch
                     os.set_blocking(file.fileno(), True)  # now that somebody reads, all of it will go through
-                file.write(content)
+                file.write(text.encode("utf-8"))
         else:
-            write_atomically(Path(os.path.realpath(path)), content)
+            write_atomically(Path(os.path.realpath(str(path))), text.encode("utf-8"))
     except OSError as error:
-        log.error("Cannot write the report: %s", disk_problem(error, settings.report))
+        log.error("Cannot write the report: %s", disk_problem(error, path))
         return False
     return True
 
@@ -4419,9 +4386,8 @@ def set_up_streams() -> None:
 
 def catch_signals(stop: Stop) -> None:
     """Let Ctrl-C, a request to terminate, and a terminal that is closed end the run in order."""
-    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGBREAK") if hasattr(signal, name)]
-    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup leaves it
-        numbers.append(signal.SIGHUP)
+    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGBREAK", "SIGHUP") if hasattr(signal, name)]
+    numbers = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]  # as nohup leaves one
 
     def interrupt(number: int, frame: Any) -> None:
         for every_number in numbers:  # the end, which takes two seconds at most, is not to be interrupted
@@ -4440,28 +4406,19 @@ def read_settings(argv: list[str] | None, environ: Mapping[str, str]) -> Setting
     for option in MEANINGLESS.get(options.task, ()):  # what the environment says is for other tasks
         if getattr(options, option) != getattr(defaults, option):
             usage.error(f"--{option.replace('_', '-').rstrip('s')} cannot be combined with --{options.task}")
-    try:
-        sidecars = options.sidecars or [sidecar_names(environ.get("SMUGMUG_SIDECAR", ""))]
-    except argparse.ArgumentTypeError as error:
-        usage.error(f"SMUGMUG_SIDECAR: {error}")
     for option, path in (("--report", options.report), ("--log-file", options.log_file)):
         if path is not None and is_record(path, options.output):
             usage.error(f"{option}: {printable(path)} is the download record; choose another file")
-    options.sidecars = frozenset().union(*sidecars)
-    for name, variable in (("albums", "SMUGMUG_ALBUM"), ("exclude", "SMUGMUG_EXCLUDE")):
-        patterns = getattr(options, name) or environ.get(variable, "").splitlines()
-        setattr(options, name, tuple(pattern for pattern in patterns if pattern.strip()))
     folder = config_folder(environ, sys.platform, home_folder())
     return Settings(token_file=folder / "token.json", folders_file=folder / "folders.json", **vars(options))
 
 
 def is_record(path: Path, output: Path) -> bool:
     """Whether a path leads to the state in an output folder, or to SQLite's files beside it."""
-    record = output / STATE_FILE
+    record = str(output / STATE_FILE)
     with suppress(OSError):
-        if os.path.realpath(str(path)).startswith(os.path.realpath(str(record))):
-            return True
-        return os.path.samefile(str(path), str(record))
+        is_beside = os.path.realpath(str(path)).startswith(os.path.realpath(record))
+        return is_beside or os.path.samefile(str(path), record)
     return False
 
 
@@ -4471,6 +4428,14 @@ class OneLineParser(argparse.ArgumentParser):
     def error(self, message: str) -> Any:
         """Say what is wrong and end the program."""
         self.exit(EXIT_COULD_NOT_RUN, f"{self.prog}: {message} (see --help)\n")
+
+
+class Gather(argparse.Action):
+    """Join the tuples of an option that may be given several times; they take the place of its default."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
+        before = getattr(namespace, self.dest)
+        setattr(namespace, self.dest, values if before is self.default else before + values)
 
 
 def parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
@@ -4483,7 +4448,7 @@ def parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
                "and SMUGMUG_API_SECRET. Exit codes: 0 complete, 1 something failed, 2 could not run, 3 not signed in, "
                "130 interrupted.")
 
-    def setting(group: Any, *names: str, default: str | None, read: Callable[[str], Any] = str, **more: Any) -> None:
+    def setting(group: Any, *names: str, read: Callable[[str], Any], default: str | None = "", **more: Any) -> None:
         variable = "SMUGMUG_" + names[-1].lstrip("-").upper().replace("-", "_")
         given = environ.get(variable)
 
@@ -4496,24 +4461,27 @@ def parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
         group.add_argument(*names, default=given or default, type=value, **more)
 
     what = result.add_argument_group("what to download")
-    what.add_argument("-a", "--album", dest="albums", metavar="PATTERN", action="append",
-                      help="albums whose name or path matches; repeatable")
-    what.add_argument("-x", "--exclude", metavar="PATTERN", action="append", help="skip albums that match; repeatable")
-    setting(what, "--since", metavar="DATE", read=since_date, default="", help="uploaded since 2024-05-31, or 30d ago")
+    setting(what, "-a", "--album", dest="albums", metavar="PATTERN", read=patterns, action=Gather,
+            help="albums whose name or path matches; repeatable")
+    setting(what, "-x", "--exclude", metavar="PATTERN", read=patterns, action=Gather,
+            help="skip albums that match; repeatable")
+    setting(what, "--since", metavar="DATE", read=since_date, help="uploaded since 2024-05-31, or 30d ago")
     what.add_argument("--full", action="store_true", help="check unchanged albums too: finds replaced photos")
     what.add_argument("--verify", action="store_true", help="check all files, repair damaged ones (-n: report)")
 
     how = result.add_argument_group("where and how")
     setting(how, "-o", "--output", metavar="DIR", read=folder_name, default=OUTPUT_FOLDER,
             help=f"folder for the photos (default {OUTPUT_FOLDER})")
-    setting(how, "--layout", metavar="album|tree", read=layout_name, default="album",
-            help="tree: SmugMug's folders above the albums")
+    setting(how, "--layout", metavar="album|tree", default="album", help="tree: SmugMug's folders above the albums",
+            read=reader(str, ("album", "tree").__contains__, "a layout; choose album or tree"))
     how.add_argument("--rename", action="store_true", help="rename folders whose albums were renamed at SmugMug")
     how.add_argument("--new-record", action="store_true", help="start anew in a folder whose record is gone")
-    how.add_argument("--sidecar", dest="sidecars", metavar="xmp|json", type=sidecar_names, action="append",
-                     help="save titles, captions, keywords and places")
-    setting(how, "-j", "--jobs", metavar="N", read=positive_integer, default=None,
-            help="simultaneous downloads (default: as many as help)")
+    setting(how, "--sidecar", dest="sidecars", metavar="xmp|json", action=Gather,
+            read=reader(words, {"xmp", "json", "dates"}.issuperset, "a sidecar; choose xmp or json"),
+            help="save titles, captions, keywords and places")
+    setting(how, "-j", "--jobs", metavar="N", default=None, help="simultaneous downloads (default: as many as help)",
+            read=reader(int, range(1, 1000).__contains__, "a number from 1 to 999"))
+    positive_number = reader(float, lambda number: 0 < number < 1e6, "a number above 0")
     setting(how, "--timeout", dest="timeout_seconds", metavar="SECONDS", read=positive_number,
             default=f"{READ_TIMEOUT_SECONDS:.0f}", help="retry after this many silent seconds (default 60)")
     setting(how, "--max-outage", dest="max_outage_minutes", metavar="MINUTES", read=positive_number,
@@ -4533,8 +4501,8 @@ def parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
     loudness.add_argument("-v", "--verbose", action="store_true", help="also each file and rate-limit headers")
     told.add_argument("--no-progress", dest="progress", action="store_false", help="no progress line")
     told.add_argument("--list-removed", action="store_true", help="list files that SmugMug no longer has")
-    setting(told, "--report", metavar="FILE", read=writable_file, default="", help="write the summary as JSON")
-    setting(told, "--log-file", metavar="FILE", read=writable_file, default="", help="append verbose output")
+    setting(told, "--report", metavar="FILE", read=writable_file, help="write the summary as JSON")
+    setting(told, "--log-file", metavar="FILE", read=writable_file, help="append verbose output")
     told.add_argument("--version", action="version", version=f"%(prog)s {VERSION}", help="show the version")
     told.add_argument("-h", "--help", action="help", help="show this help")
     return result
@@ -4547,50 +4515,37 @@ def folder_name(text: str) -> Path:
     return Path(os.path.expanduser(text))
 
 
-def layout_name(text: str) -> str:
-    """The name of a layout, for argparse."""
-    if text not in ("album", "tree"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a layout; choose album or tree")
-    return text
+def patterns(text: str) -> tuple[str, ...]:
+    """Patterns for albums, one in each line, for argparse."""
+    return tuple(filter(str.strip, text.splitlines()))
 
 
-def sidecar_names(text: str) -> frozenset[str]:
-    """A list of kinds of sidecars, such as "xmp,json", for argparse."""
-    names = frozenset(re.findall(r"[^\s,]+", text))
-    if names - {"xmp", "json", "dates"}:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a sidecar; choose xmp or json")
-    return names
+def words(text: str) -> tuple[str, ...]:
+    """The words of a list such as "xmp,json"."""
+    return tuple(re.findall(r"[^\s,]+", text))
 
 
-def positive_integer(text: str) -> int:
-    """A whole number of at least 1, for argparse."""
-    if not re.fullmatch(r"[0-9]{1,3}", text) or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to 999")
-    return int(text)
+def reader(read: Callable[[str], Any], is_good: Callable[[Any], bool], what: str) -> Callable[[str], Any]:
+    """A function that reads a value, for argparse: as `read` does, if the value `is_good`. A text should be `what`."""
+    def checked(text: str) -> Any:
+        with suppress(ValueError):
+            if is_good(read(text)):
+                return read(text)
+        raise argparse.ArgumentTypeError(f"{text!r} is not {what}")
 
-
-def positive_number(text: str) -> float:
-    """A number above 0, for argparse."""
-    with suppress(ValueError):
-        if 0 < float(text) < 1e6:
-            return float(text)
-    raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return checked
 
 
 def since_date(text: str) -> str:
     """A day or time (local, or UTC with a Z) or a number of days back, as SmugMug writes times in UTC; "" for ""."""
     if not text:
         return ""
-    days = re.fullmatch(r"([0-9]{1,4})d", text)
-    if days:
-        return iso_time(time.time() - 86_400 * int(days.group(1)))[:19]
-    if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z", text):
-        with suppress(ValueError):
-            time.strptime(text, "%Y-%m-%dT%H:%M:%SZ")
-            return text[:19]
-    for form in ("%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"):
+    if re.fullmatch("[0-9]{1,4}d", text):
+        return iso_time(time.time() - DAY_SECONDS * int(text[:-1]))[:19]
+    for form in ("%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%SZ"):
         with suppress(ValueError, OverflowError):
-            return iso_time(time.mktime(time.strptime(text, form)))[:19]
+            moment = time.strptime(text, form)
+            return iso_time(calendar.timegm(moment) if form.endswith("Z") else time.mktime(moment))[:19]
     raise argparse.ArgumentTypeError(f"{text!r} is not a date; use for example 2024-05-31 or 30d")
 
 

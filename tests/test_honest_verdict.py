@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import signal
 from pathlib import Path
@@ -530,6 +531,57 @@ def test_photos_that_are_in_the_account_and_in_no_album_are_told(
     assert "SmugMug counts" not in sync(run).stderr
     smugmug.fault("mangle", "!authuser", function=three)
     assert "SmugMug counts: 3 in the account, 1 in its albums\n" in sync(run).stderr
+
+
+def test_albums_that_list_more_than_smugmug_counts_are_told(
+        account: Account, smugmug: FakeSmugMug, run: Run) -> None:
+    for name in ("Autumn", "Spring", "Summer", "Winter"):
+        account.album(name).photo()
+    account.albums[0].photo()
+
+    def fewer(answer: Dict[str, Any]) -> Dict[str, Any]:
+        for album in answer["Response"]["Album"]:
+            album["ImageCount"] -= 1
+        return answer
+
+    assert "More than counted" not in sync(run).stderr
+    smugmug.fault("mangle", "!albums", function=fewer)
+    told, = lines_with(sync(run, "--full").stderr, "More than counted: ")
+    assert "Autumn (2 home, SmugMug counts 1)" in told or "Spring (1 home, SmugMug counts 0)" in told
+    assert told.count("SmugMug counts") == 3 and told.endswith(" and 1 more")
+
+
+def test_an_album_that_is_looked_at_again_is_not_called_changed(
+        account: Account, smugmug: FakeSmugMug, run: Run) -> None:
+    photo = account.album("Winter").photo(title="The sea")
+    stall = smugmug.fault("stall", f"/i-{photo.key}/", before_headers=True)
+    process = run.start()
+    assert stall.reached.wait(30)
+    stop(process, signal.SIGINT)
+    again = "Albums: 0 new, 0 changed, 1 looked at again, 0 unchanged\n"
+    assert again in sync(run).stderr
+    assert "Albums: 0 new, 0 changed, 1 unchanged\n" in sync(run).stderr
+    assert again in sync(run, "--sidecar", "xmp").stderr
+
+
+def test_the_report_tells_all_that_the_summary_does(account: Account, run: Run) -> None:
+    album = account.album("Summer")
+    photo = album.photo()
+    album.video("film.MOV")
+    account.album("Secret", security="Password", locked=True)
+    sync(run)
+    album.remove(photo)
+    path = run.folder / "report.json"
+    told = sync(run, "--verify", "--report", path)
+    report = json.loads(path.read_text(encoding="utf-8"))
+    assert report["verdict"] == last_line(told) and report["output"] == str(run.output)
+    assert (report["home"], report["videos"], report["adopted"], report["albums_unchanged"]) == (1, 1, 0, 0)
+    assert report["verified"] == {"intact": 2, "missing": 0, "changed": 0, "damaged": 0, "unreadable": 0}
+    assert report["removed"] == [f"Summer/{photo.file_name}"]
+    assert {(entry["folder"], entry["smugmug_count"], entry["home"]) for entry in report["by_album"]} == {
+        ("Summer", 1, 1), ("Secret", None, 0)}
+    problem, = report["problems"]
+    assert (problem["kind"], problem["folder"], problem["album_key"]) == ("locked", "Secret", account.albums[1].key)
 
 
 def test_a_table_of_albums_says_how_much_of_each_is_here(account: Account, run: Run) -> None:

@@ -462,6 +462,20 @@ def test_without_a_live_line_a_terminal_gets_plain_lines(
     assert "Files: 2 downloaded" in text
 
 
+def test_the_table_of_albums_fits_into_a_narrow_terminal_with_all_its_numbers(
+        account: Account, terminal: Callable[..., Terminal]) -> None:
+    for name in ("Our long summer by the northern sea", "Winter"):
+        account.album(name, folder="Family/Trips", privacy="Unlisted").photo()
+    narrow = terminal("--list", columns=40)
+    assert narrow.wait_for_end() == 0
+    table = [line for line in plain(narrow.raw).splitlines() if re.match("ALBUM|Our long|Winter", line)]
+    assert len(table) == 3 and all(width(line) <= 40 for line in table)
+    assert all(re.search(r" 1 +0 +2024-01-01", line) for line in table[1:])
+    wide = terminal("--list", columns=200)
+    assert wide.wait_for_end() == 0
+    assert "/Family/Trips/Our-long-summer-by-the-northern-sea" in plain(wide.raw).replace(" ", "-")
+
+
 def test_where_no_colour_is_wanted_there_is_none(account: Account, terminal: Callable[..., Terminal]) -> None:
     album = account.album("Summer")
     album.photo()

@@ -83,6 +83,7 @@ def test_verification_that_only_reports_writes_nothing_and_ends_with_1_if_anythi
         report = harmless(run, "--verify", "--dry-run", exit_code=1).stderr
         assert "Damaged, changed or missing (1):\n  Summer/a.JPG: " in report and "sound.JPG" not in report
         assert "Files:" not in report and "Albums:" not in report
+        assert "To download these again, run --verify without -n, --album, --exclude and --since." in report
         path.write_bytes(photo.data)
         os.utime(str(path), ns=(modified_ns, modified_ns))
     harmless(run, "--verify", "--dry-run")
