@@ -182,9 +182,6 @@ class Damaged(Problem):
     """A body that arrived in full and is not the file that SmugMug describes."""
 
 
-class OtherChecksum(Damaged):
-    """A body of which nothing is wrong but that SmugMug states another MD5."""
-
 
 class Credentials(NamedTuple):
     """An API key with its secret and, once signed in, an access token with its secret."""
@@ -254,7 +251,6 @@ class Image(NamedTuple):
     is_video: bool
     extension: str
     processing: bool
-    unobtainable: bool
     remote: RemoteFile | None
     original_size_bytes: int | None
     uploaded: str
@@ -360,7 +356,10 @@ class Absence(NamedTuple):
 
 
 class FileOnDisk(NamedTuple):
-    """A regular file as found in an album's folder, under the very name the file system gives it."""
+    """A regular file as found in an album's folder, under the very name the file system gives it.
+
+    `size_bytes` is -1 if there is none of the name that was looked for.
+    """
 
     name: str
     size_bytes: int
@@ -386,15 +385,14 @@ class Job(NamedTuple):
     """One image to bring home.
 
     It goes to `folder/name`; if something stands there that is neither what we wrote (as `ours` has it) nor a
-    cut-off copy of the image, that stays and the image goes to `folder/spare_name`. `adoptable` are names of files that
-    count as home if their content turns out to be right; `copies` are files that may have the same content.
+    cut-off copy of the image, that stays and the image goes beside it, to its `spare_name`. `adoptable` are names of
+    files that count as home if their content turns out to be right; `copies` are files that may have the same content.
     """
 
     album: Album
     image: Image
     folder: Path
     name: str
-    spare_name: str
     ours: FileRecord | None = None
     replaces: bool = False
     adoptable: tuple[str, ...] = ()
@@ -752,20 +750,16 @@ def unique_names(wanted: Iterable[tuple[str, str]], given: Mapping[str, str],
     `wanted` holds (key, name) pairs: who comes first keeps a plain name, later ones get their key added. Names
     `given` before are kept, whatever is wanted now; nobody gets one of the `reserved` names.
     """
-    names = dict(given)
+    names, wanted = dict(given), list(wanted)
     used = {folded(name) for name in [*given.values(), *reserved]}
-    crowded = []
     for key, name in wanted:
-        if key in names:
-            continue
-        if folded(name) in used:
-            crowded.append((key, name))
-        else:
+        if key not in names and folded(name) not in used:
             names[key] = name
             used.add(folded(name))
-    for key, name in crowded:
-        names[key] = next(other for other in other_names(name, f"_{key}", "_") if folded(other) not in used)
-        used.add(folded(names[key]))
+    for key, name in wanted:
+        if key not in names:
+            names[key] = next(other for other in other_names(name, f"_{key}", "_") if folded(other) not in used)
+            used.add(folded(names[key]))
     return names
 
 
@@ -840,7 +834,6 @@ class PartFile:
         self.path = path
         self.size_bytes = 0
         self.received_bytes = 0
-        self.head = b""
         self.etag = ""
         self._hash = new_md5()
         flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
@@ -860,7 +853,7 @@ class PartFile:
         """Forget all that was written."""
         self._file.seek(0)
         self._file.truncate()
-        self.size_bytes, self.head, self._hash = 0, b"", new_md5()
+        self.size_bytes, self._hash = 0, new_md5()
 
     def md5(self) -> str:
         """The MD5 of all that was written, in hexadecimal."""
@@ -882,8 +875,6 @@ class PartFile:
                 os.utime(str(self.path), (modified, modified))
 
     def _count(self, chunk: bytes) -> None:
-        if len(self.head) < 64:
-            self.head = (self.head + chunk[:64])[:64]
         self._hash.update(chunk)
         self.size_bytes += len(chunk)
 
@@ -979,25 +970,20 @@ def files_in(folder: Path) -> dict[str, list[FileOnDisk]]:
     return files
 
 
-def resolved(folder: Path, name: str, entries: dict[Path, dict[str, str]]) -> Path:
-    """The path of `name` in a folder, or of what has its name but for case and normalisation. It need not exist.
+def album_path(output: Path, folder: str, others: Iterable[str], entries: dict[Path, dict[str, str]]) -> Path:
+    """The path of an album's folder, or of what has its name but for case and normalisation. It need not exist.
 
-    `entries` are those of folders that were read before: what came since has its very name.
+    What is the folder of another album is not taken for it. `entries` are those of folders that were read before: what
+    came since has its very name.
     """
-    for part in name.split("/"):
-        path = folder / part
+    path = output
+    for name in folder.split("/"):
+        parent, path = path, path / name
         with suppress(OSError, UnicodeError):
             if not os.path.lexists(str(path)):
-                if folder not in entries:
-                    entries[folder] = {folded(entry): entry for entry in os.listdir(str(folder))}
-                path = folder / entries[folder].get(folded(part), part)
-        folder = path
-    return folder
-
-
-def album_path(output: Path, folder: str, others: Iterable[str], entries: dict[Path, dict[str, str]]) -> Path:
-    """The path of an album's folder, `resolved` in the output folder unless that leads to the folder of another one."""
-    path = resolved(output, folder, entries)
+                if parent not in entries:
+                    entries[parent] = {folded(entry): entry for entry in os.listdir(str(parent))}
+                path = parent / entries[parent].get(folded(name), name)
     is_anothers = path != output / folder and path.relative_to(output).as_posix() in others
     return output / folder if is_anothers else path
 
@@ -1034,18 +1020,19 @@ def is_within(path: Path, folder: Path) -> bool:
         return getattr(error, "errno", None) in (errno.ENOENT, errno.ENAMETOOLONG)
 
 
-def disk_problem(error: OSError, path: Path, platform: str = sys.platform) -> Problem:
+def disk_problem(error: OSError | UnicodeError, path: Path, platform: str = sys.platform) -> Problem:
     """What to tell the user of an error of the file system: what happened, and where."""
+    if isinstance(error, UnicodeError):
+        return Problem(f"the file system cannot store this name: {printable(path)}. Try LC_ALL=C.UTF-8.")
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return DiskFull(f"The disk is full: no space left for {printable(path)}. Free some space, or move the whole "
                         f"output folder (with {STATE_FILE}) to a larger disk, then run it again; nothing is lost.")
-    where = printable(error.filename or path)
+    path = Path(str(error.filename or path))
     if error.errno in (errno.EEXIST, errno.ENOTDIR):
-        named = Path(os.fsdecode(error.filename or path))
-        where = next((printable(place) for place in (named, *named.parents) if place.is_file()), where)
-        return Problem(f"{where} is a file, but a folder is needed there; move it")
-    text = f"{error.strerror or error}: {where}"
-    is_long = len(os.path.abspath(str(error.filename or path))) >= WINDOWS_PATH_CHARACTERS
+        file = next((place for place in (path, *path.parents) if place.is_file()), path)
+        return Problem(f"{printable(file)} is a file, but a folder is needed there; move it")
+    text = f"{error.strerror or error}: {printable(path)}"
+    is_long = len(os.path.abspath(str(path))) >= WINDOWS_PATH_CHARACTERS
     if platform == "win32" and is_long and error.errno in (errno.ENOENT, errno.EINVAL, errno.ENAMETOOLONG):
         text += " (this path is too long for Windows: choose a shorter --output, or enable long paths)"
     return Problem(text)
@@ -1817,15 +1804,11 @@ class Entry:
         uri = uris.text(name) or uris.object(name).text("Uri")
         return uri if uri.startswith("/api/v2") else ""
 
-    def expanded(self, name: str, expansions: Entry) -> Entry:
-        """What `_expand` brought for an entry: Expansions are keyed by the very text that stands under Uris."""
-        uri = self.uri(name)
-        return (expansions.object(uri) or expansions.object(uri + "?_shorturis=")).object(name)
-
-    def remote_file(self, is_original: bool) -> RemoteFile | None:
+    def remote_file(self, is_original: bool, url: str = "Url", size: str = "Size",
+                    md5: str = "MD5") -> RemoteFile | None:
         """The file that a LargestVideo, LargestImage or ImageSize object describes; it may lack Size and MD5."""
-        url = self.text("Url")
-        return RemoteFile(url, self.integer("Size"), self.md5("MD5"), is_original) if url else None
+        address = self.text(url)
+        return RemoteFile(address, self.integer(size), self.md5(md5), is_original) if address else None
 
 
 def fetch_user(connection: Connection) -> User:
@@ -1914,12 +1897,7 @@ def fetch_list(connection: Connection, uri: str, locator: str, key: str, parse: 
 
     Once the first page has told how many there are, several threads list the rest.
     """
-    def parsed(answer: Entry) -> list[tuple[str, R]]:
-        expansions = answer.object("Expansions")
-        return [(entry.key(key), parse(entry, expansions))
-                for entry in answer.object("Response").objects(locator) if entry.key(key)]
-
-    fetch = partial(fetch_part, connection, uri, query, locator, parsed, page_size)
+    fetch = partial(fetch_part, connection, uri, locator, key, parse, query, page_size)
     parts = [fetch((1, page_size.size))]
 
     def rest() -> Iterator[tuple[int, int]]:
@@ -1930,10 +1908,8 @@ def fetch_list(connection: Connection, uri: str, locator: str, key: str, parse: 
             start += count
 
     parts.extend(filter(None, in_parallel(fetch, rest(), connection.stop, LISTING_THREADS)))
-    entries: dict[str, R] = {}
-    for part in sorted(parts, key=lambda part: part.start):
-        for entry_key, entry in part.entries:
-            entries.setdefault(entry_key, entry)
+    parts.sort(key=lambda part: part.start)
+    entries: dict[str, R] = dict(entry for part in parts for entry in part.entries)
     error, total = next((part.error for part in parts if part.error), None), max(part.total for part in parts)
     if error is not None and not (entries and isinstance(error, RequestFailed)):
         raise error
@@ -1947,23 +1923,28 @@ def fetch_list(connection: Connection, uri: str, locator: str, key: str, parse: 
 
 
 class Part(NamedTuple):
-    """Some pages of a list: from number `start` up to `end`, of `total` entries; -1 if that was not said."""
+    """Some pages of a list: from number `start` up to `end`, of `total` entries; -1 if that was not said.
+
+    `entries` are pairs of a key and what was made of the entry.
+    """
 
     start: int
     end: int
-    entries: list[Any]
+    entries: list[tuple[str, Any]]
     total: int
     error: Problem | None
 
 
-def fetch_part(connection: Connection, uri: str, query: Mapping[str, Any], locator: str,
-               parse: Callable[[Entry], list[R]], page_size: PageSize, span: tuple[int, int]) -> Part:
-    """So many entries from a number on, in one page if they come. An error is returned with what came before it.
+def fetch_part(connection: Connection, uri: str, locator: str, key: str, parse: Callable[[Entry, Entry], Any],
+               query: Mapping[str, Any], page_size: PageSize, span: tuple[int, int]) -> Part:
+    """So many entries from a number on, in one page if they come; from 1 on, whatever the first page brings.
+
+    An error is returned with what came before it.
 
     Pages.NextPage would lose _expand and _verbosity, so we count ourselves. A later page may answer 404 and come the
     next time. https://api.smugmug.com/api/v2/doc/tutorial/paging.html
     """
-    entries: list[R] = []  # what came is some times as large
+    entries: list[tuple[str, Any]] = []  # what came is some times as large
     (start, count), total = span, -1
     end = start + count
     while start < end:
@@ -1982,13 +1963,12 @@ def fetch_part(connection: Connection, uri: str, query: Mapping[str, Any], locat
             log.debug("%s: asking for %d at once", error, count)
             continue
         page_size.answered(count)
-        entries += parse(answer)
-        stated = page.integer("Total")
+        expansions, stated = answer.object("Expansions"), page.integer("Total")
+        entries += [(entry.key(key), parse(entry, expansions)) for entry in listed if entry.key(key)]
         total = -1 if stated is None else stated
         start += page.integer("Count") or len(listed)
+        end = min(end, total + 1) if listed and span[0] > 1 else start
         count = min(page_size.size, end - start)
-        if start > total or not listed:
-            break
     return Part(span[0], start, entries, total, None)
 
 
@@ -2009,19 +1989,24 @@ def parse_album(entry: Entry) -> Album:
 def parse_image(entry: Entry, expansions: Entry) -> Image:
     """An AlbumImage of album!images. https://api.smugmug.com/api/v2/doc/reference/album-image.html"""
     key, serial = entry.key("ImageKey"), entry.integer("Serial")
-    is_video = entry.is_true("IsVideo") or bool(entry.uri("LargestVideo"))
-    video = entry.expanded("LargestVideo", expansions)
+    uri = entry.uri("LargestVideo")
+    is_video = entry.is_true("IsVideo") or bool(uri)
+    # what _expand brought is keyed by the very text that stands under Uris
+    video = (expansions.object(uri) or expansions.object(uri + "?_shorturis=")).object("LargestVideo")
+    extension = re.sub("[^a-z0-9]", "", video.text("Ext").lower())[:10] or "mp4"  # as SmugMug serves it
+    # a video's ArchivedUri is a JPEG still, whose size and MD5 even agree
+    remote = (video.remote_file(is_original=False) if is_video else
+              entry.remote_file(True, "ArchivedUri", "ArchivedSize", "ArchivedMD5"))
+    is_hopeless = entry.text("Status") == "Preprocess" and entry.text("SubStatus") == "CanNotProcess"
     taken = camera_time(entry.text("DateTimeOriginal"))
     latitude, longitude = entry.number("Latitude", 90), entry.number("Longitude", 180)
     if latitude is None or longitude is None or not (latitude or longitude):  # 0, 0 stands for nowhere
         latitude = longitude = None
     return Image(
         key=key, serial="" if serial is None else str(serial), uri=f"/api/v2/image/{key}-{serial or 0}",
-        file_name=entry.text("FileName"), is_video=is_video, extension=video_extension(video) if is_video else "",
-        processing=entry.is_true("Processing"),
-        unobtainable=entry.text("Status") == "Preprocess" and entry.text("SubStatus") == "CanNotProcess",
-        remote=video.remote_file(is_original=False) if is_video else archived_file(entry),
-        original_size_bytes=None if is_video else entry.integer("OriginalSize"),
+        file_name=entry.text("FileName"), is_video=is_video, extension=extension if is_video else "",
+        processing=entry.is_true("Processing") and not is_hopeless,
+        remote=remote, original_size_bytes=None if is_video else entry.integer("OriginalSize"),
         uploaded=entry.text("DateTimeUploaded") or entry.text("Date"),
         taken="" if is_video else taken, filmed=taken if is_video else "",
         title=entry.text("Title"), caption=entry.text("Caption"), keywords=entry.texts("KeywordArray"),
@@ -2029,16 +2014,6 @@ def parse_image(entry: Entry, expansions: Entry) -> Image:
         hidden=entry.is_true("Hidden"), web_uri=entry.text("WebUri"),
         source_types=() if is_video else types_in_source(entry.object("ComponentFileTypes")))
 
-
-def video_extension(video: Entry) -> str:
-    """The extension of a video as SmugMug serves it, without a dot."""
-    return re.sub("[^a-z0-9]", "", video.text("Ext").lower())[:10] or "mp4"
-
-
-def archived_file(entry: Entry) -> RemoteFile | None:
-    """The original bytes of a photo. (A video's ArchivedUri is a JPEG still, whose size and MD5 even agree.)"""
-    url = entry.text("ArchivedUri")
-    return RemoteFile(url, entry.integer("ArchivedSize"), entry.md5("ArchivedMD5")) if url else None
 
 
 def types_in_source(component_file_types: Entry) -> tuple[str, ...]:
@@ -2054,10 +2029,13 @@ def types_in_source(component_file_types: Entry) -> tuple[str, ...]:
 FILE_TIME_SECONDS = 1 << 33  # from 1697 to 2242: SQLite counts nanoseconds, and not every file system goes that far
 
 
-def utc_seconds(shown: str) -> float | None:
-    """A time of SmugMug's, which is in UTC, in seconds since 1970; None for what is no time that a file can have."""
+def seconds_at(shown: str, to_seconds: Callable[[Any], float] = calendar.timegm) -> float | None:
+    """A time in UTC, as SmugMug's are, in seconds since 1970; None for what is no time that a file can have.
+
+    With time.mktime, it is what a clock showed that stood in the time zone of this computer.
+    """
     with suppress(ValueError, OverflowError):
-        seconds = float(calendar.timegm(time.strptime(shown[:19], "%Y-%m-%dT%H:%M:%S")))
+        seconds = float(to_seconds(time.strptime(shown[:19], "%Y-%m-%dT%H:%M:%S")))
         return seconds if abs(seconds) < FILE_TIME_SECONDS else None
     return None
 
@@ -2105,26 +2083,23 @@ def find_remote(connection: Connection, image: Image) -> RemoteFile | None:
 
     None where SmugMug answers that it has nothing at all. Raises RequestFailed if it refuses what would be better.
     """
-    refusal = None
+    refusal = remote = None
     for resource, locator, is_original in VIDEO_PLACES if image.is_video else PHOTO_PLACES:
         try:
             found = Entry(connection.get_json(image.uri + resource, SHORT_ANSWER)).object("Response").object(locator)
+            if locator == "ImageSizeDetails":
+                found = found.object(best_size(found, image.is_video))
+            remote = found.remote_file(is_original)
         except RequestFailed as error:
             if error.status not in (403, 404):
                 raise
             refusal = refusal if error.status == 404 and refusal else error
-            continue
-        if locator == "ImageSizeDetails":
-            found = found.object(best_size(found, image.is_video))
-        remote = found.remote_file(is_original)
         if remote is not None:
-            is_smaller = image.original_size_bytes not in (None, remote.size_bytes) and not remote.is_original
-            if refusal is not None and is_smaller:
-                raise refusal
-            return remote
-    if refusal is not None and refusal.status == 403:
+            break
+    is_worse = not remote.is_original and image.original_size_bytes not in (None, remote.size_bytes) if remote else True
+    if refusal is not None and is_worse and (remote or refusal.status == 403):
         raise refusal
-    return None
+    return remote
 
 
 def best_size(sizes: Entry, is_video: bool) -> str:
@@ -2216,9 +2191,6 @@ class State:
         places = ", ".join("?" * len(values))
         self._db.execute(f"INSERT OR REPLACE INTO {TABLES[type(known)]} VALUES ({places})", values)
 
-    def move_album(self, album_key: str, folder: str) -> None:
-        """Remember that an album's folder has another name now."""
-        self._db.execute("UPDATE album SET folder = ? WHERE album_key = ?", (folder, album_key))
 
     def account(self) -> str:
         """The nickname of whom the photos belong to, "" if that was not recorded yet."""
@@ -2244,18 +2216,10 @@ class State:
         for table in TABLES.values():
             self._db.execute(f"DELETE FROM {table} WHERE album_key = ?", (album_key,))
 
-    def mark_removed(self, album_key: str, image_keys: Iterable[str]) -> None:
-        """Remember that SmugMug does not have these images in this album any more; their files stay."""
-        self._for_each("UPDATE file SET removed = 1", album_key, image_keys)
-        self.forget(Absence, album_key, image_keys)
-
     def forget(self, kind: type[FileRecord | Absence], album_key: str, image_keys: Iterable[str]) -> None:
         """Forget the files, or the absences, of these images."""
-        self._for_each(f"DELETE FROM {TABLES[kind]}", album_key, image_keys)
-
-    def _for_each(self, statement: str, album_key: str, image_keys: Iterable[str]) -> None:
         keys = ((album_key, image_key) for image_key in image_keys)
-        self._db.executemany(f"{statement} WHERE album_key = ? AND image_key = ?", keys)
+        self._db.executemany(f"DELETE FROM {TABLES[kind]} WHERE album_key = ? AND image_key = ?", keys)
 
     def home_counts(self) -> dict[str, int]:
         """How many files of each album are home that SmugMug still has, by album key."""
@@ -2320,9 +2284,7 @@ def open_state(folder: Path, redraw: Callable[[], None]) -> Iterator[State]:
 
 def write_lock(lock: Path) -> None:
     """Keep other runs out of a folder in which SQLite cannot. A lock file that is there was left behind."""
-    remove_lock(lock)
-    with open(str(lock), "x", encoding="utf-8") as file:
-        file.write(f"{socket.gethostname()} {os.getpid()}")
+    write_atomically(lock, f"{socket.gethostname()} {os.getpid()}".encode(), durable=False)
     log.info("The file system of %s knows no locks, so %s keeps other runs out.", printable(lock.parent), lock.name)
 
 
@@ -2482,13 +2444,13 @@ def albums_to_look_at_again(albums: Iterable[Album], known: Mapping[str, AlbumRe
 
 def may_have_uploads(album: Album, since: str) -> bool:
     """Whether an album may hold images uploaded `since`: an upload moves its clocks. A day is left for doubts."""
-    changed, asked = utc_seconds(album.changed), utc_seconds(since)
+    changed, asked = seconds_at(album.changed), seconds_at(since)
     return asked is None or not album.clocks or changed is None or changed > asked - DAY_SECONDS
 
 
 def lasting_clocks(album: Album, now: float) -> str:
     """The clocks of an album that is home, "" if they are so young that its listing may have lagged behind them."""
-    changed = utc_seconds(album.changed)
+    changed = seconds_at(album.changed)
     return "" if changed is None or changed > now - LISTING_LAG_SECONDS else album.clocks
 
 
@@ -2507,8 +2469,7 @@ def absence_of(outcome: Outcome, before: Absence | None, now: float) -> Absence 
 
 def is_intact(record: FileRecord, on_disk: Mapping[str, list[FileOnDisk]]) -> bool:
     """Whether the file that a record tells of is there at its size, and not known to be damaged."""
-    found = find_file(on_disk, record.name)
-    return found is not None and found.size_bytes == record.size_bytes and not record.damaged
+    return find_file(on_disk, record.name).size_bytes == record.size_bytes and not record.damaged
 
 
 def plan_album(place: Place, listing: Listing, now: float, since: str, but: frozenset[str]) -> Plan:
@@ -2529,23 +2490,21 @@ def plan_image(place: Place, image: Image, name: str, now: float) -> Outcome | J
     album, record, absence = place.album, place.records.get(image.key), place.absences.get(image.key)
     is_asked_later = absence is not None and absence.serial == image.serial and absence.ask_at > now
     found = find_file(place.on_disk, record.name if record else name)
-    if record is not None and found is not None:
-        record = record._replace(name=found.name)
+    record = record._replace(name=found.name) if record else None
     if record is not None and is_intact(record, place.on_disk) and is_version_of(record, image) and (
             record.is_original or image.is_video or is_asked_later):
         return Outcome(Kind.HOME, album, image, record._replace(serial=image.serial, removed=False))
-    if image.processing and not image.unobtainable and is_fresh(image, now) and (image.is_video or not image.remote):
+    if image.processing and is_fresh(image, now) and (image.is_video or not image.remote):
         return Outcome(Kind.NOT_READY, album, image, reason="SmugMug is still processing it")
     if absence is not None and is_asked_later and record is None and image.remote is None:
         return Outcome(Kind.UNAVAILABLE, album, image, reason=absence.reason)
     if record is not None:
-        return Job(album, image, place.folder, record.name, spare_name(image, record.name), ours=record,
-                   replaces=not is_version_of(record, image) and found is not None)
+        return Job(album, image, place.folder, record.name, ours=record,
+                   replaces=not is_version_of(record, image) and found.size_bytes >= 0)
     size_bytes = image.remote.size_bytes if image.remote else None
-    spare = spare_name(image, name)
-    files = (find_file(place.on_disk, candidate, size_bytes) for candidate in (name, spare))
-    adoptable = tuple(file.name for file in files if file is not None and size_bytes in (None, file.size_bytes))
-    return Job(album, image, place.folder, name, spare, adoptable=adoptable)
+    files = [find_file(place.on_disk, candidate, size_bytes) for candidate in (name, spare_name(image, name))]
+    adoptable = [file.name for file in files if file.size_bytes >= 0 and size_bytes in (None, file.size_bytes)]
+    return Job(album, image, place.folder, name, adoptable=tuple(adoptable))
 
 
 def spare_name(image: Image, name: str) -> str:
@@ -2556,14 +2515,14 @@ def spare_name(image: Image, name: str) -> str:
 
 def is_fresh(image: Image, now: float) -> bool:
     """Whether an image came to SmugMug so recently that its processing may really be under way."""
-    uploaded = utc_seconds(image.uploaded)
+    uploaded = seconds_at(image.uploaded)
     return uploaded is None or now - uploaded < PROCESSING_PATIENCE_SECONDS
 
 
-def find_file(on_disk: Mapping[str, list[FileOnDisk]], name: str, size_bytes: int | None = None) -> FileOnDisk | None:
+def find_file(on_disk: Mapping[str, list[FileOnDisk]], name: str, size_bytes: int | None = None) -> FileOnDisk:
     """The file that stands at `name`, of several that only some file systems tell apart the best match."""
-    candidates = on_disk.get(folded(name), [])
-    return max(candidates, key=lambda file: (file.name == name, file.size_bytes == size_bytes), default=None)
+    candidates = on_disk.get(folded(name)) or [FileOnDisk(name, -1)]
+    return max(candidates, key=lambda file: (file.name == name, file.size_bytes == size_bytes))
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -2596,8 +2555,8 @@ def transfer(job: Job, elsewhere: Elsewhere, connection: Connection, landing: th
         reason = str(error)
     except (Problem, Stopped):
         raise
-    except UnicodeError:
-        reason = f"the file system cannot store this name: {printable(job.folder / job.name)}. Try LC_ALL=C.UTF-8."
+    except UnicodeError as error:
+        reason = str(disk_problem(error, job.folder / job.name))
     except OSError as error:
         problem = disk_problem(error, job.folder / job.name)
         free_bytes = free_space(job.folder) or 0 if error.errno == errno.ENOSPC else 0  # a quota shows no free space
@@ -2621,7 +2580,8 @@ def adopt(job: Job, remote: RemoteFile | None, stop: Stop) -> Outcome | None:
         return None
     for name in job.adoptable:
         with suppress(OSError):
-            record = file_record(job.image, remote, job.folder / name, file_md5(job.folder / name, stop))
+            md5 = file_md5(job.folder / name, stop)
+            record = file_record(job.image, job.folder / name, md5, remote.is_original)
             size_bytes = remote.size_bytes or job.image.original_size_bytes
             if record.md5 == remote.md5 if remote.md5 else record.size_bytes == size_bytes:
                 return Outcome(Kind.ADOPTED, job.album, job.image, record)
@@ -2672,7 +2632,7 @@ class Elsewhere:
                     with suppress(OSError):
                         self._by_md5[remote.size_bytes][file_md5(path, stop)] = path
             found = self._by_md5[remote.size_bytes].get(remote.md5)
-        return [(found, file_record(image, remote, found, remote.md5))] if found is not None else []
+        return [(found, file_record(image, found, remote.md5, remote.is_original))] if found is not None else []
 
 
 def copy_home(job: Job, elsewhere: Elsewhere, landing: threading.Lock, stop: Stop) -> Outcome | None:
@@ -2727,16 +2687,17 @@ def fetch_home(job: Job, connection: Connection, landing: threading.Lock, stop: 
             if error.errno == errno.ENOSPC:  # others may fit
                 part.restart()
             raise
-        is_original = remote.is_original and image.original_size_bytes in (None, part.size_bytes)
         kind = Kind.REPLACED if job.replaces else Kind.DOWNLOADED
-        return land(job, part, kind, is_original, landing)._replace(fetched_bytes=part.received_bytes)
+        return land(job, part, kind, remote.is_original, landing)._replace(fetched_bytes=part.received_bytes)
 
 
-def file_record(image: Image, remote: RemoteFile, path: Path, md5: str) -> FileRecord:
-    """The record of a file that we did not write."""
+def file_record(image: Image, path: Path, md5: str, is_original: bool, modified_ns: int = 0) -> FileRecord:
+    """The record of a file that is home, which is no original if its size says so. `modified_ns` is for our own."""
     size_bytes = path.stat().st_size
-    is_original = remote.is_original and image.original_size_bytes in (None, size_bytes)
-    return FileRecord(image.key, image.serial, path.name, size_bytes, md5, 0, is_original)
+    stated_md5 = image.remote.md5 or "" if image.remote else ""
+    return FileRecord(image.key, image.serial, path.name, size_bytes, md5, modified_ns,
+                      is_original and image.original_size_bytes in (None, size_bytes),
+                      stated_md5="" if stated_md5 == md5 else stated_md5)
 
 
 def is_still_the_best(record: FileRecord, remote: RemoteFile, job: Job) -> bool:
@@ -2757,13 +2718,10 @@ def land(job: Job, part: PartFile, kind: Kind, is_original: bool, landing: threa
             rename(path, aside)
             note = f"the damaged file is kept as {aside.name}"
         elif is_taken:
-            path = unused(job.folder / job.spare_name, "")
+            path = unused(job.folder / spare_name(image, job.name), "")
             note = f"{job.name} was changed or added here, so it was kept; SmugMug's version is {path.name}"
         rename(part.path, path)
-    modified_ns = max(-2 ** 63, min(os.stat(str(path)).st_mtime_ns, 2 ** 63 - 1))  # dates of 1601 or 2300 are beyond
-    record = FileRecord(image.key, image.serial, path.name, part.size_bytes, part.md5(), modified_ns, is_original)
-    if image.remote is not None and image.remote.md5 not in (None, record.md5):
-        record = record._replace(stated_md5=image.remote.md5 or "")
+    record = file_record(image, path, part.md5(), is_original, path.stat().st_mtime_ns)
     return Outcome(kind, job.album, image, record, reason=note)
 
 
@@ -2772,19 +2730,11 @@ def file_time(image: Image) -> float | None:
 
     Films should state their time in UTC. One that would be later than the upload is the camera's clock if that fits.
     """
-    uploaded, filmed = utc_seconds(image.uploaded), utc_seconds(image.filmed)
-    for taken in (filmed, local_seconds(image.filmed)) if image.is_video else (local_seconds(image.taken),):
+    uploaded, by_camera = seconds_at(image.uploaded), seconds_at(image.taken or image.filmed, time.mktime)
+    for taken in (seconds_at(image.filmed), by_camera):
         if taken is not None and (not image.is_video or uploaded is None or taken <= uploaded):
             return taken
     return uploaded
-
-
-def local_seconds(shown: str) -> float | None:
-    """What a clock showed, in seconds since 1970, if it stood in the time zone of this computer."""
-    with suppress(ValueError, OverflowError):
-        seconds = time.mktime(time.strptime(shown, "%Y-%m-%dT%H:%M:%S"))
-        return seconds if abs(seconds) < FILE_TIME_SECONDS else None
-    return None
 
 
 def is_free(path: Path, part: Path, ours: FileRecord | None) -> bool:
@@ -2810,20 +2760,17 @@ def fetch(remote: RemoteFile, part: PartFile, image: Image, connection: Connecti
     """
     if not remote.md5:  # nothing would prove that what is there belongs to what comes
         part.restart()
-    from_zero, digests = 0, set()
+    from_zero = 0
+    refused: set[str] = set()
     while True:
         from_zero += not part.size_bytes
         try:
             if part.size_bytes != remote.size_bytes:
                 connection.get(remote.url, partial(receive, remote=remote, part=part, stop=stop),
                                headers=lambda: range_header(part), accept=PARTIAL_ANSWERS)
-            prove(part, remote, image)
+            prove(part, remote, image, refused)
             return
-        except Damaged as error:
-            md5 = part.md5() if isinstance(error, OtherChecksum) else ""
-            if md5 and md5 in digests:
-                return
-            digests.add(md5)
+        except Damaged:
             part.restart()
             if from_zero >= 2:
                 raise
@@ -2868,27 +2815,31 @@ def goes_on(answer: Answer, remote: RemoteFile, part: PartFile) -> bool:
     start, total = given.groups()
     if answer.status == 416:  # nothing follows: good if the part is complete
         return bool(remote.md5) and total == str(part.size_bytes)
-    if remote.size_bytes is not None and total not in ("*", str(remote.size_bytes)):
-        return False
-    if not remote.md5 and (not part.etag or answer.headers.get("ETag", "") != part.etag):
-        return False
-    return start == str(part.size_bytes)
+    is_same_file = bool(remote.md5 or part.etag) and (remote.md5 or answer.headers.get("ETag", "") == part.etag)
+    return start == str(part.size_bytes) and is_same_file and (
+        remote.size_bytes is None or total in ("*", str(remote.size_bytes)))
 
 
-def prove(part: PartFile, remote: RemoteFile, image: Image) -> None:
-    """Raise Damaged unless a part file is, as far as can be known, the very file that SmugMug describes."""
+def prove(part: PartFile, remote: RemoteFile, image: Image, refused: set[str]) -> None:
+    """Raise Damaged unless a part file is, as far as can be known, the very file that SmugMug describes.
+
+    `refused` are the MD5s of what was refused for nothing else: the same file again is what SmugMug has.
+    """
     if not part.size_bytes:
         raise Damaged("SmugMug sent an empty file")
     if remote.size_bytes is not None and part.size_bytes != remote.size_bytes:
         raise Damaged(f"received {part.size_bytes} of {remote.size_bytes} bytes")
+    with open(str(part.path), "rb") as file:
+        head = file.read(64)
     is_film = image.is_video or split_extension(image.file_name)[1].lower() in VIDEO_EXTENSIONS
-    if is_film and part.head.startswith((b"\xff\xd8\xff", b"\x89PNG", b"GIF8")):
+    if is_film and head.startswith((b"\xff\xd8\xff", b"\x89PNG", b"GIF8")):
         raise Damaged("SmugMug sent a still picture instead of the video")
-    is_other = bool(remote.md5) and part.md5() != remote.md5
-    if (is_other or not remote.md5) and part.head.lstrip()[:1] in (b"<", b"{"):
+    is_other = bool(remote.md5) and part.md5() not in (remote.md5, *refused)
+    if (is_other or not remote.md5) and head.lstrip()[:1] in (b"<", b"{"):
         raise Damaged("SmugMug sent a web page or a message instead of the file")
     if is_other:
-        raise OtherChecksum("the content does not match SmugMug's checksum (MD5)")
+        refused.add(part.md5())
+        raise Damaged("the content does not match SmugMug's checksum (MD5)")
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -2916,11 +2867,9 @@ def write_sidecars(kinds: Iterable[str], place: Place, images: Iterable[Image],
     if "json" in kinds:
         yield from update_sidecar(place.folder / ALBUM_SIDECAR, album_json(place.album, images, records))
     for image in [image for image in images if image.key in records] if "xmp" in kinds else []:
-        name = records[image.key].name + ".xmp"
-        found = find_file(place.on_disk, name)
-        if has_words(image) or found is not None:
-            path = place.folder / (found.name if found is not None else name)
-            yield from update_sidecar(path, image_xmp(image, "dates" in kinds))
+        found = find_file(place.on_disk, records[image.key].name + ".xmp")
+        if has_words(image) or found.size_bytes >= 0:
+            yield from update_sidecar(place.folder / found.name, image_xmp(image, "dates" in kinds))
 
 
 def update_sidecar(path: Path, content: bytes) -> Iterator[tuple[str, Problem | None]]:
@@ -2936,10 +2885,8 @@ def update_sidecar(path: Path, content: bytes) -> Iterator[tuple[str, Problem | 
             write_atomically(path, content, durable=False)  # thousands of them, and each can be made again
             if old:
                 yield path.name, None
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         yield path.name, disk_problem(error, path)
-    except UnicodeError:
-        yield path.name, Problem("the file system cannot store this name")
 
 
 def sealed(content: bytes) -> bytes:
@@ -3084,10 +3031,8 @@ def check_file(check: Check, stop: Stop) -> Check:
             md5 = file_md5(check.path, stop)
     except (FileNotFoundError, IsADirectoryError):
         return check._replace(fault=Fault.MISSING)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         return check._replace(fault=Fault.UNREADABLE, reason=str(disk_problem(error, check.path)))
-    except UnicodeError:
-        return check._replace(fault=Fault.UNREADABLE, reason="the file system cannot store this name")
     if check.record.md5 in ("", md5):
         return check._replace(record=check.record._replace(md5=md5))
     is_untouched = is_same_time(status.st_mtime_ns, check.record.modified_ns)
@@ -3115,8 +3060,7 @@ def files_to_check(state: State, output: Path) -> Iterator[Check]:
         with suppress(OSError):  # it shows with each file
             on_disk = files_in(folder)
         for record in state.files(album_key).values():
-            found = find_file(on_disk, record.name)
-            name = found.name if found is not None else record.name
+            name = find_file(on_disk, record.name).name
             yield Check(album_key, record._replace(name=name), folder / name)
 
 
@@ -3913,7 +3857,8 @@ def needs_listing(run: Run, album: Album) -> bool:
         run.summary.images_unlisted += album.image_count or 0
         return False
     files = run.state.files(album.key)
-    records = {key: record for key, record in files.items() if not record.removed or find_file(on_disk, record.name)}
+    records = {key: record for key, record in files.items()
+               if not record.removed or find_file(on_disk, record.name).size_bytes >= 0}
     run.state.forget(FileRecord, album.key, files.keys() - records.keys())  # their names are free again
     place = Place(album, folder, run.known.get(album.key), records, run.state.absences(album.key), on_disk,
                   run.connection.now())
@@ -3938,8 +3883,10 @@ def plan_listing(run: Run, listing: Listing) -> Plan:
         plan = plan_album(place, listing, run.connection.now(), run.settings.since,
                           but=run.seen.get(album.key, frozenset()))
         if not listing.problem:
-            run.state.mark_removed(album.key, (place.records.keys() | place.absences.keys()) -
-                                   {image.key for image in listing.images})
+            listed = {image.key for image in listing.images}
+            for key in place.records.keys() - listed:  # the files stay
+                run.state.record(album.key, place.records[key]._replace(removed=True))
+            run.state.forget(Absence, album.key, place.absences.keys() - listed)
     if listing.problem and not album.locked and not is_second_look:
         run.seen[album.key] = frozenset(image.key for image in listing.images)
         run.second_looks.append(album)
@@ -3980,10 +3927,10 @@ def index_elsewhere(state: State, elsewhere: Elsewhere) -> None:
 
 def follow_moved_folders(state: State, elsewhere: Elsewhere, stop: Stop) -> None:
     """Find the album folders that somebody moved within the output folder; say so if much is missing that was home."""
-    folders = {album_key: album.folder for album_key, album in state.albums().items()}
+    albums = state.albums()
     entries: dict[Path, dict[str, str]] = {}
-    missing, taken = 0, {".", *folders.values()}
-    for album_key, folder in folders.items():
+    missing, taken = 0, {".", *(album.folder for album in albums.values())}
+    for album_key, (folder, *_) in albums.items():
         elsewhere.redraw()
         if album_path(elsewhere.output, folder, taken, entries).exists():
             continue
@@ -3997,7 +3944,7 @@ def follow_moved_folders(state: State, elsewhere: Elsewhere, stop: Stop) -> None
             continue
         log.info("%s was moved here: it is %s now", printable(folder), printable(found))
         taken.add(found)
-        state.move_album(album_key, found)
+        state.record(album_key, albums[album_key]._replace(folder=found))
     if missing >= 10:
         log.warning("%s that were home are missing; what SmugMug still has of them will be downloaded again.",
                     counted(missing, "photo"))
@@ -4007,7 +3954,6 @@ def moved_folder(elsewhere: Elsewhere, before: str, taken: set[str], records: Se
                  stop: Stop) -> str | None:
     """The folder, of those not `taken` in the output folder, that has half of these files or more: the MD5 of one of
     them proves it."""
-    entries: dict[Path, dict[str, str]] = {}
     folders = {path.parent for record in records[:50] for path in elsewhere.of_size(record.size_bytes)
                if folded(path.name) == folded(record.name)}
     folders = {folder for folder in folders if folder.relative_to(elsewhere.output).as_posix() not in taken}
@@ -4016,7 +3962,7 @@ def moved_folder(elsewhere: Elsewhere, before: str, taken: set[str], records: Se
             on_disk = files_in(folder)
             there = [record for record in records if is_intact(record, on_disk)]
             if len(there) * 2 >= len(records) and any(
-                    file_md5(resolved(folder, record.name, entries), stop) == record.md5 for record in there):
+                    file_md5(folder / find_file(on_disk, record.name).name, stop) == record.md5 for record in there):
                 return folder.relative_to(elsewhere.output).as_posix().encode("utf-8").decode("utf-8")
     return None
 
@@ -4046,7 +3992,7 @@ def follow_renames(run: Run, albums: Iterable[Album]) -> None:
         log.info("%s was renamed to %s.", printable(folder), printable(wanted))
         run.folders[album.key] = wanted
         used.add(folded(wanted))
-        run.state.move_album(album.key, wanted)
+        run.state.record(album.key, run.known[album.key]._replace(folder=wanted))
 
 
 def settle(run: Run, outcome: Outcome) -> None:
