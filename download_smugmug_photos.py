@@ -74,9 +74,9 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from datetime import datetime, timedelta, timezone
 from functools import partial
 from pathlib import Path
-from typing import IO, Any, Callable, Iterable, Iterator, Mapping, NamedTuple, Sequence, TextIO, TypeVar
+from typing import IO, Any, Callable, Dict, Iterable, Iterator, Mapping, NamedTuple, Sequence, TextIO, TypeVar
 from urllib.parse import parse_qsl, unquote_plus, urlencode, urljoin, urlsplit
-from xml.etree import ElementTree
+from xml.sax.saxutils import escape
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # while the packages load, Ctrl-C just ends it
@@ -394,7 +394,6 @@ class Job(NamedTuple):
     folder: Path
     name: str
     ours: FileRecord | None = None
-    replaces: bool = False
     adoptable: tuple[str, ...] = ()
     copies: tuple[tuple[Path, FileRecord], ...] = ()
 
@@ -1737,18 +1736,15 @@ IMAGE_FIELDS = ("ImageKey,Serial,Uri,FileName,IsVideo,Processing,Status,SubStatu
 SERVED_TYPES = {"jpg", "jpeg", "png", "gif"}  # what ArchivedUri gives, whatever was uploaded
 
 
-class Entry:
+class Entry(Dict[str, Any]):
     """A JSON object of SmugMug's. Whatever stands in it, each field is read as what it should be, or as missing."""
 
     def __init__(self, value: Any) -> None:
-        self.fields: dict[str, Any] = value if isinstance(value, dict) else {}  # PHP writes an empty object as []
-
-    def __bool__(self) -> bool:
-        return bool(self.fields)
+        super().__init__(value if isinstance(value, dict) else {})  # PHP writes an empty object as []
 
     def text(self, name: str) -> str:
         """A text; some texts are sent as numbers. Half characters are replaced."""
-        value = self.fields.get(name)
+        value = self.get(name)
         if not isinstance(value, (str, int, float)) or isinstance(value, bool):
             return ""
         return re.sub("[\ud800-\udfff]", "\N{REPLACEMENT CHARACTER}", str(value))
@@ -1760,7 +1756,7 @@ class Entry:
 
     def texts(self, name: str) -> tuple[str, ...]:
         """A list of texts, without empty ones."""
-        value = self.fields.get(name)
+        value = self.get(name)
         items = value if isinstance(value, list) else []
         return tuple(filter(None, (Entry({name: item}).text(name) for item in items)))
 
@@ -1776,9 +1772,6 @@ class Entry:
             return number if -limit <= number <= limit else None
         return None
 
-    def is_true(self, name: str) -> bool:
-        """Whether it says so."""
-        return self.fields.get(name) is True
 
     def key(self, name: str) -> str:
         """An AlbumKey or ImageKey, "" where it cannot be one: keys become parts of file names."""
@@ -1790,11 +1783,11 @@ class Entry:
 
     def object(self, name: str) -> Entry:
         """An object, empty where it is missing."""
-        return Entry(self.fields.get(name))
+        return Entry(self.get(name))
 
     def objects(self, name: str) -> list[Entry]:
         """A list of objects: an empty one is not sent at all, a single object may come without its list."""
-        value = self.fields.get(name)
+        value = self.get(name)
         items = value if isinstance(value, list) else [value]
         return [Entry(item) for item in items if isinstance(item, dict)]
 
@@ -1990,7 +1983,7 @@ def parse_image(entry: Entry, expansions: Entry) -> Image:
     """An AlbumImage of album!images. https://api.smugmug.com/api/v2/doc/reference/album-image.html"""
     key, serial = entry.key("ImageKey"), entry.integer("Serial")
     uri = entry.uri("LargestVideo")
-    is_video = entry.is_true("IsVideo") or bool(uri)
+    is_video = entry.get("IsVideo") is True or bool(uri)
     # what _expand brought is keyed by the very text that stands under Uris
     video = (expansions.object(uri) or expansions.object(uri + "?_shorturis=")).object("LargestVideo")
     extension = re.sub("[^a-z0-9]", "", video.text("Ext").lower())[:10] or "mp4"  # as SmugMug serves it
@@ -2005,13 +1998,13 @@ def parse_image(entry: Entry, expansions: Entry) -> Image:
     return Image(
         key=key, serial="" if serial is None else str(serial), uri=f"/api/v2/image/{key}-{serial or 0}",
         file_name=entry.text("FileName"), is_video=is_video, extension=extension if is_video else "",
-        processing=entry.is_true("Processing") and not is_hopeless,
+        processing=entry.get("Processing") is True and not is_hopeless,
         remote=remote, original_size_bytes=None if is_video else entry.integer("OriginalSize"),
         uploaded=entry.text("DateTimeUploaded") or entry.text("Date"),
         taken="" if is_video else taken, filmed=taken if is_video else "",
         title=entry.text("Title"), caption=entry.text("Caption"), keywords=entry.texts("KeywordArray"),
         latitude=latitude, longitude=longitude, altitude=entry.number("Altitude", 100_000) or 0.0,
-        hidden=entry.is_true("Hidden"), web_uri=entry.text("WebUri"),
+        hidden=entry.get("Hidden") is True, web_uri=entry.text("WebUri"),
         source_types=() if is_video else types_in_source(entry.object("ComponentFileTypes")))
 
 
@@ -2022,7 +2015,7 @@ def types_in_source(component_file_types: Entry) -> tuple[str, ...]:
     The owner is told of them, as {"Image": ["jpg", "nef"]} or [], but ordinary keys do not get the files: 404.
     https://github.com/tommyblue/smugmug-backup/issues/61
     """
-    types = {name.lower() for kind in component_file_types.fields for name in component_file_types.texts(kind)}
+    types = {name.lower() for kind in component_file_types for name in component_file_types.texts(kind)}
     return tuple(sorted(name for name in types - SERVED_TYPES if re.fullmatch("[a-z0-9]{1,10}", name)))
 
 
@@ -2104,7 +2097,7 @@ def find_remote(connection: Connection, image: Image) -> RemoteFile | None:
 
 def best_size(sizes: Entry, is_video: bool) -> str:
     """The name of the best size in ImageSizeDetails. (VideoSize1920 of an upright film is 1080 wide.)"""
-    widths = [int(name[9:]) for name in sizes.fields if re.fullmatch("VideoSize[0-9]{1,5}", name)]
+    widths = [int(name[9:]) for name in sizes if re.fullmatch("VideoSize[0-9]{1,5}", name)]
     return f"VideoSize{max(widths, default=0)}" if is_video else "ImageSizeOriginal"
 
 
@@ -2244,8 +2237,7 @@ class State:
     def close(self) -> None:
         """Commit, and let the next run have the folder."""
         with closing(self._db):
-            if self._db.in_transaction:  # an error may have ended it
-                self._db.execute("COMMIT")
+            self._db.commit()  # unless an error has ended the transaction
 
 
 def is_version_of(record: FileRecord, image: Image) -> bool:
@@ -2352,7 +2344,8 @@ def owned_state(path: Path, has_locks: bool, redraw: Callable[[], None]) -> Stat
     can_sync = knows(os.fsync, path, "a+b")
     address = str(path) if has_locks else f"{path.resolve().as_uri()}?vfs=unix-none"
     database = sqlite3.connect(address, timeout=0, isolation_level=None, uri=not has_locks)
-    try:
+    with ExitStack() as stack:
+        stack.callback(database.close)
         database.set_progress_handler(redraw, SQLITE_STEPS)
         if not can_sync:
             database.execute("PRAGMA synchronous = OFF")
@@ -2362,10 +2355,8 @@ def owned_state(path: Path, has_locks: bool, redraw: Callable[[], None]) -> Stat
         state = State(database)
         if database.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
             raise sqlite3.DatabaseError("damaged")
-        return state
-    except BaseException:
-        database.close()
-        raise
+        stack.pop_all()  # it stays open
+    return state
 
 
 @contextmanager
@@ -2499,8 +2490,7 @@ def plan_image(place: Place, image: Image, name: str, now: float) -> Outcome | J
     if absence is not None and is_asked_later and record is None and image.remote is None:
         return Outcome(Kind.UNAVAILABLE, album, image, reason=absence.reason)
     if record is not None:
-        return Job(album, image, place.folder, record.name, ours=record,
-                   replaces=not is_version_of(record, image) and found.size_bytes >= 0)
+        return Job(album, image, place.folder, record.name, ours=record)
     size_bytes = image.remote.size_bytes if image.remote else None
     files = [find_file(place.on_disk, candidate, size_bytes) for candidate in (name, spare_name(image, name))]
     adoptable = [file.name for file in files if file.size_bytes >= 0 and size_bytes in (None, file.size_bytes)]
@@ -2687,7 +2677,8 @@ def fetch_home(job: Job, connection: Connection, landing: threading.Lock, stop: 
             if error.errno == errno.ENOSPC:  # others may fit
                 part.restart()
             raise
-        kind = Kind.REPLACED if job.replaces else Kind.DOWNLOADED
+        is_old = job.ours is not None and not is_version_of(job.ours, image)
+        kind = Kind.REPLACED if is_old and os.path.lexists(str(job.folder / job.name)) else Kind.DOWNLOADED
         return land(job, part, kind, remote.is_original, landing)._replace(fetched_bytes=part.received_bytes)
 
 
@@ -2760,10 +2751,8 @@ def fetch(remote: RemoteFile, part: PartFile, image: Image, connection: Connecti
     """
     if not remote.md5:  # nothing would prove that what is there belongs to what comes
         part.restart()
-    from_zero = 0
     refused: set[str] = set()
-    while True:
-        from_zero += not part.size_bytes
+    for tries_left in range(2 if part.size_bytes else 1, -1, -1):  # pragma: no branch: the last one raises
         try:
             if part.size_bytes != remote.size_bytes:
                 connection.get(remote.url, partial(receive, remote=remote, part=part, stop=stop),
@@ -2772,7 +2761,7 @@ def fetch(remote: RemoteFile, part: PartFile, image: Image, connection: Connecti
             return
         except Damaged:
             part.restart()
-            if from_zero >= 2:
+            if not tries_left:
                 raise
 
 
@@ -2939,17 +2928,11 @@ def image_xmp(image: Image, has_dates: bool) -> bytes:
     Some readers take its date before that of the photo, so there is one only if it is asked for, or the photo can have
     none. Longitudes of films may have lost their sign, so none is given that is positive.
     """
-    for prefix, uri in XMP_NAMESPACES.items():
-        ElementTree.register_namespace(prefix, uri)
-    root = ElementTree.Element(xmp_name("x:xmpmeta"), {xmp_name("x:xmptk"): UNSEALED})
-    graph = ElementTree.SubElement(root, xmp_name("rdf:RDF"))
-    description = ElementTree.SubElement(graph, xmp_name("rdf:Description"), {xmp_name("rdf:about"): ""})
-    if image.title:
-        add_xmp_list(description, "dc:title", "rdf:Alt", [image.title], language="x-default")
-    if image.caption or image.title:  # Immich shows no title
-        add_xmp_list(description, "dc:description", "rdf:Alt", [image.caption or image.title], language="x-default")
-    for name in ("dc:subject", "digiKam:TagsList", "lr:hierarchicalSubject"):  # each is read by some programs
-        add_xmp_list(description, name, "rdf:Seq" if name.startswith("digiKam") else "rdf:Bag", image.keywords)
+    properties = [xmp_list("dc:title", "Alt", [image.title]),
+                  xmp_list("dc:description", "Alt", [image.caption or image.title]),  # Immich shows no title
+                  xmp_list("dc:subject", "Bag", image.keywords),  # each of these is read by some programs
+                  xmp_list("digiKam:TagsList", "Seq", image.keywords),
+                  xmp_list("lr:hierarchicalSubject", "Bag", image.keywords)]
     taken = image.taken if has_dates or split_extension(image.file_name)[1].lower() in (".png", ".gif") else ""
     simple = {"dc:source": image.web_uri, "photoshop:DateCreated": taken, "exif:DateTimeOriginal": taken,
               "xmp:CreateDate": taken, "smugmug:ImageKey": image.key, "smugmug:DateTimeUploaded": image.uploaded}
@@ -2960,30 +2943,22 @@ def image_xmp(image: Image, has_dates: bool) -> bytes:
         if image.altitude:
             simple["exif:GPSAltitude"] = f"{round(abs(image.altitude) * 100)}/100"
             simple["exif:GPSAltitudeRef"] = "1" if image.altitude < 0 else "0"
-    for name, text in simple.items():
-        if text:
-            ElementTree.SubElement(description, xmp_name(name)).text = NOT_XML.sub("\ufffd", text)
-    # a bare carriage return would be read as a line feed
-    text = ElementTree.tostring(root, encoding="unicode").replace("\r", "&#13;")
-    return b'<?xml version="1.0" encoding="UTF-8"?>\n' + text.encode("utf-8") + b"\n"
+    properties += [f"<{name}>{xml_text(text)}</{name}>" for name, text in simple.items() if text]
+    namespaces = " ".join(f'xmlns:{prefix}="{uri}"' for prefix, uri in XMP_NAMESPACES.items())
+    return (f'<?xml version="1.0" encoding="UTF-8"?>\n<x:xmpmeta {namespaces} x:xmptk="{UNSEALED}"><rdf:RDF>'
+            f'<rdf:Description rdf:about="">{"".join(properties)}</rdf:Description></rdf:RDF></x:xmpmeta>\n').encode()
 
 
-def add_xmp_list(parent: ElementTree.Element, name: str, kind: str, texts: Sequence[str], language: str = "") -> None:
-    """Add a list of texts to an XMP description, unless it is empty."""
-    if not texts:
-        return
-    container = ElementTree.SubElement(ElementTree.SubElement(parent, xmp_name(name)), xmp_name(kind))
-    for text in texts:
-        item = ElementTree.SubElement(container, xmp_name("rdf:li"))
-        item.text = NOT_XML.sub("\ufffd", text)
-        if language:
-            item.set("{http://www.w3.org/XML/1998/namespace}lang", language)
+def xmp_list(name: str, kind: str, texts: Iterable[str]) -> str:
+    """A list of texts of a kind (Alt, Bag, Seq) as XMP; "" for one without any text."""
+    language = ' xml:lang="x-default"' if kind == "Alt" else ""
+    items = "".join(f"<rdf:li{language}>{xml_text(text)}</rdf:li>" for text in texts if text)
+    return f"<{name}><rdf:{kind}>{items}</rdf:{kind}></{name}>" if items else ""
 
 
-def xmp_name(name: str) -> str:
-    """The full name of "dc:title", as ElementTree wants it."""
-    prefix, local = name.split(":")
-    return f"{{{XMP_NAMESPACES[prefix]}}}{local}"
+def xml_text(text: str) -> str:
+    """A text as it may stand in XML, in which a bare carriage return would be read as a line feed."""
+    return escape(NOT_XML.sub("\ufffd", text), {"\r": "&#13;"})
 
 
 def xmp_coordinate(degrees: float, positive: str, negative: str) -> str:
@@ -3912,8 +3887,7 @@ def begin_album(run: Run, listing: Listing) -> tuple[Job, ...]:
 def with_copies(run: Run, job: Job) -> Job:
     """A job with the files that are home by now and hold the same image."""
     index_elsewhere(run.state, run.elsewhere)
-    copies = [(path_of(run, folder) / record.name, record)
-              for folder, record in run.state.copies(job.image)]
+    copies = [(path_of(run, folder) / record.name, record) for folder, record in run.state.copies(job.image)]
     return job._replace(copies=tuple(copy for copy in copies if copy[0] != job.folder / job.name))
 
 

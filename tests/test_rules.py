@@ -261,7 +261,7 @@ def test_an_md5_is_taken_only_if_it_is_one(value: Any, md5: Optional[str]) -> No
     ([None, {"a": 1}, "x", [{"b": 2}]], [{"a": 1}]),
 ])
 def test_a_list_of_objects_is_found_without_what_is_none(value: Any, objects: List[Any]) -> None:
-    assert [entry.fields for entry in script.Entry({"Album": value}).objects("Album")] == objects
+    assert [dict(entry) for entry in script.Entry({"Album": value}).objects("Album")] == objects
 
 
 @pytest.mark.parametrize("entry, uri", [
