@@ -182,7 +182,6 @@ class Damaged(Problem):
     """A body that arrived in full and is not the file that SmugMug describes."""
 
 
-
 class Credentials(NamedTuple):
     """An API key with its secret and, once signed in, an access token with its secret."""
 
@@ -239,8 +238,8 @@ class Image(NamedTuple):
 
     `remote` is None where the listing does not name the file: then it takes calls of its own to find one. `extension`
     is that of the file served, without its dot, where it is not the one of the file name: videos are re-encoded.
-    `uploaded` is in UTC, `taken` what the camera's clock showed, `filmed` the time that a video states, which should be
-    in UTC and may be the camera's clock; all in ISO 8601. Coordinates are in degrees, the altitude in metres.
+    `uploaded` is in UTC, `taken` what the camera's clock showed, of a video the time that it states, which should be in
+    UTC and may be the camera's clock; all in ISO 8601. Coordinates are in degrees, the altitude in metres.
     `source_types` are those of the files that only SmugMug Source has, and that no program gets.
     """
 
@@ -255,7 +254,6 @@ class Image(NamedTuple):
     original_size_bytes: int | None
     uploaded: str
     taken: str
-    filmed: str
     title: str
     caption: str
     keywords: tuple[str, ...]
@@ -916,9 +914,8 @@ def write_atomically(path: Path, content: bytes, *, mode: int = 0o666, durable: 
     beside = path.with_name(f".{path.name[:40]}{PART_SUFFIX}")  # cut, or the name would get too long
     with suppress(FileNotFoundError):
         beside.unlink()
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     try:
-        with os.fdopen(os.open(str(beside), flags, mode), "wb") as file:
+        with open(str(beside), "xb", opener=partial(os.open, mode=mode)) as file:
             file.write(content)
             file.flush()
             if durable:
@@ -1013,10 +1010,9 @@ def is_within(path: Path, folder: Path) -> bool:
     """Whether a path, which need not exist yet, lies in a folder once all symbolic links are followed."""
     try:
         return folder.resolve() in path.resolve().parents
-    except UnicodeError:  # a name that this file system cannot have: whoever writes there says so
-        return True
-    except (OSError, RuntimeError) as error:  # so is one that is too long, and a working folder that is gone
-        return getattr(error, "errno", None) in (errno.ENOENT, errno.ENAMETOOLONG)
+    except (UnicodeError, OSError, RuntimeError) as error:
+        # a name that this file system cannot have, or a working folder that is gone: whoever writes there says so
+        return isinstance(error, UnicodeError) or getattr(error, "errno", None) in (errno.ENOENT, errno.ENAMETOOLONG)
 
 
 def disk_problem(error: OSError | UnicodeError, path: Path, platform: str = sys.platform) -> Problem:
@@ -1893,16 +1889,18 @@ def fetch_list(connection: Connection, uri: str, locator: str, key: str, parse: 
     fetch = partial(fetch_part, connection, uri, locator, key, parse, query, page_size)
     parts = [fetch((1, page_size.size))]
 
+    def listed() -> dict[str, R]:
+        return dict(item for part in sorted(parts, key=lambda part: part.start) for item in part.entries.items())
+
     def rest() -> Iterator[tuple[int, int]]:
         start = parts[0].end
-        while start <= parts[0].total and not parts[-1].error:
+        while start <= parts[0].total and not parts[-1].error and len(parts) <= len(listed()):  # or it may never end
             count = page_size.next()
             yield start, count
             start += count
 
     parts.extend(filter(None, in_parallel(fetch, rest(), connection.stop, LISTING_THREADS)))
-    parts.sort(key=lambda part: part.start)
-    entries: dict[str, R] = dict(entry for part in parts for entry in part.entries)
+    entries = listed()
     error, total = next((part.error for part in parts if part.error), None), max(part.total for part in parts)
     if error is not None and not (entries and isinstance(error, RequestFailed)):
         raise error
@@ -1918,12 +1916,12 @@ def fetch_list(connection: Connection, uri: str, locator: str, key: str, parse: 
 class Part(NamedTuple):
     """Some pages of a list: from number `start` up to `end`, of `total` entries; -1 if that was not said.
 
-    `entries` are pairs of a key and what was made of the entry.
+    `entries` are what was made of them, by key.
     """
 
     start: int
     end: int
-    entries: list[tuple[str, Any]]
+    entries: dict[str, Any]
     total: int
     error: Problem | None
 
@@ -1937,7 +1935,7 @@ def fetch_part(connection: Connection, uri: str, locator: str, key: str, parse: 
     Pages.NextPage would lose _expand and _verbosity, so we count ourselves. A later page may answer 404 and come the
     next time. https://api.smugmug.com/api/v2/doc/tutorial/paging.html
     """
-    entries: list[tuple[str, Any]] = []  # what came is some times as large
+    entries: dict[str, Any] = {}  # what came is some times as large
     (start, count), total = span, -1
     end = start + count
     while start < end:
@@ -1956,11 +1954,11 @@ def fetch_part(connection: Connection, uri: str, locator: str, key: str, parse: 
             log.debug("%s: asking for %d at once", error, count)
             continue
         page_size.answered(count)
-        expansions, stated = answer.object("Expansions"), page.integer("Total")
-        entries += [(entry.key(key), parse(entry, expansions)) for entry in listed if entry.key(key)]
+        expansions, stated, known = answer.object("Expansions"), page.integer("Total"), len(entries)
+        entries.update((entry.key(key), parse(entry, expansions)) for entry in listed if entry.key(key))
         total = -1 if stated is None else stated
         start += page.integer("Count") or len(listed)
-        end = min(end, total + 1) if listed and span[0] > 1 else start
+        end = min(end, total + 1) if len(entries) > known and span[0] > 1 else start  # nothing new: it is over
         count = min(page_size.size, end - start)
     return Part(span[0], start, entries, total, None)
 
@@ -1991,22 +1989,19 @@ def parse_image(entry: Entry, expansions: Entry) -> Image:
     remote = (video.remote_file(is_original=False) if is_video else
               entry.remote_file(True, "ArchivedUri", "ArchivedSize", "ArchivedMD5"))
     is_hopeless = entry.text("Status") == "Preprocess" and entry.text("SubStatus") == "CanNotProcess"
-    taken = camera_time(entry.text("DateTimeOriginal"))
     latitude, longitude = entry.number("Latitude", 90), entry.number("Longitude", 180)
     if latitude is None or longitude is None or not (latitude or longitude):  # 0, 0 stands for nowhere
         latitude = longitude = None
     return Image(
         key=key, serial="" if serial is None else str(serial), uri=f"/api/v2/image/{key}-{serial or 0}",
         file_name=entry.text("FileName"), is_video=is_video, extension=extension if is_video else "",
-        processing=entry.get("Processing") is True and not is_hopeless,
-        remote=remote, original_size_bytes=None if is_video else entry.integer("OriginalSize"),
+        processing=entry.get("Processing") is True and not is_hopeless, remote=remote,
+        original_size_bytes=None if is_video else entry.integer("OriginalSize"),
         uploaded=entry.text("DateTimeUploaded") or entry.text("Date"),
-        taken="" if is_video else taken, filmed=taken if is_video else "",
-        title=entry.text("Title"), caption=entry.text("Caption"), keywords=entry.texts("KeywordArray"),
-        latitude=latitude, longitude=longitude, altitude=entry.number("Altitude", 100_000) or 0.0,
-        hidden=entry.get("Hidden") is True, web_uri=entry.text("WebUri"),
+        taken=camera_time(entry.text("DateTimeOriginal")), title=entry.text("Title"), caption=entry.text("Caption"),
+        keywords=entry.texts("KeywordArray"), web_uri=entry.text("WebUri"), latitude=latitude, longitude=longitude,
+        altitude=entry.number("Altitude", 100_000) or 0.0, hidden=entry.get("Hidden") is True,
         source_types=() if is_video else types_in_source(entry.object("ComponentFileTypes")))
-
 
 
 def types_in_source(component_file_types: Entry) -> tuple[str, ...]:
@@ -2214,13 +2209,10 @@ class State:
         keys = ((album_key, image_key) for image_key in image_keys)
         self._db.executemany(f"DELETE FROM {TABLES[kind]} WHERE album_key = ? AND image_key = ?", keys)
 
-    def home_counts(self) -> dict[str, int]:
-        """How many files of each album are home that SmugMug still has, by album key."""
-        return dict(self._db.execute("SELECT album_key, COUNT(*) FROM file WHERE NOT removed GROUP BY album_key"))
-
-    def sizes(self) -> dict[str, int]:
-        """How many bytes of each album are home, by album key."""
-        return dict(self._db.execute("SELECT album_key, SUM(size_bytes) FROM file GROUP BY album_key"))
+    def home_sums(self, of: str) -> dict[str, int]:
+        """The sum of the `size_bytes`, or how many there are ("1"), of the files that are home and that SmugMug still
+        has, by album key."""
+        return dict(self._db.execute(f"SELECT album_key, SUM({of}) FROM file WHERE NOT removed GROUP BY album_key"))
 
     def marked(self, mark: str) -> list[tuple[str, str]]:
         """The (folder, name) of each file that is "removed" at SmugMug, or "damaged" and did not come again."""
@@ -2414,9 +2406,8 @@ def is_unchanged(place: Place, now: float) -> bool:
     known = place.known
     if known is None or not place.album.clocks or place.album.clocks != known.clocks:
         return False
-    if any(absence.ask_at <= now for absence in place.absences.values()):
-        return False
-    if place.album.image_count and not place.records and not place.absences:  # the record lost them
+    is_lost = place.album.image_count and not place.records and not place.absences  # by the record
+    if is_lost or any(absence.ask_at <= now for absence in place.absences.values()):
         return False
     return all(record.removed or is_intact(record, place.on_disk) for record in place.records.values())
 
@@ -2596,12 +2587,11 @@ class Elsewhere:
         for folder, folders, names in os.walk(str(self.output)):
             self.redraw()
             folders[:] = (name for name in folders if not name.startswith("."))
-            for name in set(names).difference(recorded(Path(folder))):
-                path = os.path.join(folder, name)
+            files = {name for name in names if not name.endswith(PART_SUFFIX)}.difference(recorded(Path(folder)))
+            for path in (os.path.join(folder, name) for name in files):
                 with suppress(OSError):
-                    if not name.endswith(PART_SUFFIX):
-                        row = os.lstat(path).st_size, os.fsencode(path)
-                        self._files.execute("INSERT INTO file VALUES (?, ?)", row)
+                    row = os.lstat(path).st_size, os.fsencode(path)
+                    self._files.execute("INSERT INTO file VALUES (?, ?)", row)
         self._files.execute("CREATE INDEX by_size ON file (size_bytes)")
 
     def of_size(self, size_bytes: int | None) -> list[Path]:
@@ -2721,8 +2711,8 @@ def file_time(image: Image) -> float | None:
 
     Films should state their time in UTC. One that would be later than the upload is the camera's clock if that fits.
     """
-    uploaded, by_camera = seconds_at(image.uploaded), seconds_at(image.taken or image.filmed, time.mktime)
-    for taken in (seconds_at(image.filmed), by_camera):
+    uploaded, by_camera = seconds_at(image.uploaded), seconds_at(image.taken, time.mktime)
+    for taken in (seconds_at(image.taken), by_camera) if image.is_video else (by_camera,):
         if taken is not None and (not image.is_video or uploaded is None or taken <= uploaded):
             return taken
     return uploaded
@@ -2914,10 +2904,9 @@ def image_json(image: Image, record: FileRecord | None) -> dict[str, Any]:
         "title": image.title, "caption": image.caption, "keywords": list(image.keywords),
         "latitude": image.latitude, "longitude": image.longitude,
         "altitude": image.altitude if image.latitude is not None else None,
-        "taken": image.taken or None, "uploaded": image.uploaded or None,
+        "taken": None if image.is_video else image.taken or None, "uploaded": image.uploaded or None,
         "size_bytes": record.size_bytes if record else None, "md5": record.md5 or None if record else None,
-        "hidden": image.hidden, "is_video": image.is_video,
-        "is_original": bool(record.is_original) if record else None,
+        "hidden": image.hidden, "is_video": image.is_video, "is_original": bool(record.is_original) if record else None,
         "web_uri": image.web_uri,
     }
 
@@ -2933,7 +2922,8 @@ def image_xmp(image: Image, has_dates: bool) -> bytes:
                   xmp_list("dc:subject", "Bag", image.keywords),  # each of these is read by some programs
                   xmp_list("digiKam:TagsList", "Seq", image.keywords),
                   xmp_list("lr:hierarchicalSubject", "Bag", image.keywords)]
-    taken = image.taken if has_dates or split_extension(image.file_name)[1].lower() in (".png", ".gif") else ""
+    is_dated = not image.is_video and (has_dates or split_extension(image.file_name)[1].lower() in (".png", ".gif"))
+    taken = image.taken if is_dated else ""
     simple = {"dc:source": image.web_uri, "photoshop:DateCreated": taken, "exif:DateTimeOriginal": taken,
               "xmp:CreateDate": taken, "smugmug:ImageKey": image.key, "smugmug:DateTimeUploaded": image.uploaded}
     is_doubtful = image.is_video and (image.longitude or 0) > 0
@@ -3796,7 +3786,7 @@ def selected(settings: Settings, albums: list[Album]) -> list[Album]:
 
 def bytes_to_come(run: Run, albums: Iterable[Album]) -> int:
     """How many bytes are to come at least, as far as SmugMug tells the sums of albums: often it does not."""
-    home = run.state.sizes()
+    home = run.state.home_sums("size_bytes")
     to_come_bytes = 0
     for album in albums:
         known = run.known.get(album.key)
@@ -3906,9 +3896,8 @@ def follow_moved_folders(state: State, elsewhere: Elsewhere, stop: Stop) -> None
     missing, taken = 0, {".", *(album.folder for album in albums.values())}
     for album_key, (folder, *_) in albums.items():
         elsewhere.redraw()
-        if album_path(elsewhere.output, folder, taken, entries).exists():
-            continue
-        records = [record for record in state.files(album_key).values() if not record.removed]
+        is_home = album_path(elsewhere.output, folder, taken, entries).exists()
+        records = [] if is_home else [record for record in state.files(album_key).values() if not record.removed]
         if not records:
             continue
         index_elsewhere(state, elsewhere)
@@ -4193,7 +4182,7 @@ def list_albums(settings: Settings, screen: Screen, stop: Stop) -> int:
     screen.show(lambda columns: "Reading the list of albums ...")
     albums, problem = in_background(partial(fetch_albums, connection, user))
     with copied_state(settings.output, partial(screen.show, lambda columns: "Reading the download record")) as state:
-        here = state.home_counts()
+        here = state.home_sums("1")
     screen.clear()
     albums = selected(settings, albums)
     print(album_table(albums, here))

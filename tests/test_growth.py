@@ -134,7 +134,7 @@ def test_sqlite_shows_that_it_works(tmp_path: Path) -> None:
         state.commit()
         signs.clear()
         state.marked("removed")
-        state.sizes()
+        state.home_sums("size_bytes")
         assert signs
     signs.clear()
     with script.copied_state(tmp_path, lambda: signs.append(1)) as state:
