@@ -74,9 +74,9 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from datetime import datetime, timedelta, timezone
 from functools import partial
 from pathlib import Path
-from typing import IO, Any, Callable, Iterable, Iterator, Mapping, NamedTuple, Sequence, TextIO, TypeVar
+from typing import IO, Any, Callable, Dict, Iterable, Iterator, Mapping, NamedTuple, Sequence, TextIO, TypeVar
 from urllib.parse import parse_qsl, unquote_plus, urlencode, urljoin, urlsplit
-from xml.etree import ElementTree
+from xml.sax.saxutils import escape
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # while the packages load, Ctrl-C just ends it
@@ -182,10 +182,6 @@ class Damaged(Problem):
     """A body that arrived in full and is not the file that SmugMug describes."""
 
 
-class OtherChecksum(Damaged):
-    """A body of which nothing is wrong but that SmugMug states another MD5."""
-
-
 class Credentials(NamedTuple):
     """An API key with its secret and, once signed in, an access token with its secret."""
 
@@ -242,8 +238,8 @@ class Image(NamedTuple):
 
     `remote` is None where the listing does not name the file: then it takes calls of its own to find one. `extension`
     is that of the file served, without its dot, where it is not the one of the file name: videos are re-encoded.
-    `uploaded` is in UTC, `taken` what the camera's clock showed, `filmed` the time that a video states, which should be
-    in UTC and may be the camera's clock; all in ISO 8601. Coordinates are in degrees, the altitude in metres.
+    `uploaded` is in UTC, `taken` what the camera's clock showed, of a video the time that it states, which should be in
+    UTC and may be the camera's clock; all in ISO 8601. Coordinates are in degrees, the altitude in metres.
     `source_types` are those of the files that only SmugMug Source has, and that no program gets.
     """
 
@@ -254,12 +250,10 @@ class Image(NamedTuple):
     is_video: bool
     extension: str
     processing: bool
-    unobtainable: bool
     remote: RemoteFile | None
     original_size_bytes: int | None
     uploaded: str
     taken: str
-    filmed: str
     title: str
     caption: str
     keywords: tuple[str, ...]
@@ -360,7 +354,10 @@ class Absence(NamedTuple):
 
 
 class FileOnDisk(NamedTuple):
-    """A regular file as found in an album's folder, under the very name the file system gives it."""
+    """A regular file as found in an album's folder, under the very name the file system gives it.
+
+    `size_bytes` is -1 if there is none of the name that was looked for.
+    """
 
     name: str
     size_bytes: int
@@ -386,17 +383,15 @@ class Job(NamedTuple):
     """One image to bring home.
 
     It goes to `folder/name`; if something stands there that is neither what we wrote (as `ours` has it) nor a
-    cut-off copy of the image, that stays and the image goes to `folder/spare_name`. `adoptable` are names of files that
-    count as home if their content turns out to be right; `copies` are files that may have the same content.
+    cut-off copy of the image, that stays and the image goes beside it, to its `spare_name`. `adoptable` are names of
+    files that count as home if their content turns out to be right; `copies` are files that may have the same content.
     """
 
     album: Album
     image: Image
     folder: Path
     name: str
-    spare_name: str
     ours: FileRecord | None = None
-    replaces: bool = False
     adoptable: tuple[str, ...] = ()
     copies: tuple[tuple[Path, FileRecord], ...] = ()
 
@@ -752,20 +747,16 @@ def unique_names(wanted: Iterable[tuple[str, str]], given: Mapping[str, str],
     `wanted` holds (key, name) pairs: who comes first keeps a plain name, later ones get their key added. Names
     `given` before are kept, whatever is wanted now; nobody gets one of the `reserved` names.
     """
-    names = dict(given)
+    names, wanted = dict(given), list(wanted)
     used = {folded(name) for name in [*given.values(), *reserved]}
-    crowded = []
     for key, name in wanted:
-        if key in names:
-            continue
-        if folded(name) in used:
-            crowded.append((key, name))
-        else:
+        if key not in names and folded(name) not in used:
             names[key] = name
             used.add(folded(name))
-    for key, name in crowded:
-        names[key] = next(other for other in other_names(name, f"_{key}", "_") if folded(other) not in used)
-        used.add(folded(names[key]))
+    for key, name in wanted:
+        if key not in names:
+            names[key] = next(other for other in other_names(name, f"_{key}", "_") if folded(other) not in used)
+            used.add(folded(names[key]))
     return names
 
 
@@ -840,7 +831,6 @@ class PartFile:
         self.path = path
         self.size_bytes = 0
         self.received_bytes = 0
-        self.head = b""
         self.etag = ""
         self._hash = new_md5()
         flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
@@ -860,7 +850,7 @@ class PartFile:
         """Forget all that was written."""
         self._file.seek(0)
         self._file.truncate()
-        self.size_bytes, self.head, self._hash = 0, b"", new_md5()
+        self.size_bytes, self._hash = 0, new_md5()
 
     def md5(self) -> str:
         """The MD5 of all that was written, in hexadecimal."""
@@ -882,8 +872,6 @@ class PartFile:
                 os.utime(str(self.path), (modified, modified))
 
     def _count(self, chunk: bytes) -> None:
-        if len(self.head) < 64:
-            self.head = (self.head + chunk[:64])[:64]
         self._hash.update(chunk)
         self.size_bytes += len(chunk)
 
@@ -926,9 +914,8 @@ def write_atomically(path: Path, content: bytes, *, mode: int = 0o666, durable: 
     beside = path.with_name(f".{path.name[:40]}{PART_SUFFIX}")  # cut, or the name would get too long
     with suppress(FileNotFoundError):
         beside.unlink()
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     try:
-        with os.fdopen(os.open(str(beside), flags, mode), "wb") as file:
+        with open(str(beside), "xb", opener=partial(os.open, mode=mode)) as file:
             file.write(content)
             file.flush()
             if durable:
@@ -979,25 +966,20 @@ def files_in(folder: Path) -> dict[str, list[FileOnDisk]]:
     return files
 
 
-def resolved(folder: Path, name: str, entries: dict[Path, dict[str, str]]) -> Path:
-    """The path of `name` in a folder, or of what has its name but for case and normalisation. It need not exist.
+def album_path(output: Path, folder: str, others: Iterable[str], entries: dict[Path, dict[str, str]]) -> Path:
+    """The path of an album's folder, or of what has its name but for case and normalisation. It need not exist.
 
-    `entries` are those of folders that were read before: what came since has its very name.
+    What is the folder of another album is not taken for it. `entries` are those of folders that were read before: what
+    came since has its very name.
     """
-    for part in name.split("/"):
-        path = folder / part
+    path = output
+    for name in folder.split("/"):
+        parent, path = path, path / name
         with suppress(OSError, UnicodeError):
             if not os.path.lexists(str(path)):
-                if folder not in entries:
-                    entries[folder] = {folded(entry): entry for entry in os.listdir(str(folder))}
-                path = folder / entries[folder].get(folded(part), part)
-        folder = path
-    return folder
-
-
-def album_path(output: Path, folder: str, others: Iterable[str], entries: dict[Path, dict[str, str]]) -> Path:
-    """The path of an album's folder, `resolved` in the output folder unless that leads to the folder of another one."""
-    path = resolved(output, folder, entries)
+                if parent not in entries:
+                    entries[parent] = {folded(entry): entry for entry in os.listdir(str(parent))}
+                path = parent / entries[parent].get(folded(name), name)
     is_anothers = path != output / folder and path.relative_to(output).as_posix() in others
     return output / folder if is_anothers else path
 
@@ -1028,24 +1010,24 @@ def is_within(path: Path, folder: Path) -> bool:
     """Whether a path, which need not exist yet, lies in a folder once all symbolic links are followed."""
     try:
         return folder.resolve() in path.resolve().parents
-    except UnicodeError:  # a name that this file system cannot have: whoever writes there says so
-        return True
-    except (OSError, RuntimeError) as error:  # so is one that is too long, and a working folder that is gone
-        return getattr(error, "errno", None) in (errno.ENOENT, errno.ENAMETOOLONG)
+    except (UnicodeError, OSError, RuntimeError) as error:
+        # a name that this file system cannot have, or a working folder that is gone: whoever writes there says so
+        return isinstance(error, UnicodeError) or getattr(error, "errno", None) in (errno.ENOENT, errno.ENAMETOOLONG)
 
 
-def disk_problem(error: OSError, path: Path, platform: str = sys.platform) -> Problem:
+def disk_problem(error: OSError | UnicodeError, path: Path, platform: str = sys.platform) -> Problem:
     """What to tell the user of an error of the file system: what happened, and where."""
+    if isinstance(error, UnicodeError):
+        return Problem(f"the file system cannot store this name: {printable(path)}. Try LC_ALL=C.UTF-8.")
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return DiskFull(f"The disk is full: no space left for {printable(path)}. Free some space, or move the whole "
                         f"output folder (with {STATE_FILE}) to a larger disk, then run it again; nothing is lost.")
-    where = printable(error.filename or path)
+    path = Path(str(error.filename or path))
     if error.errno in (errno.EEXIST, errno.ENOTDIR):
-        named = Path(os.fsdecode(error.filename or path))
-        where = next((printable(place) for place in (named, *named.parents) if place.is_file()), where)
-        return Problem(f"{where} is a file, but a folder is needed there; move it")
-    text = f"{error.strerror or error}: {where}"
-    is_long = len(os.path.abspath(str(error.filename or path))) >= WINDOWS_PATH_CHARACTERS
+        file = next((place for place in (path, *path.parents) if place.is_file()), path)
+        return Problem(f"{printable(file)} is a file, but a folder is needed there; move it")
+    text = f"{error.strerror or error}: {printable(path)}"
+    is_long = len(os.path.abspath(str(path))) >= WINDOWS_PATH_CHARACTERS
     if platform == "win32" and is_long and error.errno in (errno.ENOENT, errno.EINVAL, errno.ENAMETOOLONG):
         text += " (this path is too long for Windows: choose a shorter --output, or enable long paths)"
     return Problem(text)
@@ -1751,18 +1733,15 @@ IMAGE_FIELDS = ("ImageKey,Serial,Uri,FileName,IsVideo,Processing,Status,SubStatu
 SERVED_TYPES = {"jpg", "jpeg", "png", "gif"}  # what ArchivedUri gives, whatever was uploaded
 
 
-class Entry:
+class Entry(Dict[str, Any]):
     """A JSON object of SmugMug's. Whatever stands in it, each field is read as what it should be, or as missing."""
 
     def __init__(self, value: Any) -> None:
-        self.fields: dict[str, Any] = value if isinstance(value, dict) else {}  # PHP writes an empty object as []
-
-    def __bool__(self) -> bool:
-        return bool(self.fields)
+        super().__init__(value if isinstance(value, dict) else {})  # PHP writes an empty object as []
 
     def text(self, name: str) -> str:
         """A text; some texts are sent as numbers. Half characters are replaced."""
-        value = self.fields.get(name)
+        value = self.get(name)
         if not isinstance(value, (str, int, float)) or isinstance(value, bool):
             return ""
         return re.sub("[\ud800-\udfff]", "\N{REPLACEMENT CHARACTER}", str(value))
@@ -1774,7 +1753,7 @@ class Entry:
 
     def texts(self, name: str) -> tuple[str, ...]:
         """A list of texts, without empty ones."""
-        value = self.fields.get(name)
+        value = self.get(name)
         items = value if isinstance(value, list) else []
         return tuple(filter(None, (Entry({name: item}).text(name) for item in items)))
 
@@ -1790,9 +1769,6 @@ class Entry:
             return number if -limit <= number <= limit else None
         return None
 
-    def is_true(self, name: str) -> bool:
-        """Whether it says so."""
-        return self.fields.get(name) is True
 
     def key(self, name: str) -> str:
         """An AlbumKey or ImageKey, "" where it cannot be one: keys become parts of file names."""
@@ -1804,11 +1780,11 @@ class Entry:
 
     def object(self, name: str) -> Entry:
         """An object, empty where it is missing."""
-        return Entry(self.fields.get(name))
+        return Entry(self.get(name))
 
     def objects(self, name: str) -> list[Entry]:
         """A list of objects: an empty one is not sent at all, a single object may come without its list."""
-        value = self.fields.get(name)
+        value = self.get(name)
         items = value if isinstance(value, list) else [value]
         return [Entry(item) for item in items if isinstance(item, dict)]
 
@@ -1818,15 +1794,11 @@ class Entry:
         uri = uris.text(name) or uris.object(name).text("Uri")
         return uri if uri.startswith("/api/v2") else ""
 
-    def expanded(self, name: str, expansions: Entry) -> Entry:
-        """What `_expand` brought for an entry: Expansions are keyed by the very text that stands under Uris."""
-        uri = self.uri(name)
-        return (expansions.object(uri) or expansions.object(uri + "?_shorturis=")).object(name)
-
-    def remote_file(self, is_original: bool) -> RemoteFile | None:
+    def remote_file(self, is_original: bool, url: str = "Url", size: str = "Size",
+                    md5: str = "MD5") -> RemoteFile | None:
         """The file that a LargestVideo, LargestImage or ImageSize object describes; it may lack Size and MD5."""
-        url = self.text("Url")
-        return RemoteFile(url, self.integer("Size"), self.md5("MD5"), is_original) if url else None
+        address = self.text(url)
+        return RemoteFile(address, self.integer(size), self.md5(md5), is_original) if address else None
 
 
 def fetch_user(connection: Connection) -> User:
@@ -2010,36 +1982,28 @@ def parse_album(entry: Entry) -> Album:
 def parse_image(entry: Entry, expansions: Entry) -> Image:
     """An AlbumImage of album!images. https://api.smugmug.com/api/v2/doc/reference/album-image.html"""
     key, serial = entry.key("ImageKey"), entry.integer("Serial")
-    is_video = entry.is_true("IsVideo") or bool(entry.uri("LargestVideo"))
-    video = entry.expanded("LargestVideo", expansions)
-    taken = camera_time(entry.text("DateTimeOriginal"))
+    uri = entry.uri("LargestVideo")
+    is_video = entry.get("IsVideo") is True or bool(uri)
+    # what _expand brought is keyed by the very text that stands under Uris
+    video = (expansions.object(uri) or expansions.object(uri + "?_shorturis=")).object("LargestVideo")
+    extension = re.sub("[^a-z0-9]", "", video.text("Ext").lower())[:10] or "mp4"  # as SmugMug serves it
+    # a video's ArchivedUri is a JPEG still, whose size and MD5 even agree
+    remote = (video.remote_file(is_original=False) if is_video else
+              entry.remote_file(True, "ArchivedUri", "ArchivedSize", "ArchivedMD5"))
+    is_hopeless = entry.text("Status") == "Preprocess" and entry.text("SubStatus") == "CanNotProcess"
     latitude, longitude = entry.number("Latitude", 90), entry.number("Longitude", 180)
     if latitude is None or longitude is None or not (latitude or longitude):  # 0, 0 stands for nowhere
         latitude = longitude = None
     return Image(
         key=key, serial="" if serial is None else str(serial), uri=f"/api/v2/image/{key}-{serial or 0}",
-        file_name=entry.text("FileName"), is_video=is_video, extension=video_extension(video) if is_video else "",
-        processing=entry.is_true("Processing"),
-        unobtainable=entry.text("Status") == "Preprocess" and entry.text("SubStatus") == "CanNotProcess",
-        remote=video.remote_file(is_original=False) if is_video else archived_file(entry),
+        file_name=entry.text("FileName"), is_video=is_video, extension=extension if is_video else "",
+        processing=entry.get("Processing") is True and not is_hopeless, remote=remote,
         original_size_bytes=None if is_video else entry.integer("OriginalSize"),
         uploaded=entry.text("DateTimeUploaded") or entry.text("Date"),
-        taken="" if is_video else taken, filmed=taken if is_video else "",
-        title=entry.text("Title"), caption=entry.text("Caption"), keywords=entry.texts("KeywordArray"),
-        latitude=latitude, longitude=longitude, altitude=entry.number("Altitude", 100_000) or 0.0,
-        hidden=entry.is_true("Hidden"), web_uri=entry.text("WebUri"),
+        taken=camera_time(entry.text("DateTimeOriginal")), title=entry.text("Title"), caption=entry.text("Caption"),
+        keywords=entry.texts("KeywordArray"), web_uri=entry.text("WebUri"), latitude=latitude, longitude=longitude,
+        altitude=entry.number("Altitude", 100_000) or 0.0, hidden=entry.get("Hidden") is True,
         source_types=() if is_video else types_in_source(entry.object("ComponentFileTypes")))
-
-
-def video_extension(video: Entry) -> str:
-    """The extension of a video as SmugMug serves it, without a dot."""
-    return re.sub("[^a-z0-9]", "", video.text("Ext").lower())[:10] or "mp4"
-
-
-def archived_file(entry: Entry) -> RemoteFile | None:
-    """The original bytes of a photo. (A video's ArchivedUri is a JPEG still, whose size and MD5 even agree.)"""
-    url = entry.text("ArchivedUri")
-    return RemoteFile(url, entry.integer("ArchivedSize"), entry.md5("ArchivedMD5")) if url else None
 
 
 def types_in_source(component_file_types: Entry) -> tuple[str, ...]:
@@ -2048,17 +2012,20 @@ def types_in_source(component_file_types: Entry) -> tuple[str, ...]:
     The owner is told of them, as {"Image": ["jpg", "nef"]} or [], but ordinary keys do not get the files: 404.
     https://github.com/tommyblue/smugmug-backup/issues/61
     """
-    types = {name.lower() for kind in component_file_types.fields for name in component_file_types.texts(kind)}
+    types = {name.lower() for kind in component_file_types for name in component_file_types.texts(kind)}
     return tuple(sorted(name for name in types - SERVED_TYPES if re.fullmatch("[a-z0-9]{1,10}", name)))
 
 
 FILE_TIME_SECONDS = 1 << 33  # from 1697 to 2242: SQLite counts nanoseconds, and not every file system goes that far
 
 
-def utc_seconds(shown: str) -> float | None:
-    """A time of SmugMug's, which is in UTC, in seconds since 1970; None for what is no time that a file can have."""
+def seconds_at(shown: str, to_seconds: Callable[[Any], float] = calendar.timegm) -> float | None:
+    """A time in UTC, as SmugMug's are, in seconds since 1970; None for what is no time that a file can have.
+
+    With time.mktime, it is what a clock showed that stood in the time zone of this computer.
+    """
     with suppress(ValueError, OverflowError):
-        seconds = float(calendar.timegm(time.strptime(shown[:19], "%Y-%m-%dT%H:%M:%S")))
+        seconds = float(to_seconds(time.strptime(shown[:19], "%Y-%m-%dT%H:%M:%S")))
         return seconds if abs(seconds) < FILE_TIME_SECONDS else None
     return None
 
@@ -2106,31 +2073,28 @@ def find_remote(connection: Connection, image: Image) -> RemoteFile | None:
 
     None where SmugMug answers that it has nothing at all. Raises RequestFailed if it refuses what would be better.
     """
-    refusal = None
+    refusal = remote = None
     for resource, locator, is_original in VIDEO_PLACES if image.is_video else PHOTO_PLACES:
         try:
             found = Entry(connection.get_json(image.uri + resource, SHORT_ANSWER)).object("Response").object(locator)
+            if locator == "ImageSizeDetails":
+                found = found.object(best_size(found, image.is_video))
+            remote = found.remote_file(is_original)
         except RequestFailed as error:
             if error.status not in (403, 404):
                 raise
             refusal = refusal if error.status == 404 and refusal else error
-            continue
-        if locator == "ImageSizeDetails":
-            found = found.object(best_size(found, image.is_video))
-        remote = found.remote_file(is_original)
         if remote is not None:
-            is_smaller = image.original_size_bytes not in (None, remote.size_bytes) and not remote.is_original
-            if refusal is not None and is_smaller:
-                raise refusal
-            return remote
-    if refusal is not None and refusal.status == 403:
+            break
+    is_worse = not remote.is_original and image.original_size_bytes not in (None, remote.size_bytes) if remote else True
+    if refusal is not None and is_worse and (remote or refusal.status == 403):
         raise refusal
-    return None
+    return remote
 
 
 def best_size(sizes: Entry, is_video: bool) -> str:
     """The name of the best size in ImageSizeDetails. (VideoSize1920 of an upright film is 1080 wide.)"""
-    widths = [int(name[9:]) for name in sizes.fields if re.fullmatch("VideoSize[0-9]{1,5}", name)]
+    widths = [int(name[9:]) for name in sizes if re.fullmatch("VideoSize[0-9]{1,5}", name)]
     return f"VideoSize{max(widths, default=0)}" if is_video else "ImageSizeOriginal"
 
 
@@ -2217,9 +2181,6 @@ class State:
         places = ", ".join("?" * len(values))
         self._db.execute(f"INSERT OR REPLACE INTO {TABLES[type(known)]} VALUES ({places})", values)
 
-    def move_album(self, album_key: str, folder: str) -> None:
-        """Remember that an album's folder has another name now."""
-        self._db.execute("UPDATE album SET folder = ? WHERE album_key = ?", (folder, album_key))
 
     def account(self) -> str:
         """The nickname of whom the photos belong to, "" if that was not recorded yet."""
@@ -2245,26 +2206,15 @@ class State:
         for table in TABLES.values():
             self._db.execute(f"DELETE FROM {table} WHERE album_key = ?", (album_key,))
 
-    def mark_removed(self, album_key: str, image_keys: Iterable[str]) -> None:
-        """Remember that SmugMug does not have these images in this album any more; their files stay."""
-        self._for_each("UPDATE file SET removed = 1", album_key, image_keys)
-        self.forget(Absence, album_key, image_keys)
-
     def forget(self, kind: type[FileRecord | Absence], album_key: str, image_keys: Iterable[str]) -> None:
         """Forget the files, or the absences, of these images."""
-        self._for_each(f"DELETE FROM {TABLES[kind]}", album_key, image_keys)
-
-    def _for_each(self, statement: str, album_key: str, image_keys: Iterable[str]) -> None:
         keys = ((album_key, image_key) for image_key in image_keys)
-        self._db.executemany(f"{statement} WHERE album_key = ? AND image_key = ?", keys)
+        self._db.executemany(f"DELETE FROM {TABLES[kind]} WHERE album_key = ? AND image_key = ?", keys)
 
-    def home_counts(self) -> dict[str, int]:
-        """How many files of each album are home that SmugMug still has, by album key."""
-        return dict(self._db.execute("SELECT album_key, COUNT(*) FROM file WHERE NOT removed GROUP BY album_key"))
-
-    def sizes(self) -> dict[str, int]:
-        """How many bytes of each album are home, by album key."""
-        return dict(self._db.execute("SELECT album_key, SUM(size_bytes) FROM file GROUP BY album_key"))
+    def home_sums(self, of: str) -> dict[str, int]:
+        """The sum of the `size_bytes`, or how many there are ("1"), of the files that are home and that SmugMug still
+        has, by album key."""
+        return dict(self._db.execute(f"SELECT album_key, SUM({of}) FROM file WHERE NOT removed GROUP BY album_key"))
 
     def marked(self, mark: str) -> list[tuple[str, str]]:
         """The (folder, name) of each file that is "removed" at SmugMug, or "damaged" and did not come again."""
@@ -2281,8 +2231,7 @@ class State:
     def close(self) -> None:
         """Commit, and let the next run have the folder."""
         with closing(self._db):
-            if self._db.in_transaction:  # an error may have ended it
-                self._db.execute("COMMIT")
+            self._db.commit()  # unless an error has ended the transaction
 
 
 def is_version_of(record: FileRecord, image: Image) -> bool:
@@ -2321,9 +2270,7 @@ def open_state(folder: Path, redraw: Callable[[], None]) -> Iterator[State]:
 
 def write_lock(lock: Path) -> None:
     """Keep other runs out of a folder in which SQLite cannot. A lock file that is there was left behind."""
-    remove_lock(lock)
-    with open(str(lock), "x", encoding="utf-8") as file:
-        file.write(f"{socket.gethostname()} {os.getpid()}")
+    write_atomically(lock, f"{socket.gethostname()} {os.getpid()}".encode(), durable=False)
     log.info("The file system of %s knows no locks, so %s keeps other runs out.", printable(lock.parent), lock.name)
 
 
@@ -2391,7 +2338,8 @@ def owned_state(path: Path, has_locks: bool, redraw: Callable[[], None]) -> Stat
     can_sync = knows(os.fsync, path, "a+b")
     address = str(path) if has_locks else f"{path.resolve().as_uri()}?vfs=unix-none"
     database = sqlite3.connect(address, timeout=0, isolation_level=None, uri=not has_locks)
-    try:
+    with ExitStack() as stack:
+        stack.callback(database.close)
         database.set_progress_handler(redraw, SQLITE_STEPS)
         if not can_sync:
             database.execute("PRAGMA synchronous = OFF")
@@ -2401,10 +2349,8 @@ def owned_state(path: Path, has_locks: bool, redraw: Callable[[], None]) -> Stat
         state = State(database)
         if database.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
             raise sqlite3.DatabaseError("damaged")
-        return state
-    except BaseException:
-        database.close()
-        raise
+        stack.pop_all()  # it stays open
+    return state
 
 
 @contextmanager
@@ -2462,9 +2408,8 @@ def is_unchanged(place: Place, now: float) -> bool:
     known = place.known
     if known is None or not place.album.clocks or place.album.clocks != known.clocks:
         return False
-    if any(absence.ask_at <= now for absence in place.absences.values()):
-        return False
-    if place.album.image_count and not place.records and not place.absences:  # the record lost them
+    is_lost = place.album.image_count and not place.records and not place.absences  # by the record
+    if is_lost or any(absence.ask_at <= now for absence in place.absences.values()):
         return False
     return all(record.removed or is_intact(record, place.on_disk) for record in place.records.values())
 
@@ -2483,13 +2428,13 @@ def albums_to_look_at_again(albums: Iterable[Album], known: Mapping[str, AlbumRe
 
 def may_have_uploads(album: Album, since: str) -> bool:
     """Whether an album may hold images uploaded `since`: an upload moves its clocks. A day is left for doubts."""
-    changed, asked = utc_seconds(album.changed), utc_seconds(since)
+    changed, asked = seconds_at(album.changed), seconds_at(since)
     return asked is None or not album.clocks or changed is None or changed > asked - DAY_SECONDS
 
 
 def lasting_clocks(album: Album, now: float) -> str:
     """The clocks of an album that is home, "" if they are so young that its listing may have lagged behind them."""
-    changed = utc_seconds(album.changed)
+    changed = seconds_at(album.changed)
     return "" if changed is None or changed > now - LISTING_LAG_SECONDS else album.clocks
 
 
@@ -2508,8 +2453,7 @@ def absence_of(outcome: Outcome, before: Absence | None, now: float) -> Absence 
 
 def is_intact(record: FileRecord, on_disk: Mapping[str, list[FileOnDisk]]) -> bool:
     """Whether the file that a record tells of is there at its size, and not known to be damaged."""
-    found = find_file(on_disk, record.name)
-    return found is not None and found.size_bytes == record.size_bytes and not record.damaged
+    return find_file(on_disk, record.name).size_bytes == record.size_bytes and not record.damaged
 
 
 def plan_album(place: Place, listing: Listing, now: float, since: str, but: frozenset[str]) -> Plan:
@@ -2530,23 +2474,20 @@ def plan_image(place: Place, image: Image, name: str, now: float) -> Outcome | J
     album, record, absence = place.album, place.records.get(image.key), place.absences.get(image.key)
     is_asked_later = absence is not None and absence.serial == image.serial and absence.ask_at > now
     found = find_file(place.on_disk, record.name if record else name)
-    if record is not None and found is not None:
-        record = record._replace(name=found.name)
+    record = record._replace(name=found.name) if record else None
     if record is not None and is_intact(record, place.on_disk) and is_version_of(record, image) and (
             record.is_original or image.is_video or is_asked_later):
         return Outcome(Kind.HOME, album, image, record._replace(serial=image.serial, removed=False))
-    if image.processing and not image.unobtainable and is_fresh(image, now) and (image.is_video or not image.remote):
+    if image.processing and is_fresh(image, now) and (image.is_video or not image.remote):
         return Outcome(Kind.NOT_READY, album, image, reason="SmugMug is still processing it")
     if absence is not None and is_asked_later and record is None and image.remote is None:
         return Outcome(Kind.UNAVAILABLE, album, image, reason=absence.reason)
     if record is not None:
-        return Job(album, image, place.folder, record.name, spare_name(image, record.name), ours=record,
-                   replaces=not is_version_of(record, image) and found is not None)
+        return Job(album, image, place.folder, record.name, ours=record)
     size_bytes = image.remote.size_bytes if image.remote else None
-    spare = spare_name(image, name)
-    files = (find_file(place.on_disk, candidate, size_bytes) for candidate in (name, spare))
-    adoptable = tuple(file.name for file in files if file is not None and size_bytes in (None, file.size_bytes))
-    return Job(album, image, place.folder, name, spare, adoptable=adoptable)
+    files = [find_file(place.on_disk, candidate, size_bytes) for candidate in (name, spare_name(image, name))]
+    adoptable = [file.name for file in files if file.size_bytes >= 0 and size_bytes in (None, file.size_bytes)]
+    return Job(album, image, place.folder, name, adoptable=tuple(adoptable))
 
 
 def spare_name(image: Image, name: str) -> str:
@@ -2557,14 +2498,14 @@ def spare_name(image: Image, name: str) -> str:
 
 def is_fresh(image: Image, now: float) -> bool:
     """Whether an image came to SmugMug so recently that its processing may really be under way."""
-    uploaded = utc_seconds(image.uploaded)
+    uploaded = seconds_at(image.uploaded)
     return uploaded is None or now - uploaded < PROCESSING_PATIENCE_SECONDS
 
 
-def find_file(on_disk: Mapping[str, list[FileOnDisk]], name: str, size_bytes: int | None = None) -> FileOnDisk | None:
+def find_file(on_disk: Mapping[str, list[FileOnDisk]], name: str, size_bytes: int | None = None) -> FileOnDisk:
     """The file that stands at `name`, of several that only some file systems tell apart the best match."""
-    candidates = on_disk.get(folded(name), [])
-    return max(candidates, key=lambda file: (file.name == name, file.size_bytes == size_bytes), default=None)
+    candidates = on_disk.get(folded(name)) or [FileOnDisk(name, -1)]
+    return max(candidates, key=lambda file: (file.name == name, file.size_bytes == size_bytes))
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -2597,8 +2538,8 @@ def transfer(job: Job, elsewhere: Elsewhere, connection: Connection, landing: th
         reason = str(error)
     except (Problem, Stopped):
         raise
-    except UnicodeError:
-        reason = f"the file system cannot store this name: {printable(job.folder / job.name)}. Try LC_ALL=C.UTF-8."
+    except UnicodeError as error:
+        reason = str(disk_problem(error, job.folder / job.name))
     except OSError as error:
         problem = disk_problem(error, job.folder / job.name)
         free_bytes = free_space(job.folder) or 0 if error.errno == errno.ENOSPC else 0  # a quota shows no free space
@@ -2622,7 +2563,8 @@ def adopt(job: Job, remote: RemoteFile | None, stop: Stop) -> Outcome | None:
         return None
     for name in job.adoptable:
         with suppress(OSError):
-            record = file_record(job.image, remote, job.folder / name, file_md5(job.folder / name, stop))
+            md5 = file_md5(job.folder / name, stop)
+            record = file_record(job.image, job.folder / name, md5, remote.is_original)
             size_bytes = remote.size_bytes or job.image.original_size_bytes
             if record.md5 == remote.md5 if remote.md5 else record.size_bytes == size_bytes:
                 return Outcome(Kind.ADOPTED, job.album, job.image, record)
@@ -2647,12 +2589,11 @@ class Elsewhere:
         for folder, folders, names in os.walk(str(self.output)):
             self.redraw()
             folders[:] = (name for name in folders if not name.startswith("."))
-            for name in set(names).difference(recorded(Path(folder))):
-                path = os.path.join(folder, name)
+            files = {name for name in names if not name.endswith(PART_SUFFIX)}.difference(recorded(Path(folder)))
+            for path in (os.path.join(folder, name) for name in files):
                 with suppress(OSError):
-                    if not name.endswith(PART_SUFFIX):
-                        row = os.lstat(path).st_size, os.fsencode(path)
-                        self._files.execute("INSERT INTO file VALUES (?, ?)", row)
+                    row = os.lstat(path).st_size, os.fsencode(path)
+                    self._files.execute("INSERT INTO file VALUES (?, ?)", row)
         self._files.execute("CREATE INDEX by_size ON file (size_bytes)")
 
     def of_size(self, size_bytes: int | None) -> list[Path]:
@@ -2673,7 +2614,7 @@ class Elsewhere:
                     with suppress(OSError):
                         self._by_md5[remote.size_bytes][file_md5(path, stop)] = path
             found = self._by_md5[remote.size_bytes].get(remote.md5)
-        return [(found, file_record(image, remote, found, remote.md5))] if found is not None else []
+        return [(found, file_record(image, found, remote.md5, remote.is_original))] if found is not None else []
 
 
 def copy_home(job: Job, elsewhere: Elsewhere, landing: threading.Lock, stop: Stop) -> Outcome | None:
@@ -2728,16 +2669,18 @@ def fetch_home(job: Job, connection: Connection, landing: threading.Lock, stop: 
             if error.errno == errno.ENOSPC:  # others may fit
                 part.restart()
             raise
-        is_original = remote.is_original and image.original_size_bytes in (None, part.size_bytes)
-        kind = Kind.REPLACED if job.replaces else Kind.DOWNLOADED
-        return land(job, part, kind, is_original, landing)._replace(fetched_bytes=part.received_bytes)
+        is_old = job.ours is not None and not is_version_of(job.ours, image)
+        kind = Kind.REPLACED if is_old and os.path.lexists(str(job.folder / job.name)) else Kind.DOWNLOADED
+        return land(job, part, kind, remote.is_original, landing)._replace(fetched_bytes=part.received_bytes)
 
 
-def file_record(image: Image, remote: RemoteFile, path: Path, md5: str) -> FileRecord:
-    """The record of a file that we did not write."""
+def file_record(image: Image, path: Path, md5: str, is_original: bool, modified_ns: int = 0) -> FileRecord:
+    """The record of a file that is home, which is no original if its size says so. `modified_ns` is for our own."""
     size_bytes = path.stat().st_size
-    is_original = remote.is_original and image.original_size_bytes in (None, size_bytes)
-    return FileRecord(image.key, image.serial, path.name, size_bytes, md5, 0, is_original)
+    stated_md5 = image.remote.md5 or "" if image.remote else ""
+    return FileRecord(image.key, image.serial, path.name, size_bytes, md5, modified_ns,
+                      is_original and image.original_size_bytes in (None, size_bytes),
+                      stated_md5="" if stated_md5 == md5 else stated_md5)
 
 
 def is_still_the_best(record: FileRecord, remote: RemoteFile, job: Job) -> bool:
@@ -2758,13 +2701,10 @@ def land(job: Job, part: PartFile, kind: Kind, is_original: bool, landing: threa
             rename(path, aside)
             note = f"the damaged file is kept as {aside.name}"
         elif is_taken:
-            path = unused(job.folder / job.spare_name, "")
+            path = unused(job.folder / spare_name(image, job.name), "")
             note = f"{job.name} was changed or added here, so it was kept; SmugMug's version is {path.name}"
         rename(part.path, path)
-    modified_ns = max(-2 ** 63, min(os.stat(str(path)).st_mtime_ns, 2 ** 63 - 1))  # dates of 1601 or 2300 are beyond
-    record = FileRecord(image.key, image.serial, path.name, part.size_bytes, part.md5(), modified_ns, is_original)
-    if image.remote is not None and image.remote.md5 not in (None, record.md5):
-        record = record._replace(stated_md5=image.remote.md5 or "")
+    record = file_record(image, path, part.md5(), is_original, path.stat().st_mtime_ns)
     return Outcome(kind, job.album, image, record, reason=note)
 
 
@@ -2773,19 +2713,11 @@ def file_time(image: Image) -> float | None:
 
     Films should state their time in UTC. One that would be later than the upload is the camera's clock if that fits.
     """
-    uploaded, filmed = utc_seconds(image.uploaded), utc_seconds(image.filmed)
-    for taken in (filmed, local_seconds(image.filmed)) if image.is_video else (local_seconds(image.taken),):
+    uploaded, by_camera = seconds_at(image.uploaded), seconds_at(image.taken, time.mktime)
+    for taken in (seconds_at(image.taken), by_camera) if image.is_video else (by_camera,):
         if taken is not None and (not image.is_video or uploaded is None or taken <= uploaded):
             return taken
     return uploaded
-
-
-def local_seconds(shown: str) -> float | None:
-    """What a clock showed, in seconds since 1970, if it stood in the time zone of this computer."""
-    with suppress(ValueError, OverflowError):
-        seconds = time.mktime(time.strptime(shown, "%Y-%m-%dT%H:%M:%S"))
-        return seconds if abs(seconds) < FILE_TIME_SECONDS else None
-    return None
 
 
 def is_free(path: Path, part: Path, ours: FileRecord | None) -> bool:
@@ -2811,22 +2743,17 @@ def fetch(remote: RemoteFile, part: PartFile, image: Image, connection: Connecti
     """
     if not remote.md5:  # nothing would prove that what is there belongs to what comes
         part.restart()
-    from_zero, digests = 0, set()
-    while True:
-        from_zero += not part.size_bytes
+    refused: set[str] = set()
+    for tries_left in range(2 if part.size_bytes else 1, -1, -1):  # pragma: no branch: the last one raises
         try:
             if part.size_bytes != remote.size_bytes:
                 connection.get(remote.url, partial(receive, remote=remote, part=part, stop=stop),
                                headers=lambda: range_header(part), accept=PARTIAL_ANSWERS)
-            prove(part, remote, image)
+            prove(part, remote, image, refused)
             return
-        except Damaged as error:
-            md5 = part.md5() if isinstance(error, OtherChecksum) else ""
-            if md5 and md5 in digests:
-                return
-            digests.add(md5)
+        except Damaged:
             part.restart()
-            if from_zero >= 2:
+            if not tries_left:
                 raise
 
 
@@ -2869,27 +2796,31 @@ def goes_on(answer: Answer, remote: RemoteFile, part: PartFile) -> bool:
     start, total = given.groups()
     if answer.status == 416:  # nothing follows: good if the part is complete
         return bool(remote.md5) and total == str(part.size_bytes)
-    if remote.size_bytes is not None and total not in ("*", str(remote.size_bytes)):
-        return False
-    if not remote.md5 and (not part.etag or answer.headers.get("ETag", "") != part.etag):
-        return False
-    return start == str(part.size_bytes)
+    is_same_file = bool(remote.md5 or part.etag) and (remote.md5 or answer.headers.get("ETag", "") == part.etag)
+    return start == str(part.size_bytes) and is_same_file and (
+        remote.size_bytes is None or total in ("*", str(remote.size_bytes)))
 
 
-def prove(part: PartFile, remote: RemoteFile, image: Image) -> None:
-    """Raise Damaged unless a part file is, as far as can be known, the very file that SmugMug describes."""
+def prove(part: PartFile, remote: RemoteFile, image: Image, refused: set[str]) -> None:
+    """Raise Damaged unless a part file is, as far as can be known, the very file that SmugMug describes.
+
+    `refused` are the MD5s of what was refused for nothing else: the same file again is what SmugMug has.
+    """
     if not part.size_bytes:
         raise Damaged("SmugMug sent an empty file")
     if remote.size_bytes is not None and part.size_bytes != remote.size_bytes:
         raise Damaged(f"received {part.size_bytes} of {remote.size_bytes} bytes")
+    with open(str(part.path), "rb") as file:
+        head = file.read(64)
     is_film = image.is_video or split_extension(image.file_name)[1].lower() in VIDEO_EXTENSIONS
-    if is_film and part.head.startswith((b"\xff\xd8\xff", b"\x89PNG", b"GIF8")):
+    if is_film and head.startswith((b"\xff\xd8\xff", b"\x89PNG", b"GIF8")):
         raise Damaged("SmugMug sent a still picture instead of the video")
-    is_other = bool(remote.md5) and part.md5() != remote.md5
-    if (is_other or not remote.md5) and part.head.lstrip()[:1] in (b"<", b"{"):
+    is_other = bool(remote.md5) and part.md5() not in (remote.md5, *refused)
+    if (is_other or not remote.md5) and head.lstrip()[:1] in (b"<", b"{"):
         raise Damaged("SmugMug sent a web page or a message instead of the file")
     if is_other:
-        raise OtherChecksum("the content does not match SmugMug's checksum (MD5)")
+        refused.add(part.md5())
+        raise Damaged("the content does not match SmugMug's checksum (MD5)")
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -2917,11 +2848,9 @@ def write_sidecars(kinds: Iterable[str], place: Place, images: Iterable[Image],
     if "json" in kinds:
         yield from update_sidecar(place.folder / ALBUM_SIDECAR, album_json(place.album, images, records))
     for image in [image for image in images if image.key in records] if "xmp" in kinds else []:
-        name = records[image.key].name + ".xmp"
-        found = find_file(place.on_disk, name)
-        if has_words(image) or found is not None:
-            path = place.folder / (found.name if found is not None else name)
-            yield from update_sidecar(path, image_xmp(image, "dates" in kinds))
+        found = find_file(place.on_disk, records[image.key].name + ".xmp")
+        if has_words(image) or found.size_bytes >= 0:
+            yield from update_sidecar(place.folder / found.name, image_xmp(image, "dates" in kinds))
 
 
 def update_sidecar(path: Path, content: bytes) -> Iterator[tuple[str, Problem | None]]:
@@ -2937,10 +2866,8 @@ def update_sidecar(path: Path, content: bytes) -> Iterator[tuple[str, Problem | 
             write_atomically(path, content, durable=False)  # thousands of them, and each can be made again
             if old:
                 yield path.name, None
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         yield path.name, disk_problem(error, path)
-    except UnicodeError:
-        yield path.name, Problem("the file system cannot store this name")
 
 
 def sealed(content: bytes) -> bytes:
@@ -2979,10 +2906,9 @@ def image_json(image: Image, record: FileRecord | None) -> dict[str, Any]:
         "title": image.title, "caption": image.caption, "keywords": list(image.keywords),
         "latitude": image.latitude, "longitude": image.longitude,
         "altitude": image.altitude if image.latitude is not None else None,
-        "taken": image.taken or None, "uploaded": image.uploaded or None,
+        "taken": None if image.is_video else image.taken or None, "uploaded": image.uploaded or None,
         "size_bytes": record.size_bytes if record else None, "md5": record.md5 or None if record else None,
-        "hidden": image.hidden, "is_video": image.is_video,
-        "is_original": bool(record.is_original) if record else None,
+        "hidden": image.hidden, "is_video": image.is_video, "is_original": bool(record.is_original) if record else None,
         "web_uri": image.web_uri,
     }
 
@@ -2993,18 +2919,13 @@ def image_xmp(image: Image, has_dates: bool) -> bytes:
     Some readers take its date before that of the photo, so there is one only if it is asked for, or the photo can have
     none. Longitudes of films may have lost their sign, so none is given that is positive.
     """
-    for prefix, uri in XMP_NAMESPACES.items():
-        ElementTree.register_namespace(prefix, uri)
-    root = ElementTree.Element(xmp_name("x:xmpmeta"), {xmp_name("x:xmptk"): UNSEALED})
-    graph = ElementTree.SubElement(root, xmp_name("rdf:RDF"))
-    description = ElementTree.SubElement(graph, xmp_name("rdf:Description"), {xmp_name("rdf:about"): ""})
-    if image.title:
-        add_xmp_list(description, "dc:title", "rdf:Alt", [image.title], language="x-default")
-    if image.caption or image.title:  # Immich shows no title
-        add_xmp_list(description, "dc:description", "rdf:Alt", [image.caption or image.title], language="x-default")
-    for name in ("dc:subject", "digiKam:TagsList", "lr:hierarchicalSubject"):  # each is read by some programs
-        add_xmp_list(description, name, "rdf:Seq" if name.startswith("digiKam") else "rdf:Bag", image.keywords)
-    taken = image.taken if has_dates or split_extension(image.file_name)[1].lower() in (".png", ".gif") else ""
+    properties = [xmp_list("dc:title", "Alt", [image.title]),
+                  xmp_list("dc:description", "Alt", [image.caption or image.title]),  # Immich shows no title
+                  xmp_list("dc:subject", "Bag", image.keywords),  # each of these is read by some programs
+                  xmp_list("digiKam:TagsList", "Seq", image.keywords),
+                  xmp_list("lr:hierarchicalSubject", "Bag", image.keywords)]
+    is_dated = not image.is_video and (has_dates or split_extension(image.file_name)[1].lower() in (".png", ".gif"))
+    taken = image.taken if is_dated else ""
     simple = {"dc:source": image.web_uri, "photoshop:DateCreated": taken, "exif:DateTimeOriginal": taken,
               "xmp:CreateDate": taken, "smugmug:ImageKey": image.key, "smugmug:DateTimeUploaded": image.uploaded}
     is_doubtful = image.is_video and (image.longitude or 0) > 0
@@ -3014,30 +2935,22 @@ def image_xmp(image: Image, has_dates: bool) -> bytes:
         if image.altitude:
             simple["exif:GPSAltitude"] = f"{round(abs(image.altitude) * 100)}/100"
             simple["exif:GPSAltitudeRef"] = "1" if image.altitude < 0 else "0"
-    for name, text in simple.items():
-        if text:
-            ElementTree.SubElement(description, xmp_name(name)).text = NOT_XML.sub("\ufffd", text)
-    # a bare carriage return would be read as a line feed
-    text = ElementTree.tostring(root, encoding="unicode").replace("\r", "&#13;")
-    return b'<?xml version="1.0" encoding="UTF-8"?>\n' + text.encode("utf-8") + b"\n"
+    properties += [f"<{name}>{xml_text(text)}</{name}>" for name, text in simple.items() if text]
+    namespaces = " ".join(f'xmlns:{prefix}="{uri}"' for prefix, uri in XMP_NAMESPACES.items())
+    return (f'<?xml version="1.0" encoding="UTF-8"?>\n<x:xmpmeta {namespaces} x:xmptk="{UNSEALED}"><rdf:RDF>'
+            f'<rdf:Description rdf:about="">{"".join(properties)}</rdf:Description></rdf:RDF></x:xmpmeta>\n').encode()
 
 
-def add_xmp_list(parent: ElementTree.Element, name: str, kind: str, texts: Sequence[str], language: str = "") -> None:
-    """Add a list of texts to an XMP description, unless it is empty."""
-    if not texts:
-        return
-    container = ElementTree.SubElement(ElementTree.SubElement(parent, xmp_name(name)), xmp_name(kind))
-    for text in texts:
-        item = ElementTree.SubElement(container, xmp_name("rdf:li"))
-        item.text = NOT_XML.sub("\ufffd", text)
-        if language:
-            item.set("{http://www.w3.org/XML/1998/namespace}lang", language)
+def xmp_list(name: str, kind: str, texts: Iterable[str]) -> str:
+    """A list of texts of a kind (Alt, Bag, Seq) as XMP; "" for one without any text."""
+    language = ' xml:lang="x-default"' if kind == "Alt" else ""
+    items = "".join(f"<rdf:li{language}>{xml_text(text)}</rdf:li>" for text in texts if text)
+    return f"<{name}><rdf:{kind}>{items}</rdf:{kind}></{name}>" if items else ""
 
 
-def xmp_name(name: str) -> str:
-    """The full name of "dc:title", as ElementTree wants it."""
-    prefix, local = name.split(":")
-    return f"{{{XMP_NAMESPACES[prefix]}}}{local}"
+def xml_text(text: str) -> str:
+    """A text as it may stand in XML, in which a bare carriage return would be read as a line feed."""
+    return escape(NOT_XML.sub("\ufffd", text), {"\r": "&#13;"})
 
 
 def xmp_coordinate(degrees: float, positive: str, negative: str) -> str:
@@ -3085,10 +2998,8 @@ def check_file(check: Check, stop: Stop) -> Check:
             md5 = file_md5(check.path, stop)
     except (FileNotFoundError, IsADirectoryError):
         return check._replace(fault=Fault.MISSING)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         return check._replace(fault=Fault.UNREADABLE, reason=str(disk_problem(error, check.path)))
-    except UnicodeError:
-        return check._replace(fault=Fault.UNREADABLE, reason="the file system cannot store this name")
     if check.record.md5 in ("", md5):
         return check._replace(record=check.record._replace(md5=md5))
     is_untouched = is_same_time(status.st_mtime_ns, check.record.modified_ns)
@@ -3116,8 +3027,7 @@ def files_to_check(state: State, output: Path) -> Iterator[Check]:
         with suppress(OSError):  # it shows with each file
             on_disk = files_in(folder)
         for record in state.files(album_key).values():
-            found = find_file(on_disk, record.name)
-            name = found.name if found is not None else record.name
+            name = find_file(on_disk, record.name).name
             yield Check(album_key, record._replace(name=name), folder / name)
 
 
@@ -3864,7 +3774,7 @@ def selected(settings: Settings, albums: list[Album]) -> list[Album]:
 
 def bytes_to_come(run: Run, albums: Iterable[Album]) -> int:
     """How many bytes are to come at least, as far as SmugMug tells the sums of albums: often it does not."""
-    home = run.state.sizes()
+    home = run.state.home_sums("size_bytes")
     return sum(max(0, album.size_bytes - home.get(album.key, 0)) for album in albums
                if album.key not in run.known or run.known[album.key].clocks != album.clocks)
 
@@ -3896,7 +3806,8 @@ def needs_listing(run: Run, album: Album) -> bool:
         run.summary.images_unlisted += album.image_count or 0
         return False
     files = run.state.files(album.key)
-    records = {key: record for key, record in files.items() if not record.removed or find_file(on_disk, record.name)}
+    records = {key: record for key, record in files.items()
+               if not record.removed or find_file(on_disk, record.name).size_bytes >= 0}
     run.state.forget(FileRecord, album.key, files.keys() - records.keys())  # their names are free again
     place = Place(album, folder, run.known.get(album.key), records, run.state.absences(album.key), on_disk,
                   run.connection.now())
@@ -3921,8 +3832,10 @@ def plan_listing(run: Run, listing: Listing) -> Plan:
         plan = plan_album(place, listing, run.connection.now(), run.settings.since,
                           but=run.seen.get(album.key, frozenset()))
         if not listing.problem:
-            run.state.mark_removed(album.key, (place.records.keys() | place.absences.keys()) -
-                                   {image.key for image in listing.images})
+            listed = {image.key for image in listing.images}
+            for key in place.records.keys() - listed:  # the files stay
+                run.state.record(album.key, place.records[key]._replace(removed=True))
+            run.state.forget(Absence, album.key, place.absences.keys() - listed)
     if listing.problem and not album.locked and not is_second_look:
         run.seen[album.key] = frozenset(image.key for image in listing.images)
         run.second_looks.append(album)
@@ -3948,8 +3861,7 @@ def begin_album(run: Run, listing: Listing) -> tuple[Job, ...]:
 def with_copies(run: Run, job: Job) -> Job:
     """A job with the files that are home by now and hold the same image."""
     index_elsewhere(run.state, run.elsewhere)
-    copies = [(path_of(run, folder) / record.name, record)
-              for folder, record in run.state.copies(job.image)]
+    copies = [(path_of(run, folder) / record.name, record) for folder, record in run.state.copies(job.image)]
     return job._replace(copies=tuple(copy for copy in copies if copy[0] != job.folder / job.name))
 
 
@@ -3963,14 +3875,13 @@ def index_elsewhere(state: State, elsewhere: Elsewhere) -> None:
 
 def follow_moved_folders(state: State, elsewhere: Elsewhere, stop: Stop) -> None:
     """Find the album folders that somebody moved within the output folder; say so if much is missing that was home."""
-    folders = {album_key: album.folder for album_key, album in state.albums().items()}
+    albums = state.albums()
     entries: dict[Path, dict[str, str]] = {}
-    missing, taken = 0, {".", *folders.values()}
-    for album_key, folder in folders.items():
+    missing, taken = 0, {".", *(album.folder for album in albums.values())}
+    for album_key, (folder, *_) in albums.items():
         elsewhere.redraw()
-        if album_path(elsewhere.output, folder, taken, entries).exists():
-            continue
-        records = [record for record in state.files(album_key).values() if not record.removed]
+        is_home = album_path(elsewhere.output, folder, taken, entries).exists()
+        records = [] if is_home else [record for record in state.files(album_key).values() if not record.removed]
         if not records:
             continue
         index_elsewhere(state, elsewhere)
@@ -3980,7 +3891,7 @@ def follow_moved_folders(state: State, elsewhere: Elsewhere, stop: Stop) -> None
             continue
         log.info("%s was moved here: it is %s now", printable(folder), printable(found))
         taken.add(found)
-        state.move_album(album_key, found)
+        state.record(album_key, albums[album_key]._replace(folder=found))
     if missing >= 10:
         log.warning("%s that were home are missing; what SmugMug still has of them will be downloaded again.",
                     counted(missing, "photo"))
@@ -3990,7 +3901,6 @@ def moved_folder(elsewhere: Elsewhere, before: str, taken: set[str], records: Se
                  stop: Stop) -> str | None:
     """The folder, of those not `taken` in the output folder, that has half of these files or more: the MD5 of one of
     them proves it."""
-    entries: dict[Path, dict[str, str]] = {}
     folders = {path.parent for record in records[:50] for path in elsewhere.of_size(record.size_bytes)
                if folded(path.name) == folded(record.name)}
     folders = {folder for folder in folders if folder.relative_to(elsewhere.output).as_posix() not in taken}
@@ -3999,7 +3909,7 @@ def moved_folder(elsewhere: Elsewhere, before: str, taken: set[str], records: Se
             on_disk = files_in(folder)
             there = [record for record in records if is_intact(record, on_disk)]
             if len(there) * 2 >= len(records) and any(
-                    file_md5(resolved(folder, record.name, entries), stop) == record.md5 for record in there):
+                    file_md5(folder / find_file(on_disk, record.name).name, stop) == record.md5 for record in there):
                 return folder.relative_to(elsewhere.output).as_posix().encode("utf-8").decode("utf-8")
     return None
 
@@ -4029,7 +3939,7 @@ def follow_renames(run: Run, albums: Iterable[Album]) -> None:
         log.info("%s was renamed to %s.", printable(folder), printable(wanted))
         run.folders[album.key] = wanted
         used.add(folded(wanted))
-        run.state.move_album(album.key, wanted)
+        run.state.record(album.key, run.known[album.key]._replace(folder=wanted))
 
 
 def settle(run: Run, outcome: Outcome) -> None:
@@ -4248,7 +4158,7 @@ def list_albums(settings: Settings, screen: Screen, stop: Stop) -> int:
     screen.show(lambda columns: "Reading the list of albums ...")
     albums, problem = in_background(partial(fetch_albums, connection, user))
     with copied_state(settings.output, partial(screen.show, lambda columns: "Reading the download record")) as state:
-        here = state.home_counts()
+        here = state.home_sums("1")
     screen.clear()
     albums = selected(settings, albums)
     print(album_table(albums, here, terminal_columns(sys.stdout) if sys.stdout.isatty() else sys.maxsize))

@@ -134,7 +134,7 @@ def test_sqlite_shows_that_it_works(tmp_path: Path) -> None:
         state.commit()
         signs.clear()
         state.marked("removed")
-        state.sizes()
+        state.home_sums("size_bytes")
         assert signs
     signs.clear()
     with script.copied_state(tmp_path, lambda: signs.append(1)) as state:
@@ -157,13 +157,13 @@ def test_a_moved_folder_is_read_once_however_many_of_its_names_changed_their_cas
     elsewhere = script.Elsewhere(tmp_path, lambda: None)
     elsewhere.index(lambda path: [])
     reads: List[Any] = []
-    listdir: Callable[[str], List[str]] = os.listdir
+    scandir: Callable[[str], Any] = os.scandir
 
-    def counted(path: str) -> List[str]:
+    def counted(path: str) -> Any:
         reads.append(path)
-        return listdir(path)
+        return scandir(path)
 
-    monkeypatch.setattr(os, "listdir", counted)
+    monkeypatch.setattr(os, "scandir", counted)
     assert script.moved_folder(elsewhere, "Summer", {"."}, records, script.Stop()) is None
     assert len(reads) == 1
 

@@ -262,7 +262,7 @@ def test_an_md5_is_taken_only_if_it_is_one(value: Any, md5: Optional[str]) -> No
     ([None, {"a": 1}, "x", [{"b": 2}]], [{"a": 1}]),
 ])
 def test_a_list_of_objects_is_found_without_what_is_none(value: Any, objects: List[Any]) -> None:
-    assert [entry.fields for entry in script.Entry({"Album": value}).objects("Album")] == objects
+    assert [dict(entry) for entry in script.Entry({"Album": value}).objects("Album")] == objects
 
 
 @pytest.mark.parametrize("entry, uri", [
@@ -386,7 +386,8 @@ def test_a_photo_without_anything_but_its_key_is_understood() -> None:
 ])
 def test_an_image_that_smugmug_could_not_process_is_told_by_both_words(
         status: Any, sub_status: Any, unobtainable: bool) -> None:
-    assert parse_image(photo_entry(Status=status, SubStatus=sub_status)).unobtainable is unobtainable
+    image = parse_image(photo_entry(Processing=True, Status=status, SubStatus=sub_status))
+    assert image.processing is not unobtainable
 
 
 @BUDGET
@@ -399,7 +400,7 @@ def test_an_image_with_values_of_odd_types_is_understood_as_far_as_it_goes(value
     assert image.key == "K1"
     assert all(isinstance(text, str)
                for text in (image.serial, image.file_name, image.extension, image.uploaded, image.uri))
-    assert all(isinstance(flag, bool) for flag in (image.is_video, image.processing, image.unobtainable))
+    assert all(isinstance(flag, bool) for flag in (image.is_video, image.processing))
     if image.remote is not None:
         assert image.remote.url and isinstance(image.remote.url, str)
         assert image.remote.size_bytes is None or image.remote.size_bytes >= 0
@@ -469,7 +470,7 @@ def test_an_interrupt_is_heard_in_the_middle_of_a_file_that_is_verified_or_copie
     path.write_bytes(b"content")
     with pytest.raises(script.Stopped):
         script.check_file(script.Check("K1", record(), path), stop)
-    job = script.Job(album_of("1|2|3"), parse_image(photo_entry()), path.parent, "b.jpg", "c.jpg",
+    job = script.Job(album_of("1|2|3"), parse_image(photo_entry()), path.parent, "b.jpg",
                      copies=((path, record(size_bytes=7)),))
     with pytest.raises(script.Stopped):
         script.copy_home(job, script.Elsewhere(tmp_path, lambda: None), threading.Lock(), stop)

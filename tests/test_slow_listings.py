@@ -43,6 +43,11 @@ def without_pages(answer: Dict[str, Any]) -> Dict[str, Any]:
 HALVED = [Page(1, 100), Page(1, 50), Page(51, 50), Page(101, 50)]
 
 
+def in_order(asked: List[Page]) -> List[Page]:
+    """Pages as they were asked for; those after the first, which are asked for together, by where they start."""
+    return asked[:2] + sorted(asked[2:])
+
+
 @pytest.mark.parametrize("gives", ["nonce_used", "timeout", "server_error", "no_response"])
 def test_a_page_that_takes_the_gateway_too_long_is_halved_from_where_the_listing_stands(
         account: Account, smugmug: FakeSmugMug, run: Run, gives: str) -> None:
@@ -51,7 +56,7 @@ def test_a_page_that_takes_the_gateway_too_long_is_halved_from_where_the_listing
     smugmug.gateway.give_up_above(ENOUGH)
     smugmug.gateway.gives = gives
     assert sync(run).cost == (2 + 4, 150)
-    assert pages(smugmug, album) == HALVED
+    assert in_order(pages(smugmug, album)) == HALVED
 
 
 @pytest.mark.parametrize("fault, options, arguments", [
@@ -65,7 +70,7 @@ def test_a_page_that_is_not_answered_as_it_should_be_is_halved(
     album.fill(150, 60)
     smugmug.fault(fault, of_list(album), **options)
     assert sync(run, *arguments).cost == (2 + 4, 150)
-    assert pages(smugmug, album) == HALVED
+    assert in_order(pages(smugmug, album)) == HALVED
 
 
 def test_a_later_page_that_is_too_much_is_halved_and_what_was_listed_is_not_listed_again(
@@ -114,7 +119,7 @@ def test_an_album_of_5000_images_comes_home_through_a_gateway_that_gives_up_afte
     assert len(home_files(run.output)) == smugmug.count("cdn") == 5000
     asked = pages(smugmug, album)
     assert len(asked) <= 95  # 84 if it knew beforehand, and asked for one at a time
-    assert asked[1:3] == [Page(1, 50), Page(51, 50)]
+    assert asked[1] == Page(1, 50) and Page(51, 50) in asked[2:2 + script.LISTING_THREADS]
     assert [page.images for page in asked if page.images > ENOUGH] == [100, 70]
     assert asked[-1].images == ENOUGH, "it never asked for more again"
 
