@@ -17,7 +17,7 @@ What it leaves on the disk:
     smugmug_photos/<album>/album.json             with --sidecar json: the same of a whole album, in its order
     smugmug_photos/.smugmug.sqlite3               what is home, so that the next run takes seconds
     ~/.config/download_smugmug_photos/token.json  the sign-in, readable by you alone (Windows: under %APPDATA%);
-                                                  key.json beside it is the API key, if you typed it in
+                                                  with the API key, if you typed it in
 
 Exit codes: 0 everything that SmugMug can give is home; 1 something failed, and the summary names it; 2 could not run;
 3 not signed in; 130 interrupted: run it again to continue.
@@ -1551,7 +1551,6 @@ def read_json(answer: Answer) -> dict[str, Any]:
 # ---------------------------------------------------------------------------------------------------------------
 
 OAUTH_BASE = API_ORIGIN + "/services/oauth/1.0a/"
-KEY_FILE = "key.json"  # beside the token file: the API key, if it was typed in
 KEY_ADVICE = (f"Apply for them here:\n{APPLY_URL}\nThen run this in a terminal, which asks for them, or set the "
               f"environment variables SMUGMUG_API_KEY and SMUGMUG_API_SECRET, or fill in API_KEY and API_SECRET at the "
               f"top of {Path(__file__).name}.")
@@ -1565,12 +1564,6 @@ def api_key_from(environ: Mapping[str, str]) -> Credentials | None:
     if bool(key) != bool(secret):
         raise Problem(f"{'The secret of the API key' if key else 'The API key'} is missing. {KEY_ADVICE}")
     return Credentials(key, secret) if key else None
-
-
-def saved_api_key(path: Path) -> Credentials | None:
-    """The API key that was typed in at an earlier start."""
-    saved = read_private(path, "API key", "api_key", "api_secret")
-    return Credentials(*saved) if saved else None
 
 
 def ask_for_api_key() -> Credentials:
@@ -1623,28 +1616,33 @@ def token_from_environment(api_key: Credentials, environ: Mapping[str, str]) -> 
     return api_key._replace(token=token, token_secret=token_secret) if token else None
 
 
-def token_from_file(api_key: Credentials, path: Path) -> Credentials | None:
+def saved_api_key(saved: Mapping[str, str]) -> Credentials | None:
+    """The API key that was typed in at an earlier start."""
+    return Credentials(saved["api_key"], saved["api_secret"]) if {"api_key", "api_secret"} <= saved.keys() else None
+
+
+def saved_token(api_key: Credentials, saved: Mapping[str, str]) -> Credentials | None:
     """`api_key` with the saved access token; None where there is none, or one that was made with another key."""
-    saved = read_private(path, "sign-in", "api_key", "access_token", "access_token_secret")
-    if saved and saved[0] != api_key.key:
+    if not {"api_key", "access_token", "access_token_secret"} <= saved.keys():
+        return None
+    if saved["api_key"] != api_key.key:
         log.warning("The saved sign-in was made with another API key. If this key is right, sign in again.")
         return None
-    return api_key._replace(token=saved[1], token_secret=saved[2]) if saved else None
+    return api_key._replace(token=saved["access_token"], token_secret=saved["access_token_secret"])
 
 
-def read_private(path: Path, what: str, *names: str) -> list[str]:
-    """The texts of these names in a file that was saved for its owner alone; none where not all of them are there."""
+def read_saved(path: Path) -> dict[str, str]:
+    """What was saved of an earlier sign-in, as far as it can be read."""
     try:
         saved = json.loads(path.read_text(encoding="utf-8"))
         if others_can_read(path.stat().st_mode, sys.platform):
             log.warning("Others can read your sign-in. To fix this: chmod 600 %s", path)
-        texts = [saved[name] for name in names]
-        return texts if all(isinstance(text, str) and text for text in texts) else []
+        return {name: text for name, text in saved.items() if isinstance(text, str) and text}
     except FileNotFoundError:
-        return []
-    except (OSError, ValueError, RecursionError, LookupError, TypeError) as error:
-        log.warning("Cannot read the saved %s in %s (%s).", what, path, type(error).__name__)
-        return []
+        return {}
+    except (OSError, ValueError, RecursionError, AttributeError) as error:
+        log.warning("Cannot read the saved sign-in in %s (%s).", path, type(error).__name__)
+        return {}
 
 
 def others_can_read(mode: int, platform: str) -> bool:
@@ -1652,13 +1650,17 @@ def others_can_read(mode: int, platform: str) -> bool:
     return platform != "win32" and mode & 0o077 != 0
 
 
-def save_private(content: dict[str, str], path: Path, what: str) -> None:
-    """Keep something for later runs, readable by its owner alone."""
+def save_sign_in(credentials: Credentials, path: Path, *, has_typed_key: bool) -> None:
+    """Keep the access token for later runs, and the whole API key if it was typed in, readable by their owner alone."""
+    content = {"api_key": credentials.key, "access_token": credentials.token,
+               "access_token_secret": credentials.token_secret}
+    if has_typed_key:
+        content["api_secret"] = credentials.secret
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_atomically(path, json.dumps(content, indent=2).encode("utf-8") + b"\n", mode=0o600)
     except OSError as error:
-        log.warning("The %s could not be saved (%s), so the next run will ask again.", what, disk_problem(error, path))
+        log.warning("The sign-in could not be saved (%s), so the next run will ask again.", disk_problem(error, path))
 
 
 def sign_in(api_key: Credentials, timeout_seconds: float, stop: Stop) -> Credentials:
@@ -4188,16 +4190,15 @@ def log_in(settings: Settings, screen: Screen, stop: Stop) -> int:
 
 def log_out(settings: Settings, screen: Screen, stop: Stop) -> int:
     """--logout: forget the sign-in, and the API key that was typed in."""
-    removed = []
-    for path in (settings.token_file, settings.token_file.with_name(KEY_FILE)):
-        try:
-            with suppress(FileNotFoundError):
-                path.unlink()
-                removed.append(str(path))
-        except OSError as error:
-            raise disk_problem(error, path) from None
-    log.log(NOTICE, "%s", f"Removed {' and '.join(removed)}. SmugMug still lists this permission. To revoke it: "
-            f"{AUTHORIZED_SERVICES}." if removed else "There is no saved sign-in.")
+    try:
+        settings.token_file.unlink()
+    except FileNotFoundError:
+        log.log(NOTICE, "There is no saved sign-in.")
+        return EXIT_COMPLETE
+    except OSError as error:
+        raise disk_problem(error, settings.token_file) from None
+    log.log(NOTICE, "Removed %s. SmugMug still lists this permission. To revoke it: %s.", settings.token_file,
+            AUTHORIZED_SERVICES)
     return EXIT_COMPLETE
 
 
@@ -4210,20 +4211,13 @@ MEANINGLESS = {"list": NOT_TO_LIST, "list-md5": NOT_TO_SELECT, "login": NOT_TO_S
 
 
 def connect(settings: Settings, stop: Stop) -> tuple[Connection, User]:
-    """A signed-in connection, and whose it is. Asks for an API key only where there is none, and saves what works."""
-    key_file = settings.token_file.with_name(KEY_FILE)
-    known_key = api_key_from(os.environ) or saved_api_key(key_file)
-    api_key = known_key or ask_for_api_key()
-    connection, user = connect_with(api_key, settings, stop)
-    if known_key is None:
-        save_private({"api_key": api_key.key, "api_secret": api_key.secret}, key_file, "API key")
-    return connection, user
-
-
-def connect_with(api_key: Credentials, settings: Settings, stop: Stop) -> tuple[Connection, User]:
-    """The same with an API key. Asks for a PIN only where there is no token that still works."""
+    """A signed-in connection, and whose it is. Asks for an API key and a PIN only where there are none that still work,
+    and saves what does."""
+    saved = read_saved(settings.token_file)
+    given_key = api_key_from(os.environ)
+    api_key = given_key or saved_api_key(saved) or ask_for_api_key()
     from_environment = token_from_environment(api_key, os.environ)
-    credentials = from_environment or token_from_file(api_key, settings.token_file)
+    credentials = from_environment or saved_token(api_key, saved)
     if credentials is not None:
         try:
             return connect_as(credentials, settings, stop)
@@ -4233,8 +4227,7 @@ def connect_with(api_key: Credentials, settings: Settings, stop: Stop) -> tuple[
             log.warning("%s", error)
     credentials = sign_in(api_key, settings.timeout_seconds, stop)
     connection, user = connect_as(credentials, settings, stop)
-    save_private({"api_key": credentials.key, "access_token": credentials.token,
-                  "access_token_secret": credentials.token_secret}, settings.token_file, "sign-in")
+    save_sign_in(credentials, settings.token_file, has_typed_key=given_key is None)
     if settings.task != "login":  # which says so itself
         log.info("Signed in as %s.", printable(user.nick_name))
     return connection, user
