@@ -407,7 +407,8 @@ def test_the_api_key_is_asked_for_once_and_its_secret_is_never_shown(
     assert "https://api.smugmug.com/api/developer/apply" in screen.lines and "Signed in as family." in screen.lines
     assert smugmug.api_secret.encode() not in screen.raw and smugmug.api_secret not in log.read_text()
     saved = run.config / "download_smugmug_photos" / "token.json"
-    assert {"api_key": smugmug.api_key, "api_secret": smugmug.api_secret}.items() <= json.loads(saved.read_text()).items()
+    content = json.loads(saved.read_text())
+    assert (content["api_key"], content["api_secret"]) == (smugmug.api_key, smugmug.api_secret)
     assert saved.stat().st_mode & 0o777 == 0o600
 
     assert run(keys=False, signed_in=False).returncode == 0  # without a terminal, and without a question
