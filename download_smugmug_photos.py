@@ -1554,6 +1554,7 @@ OAUTH_BASE = API_ORIGIN + "/services/oauth/1.0a/"
 KEY_ADVICE = (f"Apply for them here:\n{APPLY_URL}\nThen run this in a terminal, which asks for them, or set the "
               f"environment variables SMUGMUG_API_KEY and SMUGMUG_API_SECRET, or fill in API_KEY and API_SECRET at the "
               f"top of {Path(__file__).name}.")
+SAVED = ("api_key", "api_secret", "access_token", "access_token_secret")  # the secret of the key if it was typed in
 SIGN_IN_ATTEMPTS = 3  # a refused PIN uses up its request token, so each attempt has a new address
 
 
@@ -1616,33 +1617,19 @@ def token_from_environment(api_key: Credentials, environ: Mapping[str, str]) -> 
     return api_key._replace(token=token, token_secret=token_secret) if token else None
 
 
-def saved_api_key(saved: Mapping[str, str]) -> Credentials | None:
-    """The API key that was typed in at an earlier start."""
-    return Credentials(saved["api_key"], saved["api_secret"]) if {"api_key", "api_secret"} <= saved.keys() else None
-
-
-def saved_token(api_key: Credentials, saved: Mapping[str, str]) -> Credentials | None:
-    """`api_key` with the saved access token; None where there is none, or one that was made with another key."""
-    if not {"api_key", "access_token", "access_token_secret"} <= saved.keys():
-        return None
-    if saved["api_key"] != api_key.key:
-        log.warning("The saved sign-in was made with another API key. If this key is right, sign in again.")
-        return None
-    return api_key._replace(token=saved["access_token"], token_secret=saved["access_token_secret"])
-
-
-def read_saved(path: Path) -> dict[str, str]:
-    """What was saved of an earlier sign-in, as far as it can be read."""
+def read_saved(path: Path) -> Credentials:
+    """What was saved of an earlier sign-in; each text is "" that is not there or cannot be read."""
+    texts: list[str] = []
     try:
         saved = json.loads(path.read_text(encoding="utf-8"))
         if others_can_read(path.stat().st_mode, sys.platform):
             log.warning("Others can read your sign-in. To fix this: chmod 600 %s", path)
-        return {name: text for name, text in saved.items() if isinstance(text, str) and text}
+        texts = [saved[name] if isinstance(saved.get(name), str) else "" for name in SAVED]
     except FileNotFoundError:
-        return {}
+        pass
     except (OSError, ValueError, RecursionError, AttributeError) as error:
         log.warning("Cannot read the saved sign-in in %s (%s).", path, type(error).__name__)
-        return {}
+    return Credentials(*texts or ("", ""))
 
 
 def others_can_read(mode: int, platform: str) -> bool:
@@ -1650,15 +1637,12 @@ def others_can_read(mode: int, platform: str) -> bool:
     return platform != "win32" and mode & 0o077 != 0
 
 
-def save_sign_in(credentials: Credentials, path: Path, *, has_typed_key: bool) -> None:
-    """Keep the access token for later runs, and the whole API key if it was typed in, readable by their owner alone."""
-    content = {"api_key": credentials.key, "access_token": credentials.token,
-               "access_token_secret": credentials.token_secret}
-    if has_typed_key:
-        content["api_secret"] = credentials.secret
+def save(credentials: Credentials, path: Path) -> None:
+    """Keep them for later runs, readable by their owner alone."""
+    content = json.dumps(dict(zip(SAVED, credentials)), indent=2)
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_atomically(path, json.dumps(content, indent=2).encode("utf-8") + b"\n", mode=0o600)
+        write_atomically(path, content.encode("utf-8") + b"\n", mode=0o600)
     except OSError as error:
         log.warning("The sign-in could not be saved (%s), so the next run will ask again.", disk_problem(error, path))
 
@@ -4213,11 +4197,15 @@ MEANINGLESS = {"list": NOT_TO_LIST, "list-md5": NOT_TO_SELECT, "login": NOT_TO_S
 def connect(settings: Settings, stop: Stop) -> tuple[Connection, User]:
     """A signed-in connection, and whose it is. Asks for an API key and a PIN only where there are none that still work,
     and saves what does."""
-    saved = read_saved(settings.token_file)
-    given_key = api_key_from(os.environ)
-    api_key = given_key or saved_api_key(saved) or ask_for_api_key()
+    saved, given_key = read_saved(settings.token_file), api_key_from(os.environ)
+    api_key = given_key or (saved._replace(token="", token_secret="") if saved.secret else ask_for_api_key())
     from_environment = token_from_environment(api_key, os.environ)
-    credentials = from_environment or saved_token(api_key, saved)
+    credentials = from_environment
+    if saved.token and saved.token_secret and not from_environment:
+        if saved.key == api_key.key:
+            credentials = saved._replace(secret=api_key.secret)
+        else:
+            log.warning("The saved sign-in was made with another API key. If this key is right, sign in again.")
     if credentials is not None:
         try:
             return connect_as(credentials, settings, stop)
@@ -4227,7 +4215,7 @@ def connect(settings: Settings, stop: Stop) -> tuple[Connection, User]:
             log.warning("%s", error)
     credentials = sign_in(api_key, settings.timeout_seconds, stop)
     connection, user = connect_as(credentials, settings, stop)
-    save_sign_in(credentials, settings.token_file, has_typed_key=given_key is None)
+    save(credentials._replace(secret="") if given_key else credentials, settings.token_file)
     if settings.task != "login":  # which says so itself
         log.info("Signed in as %s.", printable(user.nick_name))
     return connection, user
