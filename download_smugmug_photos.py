@@ -1669,8 +1669,7 @@ def sign_in(api_key: Credentials, timeout_seconds: float, stop: Stop) -> Credent
                 raise
             log.debug("%s", error)
             log.warning("That PIN was not accepted; it is of no use any more.")
-    raise NotSignedIn(f"Not signed in: {SIGN_IN_ATTEMPTS} PINs were not accepted. A PIN works only with the latest "
-                      f"address, for five minutes. Run this again.")
+    raise NotSignedIn("Not signed in. A PIN works only with the latest address, for five minutes. Run this again.")
 
 
 def somebody_can_answer(stdin: TextIO | None, platform: str) -> bool:
@@ -1689,8 +1688,7 @@ def ask_for_pin() -> str:
     try:
         return typed("PIN: ", "[0-9]{6}", "A PIN has six digits.")
     except EOFError:
-        raise NotSignedIn(f"\nNo PIN given. Run {Path(__file__).name} once from a terminal; later runs need "
-                          f"none.") from None
+        raise NotSignedIn("\nNo PIN given. Run this once from a terminal; later runs need none.") from None
 
 
 def fetch_token(name: str, credentials: Credentials, timeout_seconds: float, stop: Stop, **oauth: str) -> Credentials:
@@ -2122,8 +2120,7 @@ class State:
         self._committed_at = time.monotonic()
         version = db.execute("PRAGMA user_version").fetchone()[0]
         if version > SCHEMA_VERSION:
-            raise Problem(f"The download record needs a newer version of this program: its format is {version}, not "
-                          f"{SCHEMA_VERSION}")
+            raise Problem("The download record was written by a newer version of this program. Get that one.")
         if version in (1, 2):
             raise sqlite3.DatabaseError("of a format that was never released")
         if version < SCHEMA_VERSION:
@@ -2512,8 +2509,7 @@ def transfer(job: Job, elsewhere: Elsewhere, connection: Connection, landing: th
     `landing` is held while a file gets its name, so that no two get the same.
     """
     if not os.path.exists(str(elsewhere.output / STATE_FILE)):
-        raise Problem(f"The folder {printable(elsewhere.output)} disappeared during the run. "
-                      f"Is the disk still connected?")
+        raise Problem(f"{printable(elsewhere.output)} disappeared during the run. Is the disk still connected?")
     try:
         job.folder.mkdir(parents=True, exist_ok=True)
         return (adopt(job, job.image.remote, stop) or copy_home(job, elsewhere, landing, stop)
@@ -3224,10 +3220,7 @@ class Tally:
     """What has become of one album so far."""
 
     def __init__(self, plan: Plan) -> None:
-        self.place = plan.place
-        self.images = plan.images
-        self.is_partial = plan.is_partial
-        self.problem = plan.problem
+        self.place, self.images, self.is_partial, self.problem = plan.place, plan.images, plan.is_partial, plan.problem
         self.pending = len(plan.settled) + len(plan.jobs)
         self.counts: Counter[Kind] = Counter()
 
@@ -3711,12 +3704,10 @@ def wanted_albums(run: Run) -> list[Album]:
             if not os.path.lexists(str(run.settings.output / run.folders[album_key])):
                 run.state.forget_album(album_key)  # so that its name is free again
                 del run.folders[album_key]
-    staying = sum(is_other_layout(run.folders[album.key], album, run.settings.layout)
-                  for album in albums if album.key in run.folders)
-    if staying:
-        log.info("Layout %s applies to new albums only; %s where they are.", run.settings.layout,
-                 "1 existing album stays" if staying == 1 else f"{staying:,} existing albums stay")
-    run.folders.update(album_folders(albums, run.folders, run.settings.layout))
+    layout = run.settings.layout
+    if any(is_other_layout(run.folders[album.key], album, layout) for album in albums if album.key in run.folders):
+        log.info("Layout %s applies to new albums only; those that are here stay where they are.", layout)
+    run.folders.update(album_folders(albums, run.folders, layout))
     albums = selected(run.settings, albums)
     run.summary.albums_expected = len(albums)
     if not (run.settings.full or run.settings.sidecars):
@@ -4149,8 +4140,8 @@ def list_albums(settings: Settings, screen: Screen, stop: Stop) -> int:
     albums = selected(settings, albums)
     print(album_table(albums, here, terminal_columns(sys.stdout) if sys.stdout.isatty() else sys.maxsize))
     files = sum(album.image_count or 0 for album in albums)
-    log.info("%s in %s, %s here.", counted(files, "file"), counted(len(albums), "album"),
-             f"{sum(here.get(album.key, 0) for album in albums):,}")
+    home = sum(here.get(album.key, 0) for album in albums)
+    log.info("%s", f"{counted(files, 'file')} in {counted(len(albums), 'album')}, {home:,} here.")
     if problem:
         log.error("%s", problem)
     return EXIT_FAILED if problem else EXIT_COMPLETE
