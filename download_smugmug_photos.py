@@ -39,7 +39,7 @@ The file reads downwards, as the data travels, and each section uses only the se
     11. Sidecars          titles, captions, keywords, places, and the order of an album
     12. Verification      are the files still what was written?
     13. Report            messages, the live line, the summary
-    14. The run           `sync`, which is the whole program on one screen, and its preview
+    14. The run           `sync`, which is the whole program on one screen
     15. Command line      the options, and `main`
 """
 from __future__ import annotations
@@ -403,6 +403,8 @@ class Kind(enum.Enum):
     COPIED = "copied"
     REPLACED = "replaced"
     ADOPTED = "adopted"
+    TO_COME = "to download"
+    AT_HAND = "to copy or adopt"
     HOME = "already there"
     GONE = "gone at SmugMug"
     NOT_READY = "still processing"
@@ -438,10 +440,6 @@ class Plan(NamedTuple):
     problem: str = ""
     is_partial: bool = False
     is_second_look: bool = False
-
-    def size_bytes(self) -> int:
-        """How much is to be fetched, as far as it is known."""
-        return sum(job.image.remote.size_bytes or 0 for job in self.jobs if job.image.remote)
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -3221,7 +3219,7 @@ class Tally:
 
     def __init__(self, plan: Plan) -> None:
         self.place, self.images, self.is_partial, self.problem = plan.place, plan.images, plan.is_partial, plan.problem
-        self.pending = len(plan.settled) + len(plan.jobs)
+        self.pending, self.to_come_bytes = len(plan.settled) + len(plan.jobs), 0
         self.counts: Counter[Kind] = Counter()
 
     def all_home(self) -> bool:
@@ -3250,8 +3248,7 @@ class Summary:
         self.removed: list[str] = []  # the files that SmugMug no longer has
         self.videos = self.fetched_bytes = self.api_requests = self.sidecars_changed = 0
         self.albums: Counter[Change] = Counter()
-        self.albums_expected = self.images_expected = self.images_unlisted = self.bytes_to_fetch = 0
-        self.images_to_fetch = self.images_at_hand = 0  # by a preview, from SmugMug and from what is here
+        self.albums_expected = self.images_expected = self.images_unlisted = self.to_come_bytes = 0
         self.wait_seconds = 0.0  # how long SmugMug asked us to wait
         self.under_way = 0  # transfers
         self.tallies: dict[str, Tally] = {}  # of the albums that something is still to become of
@@ -3293,8 +3290,6 @@ class Summary:
         tally = self.tallies[album.key] = Tally(plan)
         again = Change.AGAIN if known is not None and known.clocks in ("", album.clocks) else Change.CHANGED
         self.albums[Change.NEW if known is None else again] += not plan.is_second_look  # which was counted before
-        self.images_to_fetch += len(plan.jobs)
-        self.bytes_to_fetch += plan.size_bytes()
         return tally
 
     def add(self, outcome: Outcome) -> Tally:
@@ -3305,11 +3300,12 @@ class Summary:
         self.counts[outcome.kind] += 1
         self.fetched_bytes += outcome.fetched_bytes
         place, image, file, topic, reason = tally.place, outcome.image, outcome.file, Topic.KEPT, outcome.reason
+        tally.to_come_bytes += file.size_bytes if file is not None and outcome.kind is Kind.TO_COME else 0
         check = self.unsound.pop((outcome.album.key, image.key), None) if file is not None else None
         if check is not None:
             topic = Topic.MENDED
             reason = "; ".join(filter(None, (check.reason or check.fault.value, f"{outcome.kind.value} again", reason)))
-        elif outcome.kind not in HOME_KINDS:
+        elif outcome.kind.name in Topic.__members__:
             topic = Topic[outcome.kind.name]
         if reason or topic is not Topic.KEPT:
             name = file.name if file is not None else image.file_name or image.key
@@ -3406,8 +3402,8 @@ def verdict(summary: Summary, settings: Settings, ended_with: int) -> tuple[int,
     if ended_with and not summary.albums_expected:  # it did not come to anything
         return exit_code, ""
     home = summary.home()
-    to_come = summary.images_to_fetch + summary.images_at_hand if settings.task == "dry-run" else 0
-    total = summary.done() - summary.counts[Kind.GONE] + summary.images_unlisted + to_come
+    to_come = summary.counts[Kind.TO_COME] + summary.counts[Kind.AT_HAND]
+    total = summary.done() - summary.counts[Kind.GONE] + summary.images_unlisted
     if ended_with:
         head = f"Not finished: {home:,} of {max(total, summary.images_expected):,} are home, in {folder}"
     elif home == total and not said.keys() - {Topic.IN_SOURCE}:
@@ -3524,7 +3520,7 @@ def album_table(albums: Iterable[Album], here: Mapping[str, int], columns: int) 
 
 
 # ---------------------------------------------------------------------------------------------------------------
-# 14. The run: `sync`, which is the whole program on one screen, and the preview of it.
+# 14. The run: `sync`, which is the whole program on one screen. A preview is a run that foretells instead of fetching.
 #     Knows everything above, and owns the few objects that change. Knows nothing of the command line.
 # ---------------------------------------------------------------------------------------------------------------
 
@@ -3556,6 +3552,10 @@ class Run(NamedTuple):
     entries: dict[Path, dict[str, str]]
     elsewhere: Elsewhere
 
+    def is_preview(self) -> bool:
+        """Whether nothing is to be fetched, and nothing to be written but a copy of the state."""
+        return self.settings.task == "dry-run"
+
 
 def sync(run: Run) -> None:
     """The whole program: list the albums that need a look, plan each, transfer what is missing, record what came.
@@ -3565,8 +3565,9 @@ def sync(run: Run) -> None:
     albums, jobs = deque(wanted_albums(run)), Jobs()
     with Results(run.stop) as results:
         listers = Crew(partial(fetch_images, run.connection, run.page_size), results, LISTING_THREADS)
-        carriers = Crew(partial(transfer, elsewhere=run.elsewhere, connection=run.connection,
-                                landing=threading.Lock(), stop=run.stop), results, run.settings.jobs or FIRST_JOBS)
+        carry = partial(transfer, connection=run.connection, landing=threading.Lock())
+        carry = partial(foretell if run.is_preview() else carry, elsewhere=run.elsewhere, stop=run.stop)
+        carriers = Crew(carry, results, run.settings.jobs or FIRST_JOBS)
         steering = Steering(carriers, run.connection)
         while albums or run.second_looks or jobs.ready or listers.under_way or carriers.under_way:
             while jobs.ready and carriers.has_room():
@@ -3646,48 +3647,13 @@ class Jobs:
             self.ready.appendleft(waiting[0])
 
 
-def preview(run: Run) -> None:
-    """What `sync` would do, on standard output. Nothing is fetched, nothing is written."""
-    will_be_there: set[Path] = set()
-    for albums in (wanted_albums(run), run.second_looks):
-        to_list = (album for album in albums if needs_listing(run, album))
-        look = partial(fetch_images, run.connection, run.page_size)
-        for listing in in_parallel(look, to_list, run.stop, LISTING_THREADS):
-            if listing is not None:
-                preview_album(run, plan_listing(run, listing), will_be_there)
-            show_progress(run)
-    run.screen.clear()
-    warn_of_full_disk(run.summary.bytes_to_fetch, run.settings.output)
-    at_hand = run.summary.images_at_hand
-    print(f"To download: {counted(run.summary.images_to_fetch, 'file')}, {human_bytes(run.summary.bytes_to_fetch)}" +
-          (f" ({at_hand:,} more without a download, from copies)" if at_hand else ""))
-
-
-def preview_album(run: Run, plan: Plan, will_be_there: set[Path]) -> None:
-    """What `sync` would do for an album. Adds to the files that will be there."""
-    jobs = [job for job in (with_copies(run, job) for job in plan.jobs)
-            if not job.adoptable and not run.elsewhere.copies(job.image, run.stop)
-            and not any(path in will_be_there or is_there(path, record) for path, record in job.copies)]
-    will_be_there.update(job.folder / job.name for job in jobs)
-    run.summary.images_at_hand += len(plan.jobs) - len(jobs)
-    plan = plan._replace(jobs=tuple(jobs))
-    tally = run.summary.begin(plan)
-    for outcome in plan.settled:
-        run.summary.add(outcome)
-    run.summary.end(tally)
-    album_key, folder = plan.place.album.key, run.folders[plan.place.album.key]
-    if jobs:
-        run.screen.clear()
-        print(f"{printable(folder)}: {counted(len(jobs), 'file')}, {human_bytes(plan.size_bytes())}")
-    run.state.record(album_key, AlbumRecord(folder))
-    for job in jobs:  # in the copy of the state: what will have come for this album can be copied for others
-        run.state.record(album_key, planned_record(job))
-
-
-def planned_record(job: Job) -> FileRecord:
-    """The record that a job will lead to, as far as it is known before."""
+def foretell(job: Job, elsewhere: Elsewhere, stop: Stop) -> Outcome:
+    """What would become of a job. Nothing is fetched, and nothing is written."""
     remote = job.image.remote or RemoteFile("", 0, None)
-    return FileRecord(job.image.key, job.image.serial, job.name, remote.size_bytes or 0, remote.md5 or "?", 0, True)
+    record = FileRecord(job.image.key, job.image.serial, job.name, remote.size_bytes or 0, remote.md5 or "?", -1, True)
+    is_at_hand = bool(job.adoptable or elsewhere.copies(job.image, stop)) or any(
+        copy.modified_ns < 0 or is_there(path, copy) for path, copy in job.copies)  # or it will be there by then
+    return Outcome(Kind.AT_HAND if is_at_hand else Kind.TO_COME, job.album, job.image, record)
 
 
 def wanted_albums(run: Run) -> list[Album]:
@@ -3943,6 +3909,14 @@ def finish_album(run: Run, tally: Tally) -> None:
     """Bring an album's sidecars up to date, remember it if it is home as a whole, and show what became of it."""
     place, kinds = tally.place, run.settings.sidecars
     album = place.album
+    if run.is_preview():
+        if tally.counts[Kind.TO_COME]:
+            size = human_bytes(tally.to_come_bytes)
+            run.screen.clear()
+            print(f"{printable(run.folders[album.key])}: {counted(tally.counts[Kind.TO_COME], 'file')}, {size}")
+        run.summary.to_come_bytes += tally.to_come_bytes
+        run.summary.end(tally)
+        return
     if kinds and not tally.problem:
         for name, problem in write_sidecars(kinds, place, tally.images, run.state.files(album.key)):
             if isinstance(problem, DiskFull):
@@ -4065,10 +4039,17 @@ def work(settings: Settings, summary: Summary, screen: Screen, stop: Stop) -> No
             run = Run(settings, connection, PageSize(IMAGES_PER_PAGE), user, state, summary, screen, stop, known,
                       by_key, {}, {}, deque(), set(), {}, elsewhere)
             try:
-                (preview if is_preview else sync)(run)
+                sync(run)
             finally:
                 summary.api_requests = connection.api_requests
                 summary.wait_seconds = connection.waited_seconds()
+            if is_preview:
+                screen.clear()
+                warn_of_full_disk(summary.to_come_bytes, settings.output)
+                at_hand = summary.counts[Kind.AT_HAND]
+                print(f"To download: {counted(summary.counts[Kind.TO_COME], 'file')}, "
+                      f"{human_bytes(summary.to_come_bytes)}" +
+                      (f" ({at_hand:,} more without a download, from copies)" if at_hand else ""))
         look_back(settings, state, summary, redraw)
 
 
