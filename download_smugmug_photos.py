@@ -429,8 +429,8 @@ class Outcome(NamedTuple):
 class Plan(NamedTuple):
     """What is to be done for one album: `settled` needs nothing more, each of `jobs` brings one image home.
 
-    `problem` says why the album may have more images than were listed, `is_partial` that some were left out on purpose,
-    `is_second_look` that it was listed before in this run. `images` are all that were listed, in the album's own order.
+    `problem` says why the album may have more images than were listed, `is_partial` that some were left out on purpose.
+    `images` are all that were listed, in the album's own order.
     """
 
     place: Place
@@ -439,7 +439,6 @@ class Plan(NamedTuple):
     images: tuple[Image, ...] = ()
     problem: str = ""
     is_partial: bool = False
-    is_second_look: bool = False
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -1570,8 +1569,7 @@ def ask_for_api_key() -> Credentials:
     if sys.stdin is None or not sys.stdin.isatty():
         raise Problem(f"No API key found. Every run needs a key and its secret. {KEY_ADVICE}")
     log.warning("SmugMug gives every customer an API key. Get yours here, then enter it with its secret; both are "
-                "saved for later runs, readable by you alone:")
-    print(f"\n{APPLY_URL}\n", file=sys.stderr)
+                "saved for later runs, readable by you alone:\n\n%s\n", APPLY_URL)
     try:
         key = typed("API key: ")
         return Credentials(key, getpass.getpass("API secret (not shown): ", sys.stderr).strip())
@@ -1637,7 +1635,7 @@ def others_can_read(mode: int, platform: str) -> bool:
 
 def save(credentials: Credentials, path: Path) -> None:
     """Keep them for later runs, readable by their owner alone."""
-    content = json.dumps(dict(zip(SAVED, credentials)), indent=2)
+    content = json.dumps({name: text for name, text in zip(SAVED, credentials) if text}, indent=2)
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_atomically(path, content.encode("utf-8") + b"\n", mode=0o600)
@@ -1672,10 +1670,8 @@ def sign_in(api_key: Credentials, timeout_seconds: float, stop: Stop) -> Credent
 
 def somebody_can_answer(stdin: TextIO | None, platform: str) -> bool:
     """Whether standard input, None if it is closed, can bring a PIN: a terminal, a pipe, a file, no null device."""
-    if stdin is None:
-        return False
-    if platform == "win32":  # there, all that is not a file looks like the null device
-        return True
+    if stdin is None or platform == "win32":  # there, all that is not a file looks like the null device
+        return stdin is not None
     with suppress(OSError):  # a place without a null device
         return not os.path.samestat(os.fstat(stdin.fileno()), os.stat(os.devnull))
     return True
@@ -2118,7 +2114,7 @@ class State:
         self._committed_at = time.monotonic()
         version = db.execute("PRAGMA user_version").fetchone()[0]
         if version > SCHEMA_VERSION:
-            raise Problem("The download record was written by a newer version of this program. Get that one.")
+            raise Problem(f"The download record has format {version}, which needs a newer version of this program.")
         if version in (1, 2):
             raise sqlite3.DatabaseError("of a format that was never released")
         if version < SCHEMA_VERSION:
@@ -3284,12 +3280,12 @@ class Summary:
                             absence.image_key)
         self._end_album(place, len(records))
 
-    def begin(self, plan: Plan) -> Tally:
-        """Expect the outcomes of an album."""
+    def begin(self, plan: Plan, is_second_look: bool) -> Tally:
+        """Expect the outcomes of an album; one in its second look was counted before."""
         album, known = plan.place.album, plan.place.known
         tally = self.tallies[album.key] = Tally(plan)
         again = Change.AGAIN if known is not None and known.clocks in ("", album.clocks) else Change.CHANGED
-        self.albums[Change.NEW if known is None else again] += not plan.is_second_look  # which was counted before
+        self.albums[Change.NEW if known is None else again] += not is_second_look
         return tally
 
     def add(self, outcome: Outcome) -> Tally:
@@ -3726,8 +3722,8 @@ def warn_of_full_disk(to_come_bytes: int, output: Path) -> None:
     """Say so if what is to come cannot fit."""
     free_bytes = free_space(output)
     if free_bytes is not None and to_come_bytes > free_bytes:
-        log.warning("Not enough space: at least %s to download, %s free in %s. Only what fits will be downloaded.",
-                    human_bytes(to_come_bytes), human_bytes(free_bytes), output)
+        log.warning("Not enough space: at least %s to download, %s free. Only what fits will be downloaded.",
+                    human_bytes(to_come_bytes), human_bytes(free_bytes))
 
 
 def path_of(run: Run, folder: str) -> Path:
@@ -3762,10 +3758,11 @@ def needs_listing(run: Run, album: Album) -> bool:
     return True
 
 
-def plan_listing(run: Run, listing: Listing) -> Plan:
-    """The plan for an album that was listed, without the images that an earlier listing in this run had.
+def begin_album(run: Run, listing: Listing) -> tuple[Job, ...]:
+    """Plan what to do for an album that was listed, without the images that an earlier listing in this run had, and
+    settle what needs no work. Returns the jobs that are left to do.
 
-    One that may have more images than were listed gets a second look when all else is done: listings lag behind.
+    An album that may have more images than were listed gets a second look when all else is done: listings lag behind.
     """
     album, place, is_second_look = listing.album, run.places.pop(listing.album.key), listing.album.key in run.seen
     if not is_within(place.folder, run.settings.output):
@@ -3786,14 +3783,8 @@ def plan_listing(run: Run, listing: Listing) -> Plan:
         topic = Topic.LOCKED if album.locked else Topic.FAILED
         run.summary.remark(topic, place.folder, "", plan.problem, album.key)
         run.summary.images_unlisted += max(0, (album.image_count or 0) - len(plan.images))
-    return plan._replace(is_second_look=is_second_look)
-
-
-def begin_album(run: Run, listing: Listing) -> tuple[Job, ...]:
-    """Settle what needs no work of an album that was listed. Returns the jobs that are left to do."""
-    plan = plan_listing(run, listing)
-    tally = run.summary.begin(plan)
-    run.state.record(listing.album.key, AlbumRecord(run.folders[listing.album.key]))
+    tally = run.summary.begin(plan, is_second_look)
+    run.state.record(album.key, AlbumRecord(run.folders[album.key]))
     for outcome in plan.settled:
         settle(run, outcome)
     if not plan.settled and not plan.jobs:
