@@ -451,8 +451,8 @@ FILE_WORTH_BYTES = 50_000  # a file counts as much as so many bytes more, so tha
 WORTHWHILE = 1.06  # another number at a time has to bring so much more
 SLOW_BYTES = 4e6  # a line that brings no more in a second needs no crowd
 SLOW_MOST_JOBS = 16
-LOOK_SECONDS, FIRST_LOOK_SECONDS = 1.0, 0.4  # how long is measured; at first, while the number doubles, it hurries
-MOST_RESTS = 32  # so many looks pass at most before another number is tried
+LOOK_SECONDS = 0.7  # how long is measured
+MOST_RESTS = 32  # so many looks pass before another number is tried again
 TROUBLES = 3  # fewer refusals and broken connections than this are an accident
 
 T = TypeVar("T")
@@ -598,65 +598,47 @@ def in_background(function: Callable[[], R], redraw: Callable[[], None] = lambda
 
 
 class Look(NamedTuple):
-    """What was measured for a while, during which as many were under way as were allowed."""
+    """What was measured for a while. `is_full`: all the time, as many were under way as were allowed."""
 
     seconds: float
     size_bytes: int
     files: int
     troubles: int = 0
+    is_full: bool = True
 
 
 class Pace(NamedTuple):
-    """How many may be under way at a time, and the `reason`.
+    """How many may be under way at a time.
 
-    `best` is the number that did best so far, at `best_rate`; any other `size` is being tried. After an attempt that
-    failed, so many looks pass as `rests` has left; they get more with each. `is_growing`: the next attempt is upwards.
+    `best` is the number that did best so far, at `best_rate`; any other `size` is being tried: `factor` times as many.
+    After an attempt that failed, so many looks pass as `rests` has left.
     """
 
     size: int = FIRST_JOBS
     best: int = FIRST_JOBS
     best_rate: float = 0.0
     rests: int = 0
-    failed: int = 0
-    is_growing: bool = True
-    reason: str = ""
-
-    def look_seconds(self) -> float:
-        """How long to measure before the next step."""
-        return LOOK_SECONDS if self.failed else FIRST_LOOK_SECONDS
-
-    def troubles(self) -> int:
-        """How many refusals and broken connections are no accident."""
-        return max(TROUBLES, self.size // 8)
+    factor: float = 2.0
 
 
 def next_pace(pace: Pace, look: Look) -> Pace:
     """What follows from a look: try more or fewer, keep what is worthwhile, go back where it is not.
 
-    Whatever is tried has to bring more. Refusals that come in numbers halve it at once.
+    Whatever is tried has to bring more. Refusals and broken connections that come in numbers halve it at once.
     """
     rate = (look.size_bytes + look.files * FILE_WORTH_BYTES) / look.seconds
-    if look.troubles >= pace.troubles():
+    if look.troubles >= max(TROUBLES, pace.size // 8):
         less = max(FEWEST_JOBS, pace.size // 2)
-        return Pace(less, less, 0.0, MOST_RESTS, 5, True, f"{look.troubles} requests were refused or broke off")
-    if pace.size != pace.best:
-        if rate < pace.best_rate * WORTHWHILE:
-            is_growing = pace.is_growing and rate >= pace.best_rate  # where more bring less, fewer may bring more
-            return pace._replace(size=pace.best, rests=min(MOST_RESTS, 2 ** pace.failed), failed=pace.failed + 1,
-                                 is_growing=is_growing or pace.size < pace.best, reason=f"{pace.size} were no better")
-        pace = pace._replace(best=pace.size, best_rate=rate)
-    elif pace.rests:
+        return Pace(less, less, 0.0, MOST_RESTS)
+    if not look.is_full:
+        return pace
+    if pace.size != pace.best and rate < pace.best_rate * WORTHWHILE:
+        return pace._replace(size=pace.best, rests=MOST_RESTS, factor=1 / pace.factor)
+    if pace.rests:
         return pace._replace(rests=pace.rests - 1, best_rate=(pace.best_rate + rate) / 2 if pace.best_rate else rate)
-    return attempt(pace._replace(best_rate=rate), MOST_JOBS if rate > SLOW_BYTES else SLOW_MOST_JOBS)
-
-
-def attempt(pace: Pace, most: int) -> Pace:
-    """The next number to try; where there is none, the other direction is next."""
-    factor = 1.5 if pace.failed else 2.0
-    size = min(most, int(pace.best * factor)) if pace.is_growing else max(FEWEST_JOBS, int(pace.best / factor))
-    if size == pace.best:
-        return pace._replace(size=size, is_growing=not pace.is_growing, rests=MOST_RESTS, failed=pace.failed + 1)
-    return pace._replace(size=size, reason=f"{pace.best} bring {pace.best_rate / 1e6:.1f} MB/s")
+    most = MOST_JOBS if rate > SLOW_BYTES else SLOW_MOST_JOBS
+    size = max(FEWEST_JOBS, min(most, int(pace.size * pace.factor)))
+    return Pace(size, pace.size, rate, 0, pace.factor if size != pace.size else 1 / pace.factor)
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -2158,7 +2140,6 @@ class State:
         places = ", ".join("?" * len(values))
         self._db.execute(f"INSERT OR REPLACE INTO {TABLES[type(known)]} VALUES ({places})", values)
 
-
     def account(self) -> str:
         """The nickname of whom the photos belong to, "" if that was not recorded yet."""
         return "".join(row[0] for row in self._db.execute("SELECT nick_name FROM account"))
@@ -3593,26 +3574,24 @@ class Steering:
     """Sets how many transfers there may be at a time, by what is measured while there are as many as there may be."""
 
     def __init__(self, carriers: Crew, connection: Connection) -> None:
-        self._carriers = carriers
-        self._connection = connection
-        self._pace = Pace()
-        self._since = self._now()
+        self._carriers, self._connection = carriers, connection
+        self._pace, self._since, self._is_full = Pace(), self._now(), True
 
-    def _now(self) -> Look:
-        return Look(time.monotonic(), self._connection.received_bytes, self._carriers.done, self._connection.troubles)
+    def _now(self) -> tuple[float, int, int, int]:
+        return time.monotonic(), self._connection.received_bytes, self._carriers.done, self._connection.troubles
 
     def look(self, *, is_full: bool) -> None:
-        """Measure, and once that was long enough, go on as `next_pace` says."""
+        """Measure, and each time that was long enough, go on as `next_pace` says."""
+        self._is_full = self._is_full and is_full and self._connection.remaining_seconds() <= 0
         now = self._now()
-        look = Look._make(later - earlier for later, earlier in zip(now, self._since))
-        is_in_trouble = look.troubles >= self._pace.troubles()
-        if not is_in_trouble and (not is_full or self._connection.remaining_seconds() > 0):
-            self._since = now._replace(troubles=self._since.troubles)
-        elif is_in_trouble or look.seconds >= self._pace.look_seconds():
-            self._pace, before = next_pace(self._pace, look), self._pace.size
-            if self._pace.size != before:
-                log.debug("%d transfers at a time instead of %d: %s", self._pace.size, before, self._pace.reason)
-            self._carriers.size, self._since = self._pace.size, now
+        look = Look._make((*(later - earlier for later, earlier in zip(now, self._since)), self._is_full))
+        if look.seconds < LOOK_SECONDS:
+            return
+        before, self._pace = self._pace.size, next_pace(self._pace, look)
+        if self._pace.size != before:
+            log.debug("%d transfers at a time instead of %d: %.1f MB/s, %d requests were refused or broke off",
+                      self._pace.size, before, look.size_bytes / look.seconds / 1e6, look.troubles)
+        self._carriers.size, self._since, self._is_full = self._pace.size, now, True
 
 
 class Jobs:

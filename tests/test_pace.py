@@ -47,7 +47,7 @@ def driven(line: Line, noise: float, seed: int, seconds: float = 120.0, pace: sc
     """What happens on a line for a while."""
     chance, passed, moments = random.Random(seed), 0.0, []
     while passed < seconds:
-        speed, length = line.speed(pace.size), pace.look_seconds()
+        speed, length = line.speed(pace.size), script.LOOK_SECONDS
         moments.append(Moment(passed, length, pace.size, speed))
         brought = speed * length * chance.uniform(1 - noise, 1 + noise)
         pace = script.next_pace(pace, script.Look(length, int(brought), int(brought / line.size_bytes)))
@@ -85,12 +85,12 @@ def test_it_begins_with_a_few_and_doubles() -> None:
 
 
 def test_a_line_that_gets_faster_is_noticed() -> None:
-    pace = script.Pace(size=4, best=4, best_rate=8e6, rests=32, failed=6)
+    pace = script.Pace(size=4, best=4, best_rate=8e6, rests=32)
     assert max(moment.jobs for moment in driven(LINES[1], 0.05, 1, 300.0, pace)) == 64
 
 
 def test_refusals_in_numbers_halve_it_at_once_and_a_single_one_does_not() -> None:
-    pace = script.Pace(size=16, best=16, best_rate=20e6, rests=9, failed=3)
+    pace = script.Pace(size=16, best=16, best_rate=20e6, rests=9)
     assert script.next_pace(pace, script.Look(0.1, 0, 0, troubles=3)).size == 8
     assert script.next_pace(pace, script.Look(1.0, 20_000_000, 7, troubles=2)).size == 16
     fewest = pace._replace(size=2, best=2)
