@@ -597,16 +597,6 @@ def in_background(function: Callable[[], R], redraw: Callable[[], None] = lambda
     raise AssertionError("a function without a result")  # pragma: no cover: none is worked out so
 
 
-class Look(NamedTuple):
-    """What was measured for a while. `is_full`: all the time, as many were under way as were allowed."""
-
-    seconds: float
-    size_bytes: int
-    files: int
-    troubles: int = 0
-    is_full: bool = True
-
-
 class Pace(NamedTuple):
     """How many may be under way at a time.
 
@@ -621,16 +611,17 @@ class Pace(NamedTuple):
     factor: float = 2.0
 
 
-def next_pace(pace: Pace, look: Look) -> Pace:
+def next_pace(pace: Pace, seconds: float, size_bytes: float, files: float, troubles: float, is_full: bool) -> Pace:
     """What follows from a look: try more or fewer, keep what is worthwhile, go back where it is not.
 
-    Whatever is tried has to bring more. Refusals and broken connections that come in numbers halve it at once.
+    So much was brought in so many `seconds`, with so many refused or broken requests; `is_full` if all the time as many
+    were under way as were allowed. What is tried has to bring more. Troubles that come in numbers halve it at once.
     """
-    rate = (look.size_bytes + look.files * FILE_WORTH_BYTES) / look.seconds
-    if look.troubles >= max(TROUBLES, pace.size // 8):
+    rate = (size_bytes + files * FILE_WORTH_BYTES) / seconds
+    if troubles >= max(TROUBLES, pace.size // 8):
         less = max(FEWEST_JOBS, pace.size // 2)
         return Pace(less, less, 0.0, MOST_RESTS)
-    if not look.is_full:
+    if not is_full:
         return pace
     if pace.size != pace.best and rate < pace.best_rate * WORTHWHILE:
         return pace._replace(size=pace.best, rests=MOST_RESTS, factor=1 / pace.factor)
@@ -3584,13 +3575,13 @@ class Steering:
         """Measure, and each time that was long enough, go on as `next_pace` says."""
         self._is_full = self._is_full and is_full and self._connection.remaining_seconds() <= 0
         now = self._now()
-        look = Look._make((*(later - earlier for later, earlier in zip(now, self._since)), self._is_full))
-        if look.seconds < LOOK_SECONDS:
+        seconds, size_bytes, files, troubles = (later - earlier for later, earlier in zip(now, self._since))
+        if seconds < LOOK_SECONDS:
             return
-        before, self._pace = self._pace.size, next_pace(self._pace, look)
-        if self._pace.size != before:
+        self._pace = next_pace(self._pace, seconds, size_bytes, files, troubles, self._is_full)
+        if self._pace.size != self._carriers.size:
             log.debug("%d transfers at a time instead of %d: %.1f MB/s, %d requests were refused or broke off",
-                      self._pace.size, before, look.size_bytes / look.seconds / 1e6, look.troubles)
+                      self._pace.size, self._carriers.size, size_bytes / seconds / 1e6, troubles)
         self._carriers.size, self._since, self._is_full = self._pace.size, now, True
 
 

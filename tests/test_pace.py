@@ -50,7 +50,7 @@ def driven(line: Line, noise: float, seed: int, seconds: float = 120.0, pace: sc
         speed, length = line.speed(pace.size), script.LOOK_SECONDS
         moments.append(Moment(passed, length, pace.size, speed))
         brought = speed * length * chance.uniform(1 - noise, 1 + noise)
-        pace = script.next_pace(pace, script.Look(length, int(brought), int(brought / line.size_bytes)))
+        pace = script.next_pace(pace, length, brought, brought // line.size_bytes, 0, True)
         passed += length
     return moments
 
@@ -91,11 +91,12 @@ def test_a_line_that_gets_faster_is_noticed() -> None:
 
 def test_refusals_in_numbers_halve_it_at_once_and_a_single_one_does_not() -> None:
     pace = script.Pace(size=16, best=16, best_rate=20e6, rests=9)
-    assert script.next_pace(pace, script.Look(0.1, 0, 0, troubles=3)).size == 8
-    assert script.next_pace(pace, script.Look(1.0, 20_000_000, 7, troubles=2)).size == 16
+    assert script.next_pace(pace, 0.7, 0, 0, 3, True).size == 8
+    assert script.next_pace(pace, 1.0, 20_000_000, 7, 2, True).size == 16
     fewest = pace._replace(size=2, best=2)
-    assert script.next_pace(fewest, script.Look(0.1, 0, 0, troubles=9)).size == 2
-    halved = script.next_pace(pace, script.Look(0.1, 0, 0, troubles=3))
+    assert script.next_pace(fewest, 0.7, 0, 0, 9, False).size == 2
+    assert script.next_pace(pace, 1.0, 0, 0, 0, False) == pace, "fewer were under way than might have been"
+    halved = script.next_pace(pace, 0.7, 0, 0, 3, True)
     assert driven(LINES[0], 0.0, 1, 20.0, halved)[-1].jobs == 8, "it comes back too soon"
 
 
