@@ -455,6 +455,7 @@ WORTHWHILE = 1.06  # another number at a time has to bring so much more
 SLOW_BYTES = 4e6  # a line that brings no more in a second needs no crowd
 SLOW_MOST_JOBS = 16
 LOOK_SECONDS, FIRST_LOOK_SECONDS = 1.0, 0.4  # how long is measured; at first, while the number doubles, it hurries
+GROWTH = 1.5  # after the first attempt that failed, so many times more are tried, or fewer
 MOST_RESTS = 32  # so many looks pass at most before another number is tried
 TROUBLES = 3  # fewer refusals and broken connections than this are an accident
 
@@ -563,11 +564,9 @@ class Crew:
             thread.join(max(0.0, self._results.stop.deadline - time.monotonic()))
 
     def _work(self) -> None:
-        while True:
-            item = self._items.get()
-            if item is None or self._results.stop.is_set():
-                return
-            self._do(item)
+        for item in iter(self._items.get, None):
+            if not self._results.stop.is_set():
+                self._do(item)
 
     def _do(self, item: Any) -> None:
         try:
@@ -603,17 +602,18 @@ def in_background(function: Callable[[], R], redraw: Callable[[], None] = lambda
 class Look(NamedTuple):
     """What was measured for a while, during which as many were under way as were allowed."""
 
-    seconds: float
-    size_bytes: int
-    files: int
+    seconds: float = 0.0
+    size_bytes: int = 0
+    files: int = 0
     troubles: int = 0
 
 
 class Pace(NamedTuple):
     """How many may be under way at a time, and the `reason`.
 
-    `best` is the number that did best so far, at `best_rate`; any other `size` is being tried. After an attempt that
-    failed, so many looks pass as `rests` has left; they get more with each. `is_growing`: the next attempt is upwards.
+    `best` is the number that did best so far, at `best_rate`; any other `size` is being tried, and the next one to try
+    is `factor` times as many. After an attempt that failed, so many looks pass as `rests` has left; they get more with
+    each.
     """
 
     size: int = FIRST_JOBS
@@ -621,7 +621,7 @@ class Pace(NamedTuple):
     best_rate: float = 0.0
     rests: int = 0
     failed: int = 0
-    is_growing: bool = True
+    factor: float = 2.0
     reason: str = ""
 
     def look_seconds(self) -> float:
@@ -638,28 +638,22 @@ def next_pace(pace: Pace, look: Look) -> Pace:
 
     Whatever is tried has to bring more. Refusals that come in numbers halve it at once.
     """
-    rate = (look.size_bytes + look.files * FILE_WORTH_BYTES) / look.seconds
     if look.troubles >= pace.troubles():
         less = max(FEWEST_JOBS, pace.size // 2)
-        return Pace(less, less, 0.0, MOST_RESTS, 5, True, f"{look.troubles} requests were refused or broke off")
-    if pace.size != pace.best:
-        if rate < pace.best_rate * WORTHWHILE:
-            is_growing = pace.is_growing and rate >= pace.best_rate  # where more bring less, fewer may bring more
-            return pace._replace(size=pace.best, rests=min(MOST_RESTS, 2 ** pace.failed), failed=pace.failed + 1,
-                                 is_growing=is_growing or pace.size < pace.best, reason=f"{pace.size} were no better")
-        pace = pace._replace(best=pace.size, best_rate=rate)
-    elif pace.rests:
+        return Pace(less, less, 0.0, MOST_RESTS, 5, GROWTH, f"{look.troubles} requests were refused or broke off")
+    rate = (look.size_bytes + look.files * FILE_WORTH_BYTES) / look.seconds
+    if pace.size == pace.best and pace.rests:
         return pace._replace(rests=pace.rests - 1, best_rate=(pace.best_rate + rate) / 2 if pace.best_rate else rate)
-    return attempt(pace._replace(best_rate=rate), MOST_JOBS if rate > SLOW_BYTES else SLOW_MOST_JOBS)
-
-
-def attempt(pace: Pace, most: int) -> Pace:
-    """The next number to try; where there is none, the other direction is next."""
-    factor = 1.5 if pace.failed else 2.0
-    size = min(most, int(pace.best * factor)) if pace.is_growing else max(FEWEST_JOBS, int(pace.best / factor))
-    if size == pace.best:
-        return pace._replace(size=size, is_growing=not pace.is_growing, rests=MOST_RESTS, failed=pace.failed + 1)
-    return pace._replace(size=size, reason=f"{pace.best} bring {pace.best_rate / 1e6:.1f} MB/s")
+    if pace.size != pace.best and rate < pace.best_rate * WORTHWHILE:
+        is_growing = pace.size < pace.best or rate >= pace.best_rate  # where more bring less, fewer may bring more
+        return pace._replace(size=pace.best, rests=min(MOST_RESTS, 2 ** pace.failed), failed=pace.failed + 1,
+                             factor=GROWTH if is_growing else 1 / GROWTH, reason=f"{pace.size} were no better")
+    most = MOST_JOBS if rate > SLOW_BYTES else SLOW_MOST_JOBS
+    size = max(FEWEST_JOBS, min(most, int(pace.size * pace.factor)))
+    if size == pace.size:  # there are no more, or no fewer, so the other direction is next
+        return pace._replace(best=size, best_rate=rate, rests=MOST_RESTS, failed=pace.failed + 1,
+                             factor=1 / GROWTH if pace.factor > 1 else GROWTH)
+    return pace._replace(size=size, best=pace.size, best_rate=rate, reason=f"{pace.size} bring {rate / 1e6:.1f} MB/s")
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -3622,19 +3616,15 @@ class Steering:
         self._carriers = carriers
         self._connection = connection
         self._pace = Pace()
-        self._since = self._now()
-
-    def _now(self) -> Look:
-        return Look(time.monotonic(), self._connection.received_bytes, self._carriers.done, self._connection.troubles)
+        self._since = Look(troubles=connection.troubles)
 
     def look(self, *, is_full: bool) -> None:
         """Measure, and once that was long enough, go on as `next_pace` says."""
-        now = self._now()
-        look = Look._make(later - earlier for later, earlier in zip(now, self._since))
-        is_in_trouble = look.troubles >= self._pace.troubles()
-        if not is_in_trouble and (not is_full or self._connection.remaining_seconds() > 0):
+        now = Look(time.monotonic(), self._connection.received_bytes, self._carriers.done, self._connection.troubles)
+        if not is_full or self._connection.remaining_seconds() > 0:
             self._since = now._replace(troubles=self._since.troubles)
-        elif is_in_trouble or look.seconds >= self._pace.look_seconds():
+        look = Look._make(later - earlier for later, earlier in zip(now, self._since))
+        if look.troubles >= self._pace.troubles() or look.seconds >= self._pace.look_seconds():
             self._pace, before = next_pace(self._pace, look), self._pace.size
             if self._pace.size != before:
                 log.debug("%d transfers at a time instead of %d: %s", self._pace.size, before, self._pace.reason)
