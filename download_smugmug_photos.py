@@ -167,15 +167,14 @@ class RequestFailed(Problem):
     """One request that did not bring what was asked for.
 
     `status` is the HTTP status, 0 where there was none. `transient` says that another attempt may help, `is_overload`
-    that less may have to be asked for at once, `progress_bytes` how much of a body arrived before it broke,
-    `wait_seconds` how long SmugMug asks everybody to wait.
+    that less may have to be asked for at once, `wait_seconds` how long SmugMug asks everybody to wait.
     """
 
     def __init__(self, text: str, *, status: int = 0, transient: bool = False, is_overload: bool = False,
-                 progress_bytes: int = 0, wait_seconds: float | None = None) -> None:
+                 wait_seconds: float | None = None) -> None:
         super().__init__(text)
         self.status, self.transient, self.is_overload = status, transient, is_overload
-        self.progress_bytes, self.wait_seconds = progress_bytes, wait_seconds
+        self.wait_seconds = wait_seconds
 
 
 class Damaged(Problem):
@@ -560,11 +559,9 @@ class Crew:
             thread.join(max(0.0, self._results.stop.deadline - time.monotonic()))
 
     def _work(self) -> None:
-        while True:
-            item = self._items.get()
-            if item is None or self._results.stop.is_set():
-                return
-            self._do(item)
+        for item in iter(self._items.get, None):
+            if not self._results.stop.is_set():
+                self._do(item)
 
     def _do(self, item: Any) -> None:
         try:
@@ -1017,11 +1014,18 @@ ANSWER_BYTES = 16 << 20  # no answer of the API is larger; 100 images take some 
 DECODED_AT_ONCE_BYTES = 1 << 12  # a compressed body grows up to a thousandfold, so it is read in small pieces
 LEAST_BYTES_PER_SECOND = CHUNK_BYTES / 60  # a body that comes more slowly is asked for anew
 SILENCES_IN_A_ROW = 3  # so many requests without an answer, and somebody looks whether SmugMug is there at all
+MOST_LINES = 1024  # connections to a host that are kept for the next request
 LONGEST_LOOK_SECONDS = 60.0  # the most time between two such looks
 AUTH_USER_URL = API_ORIGIN + "/api/v2!authuser"  # which is answered whenever anything is, and 401 without a sign-in
 ACCEPT_TERMS_URL = API_ORIGIN + "/api/developer/accept"
 RATE_LIMIT_HEADERS = ("X-RateLimit-Remaining", "X-RateLimit-Reset", "Retry-After")
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
+CAUSES = {  # the systems' own words for why a connection failed, and ours
+    "getaddrinfo|Name or service|name resolution|Name does not|nodename|No address associated":
+        ": host not found. Are you online?",
+    "refused": ": connection refused",
+    "unreachable": ": network unreachable. Are you online?",
+}
 AUTHORIZED_SERVICES = "Account Settings > Privacy > Authorized Services"
 SIGN_IN_ANEW = f"Revoke it at SmugMug ({AUTHORIZED_SERVICES}), run this with --logout, then sign in again."
 
@@ -1048,23 +1052,15 @@ class Gate:
 
     def remaining_seconds(self) -> float:
         """For how long the gate will stay closed."""
-        return self._opens_at - time.monotonic()
-
-    def waited_seconds(self) -> float:
-        """For how long the gate has been closed so far, all times together."""
-        return self.closed_seconds - max(0.0, self.remaining_seconds())
+        return max(0.0, self._opens_at - time.monotonic())
 
     def close(self, seconds: float) -> bool:
         """Close the gate for so long. Says whether that is news: answers to requests already under way are not."""
         with self._lock:
-            now = time.monotonic()
-            longer_by = now + seconds - max(now, self._opens_at)
-            if longer_by <= 0:
-                return False
-            is_news = self._opens_at <= now or longer_by > 1.0
-            self._opens_at = now + seconds
+            longer_by = max(0.0, seconds - self.remaining_seconds())
+            self._opens_at = max(self._opens_at, time.monotonic() + seconds)
             self.closed_seconds += longer_by
-            return is_news
+            return longer_by >= 1.0
 
 
 def retry_delay(failure: RequestFailed, attempt: int, chance: float) -> float | None:
@@ -1123,7 +1119,7 @@ class Answer:
         self._response = response
         self._url = url
         self._connection = connection
-        self.slow_at = time.monotonic() + connection.slow_seconds
+        self.received_bytes = self.enough_bytes = 0  # what came of the body, and has to have come by the next look
         self.is_slow = False
         self.status = response.status_code
         self.headers: Mapping[str, str] = response.headers
@@ -1137,27 +1133,21 @@ class Answer:
 
         A body that hardly gets on breaks off as well: a byte now and then would hold this thread for ever.
         """
-        received_bytes = enough_bytes = 0
-        seconds, failure = self._connection.slow_seconds, None
-        piece_bytes = max(1, min(CHUNK_BYTES, int(LEAST_BYTES_PER_SECOND * seconds)))
+        piece_bytes = DECODED_AT_ONCE_BYTES if self.is_encoded else self._connection.piece_bytes
         with self._connection.watched(self, self._response):
             try:
-                for chunk in self._response.iter_content(DECODED_AT_ONCE_BYTES if self.is_encoded else piece_bytes):
-                    received_bytes += len(chunk)
-                    self._connection.count_bytes(len(chunk))
+                for chunk in self._response.iter_content(piece_bytes):
+                    self._connection.count_bytes(self, len(chunk))
                     yield chunk
-                    if received_bytes >= enough_bytes:
-                        enough_bytes, self.slow_at = received_bytes + piece_bytes, time.monotonic() + seconds
             except requests.RequestException as error:
-                failure = transport_failure(error, self._url)
+                if not self.is_slow:
+                    raise transport_failure(error, self._url) from None
         host = urlsplit(self._url).netloc
         if self.is_slow:
-            failure = RequestFailed(f"Hardly anything came from {host} in {seconds:.0f} s", transient=True)
-        elif failure is None and self.length is not None and self._response.raw.tell() < self.length:
-            failure = RequestFailed(f"The connection to {host} was cut off", transient=True)
-        if failure is not None:
-            failure.progress_bytes = received_bytes
-            raise failure
+            seconds = self._connection.slow_seconds
+            raise RequestFailed(f"Hardly anything came from {host} in {seconds:.0f} s", transient=True)
+        if self.length is not None and self._response.raw.tell() < self.length:
+            raise RequestFailed(f"The connection to {host} was cut off", transient=True)
 
     def body(self) -> bytes:
         """All of the body at once. Raises RequestFailed if it is larger than any sound answer."""
@@ -1181,18 +1171,19 @@ class Connection:
     def __init__(self, credentials: Credentials, timeout_seconds: float, stop: Stop, **oauth: Any) -> None:
         self._auth = partial(OAuth1, credentials.key, credentials.secret, credentials.token or None,
                              credentials.token_secret or None, **oauth)
-        self._skew_seconds = 0.0  # how far SmugMug's clock is ahead of this computer's, once a signature was too old
+        self._skew_seconds = 0.0  # how far SmugMug's clock is ahead of this computer's, once a signature was refused
         self._timeout = (min(CONNECT_TIMEOUT_SECONDS, timeout_seconds), timeout_seconds)
         self.stop = stop
-        self._threads = threading.local()
+        self._adapter = requests.adapters.HTTPAdapter(pool_maxsize=MOST_LINES)
+        self._routing: dict[str, Any] = {}  # by host
         self._lock = threading.Lock()
         self.max_outage_seconds = MAX_OUTAGE_MINUTES * 60
         self._clock = time.time() - time.monotonic()  # SmugMug's, as far as it was told, ahead of the monotonic one
         self._bodies: dict[Answer, socket.socket] = {}
-        self._asking = threading.Lock()
         self.slow_seconds = min(60.0, timeout_seconds)
+        self.piece_bytes = max(1, int(LEAST_BYTES_PER_SECOND * self.slow_seconds))
         self.gates: dict[str, Gate] = {}  # by host
-        self.is_answered = self.was_let_in = False  # once it was, silence means an outage, and a 401 a sign-in revoked
+        self.was_let_in = False  # once it was, silence means an outage, and a 401 a sign-in revoked
         self.troubles = 0  # answers of 429 and 503, connections that broke or were silent
         self.api_requests = 0
         self.received_bytes = 0
@@ -1215,7 +1206,7 @@ class Connection:
             gate.wait()
             if gate.outages != outages:
                 attempt, outages = 0, gate.outages  # what failed in an outage does not count
-            signed_at = time.time() + self._skew_seconds
+            signed_at, answer = time.time() + self._skew_seconds, None
             try:
                 with closing(self._send(url, headers(), signed_at)) as response:
                     answer = Answer(response, url, self)
@@ -1236,11 +1227,14 @@ class Connection:
                 if gate.close(failure.wait_seconds):
                     log.warning("%s: waiting %.0f s as requested", failure, failure.wait_seconds)
                 continue
-            if failure.status == 401 and not failure.transient and self.was_let_in and url != AUTH_USER_URL:
-                self._refuse_if_signed_out()
+            if failure.status == 401 and not failure.transient and self.was_let_in:
+                if url == AUTH_USER_URL:
+                    raise NotSignedIn(f"{failure}. The sign-in was probably revoked at SmugMug.")
+                with suppress(RequestFailed):
+                    self.get(AUTH_USER_URL, Answer.body)
             if is_silence and self._sit_out(gate, url, outages, failure):
                 continue
-            attempt = 1 if failure.progress_bytes >= PROGRESS_BYTES else attempt + 1
+            attempt = 1 if answer is not None and answer.received_bytes >= PROGRESS_BYTES else attempt + 1
             delay_seconds = retry_delay(failure, attempt, random.random())
             if delay_seconds is None or (is_divisible and failure.is_overload):
                 raise failure
@@ -1265,21 +1259,22 @@ class Connection:
 
     def waited_seconds(self) -> float:
         """For how long gates have been closed so far, all hosts and all times together."""
-        return sum(gate.waited_seconds() for gate in list(self.gates.values()))
+        return sum(gate.closed_seconds - gate.remaining_seconds() for gate in list(self.gates.values()))
 
     def away_since(self) -> str:
         """The time of day since when a host leaves everything unanswered, "" if none does."""
         return max((gate.away_since for gate in list(self.gates.values())), default="")
 
-    def count_bytes(self, size_bytes: int) -> None:
+    def count_bytes(self, answer: Answer, size_bytes: int) -> None:
         """Count what has come of a body."""
         with self._lock:
+            answer.received_bytes += size_bytes
             self.received_bytes += size_bytes
 
     @contextmanager
     def watched(self, answer: Answer, response: requests.Response) -> Iterator[None]:
         """A block in which a body is read, and cut off if it hardly gets on."""
-        with suppress(OSError, ValueError, AttributeError):  # nothing more is to come, so the socket was let go
+        with self._lock, suppress(OSError, ValueError, AttributeError):  # its socket was let go: it is whole
             self._bodies[answer] = socket.fromfd(response.raw.fileno(), socket.AF_INET, socket.SOCK_STREAM)
         try:
             yield
@@ -1290,26 +1285,17 @@ class Connection:
     def _watch(self) -> None:
         """Cut off bodies that hardly get on, from a thread of its own: those who read them do nothing but wait."""
         while True:
-            time.sleep(self.slow_seconds / 4)
+            time.sleep(self.slow_seconds)
             with self._lock:
                 for answer, line in self._bodies.items():
-                    if answer.slow_at < time.monotonic():
+                    if answer.received_bytes < answer.enough_bytes:
                         answer.is_slow = True
                         with suppress(OSError):
                             line.shutdown(socket.SHUT_RDWR)
+                    answer.enough_bytes = answer.received_bytes + self.piece_bytes
 
     def _gate(self, url: str) -> Gate:
-        with self._lock:
-            return self.gates.setdefault(urlsplit(url).netloc, Gate(self.stop))
-
-    def _refuse_if_signed_out(self) -> None:
-        """After a 401 in the middle, ask whether the sign-in is still good. Raises NotSignedIn if it is not."""
-        try:
-            with self._asking:
-                self.get(AUTH_USER_URL, Answer.body)
-        except RequestFailed as error:
-            if error.status == 401:
-                raise NotSignedIn(f"{error}. The sign-in was probably revoked at SmugMug.") from None
+        return self.gates.setdefault(urlsplit(url).netloc, Gate(self.stop))
 
     def _sit_out(self, gate: Gate, url: str, outages: int, failure: RequestFailed) -> bool:
         """After a request that nothing answered: whether the host or the net was away. Returns once it is back.
@@ -1319,10 +1305,10 @@ class Connection:
         """
         with gate.looking:
             gate.silences.append(url)
-            if gate.outages != outages or len(gate.silences) < SILENCES_IN_A_ROW or not self.is_answered:
+            if gate.outages != outages or len(gate.silences) < SILENCES_IN_A_ROW or not self.was_let_in:
                 return gate.outages != outages
             look_at = gate.answered_url or (url if len(set(gate.silences)) >= SILENCES_IN_A_ROW else AUTH_USER_URL)
-            away_seconds, delay_seconds = 0.0, FIRST_DELAY_SECONDS
+            away_seconds = 0.0
             while not self._is_there(look_at):
                 if not gate.away_since:
                     since, is_news = time.strftime("%H:%M"), not self.away_since()
@@ -1332,10 +1318,10 @@ class Connection:
                 if away_seconds >= self.max_outage_seconds:
                     minutes = self.max_outage_seconds / 60
                     raise OutOfReach(f"SmugMug was out of reach for {minutes:g} minutes ({failure}).")
-                began = time.monotonic()
-                self.stop.pause(min(delay_seconds, self.max_outage_seconds - away_seconds))
-                away_seconds += min(delay_seconds, time.monotonic() - began)
-                delay_seconds = min(2 * delay_seconds, LONGEST_LOOK_SECONDS)
+                delay_seconds = min(max(FIRST_DELAY_SECONDS, away_seconds), LONGEST_LOOK_SECONDS,
+                                    self.max_outage_seconds - away_seconds)
+                self.stop.pause(delay_seconds)
+                away_seconds += delay_seconds
             gate.away_since = ""
             return gate.outages != outages
 
@@ -1358,9 +1344,10 @@ class Connection:
         except ValueError:  # such as a key that is no text
             raise RequestFailed("Cannot sign a request. Check SMUGMUG_API_KEY and SMUGMUG_API_SECRET.") from None
         host = urlsplit(url).netloc
-        session, routing = self._for_this_thread(url, host)
+        if host not in self._routing:  # what the environment says of proxies and certificates
+            self._routing[host] = requests.Session().merge_environment_settings(url, {}, True, None, None)
         try:
-            response = session.get_adapter(url).send(request, timeout=self._timeout, **routing)
+            response = self._adapter.send(request, timeout=self._timeout, **self._routing[host])
         except (ValueError, TypeError):  # SmugMug's address is valid, so it must be the proxy's that is not
             raise RequestFailed(f"No connection to {host}: invalid proxy address. Check HTTPS_PROXY.") from None
         except requests.RequestException:
@@ -1369,28 +1356,19 @@ class Connection:
             raise RequestFailed(f"No connection to {host}: {error}") from None
         if response.status_code != 503:
             gate = self._gate(url)
-            self.is_answered, gate.answered_url = True, gate.answered_url or url
+            gate.answered_url = gate.answered_url or url
             gate.silences.clear()
         server_now = http_date(response.headers.get("Date", ""))
-        if response.status_code == 401 and server_now is not None:
-            self._skew_seconds = server_now - time.time()
-        if host == urlsplit(API_ORIGIN).netloc:
-            with self._lock:
-                self.api_requests += 1
-                self.was_let_in = self.was_let_in or response.ok
-                if server_now is not None:
-                    self._clock = server_now - time.monotonic()
+        is_api = host == urlsplit(API_ORIGIN).netloc
+        with self._lock:
+            self.api_requests += is_api
+            self.was_let_in = self.was_let_in or (is_api and response.ok)
+            if server_now is not None and (is_api or response.status_code == 401):
+                self._clock = server_now - time.monotonic()
+        if response.status_code == 401:
+            self._skew_seconds = self.now() - time.time()
         log.debug("%s %s %s", response.status_code, short_url(url), rate_limit_text(response.headers))
         return response
-
-    def _for_this_thread(self, url: str, host: str) -> tuple[requests.Session, dict[str, Any]]:
-        """This thread's session, and what the environment says of proxies and certificates for a host."""
-        threads = self._threads
-        if not hasattr(threads, "session"):
-            threads.session, threads.routing = requests.Session(), {}
-        if host not in threads.routing:
-            threads.routing[host] = threads.session.merge_environment_settings(url, {}, True, None, None)
-        return threads.session, threads.routing[host]
 
 
 def short_url(url: str) -> str:
@@ -1425,7 +1403,7 @@ def failure_of(answer: Answer, now: float, signed_at: float, retry_also: frozens
     message = server_message(answer.body())
     text = f"SmugMug answered {status}" + (f' "{message}"' if message else "")
     if status == 401:
-        return explain_401(message, text, answer.headers.get("Date", ""), signed_at)
+        return explain_401(message, text, abs(now - signed_at) / 60)
     if "not granted the required permissions" in message:
         text += f". The sign-in does not allow access to this. {SIGN_IN_ANEW}"
     if status == 429 or (status == 503 and "Retry-After" in answer.headers):
@@ -1452,8 +1430,9 @@ def server_message(body: bytes) -> str:
     return printable(text)[:300]
 
 
-def explain_401(message: str, text: str, server_date: str, signed_at: float) -> Problem:
+def explain_401(message: str, text: str, minutes_off: float) -> Problem:
     """The causes of a 401, each with its own advice after `text`; what may concern one file alone is a RequestFailed.
+    `minutes_off` is how far the time in the signature was from SmugMug's.
 
     The names of `oauth_problem`: https://oauth.pbworks.com/ProblemReporting
     """
@@ -1467,11 +1446,10 @@ def explain_401(message: str, text: str, server_date: str, signed_at: float) -> 
         return Problem(f"{text}. The API terms have not been accepted for this API key yet. Accept them here, then "
                        f"run this again:\n{link.group().rstrip('.') if link else ACCEPT_TERMS_URL}")
     if "timestamp" in message:
-        server_now = http_date(server_date)
-        minutes = 0.0 if server_now is None else abs(signed_at - server_now) / 60
-        text += ". This computer's clock is wrong" + (f" by {minutes:.0f} minutes" if server_now is not None else "")
-        text += ". Set it, then run this again."
-        return RequestFailed(text, status=401, transient=True) if minutes > 1 else Problem(text)  # the next fits better
+        if minutes_off > 1:  # the next signature fits better
+            return RequestFailed(f"{text}. This computer's clock is wrong by {minutes_off:.0f} minutes. Set it, then "
+                                 f"run this again.", status=401, transient=True)
+        return Problem(f"{text}. This computer's clock is wrong. Set it, then run this again.")
     if "signature" in message:
         return RequestFailed(f"{text}. The API secret may not belong to this API key: check SMUGMUG_API_SECRET, or "
                              f"API_SECRET at the top of the script", status=401)
@@ -1491,17 +1469,8 @@ def transport_failure(error: requests.RequestException, url: str) -> RequestFail
         return RequestFailed(f"The connection to {host} through the proxy failed. Check HTTPS_PROXY.", transient=True)
     if isinstance(error, requests.exceptions.Timeout):
         return RequestFailed(f"No answer from {host} in time", transient=True, is_overload=True)
-    return RequestFailed(f"The connection to {host} failed or was cut off{cause_of(error)}", transient=True)
-
-
-def cause_of(error: BaseException) -> str:
-    """The system's own word for why a connection failed, as far as it gave one."""
-    text = str(error)
-    if re.search("getaddrinfo|Name or service|name resolution|Name does not|nodename|No address associated", text):
-        return ": host not found. Are you online?"
-    if "refused" in text:
-        return ": connection refused"
-    return ": network unreachable. Are you online?" if "unreachable" in text else ""
+    cause = next((cause for pattern, cause in CAUSES.items() if re.search(pattern, str(error))), "")
+    return RequestFailed(f"The connection to {host} failed or was cut off{cause}", transient=True)
 
 
 def read_json(answer: Answer) -> dict[str, Any]:
