@@ -89,8 +89,7 @@ except ImportError as missing:
     print(f"The Python package {missing.name} is missing. To install what is needed in this folder, run:\n"
           f"    {sys.executable} -m venv .venv\n"
           f"    {own_python} -m pip install requests requests_oauthlib\n"
-          f"    {own_python} {sys.argv[0]}\n"
-          f"With uv, one line does it all:\n    uv run {sys.argv[0]}", file=sys.stderr)
+          f"    {own_python} {sys.argv[0]}\nOr, with uv:\n    uv run {sys.argv[0]}", file=sys.stderr)
     sys.exit(2)
 
 # Your SmugMug API key, from https://api.smugmug.com/api/developer/apply. Without one here, the first start asks for it.
@@ -459,17 +458,7 @@ R = TypeVar("R")
 
 
 class Stop(threading.Event):
-    """Set when the run is to end early.
-
-    From then on, threads have until `deadline` (time.monotonic) to come to an end.
-    """
-
-    deadline = float("inf")
-
-    def set(self) -> None:
-        """End the run."""
-        self.deadline = min(self.deadline, time.monotonic() + STOP_SECONDS)
-        super().set()
+    """Set when the run is to end early."""
 
     def pause(self, seconds: float) -> None:
         """Wait, in slices, since on Windows a long wait would hide Ctrl-C. Raises Stopped."""
@@ -485,7 +474,7 @@ class Stop(threading.Event):
 class Results:
     """What the crews bring, as each piece gets done. Its `with` block is the time in which they work.
 
-    An error that leaves the block sets `stop`. Then the block waits for the threads until the deadline, no longer.
+    An error that leaves the block sets `stop`. Then the block waits for the threads, though not for long.
     """
 
     def __init__(self, stop: Stop) -> None:
@@ -499,8 +488,9 @@ class Results:
     def __exit__(self, error_type: Any, error: Any, traceback: Any) -> None:
         if error is not None:
             self.stop.set()
+        deadline = time.monotonic() + (STOP_SECONDS if self.stop.is_set() else 0.0)
         for crew in self.crews:
-            crew.dismiss()
+            crew.dismiss(deadline)
 
     def take(self, seconds: float) -> Any:
         """The next result; None if there is none within so many seconds. Raises the error of a thread that failed."""
@@ -551,12 +541,12 @@ class Crew:
         else:
             self._do(item)
 
-    def dismiss(self) -> None:
-        """Let the threads end; if the run was stopped, wait for them until the deadline."""
+    def dismiss(self, deadline: float) -> None:
+        """Let the threads end, and wait for them until then, by time.monotonic."""
         for _ in self._threads:
             self._items.put(None)
-        for thread in self._threads if self._results.stop.is_set() else []:
-            thread.join(max(0.0, self._results.stop.deadline - time.monotonic()))
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
 
     def _work(self) -> None:
         for item in iter(self._items.get, None):
@@ -737,12 +727,6 @@ def album_folder(album: Album, layout: str) -> str:
     """The folder an album would like to have: its name, under SmugMug's folders with the layout "tree"."""
     parents = [part for part in album.url_path.split("/")[:-1] if part] if layout == "tree" else []
     return "/".join([safe_name(part, "folder") for part in parents] + [safe_name(album.name, album.key)])
-
-
-def is_other_layout(folder: str, album: Album, layout: str) -> bool:
-    """Whether the folder an album was given is the one that the other layout gives it."""
-    other = album_folder(album, "tree" if layout == "album" else "album")
-    return folder == other != album_folder(album, layout)
 
 
 def matches(album: Album, patterns: Iterable[str]) -> bool:
@@ -1116,11 +1100,9 @@ class Answer:
     """The head of an answer, and the way to its body."""
 
     def __init__(self, response: requests.Response, url: str, connection: Connection) -> None:
-        self._response = response
-        self._url = url
-        self._connection = connection
+        self._response, self._url, self._connection = response, url, connection
         self.received_bytes = self.enough_bytes = 0  # what came of the body, and has to have come by the next look
-        self.is_slow = False
+        self.is_slow = self.is_whole = False
         self.status = response.status_code
         self.headers: Mapping[str, str] = response.headers
         length = self.headers.get("Content-Length", "")
@@ -1148,6 +1130,7 @@ class Answer:
             raise RequestFailed(f"Hardly anything came from {host} in {seconds:.0f} s", transient=True)
         if self.length is not None and self._response.raw.tell() < self.length:
             raise RequestFailed(f"The connection to {host} was cut off", transient=True)
+        self.is_whole = True
 
     def body(self) -> bytes:
         """All of the body at once. Raises RequestFailed if it is larger than any sound answer."""
@@ -1184,9 +1167,7 @@ class Connection:
         self.piece_bytes = max(1, int(LEAST_BYTES_PER_SECOND * self.slow_seconds))
         self.gates: dict[str, Gate] = {}  # by host
         self.was_let_in = False  # once it was, silence means an outage, and a 401 a sign-in revoked
-        self.troubles = 0  # answers of 429 and 503, connections that broke or were silent
-        self.api_requests = 0
-        self.received_bytes = 0
+        self.troubles = self.api_requests = self.received_bytes = 0  # troubles: 429, 503, no answer, a body cut short
         with suppress(RuntimeError):  # a system that allows no more threads
             threading.Thread(target=self._watch, daemon=True).start()
 
@@ -1234,7 +1215,8 @@ class Connection:
                     self.get(AUTH_USER_URL, Answer.body)
             if is_silence and self._sit_out(gate, url, outages, failure):
                 continue
-            attempt = 1 if answer is not None and answer.received_bytes >= PROGRESS_BYTES else attempt + 1
+            got_on = answer is not None and not answer.is_whole and answer.received_bytes >= PROGRESS_BYTES
+            attempt = 1 if got_on else attempt + 1
             delay_seconds = retry_delay(failure, attempt, random.random())
             if delay_seconds is None or (is_divisible and failure.is_overload):
                 raise failure
@@ -1743,30 +1725,28 @@ class PageSize:
     def __init__(self, most: int) -> None:
         self.most = self.size = most
         self.slots = threading.BoundedSemaphore(LISTING_THREADS)  # so many pages are listed at a time
-        self._asked = self._tried = 0
+        self._asked = 0
 
     def next(self) -> int:
         """How many to ask for. After a good many pages, one is to try a little more."""
         self._asked += 1
         if self._asked % PAGES_BEFORE_MORE or self.size >= self.most:
             return self.size
-        self._tried = min(self.most, self.size + LEAST_PER_PAGE)
-        return self._tried
+        return min(self.most, self.size + LEAST_PER_PAGE)
 
     def answered(self, count: int) -> None:
         """A page of so many came."""
-        if count == self._tried:
-            self.size = count
+        self.size = max(self.size, count)
 
     def refused(self, count: int) -> bool:
         """A page of so many was too much: ask for half, or be content with what came before a little more was tried.
 
         Says whether that can be done.
         """
-        less = count // 2
-        if count == self._tried:
-            self.most = less = max(LEAST_PER_PAGE, count - LEAST_PER_PAGE)
-        self.size = max(LEAST_PER_PAGE, min(self.size, less))
+        if count > self.size:
+            self.most = max(LEAST_PER_PAGE, count - LEAST_PER_PAGE)
+        else:
+            self.size = max(LEAST_PER_PAGE, count // 2)
         self._asked = 0
         return count > LEAST_PER_PAGE
 
@@ -2465,13 +2445,8 @@ def transfer(job: Job, elsewhere: Elsewhere, connection: Connection, landing: th
         reason = f"{error.strerror}; nothing already downloaded is lost" if free_bytes else str(problem)
     except Exception as error:  # it concerns this image alone, whatever it is
         log.debug("Unexpected", exc_info=True)
-        reason = unexpected(error)
+        reason = f"{type(error).__name__}: {printable(str(error))}. This is a bug: please report it with the log of -v"
     return Outcome(Kind.FAILED, job.album, job.image, reason=reason)
-
-
-def unexpected(error: Exception) -> str:
-    """What to tell the user of an error that nobody thought of."""
-    return f"{type(error).__name__}: {printable(str(error))}. This is a bug: please report it with the log of -v"
 
 
 def adopt(job: Job, remote: RemoteFile | None, stop: Stop) -> Outcome | None:
@@ -2807,10 +2782,9 @@ def has_words(image: Image) -> bool:
 def album_json(album: Album, images: Iterable[Image], records: Mapping[str, FileRecord]) -> bytes:
     """album.json: the album, and its images in the album's own order."""
     content = {
-        "written_by": UNSEALED, "version": 1, "album_key": album.key,
-        "name": album.name, "description": album.description, "keywords": album.keywords,
-        "path": album.url_path, "privacy": album.privacy, "created": album.created, "changed": album.changed,
-        "web_uri": album.web_uri,
+        "written_by": UNSEALED, "version": 1, "album_key": album.key, "name": album.name, "path": album.url_path,
+        "description": album.description, "keywords": album.keywords, "web_uri": album.web_uri,
+        "privacy": album.privacy, "created": album.created, "changed": album.changed,
         "images": [image_json(image, records.get(image.key)) for image in images],
     }
     return json.dumps(content, indent=2, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
@@ -2822,11 +2796,10 @@ def image_json(image: Image, record: FileRecord | None) -> dict[str, Any]:
         "file": record.name if record else None, "image_key": image.key, "smugmug_file_name": image.file_name,
         "title": image.title, "caption": image.caption, "keywords": list(image.keywords),
         "latitude": image.latitude, "longitude": image.longitude,
-        "altitude": image.altitude if image.latitude is not None else None,
-        "taken": None if image.is_video else image.taken or None, "uploaded": image.uploaded or None,
+        "altitude": image.altitude if image.latitude is not None else None, "uploaded": image.uploaded or None,
+        "taken": None if image.is_video else image.taken or None, "web_uri": image.web_uri,
         "size_bytes": record.size_bytes if record else None, "md5": record.md5 or None if record else None,
         "hidden": image.hidden, "is_video": image.is_video, "is_original": bool(record.is_original) if record else None,
-        "web_uri": image.web_uri,
     }
 
 
@@ -2972,11 +2945,6 @@ def fitted(text: str, columns: int) -> str:
     return text[:kept] + "\N{HORIZONTAL ELLIPSIS}" if columns > 0 else ""
 
 
-def padded(text: str, columns: int) -> str:
-    """A text with spaces behind it, so that it takes so many cells."""
-    return text + " " * (columns - cells(text))
-
-
 def wrapped(line: str, columns: int) -> str:
     """A line broken between words where it takes more cells, with a hanging indent. Words stay whole, as paths are."""
     indent = " " * (len(line) - len(line.lstrip(" ")) + 2)
@@ -3020,9 +2988,8 @@ class Screen(logging.Handler):
     def __init__(self, level: int, progress: bool) -> None:
         super().__init__(level)
         self._lock = threading.RLock()
-        self._wants_progress = progress
+        self._wants_progress, self._is_shown = progress, False
         self._is_live = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
-        self._is_shown = False
         self._shown_at = time.monotonic() if not self._is_live else 0.0
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -3176,18 +3143,16 @@ class Summary:
         self.output = output
         self.account = ""
         self.account_count: int | None = None  # of photos and videos, by SmugMug
-        self.started = time.time()
-        self.began = time.monotonic()
+        self.started, self.began = time.time(), time.monotonic()
         self.counts: Counter[Kind] = Counter()
         self.checked: Counter[Fault] = Counter()
         self.unsound: dict[tuple[str, str], Check] = {}  # by album key and image key, until they come again
         self.remarks: list[Remark] = []
         self.removed: list[str] = []  # the files that SmugMug no longer has
-        self.videos = self.fetched_bytes = self.api_requests = self.sidecars_changed = 0
+        self.videos = self.fetched_bytes = self.api_requests = self.sidecars_changed = self.under_way = 0
         self.albums: Counter[Change] = Counter()
         self.albums_expected = self.images_expected = self.images_unlisted = self.to_come_bytes = 0
         self.wait_seconds = 0.0  # how long SmugMug asked us to wait
-        self.under_way = 0  # transfers
         self.tallies: dict[str, Tally] = {}  # of the albums that something is still to become of
         self.by_album: dict[str, dict[str, Any]] = {}  # what the report says of each album, by its key
 
@@ -3291,17 +3256,16 @@ class Summary:
         """The summary for programs; `version` rises when the meaning of a field changes."""
         seconds = time.monotonic() - self.began
         return {
-            "version": 1, "verdict": sentence, "exit_code": exit_code,
-            "account": self.account, "output": full_path(self.output),
+            "version": 1, "verdict": sentence, "exit_code": exit_code, "account": self.account,
+            "output": full_path(self.output), "videos": self.videos, "removed": self.removed,
             "started": iso_time(self.started), "finished": iso_time(self.started + seconds),
             "seconds": round(seconds, 3), "rate_limit_wait_seconds": round(self.wait_seconds, 3),
             "api_requests": self.api_requests, "bytes": self.fetched_bytes,
             "albums": self.albums_expected, "albums_unchanged": self.albums[Change.NONE],
             "smugmug_count": self.account_count, **{kind.name.lower(): self.counts[kind] for kind in Kind},
             "home": self.home(), "skipped": self.counts[Kind.HOME] + self.counts[Kind.ADOPTED],
-            "failed": self.count(Topic.FAILED), "videos": self.videos, "removed": self.removed,
+            "failed": self.count(Topic.FAILED), "by_album": list(self.by_album.values()),
             "verified": {fault.value: self.checked[fault] for fault in Fault} if self.checked else None,
-            "by_album": list(self.by_album.values()),
             "problems": [{"kind": remark.topic.kind, **dict(zip(remark._fields[1:], remark[1:]))}
                          for remark in self.remarks],
         }
@@ -3453,7 +3417,8 @@ def album_table(albums: Iterable[Album], here: Mapping[str, int], columns: int) 
               printable(album.privacy) or ("Locked" if album.locked else ""), printable(album.url_path))
              for album in sorted(albums, key=lambda album: (album.url_path.casefold(), album.key))]
     widths = [max(map(cells, column)) for column in zip(*rows)]
-    return "\n".join(fitted("  ".join(map(padded, row, widths)).rstrip(), columns) for row in rows)
+    lines = ("  ".join(text + " " * (width - cells(text)) for text, width in zip(row, widths)) for row in rows)
+    return "\n".join(fitted(line.rstrip(), columns) for line in lines)
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -3605,8 +3570,8 @@ def wanted_albums(run: Run) -> list[Album]:
             if not os.path.lexists(str(run.settings.output / run.folders[album_key])):
                 run.state.forget_album(album_key)  # so that its name is free again
                 del run.folders[album_key]
-    layout = run.settings.layout
-    if any(is_other_layout(run.folders[album.key], album, layout) for album in albums if album.key in run.folders):
+    layout, other = run.settings.layout, "tree" if run.settings.layout == "album" else "album"
+    if any(run.folders.get(album.key) == album_folder(album, other) != album_folder(album, layout) for album in albums):
         log.info("Layout %s applies to new albums only; those that are here stay where they are.", layout)
     run.folders.update(album_folders(albums, run.folders, layout))
     albums = selected(run.settings, albums)
@@ -3789,15 +3754,13 @@ def moved_folder(elsewhere: Elsewhere, before: str, taken: set[str], records: Se
 
 def follow_renames(run: Run, albums: Iterable[Album]) -> None:
     """Say which folders hold albums that have another name at SmugMug now; with --rename, rename them here."""
-    used = {folded(name) for name in run.folders.values()}
     for album in albums:
         folder = run.folders[album.key]
         here, there = folder.rpartition("/")[2], album_folder(album, "album")
         if album.key not in run.known or here in (there, with_suffix(there, f"_{album.key}")):
             continue
-        wanted = folder[:len(folder) - len(here)] + there
-        if folded(wanted) in used and folded(wanted) != folded(folder):
-            wanted = with_suffix(wanted, f"_{album.key}")
+        others = {key: name for key, name in run.folders.items() if key != album.key}
+        wanted = unique_names([(album.key, folder[:len(folder) - len(here)] + there)], others)[album.key]
         path = path_of(run, folder)
         new_path = path.with_name(wanted.rpartition("/")[2])
         is_asked = run.settings.rename and run.settings.task == "sync"
@@ -3811,7 +3774,6 @@ def follow_renames(run: Run, albums: Iterable[Album]) -> None:
             continue
         log.info("%s was renamed to %s.", printable(folder), printable(wanted))
         run.folders[album.key] = wanted
-        used.add(folded(wanted))
         run.state.record(album.key, run.known[album.key]._replace(folder=wanted))
 
 

@@ -844,7 +844,7 @@ def test_a_run_that_cannot_fit_begins_with_a_warning(account: Account, smugmug: 
     smugmug.fault("mangle", "!albums", times=None, function=of_size(TOO_MUCH))
     result = run(*options)
     assert result.returncode == 0
-    assert re.match(r"Not enough space: at least 1000\.00 TB to download, .*B free in ", result.stderr)
+    assert re.match(r"Not enough space: at least 1000\.00 TB to download, .*B free\. ", result.stderr)
 
 
 def test_a_dry_run_warns_by_the_sizes_of_the_files_where_smugmug_gives_no_sums(

@@ -304,7 +304,7 @@ def test_a_revoked_token_leads_to_a_new_sign_in_or_to_3_where_nobody_can_answer(
     ("key_unknown", "authuser", 2, ["does not know this API key", "SMUGMUG_API_KEY", APPLY]),
     ("key_unknown", "getRequestToken", 2, ["does not know this API key", "SMUGMUG_API_KEY", APPLY]),
     ("terms_not_accepted", "authuser", 2, ["terms", f"\n{ACCEPT_TERMS}\n"]),
-    ("clock_wrong", "authuser", 2, ["clock", "wrong by 0 minutes"]),
+    ("clock_wrong", "authuser", 2, ["clock is wrong. Set it"]),
     ("clock_wrong", "getAccessToken", 2, ["clock"]),
     ("permission_denied", "authuser", 3, ["Authorized Services"]),
     ("token_rejected", "!albums", 3, ["revoked"]),

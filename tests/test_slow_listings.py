@@ -120,7 +120,8 @@ def test_an_album_of_5000_images_comes_home_through_a_gateway_that_gives_up_afte
     asked = pages(smugmug, album)
     assert len(asked) <= 95  # 84 if it knew beforehand, and asked for one at a time
     assert asked[1] == Page(1, 50) and Page(51, 50) in asked[2:2 + script.LISTING_THREADS]
-    assert [page.images for page in asked if page.images > ENOUGH] == [100, 70]
+    too_long = [page.images for page in asked if page.images > ENOUGH]
+    assert too_long[0] == 100 and 1 <= too_long.count(70) == len(too_long) - 1 <= 2
     assert asked[-1].images == ENOUGH, "it never asked for more again"
 
 
