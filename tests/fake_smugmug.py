@@ -2522,14 +2522,13 @@ class FakeSmugMug:
             if self._closing.is_set():
                 accepted.close()
                 return
-            if self._is_away:
-                accepted.close()
-                with self._changed:
+            with self._changed:
+                if self._is_away:
+                    accepted.close()
                     self.turned_away += 1
                     self._changed.notify_all()
-                continue
-            conversation = Conversation(self, accepted, next(self._connection_ids))
-            with self._changed:
+                    continue
+                conversation = Conversation(self, accepted, next(self._connection_ids))
                 self._conversations.add(conversation)
             threading.Thread(target=conversation.run, daemon=True).start()
 
@@ -2839,6 +2838,7 @@ class Conversation:
     def __init__(self, server: FakeSmugMug, accepted: socket.socket, connection_id: int) -> None:
         self._server, self._socket, self._id = server, accepted, connection_id
         self._unread = b""
+        self._is_ended = False
         self._bucket = server.connection_bucket()
         accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
@@ -2857,6 +2857,7 @@ class Conversation:
 
     def shut_down(self) -> None:
         """End the connection from another thread, whatever it is doing; `SSLSocket.shutdown` would forget its TLS."""
+        self._is_ended = True
         with contextlib.suppress(OSError):
             socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
@@ -2875,6 +2876,8 @@ class Conversation:
         host, _, port = target.rpartition(":")
         self._socket.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
         self._socket = self._server.context(host.strip("[]")).wrap_socket(self._socket, server_side=True)
+        if self._is_ended:  # meanwhile, when there was no socket to shut down
+            raise Hangup
         return host.lower() if port == "443" else target.lower()
 
     def _serve(self, host: str) -> bool:
