@@ -172,8 +172,7 @@ class RequestFailed(Problem):
     def __init__(self, text: str, *, status: int = 0, transient: bool = False, is_overload: bool = False,
                  wait_seconds: float | None = None) -> None:
         super().__init__(text)
-        self.status, self.transient, self.is_overload = status, transient, is_overload
-        self.wait_seconds = wait_seconds
+        self.status, self.transient, self.is_overload, self.wait_seconds = status, transient, is_overload, wait_seconds
 
 
 class Damaged(Problem):
@@ -514,10 +513,8 @@ class Crew:
     """
 
     def __init__(self, function: Callable[[Any], Any], results: Results, size: int) -> None:
-        self.size = size
-        self.under_way = self.done = 0
-        self._function = function
-        self._results = results
+        self.size, self.under_way, self.done = size, 0, 0
+        self._function, self._results = function, results
         self._items: queue.Queue[Any] = queue.Queue()
         self._threads: list[threading.Thread] = []
         results.crews.append(self)
@@ -779,10 +776,8 @@ class PartFile:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        self.size_bytes = 0
-        self.received_bytes = 0
-        self.etag = ""
+        self.path, self.etag = path, ""
+        self.size_bytes = self.received_bytes = 0
         self._hash = new_md5()
         flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
         self._file = os.fdopen(os.open(str(path), flags, 0o666), "r+b", buffering=0)
@@ -1019,14 +1014,12 @@ class Gate:
 
     def __init__(self, stop: Stop) -> None:
         self._stop = stop
-        self._lock = threading.Lock()
-        self._opens_at = 0.0
-        self.closed_seconds = 0.0  # what is still to come of it included
+        self._lock, self.looking = threading.Lock(), threading.Lock()  # one thread looks whether an outage is over
+        self._opens_at = self.closed_seconds = 0.0  # what is still to come of the seconds included
         self.silences: list[str] = []  # the URLs asked for in vain since the host last answered
         self.answered_url = ""  # the first that it answered
         self.outages = 0
         self.away_since = ""  # the time of day at which the outage began that is not over yet
-        self.looking = threading.Lock()  # one thread looks whether it is over
 
     def wait(self) -> None:
         """Return once the gate is open. Raises Stopped when the run is interrupted first."""
@@ -1581,9 +1574,11 @@ def sign_in(api_key: Credentials, timeout_seconds: float, stop: Stop) -> Credent
         query = urlencode({"oauth_token": request_token.token, "Access": "Full", "Permissions": "Read"})
         log.warning("Open this %saddress, sign in to SmugMug, and allow read access:", "new " if attempt else "")
         print(f"\n{OAUTH_BASE}authorize?{query}\n", file=sys.stderr)
-        pin = ask_for_pin()
         try:
+            pin = typed("PIN: ", "[0-9]{6}", "A PIN has six digits.")  # it may begin with 0, so it stays a text
             return fetch_token("getAccessToken", request_token, timeout_seconds, stop, verifier=pin)
+        except EOFError:
+            raise NotSignedIn("\nNo PIN given. Run this once from a terminal; later runs need none.") from None
         except (NotSignedIn, RequestFailed) as error:
             if isinstance(error, RequestFailed) and error.status not in (400, 401, 403):
                 raise
@@ -1599,14 +1594,6 @@ def somebody_can_answer(stdin: TextIO | None, platform: str) -> bool:
     with suppress(OSError):  # a place without a null device
         return not os.path.samestat(os.fstat(stdin.fileno()), os.stat(os.devnull))
     return True
-
-
-def ask_for_pin() -> str:
-    """The PIN as typed or piped in. It may begin with 0, so it stays a text."""
-    try:
-        return typed("PIN: ", "[0-9]{6}", "A PIN has six digits.")
-    except EOFError:
-        raise NotSignedIn("\nNo PIN given. Run this once from a terminal; later runs need none.") from None
 
 
 def fetch_token(name: str, credentials: Credentials, timeout_seconds: float, stop: Stop, **oauth: str) -> Credentials:
@@ -2032,8 +2019,7 @@ class State:
     """What is home. Everything in it can be found again by looking at the files, so it may be deleted at any time."""
 
     def __init__(self, db: sqlite3.Connection) -> None:
-        self._db = db
-        self._committed_at = time.monotonic()
+        self._db, self._committed_at = db, time.monotonic()
         version = db.execute("PRAGMA user_version").fetchone()[0]
         if version > SCHEMA_VERSION:
             raise Problem(f"The download record has format {version}, which needs a newer version of this program.")
@@ -2241,9 +2227,7 @@ def owned_state(path: Path, has_locks: bool, redraw: Callable[[], None]) -> Stat
         database.set_progress_handler(redraw, SQLITE_STEPS)
         if not can_sync:
             database.execute("PRAGMA synchronous = OFF")
-        database.execute("PRAGMA locking_mode = EXCLUSIVE")
-        database.execute("BEGIN EXCLUSIVE")
-        database.execute("COMMIT")
+        database.executescript("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE; COMMIT;")
         state = State(database)
         if database.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
             raise sqlite3.DatabaseError("damaged")
@@ -2467,10 +2451,8 @@ class Elsewhere:
     """The files in the output folder that were not recorded when one was first asked for: what somebody moved."""
 
     def __init__(self, output: Path, redraw: Callable[[], None]) -> None:
-        self.output = output
-        self.redraw = redraw
+        self.output, self.redraw, self.is_indexed = output, redraw, False
         self._lock = threading.RLock()
-        self.is_indexed = False
         self._files = sqlite3.connect("", isolation_level=None, check_same_thread=False)  # there may be millions
         self._files.execute("CREATE TABLE file (size_bytes INTEGER, path BLOB)")
         self._by_md5: dict[int, dict[str, Path]] = {}  # of the sizes that were asked for
@@ -3076,8 +3058,7 @@ class Topic(enum.Enum):
     NOT_SOUND = "damaged, changed or missing", (
         "To download these again, run --verify without -n, --album, --exclude and --since. Files you changed are kept; "
         "SmugMug's copy is saved next to them."), "damaged, changed or missing", "not sound"
-    NOT_ORIGINAL = ("not the original", "SmugMug offered nothing better. Does the album allow downloads of originals?",
-                    "not the original")
+    NOT_ORIGINAL = "not the original", "Do the album's settings allow original downloads?", "not the original"
     UNAVAILABLE = "unavailable", "Look for these on SmugMug's website, or ask SmugMug's support.", "unavailable"
     ENDED_EARLY = "ended early", ""
 
@@ -3141,8 +3122,7 @@ class Summary:
 
     def __init__(self, output: Path = Path()) -> None:
         self.output = output
-        self.account = ""
-        self.account_count: int | None = None  # of photos and videos, by SmugMug
+        self.user = User("", "", None)
         self.started, self.began = time.time(), time.monotonic()
         self.counts: Counter[Kind] = Counter()
         self.checked: Counter[Fault] = Counter()
@@ -3256,13 +3236,13 @@ class Summary:
         """The summary for programs; `version` rises when the meaning of a field changes."""
         seconds = time.monotonic() - self.began
         return {
-            "version": 1, "verdict": sentence, "exit_code": exit_code, "account": self.account,
+            "version": 1, "verdict": sentence, "exit_code": exit_code, "account": self.user.nick_name,
             "output": full_path(self.output), "videos": self.videos, "removed": self.removed,
             "started": iso_time(self.started), "finished": iso_time(self.started + seconds),
             "seconds": round(seconds, 3), "rate_limit_wait_seconds": round(self.wait_seconds, 3),
             "api_requests": self.api_requests, "bytes": self.fetched_bytes,
             "albums": self.albums_expected, "albums_unchanged": self.albums[Change.NONE],
-            "smugmug_count": self.account_count, **{kind.name.lower(): self.counts[kind] for kind in Kind},
+            "smugmug_count": self.user.image_count, **{kind.name.lower(): self.counts[kind] for kind in Kind},
             "home": self.home(), "skipped": self.counts[Kind.HOME] + self.counts[Kind.ADOPTED],
             "failed": self.count(Topic.FAILED), "by_album": list(self.by_album.values()),
             "verified": {fault.value: self.checked[fault] for fault in Fault} if self.checked else None,
@@ -3297,7 +3277,7 @@ def verdict(summary: Summary, settings: Settings, ended_with: int) -> tuple[int,
     said = {topic: summary.count(topic) for topic in Topic if topic.in_verdict and summary.count(topic)}
     exit_code = ended_with or (EXIT_FAILED if any(topic in said for topic in FAILURES) else EXIT_COMPLETE)
     folder = printable(full_path(settings.output))
-    if not summary.account:  # --verify --dry-run, which needs no network
+    if not summary.user.nick_name:  # --verify --dry-run, which needs no network
         checked = sum(summary.checked.values())
         return exit_code, f"{summary.checked[Fault.NONE]:,} of {checked:,} are intact, in {folder}" if checked else ""
     if ended_with and not summary.albums_expected:  # it did not come to anything
@@ -3325,7 +3305,7 @@ def photos_and_videos(number: int) -> str:
 
 def summary_text(summary: Summary, settings: Settings, free_bytes: int | None) -> str:
     """The summary for people, all but the verdict: the numbers, then what they should know, by topic."""
-    is_sync = bool(summary.account) and settings.task == "sync"
+    is_sync = bool(summary.user.nick_name) and settings.task == "sync"
     has_all = not (settings.albums or settings.exclude)
     albums = numbered(summary.albums, Change, set(Change) - {Change.AGAIN}) if summary.albums_expected else ""
     files = numbered({**{kind: summary.counts[kind] for kind in Kind}, Kind.FAILED: summary.count(Topic.FAILED)}, Kind,
@@ -3341,8 +3321,8 @@ def summary_text(summary: Summary, settings: Settings, free_bytes: int | None) -
         "Sidecars": f"{summary.sidecars_changed:,} changed" if summary.sidecars_changed else "",
         "Videos": f"{summary.videos:,} (re-encoded by SmugMug, which does not offer the uploads)"
                   if summary.videos else "",
-        "SmugMug counts": f"{summary.account_count:,} in the account, {summary.images_expected:,} in its albums"
-                          if has_all and (summary.account_count or 0) > summary.images_expected else "",
+        "SmugMug counts": f"{summary.user.image_count:,} in the account, {summary.images_expected:,} in its albums"
+                          if has_all and (summary.user.image_count or 0) > summary.images_expected else "",
         "More than counted": first_of(more),
     }
     lines = [f"{heading}: {text}" for heading, text in numbers.items() if text]
@@ -3925,7 +3905,7 @@ def work(settings: Settings, summary: Summary, screen: Screen, stop: Stop) -> No
             verify_home(settings, state, summary, screen, stop)
         if not (settings.verify and is_preview):
             connection, user = signed_in or connect(settings, stop)
-            summary.account, summary.account_count = user.nick_name, user.image_count
+            summary.user = user
             known = state.albums()
             by_key = {album_key: album.folder for album_key, album in known.items()}
             run = Run(settings, connection, PageSize(IMAGES_PER_PAGE), user, state, summary, screen, stop, known,
@@ -4040,13 +4020,12 @@ def log_out(settings: Settings, screen: Screen, stop: Stop) -> int:
     """--logout: forget the sign-in, and the API key that was typed in."""
     try:
         settings.token_file.unlink()
+        log.log(NOTICE, "Removed %s. SmugMug still lists this permission. To revoke it: %s.", settings.token_file,
+                AUTHORIZED_SERVICES)
     except FileNotFoundError:
         log.log(NOTICE, "There is no saved sign-in.")
-        return EXIT_COMPLETE
     except OSError as error:
         raise disk_problem(error, settings.token_file) from None
-    log.log(NOTICE, "Removed %s. SmugMug still lists this permission. To revoke it: %s.", settings.token_file,
-            AUTHORIZED_SERVICES)
     return EXIT_COMPLETE
 
 
