@@ -2478,7 +2478,7 @@ class FakeSmugMug:
         self._opened = 0
         self._conversations: Set[Conversation] = set()
         self._closing = threading.Event()
-        self._is_away = False
+        self.is_away = False
         self.turned_away = 0
         self._listener = socket.socket()
 
@@ -2522,7 +2522,7 @@ class FakeSmugMug:
             if self._closing.is_set():
                 accepted.close()
                 return
-            if self._is_away:
+            if self.is_away:
                 accepted.close()
                 with self._changed:
                     self.turned_away += 1
@@ -2612,14 +2612,14 @@ class FakeSmugMug:
     def go_away(self) -> None:
         """Be out of reach: all connections end, and new ones lead nowhere.  `turned_away` counts them."""
         with self._changed:
-            self._is_away, self.turned_away = True, 0
+            self.is_away, self.turned_away = True, 0
             conversations = list(self._conversations)
         for conversation in conversations:
             conversation.shut_down()
 
     def come_back(self) -> None:
         """Be there again."""
-        self._is_away = False
+        self.is_away = False
 
     @property
     def private_answer(self) -> str:
@@ -2875,6 +2875,8 @@ class Conversation:
         host, _, port = target.rpartition(":")
         self._socket.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
         self._socket = self._server.context(host.strip("[]")).wrap_socket(self._socket, server_side=True)
+        if self._server.is_away:  # since the handshake began: then, `shut_down` had no socket to end
+            raise Hangup
         return host.lower() if port == "443" else target.lower()
 
     def _serve(self, host: str) -> bool:
