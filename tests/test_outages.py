@@ -215,7 +215,7 @@ def test_503_to_everything_for_too_long_ends_the_run_whatever_it_says_of_how_lon
 
 
 def test_files_go_on_while_the_api_asks_to_wait(account: Account, smugmug: FakeSmugMug, run: Run) -> None:
-    album, waiting = account.album("Summer"), account.album("Winter")
+    waiting, album = account.album("Winter"), account.album("Summer")  # which is newer, so it is listed first
     for number in range(9):
         big_photo(album, f"IMG_{number}.JPG")
     waiting.photo()
