@@ -462,11 +462,9 @@ class Stop(threading.Event):
     def pause(self, seconds: float) -> None:
         """Wait, in slices, since on Windows a long wait would hide Ctrl-C. Raises Stopped."""
         ends_at = time.monotonic() + seconds
-        while not self.is_set():
-            left = ends_at - time.monotonic()
-            if left <= 0:
+        while not self.wait(min(0.5, max(0.0, ends_at - time.monotonic()))):
+            if time.monotonic() >= ends_at:
                 return
-            self.wait(min(left, 0.5))
         raise Stopped
 
 
@@ -1014,12 +1012,12 @@ class Gate:
 
     def __init__(self, stop: Stop) -> None:
         self._stop = stop
-        self._lock, self.looking = threading.Lock(), threading.Lock()  # one thread looks whether an outage is over
         self._opens_at = self.closed_seconds = 0.0  # what is still to come of the seconds included
         self.silences: list[str] = []  # the URLs asked for in vain since the host last answered
         self.answered_url = ""  # the first that it answered
         self.outages = 0
         self.away_since = ""  # the time of day at which the outage began that is not over yet
+        self.lock = threading.Lock()  # one thread closes it, or looks whether an outage is over
 
     def wait(self) -> None:
         """Return once the gate is open. Raises Stopped when the run is interrupted first."""
@@ -1033,7 +1031,7 @@ class Gate:
 
     def close(self, seconds: float) -> bool:
         """Close the gate for so long. Says whether that is news: answers to requests already under way are not."""
-        with self._lock:
+        with self.lock:
             longer_by = max(0.0, seconds - self.remaining_seconds())
             self._opens_at = max(self._opens_at, time.monotonic() + seconds)
             self.closed_seconds += longer_by
@@ -1060,11 +1058,10 @@ def rate_limit_seconds(headers: Mapping[str, str], now: float) -> float:
     """
     server_now = http_date(headers.get("Date", ""))
     now = now if server_now is None else server_now
-    retry_after = headers.get("Retry-After", "").strip()
-    if re.fullmatch(r"[0-9]{1,9}", retry_after):
-        return max(1.0, float(retry_after))
-    date = http_date(retry_after)
-    reset = headers.get("X-RateLimit-Reset", "").strip()
+    after, reset = (headers.get(name, "").strip() for name in ("Retry-After", "X-RateLimit-Reset"))
+    if re.fullmatch(r"[0-9]{1,9}", after):
+        return max(1.0, float(after))
+    date = http_date(after)
     if date is None and re.fullmatch(r"[0-9]{1,11}", reset):
         date = float(reset)
     return DEFAULT_RATE_LIMIT_SECONDS if date is None else max(1.0, date - now)
@@ -1109,14 +1106,16 @@ class Answer:
         A body that hardly gets on breaks off as well: a byte now and then would hold this thread for ever.
         """
         piece_bytes = DECODED_AT_ONCE_BYTES if self.is_encoded else self._connection.piece_bytes
-        with self._connection.watched(self, self._response):
-            try:
-                for chunk in self._response.iter_content(piece_bytes):
-                    self._connection.count_bytes(self, len(chunk))
-                    yield chunk
-            except requests.RequestException as error:
-                if not self.is_slow:
-                    raise transport_failure(error, self._url) from None
+        self._connection.bodies.add(self)
+        try:
+            for chunk in self._response.iter_content(piece_bytes):
+                self._connection.count_bytes(self, len(chunk))
+                yield chunk
+        except requests.RequestException as error:
+            if not self.is_slow:
+                raise transport_failure(error, self._url) from None
+        finally:
+            self._connection.bodies.discard(self)
         host = urlsplit(self._url).netloc
         if self.is_slow:
             seconds = self._connection.slow_seconds
@@ -1124,6 +1123,13 @@ class Answer:
         if self.length is not None and self._response.raw.tell() < self.length:
             raise RequestFailed(f"The connection to {host} was cut off", transient=True)
         self.is_whole = True
+
+    def cut_off(self) -> None:
+        """End the body, from another thread than the one that waits for it."""
+        self.is_slow = True
+        with suppress(OSError, ValueError, AttributeError), socket.fromfd(  # the socket may just have been let go
+                self._response.raw.fileno(), socket.AF_INET, socket.SOCK_STREAM) as line:
+            line.shutdown(socket.SHUT_RDWR)
 
     def body(self) -> bytes:
         """All of the body at once. Raises RequestFailed if it is larger than any sound answer."""
@@ -1155,7 +1161,7 @@ class Connection:
         self._lock = threading.Lock()
         self.max_outage_seconds = MAX_OUTAGE_MINUTES * 60
         self._clock = time.time() - time.monotonic()  # SmugMug's, as far as it was told, ahead of the monotonic one
-        self._bodies: dict[Answer, socket.socket] = {}
+        self.bodies: set[Answer] = set()  # those that are being read
         self.slow_seconds = min(60.0, timeout_seconds)
         self.piece_bytes = max(1, int(LEAST_BYTES_PER_SECOND * self.slow_seconds))
         self.gates: dict[str, Gate] = {}  # by host
@@ -1182,7 +1188,7 @@ class Connection:
                 attempt, outages = 0, gate.outages  # what failed in an outage does not count
             signed_at, answer = time.time() + self._skew_seconds, None
             try:
-                with closing(self._send(url, headers(), signed_at)) as response:
+                with self._send(url, headers()) as response:
                     answer = Answer(response, url, self)
                     if answer.status in accept:
                         return consume(answer)
@@ -1246,28 +1252,14 @@ class Connection:
             answer.received_bytes += size_bytes
             self.received_bytes += size_bytes
 
-    @contextmanager
-    def watched(self, answer: Answer, response: requests.Response) -> Iterator[None]:
-        """A block in which a body is read, and cut off if it hardly gets on."""
-        with self._lock, suppress(OSError, ValueError, AttributeError):  # its socket was let go: it is whole
-            self._bodies[answer] = socket.fromfd(response.raw.fileno(), socket.AF_INET, socket.SOCK_STREAM)
-        try:
-            yield
-        finally:
-            with self._lock, suppress(KeyError):
-                self._bodies.pop(answer).close()
-
     def _watch(self) -> None:
         """Cut off bodies that hardly get on, from a thread of its own: those who read them do nothing but wait."""
         while True:
             time.sleep(self.slow_seconds)
-            with self._lock:
-                for answer, line in self._bodies.items():
-                    if answer.received_bytes < answer.enough_bytes:
-                        answer.is_slow = True
-                        with suppress(OSError):
-                            line.shutdown(socket.SHUT_RDWR)
-                    answer.enough_bytes = answer.received_bytes + self.piece_bytes
+            for answer in list(self.bodies):
+                if answer.received_bytes < answer.enough_bytes:
+                    answer.cut_off()
+                answer.enough_bytes = answer.received_bytes + self.piece_bytes
 
     def _gate(self, url: str) -> Gate:
         return self.gates.setdefault(urlsplit(url).netloc, Gate(self.stop))
@@ -1278,23 +1270,21 @@ class Connection:
         After several in a row, one thread asks for what was answered before, at growing distances, and all others hold
         still. Time in which the computer sleeps does not count. Raises OutOfReach when it takes too long.
         """
-        with gate.looking:
+        with gate.lock:
             gate.silences.append(url)
             if gate.outages != outages or len(gate.silences) < SILENCES_IN_A_ROW or not self.was_let_in:
                 return gate.outages != outages
             look_at = gate.answered_url or (url if len(set(gate.silences)) >= SILENCES_IN_A_ROW else AUTH_USER_URL)
             away_seconds = 0.0
             while not self._is_there(look_at):
-                if not gate.away_since:
-                    since, is_news = time.strftime("%H:%M"), not self.away_since()
-                    gate.away_since, gate.outages = since, gate.outages + 1
-                    if is_news:
-                        log.warning("%s. SmugMug is out of reach since %s; waiting until it answers", failure, since)
-                if away_seconds >= self.max_outage_seconds:
-                    minutes = self.max_outage_seconds / 60
-                    raise OutOfReach(f"SmugMug was out of reach for {minutes:g} minutes ({failure}).")
-                delay_seconds = min(max(FIRST_DELAY_SECONDS, away_seconds), LONGEST_LOOK_SECONDS,
-                                    self.max_outage_seconds - away_seconds)
+                since = self.away_since() or time.strftime("%H:%M")
+                if not self.away_since():
+                    log.warning("%s. SmugMug is out of reach since %s; waiting until it answers", failure, since)
+                gate.away_since, gate.outages = since, outages + 1
+                left_seconds = self.max_outage_seconds - away_seconds
+                if left_seconds <= 0:
+                    raise OutOfReach(f"SmugMug was out of reach for {away_seconds / 60:g} minutes ({failure}).")
+                delay_seconds = min(max(FIRST_DELAY_SECONDS, away_seconds), LONGEST_LOOK_SECONDS, left_seconds)
                 self.stop.pause(delay_seconds)
                 away_seconds += delay_seconds
             gate.away_since = ""
@@ -1302,19 +1292,17 @@ class Connection:
 
     def _is_there(self, url: str) -> bool:
         """Whether a URL is answered just now, with anything but "out of service"."""
-        try:
-            with closing(self._send(url, {"Range": "bytes=0-0"}, time.time() + self._skew_seconds)) as response:
-                return response.status_code != 503
-        except (requests.RequestException, RequestFailed):
-            return False
+        with suppress(requests.RequestException, RequestFailed), self._send(url, {"Range": "bytes=0-0"}) as response:
+            return response.status_code != 503
+        return False
 
-    def _send(self, url: str, headers: dict[str, str], signed_at: float) -> requests.Response:
+    def _send(self, url: str, headers: dict[str, str]) -> requests.Response:
         """One attempt: sign and send. Returns the head of the answer; cookies and redirects are not followed."""
         if not is_smugmug(url):
             raise RequestFailed(f"Refused to contact {origin_of(url)}: it is not an https address at smugmug.com")
         headers = {"User-Agent": f"{PROGRAM}/{VERSION}", "Accept": "*/*", **headers}
         try:
-            auth = self._auth(timestamp=str(int(signed_at)))
+            auth = self._auth(timestamp=str(int(time.time() + self._skew_seconds)))
             request = requests.Request("GET", url, headers=headers, auth=auth).prepare()
         except ValueError:  # such as a key that is no text
             raise RequestFailed("Cannot sign a request. Check SMUGMUG_API_KEY and SMUGMUG_API_SECRET.") from None
@@ -1394,11 +1382,10 @@ def failure_of(answer: Answer, now: float, signed_at: float, retry_also: frozens
 def server_message(body: bytes) -> str:
     """SmugMug's own words in an error answer, JSON or a form, without what we sent; nothing where it is a web page."""
     text = body.decode("utf-8", "replace").strip()
-    try:
+    with suppress(ValueError, RecursionError):
         answer = json.loads(text)
         text = str(answer.get("Message") or "") if isinstance(answer, dict) else ""
-    except (ValueError, RecursionError):
-        text = "" if text.startswith("<") else text
+    text = "" if text.startswith("<") else text
     for _ in range(3):  # some of it may be encoded more than once
         text = unquote_plus(text)
     text = re.sub("(oauth_(?!problem|parameters)\\w+)[\"']?\\s*[=:]\\s*[\"']?[^\"'&,\\s]*", r"\1=...", text)
@@ -1421,10 +1408,9 @@ def explain_401(message: str, text: str, minutes_off: float) -> Problem:
         return Problem(f"{text}. The API terms have not been accepted for this API key yet. Accept them here, then "
                        f"run this again:\n{link.group().rstrip('.') if link else ACCEPT_TERMS_URL}")
     if "timestamp" in message:
-        if minutes_off > 1:  # the next signature fits better
-            return RequestFailed(f"{text}. This computer's clock is wrong by {minutes_off:.0f} minutes. Set it, then "
-                                 f"run this again.", status=401, transient=True)
-        return Problem(f"{text}. This computer's clock is wrong. Set it, then run this again.")
+        by = f" by {minutes_off:.0f} minutes" if minutes_off > 1 else ""
+        text += f". This computer's clock is wrong{by}. Set it, then run this again."
+        return RequestFailed(text, status=401, transient=True) if by else Problem(text)  # the next fits better
     if "signature" in message:
         return RequestFailed(f"{text}. The API secret may not belong to this API key: check SMUGMUG_API_SECRET, or "
                              f"API_SECRET at the top of the script", status=401)
@@ -1435,16 +1421,15 @@ def explain_401(message: str, text: str, minutes_off: float) -> Problem:
 
 def transport_failure(error: requests.RequestException, url: str) -> RequestFailed:
     """What to tell the user when no answer came, or only the beginning of one."""
-    host = urlsplit(url).netloc
-    unverified = re.search("VERIFY_FAILED|hostname|doesn't match", str(error))
-    if isinstance(error, requests.exceptions.SSLError) and unverified:
+    host, text = urlsplit(url).netloc, str(error)
+    if isinstance(error, requests.exceptions.SSLError) and re.search("VERIFY_FAILED|hostname|doesn't match", text):
         return RequestFailed(f"The certificate of {host} cannot be verified. Check the clock. If a company proxy or "
                              f"virus scanner is in between, add its certificate to the file in REQUESTS_CA_BUNDLE.")
     if isinstance(error, requests.exceptions.ProxyError):
         return RequestFailed(f"The connection to {host} through the proxy failed. Check HTTPS_PROXY.", transient=True)
     if isinstance(error, requests.exceptions.Timeout):
         return RequestFailed(f"No answer from {host} in time", transient=True, is_overload=True)
-    cause = next((cause for pattern, cause in CAUSES.items() if re.search(pattern, str(error))), "")
+    cause = next((cause for pattern, cause in CAUSES.items() if re.search(pattern, text)), "")
     return RequestFailed(f"The connection to {host} failed or was cut off{cause}", transient=True)
 
 
@@ -1792,9 +1777,8 @@ def fetch_list(connection: Connection, uri: str, locator: str, key: str, parse: 
 
     fetch = partial(fetch_part, connection, uri, query, locator, page_size, add)
     parts = [fetch((1, page_size.size))]
-    for part in in_parallel(fetch, rest(), connection.stop, LISTING_THREADS):
-        if part is not None:
-            parts.append(part)
+    for part in filter(None, in_parallel(fetch, rest(), connection.stop, LISTING_THREADS)):
+        parts.append(part)
     problem, total = "", max(part.total for part in parts)
     error = next((part.error for part in parts if part.error), None)
     if error is not None and not entries:
@@ -1825,9 +1809,9 @@ def fetch_part(connection: Connection, uri: str, query: Mapping[str, Any], locat
     Pages.NextPage would lose _expand and _verbosity, so we count ourselves. A later page may answer 404 and come the
     next time. https://api.smugmug.com/api/v2/doc/tutorial/paging.html
     """
-    (start, count), total, has_news = span, -1, True
-    end = start + count
-    while start < end and has_news:
+    start, count = span
+    end, total, has_news = start + count, start, True
+    while start < end and start <= total and has_news:
         try:
             with page_size.slots:
                 answer = Entry(connection.get_json(uri, {**query, "start": start, "count": count},
@@ -1847,8 +1831,6 @@ def fetch_part(connection: Connection, uri: str, query: Mapping[str, Any], locat
         total = -1 if stated is None else stated
         start += page.integer("Count") or len(listed)
         count = min(page_size.size, end - start)
-        if start > total:
-            break
     return Part(start, total, not has_news)
 
 

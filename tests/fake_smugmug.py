@@ -2478,7 +2478,7 @@ class FakeSmugMug:
         self._opened = 0
         self._conversations: Set[Conversation] = set()
         self._closing = threading.Event()
-        self._is_away = False
+        self.is_away = False
         self.turned_away = 0
         self._listener = socket.socket()
 
@@ -2523,7 +2523,7 @@ class FakeSmugMug:
                 accepted.close()
                 return
             with self._changed:
-                if self._is_away:
+                if self.is_away:
                     accepted.close()
                     self.turned_away += 1
                     self._changed.notify_all()
@@ -2611,14 +2611,14 @@ class FakeSmugMug:
     def go_away(self) -> None:
         """Be out of reach: all connections end, and new ones lead nowhere.  `turned_away` counts them."""
         with self._changed:
-            self._is_away, self.turned_away = True, 0
+            self.is_away, self.turned_away = True, 0
             conversations = list(self._conversations)
         for conversation in conversations:
             conversation.shut_down()
 
     def come_back(self) -> None:
         """Be there again."""
-        self._is_away = False
+        self.is_away = False
 
     @property
     def private_answer(self) -> str:
