@@ -25,6 +25,21 @@ def one_photo_home(account: Account, run: Run) -> Photo:
     return photo
 
 
+def test_a_damaged_file_that_does_not_come_again_is_named_by_every_later_run(
+        account: Account, smugmug: FakeSmugMug, run: Run) -> None:
+    photo = one_photo_home(account, run)
+    decayed = decay(run.output / "Summer" / "a.JPG")
+    smugmug.fault("respond", "cdn", times=None, status=403, body=b"")
+    assert "\nDamaged, changed or missing (1):\n  Summer/a.JPG: damaged\n" in sync(run, "--verify", exit_code=1).stderr
+    for _ in range(2):
+        later = sync(run, exit_code=1).stderr
+        assert "\nDamaged (1):\n  Summer/a.JPG: not downloaded again\n" in later
+        assert home_files(run.output) == {"Summer/a.JPG": decayed}
+    smugmug.clear_faults()
+    sync(run)
+    assert home_files(run.output) == {"Summer/a.JPG": photo.data, "Summer/a-damaged.JPG": decayed}
+
+
 def test_verification_of_sound_files_fetches_nothing(account: Account, run: Run) -> None:
     album = account.album("Summer")
     album.photo("a.JPG")
