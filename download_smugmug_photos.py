@@ -1592,7 +1592,7 @@ def fetch_token(name: str, credentials: Credentials, timeout_seconds: float, sto
 
 # ---------------------------------------------------------------------------------------------------------------
 # 7. API walk: who is signed in, all albums, all images of an album.
-#    Knows SmugMug's JSON, which ends here. Knows nothing of the disk, the state, or threads.
+#    Knows SmugMug's JSON, which ends here. Knows nothing of the disk or the state.
 # ---------------------------------------------------------------------------------------------------------------
 
 ALBUMS_PER_PAGE = 100  # the most that user!albums gives at once; larger numbers are cut down to it
