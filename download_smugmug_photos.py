@@ -995,6 +995,7 @@ MOST_LINES = 1024  # connections to a host that are kept for the next request
 LONGEST_LOOK_SECONDS = 60.0  # the most time between two such looks
 AUTH_USER_URL = API_ORIGIN + "/api/v2!authuser"  # which is answered whenever anything is, and 401 without a sign-in
 ACCEPT_TERMS_URL = API_ORIGIN + "/api/developer/accept"
+JSON_HEADERS = {"Accept": "application/json", "Accept-Encoding": "gzip"}
 RATE_LIMIT_HEADERS = ("X-RateLimit-Remaining", "X-RateLimit-Reset", "Retry-After")
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 CAUSES = {  # the systems' own words for why a connection failed, and ours
@@ -1056,14 +1057,11 @@ def rate_limit_seconds(headers: Mapping[str, str], now: float) -> float:
     that a wrong local clock does no harm. At least one second.
     https://api.smugmug.com/api/v2/doc/advanced/rate-limits.html
     """
-    server_now = http_date(headers.get("Date", ""))
-    now = now if server_now is None else server_now
+    now = http_date(headers.get("Date", "")) or now
     after, reset = (headers.get(name, "").strip() for name in ("Retry-After", "X-RateLimit-Reset"))
     if re.fullmatch(r"[0-9]{1,9}", after):
         return max(1.0, float(after))
-    date = http_date(after)
-    if date is None and re.fullmatch(r"[0-9]{1,11}", reset):
-        date = float(reset)
+    date = http_date(after) or (float(reset) if re.fullmatch(r"[0-9]{1,11}", reset) else None)
     return DEFAULT_RATE_LIMIT_SECONDS if date is None else max(1.0, date - now)
 
 
@@ -1164,7 +1162,7 @@ class Connection:
         self.bodies: set[Answer] = set()  # those that are being read
         self.slow_seconds = min(60.0, timeout_seconds)
         self.piece_bytes = max(1, int(LEAST_BYTES_PER_SECOND * self.slow_seconds))
-        self.gates: dict[str, Gate] = {}  # by host
+        self.gates: dict[str, Gate] = {}  # by origin
         self.was_let_in = False  # once it was, silence means an outage, and a 401 a sign-in revoked
         self.troubles = self.api_requests = self.received_bytes = 0  # troubles: 429, 503, no answer, a body cut short
         with suppress(RuntimeError):  # a system that allows no more threads
@@ -1226,8 +1224,7 @@ class Connection:
         """The answer of an API call, `uri` being a path such as "/api/v2!authuser"; `more` is for `get`."""
         url = urljoin(API_ORIGIN, uri)
         url += ("&" if urlsplit(url).query else "?") + urlencode(query, safe=",!")
-        headers = {"Accept": "application/json", "Accept-Encoding": "gzip"}
-        return self.get(url, read_json, headers=lambda: headers, **more)
+        return self.get(url, read_json, headers=lambda: JSON_HEADERS, **more)
 
     def now(self) -> float:
         """The time in seconds since 1970 by SmugMug's clock, as far as it was told. Steps of the local one do no harm.
@@ -1262,7 +1259,7 @@ class Connection:
                 answer.enough_bytes = answer.received_bytes + self.piece_bytes
 
     def _gate(self, url: str) -> Gate:
-        return self.gates.setdefault(urlsplit(url).netloc, Gate(self.stop))
+        return self.gates.setdefault(origin_of(url), Gate(self.stop))
 
     def _sit_out(self, gate: Gate, url: str, outages: int, failure: RequestFailed) -> bool:
         """After a request that nothing answered: whether the host or the net was away. Returns once it is back.
@@ -1408,9 +1405,8 @@ def explain_401(message: str, text: str, minutes_off: float) -> Problem:
         return Problem(f"{text}. The API terms have not been accepted for this API key yet. Accept them here, then "
                        f"run this again:\n{link.group().rstrip('.') if link else ACCEPT_TERMS_URL}")
     if "timestamp" in message:
-        by = f" by {minutes_off:.0f} minutes" if minutes_off > 1 else ""
-        text += f". This computer's clock is wrong{by}. Set it, then run this again."
-        return RequestFailed(text, status=401, transient=True) if by else Problem(text)  # the next fits better
+        text += f". This computer's clock is wrong by {minutes_off:.0f} minutes. Set it, then run this again."
+        return RequestFailed(text, status=401, transient=True) if minutes_off > 1 else Problem(text)  # it may pass
     if "signature" in message:
         return RequestFailed(f"{text}. The API secret may not belong to this API key: check SMUGMUG_API_SECRET, or "
                              f"API_SECRET at the top of the script", status=401)
@@ -1435,10 +1431,9 @@ def transport_failure(error: requests.RequestException, url: str) -> RequestFail
 
 def read_json(answer: Answer) -> dict[str, Any]:
     """The body of an API answer: always an object with an object named Response in it."""
-    try:
+    content = None
+    with suppress(ValueError, RecursionError):
         content = json.loads(answer.body().decode("utf-8"))
-    except (ValueError, RecursionError):
-        content = None
     if not isinstance(content, dict) or not isinstance(content.get("Response"), dict):
         raise RequestFailed("SmugMug did not send a valid API answer", transient=True, is_overload=True)
     return content
@@ -3495,11 +3490,8 @@ class Jobs:
         """More jobs."""
         for job in jobs:
             version = job.image.key, job.image.serial
-            if version in self._waiting:
-                self._waiting[version].append(job)
-            else:
-                self._waiting[version] = []
-                self.ready.append(job)
+            self._waiting.get(version, self.ready).append(job)
+            self._waiting.setdefault(version, [])
 
     def done(self, image: Image) -> None:
         """An image came home, or failed: the next job for it is ready, before all others."""

@@ -426,6 +426,13 @@ def test_a_shorter_wait_does_not_cut_a_longer_one_short() -> None:
     assert gate.remaining_seconds() > 3500 and gate.closed_seconds == pytest.approx(3600)
 
 
+@pytest.mark.parametrize("url", ["https://[/x", "https://photos.smugmug.com.evil.example/x"])
+def test_an_address_that_is_none_of_smugmugs_is_refused_even_where_it_is_no_address(url: str) -> None:
+    connection = script.Connection(script.Credentials("key", "secret"), 5.0, script.Stop())
+    with pytest.raises(script.RequestFailed, match="Refused to contact"):
+        connection.get(url, script.Answer.body)
+
+
 def test_a_body_shorter_than_its_head_says_counts_as_broken_off_even_if_the_library_takes_it_for_whole() -> None:
     response = requests.Response()
     response.headers["Content-Length"] = "8"
