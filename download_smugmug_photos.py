@@ -1405,8 +1405,9 @@ def explain_401(message: str, text: str, minutes_off: float) -> Problem:
         return Problem(f"{text}. The API terms have not been accepted for this API key yet. Accept them here, then "
                        f"run this again:\n{link.group().rstrip('.') if link else ACCEPT_TERMS_URL}")
     if "timestamp" in message:
-        text += f". This computer's clock is wrong by {minutes_off:.0f} minutes. Set it, then run this again."
-        return RequestFailed(text, status=401, transient=True) if minutes_off > 1 else Problem(text)  # it may pass
+        by = f" by {minutes_off:.0f} minutes" if minutes_off > 1 else ""
+        text += f". This computer's clock is wrong{by}. Set it, then run this again."
+        return RequestFailed(text, status=401, transient=True) if by else Problem(text)  # the next fits better
     if "signature" in message:
         return RequestFailed(f"{text}. The API secret may not belong to this API key: check SMUGMUG_API_SECRET, or "
                              f"API_SECRET at the top of the script", status=401)
