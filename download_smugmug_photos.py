@@ -16,17 +16,18 @@ What it leaves on the disk:
     smugmug_photos/<album>/<file name>.xmp        with --sidecar xmp: title, caption, keywords, place
     smugmug_photos/<album>/album.json             with --sidecar json: the same of a whole album, in its order
     smugmug_photos/.smugmug.sqlite3               what is home, so that the next run takes seconds
-    ~/.config/download_smugmug_photos/token.json  the sign-in, readable by you alone (Windows: under %APPDATA%)
+    ~/.config/download_smugmug_photos/token.json  the sign-in, readable by you alone (Windows: under %APPDATA%);
+                                                  with the API key, if you typed it in
 
-Exit codes: 0 everything is home; 1 something failed, and the summary names it; 2 could not run; 3 not signed in;
-130 interrupted: run it again to continue.
+Exit codes: 0 everything that SmugMug can give is home; 1 something failed, and the summary names it; 2 could not run;
+3 not signed in; 130 interrupted: run it again to continue.
 
 The file reads downwards, as the data travels, and each section uses only the sections above it:
 
     Settings -> Credentials -> Album -> Listing -> Plan -> Job -> Outcome -> FileRecord -> Summary
 
      1. Vocabulary        the errors, and the records on the arrows
-     2. Work in parallel  crews of threads that hand what they bring to one queue
+     2. Work in parallel  crews of threads that hand what they bring to one queue, and how large a crew should be
      3. Names             from SmugMug's texts to names that every file system takes
      4. Files             part files, hashing, writing that a crash cannot cut in half
      5. Connection        signed requests, tried again until they are answered or hopeless
@@ -38,7 +39,7 @@ The file reads downwards, as the data travels, and each section uses only the se
     11. Sidecars          titles, captions, keywords, places, and the order of an album
     12. Verification      are the files still what was written?
     13. Report            messages, the live line, the summary
-    14. The run           `sync`, which is the whole program on one screen, and its preview
+    14. The run           `sync`, which is the whole program on one screen
     15. Command line      the options, and `main`
 """
 from __future__ import annotations
@@ -50,6 +51,7 @@ import email.utils
 import enum
 import errno
 import fnmatch
+import getpass
 import hashlib
 import itertools
 import json
@@ -72,9 +74,9 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from datetime import datetime, timedelta, timezone
 from functools import partial
 from pathlib import Path
-from typing import IO, Any, Callable, Iterable, Iterator, Mapping, NamedTuple, Sequence, TextIO, TypeVar
+from typing import IO, Any, Callable, Dict, Iterable, Iterator, Mapping, NamedTuple, Sequence, TextIO, TypeVar
 from urllib.parse import parse_qsl, unquote_plus, urlencode, urljoin, urlsplit
-from xml.etree import ElementTree
+from xml.sax.saxutils import escape
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # while the packages load, Ctrl-C just ends it
@@ -83,24 +85,28 @@ try:
     import requests
     from requests_oauthlib import OAuth1
 except ImportError as missing:
-    print(f"The Python package {missing.name} is missing. To install what is needed, run:\n"
-          f"    {sys.executable} -m pip install requests requests_oauthlib", file=sys.stderr)
+    own_python = os.path.join(".venv", "Scripts" if os.name == "nt" else "bin", "python")
+    print(f"The Python package {missing.name} is missing. To install what is needed in this folder, run:\n"
+          f"    {sys.executable} -m venv .venv\n"
+          f"    {own_python} -m pip install requests requests_oauthlib\n"
+          f"    {own_python} {sys.argv[0]}\nOr, with uv:\n    uv run {sys.argv[0]}", file=sys.stderr)
     sys.exit(2)
 
-# Your SmugMug API key, from https://api.smugmug.com/api/developer/apply. The environment variables
-# SMUGMUG_API_KEY and SMUGMUG_API_SECRET win over what stands here.
+# Your SmugMug API key, from https://api.smugmug.com/api/developer/apply. Without one here, the first start asks for it.
+# The environment variables SMUGMUG_API_KEY and SMUGMUG_API_SECRET win over what stands here.
 API_KEY = "YOUR_API_KEY"
 API_SECRET = "YOUR_API_SECRET"
 
 # What you may want to tune.
 OUTPUT_FOLDER = "smugmug_photos"
-DEFAULT_JOBS = 16  # transfers at a time: with 80 ms before each file, 16 connections fill a 20 MB/s line
+FEWEST_JOBS, FIRST_JOBS, MOST_JOBS = 2, 4, 64  # transfers at a time, where -j does not fix their number
 LISTING_THREADS = 8  # albums listed at a time, ahead of the transfers: an owner's listing takes 30 ms for each image
 IMAGES_PER_PAGE = 100  # SmugMug gives up to 500, but pages that take it longer than some 12 s may fail
 ATTEMPTS = 5  # how often one request is tried before its failure counts
 FIRST_DELAY_SECONDS = 0.5  # the delay after the first failed attempt; it doubles with each further one
 CONNECT_TIMEOUT_SECONDS = 10.0
 READ_TIMEOUT_SECONDS = 60.0  # silence after which a connection counts as dead
+MAX_OUTAGE_MINUTES = 60.0  # how long SmugMug may be out of reach before the run ends
 COMMIT_SECONDS = 2.0  # how much of the record a crash may cost; the files are then found again by their content
 
 VERSION = "1.0"
@@ -146,6 +152,12 @@ class DiskFull(Problem):
     exit_code = EXIT_FAILED
 
 
+class OutOfReach(Problem):
+    """SmugMug has been out of reach for too long: the run ends, and what was downloaded is kept."""
+
+    exit_code = EXIT_FAILED
+
+
 class Stopped(Exception):
     """The run was interrupted: whoever sees this drops what it does. Never shown to the user."""
 
@@ -154,26 +166,17 @@ class RequestFailed(Problem):
     """One request that did not bring what was asked for.
 
     `status` is the HTTP status, 0 where there was none. `transient` says that another attempt may help, `is_overload`
-    that less may have to be asked for at once, `progress_bytes` how much of a body arrived before it broke,
-    `wait_seconds` how long SmugMug asks everybody to wait.
+    that less may have to be asked for at once, `wait_seconds` how long SmugMug asks everybody to wait.
     """
 
     def __init__(self, text: str, *, status: int = 0, transient: bool = False, is_overload: bool = False,
-                 progress_bytes: int = 0, wait_seconds: float | None = None) -> None:
+                 wait_seconds: float | None = None) -> None:
         super().__init__(text)
-        self.status = status
-        self.transient = transient
-        self.is_overload = is_overload
-        self.progress_bytes = progress_bytes
-        self.wait_seconds = wait_seconds
+        self.status, self.transient, self.is_overload, self.wait_seconds = status, transient, is_overload, wait_seconds
 
 
 class Damaged(Problem):
     """A body that arrived in full and is not the file that SmugMug describes."""
-
-
-class OtherChecksum(Damaged):
-    """A body of which nothing is wrong but that SmugMug states another MD5."""
 
 
 class Credentials(NamedTuple):
@@ -189,7 +192,10 @@ class Credentials(NamedTuple):
 
 
 class Settings(NamedTuple):
-    """What the command line and the environment ask for. `since` is a time as SmugMug writes it, "" for all times."""
+    """What the command line and the environment ask for. `since` is a time as SmugMug writes it, "" for all times.
+
+    `jobs` is the number of transfers at a time, None where it is to follow what is measured.
+    """
 
     output: Path
     token_file: Path
@@ -204,14 +210,15 @@ class Settings(NamedTuple):
     new_record: bool
     rename: bool
     list_removed: bool
-    jobs: int
+    jobs: int | None
     timeout_seconds: float
-    quiet: bool
+    max_outage_minutes: float
+    quiet: int
     verbose: bool
     progress: bool
     report: Path | None
     log_file: Path | None
-    sidecars: frozenset[str]
+    sidecars: tuple[str, ...]
 
 
 class RemoteFile(NamedTuple):
@@ -228,8 +235,8 @@ class Image(NamedTuple):
 
     `remote` is None where the listing does not name the file: then it takes calls of its own to find one. `extension`
     is that of the file served, without its dot, where it is not the one of the file name: videos are re-encoded.
-    `uploaded` is in UTC, `taken` what the camera's clock showed, `filmed` the time that a video states, which should be
-    in UTC and may be the camera's clock; all in ISO 8601. Coordinates are in degrees, the altitude in metres.
+    `uploaded` is in UTC, `taken` what the camera's clock showed, of a video the time that it states, which should be in
+    UTC and may be the camera's clock; all in ISO 8601. Coordinates are in degrees, the altitude in metres.
     `source_types` are those of the files that only SmugMug Source has, and that no program gets.
     """
 
@@ -240,12 +247,10 @@ class Image(NamedTuple):
     is_video: bool
     extension: str
     processing: bool
-    unobtainable: bool
     remote: RemoteFile | None
     original_size_bytes: int | None
     uploaded: str
     taken: str
-    filmed: str
     title: str
     caption: str
     keywords: tuple[str, ...]
@@ -303,7 +308,7 @@ class FileRecord(NamedTuple):
     `md5` is the MD5 of the file as it was written or adopted.
     `modified_ns` is the file's time stamp as it was written, in nanoseconds since 1970, 0 for an adopted file.
     `removed` says that SmugMug has it no more, `damaged` that --verify found it so. `stated_md5` is SmugMug's MD5 if
-    that is another one.
+    that is another one, `source_types` those of its image that only SmugMug Source has, in one text.
     """
 
     image_key: str
@@ -316,6 +321,7 @@ class FileRecord(NamedTuple):
     removed: bool = False
     damaged: bool = False
     stated_md5: str = ""
+    source_types: str = ""
 
 
 class AlbumRecord(NamedTuple):
@@ -326,8 +332,8 @@ class AlbumRecord(NamedTuple):
     """
 
     folder: str
-    clocks: str
-    listed_at: float
+    clocks: str = ""
+    listed_at: float = 0.0
 
 
 class Absence(NamedTuple):
@@ -345,7 +351,10 @@ class Absence(NamedTuple):
 
 
 class FileOnDisk(NamedTuple):
-    """A regular file as found in an album's folder, under the very name the file system gives it."""
+    """A regular file as found in an album's folder, under the very name the file system gives it.
+
+    `size_bytes` is -1 if there is none of the name that was looked for.
+    """
 
     name: str
     size_bytes: int
@@ -371,17 +380,15 @@ class Job(NamedTuple):
     """One image to bring home.
 
     It goes to `folder/name`; if something stands there that is neither what we wrote (as `ours` has it) nor a
-    cut-off copy of the image, that stays and the image goes to `folder/spare_name`. `adoptable` are names of files that
-    count as home if their content turns out to be right; `copies` are files that may have the same content.
+    cut-off copy of the image, that stays and the image goes beside it, to its `spare_name`. `adoptable` are names of
+    files that count as home if their content turns out to be right; `copies` are files that may have the same content.
     """
 
     album: Album
     image: Image
     folder: Path
     name: str
-    spare_name: str
     ours: FileRecord | None = None
-    replaces: bool = False
     adoptable: tuple[str, ...] = ()
     copies: tuple[tuple[Path, FileRecord], ...] = ()
 
@@ -393,6 +400,8 @@ class Kind(enum.Enum):
     COPIED = "copied"
     REPLACED = "replaced"
     ADOPTED = "adopted"
+    TO_COME = "to download"
+    AT_HAND = "to copy or adopt"
     HOME = "already there"
     GONE = "gone at SmugMug"
     NOT_READY = "still processing"
@@ -417,8 +426,8 @@ class Outcome(NamedTuple):
 class Plan(NamedTuple):
     """What is to be done for one album: `settled` needs nothing more, each of `jobs` brings one image home.
 
-    `problem` says why the album may have more images than were listed, `is_partial` that some were left out on purpose,
-    `is_second_look` that it was listed before in this run. `images` are all that were listed, in the album's own order.
+    `problem` says why the album may have more images than were listed, `is_partial` that some were left out on purpose.
+    `images` are all that were listed, in the album's own order.
     """
 
     place: Place
@@ -427,52 +436,42 @@ class Plan(NamedTuple):
     images: tuple[Image, ...] = ()
     problem: str = ""
     is_partial: bool = False
-    is_second_look: bool = False
-
-    def size_bytes(self) -> int:
-        """How much is to be fetched, as far as it is known."""
-        return sum(job.image.remote.size_bytes or 0 for job in self.jobs if job.image.remote)
 
 
 # ---------------------------------------------------------------------------------------------------------------
-# 2. Work in parallel: crews of threads that hand what they bring to one queue of results.
+# 2. Work in parallel: crews of threads that hand what they bring to one queue of results, and how large one should be.
 #    Knows threads and how to stop them. Knows nothing of what is done.
 # ---------------------------------------------------------------------------------------------------------------
 
 STOP_SECONDS = 1.2  # how long an interrupted run waits for its threads
+FILE_WORTH_BYTES = 50_000  # a file counts as much as so many bytes more, so that small files count as well
+WORTHWHILE = 1.06  # another number at a time has to bring so much more
+SLOW_BYTES = 4e6  # a line that brings no more in a second needs no crowd
+SLOW_MOST_JOBS = 16
+LOOK_SECONDS = 0.7  # how long is measured
+MOST_RESTS = 32  # so many looks pass before another number is tried again
+TROUBLES = 3  # fewer refusals and broken connections than this are an accident
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 
 class Stop(threading.Event):
-    """Set when the run is to end early.
-
-    From then on, threads have until `deadline` (time.monotonic) to come to an end.
-    """
-
-    deadline = float("inf")
-
-    def set(self) -> None:
-        """End the run."""
-        self.deadline = min(self.deadline, time.monotonic() + STOP_SECONDS)
-        super().set()
+    """Set when the run is to end early."""
 
     def pause(self, seconds: float) -> None:
         """Wait, in slices, since on Windows a long wait would hide Ctrl-C. Raises Stopped."""
         ends_at = time.monotonic() + seconds
-        while not self.is_set():
-            left = ends_at - time.monotonic()
-            if left <= 0:
+        while not self.wait(min(0.5, max(0.0, ends_at - time.monotonic()))):
+            if time.monotonic() >= ends_at:
                 return
-            self.wait(min(left, 0.5))
         raise Stopped
 
 
 class Results:
     """What the crews bring, as each piece gets done. Its `with` block is the time in which they work.
 
-    An error that leaves the block sets `stop`. Then the block waits for the threads until the deadline, no longer.
+    An error that leaves the block sets `stop`. Then the block waits for the threads, though not for long.
     """
 
     def __init__(self, stop: Stop) -> None:
@@ -486,8 +485,9 @@ class Results:
     def __exit__(self, error_type: Any, error: Any, traceback: Any) -> None:
         if error is not None:
             self.stop.set()
+        deadline = time.monotonic() + (STOP_SECONDS if self.stop.is_set() else 0.0)
         for crew in self.crews:
-            crew.dismiss()
+            crew.dismiss(deadline)
 
     def take(self, seconds: float) -> Any:
         """The next result; None if there is none within so many seconds. Raises the error of a thread that failed."""
@@ -496,6 +496,7 @@ class Results:
         except queue.Empty:
             return None
         crew.under_way -= 1
+        crew.done += 1
         if error is not None:
             raise error
         return result
@@ -504,16 +505,14 @@ class Results:
 class Crew:
     """Daemon threads that do one thing to every item they are given, each to one item at a time.
 
-    `under_way` counts the items whose result was not taken yet, `size` says how many these may be, and may change at
-    any time. Both belong to the thread that takes the results. (The threads of concurrent.futures are joined at exit:
-    Ctrl-C would wait for a read that hangs.)
+    `under_way` counts the items whose result was not taken yet, `done` the others, `size` says how many may be under
+    way, and may change at any time. They belong to the thread that takes the results. (The threads of
+    concurrent.futures are joined at exit: Ctrl-C would wait for a read that hangs.)
     """
 
     def __init__(self, function: Callable[[Any], Any], results: Results, size: int) -> None:
-        self.size = size
-        self.under_way = 0
-        self._function = function
-        self._results = results
+        self.size, self.under_way, self.done = size, 0, 0
+        self._function, self._results = function, results
         self._items: queue.Queue[Any] = queue.Queue()
         self._threads: list[threading.Thread] = []
         results.crews.append(self)
@@ -537,19 +536,17 @@ class Crew:
         else:
             self._do(item)
 
-    def dismiss(self) -> None:
-        """Let the threads end; if the run was stopped, wait for them until the deadline."""
+    def dismiss(self, deadline: float) -> None:
+        """Let the threads end, and wait for them until then, by time.monotonic."""
         for _ in self._threads:
             self._items.put(None)
-        for thread in self._threads if self._results.stop.is_set() else []:
-            thread.join(max(0.0, self._results.stop.deadline - time.monotonic()))
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
 
     def _work(self) -> None:
-        while True:
-            item = self._items.get()
-            if item is None or self._results.stop.is_set():
-                return
-            self._do(item)
+        for item in iter(self._items.get, None):
+            if not self._results.stop.is_set():
+                self._do(item)
 
     def _do(self, item: Any) -> None:
         try:
@@ -580,6 +577,41 @@ def in_background(function: Callable[[], R], redraw: Callable[[], None] = lambda
             return result
         redraw()
     raise AssertionError("a function without a result")  # pragma: no cover: none is worked out so
+
+
+class Pace(NamedTuple):
+    """How many may be under way at a time.
+
+    `best` is the number that did best so far, at `best_rate`; any other `size` is being tried: `factor` times as many.
+    After an attempt that failed, so many looks pass as `rests` has left.
+    """
+
+    size: int = FIRST_JOBS
+    best: int = FIRST_JOBS
+    best_rate: float = 0.0
+    rests: int = 0
+    factor: float = 2.0
+
+
+def next_pace(pace: Pace, seconds: float, size_bytes: float, files: float, troubles: float, is_full: bool) -> Pace:
+    """What follows from a look: try more or fewer, keep what is worthwhile, go back where it is not.
+
+    So much was brought in so many `seconds`, with so many refused or broken requests; `is_full` if all the time as many
+    were under way as were allowed. What is tried has to bring more. Troubles that come in numbers halve it at once.
+    """
+    rate = (size_bytes + files * FILE_WORTH_BYTES) / seconds
+    if troubles >= max(TROUBLES, pace.size // 8):
+        less = max(FEWEST_JOBS, pace.size // 2)
+        return Pace(less, less, 0.0, MOST_RESTS)
+    if not is_full:
+        return pace
+    if pace.size != pace.best and rate < pace.best_rate * WORTHWHILE:
+        return pace._replace(size=pace.best, rests=MOST_RESTS, factor=1 / pace.factor)
+    if pace.rests:
+        return pace._replace(rests=pace.rests - 1, best_rate=(pace.best_rate + rate) / 2 if pace.best_rate else rate)
+    most = MOST_JOBS if rate > SLOW_BYTES else SLOW_MOST_JOBS
+    size = max(FEWEST_JOBS, min(most, int(pace.size * pace.factor)))
+    return Pace(size, pace.size, rate, 0, pace.factor if size != pace.size else 1 / pace.factor)
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -667,20 +699,16 @@ def unique_names(wanted: Iterable[tuple[str, str]], given: Mapping[str, str],
     `wanted` holds (key, name) pairs: who comes first keeps a plain name, later ones get their key added. Names
     `given` before are kept, whatever is wanted now; nobody gets one of the `reserved` names.
     """
-    names = dict(given)
+    names, wanted = dict(given), list(wanted)
     used = {folded(name) for name in [*given.values(), *reserved]}
-    crowded = []
     for key, name in wanted:
-        if key in names:
-            continue
-        if folded(name) in used:
-            crowded.append((key, name))
-        else:
+        if key not in names and folded(name) not in used:
             names[key] = name
             used.add(folded(name))
-    for key, name in crowded:
-        names[key] = next(other for other in other_names(name, f"_{key}", "_") if folded(other) not in used)
-        used.add(folded(names[key]))
+    for key, name in wanted:
+        if key not in names:
+            names[key] = next(other for other in other_names(name, f"_{key}", "_") if folded(other) not in used)
+            used.add(folded(names[key]))
     return names
 
 
@@ -694,12 +722,6 @@ def album_folder(album: Album, layout: str) -> str:
     """The folder an album would like to have: its name, under SmugMug's folders with the layout "tree"."""
     parents = [part for part in album.url_path.split("/")[:-1] if part] if layout == "tree" else []
     return "/".join([safe_name(part, "folder") for part in parents] + [safe_name(album.name, album.key)])
-
-
-def is_other_layout(folder: str, album: Album, layout: str) -> bool:
-    """Whether the folder an album was given is the one that the other layout gives it."""
-    other = album_folder(album, "tree" if layout == "album" else "album")
-    return folder == other != album_folder(album, layout)
 
 
 def matches(album: Album, patterns: Iterable[str]) -> bool:
@@ -752,11 +774,8 @@ class PartFile:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        self.size_bytes = 0
-        self.received_bytes = 0
-        self.head = b""
-        self.etag = ""
+        self.path, self.etag = path, ""
+        self.size_bytes = self.received_bytes = 0
         self._hash = new_md5()
         flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
         self._file = os.fdopen(os.open(str(path), flags, 0o666), "r+b", buffering=0)
@@ -775,7 +794,7 @@ class PartFile:
         """Forget all that was written."""
         self._file.seek(0)
         self._file.truncate()
-        self.size_bytes, self.head, self._hash = 0, b"", new_md5()
+        self.size_bytes, self._hash = 0, new_md5()
 
     def md5(self) -> str:
         """The MD5 of all that was written, in hexadecimal."""
@@ -797,27 +816,21 @@ class PartFile:
                 os.utime(str(self.path), (modified, modified))
 
     def _count(self, chunk: bytes) -> None:
-        if len(self.head) < 64:
-            self.head = (self.head + chunk[:64])[:64]
         self._hash.update(chunk)
         self.size_bytes += len(chunk)
 
 
 def chunks_of(file: IO[bytes]) -> Iterator[bytes]:
     """The rest of an open file, piece by piece."""
-    while True:
-        chunk = file.read(CHUNK_BYTES)
-        if not chunk:
-            return
-        yield chunk
+    return iter(partial(file.read, CHUNK_BYTES), b"")
 
 
-def new_md5() -> Any:
-    """An MD5 object. It finds damage, it guards nothing; systems that forbid MD5 for security allow it so."""
+def new_md5(content: bytes = b"") -> Any:
+    """An MD5 object, fed with `content`. It finds damage, it guards nothing; so systems that forbid MD5 allow it."""
     try:
-        return hashlib.new("md5", usedforsecurity=False)
+        return hashlib.new("md5", content, usedforsecurity=False)
     except TypeError:  # pragma: no cover: before Python 3.9
-        return hashlib.md5()
+        return hashlib.md5(content)
 
 
 def file_md5(path: Path, stop: Stop | None = None) -> str:
@@ -845,9 +858,8 @@ def write_atomically(path: Path, content: bytes, *, mode: int = 0o666, durable: 
     beside = path.with_name(f".{path.name[:40]}{PART_SUFFIX}")  # cut, or the name would get too long
     with suppress(FileNotFoundError):
         beside.unlink()
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     try:
-        with os.fdopen(os.open(str(beside), flags, mode), "wb") as file:
+        with open(str(beside), "xb", opener=partial(os.open, mode=mode)) as file:
             file.write(content)
             file.flush()
             if durable:
@@ -886,40 +898,32 @@ def is_same_time(one_ns: int, other_ns: int) -> bool:
     return min(abs(abs(one_ns - other_ns) - shift_ns) for shift_ns in (0, 3600 * 10 ** 9)) <= 2 * 10 ** 9
 
 
-def files_in(folder: Path) -> list[FileOnDisk]:
-    """The regular files in a folder, none where there is no folder. Raises OSError if it cannot be read."""
-    files = []
-    try:
-        entries = os.scandir(str(folder))
-    except (FileNotFoundError, NotADirectoryError, UnicodeError):
-        return []
-    with entries:
+def files_in(folder: Path) -> dict[str, list[FileOnDisk]]:
+    """The regular files in a folder by `folded` name, none where there is no folder. Raises OSError if it cannot be
+    read."""
+    files: dict[str, list[FileOnDisk]] = {}
+    with suppress(FileNotFoundError, NotADirectoryError, UnicodeError), os.scandir(str(folder)) as entries:
         for entry in entries:
             with suppress(OSError):  # it is gone meanwhile, or a link that leads in a circle
                 if entry.is_file():
-                    files.append(FileOnDisk(entry.name, entry.stat().st_size))
+                    files.setdefault(folded(entry.name), []).append(FileOnDisk(entry.name, entry.stat().st_size))
     return files
 
 
-def resolved(folder: Path, name: str, entries: dict[Path, dict[str, str]]) -> Path:
-    """The path of `name` in a folder, or of what has its name but for case and normalisation. It need not exist.
+def album_path(output: Path, folder: str, others: Iterable[str], entries: dict[Path, dict[str, str]]) -> Path:
+    """The path of an album's folder, or of what has its name but for case and normalisation. It need not exist.
 
-    `entries` are those of folders that were read before: what came since has its very name.
+    What is the folder of another album is not taken for it. `entries` are those of folders that were read before: what
+    came since has its very name.
     """
-    for part in name.split("/"):
-        path = folder / part
+    path = output
+    for name in folder.split("/"):
+        parent, path = path, path / name
         with suppress(OSError, UnicodeError):
             if not os.path.lexists(str(path)):
-                if folder not in entries:
-                    entries[folder] = {folded(entry): entry for entry in os.listdir(str(folder))}
-                path = folder / entries[folder].get(folded(part), part)
-        folder = path
-    return folder
-
-
-def album_path(output: Path, folder: str, others: Iterable[str], entries: dict[Path, dict[str, str]]) -> Path:
-    """The path of an album's folder, `resolved` in the output folder unless that leads to the folder of another one."""
-    path = resolved(output, folder, entries)
+                if parent not in entries:
+                    entries[parent] = {folded(entry): entry for entry in os.listdir(str(parent))}
+                path = parent / entries[parent].get(folded(name), name)
     is_anothers = path != output / folder and path.relative_to(output).as_posix() in others
     return output / folder if is_anothers else path
 
@@ -950,22 +954,24 @@ def is_within(path: Path, folder: Path) -> bool:
     """Whether a path, which need not exist yet, lies in a folder once all symbolic links are followed."""
     try:
         return folder.resolve() in path.resolve().parents
-    except UnicodeError:  # a name that this file system cannot have: whoever writes there says so
-        return True
-    except (OSError, RuntimeError) as error:  # so is one that is too long, and a working folder that is gone
-        return getattr(error, "errno", None) in (errno.ENOENT, errno.ENAMETOOLONG)
+    except (UnicodeError, OSError, RuntimeError) as error:
+        # a name that this file system cannot have, or a working folder that is gone: whoever writes there says so
+        return isinstance(error, UnicodeError) or getattr(error, "errno", None) in (errno.ENOENT, errno.ENAMETOOLONG)
 
 
-def disk_problem(error: OSError, path: Path, platform: str = sys.platform) -> Problem:
+def disk_problem(error: OSError | UnicodeError, path: Path, platform: str = sys.platform) -> Problem:
     """What to tell the user of an error of the file system: what happened, and where."""
+    if isinstance(error, UnicodeError):
+        return Problem(f"the file system cannot store this name: {printable(path)}. Try LC_ALL=C.UTF-8.")
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return DiskFull(f"The disk is full: no space left for {printable(path)}. Free some space, then run it again to "
-                        f"continue; nothing already downloaded is lost.")
-    where = printable(error.filename or path)
+        return DiskFull(f"The disk is full: no space left for {printable(path)}. Free some space, or move the whole "
+                        f"output folder (with {STATE_FILE}) to a larger disk, then run it again; nothing is lost.")
+    path = Path(str(error.filename or path))
     if error.errno in (errno.EEXIST, errno.ENOTDIR):
-        return Problem(f"{where} is a file, but a folder is needed there; move it")
-    text = f"{error.strerror or error}: {where}"
-    is_long = len(os.path.abspath(str(error.filename or path))) >= WINDOWS_PATH_CHARACTERS
+        file = next((place for place in (path, *path.parents) if place.is_file()), path)
+        return Problem(f"{printable(file)} is a file, but a folder is needed there; move it")
+    text = f"{error.strerror or error}: {printable(path)}"
+    is_long = len(os.path.abspath(str(path))) >= WINDOWS_PATH_CHARACTERS
     if platform == "win32" and is_long and error.errno in (errno.ENOENT, errno.EINVAL, errno.ENAMETOOLONG):
         text += " (this path is too long for Windows: choose a shorter --output, or enable long paths)"
     return Problem(text)
@@ -981,48 +987,56 @@ DEFAULT_RATE_LIMIT_SECONDS = 60.0  # the wait when a 429 does not say for how lo
 RATE_LIMIT_ATTEMPTS = 20  # waits as asked by SmugMug, for one request, before it counts as failed
 REDIRECT_ATTEMPTS = 5  # redirects followed, for one request
 PROGRESS_BYTES = 1 << 20  # a cut transfer that brought this much is not counted as a failed attempt
-ERROR_BODY_BYTES = 1 << 16  # how much of an error answer is looked at
+ANSWER_BYTES = 16 << 20  # no answer of the API is larger; 100 images take some 300 kB
+DECODED_AT_ONCE_BYTES = 1 << 12  # a compressed body grows up to a thousandfold, so it is read in small pieces
+LEAST_BYTES_PER_SECOND = CHUNK_BYTES / 60  # a body that comes more slowly is asked for anew
+SILENCES_IN_A_ROW = 3  # so many requests without an answer, and somebody looks whether SmugMug is there at all
+MOST_LINES = 1024  # connections to a host that are kept for the next request
+LONGEST_LOOK_SECONDS = 60.0  # the most time between two such looks
+AUTH_USER_URL = API_ORIGIN + "/api/v2!authuser"  # which is answered whenever anything is, and 401 without a sign-in
 ACCEPT_TERMS_URL = API_ORIGIN + "/api/developer/accept"
+JSON_HEADERS = {"Accept": "application/json", "Accept-Encoding": "gzip"}
 RATE_LIMIT_HEADERS = ("X-RateLimit-Remaining", "X-RateLimit-Reset", "Retry-After")
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
+CAUSES = {  # the systems' own words for why a connection failed, and ours
+    "getaddrinfo|Name or service|name resolution|Name does not|nodename|No address associated":
+        ": host not found. Are you online?",
+    "refused": ": connection refused",
+    "unreachable": ": network unreachable. Are you online?",
+}
 AUTHORIZED_SERVICES = "Account Settings > Privacy > Authorized Services"
 SIGN_IN_ANEW = f"Revoke it at SmugMug ({AUTHORIZED_SERVICES}), run this with --logout, then sign in again."
 
 
 class Gate:
-    """Holds back every thread while SmugMug asks to wait: one 429 concerns them all."""
+    """Holds back every request to one host while that asks to wait, or leaves everything unanswered."""
 
     def __init__(self, stop: Stop) -> None:
         self._stop = stop
-        self._lock = threading.Lock()
-        self._opens_at = 0.0
-        self.closed_seconds = 0.0  # what is still to come of it included
+        self._opens_at = self.closed_seconds = 0.0  # what is still to come of the seconds included
+        self.silences: list[str] = []  # the URLs asked for in vain since the host last answered
+        self.answered_url = ""  # the first that it answered
+        self.outages = 0
+        self.away_since = ""  # the time of day at which the outage began that is not over yet
+        self.lock = threading.Lock()  # one thread closes it, or looks whether an outage is over
 
     def wait(self) -> None:
         """Return once the gate is open. Raises Stopped when the run is interrupted first."""
         self._stop.pause(0)
-        while self.remaining_seconds() > 0:  # it may be closed for longer meanwhile
-            self._stop.pause(min(0.5, self.remaining_seconds()))
+        while self.remaining_seconds() > 0 or self.away_since:  # it may be closed for longer meanwhile
+            self._stop.pause(min(0.5, max(0.1, self.remaining_seconds())))
 
     def remaining_seconds(self) -> float:
         """For how long the gate will stay closed."""
-        return self._opens_at - time.monotonic()
-
-    def waited_seconds(self) -> float:
-        """For how long the gate has been closed so far, all times together."""
-        return self.closed_seconds - max(0.0, self.remaining_seconds())
+        return max(0.0, self._opens_at - time.monotonic())
 
     def close(self, seconds: float) -> bool:
         """Close the gate for so long. Says whether that is news: answers to requests already under way are not."""
-        with self._lock:
-            now = time.monotonic()
-            longer_by = now + seconds - max(now, self._opens_at)
-            if longer_by <= 0:
-                return False
-            is_news = self._opens_at <= now or longer_by > 1.0
-            self._opens_at = now + seconds
+        with self.lock:
+            longer_by = max(0.0, seconds - self.remaining_seconds())
+            self._opens_at = max(self._opens_at, time.monotonic() + seconds)
             self.closed_seconds += longer_by
-            return is_news
+            return longer_by >= 1.0
 
 
 def retry_delay(failure: RequestFailed, attempt: int, chance: float) -> float | None:
@@ -1043,15 +1057,11 @@ def rate_limit_seconds(headers: Mapping[str, str], now: float) -> float:
     that a wrong local clock does no harm. At least one second.
     https://api.smugmug.com/api/v2/doc/advanced/rate-limits.html
     """
-    server_now = http_date(headers.get("Date", ""))
-    now = now if server_now is None else server_now
-    retry_after = headers.get("Retry-After", "").strip()
-    if re.fullmatch(r"[0-9]{1,9}", retry_after):
-        return max(1.0, float(retry_after))
-    date = http_date(retry_after)
-    reset = headers.get("X-RateLimit-Reset", "").strip()
-    if date is None and re.fullmatch(r"[0-9]{1,11}", reset):
-        date = float(reset)
+    now = http_date(headers.get("Date", "")) or now
+    after, reset = (headers.get(name, "").strip() for name in ("Retry-After", "X-RateLimit-Reset"))
+    if re.fullmatch(r"[0-9]{1,9}", after):
+        return max(1.0, float(after))
+    date = http_date(after) or (float(reset) if re.fullmatch(r"[0-9]{1,11}", reset) else None)
     return DEFAULT_RATE_LIMIT_SECONDS if date is None else max(1.0, date - now)
 
 
@@ -1077,10 +1087,10 @@ def origin_of(url: str) -> str:
 class Answer:
     """The head of an answer, and the way to its body."""
 
-    def __init__(self, response: requests.Response, url: str, count_bytes: Callable[[int], None]) -> None:
-        self._response = response
-        self._url = url
-        self._count_bytes = count_bytes
+    def __init__(self, response: requests.Response, url: str, connection: Connection) -> None:
+        self._response, self._url, self._connection = response, url, connection
+        self.received_bytes = self.enough_bytes = 0  # what came of the body, and has to have come by the next look
+        self.is_slow = self.is_whole = False
         self.status = response.status_code
         self.headers: Mapping[str, str] = response.headers
         length = self.headers.get("Content-Length", "")
@@ -1089,24 +1099,44 @@ class Answer:
         self.has_end = self.length is not None or "chunked" in self.headers.get("Transfer-Encoding", "").lower()
 
     def chunks(self) -> Iterator[bytes]:
-        """The body, decoded. Raises RequestFailed if it breaks off: requests does not always notice that by itself."""
-        received_bytes = 0
+        """The body, decoded. Raises RequestFailed if it breaks off: requests does not always notice that by itself.
+
+        A body that hardly gets on breaks off as well: a byte now and then would hold this thread for ever.
+        """
+        piece_bytes = DECODED_AT_ONCE_BYTES if self.is_encoded else self._connection.piece_bytes
+        self._connection.bodies.add(self)
         try:
-            for chunk in self._response.iter_content(CHUNK_BYTES):
-                received_bytes += len(chunk)
-                self._count_bytes(len(chunk))
+            for chunk in self._response.iter_content(piece_bytes):
+                self._connection.count_bytes(self, len(chunk))
                 yield chunk
         except requests.RequestException as error:
-            failure = transport_failure(error, self._url)
-            failure.progress_bytes = received_bytes
-            raise failure from None
+            if not self.is_slow:
+                raise transport_failure(error, self._url) from None
+        finally:
+            self._connection.bodies.discard(self)
+        host = urlsplit(self._url).netloc
+        if self.is_slow:
+            seconds = self._connection.slow_seconds
+            raise RequestFailed(f"Hardly anything came from {host} in {seconds:.0f} s", transient=True)
         if self.length is not None and self._response.raw.tell() < self.length:
-            raise RequestFailed(f"The connection to {urlsplit(self._url).netloc} was cut off", transient=True,
-                                progress_bytes=received_bytes)
+            raise RequestFailed(f"The connection to {host} was cut off", transient=True)
+        self.is_whole = True
+
+    def cut_off(self) -> None:
+        """End the body, from another thread than the one that waits for it."""
+        self.is_slow = True
+        with suppress(OSError, ValueError, AttributeError), socket.fromfd(  # the socket may just have been let go
+                self._response.raw.fileno(), socket.AF_INET, socket.SOCK_STREAM) as line:
+            line.shutdown(socket.SHUT_RDWR)
 
     def body(self) -> bytes:
-        """All of the body at once."""
-        return b"".join(self.chunks())
+        """All of the body at once. Raises RequestFailed if it is larger than any sound answer."""
+        body = bytearray()
+        for chunk in self.chunks():
+            body += chunk
+            if len(body) > ANSWER_BYTES:
+                raise RequestFailed(f"SmugMug's answer is larger than {ANSWER_BYTES >> 20} MB", is_overload=True)
+        return bytes(body)
 
 
 class Connection:
@@ -1119,16 +1149,24 @@ class Connection:
     """
 
     def __init__(self, credentials: Credentials, timeout_seconds: float, stop: Stop, **oauth: Any) -> None:
-        self._auth = OAuth1(credentials.key, credentials.secret, credentials.token or None,
-                            credentials.token_secret or None, **oauth)
+        self._auth = partial(OAuth1, credentials.key, credentials.secret, credentials.token or None,
+                             credentials.token_secret or None, **oauth)
+        self._skew_seconds = 0.0  # how far SmugMug's clock is ahead of this computer's, once a signature was refused
         self._timeout = (min(CONNECT_TIMEOUT_SECONDS, timeout_seconds), timeout_seconds)
-        self._stop = stop
-        self._threads = threading.local()
+        self.stop = stop
+        self._adapter = requests.adapters.HTTPAdapter(pool_maxsize=MOST_LINES)
+        self._routing: dict[str, Any] = {}  # by host
         self._lock = threading.Lock()
-        self.gate = Gate(stop)
-        self._ahead_seconds = 0.0
-        self.api_requests = 0
-        self.received_bytes = 0
+        self.max_outage_seconds = MAX_OUTAGE_MINUTES * 60
+        self._clock = time.time() - time.monotonic()  # SmugMug's, as far as it was told, ahead of the monotonic one
+        self.bodies: set[Answer] = set()  # those that are being read
+        self.slow_seconds = min(60.0, timeout_seconds)
+        self.piece_bytes = max(1, int(LEAST_BYTES_PER_SECOND * self.slow_seconds))
+        self.gates: dict[str, Gate] = {}  # by origin
+        self.was_let_in = False  # once it was, silence means an outage, and a 401 a sign-in revoked
+        self.troubles = self.api_requests = self.received_bytes = 0  # troubles: 429, 503, no answer, a body cut short
+        with suppress(RuntimeError):  # a system that allows no more threads
+            threading.Thread(target=self._watch, daemon=True).start()
 
     def get(self, url: str, consume: Callable[[Answer], R], *,
             headers: Callable[[], dict[str, str]] = dict, accept: frozenset[int] = frozenset({200}),
@@ -1140,44 +1178,120 @@ class Connection:
         not tried again if it `is_divisible`. Raises RequestFailed when the attempts are used up or hopeless, and
         whatever `consume` raises.
         """
-        attempt = waits = redirects = 0
+        attempt = waits = redirects = outages = 0
         while True:
-            self.gate.wait()
+            gate = self._gate(url)
+            gate.wait()
+            if gate.outages != outages:
+                attempt, outages = 0, gate.outages  # what failed in an outage does not count
+            signed_at, answer = time.time() + self._skew_seconds, None
             try:
-                with closing(self._send(url, headers())) as response:
-                    if response.status_code in accept:
-                        return consume(Answer(response, url, self._count_bytes))
-                    if response.status_code in REDIRECTS and redirects < REDIRECT_ATTEMPTS:
+                with self._send(url, headers()) as response:
+                    answer = Answer(response, url, self)
+                    if answer.status in accept:
+                        return consume(answer)
+                    if answer.status in REDIRECTS and redirects < REDIRECT_ATTEMPTS:
                         redirects += 1
-                        url = redirected(url, response.headers.get("Location", ""))
+                        url = redirected(url, answer.headers.get("Location", ""))
                         continue
-                    raise failure_of(response, time.time(), retry_also)
+                    raise failure_of(answer, self.now(), signed_at, retry_also)
             except requests.RequestException as error:
-                failure = transport_failure(error, url)
+                failure, is_silence = transport_failure(error, url), True
             except RequestFailed as error:
-                failure = error
+                failure, is_silence = error, error.status == 503
+            self.troubles += failure.status in (429, 503) or (failure.transient and not failure.status)
             if failure.wait_seconds is not None and waits < RATE_LIMIT_ATTEMPTS:
                 waits += 1
-                if self.gate.close(failure.wait_seconds):
+                if gate.close(failure.wait_seconds):
                     log.warning("%s: waiting %.0f s as requested", failure, failure.wait_seconds)
                 continue
-            attempt = 1 if failure.progress_bytes >= PROGRESS_BYTES else attempt + 1
+            if failure.status == 401 and not failure.transient and self.was_let_in:
+                if url == AUTH_USER_URL:
+                    raise NotSignedIn(f"{failure}. The sign-in was probably revoked at SmugMug.")
+                with suppress(RequestFailed):
+                    self.get(AUTH_USER_URL, Answer.body)
+            if is_silence and self._sit_out(gate, url, outages, failure):
+                continue
+            got_on = answer is not None and not answer.is_whole and answer.received_bytes >= PROGRESS_BYTES
+            attempt = 1 if got_on else attempt + 1
             delay_seconds = retry_delay(failure, attempt, random.random())
             if delay_seconds is None or (is_divisible and failure.is_overload):
                 raise failure
             log.debug("%s; retrying in %.1f s (attempt %d of %d)", failure, delay_seconds, attempt + 1, ATTEMPTS)
-            self._stop.pause(delay_seconds)
+            self.stop.pause(delay_seconds)
 
     def get_json(self, uri: str, query: Mapping[str, Any], **more: Any) -> dict[str, Any]:
         """The answer of an API call, `uri` being a path such as "/api/v2!authuser"; `more` is for `get`."""
         url = urljoin(API_ORIGIN, uri)
         url += ("&" if urlsplit(url).query else "?") + urlencode(query, safe=",!")
-        headers = {"Accept": "application/json", "Accept-Encoding": "gzip"}
-        return self.get(url, read_json, headers=lambda: headers, **more)
+        return self.get(url, read_json, headers=lambda: JSON_HEADERS, **more)
 
     def now(self) -> float:
-        """The time in seconds since 1970 by SmugMug's clock, as far as it was told."""
-        return time.time() + self._ahead_seconds
+        """The time in seconds since 1970 by SmugMug's clock, as far as it was told. Steps of the local one do no harm.
+        """
+        return time.monotonic() + self._clock
+
+    def remaining_seconds(self) -> float:
+        """For how long the gate will stay closed that opens last."""
+        return max((gate.remaining_seconds() for gate in list(self.gates.values())), default=0.0)
+
+    def waited_seconds(self) -> float:
+        """For how long gates have been closed so far, all hosts and all times together."""
+        return sum(gate.closed_seconds - gate.remaining_seconds() for gate in list(self.gates.values()))
+
+    def away_since(self) -> str:
+        """The time of day since when a host leaves everything unanswered, "" if none does."""
+        return max((gate.away_since for gate in list(self.gates.values())), default="")
+
+    def count_bytes(self, answer: Answer, size_bytes: int) -> None:
+        """Count what has come of a body."""
+        with self._lock:
+            answer.received_bytes += size_bytes
+            self.received_bytes += size_bytes
+
+    def _watch(self) -> None:
+        """Cut off bodies that hardly get on, from a thread of its own: those who read them do nothing but wait."""
+        while True:
+            time.sleep(self.slow_seconds)
+            for answer in list(self.bodies):
+                if answer.received_bytes < answer.enough_bytes:
+                    answer.cut_off()
+                answer.enough_bytes = answer.received_bytes + self.piece_bytes
+
+    def _gate(self, url: str) -> Gate:
+        return self.gates.setdefault(origin_of(url), Gate(self.stop))
+
+    def _sit_out(self, gate: Gate, url: str, outages: int, failure: RequestFailed) -> bool:
+        """After a request that nothing answered: whether the host or the net was away. Returns once it is back.
+
+        After several in a row, one thread asks for what was answered before, at growing distances, and all others hold
+        still. Time in which the computer sleeps does not count. Raises OutOfReach when it takes too long.
+        """
+        with gate.lock:
+            gate.silences.append(url)
+            if gate.outages != outages or len(gate.silences) < SILENCES_IN_A_ROW or not self.was_let_in:
+                return gate.outages != outages
+            look_at = gate.answered_url or (url if len(set(gate.silences)) >= SILENCES_IN_A_ROW else AUTH_USER_URL)
+            away_seconds = 0.0
+            while not self._is_there(look_at):
+                since = self.away_since() or time.strftime("%H:%M")
+                if not self.away_since():
+                    log.warning("%s. SmugMug is out of reach since %s; waiting until it answers", failure, since)
+                gate.away_since, gate.outages = since, outages + 1
+                left_seconds = self.max_outage_seconds - away_seconds
+                if left_seconds <= 0:
+                    raise OutOfReach(f"SmugMug was out of reach for {away_seconds / 60:g} minutes ({failure}).")
+                delay_seconds = min(max(FIRST_DELAY_SECONDS, away_seconds), LONGEST_LOOK_SECONDS, left_seconds)
+                self.stop.pause(delay_seconds)
+                away_seconds += delay_seconds
+            gate.away_since = ""
+            return gate.outages != outages
+
+    def _is_there(self, url: str) -> bool:
+        """Whether a URL is answered just now, with anything but "out of service"."""
+        with suppress(requests.RequestException, RequestFailed), self._send(url, {"Range": "bytes=0-0"}) as response:
+            return response.status_code != 503
+        return False
 
     def _send(self, url: str, headers: dict[str, str]) -> requests.Response:
         """One attempt: sign and send. Returns the head of the answer; cookies and redirects are not followed."""
@@ -1185,40 +1299,36 @@ class Connection:
             raise RequestFailed(f"Refused to contact {origin_of(url)}: it is not an https address at smugmug.com")
         headers = {"User-Agent": f"{PROGRAM}/{VERSION}", "Accept": "*/*", **headers}
         try:
-            request = requests.Request("GET", url, headers=headers, auth=self._auth).prepare()
+            auth = self._auth(timestamp=str(int(time.time() + self._skew_seconds)))
+            request = requests.Request("GET", url, headers=headers, auth=auth).prepare()
         except ValueError:  # such as a key that is no text
             raise RequestFailed("Cannot sign a request. Check SMUGMUG_API_KEY and SMUGMUG_API_SECRET.") from None
         host = urlsplit(url).netloc
-        session, routing = self._for_this_thread(url, host)
+        if host not in self._routing:  # what the environment says of proxies and certificates
+            self._routing[host] = requests.Session().merge_environment_settings(url, {}, True, None, None)
         try:
-            response = session.get_adapter(url).send(request, timeout=self._timeout, **routing)
+            response = self._adapter.send(request, timeout=self._timeout, **self._routing[host])
         except (ValueError, TypeError):  # SmugMug's address is valid, so it must be the proxy's that is not
             raise RequestFailed(f"No connection to {host}: invalid proxy address. Check HTTPS_PROXY.") from None
         except requests.RequestException:
             raise
         except OSError as error:  # such as a REQUESTS_CA_BUNDLE that is not there
             raise RequestFailed(f"No connection to {host}: {error}") from None
-        if host == urlsplit(API_ORIGIN).netloc:
-            server_now = http_date(response.headers.get("Date", ""))
-            with self._lock:
-                self.api_requests += 1
-                if server_now is not None:
-                    self._ahead_seconds = server_now - time.time()
+        if response.status_code != 503:
+            gate = self._gate(url)
+            gate.answered_url = gate.answered_url or url
+            gate.silences.clear()
+        server_now = http_date(response.headers.get("Date", ""))
+        is_api = host == urlsplit(API_ORIGIN).netloc
+        with self._lock:
+            self.api_requests += is_api
+            self.was_let_in = self.was_let_in or (is_api and response.ok)
+            if server_now is not None and (is_api or response.status_code == 401):
+                self._clock = server_now - time.monotonic()
+        if response.status_code == 401:
+            self._skew_seconds = self.now() - time.time()
         log.debug("%s %s %s", response.status_code, short_url(url), rate_limit_text(response.headers))
         return response
-
-    def _count_bytes(self, size_bytes: int) -> None:
-        with self._lock:
-            self.received_bytes += size_bytes
-
-    def _for_this_thread(self, url: str, host: str) -> tuple[requests.Session, dict[str, Any]]:
-        """This thread's session, and what the environment says of proxies and certificates for a host."""
-        threads = self._threads
-        if not hasattr(threads, "session"):
-            threads.session, threads.routing = requests.Session(), {}
-        if host not in threads.routing:
-            threads.routing[host] = threads.session.merge_environment_settings(url, {}, True, None, None)
-        return threads.session, threads.routing[host]
 
 
 def short_url(url: str) -> str:
@@ -1245,20 +1355,21 @@ def redirected(url: str, location: str) -> str:
         raise RequestFailed("SmugMug redirected to an invalid address") from None
 
 
-def failure_of(response: requests.Response, now: float, retry_also: frozenset[int]) -> Problem:
-    """What an answer means that is not what was asked for. `now` is the local time in seconds since 1970."""
-    status = response.status_code
-    body = next(response.iter_content(ERROR_BODY_BYTES), b"")
-    message = server_message(body)
+def failure_of(answer: Answer, now: float, signed_at: float, retry_also: frozenset[int]) -> Problem:
+    """What an answer means that is not what was asked for. `now` is SmugMug's time in seconds since 1970, `signed_at`
+    what the signature has.
+    """
+    status = answer.status
+    message = server_message(answer.body())
     text = f"SmugMug answered {status}" + (f' "{message}"' if message else "")
     if status == 401:
-        return explain_401(message, text, response.headers.get("Date", ""), now)
+        return explain_401(message, text, abs(now - signed_at) / 60)
     if "not granted the required permissions" in message:
         text += f". The sign-in does not allow access to this. {SIGN_IN_ANEW}"
-    if status == 429:
-        headers = rate_limit_text(response.headers)
-        return RequestFailed(f"{text} ({headers})" if headers else text, status=status,
-                             wait_seconds=rate_limit_seconds(response.headers, now))
+    if status == 429 or (status == 503 and "Retry-After" in answer.headers):
+        headers = rate_limit_text(answer.headers)
+        return RequestFailed(f"{text} ({headers})" if headers else text, status=status, transient=status == 503,
+                             wait_seconds=rate_limit_seconds(answer.headers, now))
     if status in REDIRECTS:
         text += ": too many redirects"
     return RequestFailed(text, status=status, transient=status >= 500 or status in retry_also,
@@ -1268,19 +1379,19 @@ def failure_of(response: requests.Response, now: float, retry_also: frozenset[in
 def server_message(body: bytes) -> str:
     """SmugMug's own words in an error answer, JSON or a form, without what we sent; nothing where it is a web page."""
     text = body.decode("utf-8", "replace").strip()
-    try:
+    with suppress(ValueError, RecursionError):
         answer = json.loads(text)
         text = str(answer.get("Message") or "") if isinstance(answer, dict) else ""
-    except (ValueError, RecursionError):
-        text = "" if text.startswith("<") else text
+    text = "" if text.startswith("<") else text
     for _ in range(3):  # some of it may be encoded more than once
         text = unquote_plus(text)
     text = re.sub("(oauth_(?!problem|parameters)\\w+)[\"']?\\s*[=:]\\s*[\"']?[^\"'&,\\s]*", r"\1=...", text)
     return printable(text)[:300]
 
 
-def explain_401(message: str, text: str, server_date: str, now: float) -> Problem:
+def explain_401(message: str, text: str, minutes_off: float) -> Problem:
     """The causes of a 401, each with its own advice after `text`; what may concern one file alone is a RequestFailed.
+    `minutes_off` is how far the time in the signature was from SmugMug's.
 
     The names of `oauth_problem`: https://oauth.pbworks.com/ProblemReporting
     """
@@ -1288,15 +1399,15 @@ def explain_401(message: str, text: str, server_date: str, now: float) -> Proble
         return RequestFailed(text, status=401, transient=True, is_overload=True)  # a gateway may have sent it twice
     if "consumer_key_" in message:
         return Problem(f"{text}. SmugMug does not know this API key. Compare SMUGMUG_API_KEY, or API_KEY at the top of "
-                       f"the script, with {APPLY_URL}")
+                       f"the script, with {APPLY_URL}. A key that you typed in is forgotten by --logout.")
     if "terms of service" in message or "v2 access" in message:
         link = re.search(r"https://(?:[a-z0-9-]{1,63}\.){0,9}smugmug\.com/[^\s\"'<>]+", message)
         return Problem(f"{text}. The API terms have not been accepted for this API key yet. Accept them here, then "
                        f"run this again:\n{link.group().rstrip('.') if link else ACCEPT_TERMS_URL}")
     if "timestamp" in message:
-        server_now = http_date(server_date)
-        difference = "" if server_now is None else f" by {abs(now - server_now) / 60:.0f} minutes"
-        return Problem(f"{text}. This computer's clock is wrong{difference}. Set it, then run this again.")
+        by = f" by {minutes_off:.0f} minutes" if minutes_off > 1 else ""
+        text += f". This computer's clock is wrong{by}. Set it, then run this again."
+        return RequestFailed(text, status=401, transient=True) if by else Problem(text)  # the next fits better
     if "signature" in message:
         return RequestFailed(f"{text}. The API secret may not belong to this API key: check SMUGMUG_API_SECRET, or "
                              f"API_SECRET at the top of the script", status=401)
@@ -1307,34 +1418,23 @@ def explain_401(message: str, text: str, server_date: str, now: float) -> Proble
 
 def transport_failure(error: requests.RequestException, url: str) -> RequestFailed:
     """What to tell the user when no answer came, or only the beginning of one."""
-    host = urlsplit(url).netloc
-    unverified = re.search("VERIFY_FAILED|hostname|doesn't match", str(error))
-    if isinstance(error, requests.exceptions.SSLError) and unverified:
+    host, text = urlsplit(url).netloc, str(error)
+    if isinstance(error, requests.exceptions.SSLError) and re.search("VERIFY_FAILED|hostname|doesn't match", text):
         return RequestFailed(f"The certificate of {host} cannot be verified. Check the clock. If a company proxy or "
                              f"virus scanner is in between, add its certificate to the file in REQUESTS_CA_BUNDLE.")
     if isinstance(error, requests.exceptions.ProxyError):
         return RequestFailed(f"The connection to {host} through the proxy failed. Check HTTPS_PROXY.", transient=True)
     if isinstance(error, requests.exceptions.Timeout):
         return RequestFailed(f"No answer from {host} in time", transient=True, is_overload=True)
-    return RequestFailed(f"The connection to {host} failed or was cut off{cause_of(error)}", transient=True)
-
-
-def cause_of(error: BaseException) -> str:
-    """The system's own word for why a connection failed, as far as it gave one."""
-    text = str(error)
-    if re.search("getaddrinfo|Name or service|name resolution|Name does not|nodename|No address associated", text):
-        return ": host not found. Are you online?"
-    if "refused" in text:
-        return ": connection refused"
-    return ": network unreachable. Are you online?" if "unreachable" in text else ""
+    cause = next((cause for pattern, cause in CAUSES.items() if re.search(pattern, text)), "")
+    return RequestFailed(f"The connection to {host} failed or was cut off{cause}", transient=True)
 
 
 def read_json(answer: Answer) -> dict[str, Any]:
     """The body of an API answer: always an object with an object named Response in it."""
-    try:
+    content = None
+    with suppress(ValueError, RecursionError):
         content = json.loads(answer.body().decode("utf-8"))
-    except (ValueError, RecursionError):
-        content = None
     if not isinstance(content, dict) or not isinstance(content.get("Response"), dict):
         raise RequestFailed("SmugMug did not send a valid API answer", transient=True, is_overload=True)
     return content
@@ -1346,25 +1446,54 @@ def read_json(answer: Answer) -> dict[str, Any]:
 # ---------------------------------------------------------------------------------------------------------------
 
 OAUTH_BASE = API_ORIGIN + "/services/oauth/1.0a/"
+KEY_ADVICE = (f"Apply for them here:\n{APPLY_URL}\nThen run this in a terminal, which asks for them, or set the "
+              f"environment variables SMUGMUG_API_KEY and SMUGMUG_API_SECRET, or fill in API_KEY and API_SECRET at the "
+              f"top of {Path(__file__).name}.")
+SAVED = ("api_key", "api_secret", "access_token", "access_token_secret")  # the secret of the key if it was typed in
 SIGN_IN_ATTEMPTS = 3  # a refused PIN uses up its request token, so each attempt has a new address
 
 
-def api_key_from(environ: Mapping[str, str]) -> Credentials:
-    """The API key and its secret, from the environment or from the top of this file."""
-    key = environ.get("SMUGMUG_API_KEY", "").strip() or API_KEY
-    secret = environ.get("SMUGMUG_API_SECRET", "").strip() or API_SECRET
-    if not key or not secret or key == "YOUR_API_KEY" or secret == "YOUR_API_SECRET":
-        raise Problem(f"No API key found. Every run needs a key and its secret. Apply for them here:\n{APPLY_URL}\n"
-                      f"Then set the environment variables SMUGMUG_API_KEY and SMUGMUG_API_SECRET,\n"
-                      f"or fill in API_KEY and API_SECRET at the top of {Path(__file__).name}.")
-    return Credentials(key, secret)
+def api_key_from(environ: Mapping[str, str]) -> Credentials | None:
+    """The API key and its secret, from the environment or from the top of this file; None where there is neither."""
+    key = (environ.get("SMUGMUG_API_KEY", "").strip() or API_KEY).replace("YOUR_API_KEY", "")
+    secret = (environ.get("SMUGMUG_API_SECRET", "").strip() or API_SECRET).replace("YOUR_API_SECRET", "")
+    if bool(key) != bool(secret):
+        raise Problem(f"{'The secret of the API key' if key else 'The API key'} is missing. {KEY_ADVICE}")
+    return Credentials(key, secret) if key else None
+
+
+def ask_for_api_key() -> Credentials:
+    """The API key and its secret, as typed at a terminal: the secret is not shown."""
+    if sys.stdin is None or not sys.stdin.isatty():
+        raise Problem(f"No API key found. Every run needs a key and its secret. {KEY_ADVICE}")
+    log.warning("SmugMug gives every customer an API key. Get yours here, then enter it with its secret; both are "
+                "saved for later runs, readable by you alone:\n\n%s\n", APPLY_URL)
+    try:
+        key = typed("API key: ")
+        return Credentials(key, getpass.getpass("API secret (not shown): ", sys.stderr).strip())
+    except EOFError:
+        raise Problem(f"\nNo API key given. {KEY_ADVICE}") from None
+
+
+def typed(prompt: str, pattern: str = ".+", advice: str = "") -> str:
+    """What is typed or piped in, without spaces; empty lines do not count, and what does not fit the pattern gets this
+    advice. Raises EOFError where there is no more."""
+    while True:
+        print(prompt, end="", file=sys.stderr, flush=True)
+        line = sys.stdin.readline()
+        if not line:
+            raise EOFError
+        text = "".join(line.split())
+        if re.fullmatch(pattern, text):
+            return text
+        if text:
+            log.warning("%s", advice)
 
 
 def config_folder(environ: Mapping[str, str], platform: str, home: str) -> Path:
     """The folder of the token file; `platform` is a value of sys.platform, `home` the user's folder."""
-    if platform == "win32":
-        return Path(environ.get("APPDATA") or Path(home) / "AppData" / "Roaming") / PROGRAM
-    return Path(environ.get("XDG_CONFIG_HOME") or Path(home) / ".config") / PROGRAM
+    variable, usual = ("APPDATA", "AppData/Roaming") if platform == "win32" else ("XDG_CONFIG_HOME", ".config")
+    return Path(environ.get(variable) or Path(home, usual)) / PROGRAM
 
 
 def home_folder() -> str:
@@ -1382,26 +1511,19 @@ def token_from_environment(api_key: Credentials, environ: Mapping[str, str]) -> 
     return api_key._replace(token=token, token_secret=token_secret) if token else None
 
 
-def token_from_file(api_key: Credentials, path: Path) -> Credentials | None:
-    """`api_key` with the saved access token; None where there is none, or one that was made with another key."""
+def read_saved(path: Path) -> Credentials:
+    """What was saved of an earlier sign-in; each text is "" that is not there or cannot be read."""
+    texts: list[str] = []
     try:
         saved = json.loads(path.read_text(encoding="utf-8"))
         if others_can_read(path.stat().st_mode, sys.platform):
             log.warning("Others can read your sign-in. To fix this: chmod 600 %s", path)
+        texts = [saved[name] if isinstance(saved.get(name), str) else "" for name in SAVED]
     except FileNotFoundError:
-        return None
-    except (OSError, ValueError, RecursionError) as error:
-        log.warning("Cannot read the saved sign-in in %s (%s). Sign in again.", path, type(error).__name__)
-        return None
-    if not isinstance(saved, dict):
-        return None
-    if saved.get("api_key") != api_key.key:
-        log.warning("The saved sign-in was made with another API key. If this key is right, sign in again.")
-        return None
-    token, token_secret = saved.get("access_token"), saved.get("access_token_secret")
-    if not (isinstance(token, str) and isinstance(token_secret, str) and token and token_secret):
-        return None
-    return api_key._replace(token=token, token_secret=token_secret)
+        pass
+    except (OSError, ValueError, RecursionError, AttributeError) as error:
+        log.warning("Cannot read the saved sign-in in %s (%s).", path, type(error).__name__)
+    return Credentials(*texts or ("", ""))
 
 
 def others_can_read(mode: int, platform: str) -> bool:
@@ -1409,13 +1531,12 @@ def others_can_read(mode: int, platform: str) -> bool:
     return platform != "win32" and mode & 0o077 != 0
 
 
-def save_token(credentials: Credentials, path: Path) -> None:
-    """Keep the access token for later runs, readable by its owner alone."""
-    content = {"api_key": credentials.key, "access_token": credentials.token,
-               "access_token_secret": credentials.token_secret}
+def save(credentials: Credentials, path: Path) -> None:
+    """Keep them for later runs, readable by their owner alone."""
+    content = json.dumps({name: text for name, text in zip(SAVED, credentials) if text}, indent=2)
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_atomically(path, json.dumps(content, indent=2).encode("utf-8") + b"\n", mode=0o600)
+        write_atomically(path, content.encode("utf-8") + b"\n", mode=0o600)
     except OSError as error:
         log.warning("The sign-in could not be saved (%s), so the next run will ask again.", disk_problem(error, path))
 
@@ -1429,68 +1550,50 @@ def sign_in(api_key: Credentials, timeout_seconds: float, stop: Stop) -> Credent
     if not somebody_can_answer(sys.stdin, sys.platform):
         raise NotSignedIn(f"Not signed in to SmugMug, and there is no terminal to type the PIN into. Run "
                           f"{Path(__file__).name} once from a terminal; later runs need no PIN.")
-    for _ in range(SIGN_IN_ATTEMPTS):
+    for attempt in range(SIGN_IN_ATTEMPTS):
         request_token = fetch_token("getRequestToken", api_key, timeout_seconds, stop, callback_uri="oob")
         query = urlencode({"oauth_token": request_token.token, "Access": "Full", "Permissions": "Read"})
-        print(f"Open this address, sign in to SmugMug, and allow read access:\n\n{OAUTH_BASE}authorize?{query}\n",
-              file=sys.stderr)
-        pin = ask_for_pin()
+        log.warning("Open this %saddress, sign in to SmugMug, and allow read access:", "new " if attempt else "")
+        print(f"\n{OAUTH_BASE}authorize?{query}\n", file=sys.stderr)
         try:
+            pin = typed("PIN: ", "[0-9]{6}", "A PIN has six digits.")  # it may begin with 0, so it stays a text
             return fetch_token("getAccessToken", request_token, timeout_seconds, stop, verifier=pin)
+        except EOFError:
+            raise NotSignedIn("\nNo PIN given. Run this once from a terminal; later runs need none.") from None
         except (NotSignedIn, RequestFailed) as error:
             if isinstance(error, RequestFailed) and error.status not in (400, 401, 403):
                 raise
             log.debug("%s", error)
-            print("That PIN was not accepted.", file=sys.stderr)
-    raise NotSignedIn(f"Not signed in: {SIGN_IN_ATTEMPTS} PINs were refused. A PIN works only with the latest "
-                      f"address, for five minutes. Run this again.")
+            log.warning("That PIN was not accepted; it is of no use any more.")
+    raise NotSignedIn("Not signed in. A PIN works only with the latest address, for five minutes. Run this again.")
 
 
 def somebody_can_answer(stdin: TextIO | None, platform: str) -> bool:
     """Whether standard input, None if it is closed, can bring a PIN: a terminal, a pipe, a file, no null device."""
-    if stdin is None:
-        return False
-    if platform == "win32":  # there, all that is not a file looks like the null device
-        return True
+    if stdin is None or platform == "win32":  # there, all that is not a file looks like the null device
+        return stdin is not None
     with suppress(OSError):  # a place without a null device
         return not os.path.samestat(os.fstat(stdin.fileno()), os.stat(os.devnull))
     return True
 
 
-def ask_for_pin() -> str:
-    """The PIN as typed or piped in, without spaces. It may begin with 0, so it stays a text."""
-    while True:
-        print("PIN: ", end="", file=sys.stderr, flush=True)
-        line = sys.stdin.readline()
-        if not line:
-            raise NotSignedIn(f"\nNo PIN given. Run {Path(__file__).name} once from a terminal; later runs need none.")
-        pin = "".join(line.split())
-        if pin:
-            return pin
-
-
-def read_form(answer: Answer) -> dict[str, str]:
-    """The body of a token answer: a form, not JSON."""
-    return dict(parse_qsl(answer.body().decode("utf-8", "replace")))
-
-
 def fetch_token(name: str, credentials: Credentials, timeout_seconds: float, stop: Stop, **oauth: str) -> Credentials:
     """`credentials` with the request token or access token that the OAuth endpoint of this name gives for them."""
-    connection = Connection(credentials, timeout_seconds, stop, **oauth)
-    answer = connection.get(OAUTH_BASE + name, read_form)
-    if not answer.get("oauth_token") or not answer.get("oauth_token_secret"):
+    body = Connection(credentials, timeout_seconds, stop, **oauth).get(OAUTH_BASE + name, Answer.body)
+    form = dict(parse_qsl(body.decode("utf-8", "replace")))  # which leaves out what is empty
+    if not {"oauth_token", "oauth_token_secret"} <= form.keys():
         raise RequestFailed("SmugMug answered without a token. Try again later.")
-    return credentials._replace(token=answer["oauth_token"], token_secret=answer["oauth_token_secret"])
+    return credentials._replace(token=form["oauth_token"], token_secret=form["oauth_token_secret"])
 
 
 # ---------------------------------------------------------------------------------------------------------------
 # 7. API walk: who is signed in, all albums, all images of an album.
-#    Knows SmugMug's JSON, which ends here. Knows nothing of the disk, the state, or threads.
+#    Knows SmugMug's JSON, which ends here. Knows nothing of the disk or the state.
 # ---------------------------------------------------------------------------------------------------------------
 
 ALBUMS_PER_PAGE = 100  # the most that user!albums gives at once; larger numbers are cut down to it
 LEAST_PER_PAGE = 10
-PAGES_BEFORE_MORE = 20  # so many pages are answered before a few more entries are asked for again
+PAGES_BEFORE_MORE = 8  # after so many pages a few more entries are asked for again
 SHORT_ANSWER = {"_verbosity": 1}  # no Options, no descriptions, and Uris as plain texts: half the bytes
 ALBUM_FIELDS = ("AlbumKey,Name,UrlPath,Uri,ImageCount,LastUpdated,ImagesLastUpdated,Date,Privacy,OriginalSizes,"
                 "Description,Keywords,WebUri,ResponseLevel")
@@ -1500,18 +1603,15 @@ IMAGE_FIELDS = ("ImageKey,Serial,Uri,FileName,IsVideo,Processing,Status,SubStatu
 SERVED_TYPES = {"jpg", "jpeg", "png", "gif"}  # what ArchivedUri gives, whatever was uploaded
 
 
-class Entry:
+class Entry(Dict[str, Any]):
     """A JSON object of SmugMug's. Whatever stands in it, each field is read as what it should be, or as missing."""
 
     def __init__(self, value: Any) -> None:
-        self.fields: dict[str, Any] = value if isinstance(value, dict) else {}  # PHP writes an empty object as []
-
-    def __bool__(self) -> bool:
-        return bool(self.fields)
+        super().__init__(value if isinstance(value, dict) else {})  # PHP writes an empty object as []
 
     def text(self, name: str) -> str:
         """A text; some texts are sent as numbers. Half characters are replaced."""
-        value = self.fields.get(name)
+        value = self.get(name)
         if not isinstance(value, (str, int, float)) or isinstance(value, bool):
             return ""
         return re.sub("[\ud800-\udfff]", "\N{REPLACEMENT CHARACTER}", str(value))
@@ -1523,7 +1623,7 @@ class Entry:
 
     def texts(self, name: str) -> tuple[str, ...]:
         """A list of texts, without empty ones."""
-        value = self.fields.get(name)
+        value = self.get(name)
         items = value if isinstance(value, list) else []
         return tuple(filter(None, (Entry({name: item}).text(name) for item in items)))
 
@@ -1539,9 +1639,6 @@ class Entry:
             return number if -limit <= number <= limit else None
         return None
 
-    def is_true(self, name: str) -> bool:
-        """Whether it says so."""
-        return self.fields.get(name) is True
 
     def key(self, name: str) -> str:
         """An AlbumKey or ImageKey, "" where it cannot be one: keys become parts of file names."""
@@ -1553,11 +1650,11 @@ class Entry:
 
     def object(self, name: str) -> Entry:
         """An object, empty where it is missing."""
-        return Entry(self.fields.get(name))
+        return Entry(self.get(name))
 
     def objects(self, name: str) -> list[Entry]:
         """A list of objects: an empty one is not sent at all, a single object may come without its list."""
-        value = self.fields.get(name)
+        value = self.get(name)
         items = value if isinstance(value, list) else [value]
         return [Entry(item) for item in items if isinstance(item, dict)]
 
@@ -1567,15 +1664,11 @@ class Entry:
         uri = uris.text(name) or uris.object(name).text("Uri")
         return uri if uri.startswith("/api/v2") else ""
 
-    def expanded(self, name: str, expansions: Entry) -> Entry:
-        """What `_expand` brought for an entry: Expansions are keyed by the very text that stands under Uris."""
-        uri = self.uri(name)
-        return (expansions.object(uri) or expansions.object(uri + "?_shorturis=")).object(name)
-
-    def remote_file(self, is_original: bool) -> RemoteFile | None:
+    def remote_file(self, is_original: bool, url: str = "Url", size: str = "Size",
+                    md5: str = "MD5") -> RemoteFile | None:
         """The file that a LargestVideo, LargestImage or ImageSize object describes; it may lack Size and MD5."""
-        url = self.text("Url")
-        return RemoteFile(url, self.integer("Size"), self.md5("MD5"), is_original) if url else None
+        address = self.text(url)
+        return RemoteFile(address, self.integer(size), self.md5(md5), is_original) if address else None
 
 
 def fetch_user(connection: Connection) -> User:
@@ -1599,24 +1692,30 @@ class PageSize:
 
     def __init__(self, most: int) -> None:
         self.most = self.size = most
-        self._answered = self._tried = 0
+        self.slots = threading.BoundedSemaphore(LISTING_THREADS)  # so many pages are listed at a time
+        self._asked = 0
 
-    def answered(self) -> None:
-        """A page came. After a good many, try a little more."""
-        self._answered += 1
-        if self._answered % PAGES_BEFORE_MORE == 0 and self.size < self.most:
-            self.size = self._tried = min(self.most, self.size + LEAST_PER_PAGE)
+    def next(self) -> int:
+        """How many to ask for. After a good many pages, one is to try a little more."""
+        self._asked += 1
+        if self._asked % PAGES_BEFORE_MORE or self.size >= self.most:
+            return self.size
+        return min(self.most, self.size + LEAST_PER_PAGE)
+
+    def answered(self, count: int) -> None:
+        """A page of so many came."""
+        self.size = max(self.size, count)
 
     def refused(self, count: int) -> bool:
         """A page of so many was too much: ask for half, or be content with what came before a little more was tried.
 
         Says whether that can be done.
         """
-        less = count // 2
-        if count == self._tried:
-            self.most = less = max(LEAST_PER_PAGE, count - LEAST_PER_PAGE)
-        self.size = max(LEAST_PER_PAGE, min(self.size, less))
-        self._answered = 0
+        if count > self.size:
+            self.most = max(LEAST_PER_PAGE, count - LEAST_PER_PAGE)
+        else:
+            self.size = max(LEAST_PER_PAGE, count // 2)
+        self._asked = 0
         return count > LEAST_PER_PAGE
 
 
@@ -1652,57 +1751,83 @@ def fetch_images(connection: Connection, page_size: PageSize, album: Album) -> L
 def fetch_list(connection: Connection, uri: str, locator: str, key: str, parse: Callable[[Entry, Entry], R],
                query: Mapping[str, Any], page_size: PageSize) -> tuple[list[R], str]:
     """What `parse` makes of all entries of a paged list, each with the Expansions of its page, without doubles; and why
-    there may be more, "" if all are there."""
-    entries: dict[str, R] = {}
-    total = None
-    try:
-        for answer in pages(connection, uri, query, locator, page_size):
-            response = answer.object("Response")
-            expansions = answer.object("Expansions")
-            total = response.object("Pages").integer("Total")
-            known = len(entries)
-            for entry in response.objects(locator):
-                if entry.key(key) and entry.key(key) not in entries:
-                    entries[entry.key(key)] = parse(entry, expansions)  # what came is some times as large
-            if len(entries) == known:  # or it might go on for ever
-                break
-    except RequestFailed as error:
-        if not entries:
-            raise
-        return list(entries.values()), f"the listing stopped after {len(entries)}: {error}"
-    problem = ""
-    if total is None or len(entries) < total:  # more are no harm: a listing shows for a while what was deleted
-        stated = "gives no total" if total is None else f"says there are {total}"
-        problem = f"the listing is incomplete: {len(entries)} listed, but SmugMug {stated}"
-    return list(entries.values()), problem
+    there may be more, "" if all are there.
 
-
-def pages(connection: Connection, uri: str, query: Mapping[str, Any], locator: str,
-          page_size: PageSize) -> Iterator[Entry]:
-    """The answers for each page of a list. Pages.NextPage would lose _expand and _verbosity, so we count ourselves.
-
-    A later page may answer 404 and come the next time. https://api.smugmug.com/api/v2/doc/tutorial/paging.html
+    Once the first page has told how many there are, several threads list the rest.
     """
-    start, end = 1, 1
-    while start <= end:
-        count = page_size.size
+    entries: dict[str, tuple[int, R]] = {}  # by key, with the place in the list; what came is some times as large
+
+    def add(start: int, answer: Entry) -> bool:
+        known, expansions = len(entries), answer.object("Expansions")
+        for number, entry in enumerate(answer.object("Response").objects(locator), start):
+            if entry.key(key):
+                entries.setdefault(entry.key(key), (number, parse(entry, expansions)))
+        return len(entries) > known
+
+    def rest() -> Iterator[tuple[int, int]]:
+        start = parts[0].end
+        while start <= parts[0].total and not parts[-1].is_last:
+            count = page_size.next()
+            yield start, count
+            start += count
+
+    fetch = partial(fetch_part, connection, uri, query, locator, page_size, add)
+    parts = [fetch((1, page_size.size))]
+    for part in filter(None, in_parallel(fetch, rest(), connection.stop, LISTING_THREADS)):
+        parts.append(part)
+    problem, total = "", max(part.total for part in parts)
+    error = next((part.error for part in parts if part.error), None)
+    if error is not None and not entries:
+        raise error
+    if error is not None:
+        problem = f"the listing stopped after {len(entries)}: {error}"
+    elif len(entries) < total or total < 0:  # more are no harm: a listing shows for a while what was deleted
+        stated = "gives no total" if total < 0 else f"says there are {total}"
+        problem = f"the listing is incomplete: {len(entries)} listed, but SmugMug {stated}"
+    return [entry for _, entry in sorted(entries.values(), key=lambda numbered: numbered[0])], problem
+
+
+class Part(NamedTuple):
+    """Some pages of a list: up to number `end` of `total` entries, -1 if that was not said. `is_last`: ask for no more.
+    """
+
+    end: int
+    total: int
+    is_last: bool = False
+    error: RequestFailed | None = None
+
+
+def fetch_part(connection: Connection, uri: str, query: Mapping[str, Any], locator: str, page_size: PageSize,
+               add: Callable[[int, Entry], bool], span: tuple[int, int]) -> Part:
+    """So many entries from a number on, in one page if they come; `add` takes each page, and says whether it has news:
+    without them, the list might go on for ever. An error is returned.
+
+    Pages.NextPage would lose _expand and _verbosity, so we count ourselves. A later page may answer 404 and come the
+    next time. https://api.smugmug.com/api/v2/doc/tutorial/paging.html
+    """
+    start, count = span
+    end, total, has_news = start + count, start, True
+    while start < end and start <= total and has_news:
         try:
-            answer = Entry(connection.get_json(uri, {**query, "start": start, "count": count},
-                                               retry_also=frozenset({404}) if start > 1 else frozenset(),
-                                               is_divisible=count > LEAST_PER_PAGE))
-            page = answer.object("Response").object("Pages")
-            total, listed = page.integer("Total"), answer.object("Response").objects(locator)
-            if not listed and total != 0 and page.integer("Count") != 0:
+            with page_size.slots:
+                answer = Entry(connection.get_json(uri, {**query, "start": start, "count": count},
+                                                   retry_also=frozenset({404}) if start > 1 else frozenset(),
+                                                   is_divisible=count > LEAST_PER_PAGE))
+            page, listed = answer.object("Response").object("Pages"), answer.object("Response").objects(locator)
+            if not listed and page.integer("Total") != 0 and page.integer("Count") != 0:
                 raise RequestFailed("SmugMug left the list out", is_overload=True)
         except RequestFailed as error:
             if not error.is_overload or not page_size.refused(count):
-                raise
-            log.debug("%s: asking for %d at once", error, page_size.size)
+                return Part(start, total, True, error)
+            count = page_size.size
+            log.debug("%s: asking for %d at once", error, count)
             continue
-        page_size.answered()
-        yield answer
-        end = total or 0
+        page_size.answered(count)
+        has_news, stated = add(start, answer), page.integer("Total")
+        total = -1 if stated is None else stated
         start += page.integer("Count") or len(listed)
+        count = min(page_size.size, end - start)
+    return Part(start, total, not has_news)
 
 
 def parse_album(entry: Entry) -> Album:
@@ -1711,64 +1836,39 @@ def parse_album(entry: Entry) -> Album:
     updated, images_updated = entry.text("LastUpdated"), entry.text("ImagesLastUpdated")
     state = [updated, images_updated, entry.text("ImageCount")]
     return Album(
-        key=key,
-        name=entry.text("Name"),
-        url_path=entry.text("UrlPath"),
-        images_uri=entry.uri("AlbumImages") or f"/api/v2/album/{key}!images",
-        image_count=entry.integer("ImageCount"),
-        clocks="|".join(state) if all(state) else "",
-        created=entry.text("Date"),
-        changed=max(updated, images_updated),
-        privacy=entry.text("Privacy"),
-        size_bytes=entry.integer("OriginalSizes") or 0,
-        locked=entry.text("ResponseLevel") in ("Password", "GrantAccess"),
-        description=entry.text("Description"),
-        keywords=entry.text("Keywords"),
-        web_uri=entry.text("WebUri"))
+        key=key, images_uri=entry.uri("AlbumImages") or f"/api/v2/album/{key}!images",
+        name=entry.text("Name"), url_path=entry.text("UrlPath"), web_uri=entry.text("WebUri"),
+        image_count=entry.integer("ImageCount"), size_bytes=entry.integer("OriginalSizes") or 0,
+        clocks="|".join(state) if all(state) else "", changed=max(updated, images_updated), created=entry.text("Date"),
+        privacy=entry.text("Privacy"), locked=entry.text("ResponseLevel") in ("Password", "GrantAccess"),
+        description=entry.text("Description"), keywords=entry.text("Keywords"))
 
 
 def parse_image(entry: Entry, expansions: Entry) -> Image:
     """An AlbumImage of album!images. https://api.smugmug.com/api/v2/doc/reference/album-image.html"""
     key, serial = entry.key("ImageKey"), entry.integer("Serial")
-    is_video = entry.is_true("IsVideo") or bool(entry.uri("LargestVideo"))
-    video = entry.expanded("LargestVideo", expansions)
+    uri = entry.uri("LargestVideo")
+    is_video = entry.get("IsVideo") is True or bool(uri)
+    # what _expand brought is keyed by the very text that stands under Uris
+    video = (expansions.object(uri) or expansions.object(uri + "?_shorturis=")).object("LargestVideo")
+    extension = re.sub("[^a-z0-9]", "", video.text("Ext").lower())[:10] or "mp4"  # as SmugMug serves it
+    # a video's ArchivedUri is a JPEG still, whose size and MD5 even agree
+    remote = (video.remote_file(is_original=False) if is_video else
+              entry.remote_file(True, "ArchivedUri", "ArchivedSize", "ArchivedMD5"))
+    is_hopeless = entry.text("Status") == "Preprocess" and entry.text("SubStatus") == "CanNotProcess"
     latitude, longitude = entry.number("Latitude", 90), entry.number("Longitude", 180)
     if latitude is None or longitude is None or not (latitude or longitude):  # 0, 0 stands for nowhere
         latitude = longitude = None
     return Image(
-        key=key,
-        serial="" if serial is None else str(serial),
-        uri=f"/api/v2/image/{key}-{serial or 0}",
-        file_name=entry.text("FileName"),
-        is_video=is_video,
-        extension=video_extension(video) if is_video else "",
-        processing=entry.is_true("Processing"),
-        unobtainable=entry.text("Status") == "Preprocess" and entry.text("SubStatus") == "CanNotProcess",
-        remote=video.remote_file(is_original=False) if is_video else archived_file(entry),
+        key=key, serial="" if serial is None else str(serial), uri=f"/api/v2/image/{key}-{serial or 0}",
+        file_name=entry.text("FileName"), is_video=is_video, extension=extension if is_video else "",
+        processing=entry.get("Processing") is True and not is_hopeless, remote=remote,
         original_size_bytes=None if is_video else entry.integer("OriginalSize"),
         uploaded=entry.text("DateTimeUploaded") or entry.text("Date"),
-        taken="" if is_video else camera_time(entry.text("DateTimeOriginal")),
-        filmed=camera_time(entry.text("DateTimeOriginal")) if is_video else "",
-        title=entry.text("Title"),
-        caption=entry.text("Caption"),
-        keywords=entry.texts("KeywordArray"),
-        latitude=latitude,
-        longitude=longitude,
-        altitude=entry.number("Altitude", 100_000) or 0.0,
-        hidden=entry.is_true("Hidden"),
-        web_uri=entry.text("WebUri"),
+        taken=camera_time(entry.text("DateTimeOriginal")), title=entry.text("Title"), caption=entry.text("Caption"),
+        keywords=entry.texts("KeywordArray"), web_uri=entry.text("WebUri"), latitude=latitude, longitude=longitude,
+        altitude=entry.number("Altitude", 100_000) or 0.0, hidden=entry.get("Hidden") is True,
         source_types=() if is_video else types_in_source(entry.object("ComponentFileTypes")))
-
-
-def video_extension(video: Entry) -> str:
-    """The extension of a video as SmugMug serves it, without a dot."""
-    return re.sub("[^a-z0-9]", "", video.text("Ext").lower())[:10] or "mp4"
-
-
-def archived_file(entry: Entry) -> RemoteFile | None:
-    """The original bytes of a photo. (A video's ArchivedUri is a JPEG still, whose size and MD5 even agree.)"""
-    url = entry.text("ArchivedUri")
-    return RemoteFile(url, entry.integer("ArchivedSize"), entry.md5("ArchivedMD5")) if url else None
 
 
 def types_in_source(component_file_types: Entry) -> tuple[str, ...]:
@@ -1777,17 +1877,20 @@ def types_in_source(component_file_types: Entry) -> tuple[str, ...]:
     The owner is told of them, as {"Image": ["jpg", "nef"]} or [], but ordinary keys do not get the files: 404.
     https://github.com/tommyblue/smugmug-backup/issues/61
     """
-    types = {name.lower() for kind in component_file_types.fields for name in component_file_types.texts(kind)}
+    types = {name.lower() for kind in component_file_types for name in component_file_types.texts(kind)}
     return tuple(sorted(name for name in types - SERVED_TYPES if re.fullmatch("[a-z0-9]{1,10}", name)))
 
 
 FILE_TIME_SECONDS = 1 << 33  # from 1697 to 2242: SQLite counts nanoseconds, and not every file system goes that far
 
 
-def utc_seconds(shown: str) -> float | None:
-    """A time of SmugMug's, which is in UTC, in seconds since 1970; None for what is no time that a file can have."""
+def seconds_at(shown: str, to_seconds: Callable[[Any], float] = calendar.timegm) -> float | None:
+    """A time in UTC, as SmugMug's are, in seconds since 1970; None for what is no time that a file can have.
+
+    With time.mktime, it is what a clock showed that stood in the time zone of this computer.
+    """
     with suppress(ValueError, OverflowError):
-        seconds = float(calendar.timegm(time.strptime(shown[:19], "%Y-%m-%dT%H:%M:%S")))
+        seconds = float(to_seconds(time.strptime(shown[:19], "%Y-%m-%dT%H:%M:%S")))
         return seconds if abs(seconds) < FILE_TIME_SECONDS else None
     return None
 
@@ -1835,31 +1938,28 @@ def find_remote(connection: Connection, image: Image) -> RemoteFile | None:
 
     None where SmugMug answers that it has nothing at all. Raises RequestFailed if it refuses what would be better.
     """
-    refusal = None
+    refusal = remote = None
     for resource, locator, is_original in VIDEO_PLACES if image.is_video else PHOTO_PLACES:
         try:
             found = Entry(connection.get_json(image.uri + resource, SHORT_ANSWER)).object("Response").object(locator)
+            if locator == "ImageSizeDetails":
+                found = found.object(best_size(found, image.is_video))
+            remote = found.remote_file(is_original)
         except RequestFailed as error:
             if error.status not in (403, 404):
                 raise
             refusal = refusal if error.status == 404 and refusal else error
-            continue
-        if locator == "ImageSizeDetails":
-            found = found.object(best_size(found, image.is_video))
-        remote = found.remote_file(is_original)
         if remote is not None:
-            is_smaller = image.original_size_bytes not in (None, remote.size_bytes) and not remote.is_original
-            if refusal is not None and is_smaller:
-                raise refusal
-            return remote
-    if refusal is not None and refusal.status == 403:
+            break
+    is_worse = not remote.is_original and image.original_size_bytes not in (None, remote.size_bytes) if remote else True
+    if refusal is not None and is_worse and (remote or refusal.status == 403):
         raise refusal
-    return None
+    return remote
 
 
 def best_size(sizes: Entry, is_video: bool) -> str:
     """The name of the best size in ImageSizeDetails. (VideoSize1920 of an upright film is 1080 wide.)"""
-    widths = [int(name[9:]) for name in sizes.fields if re.fullmatch("VideoSize[0-9]{1,5}", name)]
+    widths = [int(name[9:]) for name in sizes if re.fullmatch("VideoSize[0-9]{1,5}", name)]
     return f"VideoSize{max(widths, default=0)}" if is_video else "ImageSizeOriginal"
 
 
@@ -1877,30 +1977,18 @@ def is_gone(connection: Connection, image: Image) -> bool:
 #    Knows its own schema, and that one run at a time owns the folder. Knows nothing of HTTP.
 # ---------------------------------------------------------------------------------------------------------------
 
-# Each script leads from one version of the schema to the next; their number is the version that this program knows.
-MIGRATIONS = ("""
-CREATE TABLE album (album_key TEXT PRIMARY KEY, folder TEXT NOT NULL, clocks TEXT NOT NULL) WITHOUT ROWID;
+SCHEMA_VERSION = 4
+SCHEMAS = {0: """
+CREATE TABLE album (album_key TEXT PRIMARY KEY, folder TEXT, clocks TEXT, listed_at REAL) WITHOUT ROWID;
 CREATE TABLE file (album_key TEXT, image_key TEXT, serial TEXT, name TEXT, size_bytes INTEGER, md5 TEXT,
-                   modified_ns INTEGER, is_original INTEGER, removed INTEGER,
+                   modified_ns INTEGER, is_original INTEGER, removed INTEGER, damaged INTEGER, stated_md5 TEXT,
                    PRIMARY KEY (album_key, image_key)) WITHOUT ROWID;
 CREATE INDEX file_by_image ON file (image_key);
-""", """
-ALTER TABLE album ADD COLUMN sidecars TEXT NOT NULL DEFAULT '';
-ALTER TABLE file ADD COLUMN damaged INTEGER NOT NULL DEFAULT 0;
-""", """
-CREATE TABLE album_3 (album_key TEXT PRIMARY KEY, folder TEXT NOT NULL, clocks TEXT NOT NULL, listed_at REAL NOT NULL)
-                     WITHOUT ROWID;
-INSERT INTO album_3 SELECT album_key, folder, clocks, 0 FROM album;
-DROP TABLE album;
-ALTER TABLE album_3 RENAME TO album;
 CREATE TABLE absence (album_key TEXT, image_key TEXT, serial TEXT, file_name TEXT, reason TEXT, tries INTEGER,
                       ask_at REAL, PRIMARY KEY (album_key, image_key)) WITHOUT ROWID;
-ALTER TABLE file ADD COLUMN stated_md5 TEXT NOT NULL DEFAULT '';
 CREATE TABLE account (nick_name TEXT);
-""")
-FILE_COLUMNS = "image_key, serial, name, size_bytes, md5, modified_ns, is_original, removed, damaged, stated_md5"
-
-
+""", 3: "ALTER TABLE file ADD COLUMN source_types TEXT DEFAULT '';"}  # by the version that each of them leads on from
+TABLES = {AlbumRecord: "album", FileRecord: "file", Absence: "absence"}  # whose columns are the fields, after the key
 SQLITE_STEPS = 100_000  # so many steps of SQLite's machine take some 5 ms
 LOCK_FILE = STATE_FILE + ".lock"
 
@@ -1909,66 +1997,52 @@ class State:
     """What is home. Everything in it can be found again by looking at the files, so it may be deleted at any time."""
 
     def __init__(self, db: sqlite3.Connection) -> None:
-        self._db = db
-        self._committed_at = time.monotonic()
+        self._db, self._committed_at = db, time.monotonic()
         version = db.execute("PRAGMA user_version").fetchone()[0]
-        for number, script in enumerate(MIGRATIONS[version:], version + 1):
-            db.executescript(f"BEGIN; {script} PRAGMA user_version = {number}; COMMIT;")
+        if version > SCHEMA_VERSION:
+            raise Problem(f"The download record has format {version}, which needs a newer version of this program.")
+        if version in (1, 2):
+            raise sqlite3.DatabaseError("of a format that was never released")
+        if version < SCHEMA_VERSION:
+            script = "".join(SCHEMAS[before] for before in SCHEMAS if version <= before)
+            db.executescript(f"BEGIN; {script} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
         db.execute("BEGIN")
 
     def albums(self) -> dict[str, AlbumRecord]:
         """What is known of each album, by its key."""
-        rows = self._rows("SELECT album_key, folder, clocks, listed_at FROM album", (), "DELETE FROM album")
-        return {row[0]: AlbumRecord._make(row[1:]) for row in rows}
+        return {row[0]: AlbumRecord(*row[1:]) for row in self._rows("album")}
 
     def files(self, album_key: str) -> dict[str, FileRecord]:
         """What is known of the files of an album, by image key."""
-        rows = self._rows(f"SELECT {FILE_COLUMNS} FROM file WHERE album_key = ?", (album_key,),
-                          "DELETE FROM file WHERE album_key = ?")
-        return {row[0]: FileRecord._make(row) for row in rows}
+        return {row[1]: FileRecord(*row[1:]) for row in self._rows("file WHERE album_key = ?", album_key)}
 
-    def _rows(self, query: str, values: tuple[str, ...], if_damaged: str) -> list[Any]:
-        """The rows of a query. If a text among them is none, they are forgotten: the files are found again."""
+    def absences(self, album_key: str) -> dict[str, Absence]:
+        """The images of an album that SmugMug has no file of, by image key."""
+        return {row[1]: Absence(*row[1:]) for row in self._rows("absence WHERE album_key = ?", album_key)}
+
+    def _rows(self, which: str, *values: str) -> list[Any]:
+        """Some rows of a table. If a text among them is none, they are forgotten: the files are found again."""
         try:
-            return list(self._db.execute(query, values))
+            return list(self._db.execute(f"SELECT * FROM {which}", values))
         except sqlite3.OperationalError as error:
             if "decode" not in str(error):
                 raise
-            self._db.execute(if_damaged, values)
+            self._db.execute(f"DELETE FROM {which}", values)
             return []
 
     def copies(self, image: Image) -> list[tuple[str, FileRecord]]:
         """Files in any album with the same content as an image: (folder, record) pairs."""
-        rows = self._db.execute(
-            f"SELECT folder, {FILE_COLUMNS} FROM file JOIN album USING (album_key) WHERE image_key = ?", (image.key,))
-        records = ((row[0], FileRecord._make(row[1:])) for row in rows)
+        rows = self._db.execute("SELECT folder, file.* FROM file JOIN album USING (album_key) WHERE image_key = ?",
+                                (image.key,))
+        records = ((row[0], FileRecord(*row[2:])) for row in rows)
         return [(folder, record) for folder, record in records if is_version_of(record, image) and record.md5
                 and not record.damaged and (record.is_original or image.is_video)]
 
-    def absences(self, album_key: str) -> dict[str, Absence]:
-        """The images of an album that SmugMug has no file of, by image key."""
-        rows = self._db.execute("SELECT image_key, serial, file_name, reason, tries, ask_at FROM absence "
-                                "WHERE album_key = ?", (album_key,))
-        return {row[0]: Absence._make(row) for row in rows}
-
-    def begin_album(self, album_key: str, folder: str) -> None:
-        """Remember the folder of an album, and that not all of it is home."""
-        self._db.execute("INSERT OR REPLACE INTO album VALUES (?, ?, '', 0)", (album_key, folder))
-
-    def complete_album(self, album_key: str, clocks: str, listed_at: float) -> None:
-        """Remember that at these clocks all of an album was home."""
-        self._db.execute("UPDATE album SET clocks = ?, listed_at = ? WHERE album_key = ?",
-                         (clocks, listed_at, album_key))
-
-    def move_album(self, album_key: str, folder: str) -> None:
-        """Remember that an album's folder has another name now."""
-        self._db.execute("UPDATE album SET folder = ? WHERE album_key = ?", (folder, album_key))
-
-    def record_absence(self, album_key: str, image_key: str, absence: Absence | None) -> None:
-        """Remember what SmugMug did not give of an image, or that it has given all."""
-        self._db.execute("DELETE FROM absence WHERE album_key = ? AND image_key = ?", (album_key, image_key))
-        if absence is not None:
-            self._db.execute("INSERT INTO absence VALUES (?, ?, ?, ?, ?, ?, ?)", (album_key, *absence))
+    def record(self, album_key: str, known: AlbumRecord | FileRecord | Absence) -> None:
+        """Remember this of an album or of one of its images, in place of what was known before."""
+        values = (album_key, *known)
+        places = ", ".join("?" * len(values))
+        self._db.execute(f"INSERT OR REPLACE INTO {TABLES[type(known)]} VALUES ({places})", values)
 
     def account(self) -> str:
         """The nickname of whom the photos belong to, "" if that was not recorded yet."""
@@ -1978,10 +2052,6 @@ class State:
         """Remember whom the photos belong to."""
         self._db.execute("DELETE FROM account")
         self._db.execute("INSERT INTO account VALUES (?)", (nick_name,))
-
-    def record(self, album_key: str, file: FileRecord) -> None:
-        """Remember that a file is home."""
-        self._db.execute("INSERT OR REPLACE INTO file VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", (album_key, *file))
 
     def mark_album_removed(self, album_key: str) -> None:
         """Remember that SmugMug does not have this album any more, so that it is listed if it comes back."""
@@ -1995,23 +2065,18 @@ class State:
 
     def forget_album(self, album_key: str) -> None:
         """Forget an album and its files."""
-        for table in ("album", "file", "absence"):
+        for table in TABLES.values():
             self._db.execute(f"DELETE FROM {table} WHERE album_key = ?", (album_key,))
 
-    def mark_removed(self, album_key: str, image_keys: Iterable[str]) -> None:
-        """Remember that SmugMug does not have these images in this album any more; their files stay."""
-        keys = [(album_key, image_key) for image_key in image_keys]
-        self._db.executemany("UPDATE file SET removed = 1 WHERE album_key = ? AND image_key = ?", keys)
-        self._db.executemany("DELETE FROM absence WHERE album_key = ? AND image_key = ?", keys)
+    def forget(self, kind: type[FileRecord | Absence], album_key: str, image_keys: Iterable[str]) -> None:
+        """Forget the files, or the absences, of these images."""
+        keys = ((album_key, image_key) for image_key in image_keys)
+        self._db.executemany(f"DELETE FROM {TABLES[kind]} WHERE album_key = ? AND image_key = ?", keys)
 
-    def forget(self, album_key: str, image_keys: Iterable[str]) -> None:
-        """Forget the files of these images."""
-        self._db.executemany("DELETE FROM file WHERE album_key = ? AND image_key = ?",
-                             [(album_key, image_key) for image_key in image_keys])
-
-    def sizes(self) -> dict[str, int]:
-        """How many bytes of each album are home, by album key."""
-        return dict(self._db.execute("SELECT album_key, SUM(size_bytes) FROM file GROUP BY album_key"))
+    def home_sums(self, of: str) -> dict[str, int]:
+        """The sum of the `size_bytes`, or how many there are ("1"), of the files that are home and that SmugMug still
+        has, by album key."""
+        return dict(self._db.execute(f"SELECT album_key, SUM({of}) FROM file WHERE NOT removed GROUP BY album_key"))
 
     def marked(self, mark: str) -> list[tuple[str, str]]:
         """The (folder, name) of each file that is "removed" at SmugMug, or "damaged" and did not come again."""
@@ -2027,8 +2092,8 @@ class State:
 
     def close(self) -> None:
         """Commit, and let the next run have the folder."""
-        self._db.execute("COMMIT")
-        self._db.close()
+        with closing(self._db):
+            self._db.commit()  # unless an error has ended the transaction
 
 
 def is_version_of(record: FileRecord, image: Image) -> bool:
@@ -2048,34 +2113,26 @@ def open_state(folder: Path, redraw: Callable[[], None]) -> Iterator[State]:
     if os.path.islink(str(path)):
         raise Problem(f"{printable(path)} is a symbolic link, but has to be a regular file; move it")
     lock = path.with_name(LOCK_FILE)
-    with ExitStack() as stack:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            refuse_locked(lock)
-            has_locks = knows(lock_shared, path, "a+b")
-            if not has_locks:
-                write_lock(lock)
-                stack.callback(remove_lock, lock)
-            state = sound_state(path, has_locks, redraw)
-        except OSError as error:
-            raise disk_problem(error, folder) from None
-        except sqlite3.Error as error:
-            raise state_problem(error, path) from None
-        try:
+    try:
+        with ExitStack() as stack:
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                refuse_locked(lock)
+                has_locks = knows(lock_shared, path, "a+b")
+                if not has_locks:
+                    write_lock(lock)
+                    stack.callback(remove_lock, lock)
+                state = stack.enter_context(closing(sound_state(path, has_locks, redraw)))
+            except OSError as error:
+                raise disk_problem(error, folder) from None
             yield state
-            state.close()
-        except sqlite3.Error as error:
-            raise state_problem(error, path) from None
-        finally:
-            with suppress(sqlite3.Error):
-                state.close()
+    except sqlite3.Error as error:
+        raise state_problem(error, path) from None
 
 
 def write_lock(lock: Path) -> None:
     """Keep other runs out of a folder in which SQLite cannot. A lock file that is there was left behind."""
-    remove_lock(lock)
-    with open(str(lock), "x", encoding="utf-8") as file:
-        file.write(f"{socket.gethostname()} {os.getpid()}")
+    write_atomically(lock, f"{socket.gethostname()} {os.getpid()}".encode(), durable=False)
     log.info("The file system of %s knows no locks, so %s keeps other runs out.", printable(lock.parent), lock.name)
 
 
@@ -2134,7 +2191,7 @@ def sound_state(path: Path, has_locks: bool, redraw: Callable[[], None]) -> Stat
     except sqlite3.DatabaseError:
         aside = f"{STATE_FILE}.damaged-{time.strftime('%Y%m%d-%H%M%S')}"
         rename(path, path.with_name(aside))
-        log.warning("The download record was damaged; moved to %s and rebuilt from the files.", aside)
+        log.warning("The download record is damaged, so the files are checked instead; a run keeps it as %s.", aside)
         return owned_state(path, has_locks, redraw)
 
 
@@ -2143,73 +2200,51 @@ def owned_state(path: Path, has_locks: bool, redraw: Callable[[], None]) -> Stat
     can_sync = knows(os.fsync, path, "a+b")
     address = str(path) if has_locks else f"{path.resolve().as_uri()}?vfs=unix-none"
     database = sqlite3.connect(address, timeout=0, isolation_level=None, uri=not has_locks)
-    try:
+    with ExitStack() as stack:
+        stack.callback(database.close)
         database.set_progress_handler(redraw, SQLITE_STEPS)
         if not can_sync:
             database.execute("PRAGMA synchronous = OFF")
-        database.execute("PRAGMA locking_mode = EXCLUSIVE")
-        database.execute("BEGIN EXCLUSIVE")
-        database.execute("COMMIT")
-        refuse_newer(database, path)
+        database.executescript("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE; COMMIT;")
+        state = State(database)
         if database.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
             raise sqlite3.DatabaseError("damaged")
-        return State(database)
-    except BaseException:
-        database.close()
-        raise
-
-
-def refuse_newer(db: sqlite3.Connection, path: Path) -> None:
-    """Raise a Problem if the state was written by a later version of this program."""
-    version = db.execute("PRAGMA user_version").fetchone()[0]
-    if version > len(MIGRATIONS):
-        raise Problem(f"{path} needs a newer version of this program: its format is {version}, not {len(MIGRATIONS)}")
+        stack.pop_all()  # it stays open
+    return state
 
 
 @contextmanager
 def copied_state(folder: Path, redraw: Callable[[], None]) -> Iterator[State]:
     """The state in an output folder as a copy, for a preview: nothing that happens to it reaches the folder."""
-    path = folder / STATE_FILE
-    with closing(sqlite3.connect("", isolation_level=None)) as copy:  # a temporary file, for it may be large
-        copy.set_progress_handler(redraw, SQLITE_STEPS)
-        if os.path.exists(str(path)):
-            refuse_locked(path.with_name(LOCK_FILE))
-            copy_state(path, copy)
-        yield State(copy)
-
-
-def copy_state(path: Path, copy: sqlite3.Connection, mode: str = "ro") -> None:
-    """Copy the state in a file, unless it is damaged."""
-    try:
-        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode={mode}", timeout=0, uri=True)) as original:
-            refuse_newer(original, path)
-            original.backup(copy)
-        if copy.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
-            raise sqlite3.DatabaseError("damaged")
-    except sqlite3.OperationalError as error:
-        if mode == "ro" and not knows(lock_shared, path, "rb"):
-            copy_state(path, copy, "ro&vfs=unix-none")
-            return
-        if mode == "rwc" or "locked" in str(error) or not os.path.exists(f"{path}-journal"):
-            raise state_problem(error, path) from None
+    path = copy = folder / STATE_FILE
+    with ExitStack() as stack:
         try:
-            with tempfile.TemporaryDirectory(prefix=PROGRAM) as temporary:  # SQLite takes back what was half written
-                for suffix in ("", "-journal"):
-                    shutil.copyfile(f"{path}{suffix}", os.path.join(temporary, STATE_FILE + suffix))
-                copy_state(Path(temporary, STATE_FILE), copy, "rwc")
-        except OSError as failure:
-            raise disk_problem(failure, path) from None
-    except sqlite3.DatabaseError:
-        log.warning("The download record is damaged; checking the files instead.")
-        with closing(sqlite3.connect("")) as empty:
-            empty.backup(copy)
+            copy = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=PROGRAM)), STATE_FILE)
+            for suffix in ("", "-journal"):  # with its journal, SQLite takes back what a killed run half wrote
+                if os.path.lexists(f"{path}{suffix}"):
+                    shutil.copyfile(f"{path}{suffix}", f"{copy}{suffix}")
+            refuse_used(path)  # afterwards: no run began meanwhile
+        except OSError as error:
+            raise disk_problem(error, copy) from None
+        yield stack.enter_context(open_state(copy.parent, redraw))
+
+
+def refuse_used(path: Path) -> None:
+    """Raise a Problem if another run has the state in a file. Nothing is written."""
+    refuse_locked(path.with_name(LOCK_FILE))
+    try:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", timeout=0, uri=True)) as database:
+            database.execute("SELECT * FROM sqlite_master").fetchone()
+    except sqlite3.DatabaseError as error:
+        if "locked" in str(error) and knows(lock_shared, path, "rb"):
+            raise state_problem(error, path) from None
 
 
 def state_problem(error: sqlite3.Error, path: Path) -> Problem:
     """What to tell the user when SQLite fails."""
     text = str(error)
     if "locked" in text:
-        return Problem(f"Another run is already using {path.parent}. Wait until it is done, or choose another folder.")
+        return Problem(f"Another run is already using {path.parent}. Wait until it is done.")
     if "full" in text:
         return disk_problem(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), path)
     return Problem(f"Cannot write to {path.parent}: {text} ({path.name})")
@@ -2233,9 +2268,8 @@ def is_unchanged(place: Place, now: float) -> bool:
     known = place.known
     if known is None or not place.album.clocks or place.album.clocks != known.clocks:
         return False
-    if any(absence.ask_at <= now for absence in place.absences.values()):
-        return False
-    if place.album.image_count and not place.records and not place.absences:  # the record lost them
+    is_lost = place.album.image_count and not place.records and not place.absences  # by the record
+    if is_lost or any(absence.ask_at <= now for absence in place.absences.values()):
         return False
     return all(record.removed or is_intact(record, place.on_disk) for record in place.records.values())
 
@@ -2254,13 +2288,13 @@ def albums_to_look_at_again(albums: Iterable[Album], known: Mapping[str, AlbumRe
 
 def may_have_uploads(album: Album, since: str) -> bool:
     """Whether an album may hold images uploaded `since`: an upload moves its clocks. A day is left for doubts."""
-    changed, asked = utc_seconds(album.changed), utc_seconds(since)
+    changed, asked = seconds_at(album.changed), seconds_at(since)
     return asked is None or not album.clocks or changed is None or changed > asked - DAY_SECONDS
 
 
 def lasting_clocks(album: Album, now: float) -> str:
     """The clocks of an album that is home, "" if they are so young that its listing may have lagged behind them."""
-    changed = utc_seconds(album.changed)
+    changed = seconds_at(album.changed)
     return "" if changed is None or changed > now - LISTING_LAG_SECONDS else album.clocks
 
 
@@ -2279,8 +2313,7 @@ def absence_of(outcome: Outcome, before: Absence | None, now: float) -> Absence 
 
 def is_intact(record: FileRecord, on_disk: Mapping[str, list[FileOnDisk]]) -> bool:
     """Whether the file that a record tells of is there at its size, and not known to be damaged."""
-    found = find_file(on_disk, record.name)
-    return found is not None and found.size_bytes == record.size_bytes and not record.damaged
+    return find_file(on_disk, record.name).size_bytes == record.size_bytes and not record.damaged
 
 
 def plan_album(place: Place, listing: Listing, now: float, since: str, but: frozenset[str]) -> Plan:
@@ -2301,23 +2334,20 @@ def plan_image(place: Place, image: Image, name: str, now: float) -> Outcome | J
     album, record, absence = place.album, place.records.get(image.key), place.absences.get(image.key)
     is_asked_later = absence is not None and absence.serial == image.serial and absence.ask_at > now
     found = find_file(place.on_disk, record.name if record else name)
-    if record is not None and found is not None:
-        record = record._replace(name=found.name)
+    record = record._replace(name=found.name) if record else None
     if record is not None and is_intact(record, place.on_disk) and is_version_of(record, image) and (
             record.is_original or image.is_video or is_asked_later):
         return Outcome(Kind.HOME, album, image, record._replace(serial=image.serial, removed=False))
-    if image.processing and not image.unobtainable and is_fresh(image, now) and (image.is_video or not image.remote):
+    if image.processing and is_fresh(image, now) and (image.is_video or not image.remote):
         return Outcome(Kind.NOT_READY, album, image, reason="SmugMug is still processing it")
     if absence is not None and is_asked_later and record is None and image.remote is None:
         return Outcome(Kind.UNAVAILABLE, album, image, reason=absence.reason)
     if record is not None:
-        return Job(album, image, place.folder, record.name, spare_name(image, record.name), ours=record,
-                   replaces=not is_version_of(record, image) and found is not None)
+        return Job(album, image, place.folder, record.name, ours=record)
     size_bytes = image.remote.size_bytes if image.remote else None
-    spare = spare_name(image, name)
-    files = (find_file(place.on_disk, candidate, size_bytes) for candidate in (name, spare))
-    adoptable = tuple(file.name for file in files if file is not None and size_bytes in (None, file.size_bytes))
-    return Job(album, image, place.folder, name, spare, adoptable=adoptable)
+    files = [find_file(place.on_disk, candidate, size_bytes) for candidate in (name, spare_name(image, name))]
+    adoptable = [file.name for file in files if file.size_bytes >= 0 and size_bytes in (None, file.size_bytes)]
+    return Job(album, image, place.folder, name, adoptable=tuple(adoptable))
 
 
 def spare_name(image: Image, name: str) -> str:
@@ -2328,22 +2358,14 @@ def spare_name(image: Image, name: str) -> str:
 
 def is_fresh(image: Image, now: float) -> bool:
     """Whether an image came to SmugMug so recently that its processing may really be under way."""
-    uploaded = utc_seconds(image.uploaded)
+    uploaded = seconds_at(image.uploaded)
     return uploaded is None or now - uploaded < PROCESSING_PATIENCE_SECONDS
 
 
-def by_folded_name(files: Iterable[FileOnDisk]) -> dict[str, list[FileOnDisk]]:
-    """The files of a folder by what some file system would take their names for."""
-    by_name: dict[str, list[FileOnDisk]] = {}
-    for file in files:
-        by_name.setdefault(folded(file.name), []).append(file)
-    return by_name
-
-
-def find_file(on_disk: Mapping[str, list[FileOnDisk]], name: str, size_bytes: int | None = None) -> FileOnDisk | None:
+def find_file(on_disk: Mapping[str, list[FileOnDisk]], name: str, size_bytes: int | None = None) -> FileOnDisk:
     """The file that stands at `name`, of several that only some file systems tell apart the best match."""
-    candidates = on_disk.get(folded(name), [])
-    return max(candidates, key=lambda file: (file.name == name, file.size_bytes == size_bytes), default=None)
+    candidates = on_disk.get(folded(name)) or [FileOnDisk(name, -1)]
+    return max(candidates, key=lambda file: (file.name == name, file.size_bytes == size_bytes))
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -2364,8 +2386,7 @@ def transfer(job: Job, elsewhere: Elsewhere, connection: Connection, landing: th
     `landing` is held while a file gets its name, so that no two get the same.
     """
     if not os.path.exists(str(elsewhere.output / STATE_FILE)):
-        raise Problem(f"The folder {printable(elsewhere.output)} disappeared during the run. "
-                      f"Is the disk still connected?")
+        raise Problem(f"{printable(elsewhere.output)} disappeared during the run. Is the disk still connected?")
     try:
         job.folder.mkdir(parents=True, exist_ok=True)
         return (adopt(job, job.image.remote, stop) or copy_home(job, elsewhere, landing, stop)
@@ -2376,8 +2397,8 @@ def transfer(job: Job, elsewhere: Elsewhere, connection: Connection, landing: th
         reason = str(error)
     except (Problem, Stopped):
         raise
-    except UnicodeError:
-        reason = f"the file system cannot store this name: {printable(job.folder / job.name)}. Try LC_ALL=C.UTF-8."
+    except UnicodeError as error:
+        reason = str(disk_problem(error, job.folder / job.name))
     except OSError as error:
         problem = disk_problem(error, job.folder / job.name)
         free_bytes = free_space(job.folder) or 0 if error.errno == errno.ENOSPC else 0  # a quota shows no free space
@@ -2386,13 +2407,8 @@ def transfer(job: Job, elsewhere: Elsewhere, connection: Connection, landing: th
         reason = f"{error.strerror}; nothing already downloaded is lost" if free_bytes else str(problem)
     except Exception as error:  # it concerns this image alone, whatever it is
         log.debug("Unexpected", exc_info=True)
-        reason = unexpected(error)
+        reason = f"{type(error).__name__}: {printable(str(error))}. This is a bug: please report it with the log of -v"
     return Outcome(Kind.FAILED, job.album, job.image, reason=reason)
-
-
-def unexpected(error: Exception) -> str:
-    """What to tell the user of an error that nobody thought of."""
-    return f"{type(error).__name__}: {printable(str(error))}. This is a bug: please report it with the log of -v"
 
 
 def adopt(job: Job, remote: RemoteFile | None, stop: Stop) -> Outcome | None:
@@ -2401,7 +2417,8 @@ def adopt(job: Job, remote: RemoteFile | None, stop: Stop) -> Outcome | None:
         return None
     for name in job.adoptable:
         with suppress(OSError):
-            record = file_record(job.image, remote, job.folder / name, file_md5(job.folder / name, stop))
+            md5 = file_md5(job.folder / name, stop)
+            record = file_record(job.image, job.folder / name, md5, remote.is_original)
             size_bytes = remote.size_bytes or job.image.original_size_bytes
             if record.md5 == remote.md5 if remote.md5 else record.size_bytes == size_bytes:
                 return Outcome(Kind.ADOPTED, job.album, job.image, record)
@@ -2412,10 +2429,8 @@ class Elsewhere:
     """The files in the output folder that were not recorded when one was first asked for: what somebody moved."""
 
     def __init__(self, output: Path, redraw: Callable[[], None]) -> None:
-        self.output = output
-        self.redraw = redraw
+        self.output, self.redraw, self.is_indexed = output, redraw, False
         self._lock = threading.RLock()
-        self.is_indexed = False
         self._files = sqlite3.connect("", isolation_level=None, check_same_thread=False)  # there may be millions
         self._files.execute("CREATE TABLE file (size_bytes INTEGER, path BLOB)")
         self._by_md5: dict[int, dict[str, Path]] = {}  # of the sizes that were asked for
@@ -2426,12 +2441,11 @@ class Elsewhere:
         for folder, folders, names in os.walk(str(self.output)):
             self.redraw()
             folders[:] = (name for name in folders if not name.startswith("."))
-            for name in set(names).difference(recorded(Path(folder))):
-                path = os.path.join(folder, name)
+            files = {name for name in names if not name.endswith(PART_SUFFIX)}.difference(recorded(Path(folder)))
+            for path in (os.path.join(folder, name) for name in files):
                 with suppress(OSError):
-                    if not name.endswith(PART_SUFFIX):
-                        row = os.lstat(path).st_size, os.fsencode(path)
-                        self._files.execute("INSERT INTO file VALUES (?, ?)", row)
+                    row = os.lstat(path).st_size, os.fsencode(path)
+                    self._files.execute("INSERT INTO file VALUES (?, ?)", row)
         self._files.execute("CREATE INDEX by_size ON file (size_bytes)")
 
     def of_size(self, size_bytes: int | None) -> list[Path]:
@@ -2452,7 +2466,7 @@ class Elsewhere:
                     with suppress(OSError):
                         self._by_md5[remote.size_bytes][file_md5(path, stop)] = path
             found = self._by_md5[remote.size_bytes].get(remote.md5)
-        return [(found, file_record(image, remote, found, remote.md5))] if found is not None else []
+        return [(found, file_record(image, found, remote.md5, remote.is_original))] if found is not None else []
 
 
 def copy_home(job: Job, elsewhere: Elsewhere, landing: threading.Lock, stop: Stop) -> Outcome | None:
@@ -2507,16 +2521,18 @@ def fetch_home(job: Job, connection: Connection, landing: threading.Lock, stop: 
             if error.errno == errno.ENOSPC:  # others may fit
                 part.restart()
             raise
-        is_original = remote.is_original and image.original_size_bytes in (None, part.size_bytes)
-        kind = Kind.REPLACED if job.replaces else Kind.DOWNLOADED
-        return land(job, part, kind, is_original, landing)._replace(fetched_bytes=part.received_bytes)
+        is_old = job.ours is not None and not is_version_of(job.ours, image)
+        kind = Kind.REPLACED if is_old and os.path.lexists(str(job.folder / job.name)) else Kind.DOWNLOADED
+        return land(job, part, kind, remote.is_original, landing)._replace(fetched_bytes=part.received_bytes)
 
 
-def file_record(image: Image, remote: RemoteFile, path: Path, md5: str) -> FileRecord:
-    """The record of a file that we did not write."""
+def file_record(image: Image, path: Path, md5: str, is_original: bool, modified_ns: int = 0) -> FileRecord:
+    """The record of a file that is home, which is no original if its size says so. `modified_ns` is for our own."""
     size_bytes = path.stat().st_size
-    is_original = remote.is_original and image.original_size_bytes in (None, size_bytes)
-    return FileRecord(image.key, image.serial, path.name, size_bytes, md5, 0, is_original)
+    stated_md5 = image.remote.md5 or "" if image.remote else ""
+    return FileRecord(image.key, image.serial, path.name, size_bytes, md5, modified_ns,
+                      is_original and image.original_size_bytes in (None, size_bytes),
+                      stated_md5="" if stated_md5 == md5 else stated_md5)
 
 
 def is_still_the_best(record: FileRecord, remote: RemoteFile, job: Job) -> bool:
@@ -2537,13 +2553,10 @@ def land(job: Job, part: PartFile, kind: Kind, is_original: bool, landing: threa
             rename(path, aside)
             note = f"the damaged file is kept as {aside.name}"
         elif is_taken:
-            path = unused(job.folder / job.spare_name, "")
+            path = unused(job.folder / spare_name(image, job.name), "")
             note = f"{job.name} was changed or added here, so it was kept; SmugMug's version is {path.name}"
         rename(part.path, path)
-    modified_ns = max(-2 ** 63, min(os.stat(str(path)).st_mtime_ns, 2 ** 63 - 1))  # dates of 1601 or 2300 are beyond
-    record = FileRecord(image.key, image.serial, path.name, part.size_bytes, part.md5(), modified_ns, is_original)
-    if image.remote is not None and image.remote.md5 not in (None, record.md5):
-        record = record._replace(stated_md5=image.remote.md5 or "")
+    record = file_record(image, path, part.md5(), is_original, path.stat().st_mtime_ns)
     return Outcome(kind, job.album, image, record, reason=note)
 
 
@@ -2552,19 +2565,11 @@ def file_time(image: Image) -> float | None:
 
     Films should state their time in UTC. One that would be later than the upload is the camera's clock if that fits.
     """
-    uploaded, filmed = utc_seconds(image.uploaded), utc_seconds(image.filmed)
-    for taken in (filmed, local_seconds(image.filmed)) if image.is_video else (local_seconds(image.taken),):
+    uploaded, by_camera = seconds_at(image.uploaded), seconds_at(image.taken, time.mktime)
+    for taken in (seconds_at(image.taken), by_camera) if image.is_video else (by_camera,):
         if taken is not None and (not image.is_video or uploaded is None or taken <= uploaded):
             return taken
     return uploaded
-
-
-def local_seconds(shown: str) -> float | None:
-    """What a clock showed, in seconds since 1970, if it stood in the time zone of this computer."""
-    with suppress(ValueError, OverflowError):
-        seconds = time.mktime(time.strptime(shown, "%Y-%m-%dT%H:%M:%S"))
-        return seconds if abs(seconds) < FILE_TIME_SECONDS else None
-    return None
 
 
 def is_free(path: Path, part: Path, ours: FileRecord | None) -> bool:
@@ -2590,22 +2595,17 @@ def fetch(remote: RemoteFile, part: PartFile, image: Image, connection: Connecti
     """
     if not remote.md5:  # nothing would prove that what is there belongs to what comes
         part.restart()
-    from_zero, digests = 0, set()
-    while True:
-        from_zero += not part.size_bytes
+    refused: set[str] = set()
+    for tries_left in range(2 if part.size_bytes else 1, -1, -1):  # pragma: no branch: the last one raises
         try:
             if part.size_bytes != remote.size_bytes:
                 connection.get(remote.url, partial(receive, remote=remote, part=part, stop=stop),
                                headers=lambda: range_header(part), accept=PARTIAL_ANSWERS)
-            prove(part, remote, image)
+            prove(part, remote, image, refused)
             return
-        except Damaged as error:
-            md5 = part.md5() if isinstance(error, OtherChecksum) else ""
-            if md5 and md5 in digests:
-                return
-            digests.add(md5)
+        except Damaged:
             part.restart()
-            if from_zero >= 2:
+            if not tries_left:
                 raise
 
 
@@ -2648,27 +2648,31 @@ def goes_on(answer: Answer, remote: RemoteFile, part: PartFile) -> bool:
     start, total = given.groups()
     if answer.status == 416:  # nothing follows: good if the part is complete
         return bool(remote.md5) and total == str(part.size_bytes)
-    if remote.size_bytes is not None and total not in ("*", str(remote.size_bytes)):
-        return False
-    if not remote.md5 and (not part.etag or answer.headers.get("ETag", "") != part.etag):
-        return False
-    return start == str(part.size_bytes)
+    is_same_file = bool(remote.md5 or part.etag) and (remote.md5 or answer.headers.get("ETag", "") == part.etag)
+    return start == str(part.size_bytes) and is_same_file and (
+        remote.size_bytes is None or total in ("*", str(remote.size_bytes)))
 
 
-def prove(part: PartFile, remote: RemoteFile, image: Image) -> None:
-    """Raise Damaged unless a part file is, as far as can be known, the very file that SmugMug describes."""
+def prove(part: PartFile, remote: RemoteFile, image: Image, refused: set[str]) -> None:
+    """Raise Damaged unless a part file is, as far as can be known, the very file that SmugMug describes.
+
+    `refused` are the MD5s of what was refused for nothing else: the same file again is what SmugMug has.
+    """
     if not part.size_bytes:
         raise Damaged("SmugMug sent an empty file")
     if remote.size_bytes is not None and part.size_bytes != remote.size_bytes:
         raise Damaged(f"received {part.size_bytes} of {remote.size_bytes} bytes")
+    with open(str(part.path), "rb") as file:
+        head = file.read(64)
     is_film = image.is_video or split_extension(image.file_name)[1].lower() in VIDEO_EXTENSIONS
-    if is_film and part.head.startswith((b"\xff\xd8\xff", b"\x89PNG", b"GIF8")):
+    if is_film and head.startswith((b"\xff\xd8\xff", b"\x89PNG", b"GIF8")):
         raise Damaged("SmugMug sent a still picture instead of the video")
-    is_other = bool(remote.md5) and part.md5() != remote.md5
-    if (is_other or not remote.md5) and part.head.lstrip()[:1] in (b"<", b"{"):
+    is_other = bool(remote.md5) and part.md5() not in (remote.md5, *refused)
+    if (is_other or not remote.md5) and head.lstrip()[:1] in (b"<", b"{"):
         raise Damaged("SmugMug sent a web page or a message instead of the file")
     if is_other:
-        raise OtherChecksum("the content does not match SmugMug's checksum (MD5)")
+        refused.add(part.md5())
+        raise Damaged("the content does not match SmugMug's checksum (MD5)")
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -2678,14 +2682,10 @@ def prove(part: PartFile, remote: RemoteFile, image: Image) -> None:
 
 # https://developer.adobe.com/xmp/docs/xmp-namespaces/
 XMP_NAMESPACES = {
-    "x": "adobe:ns:meta/",
-    "rdf": "http://www.w3.org/1999/02/22-rdf-syntax-ns#",
-    "dc": "http://purl.org/dc/elements/1.1/",
-    "digiKam": "http://www.digikam.org/ns/1.0/",
-    "exif": "http://ns.adobe.com/exif/1.0/",
-    "lr": "http://ns.adobe.com/lightroom/1.0/",
-    "photoshop": "http://ns.adobe.com/photoshop/1.0/",
-    "xmp": "http://ns.adobe.com/xap/1.0/",
+    "x": "adobe:ns:meta/", "rdf": "http://www.w3.org/1999/02/22-rdf-syntax-ns#",
+    "dc": "http://purl.org/dc/elements/1.1/", "digiKam": "http://www.digikam.org/ns/1.0/",
+    "exif": "http://ns.adobe.com/exif/1.0/", "lr": "http://ns.adobe.com/lightroom/1.0/",
+    "photoshop": "http://ns.adobe.com/photoshop/1.0/", "xmp": "http://ns.adobe.com/xap/1.0/",
     "smugmug": "https://api.smugmug.com/api/v2/",
 }
 SEAL = re.compile(rf"({PROGRAM} [0-9.]+ )[0-9a-f]{{32}}".encode())
@@ -2693,22 +2693,16 @@ UNSEALED = f"{PROGRAM} {VERSION} {'0' * 32}"  # the mark of this program, at the
 NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def write_sidecars(kinds: Iterable[str], folder: Path, album: Album, images: Iterable[Image],
+def write_sidecars(kinds: Iterable[str], place: Place, images: Iterable[Image],
                    records: Mapping[str, FileRecord]) -> Iterator[tuple[str, Problem | None]]:
     """Bring the sidecars of an album up to date. Yields the name of each that changed or, with the reason, could not.
     """
     if "json" in kinds:
-        yield from update_sidecar(folder / ALBUM_SIDECAR, album_json(album, images, records))
-    on_disk: dict[str, list[FileOnDisk]] = {}
-    with suppress(OSError):  # it shows with each sidecar
-        on_disk = by_folded_name(files_in(folder))
-    for image in images if "xmp" in kinds else ():
-        record = records.get(image.key)
-        if record is not None:
-            found = find_file(on_disk, record.name + ".xmp")
-            if has_words(image) or found is not None:
-                path = folder / (found.name if found is not None else record.name + ".xmp")
-                yield from update_sidecar(path, image_xmp(image, "dates" in kinds))
+        yield from update_sidecar(place.folder / ALBUM_SIDECAR, album_json(place.album, images, records))
+    for image in [image for image in images if image.key in records] if "xmp" in kinds else []:
+        found = find_file(place.on_disk, records[image.key].name + ".xmp")
+        if has_words(image) or found.size_bytes >= 0:
+            yield from update_sidecar(place.folder / found.name, image_xmp(image, "dates" in kinds))
 
 
 def update_sidecar(path: Path, content: bytes) -> Iterator[tuple[str, Problem | None]]:
@@ -2724,18 +2718,15 @@ def update_sidecar(path: Path, content: bytes) -> Iterator[tuple[str, Problem | 
             write_atomically(path, content, durable=False)  # thousands of them, and each can be made again
             if old:
                 yield path.name, None
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         yield path.name, disk_problem(error, path)
-    except UnicodeError:
-        yield path.name, Problem("the file system cannot store this name")
 
 
 def sealed(content: bytes) -> bytes:
     """A sidecar with its own MD5 in this program's mark, so that it shows if somebody else wrote to it; b"" without."""
     blank = SEAL.sub(rb"\g<1>" + b"0" * 32, content, count=1)
-    md5 = new_md5()
-    md5.update(blank)
-    return SEAL.sub(rb"\g<1>" + md5.hexdigest().encode(), blank, count=1) if SEAL.search(blank) else b""
+    md5 = new_md5(blank).hexdigest().encode()
+    return SEAL.sub(rb"\g<1>" + md5, blank, count=1) if SEAL.search(blank) else b""
 
 
 def has_words(image: Image) -> bool:
@@ -2751,17 +2742,9 @@ def has_words(image: Image) -> bool:
 def album_json(album: Album, images: Iterable[Image], records: Mapping[str, FileRecord]) -> bytes:
     """album.json: the album, and its images in the album's own order."""
     content = {
-        "written_by": UNSEALED,
-        "version": 1,
-        "album_key": album.key,
-        "name": album.name,
-        "description": album.description,
-        "keywords": album.keywords,
-        "path": album.url_path,
-        "privacy": album.privacy,
-        "created": album.created,
-        "changed": album.changed,
-        "web_uri": album.web_uri,
+        "written_by": UNSEALED, "version": 1, "album_key": album.key, "name": album.name, "path": album.url_path,
+        "description": album.description, "keywords": album.keywords, "web_uri": album.web_uri,
+        "privacy": album.privacy, "created": album.created, "changed": album.changed,
         "images": [image_json(image, records.get(image.key)) for image in images],
     }
     return json.dumps(content, indent=2, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
@@ -2770,23 +2753,13 @@ def album_json(album: Album, images: Iterable[Image], records: Mapping[str, File
 def image_json(image: Image, record: FileRecord | None) -> dict[str, Any]:
     """One image of album.json; `file` is null for one that is not home."""
     return {
-        "file": record.name if record else None,
-        "image_key": image.key,
-        "smugmug_file_name": image.file_name,
-        "title": image.title,
-        "caption": image.caption,
-        "keywords": list(image.keywords),
-        "latitude": image.latitude,
-        "longitude": image.longitude,
-        "altitude": image.altitude if image.latitude is not None else None,
-        "taken": image.taken or None,
-        "uploaded": image.uploaded or None,
-        "size_bytes": record.size_bytes if record else None,
-        "md5": record.md5 or None if record else None,
-        "hidden": image.hidden,
-        "is_video": image.is_video,
-        "is_original": bool(record.is_original) if record else None,
-        "web_uri": image.web_uri,
+        "file": record.name if record else None, "image_key": image.key, "smugmug_file_name": image.file_name,
+        "title": image.title, "caption": image.caption, "keywords": list(image.keywords),
+        "latitude": image.latitude, "longitude": image.longitude,
+        "altitude": image.altitude if image.latitude is not None else None, "uploaded": image.uploaded or None,
+        "taken": None if image.is_video else image.taken or None, "web_uri": image.web_uri,
+        "size_bytes": record.size_bytes if record else None, "md5": record.md5 or None if record else None,
+        "hidden": image.hidden, "is_video": image.is_video, "is_original": bool(record.is_original) if record else None,
     }
 
 
@@ -2796,18 +2769,13 @@ def image_xmp(image: Image, has_dates: bool) -> bytes:
     Some readers take its date before that of the photo, so there is one only if it is asked for, or the photo can have
     none. Longitudes of films may have lost their sign, so none is given that is positive.
     """
-    for prefix, uri in XMP_NAMESPACES.items():
-        ElementTree.register_namespace(prefix, uri)
-    root = ElementTree.Element(xmp_name("x:xmpmeta"), {xmp_name("x:xmptk"): UNSEALED})
-    graph = ElementTree.SubElement(root, xmp_name("rdf:RDF"))
-    description = ElementTree.SubElement(graph, xmp_name("rdf:Description"), {xmp_name("rdf:about"): ""})
-    if image.title:
-        add_xmp_list(description, "dc:title", "rdf:Alt", [image.title], language="x-default")
-    if image.caption or image.title:  # Immich shows no title
-        add_xmp_list(description, "dc:description", "rdf:Alt", [image.caption or image.title], language="x-default")
-    for name in ("dc:subject", "digiKam:TagsList", "lr:hierarchicalSubject"):  # each is read by some programs
-        add_xmp_list(description, name, "rdf:Seq" if name.startswith("digiKam") else "rdf:Bag", image.keywords)
-    taken = image.taken if has_dates or split_extension(image.file_name)[1].lower() in (".png", ".gif") else ""
+    properties = [xmp_list("dc:title", "Alt", [image.title]),
+                  xmp_list("dc:description", "Alt", [image.caption or image.title]),  # Immich shows no title
+                  xmp_list("dc:subject", "Bag", image.keywords),  # each of these is read by some programs
+                  xmp_list("digiKam:TagsList", "Seq", image.keywords),
+                  xmp_list("lr:hierarchicalSubject", "Bag", image.keywords)]
+    is_dated = not image.is_video and (has_dates or split_extension(image.file_name)[1].lower() in (".png", ".gif"))
+    taken = image.taken if is_dated else ""
     simple = {"dc:source": image.web_uri, "photoshop:DateCreated": taken, "exif:DateTimeOriginal": taken,
               "xmp:CreateDate": taken, "smugmug:ImageKey": image.key, "smugmug:DateTimeUploaded": image.uploaded}
     is_doubtful = image.is_video and (image.longitude or 0) > 0
@@ -2817,30 +2785,22 @@ def image_xmp(image: Image, has_dates: bool) -> bytes:
         if image.altitude:
             simple["exif:GPSAltitude"] = f"{round(abs(image.altitude) * 100)}/100"
             simple["exif:GPSAltitudeRef"] = "1" if image.altitude < 0 else "0"
-    for name, text in simple.items():
-        if text:
-            ElementTree.SubElement(description, xmp_name(name)).text = NOT_XML.sub("\ufffd", text)
-    # a bare carriage return would be read as a line feed
-    text = ElementTree.tostring(root, encoding="unicode").replace("\r", "&#13;")
-    return b'<?xml version="1.0" encoding="UTF-8"?>\n' + text.encode("utf-8") + b"\n"
+    properties += [f"<{name}>{xml_text(text)}</{name}>" for name, text in simple.items() if text]
+    namespaces = " ".join(f'xmlns:{prefix}="{uri}"' for prefix, uri in XMP_NAMESPACES.items())
+    return (f'<?xml version="1.0" encoding="UTF-8"?>\n<x:xmpmeta {namespaces} x:xmptk="{UNSEALED}"><rdf:RDF>'
+            f'<rdf:Description rdf:about="">{"".join(properties)}</rdf:Description></rdf:RDF></x:xmpmeta>\n').encode()
 
 
-def add_xmp_list(parent: ElementTree.Element, name: str, kind: str, texts: Sequence[str], language: str = "") -> None:
-    """Add a list of texts to an XMP description, unless it is empty."""
-    if not texts:
-        return
-    container = ElementTree.SubElement(ElementTree.SubElement(parent, xmp_name(name)), xmp_name(kind))
-    for text in texts:
-        item = ElementTree.SubElement(container, xmp_name("rdf:li"))
-        item.text = NOT_XML.sub("\ufffd", text)
-        if language:
-            item.set("{http://www.w3.org/XML/1998/namespace}lang", language)
+def xmp_list(name: str, kind: str, texts: Iterable[str]) -> str:
+    """A list of texts of a kind (Alt, Bag, Seq) as XMP; "" for one without any text."""
+    language = ' xml:lang="x-default"' if kind == "Alt" else ""
+    items = "".join(f"<rdf:li{language}>{xml_text(text)}</rdf:li>" for text in texts if text)
+    return f"<{name}><rdf:{kind}>{items}</rdf:{kind}></{name}>" if items else ""
 
 
-def xmp_name(name: str) -> str:
-    """The full name of "dc:title", as ElementTree wants it."""
-    prefix, local = name.split(":")
-    return f"{{{XMP_NAMESPACES[prefix]}}}{local}"
+def xml_text(text: str) -> str:
+    """A text as it may stand in XML, in which a bare carriage return would be read as a line feed."""
+    return escape(NOT_XML.sub("\ufffd", text), {"\r": "&#13;"})
 
 
 def xmp_coordinate(degrees: float, positive: str, negative: str) -> str:
@@ -2888,10 +2848,8 @@ def check_file(check: Check, stop: Stop) -> Check:
             md5 = file_md5(check.path, stop)
     except (FileNotFoundError, IsADirectoryError):
         return check._replace(fault=Fault.MISSING)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         return check._replace(fault=Fault.UNREADABLE, reason=str(disk_problem(error, check.path)))
-    except UnicodeError:
-        return check._replace(fault=Fault.UNREADABLE, reason="the file system cannot store this name")
     if check.record.md5 in ("", md5):
         return check._replace(record=check.record._replace(md5=md5))
     is_untouched = is_same_time(status.st_mtime_ns, check.record.modified_ns)
@@ -2917,10 +2875,9 @@ def files_to_check(state: State, output: Path) -> Iterator[Check]:
     for album_key, album in albums.items():
         folder, on_disk = album_path(output, album.folder, others, entries), {}
         with suppress(OSError):  # it shows with each file
-            on_disk = by_folded_name(files_in(folder))
+            on_disk = files_in(folder)
         for record in state.files(album_key).values():
-            found = find_file(on_disk, record.name)
-            name = found.name if found is not None else record.name
+            name = find_file(on_disk, record.name).name
             yield Check(album_key, record._replace(name=name), folder / name)
 
 
@@ -2930,6 +2887,7 @@ def files_to_check(state: State, output: Path) -> Iterator[Check]:
 # ---------------------------------------------------------------------------------------------------------------
 
 REDRAW_SECONDS = 0.1  # the live line is redrawn no more often
+NOTICE = logging.INFO + 5  # the level of what -q leaves though all is well; INFO in the log
 PLAIN_LINE_SECONDS = 10.0  # without a terminal, a line about the progress comes no more often
 
 
@@ -2943,15 +2901,20 @@ def fitted(text: str, columns: int) -> str:
     """As much of a text as fits into so many cells, with an ellipsis where something is left out."""
     if cells(text) <= columns:
         return text
-    kept = 0
-    while kept < len(text) and cells(text[:kept + 1]) < columns:
-        kept += 1
+    kept = max((length for length in range(len(text)) if cells(text[:length]) < columns), default=0)
     return text[:kept] + "\N{HORIZONTAL ELLIPSIS}" if columns > 0 else ""
 
 
-def padded(text: str, columns: int) -> str:
-    """A text with spaces behind it, so that it takes so many cells."""
-    return text + " " * (columns - cells(text))
+def wrapped(line: str, columns: int) -> str:
+    """A line broken between words where it takes more cells, with a hanging indent. Words stay whole, as paths are."""
+    indent = " " * (len(line) - len(line.lstrip(" ")) + 2)
+    lines = [""]
+    for word in re.findall(r" *[^ ]+", line):
+        if lines[-1].strip() and cells(lines[-1] + word) > columns:
+            lines.append(indent + word.lstrip(" "))
+        else:
+            lines[-1] += word
+    return "\n".join(lines)
 
 
 def human_bytes(size_bytes: float) -> str:
@@ -2985,16 +2948,16 @@ class Screen(logging.Handler):
     def __init__(self, level: int, progress: bool) -> None:
         super().__init__(level)
         self._lock = threading.RLock()
-        self._wants_progress = progress
+        self._wants_progress, self._is_shown = progress, False
         self._is_live = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
-        self._is_shown = False
         self._shown_at = time.monotonic() if not self._is_live else 0.0
 
     def emit(self, record: logging.LogRecord) -> None:
         """Show a message that is there to stay."""
         with self._lock:
             self.clear()
-            self._write(record.getMessage() + "\n")
+            columns = terminal_columns(sys.stderr) if sys.stderr.isatty() else sys.maxsize
+            self._write("\n".join(wrapped(line, columns) for line in record.getMessage().split("\n")) + "\n")
 
     def show(self, line: Callable[[int], str]) -> None:
         """Show how things stand: `line` makes that of a width. It is not called when it is too early for news."""
@@ -3006,7 +2969,7 @@ class Screen(logging.Handler):
             log.info("%s", line(10_000))
             return
         with self._lock:
-            columns = terminal_columns() - 3  # room for a "^C"; and a full line would wrap on some terminals
+            columns = terminal_columns(sys.stderr) - 3  # room for a "^C"; and a full line would wrap on some terminals
             text = fitted(line(columns), columns)
             self._is_shown = True  # said before it is so: Ctrl-C may come as soon as somebody sees it
             self._write("\r" + text + rest_of_line(columns - cells(text), sys.platform))
@@ -3015,7 +2978,7 @@ class Screen(logging.Handler):
         """Take the live line away."""
         with self._lock:
             if self._is_shown:
-                self._write("\r" + rest_of_line(terminal_columns() - 1, sys.platform) + "\r")
+                self._write("\r" + rest_of_line(terminal_columns(sys.stderr) - 1, sys.platform) + "\r")
                 self._is_shown = False
 
     def _write(self, text: str) -> None:
@@ -3029,10 +2992,10 @@ def rest_of_line(columns: int, platform: str) -> str:
     return " " * columns if platform == "win32" else "\x1b[K"
 
 
-def terminal_columns() -> int:
-    """The width of the terminal behind standard error, as it is now."""
+def terminal_columns(stream: TextIO) -> int:
+    """The width of the terminal behind a stream, as it is now."""
     with suppress(OSError, ValueError):
-        return os.get_terminal_size(sys.stderr.fileno()).columns or 80
+        return os.get_terminal_size(stream.fileno()).columns or 80
     return 80
 
 
@@ -3041,7 +3004,8 @@ class LogFile(logging.FileHandler):
 
     def format(self, record: logging.LogRecord) -> str:
         """The message with its time, in front of each of its lines."""
-        start = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.created)) + f" {record.levelname} "
+        level = logging.getLevelName(record.levelno // 10 * 10)
+        start = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.created)) + f" {level} "
         return "\n".join(start + line for line in record.getMessage().splitlines())
 
     def handleError(self, record: logging.LogRecord) -> None:
@@ -3055,56 +3019,71 @@ class LogFile(logging.FileHandler):
 
 
 class Topic(enum.Enum):
-    """What a remark is about: its heading in the summary, what to do about it, and the report's word for it, where that
-    is another one. They are shown in this order.
+    """What a remark is about: its heading in the summary, what to do about it, its words in the verdict, after the
+    number of such remarks, and the report's word for it, where that is another one. They are shown in this order.
     """
 
     CHECKSUM = "checksum differs", "They were downloaded twice, alike both times, so they were kept."
-    DAMAGED = "damaged", "If SmugMug no longer has it, restore it from another backup or delete it."
-    FAILED = "failed", "Run this again to retry; nothing already downloaded is lost."
+    DAMAGED = "damaged", "If SmugMug no longer has it, restore it from another backup or delete it.", "damaged"
+    FAILED = "failed", "Run this again to retry; nothing already downloaded is lost.", "failed"
     GONE = "gone at SmugMug", ""
-    IN_SOURCE = "in SmugMug Source", "Programs cannot download these; get them on SmugMug's website."
+    IN_SOURCE = ("in SmugMug Source", "Programs cannot download these; get them on SmugMug's website.",
+                 "photo{s} with a RAW or other source file that only SmugMug's website gives")
     KEPT = "kept", ""
-    MENDED = "repaired", "", "mended"
-    NOT_READY = "still processing", "Run this again later.", "not ready"
+    LOCKED = "locked", "Take the password off for a while, then run this again.", "album{s} locked"
+    MENDED = "repaired", "", "", "mended"
+    NOT_READY = "still processing", "Run this again later.", "still processing", "not ready"
     NOT_SOUND = "damaged, changed or missing", (
-        "To download these again, run without -n, --album, --exclude and --since. Files you changed are kept; "
-        "SmugMug's copy is saved next to them."), "not sound"
-    NOT_ORIGINAL = "not the original", "SmugMug offered nothing better. Does the album allow downloads of originals?"
-    UNAVAILABLE = "unavailable", "Look for these on SmugMug's website, or ask SmugMug's support."
+        "To download these again, run --verify without -n, --album, --exclude and --since. Files you changed are kept; "
+        "SmugMug's copy is saved next to them."), "damaged, changed or missing", "not sound"
+    NOT_ORIGINAL = "not the original", "Do the album's settings allow original downloads?", "not the original"
+    UNAVAILABLE = "unavailable", "Look for these on SmugMug's website, or ask SmugMug's support.", "unavailable"
     ENDED_EARLY = "ended early", ""
 
-    def __init__(self, heading: str, advice: str, kind: str = "") -> None:
-        self.heading = heading
-        self.advice = advice
-        self.kind = kind or heading
+    def __init__(self, heading: str, advice: str, in_verdict: str = "", kind: str = "") -> None:
+        self.heading, self.advice, self.in_verdict, self.kind = heading, advice, in_verdict, kind or heading
+
+
+FAILURES = (Topic.DAMAGED, Topic.FAILED, Topic.NOT_SOUND)  # any of these makes the exit code 1
 
 
 class Remark(NamedTuple):
-    """Something that the user should know at the end."""
+    """Something that the user should know at the end. `folder` and `file` are where it lies, or would lie."""
 
     topic: Topic
-    album: str
-    image: str
-    image_key: str
+    folder: str
+    file: str
     reason: str
+    album_key: str = ""
+    image_key: str = ""
 
 
 SMALLER = "smaller or re-encoded copy"
-NAMED_IN_SOURCE = 20  # so many images of an album are named in the summary for what SmugMug Source has of them
+FILES_NAMED = 3  # so many files are named in the summary for one reason
+REASONS_NAMED = 20  # so many reasons are named in the summary under one heading
+
+
+class Change(enum.Enum):
+    """Why an album was looked at, if it was."""
+
+    NEW = "new"
+    CHANGED = "changed"
+    AGAIN = "looked at again"
+    NONE = "unchanged"
+
+
+def numbered(counts: Mapping[Any, int], kinds: Iterable[enum.Enum], always: Iterable[enum.Enum] = ()) -> str:
+    """How many there are of each kind, "3 downloaded, 1 failed"; those of `always` even if there are none."""
+    return ", ".join(f"{counts[kind]:,} {kind.value}" for kind in kinds if counts[kind] or kind in always)
 
 
 class Tally:
     """What has become of one album so far."""
 
     def __init__(self, plan: Plan) -> None:
-        self.place = plan.place
-        self.images = plan.images
-        self.is_partial = plan.is_partial
-        self.problem = plan.problem
-        self.pending = len(plan.settled) + len(plan.jobs)
+        self.place, self.images, self.is_partial, self.problem = plan.place, plan.images, plan.is_partial, plan.problem
+        self.pending, self.to_come_bytes = len(plan.settled) + len(plan.jobs), 0
         self.counts: Counter[Kind] = Counter()
-        self.in_source: list[str] = []  # the images of which SmugMug Source has more
 
     def all_home(self) -> bool:
         """Whether nothing of the album is missing but what SmugMug has no file of."""
@@ -3113,30 +3092,35 @@ class Tally:
 
     def line(self) -> str:
         """What became of the album, in one line."""
-        parts = [f"{self.counts[kind]:,} {kind.value}" for kind in Kind if self.counts[kind]]
-        if self.problem:
-            parts.insert(0, self.problem)
-        return ", ".join(parts) or "nothing to download"
+        return ", ".join(filter(None, (self.problem, numbered(self.counts, Kind)))) or "nothing to download"
 
 
 class Summary:
-    """What has become of everything so far."""
+    """What has become of everything so far; `output` is the folder that everything lies in."""
 
-    def __init__(self) -> None:
-        self.account = ""
-        self.started = time.time()
-        self.began = time.monotonic()
+    def __init__(self, output: Path = Path()) -> None:
+        self.output = output
+        self.user = User("", "", None)
+        self.started, self.began = time.time(), time.monotonic()
         self.counts: Counter[Kind] = Counter()
         self.checked: Counter[Fault] = Counter()
         self.unsound: dict[tuple[str, str], Check] = {}  # by album key and image key, until they come again
         self.remarks: list[Remark] = []
         self.removed: list[str] = []  # the files that SmugMug no longer has
-        self.failures = self.videos = self.fetched_bytes = self.api_requests = 0
-        self.albums_expected = self.albums_new = self.albums_changed = self.albums_again = self.albums_unchanged = 0
-        self.sidecars_changed = 0
-        self.images_expected = self.images_to_fetch = self.bytes_to_fetch = 0
+        self.videos = self.fetched_bytes = self.api_requests = self.sidecars_changed = self.under_way = 0
+        self.albums: Counter[Change] = Counter()
+        self.albums_expected = self.images_expected = self.images_unlisted = self.to_come_bytes = 0
         self.wait_seconds = 0.0  # how long SmugMug asked us to wait
         self.tallies: dict[str, Tally] = {}  # of the albums that something is still to become of
+        self.by_album: dict[str, dict[str, Any]] = {}  # what the report says of each album, by its key
+
+    def home(self) -> int:
+        """How many images are home."""
+        return sum(self.counts[kind] for kind in HOME_KINDS)
+
+    def done(self) -> int:
+        """How many images something has become of."""
+        return sum(self.counts.values())
 
     def check(self, check: Check) -> None:
         """Count a verified file."""
@@ -3148,40 +3132,25 @@ class Summary:
 
     def pass_over(self, place: Place) -> None:
         """Count an album in which nothing has changed."""
-        self.albums_unchanged += 1
-        self.counts[Kind.HOME] += sum(not record.removed for record in place.records.values())
-        album = place.folder.name
-        for record in place.records.values():
-            if record.stated_md5 and not record.removed:
-                self.remark(Topic.CHECKSUM, album, record.name, record.md5, record.image_key)
+        self.albums[Change.NONE] += 1
+        records = [record for record in place.records.values() if not record.removed]
+        self.counts[Kind.HOME] += len(records)
+        for record in records:
+            self._remark_file(place, record, not record.is_original and record.image_key not in place.absences)
         for absence in place.absences.values():
-            is_here = absence.image_key in place.records
-            self.counts[Kind.UNAVAILABLE] += not is_here
-            self.remark(Topic.NOT_ORIGINAL if is_here else Topic.UNAVAILABLE, album, absence.file_name,
-                        SMALLER if is_here else absence.reason, absence.image_key)
+            if absence.image_key not in place.records:
+                self.counts[Kind.UNAVAILABLE] += 1
+                self.remark(Topic.UNAVAILABLE, place.folder, absence.file_name, absence.reason, place.album.key,
+                            absence.image_key)
+        self._end_album(place, len(records))
 
-    def begin(self, plan: Plan) -> Tally:
-        """Expect the outcomes of an album."""
+    def begin(self, plan: Plan, is_second_look: bool) -> Tally:
+        """Expect the outcomes of an album; one in its second look was counted before."""
         album, known = plan.place.album, plan.place.known
         tally = self.tallies[album.key] = Tally(plan)
-        if plan.is_second_look:
-            pass  # it was counted
-        elif known is None:
-            self.albums_new += 1
-        elif known.clocks in ("", album.clocks):
-            self.albums_again += 1
-        else:
-            self.albums_changed += 1
-        self.images_to_fetch += len(plan.jobs)
-        self.bytes_to_fetch += plan.size_bytes()
+        again = Change.AGAIN if known is not None and known.clocks in ("", album.clocks) else Change.CHANGED
+        self.albums[Change.NEW if known is None else again] += not is_second_look
         return tally
-
-    def count_plan(self, plan: Plan) -> None:
-        """Count what a plan says, nothing of which is going to happen."""
-        tally = self.begin(plan)
-        for outcome in plan.settled:
-            self.add(outcome)
-        self.end(tally)
 
     def add(self, outcome: Outcome) -> Tally:
         """Count an outcome. Returns the tally of its album."""
@@ -3190,65 +3159,81 @@ class Summary:
         tally.counts[outcome.kind] += 1
         self.counts[outcome.kind] += 1
         self.fetched_bytes += outcome.fetched_bytes
-        album, image = tally.place.folder.name, outcome.image.file_name or outcome.image.key
-        file, check = outcome.file, None
+        place, image, file, topic, reason = tally.place, outcome.image, outcome.file, Topic.KEPT, outcome.reason
+        tally.to_come_bytes += file.size_bytes if file is not None and outcome.kind is Kind.TO_COME else 0
+        check = self.unsound.pop((outcome.album.key, image.key), None) if file is not None else None
+        if check is not None:
+            topic = Topic.MENDED
+            reason = "; ".join(filter(None, (check.reason or check.fault.value, f"{outcome.kind.value} again", reason)))
+        elif outcome.kind.name in Topic.__members__:
+            topic = Topic[outcome.kind.name]
+        if reason or topic is not Topic.KEPT:
+            name = file.name if file is not None else image.file_name or image.key
+            self.remark(topic, place.folder, name, reason, place.album.key, image.key)
         if file is not None:
-            check = self.unsound.pop((outcome.album.key, outcome.image.key), None)
-        if outcome.kind not in HOME_KINDS:
-            self.remark(Topic[outcome.kind.name], album, image, outcome.reason, outcome.image.key)
-        elif check is not None:
-            mended = f"{check.reason or check.fault.value}; {outcome.kind.value} again"
-            self.remark(Topic.MENDED, check.path.parent.name, check.path.name,
-                        "; ".join(filter(None, (mended, outcome.reason))), outcome.image.key)
-        elif outcome.reason:
-            self.remark(Topic.KEPT, album, image, outcome.reason, outcome.image.key)
-        if file is not None and not file.is_original and outcome.image.is_video:
-            self.videos += 1
-        elif file is not None and not file.is_original:
-            self.remark(Topic.NOT_ORIGINAL, album, image, SMALLER, outcome.image.key)
-        if file is not None and file.stated_md5:
-            self.remark(Topic.CHECKSUM, album, image, file.md5, outcome.image.key)
-        if outcome.image.source_types:
-            tally.in_source.append(f"{image} ({', '.join(outcome.image.source_types)})")
+            self._remark_file(place, file, image.is_video)
         return tally
 
+    def _remark_file(self, place: Place, file: FileRecord, is_video: bool) -> None:
+        """Note in which way a file that is home is not all that one would expect."""
+        self.videos += is_video and not file.is_original
+        for topic, reason in ((Topic.NOT_ORIGINAL, "" if file.is_original or is_video else SMALLER),
+                              (Topic.CHECKSUM, file.md5 if file.stated_md5 else ""),
+                              (Topic.IN_SOURCE, file.source_types)):
+            if reason:
+                self.remark(topic, place.folder, file.name, reason, place.album.key, file.image_key)
+
     def end(self, tally: Tally) -> None:
-        """Note what there is to say of an album as a whole: nothing more will become of it."""
-        if tally.in_source:
-            named, more = sorted(tally.in_source)[:NAMED_IN_SOURCE], len(tally.in_source) - NAMED_IN_SOURCE
-            self.remark(Topic.IN_SOURCE, tally.place.folder.name, "", ", ".join(named) + (
-                f" and {more:,} more (-v lists them)" if more > 0 else ""))
+        """Nothing more will become of an album."""
         del self.tallies[tally.place.album.key]
+        self._end_album(tally.place, sum(tally.counts[kind] for kind in HOME_KINDS))
 
-    def remark(self, topic: Topic, album: str, image: str, reason: str, image_key: str = "") -> None:
+    def _end_album(self, place: Place, home: int) -> None:
+        about = {"album_key": place.album.key, "folder": printable(self.within(place.folder)),
+                 "smugmug_count": place.album.image_count, "home": 0}
+        self.by_album.setdefault(place.album.key, about)["home"] += home
+
+    def within(self, path: Path) -> str:
+        """A path as it is seen from the output folder."""
+        return path.relative_to(self.output).as_posix()
+
+    def remark(self, topic: Topic, folder: Path | str, file: str, reason: str, album_key: str = "",
+               image_key: str = "") -> None:
         """Note something that the user should know at the end."""
-        if topic in (Topic.FAILED, Topic.DAMAGED):
-            self.failures += 1
+        folder = self.within(folder) if isinstance(folder, Path) else folder
         reason = "\n".join(map(printable, reason.split("\n")))
-        self.remarks.append(Remark(topic, printable(album), printable(image), image_key, reason))
+        remark = Remark(topic, printable(folder), printable(file), reason, album_key, image_key)
+        self.remarks.append(remark)
+        log.debug("%s: %s: %s", topic.heading, where(remark), reason)
 
-    def report(self, exit_code: int) -> dict[str, Any]:
+    def count(self, topic: Topic) -> int:
+        """How many remarks there are on a topic."""
+        return sum(remark.topic is topic for remark in self.remarks)
+
+    def report(self, exit_code: int, sentence: str) -> dict[str, Any]:
         """The summary for programs; `version` rises when the meaning of a field changes."""
         seconds = time.monotonic() - self.began
         return {
-            "version": 1,
-            "account": self.account,
-            "started": iso_time(self.started),
-            "finished": iso_time(self.started + seconds),
-            "seconds": round(seconds, 3),
-            "exit_code": exit_code,
-            "albums": self.albums_expected,
-            "albums_unchanged": self.albums_unchanged,
-            **{kind.name.lower(): self.counts[kind] for kind in (Kind.DOWNLOADED, Kind.COPIED, Kind.REPLACED)},
-            **{kind.name.lower(): self.counts[kind] for kind in (Kind.NOT_READY, Kind.UNAVAILABLE)},
-            "skipped": self.counts[Kind.HOME] + self.counts[Kind.ADOPTED],
-            "failed": self.failures,
-            "bytes": self.fetched_bytes,
-            "api_requests": self.api_requests,
-            "rate_limit_wait_seconds": round(self.wait_seconds, 3),
-            "problems": [{"kind": remark.topic.kind, "album": remark.album, "image": remark.image,
-                          "image_key": remark.image_key, "reason": remark.reason} for remark in self.remarks],
+            "version": 1, "verdict": sentence, "exit_code": exit_code, "account": self.user.nick_name,
+            "output": full_path(self.output), "videos": self.videos, "removed": self.removed,
+            "started": iso_time(self.started), "finished": iso_time(self.started + seconds),
+            "seconds": round(seconds, 3), "rate_limit_wait_seconds": round(self.wait_seconds, 3),
+            "api_requests": self.api_requests, "bytes": self.fetched_bytes,
+            "albums": self.albums_expected, "albums_unchanged": self.albums[Change.NONE],
+            "smugmug_count": self.user.image_count, **{kind.name.lower(): self.counts[kind] for kind in Kind},
+            "home": self.home(), "skipped": self.counts[Kind.HOME] + self.counts[Kind.ADOPTED],
+            "failed": self.count(Topic.FAILED), "by_album": list(self.by_album.values()),
+            "verified": {fault.value: self.checked[fault] for fault in Fault} if self.checked else None,
+            "problems": [{"kind": remark.topic.kind, **dict(zip(remark._fields[1:], remark[1:]))}
+                         for remark in self.remarks],
         }
+
+
+def full_path(path: Path) -> str:
+    """A path from the root, if the working folder is still there."""
+    with suppress(OSError):
+        return os.path.abspath(str(path))
+    return str(path)
 
 
 def iso_time(seconds: float) -> str:
@@ -3256,100 +3241,146 @@ def iso_time(seconds: float) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
-def verdict(summary: Summary, settings: Settings, is_complete: bool) -> str:
-    """In one sentence, whether all is home and where that is. No more is claimed than is known."""
-    home = sum(summary.counts[kind] for kind in HOME_KINDS)
-    where = printable(settings.output)
-    with suppress(OSError):  # the working folder may be gone
-        where = printable(os.path.abspath(str(settings.output)))
-    if not is_complete:
-        return f"Not finished: {home:,} of {max(home, summary.images_expected):,} are home, in {where}"
-    if summary.failures or summary.counts.keys() - HOME_KINDS - {Kind.GONE}:
-        return f"{home:,} of {sum(summary.counts.values()):,} are home, in {where}; problems are listed below"
-    asked = "you asked for " if settings.albums or settings.exclude or settings.since else ""
-    photos = "1 photo or video" if home == 1 else f"{home:,} photos and videos"
-    return f"Everything {asked}is home: {photos} in {where}"
+def where(remark: Remark) -> str:
+    """What a remark is about: a folder and a file in it."""
+    return "/".join(filter(None, (remark.folder, remark.file)))
 
 
-def summary_text(summary: Summary, sentence: str, free_bytes: int | None) -> str:
-    """The summary for people: the verdict, the numbers, then what they should know, by topic."""
-    lines = [sentence] if sentence else []
-    if summary.checked:
-        found = [f"{summary.checked[fault]:,} {fault.value}" for fault in Fault if summary.checked[fault]]
-        lines.append("Verified: " + ", ".join(found))
-    if summary.removed:
-        lines.append(f"No longer at SmugMug: {counted(len(summary.removed), 'file')}, kept here (see --list-removed)")
-    if summary.albums_expected:
-        again = f"{summary.albums_again:,} looked at again, " if summary.albums_again else ""
-        lines.append(f"Albums: {summary.albums_new:,} new, {summary.albums_changed:,} changed, {again}"
-                     f"{summary.albums_unchanged:,} unchanged")
-    images = [f"{summary.counts[kind]:,} {kind.value}" for kind in Kind
-              if summary.counts[kind] or (sentence and kind in (Kind.DOWNLOADED, Kind.HOME, Kind.FAILED))]
-    if images:
-        lines.append("Files: " + ", ".join(images))
-    if summary.sidecars_changed:
-        lines.append(f"Sidecars: {summary.sidecars_changed:,} changed")
-    if summary.videos:
-        lines.append(f"Videos: {summary.videos:,} (re-encoded by SmugMug, which does not offer the uploads)")
+def verdict(summary: Summary, settings: Settings, ended_with: int) -> tuple[int, str]:
+    """The exit code, and in one sentence whether all is home and where that is. No more is claimed than is known.
+
+    The one rule: 0 if all is home that SmugMug can give; whatever it cannot give is counted in the sentence.
+    `ended_with` is the exit code of what ended the run early, 0 if nothing did.
+    """
+    said = {topic: summary.count(topic) for topic in Topic if topic.in_verdict and summary.count(topic)}
+    exit_code = ended_with or (EXIT_FAILED if any(topic in said for topic in FAILURES) else EXIT_COMPLETE)
+    folder = printable(full_path(settings.output))
+    if not summary.user.nick_name:  # --verify --dry-run, which needs no network
+        checked = sum(summary.checked.values())
+        return exit_code, f"{summary.checked[Fault.NONE]:,} of {checked:,} are intact, in {folder}" if checked else ""
+    if ended_with and not summary.albums_expected:  # it did not come to anything
+        return exit_code, ""
+    home = summary.home()
+    to_come = summary.counts[Kind.TO_COME] + summary.counts[Kind.AT_HAND]
+    total = summary.done() - summary.counts[Kind.GONE] + summary.images_unlisted
+    if ended_with:
+        head = f"Not finished: {home:,} of {max(total, summary.images_expected):,} are home, in {folder}"
+    elif home == total and not said.keys() - {Topic.IN_SOURCE}:
+        asked = "you asked for " if settings.albums or settings.exclude or settings.since else ""
+        head = f"Everything {asked}is home: {photos_and_videos(home)} in {folder}"
+    else:
+        head = f"{home:,} of {total:,} are home, in {folder}"
+    return exit_code, "; ".join(filter(None, (
+        head, f"{to_come:,} to come" if to_come else "",
+        *(f"{number:,} {topic.in_verdict.format(s='s' * (number > 1))}" for topic, number in said.items()),
+        f"{counted(summary.videos, 'video')} re-encoded" if summary.videos else "")))
+
+
+def photos_and_videos(number: int) -> str:
+    """So many images, of which nobody knows how many are videos."""
+    return "1 photo or video" if number == 1 else f"{number:,} photos and videos"
+
+
+def summary_text(summary: Summary, settings: Settings, free_bytes: int | None) -> str:
+    """The summary for people, all but the verdict: the numbers, then what they should know, by topic."""
+    is_sync = bool(summary.user.nick_name) and settings.task == "sync"
+    has_all = not (settings.albums or settings.exclude)
+    albums = numbered(summary.albums, Change, set(Change) - {Change.AGAIN}) if summary.albums_expected else ""
+    files = numbered({**{kind: summary.counts[kind] for kind in Kind}, Kind.FAILED: summary.count(Topic.FAILED)}, Kind,
+                     (Kind.DOWNLOADED, Kind.HOME, Kind.FAILED) if is_sync else ())
+    more = [f"{album['folder']} ({album['home']:,} home, SmugMug counts {album['smugmug_count']:,})"
+            for album in summary.by_album.values()
+            if album["smugmug_count"] is not None and album["home"] > album["smugmug_count"]]
+    numbers = {
+        "Verified": numbered(summary.checked, Fault),
+        "No longer at SmugMug": f"{counted(len(summary.removed), 'file')}, kept here (see --list-removed)"
+                                if summary.removed else "",
+        "Albums": albums, "Files": files,
+        "Sidecars": f"{summary.sidecars_changed:,} changed" if summary.sidecars_changed else "",
+        "Videos": f"{summary.videos:,} (re-encoded by SmugMug, which does not offer the uploads)"
+                  if summary.videos else "",
+        "SmugMug counts": f"{summary.user.image_count:,} in the account, {summary.images_expected:,} in its albums"
+                          if has_all and (summary.user.image_count or 0) > summary.images_expected else "",
+        "More than counted": first_of(more),
+    }
+    lines = [f"{heading}: {text}" for heading, text in numbers.items() if text]
     lines.append(cost_line(summary, free_bytes))
     for topic in Topic:
         remarks = [remark for remark in summary.remarks if remark.topic is topic]
         if remarks:
             lines.append(f"{topic.heading[0].upper() + topic.heading[1:]} ({len(remarks):,}):")
-            lines += sorted(f"  {' / '.join(filter(None, remark[1:3]))}: {remark.reason}" for remark in remarks)
-            lines += [f"  {topic.advice}"] if topic.advice else []
+            lines += by_reason(remarks) + ([f"  {topic.advice}"] if topic.advice else [])
     return "\n".join(lines)
+
+
+def by_reason(remarks: Iterable[Remark]) -> list[str]:
+    """A line for each reason, with the first of the files that it holds for."""
+    files: dict[str, list[str]] = {}
+    for remark in sorted(remarks, key=where):
+        files.setdefault(remark.reason, []).append(where(remark))
+    lines = [f"  {first_of(names)}: {reason}" for reason, names in files.items()]
+    if len(lines) > REASONS_NAMED:
+        lines[REASONS_NAMED:] = [f"  ... and {len(lines) - REASONS_NAMED:,} more (-v and --report name all)"]
+    return lines
+
+
+def first_of(names: Sequence[str]) -> str:
+    """The first of some names, and how many more there are."""
+    more = f" and {len(names) - FILES_NAMED:,} more" if len(names) > FILES_NAMED else ""
+    return ", ".join(names[:FILES_NAMED]) + more
 
 
 def cost_line(summary: Summary, free_bytes: int | None) -> str:
     """What a run took, in bytes, time and calls, and what room is left."""
     seconds = time.monotonic() - summary.began
-    line = f"{human_bytes(summary.fetched_bytes)} in {human_seconds(seconds)}"
-    if summary.fetched_bytes:
-        line += f" ({human_bytes(summary.fetched_bytes / max(seconds, 0.001))}/s)"
-    line += f", {counted(summary.api_requests, 'API call')}"
-    if summary.wait_seconds >= 0.5:
-        line += f", waited {human_seconds(summary.wait_seconds)} at SmugMug's request"
-    if free_bytes is not None:
-        line += f", {human_bytes(free_bytes)} free on disk"
-    return line
+    speed = f" ({human_bytes(summary.fetched_bytes / max(seconds, 0.001))}/s)" if summary.fetched_bytes else ""
+    waited = f"waited {human_seconds(summary.wait_seconds)} at SmugMug's request" if summary.wait_seconds >= 0.5 else ""
+    return ", ".join(filter(None, (
+        f"{human_bytes(summary.fetched_bytes)} in {human_seconds(seconds)}{speed}",
+        counted(summary.api_requests, "API call"), waited,
+        f"{human_bytes(free_bytes)} free on disk" if free_bytes is not None else "")))
 
 
-def progress_line(summary: Summary, received_bytes: int, wait_seconds: float, columns: int) -> str:
+def progress_line(summary: Summary, received_bytes: int, wait_seconds: float, away_since: str, columns: int) -> str:
     """How things stand, the most important first: as much of it as fits."""
     seconds = max(0.001, time.monotonic() - summary.began)
-    done = sum(summary.counts.values())
-    parts = [f"{done:,}/{max(done, summary.images_expected):,} files", f"{human_bytes(received_bytes)}",
-             f"{human_bytes(received_bytes / seconds)}/s"]
-    if wait_seconds > 0:
-        parts.insert(0, f"waiting for SmugMug: {human_seconds(wait_seconds)}")
-    left = summary.images_expected - done
+    done = summary.done()
+    expected = max(done, summary.images_expected)
     fetched = summary.counts[Kind.DOWNLOADED] + summary.counts[Kind.REPLACED]
-    if fetched and left > 0:
-        parts.append(f"{human_seconds(left * seconds / fetched)} left")
-    looked_at = summary.albums_new + summary.albums_changed + summary.albums_again - len(summary.tallies)
-    albums = looked_at + summary.albums_unchanged
-    parts.append(f"{albums:,}/{summary.albums_expected:,} albums")
-    text = parts[0]
-    for part in parts[1:]:
-        if cells(f"{text}, {part}") <= columns:
-            text += f", {part}"
-    return text
+    parts = [f"SmugMug out of reach since {away_since}" if away_since else "",
+             f"waiting for SmugMug: {human_seconds(wait_seconds)}" if wait_seconds > 0 else "",
+             f"{100 * done // expected}%" if expected else "",
+             f"{human_seconds((expected - done) * seconds / fetched)} left" if fetched and done < expected else "",
+             f"{done:,}/{expected:,} files", human_bytes(received_bytes),
+             f"{sum(summary.albums.values()) - len(summary.tallies):,}/{summary.albums_expected:,} albums",
+             f"{human_bytes(received_bytes / seconds)}/s",
+             f"{summary.under_way} at a time" if summary.under_way else ""]
+    first, *others = filter(None, parts)
+    for part in others:
+        if cells(f"{first}, {part}") > columns:
+            break
+        first += f", {part}"
+    return first
 
 
-def album_table(albums: Iterable[Album]) -> str:
-    """A table of albums, for --list."""
-    rows = [("ALBUM", "FILES", "CHANGED", "PRIVACY", "PATH")]
-    rows += [(printable(album.name) or album.key, "" if album.image_count is None else str(album.image_count),
-              printable(album.changed[:10]), printable(album.privacy) or ("Locked" if album.locked else ""),
-              printable(album.url_path))
+def album_table(albums: Iterable[Album], here: Mapping[str, int], columns: int) -> str:
+    """A table of albums, for --list; `here` is how many files of each are home, by album key.
+
+    In a narrow terminal the names are cut so that the numbers stay, and then the end of each line.
+    """
+    rows = [("ALBUM", "FILES", "HERE", "CHANGED", "PRIVACY", "PATH")]
+    rows += [(fitted(printable(album.name) or album.key, max(12, columns // 3)),
+              "" if album.image_count is None else str(album.image_count),
+              str(here.get(album.key, 0)), printable(album.changed[:10]),
+              printable(album.privacy) or ("Locked" if album.locked else ""), printable(album.url_path))
              for album in sorted(albums, key=lambda album: (album.url_path.casefold(), album.key))]
     widths = [max(map(cells, column)) for column in zip(*rows)]
-    return "\n".join("  ".join(map(padded, row, widths)).rstrip() for row in rows)
+    lines = ("  ".join(text + " " * (width - cells(text)) for text, width in zip(row, widths)) for row in rows)
+    return "\n".join(fitted(line.rstrip(), columns) for line in lines)
 
 
 # ---------------------------------------------------------------------------------------------------------------
-# 14. The run: `sync`, which is the whole program on one screen, and the preview of it.
+# 14. The run: `sync`, which is the whole program on one screen. A preview is a run that foretells instead of fetching.
 #     Knows everything above, and owns the few objects that change. Knows nothing of the command line.
 # ---------------------------------------------------------------------------------------------------------------
 
@@ -3381,6 +3412,10 @@ class Run(NamedTuple):
     entries: dict[Path, dict[str, str]]
     elsewhere: Elsewhere
 
+    def is_preview(self) -> bool:
+        """Whether nothing is to be fetched, and nothing to be written but a copy of the state."""
+        return self.settings.task == "dry-run"
+
 
 def sync(run: Run) -> None:
     """The whole program: list the albums that need a look, plan each, transfer what is missing, record what came.
@@ -3390,11 +3425,15 @@ def sync(run: Run) -> None:
     albums, jobs = deque(wanted_albums(run)), Jobs()
     with Results(run.stop) as results:
         listers = Crew(partial(fetch_images, run.connection, run.page_size), results, LISTING_THREADS)
-        carriers = Crew(partial(transfer, elsewhere=run.elsewhere, connection=run.connection,
-                                landing=threading.Lock(), stop=run.stop), results, run.settings.jobs)
+        carry = partial(transfer, connection=run.connection, landing=threading.Lock())
+        carry = partial(foretell if run.is_preview() else carry, elsewhere=run.elsewhere, stop=run.stop)
+        carriers = Crew(carry, results, run.settings.jobs or FIRST_JOBS)
+        steering = Steering(carriers, run.connection)
         while albums or run.second_looks or jobs.ready or listers.under_way or carriers.under_way:
             while jobs.ready and carriers.has_room():
                 carriers.give(with_copies(run, jobs.ready.popleft()))
+            if not run.settings.jobs:
+                steering.look(is_full=bool(jobs.ready))
             if not (albums or jobs.ready or listers.under_way or carriers.under_way):
                 albums.extend(run.second_looks)  # once each: their listings were not complete
                 run.second_looks.clear()
@@ -3410,7 +3449,32 @@ def sync(run: Run) -> None:
                 settle(run, result)
                 jobs.done(result.image)
             run.state.commit(only_if_due=True)
+            run.summary.under_way = carriers.under_way
             show_progress(run)
+
+
+class Steering:
+    """Sets how many transfers there may be at a time, by what is measured while there are as many as there may be."""
+
+    def __init__(self, carriers: Crew, connection: Connection) -> None:
+        self._carriers, self._connection = carriers, connection
+        self._pace, self._since, self._is_full = Pace(), self._now(), True
+
+    def _now(self) -> tuple[float, int, int, int]:
+        return time.monotonic(), self._connection.received_bytes, self._carriers.done, self._connection.troubles
+
+    def look(self, *, is_full: bool) -> None:
+        """Measure, and each time that was long enough, go on as `next_pace` says."""
+        self._is_full = self._is_full and is_full and self._connection.remaining_seconds() <= 0
+        now = self._now()
+        seconds, size_bytes, files, troubles = (later - earlier for later, earlier in zip(now, self._since))
+        if seconds < LOOK_SECONDS:
+            return
+        self._pace = next_pace(self._pace, seconds, size_bytes, files, troubles, self._is_full)
+        if self._pace.size != self._carriers.size:
+            log.debug("%d transfers at a time instead of %d: %.1f MB/s, %d requests were refused or broke off",
+                      self._pace.size, self._carriers.size, size_bytes / seconds / 1e6, troubles)
+        self._carriers.size, self._since, self._is_full = self._pace.size, now, True
 
 
 class Jobs:
@@ -3427,11 +3491,8 @@ class Jobs:
         """More jobs."""
         for job in jobs:
             version = job.image.key, job.image.serial
-            if version in self._waiting:
-                self._waiting[version].append(job)
-            else:
-                self._waiting[version] = []
-                self.ready.append(job)
+            self._waiting.get(version, self.ready).append(job)
+            self._waiting.setdefault(version, [])
 
     def done(self, image: Image) -> None:
         """An image came home, or failed: the next job for it is ready, before all others."""
@@ -3441,50 +3502,20 @@ class Jobs:
             self.ready.appendleft(waiting[0])
 
 
-def preview(run: Run) -> None:
-    """What `sync` would do, on standard output. Nothing is fetched, nothing is written."""
-    will_be_there: set[Path] = set()
-    albums = wanted_albums(run)
-    while albums:
-        to_list = (album for album in albums if needs_listing(run, album))
-        look = partial(fetch_images, run.connection, run.page_size)
-        for listing in in_parallel(look, to_list, run.stop, LISTING_THREADS):
-            if listing is not None:
-                preview_album(run, plan_listing(run, listing), will_be_there)
-            show_progress(run)
-        albums = list(run.second_looks)
-        run.second_looks.clear()
-    run.screen.clear()
-    warn_of_full_disk(run.summary.bytes_to_fetch, run.settings.output)
-    print(f"To download: {counted(run.summary.images_to_fetch, 'file')}, {human_bytes(run.summary.bytes_to_fetch)}")
-
-
-def preview_album(run: Run, plan: Plan, will_be_there: set[Path]) -> None:
-    """What `sync` would do for an album. Adds to the files that will be there."""
-    jobs = [job for job in (with_copies(run, job) for job in plan.jobs)
-            if not job.adoptable and not run.elsewhere.copies(job.image, run.stop)
-            and not any(path in will_be_there or is_there(path, record) for path, record in job.copies)]
-    will_be_there.update(job.folder / job.name for job in jobs)
-    plan = plan._replace(jobs=tuple(jobs))
-    run.summary.count_plan(plan)
-    album_key, folder = plan.place.album.key, run.folders[plan.place.album.key]
-    if jobs:
-        run.screen.clear()
-        print(f"{printable(folder)}: {counted(len(jobs), 'file')}, {human_bytes(plan.size_bytes())}")
-    run.state.begin_album(album_key, folder)
-    for job in jobs:  # in the copy of the state: what will have come for this album can be copied for others
-        run.state.record(album_key, planned_record(job))
-
-
-def planned_record(job: Job) -> FileRecord:
-    """The record that a job will lead to, as far as it is known before."""
+def foretell(job: Job, elsewhere: Elsewhere, stop: Stop) -> Outcome:
+    """What would become of a job. Nothing is fetched, and nothing is written."""
     remote = job.image.remote or RemoteFile("", 0, None)
-    return FileRecord(job.image.key, job.image.serial, job.name, remote.size_bytes or 0, remote.md5 or "?", 0, True)
+    record = FileRecord(job.image.key, job.image.serial, job.name, remote.size_bytes or 0, remote.md5 or "?", -1, True)
+    is_at_hand = bool(job.adoptable or elsewhere.copies(job.image, stop)) or any(
+        copy.modified_ns < 0 or is_there(path, copy) for path, copy in job.copies)  # or it will be there by then
+    return Outcome(Kind.AT_HAND if is_at_hand else Kind.TO_COME, job.album, job.image, record)
 
 
 def wanted_albums(run: Run) -> list[Album]:
     """The albums that were asked for, each with a folder."""
-    albums, problem = in_background(partial(fetch_albums, run.connection, run.user), partial(show_progress, run))
+    redraw = partial(run.screen.show, lambda columns: "Reading the list of albums ...")
+    redraw()
+    albums, problem = in_background(partial(fetch_albums, run.connection, run.user), redraw)
     refuse_other_account(run, albums)
     if problem:
         run.summary.remark(Topic.FAILED, "the list of albums", "", problem)
@@ -3494,17 +3525,15 @@ def wanted_albums(run: Run) -> list[Album]:
             if not os.path.lexists(str(run.settings.output / run.folders[album_key])):
                 run.state.forget_album(album_key)  # so that its name is free again
                 del run.folders[album_key]
-    staying = sum(is_other_layout(run.folders[album.key], album, run.settings.layout)
-                  for album in albums if album.key in run.folders)
-    if staying:
-        log.info("Layout %s applies to new albums only; %s where they are.", run.settings.layout,
-                 "1 existing album stays" if staying == 1 else f"{staying:,} existing albums stay")
-    run.folders.update(album_folders(albums, run.folders, run.settings.layout))
+    layout, other = run.settings.layout, "tree" if run.settings.layout == "album" else "album"
+    if any(run.folders.get(album.key) == album_folder(album, other) != album_folder(album, layout) for album in albums):
+        log.info("Layout %s applies to new albums only; those that are here stay where they are.", layout)
+    run.folders.update(album_folders(albums, run.folders, layout))
     albums = selected(run.settings, albums)
     run.summary.albums_expected = len(albums)
     if not (run.settings.full or run.settings.sidecars):
         albums = [album for album in albums if may_have_uploads(album, run.settings.since)]
-        run.summary.albums_unchanged = run.summary.albums_expected - len(albums)
+        run.summary.albums[Change.NONE] = run.summary.albums_expected - len(albums)
     run.summary.images_expected = sum(album.image_count or 0 for album in albums)
     warn_of_full_disk(bytes_to_come(run, albums), run.settings.output)
     follow_renames(run, albums)
@@ -3523,14 +3552,17 @@ def refuse_other_account(run: Run, albums: Iterable[Album]) -> None:
 
 
 def selected(settings: Settings, albums: list[Album]) -> list[Album]:
-    """The albums that --album and --exclude leave. Raises a Problem if a pattern fits none."""
-    for option, patterns in (("--album", settings.albums), ("--exclude", settings.exclude)):
-        for pattern in patterns:
-            if not any(matches(album, [pattern]) for album in albums):
-                names = {text.casefold(): text for album in albums for text in (album.name, album.url_path)}
-                near = [printable(names[name]) for name in difflib.get_close_matches(pattern.casefold(), names, 5, 0.5)]
-                raise Problem(f"No album matches {option} {printable(pattern)!r}. " +
-                              (f"Did you mean: {', '.join(near)}?" if near else "--list shows all albums."))
+    """The albums that --album and --exclude leave. Raises a Problem if a pattern of --album fits none."""
+    for pattern in (*settings.albums, *settings.exclude):
+        if not any(matches(album, [pattern]) for album in albums):
+            names = {text.lstrip("/").casefold(): text for album in albums for text in (album.url_path, album.name)}
+            near = [printable(names[name]) for name in difflib.get_close_matches(pattern.casefold(), names, 5, 0.5)]
+            is_wanted = pattern in settings.albums
+            text = (f"No album matches {'--album' if is_wanted else '--exclude'} {printable(pattern)!r}. " +
+                    (f"Did you mean: {', '.join(near)}?" if near else "--list shows all albums."))
+            if is_wanted:
+                raise Problem(text)
+            log.warning("%s", text)
     chosen = [album for album in albums
               if (not settings.albums or matches(album, settings.albums)) and not matches(album, settings.exclude)]
     if albums and not chosen:
@@ -3540,21 +3572,17 @@ def selected(settings: Settings, albums: list[Album]) -> list[Album]:
 
 def bytes_to_come(run: Run, albums: Iterable[Album]) -> int:
     """How many bytes are to come at least, as far as SmugMug tells the sums of albums: often it does not."""
-    home = run.state.sizes()
-    to_come_bytes = 0
-    for album in albums:
-        known = run.known.get(album.key)
-        if known is None or known.clocks != album.clocks:
-            to_come_bytes += max(0, album.size_bytes - home.get(album.key, 0))
-    return to_come_bytes
+    home = run.state.home_sums("size_bytes")
+    return sum(max(0, album.size_bytes - home.get(album.key, 0)) for album in albums
+               if album.key not in run.known or run.known[album.key].clocks != album.clocks)
 
 
 def warn_of_full_disk(to_come_bytes: int, output: Path) -> None:
     """Say so if what is to come cannot fit."""
     free_bytes = free_space(output)
     if free_bytes is not None and to_come_bytes > free_bytes:
-        log.warning("Not enough space: at least %s to download, %s free in %s. Only what fits will be downloaded.",
-                    human_bytes(to_come_bytes), human_bytes(free_bytes), output)
+        log.warning("Not enough space: at least %s to download, %s free. Only what fits will be downloaded.",
+                    human_bytes(to_come_bytes), human_bytes(free_bytes))
 
 
 def path_of(run: Run, folder: str) -> Path:
@@ -3570,13 +3598,15 @@ def needs_listing(run: Run, album: Album) -> bool:
     show_progress(run)  # in a preview, thousands of albums may need no listing
     folder = path_of(run, run.folders[album.key])
     try:
-        on_disk = by_folded_name(files_in(folder))
+        on_disk = files_in(folder)
     except OSError as error:
-        run.summary.remark(Topic.FAILED, folder.name, "", str(disk_problem(error, folder)))
+        run.summary.remark(Topic.FAILED, folder, "", str(disk_problem(error, folder)), album.key)
+        run.summary.images_unlisted += album.image_count or 0
         return False
     files = run.state.files(album.key)
-    records = {key: record for key, record in files.items() if not record.removed or find_file(on_disk, record.name)}
-    run.state.forget(album.key, files.keys() - records.keys())  # their names are free again
+    records = {key: record for key, record in files.items()
+               if not record.removed or find_file(on_disk, record.name).size_bytes >= 0}
+    run.state.forget(FileRecord, album.key, files.keys() - records.keys())  # their names are free again
     place = Place(album, folder, run.known.get(album.key), records, run.state.absences(album.key), on_disk,
                   run.connection.now())
     is_wanted = run.settings.full or run.settings.sidecars or album.key in run.overdue or album.key in run.seen
@@ -3587,10 +3617,11 @@ def needs_listing(run: Run, album: Album) -> bool:
     return True
 
 
-def plan_listing(run: Run, listing: Listing) -> Plan:
-    """The plan for an album that was listed, without the images that an earlier listing in this run had.
+def begin_album(run: Run, listing: Listing) -> tuple[Job, ...]:
+    """Plan what to do for an album that was listed, without the images that an earlier listing in this run had, and
+    settle what needs no work. Returns the jobs that are left to do.
 
-    One that may have more images than were listed gets a second look when all else is done: listings lag behind.
+    An album that may have more images than were listed gets a second look when all else is done: listings lag behind.
     """
     album, place, is_second_look = listing.album, run.places.pop(listing.album.key), listing.album.key in run.seen
     if not is_within(place.folder, run.settings.output):
@@ -3600,22 +3631,19 @@ def plan_listing(run: Run, listing: Listing) -> Plan:
         plan = plan_album(place, listing, run.connection.now(), run.settings.since,
                           but=run.seen.get(album.key, frozenset()))
         if not listing.problem:
-            run.state.mark_removed(album.key, (place.records.keys() | place.absences.keys()) -
-                                   {image.key for image in listing.images})
+            listed = {image.key for image in listing.images}
+            for key in place.records.keys() - listed:  # the files stay
+                run.state.record(album.key, place.records[key]._replace(removed=True))
+            run.state.forget(Absence, album.key, place.absences.keys() - listed)
     if listing.problem and not album.locked and not is_second_look:
         run.seen[album.key] = frozenset(image.key for image in listing.images)
         run.second_looks.append(album)
     elif plan.problem:
-        topic = Topic.UNAVAILABLE if album.locked else Topic.FAILED
-        run.summary.remark(topic, place.folder.name, "", plan.problem)
-    return plan._replace(is_second_look=is_second_look)
-
-
-def begin_album(run: Run, listing: Listing) -> tuple[Job, ...]:
-    """Settle what needs no work of an album that was listed. Returns the jobs that are left to do."""
-    plan = plan_listing(run, listing)
-    tally = run.summary.begin(plan)
-    run.state.begin_album(listing.album.key, run.folders[listing.album.key])
+        topic = Topic.LOCKED if album.locked else Topic.FAILED
+        run.summary.remark(topic, place.folder, "", plan.problem, album.key)
+        run.summary.images_unlisted += max(0, (album.image_count or 0) - len(plan.images))
+    tally = run.summary.begin(plan, is_second_look)
+    run.state.record(album.key, AlbumRecord(run.folders[album.key]))
     for outcome in plan.settled:
         settle(run, outcome)
     if not plan.settled and not plan.jobs:
@@ -3626,8 +3654,7 @@ def begin_album(run: Run, listing: Listing) -> tuple[Job, ...]:
 def with_copies(run: Run, job: Job) -> Job:
     """A job with the files that are home by now and hold the same image."""
     index_elsewhere(run.state, run.elsewhere)
-    copies = [(path_of(run, folder) / record.name, record)
-              for folder, record in run.state.copies(job.image)]
+    copies = [(path_of(run, folder) / record.name, record) for folder, record in run.state.copies(job.image)]
     return job._replace(copies=tuple(copy for copy in copies if copy[0] != job.folder / job.name))
 
 
@@ -3641,14 +3668,13 @@ def index_elsewhere(state: State, elsewhere: Elsewhere) -> None:
 
 def follow_moved_folders(state: State, elsewhere: Elsewhere, stop: Stop) -> None:
     """Find the album folders that somebody moved within the output folder; say so if much is missing that was home."""
-    folders = {album_key: album.folder for album_key, album in state.albums().items()}
+    albums = state.albums()
     entries: dict[Path, dict[str, str]] = {}
-    missing, taken = 0, {".", *folders.values()}
-    for album_key, folder in folders.items():
+    missing, taken = 0, {".", *(album.folder for album in albums.values())}
+    for album_key, (folder, *_) in albums.items():
         elsewhere.redraw()
-        if album_path(elsewhere.output, folder, taken, entries).exists():
-            continue
-        records = [record for record in state.files(album_key).values() if not record.removed]
+        is_home = album_path(elsewhere.output, folder, taken, entries).exists()
+        records = [] if is_home else [record for record in state.files(album_key).values() if not record.removed]
         if not records:
             continue
         index_elsewhere(state, elsewhere)
@@ -3658,7 +3684,7 @@ def follow_moved_folders(state: State, elsewhere: Elsewhere, stop: Stop) -> None
             continue
         log.info("%s was moved here: it is %s now", printable(folder), printable(found))
         taken.add(found)
-        state.move_album(album_key, found)
+        state.record(album_key, albums[album_key]._replace(folder=found))
     if missing >= 10:
         log.warning("%s that were home are missing; what SmugMug still has of them will be downloaded again.",
                     counted(missing, "photo"))
@@ -3668,31 +3694,28 @@ def moved_folder(elsewhere: Elsewhere, before: str, taken: set[str], records: Se
                  stop: Stop) -> str | None:
     """The folder, of those not `taken` in the output folder, that has half of these files or more: the MD5 of one of
     them proves it."""
-    entries: dict[Path, dict[str, str]] = {}
     folders = {path.parent for record in records[:50] for path in elsewhere.of_size(record.size_bytes)
                if folded(path.name) == folded(record.name)}
     folders = {folder for folder in folders if folder.relative_to(elsewhere.output).as_posix() not in taken}
     for folder in sorted(folders, key=lambda folder: (folder.name != before.rpartition("/")[2], str(folder))):
         with suppress(OSError, UnicodeError):
-            on_disk = by_folded_name(files_in(folder))
+            on_disk = files_in(folder)
             there = [record for record in records if is_intact(record, on_disk)]
             if len(there) * 2 >= len(records) and any(
-                    file_md5(resolved(folder, record.name, entries), stop) == record.md5 for record in there):
+                    file_md5(folder / find_file(on_disk, record.name).name, stop) == record.md5 for record in there):
                 return folder.relative_to(elsewhere.output).as_posix().encode("utf-8").decode("utf-8")
     return None
 
 
 def follow_renames(run: Run, albums: Iterable[Album]) -> None:
     """Say which folders hold albums that have another name at SmugMug now; with --rename, rename them here."""
-    used = {folded(name) for name in run.folders.values()}
     for album in albums:
         folder = run.folders[album.key]
         here, there = folder.rpartition("/")[2], album_folder(album, "album")
         if album.key not in run.known or here in (there, with_suffix(there, f"_{album.key}")):
             continue
-        wanted = folder[:len(folder) - len(here)] + there
-        if folded(wanted) in used and folded(wanted) != folded(folder):
-            wanted = with_suffix(wanted, f"_{album.key}")
+        others = {key: name for key, name in run.folders.items() if key != album.key}
+        wanted = unique_names([(album.key, folder[:len(folder) - len(here)] + there)], others)[album.key]
         path = path_of(run, folder)
         new_path = path.with_name(wanted.rpartition("/")[2])
         is_asked = run.settings.rename and run.settings.task == "sync"
@@ -3702,27 +3725,28 @@ def follow_renames(run: Run, albums: Iterable[Album]) -> None:
         try:
             rename(path, new_path)
         except OSError as error:
-            run.summary.remark(Topic.FAILED, folder, "", str(disk_problem(error, new_path)))
+            run.summary.remark(Topic.FAILED, folder, "", str(disk_problem(error, new_path)), album.key)
             continue
         log.info("%s was renamed to %s.", printable(folder), printable(wanted))
         run.folders[album.key] = wanted
-        used.add(folded(wanted))
-        run.state.move_album(album.key, wanted)
+        run.state.record(album.key, run.known[album.key]._replace(folder=wanted))
 
 
 def settle(run: Run, outcome: Outcome) -> None:
     """Record an outcome and count it; the last one of an album finishes the album."""
-    if outcome.file is not None:
-        run.state.record(outcome.album.key, outcome.file)
+    file = outcome.file
+    if file is not None:
+        file = file._replace(source_types=", ".join(outcome.image.source_types))
+        outcome = outcome._replace(file=file)
+        run.state.record(outcome.album.key, file)
     before = run.summary.tallies[outcome.album.key].place.absences.get(outcome.image.key)
     absence = absence_of(outcome, before, run.connection.now())
-    if absence != before:
-        run.state.record_absence(outcome.album.key, outcome.image.key, absence)
-    album, image = printable(outcome.album.name), printable(outcome.image.file_name)
-    if outcome.kind is not Kind.HOME:
-        log.debug("%s: %s / %s%s", outcome.kind.value, album, image, f" ({outcome.reason})" if outcome.reason else "")
-    if outcome.image.source_types:
-        log.debug("in SmugMug Source: %s / %s (%s)", album, image, ", ".join(outcome.image.source_types))
+    if absence is not None:
+        run.state.record(outcome.album.key, absence)
+    elif before is not None:
+        run.state.forget(Absence, outcome.album.key, [outcome.image.key])
+    if file is not None and outcome.kind is not Kind.HOME:
+        log.debug("%s: %s/%s", outcome.kind.value, printable(run.folders[outcome.album.key]), printable(file.name))
     tally = run.summary.add(outcome)
     if not tally.pending:
         finish_album(run, tally)
@@ -3732,45 +3756,52 @@ def finish_album(run: Run, tally: Tally) -> None:
     """Bring an album's sidecars up to date, remember it if it is home as a whole, and show what became of it."""
     place, kinds = tally.place, run.settings.sidecars
     album = place.album
+    if run.is_preview():
+        if tally.counts[Kind.TO_COME]:
+            size = human_bytes(tally.to_come_bytes)
+            run.screen.clear()
+            print(f"{printable(run.folders[album.key])}: {counted(tally.counts[Kind.TO_COME], 'file')}, {size}")
+        run.summary.to_come_bytes += tally.to_come_bytes
+        run.summary.end(tally)
+        return
     if kinds and not tally.problem:
-        files = run.state.files(album.key)
-        for name, problem in write_sidecars(kinds, place.folder, album, tally.images, files):
+        for name, problem in write_sidecars(kinds, place, tally.images, run.state.files(album.key)):
             if isinstance(problem, DiskFull):
                 raise problem
-            if problem is None:
-                run.summary.sidecars_changed += 1
-            elif isinstance(problem, NotOurs):
-                run.summary.remark(Topic.KEPT, album.name, name, str(problem))
-            else:
-                tally.problem = "some sidecars could not be written"
-                run.summary.remark(Topic.FAILED, album.name, name, str(problem))
+            run.summary.sidecars_changed += problem is None
+            if problem is not None:
+                is_kept = isinstance(problem, NotOurs)
+                tally.problem = tally.problem if is_kept else "some sidecars could not be written"
+                run.summary.remark(Topic.KEPT if is_kept else Topic.FAILED, place.folder, name, str(problem), album.key)
     if tally.all_home():
         remove_parts(place.folder)
-        run.state.complete_album(album.key, lasting_clocks(album, place.looked_at), place.looked_at)
+        clocks = lasting_clocks(album, place.looked_at)
+        run.state.record(album.key, AlbumRecord(run.folders[album.key], clocks, place.looked_at))
     run.summary.end(tally)
     log.info("%s: %s", printable(run.folders[album.key]), tally.line())
 
 
 def look_back(settings: Settings, state: State, summary: Summary, redraw: Callable[[], None]) -> None:
     """Note what only shows in the end: damaged files that did not come again, and files that SmugMug has no more."""
-    for key, check in list(summary.unsound.items()):
-        if check.fault is Fault.CHANGED and state.is_removed(*key):  # that is its owner's business
-            del summary.unsound[key]
-    if settings.task != "dry-run":
-        for folder, name in state.marked("damaged"):
+    summary.unsound = {key: check for key, check in summary.unsound.items()
+                       if check.fault is not Fault.CHANGED or not state.is_removed(*key)}  # by its owner, if it is
+    unsound = {check.path for check in summary.unsound.values()}
+    for mark in ("damaged", "removed"):
+        for folder, name in state.marked(mark):
             redraw()
-            if os.path.lexists(str(settings.output / folder / name)):
+            path = settings.output / folder / name
+            if not os.path.lexists(str(path)):
+                continue
+            if mark == "removed":
+                summary.removed.append(printable(f"{folder}/{name}"))
+            elif settings.task != "dry-run" and path not in unsound:
                 summary.remark(Topic.DAMAGED, folder, name, "not downloaded again")
-    for folder, name in state.marked("removed"):
-        redraw()
-        if os.path.lexists(str(settings.output / folder / name)):
-            summary.removed.append(printable(f"{folder}/{name}"))
 
 
 def show_progress(run: Run) -> None:
     """Redraw the live line, if it is time to."""
     run.screen.show(partial(progress_line, run.summary, run.connection.received_bytes,
-                            run.connection.gate.remaining_seconds()))
+                            run.connection.remaining_seconds(), run.connection.away_since()))
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -3782,8 +3813,8 @@ def main(argv: list[str] | None = None) -> int:
     """Run the program with these arguments. Returns its exit code."""
     set_up_streams()
     settings = read_settings(argv, os.environ)
-    screen = Screen(logging.DEBUG if settings.verbose else logging.WARNING if settings.quiet else logging.INFO,
-                    settings.progress and not settings.quiet)
+    quiet_level = (logging.INFO, NOTICE, logging.WARNING)[min(settings.quiet, 2)]
+    screen = Screen(logging.DEBUG if settings.verbose else quiet_level, settings.progress and not settings.quiet)
     stop = Stop()
     try:
         catch_signals(stop)
@@ -3791,40 +3822,46 @@ def main(argv: list[str] | None = None) -> int:
         exit_code = TASKS[settings.task](settings, screen, stop)
         sys.stdout.flush()
         return exit_code
-    except Problem as problem:
-        log.error("%s", problem)
-        return problem.exit_code
-    except (KeyboardInterrupt, Stopped):
-        log.error("Interrupted.")
-        return EXIT_INTERRUPTED
-    except OSError as error:  # of standard output: all others are dealt with where they come up
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if not isinstance(error, BrokenPipeError):  # whoever reads it has not just seen enough
-            log.error("Cannot write to standard output: %s", error)
-        return EXIT_FAILED
+    except ENDINGS as error:
+        text, exit_code = ending(error)
+        if text:
+            log.error("%s", text)
+        return exit_code
+
+
+ENDINGS = (Problem, KeyboardInterrupt, Stopped, OSError)
+
+
+def ending(error: BaseException) -> tuple[str, int]:
+    """What to tell the user of an error that ends the run, "" if nothing, and the exit code."""
+    if isinstance(error, Problem):
+        return str(error), error.exit_code
+    if not isinstance(error, OSError):
+        return "Interrupted.", EXIT_INTERRUPTED
+    # It is of standard output: all others are dealt with where they come up.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    has_seen_enough = isinstance(error, BrokenPipeError)  # whoever reads it
+    return "" if has_seen_enough else f"Cannot write to standard output: {error}", EXIT_FAILED
 
 
 def bring_home(settings: Settings, screen: Screen, stop: Stop) -> int:
     """Bring everything home, or preview that, and tell what became of it, whatever ended it. Returns the exit code."""
-    summary = Summary()
-    ended, broken = "", None
+    summary = Summary(settings.output)
+    ended, ended_with = "", EXIT_COMPLETE
     try:
         work(settings, summary, screen, stop)
         for name in summary.removed if settings.list_removed else ():
             print(name)
         sys.stdout.flush()
-        exit_code = EXIT_FAILED if summary.failures else EXIT_COMPLETE
-    except (KeyboardInterrupt, Stopped):
-        exit_code, ended = EXIT_INTERRUPTED, "Interrupted. Run again to continue; nothing already downloaded is lost."
-    except Problem as problem:
-        exit_code, ended = problem.exit_code, str(problem)
-    except OSError as error:  # of standard output
-        exit_code, broken = EXIT_FAILED, error
-    tell(settings, summary, screen, ended)
-    is_reported = write_report(settings, summary.report(exit_code))
-    if broken is not None:
-        raise broken
-    return exit_code if is_reported else exit_code or EXIT_FAILED
+    except ENDINGS as error:
+        ended, ended_with = ending(error)
+        untried = max(0, summary.images_expected - summary.done())
+        if isinstance(error, OutOfReach) and untried:
+            ended += f" {photos_and_videos(untried)} not tried."
+        if ended_with == EXIT_INTERRUPTED:
+            ended += " Run again to continue; nothing already downloaded is lost."
+    screen.clear()
+    return tell(settings, summary, ended, ended_with)
 
 
 def work(settings: Settings, summary: Summary, screen: Screen, stop: Stop) -> None:
@@ -3843,19 +3880,23 @@ def work(settings: Settings, summary: Summary, screen: Screen, stop: Stop) -> No
             verify_home(settings, state, summary, screen, stop)
         if not (settings.verify and is_preview):
             connection, user = signed_in or connect(settings, stop)
-            summary.account = user.nick_name
+            summary.user = user
             known = state.albums()
             by_key = {album_key: album.folder for album_key, album in known.items()}
             run = Run(settings, connection, PageSize(IMAGES_PER_PAGE), user, state, summary, screen, stop, known,
                       by_key, {}, {}, deque(), set(), {}, elsewhere)
             try:
-                if is_preview:
-                    preview(run)
-                else:
-                    sync(run)
+                sync(run)
             finally:
                 summary.api_requests = connection.api_requests
-                summary.wait_seconds = connection.gate.waited_seconds()
+                summary.wait_seconds = connection.waited_seconds()
+            if is_preview:
+                screen.clear()
+                warn_of_full_disk(summary.to_come_bytes, settings.output)
+                at_hand = summary.counts[Kind.AT_HAND]
+                print(f"To download: {counted(summary.counts[Kind.TO_COME], 'file')}, "
+                      f"{human_bytes(summary.to_come_bytes)}" +
+                      (f" ({at_hand:,} more without a download, from copies)" if at_hand else ""))
         look_back(settings, state, summary, redraw)
 
 
@@ -3895,31 +3936,40 @@ def verify_home(settings: Settings, state: State, summary: Summary, screen: Scre
         screen.show(lambda columns: f"Verified {counted(sum(summary.checked.values()), 'file')}")
         if check is not None:
             summary.check(check)
-    if settings.task == "dry-run":
-        summary.failures += len(summary.unsound)
-    else:
-        summary.failures += summary.checked[Fault.UNREADABLE]
 
 
-def tell(settings: Settings, summary: Summary, screen: Screen, ended: str) -> None:
-    """Say what became of everything, and what ended it early, "" if nothing did."""
+def tell(settings: Settings, summary: Summary, ended: str, ended_with: int) -> int:
+    """Say what became of everything, and what ended it early, "" and 0 if nothing did. Returns the exit code."""
     for check in summary.unsound.values():
-        summary.remark(Topic.NOT_SOUND, check.path.parent.name, check.path.name, check.reason or check.fault.value,
-                       check.record.image_key)
-    screen.clear()
+        summary.remark(Topic.NOT_SOUND, check.path.parent, check.path.name, check.reason or check.fault.value,
+                       check.album_key, check.record.image_key)
+    exit_code, sentence = verdict(summary, settings, ended_with)
+    level = NOTICE if exit_code == EXIT_COMPLETE else logging.WARNING
     if summary.albums_expected or summary.checked or not ended:
-        sentence = verdict(summary, settings, not ended) if summary.account and settings.task == "sync" else ""
-        log.warning("%s", summary_text(summary, sentence, free_space(settings.output)))
+        log.log(level, "%s", summary_text(summary, settings, free_space(settings.output)))
     if ended:
         log.error("%s", ended)
         summary.remark(Topic.ENDED_EARLY, "", "", ended)
+    if settings.report is not None and not write_report(settings.report, summary.report(exit_code, sentence)):
+        exit_code, level = exit_code or EXIT_FAILED, logging.WARNING
+    if sentence:
+        log.log(level, "%s", sentence)
+    return exit_code
 
 
 def list_albums(settings: Settings, screen: Screen, stop: Stop) -> int:
     """--list: a table of the albums, on standard output."""
     connection, user = connect(settings, stop)
+    screen.show(lambda columns: "Reading the list of albums ...")
     albums, problem = in_background(partial(fetch_albums, connection, user))
-    print(album_table(selected(settings, albums)))
+    with copied_state(settings.output, partial(screen.show, lambda columns: "Reading the download record")) as state:
+        here = state.home_sums("1")
+    screen.clear()
+    albums = selected(settings, albums)
+    print(album_table(albums, here, terminal_columns(sys.stdout) if sys.stdout.isatty() else sys.maxsize))
+    files = sum(album.image_count or 0 for album in albums)
+    home = sum(here.get(album.key, 0) for album in albums)
+    log.info("%s", f"{counted(files, 'file')} in {counted(len(albums), 'album')}, {home:,} here.")
     if problem:
         log.error("%s", problem)
     return EXIT_FAILED if problem else EXIT_COMPLETE
@@ -3937,20 +3987,20 @@ def list_md5(settings: Settings, screen: Screen, stop: Stop) -> int:
 def log_in(settings: Settings, screen: Screen, stop: Stop) -> int:
     """--login: sign in, so that later runs can do without a PIN."""
     _, user = connect(settings, stop)
-    log.warning("Signed in as %s. Later runs need no PIN.", printable(user.nick_name))
+    log.log(NOTICE, "Signed in as %s. Later runs need no PIN.", printable(user.nick_name))
     return EXIT_COMPLETE
 
 
 def log_out(settings: Settings, screen: Screen, stop: Stop) -> int:
-    """--logout: forget the sign-in."""
-    path = settings.token_file
+    """--logout: forget the sign-in, and the API key that was typed in."""
     try:
-        path.unlink()
-        log.warning("Removed %s. SmugMug still lists this permission. To revoke it: %s.", path, AUTHORIZED_SERVICES)
+        settings.token_file.unlink()
+        log.log(NOTICE, "Removed %s. SmugMug still lists this permission. To revoke it: %s.", settings.token_file,
+                AUTHORIZED_SERVICES)
     except FileNotFoundError:
-        log.warning("There is no saved sign-in.")
+        log.log(NOTICE, "There is no saved sign-in.")
     except OSError as error:
-        raise disk_problem(error, path) from None
+        raise disk_problem(error, settings.token_file) from None
     return EXIT_COMPLETE
 
 
@@ -3963,10 +4013,17 @@ MEANINGLESS = {"list": NOT_TO_LIST, "list-md5": NOT_TO_SELECT, "login": NOT_TO_S
 
 
 def connect(settings: Settings, stop: Stop) -> tuple[Connection, User]:
-    """A signed-in connection, and whose it is. Asks for a PIN only where there is no token that still works."""
-    api_key = api_key_from(os.environ)
+    """A signed-in connection, and whose it is. Asks for an API key and a PIN only where there are none that still work,
+    and saves what does."""
+    saved, given_key = read_saved(settings.token_file), api_key_from(os.environ)
+    api_key = given_key or (saved._replace(token="", token_secret="") if saved.secret else ask_for_api_key())
     from_environment = token_from_environment(api_key, os.environ)
-    credentials = from_environment or token_from_file(api_key, settings.token_file)
+    credentials = from_environment
+    if saved.token and saved.token_secret and not from_environment:
+        if saved.key == api_key.key:
+            credentials = saved._replace(secret=api_key.secret)
+        else:
+            log.warning("The saved sign-in was made with another API key. If this key is right, sign in again.")
     if credentials is not None:
         try:
             return connect_as(credentials, settings, stop)
@@ -3976,13 +4033,16 @@ def connect(settings: Settings, stop: Stop) -> tuple[Connection, User]:
             log.warning("%s", error)
     credentials = sign_in(api_key, settings.timeout_seconds, stop)
     connection, user = connect_as(credentials, settings, stop)
-    save_token(credentials, settings.token_file)
+    save(credentials._replace(secret="") if given_key else credentials, settings.token_file)
+    if settings.task != "login":  # which says so itself
+        log.info("Signed in as %s.", printable(user.nick_name))
     return connection, user
 
 
 def connect_as(credentials: Credentials, settings: Settings, stop: Stop) -> tuple[Connection, User]:
     """A connection with an access token, and whose it is. Raises NotSignedIn if SmugMug does not take it."""
     connection = Connection(credentials, settings.timeout_seconds, stop)
+    connection.max_outage_seconds = settings.max_outage_minutes * 60
     try:
         return connection, in_background(partial(fetch_user, connection))
     except RequestFailed as error:
@@ -3991,24 +4051,21 @@ def connect_as(credentials: Credentials, settings: Settings, stop: Stop) -> tupl
         raise
 
 
-def write_report(settings: Settings, report: dict[str, Any]) -> bool:
-    """Write the JSON report, if one is asked for. Says whether that went well."""
-    if settings.report is None:
-        return True
-    content = json.dumps(report, indent=2).encode("utf-8") + b"\n"
-    path = str(settings.report)
+def write_report(path: Path, report: dict[str, Any]) -> bool:
+    """Write the JSON report. Says whether that went well."""
+    text = json.dumps(report, indent=2) + "\n"
     try:
-        if path == "-":
-            sys.stdout.write(content.decode("utf-8"))
-        elif os.path.exists(path) and not os.path.isfile(path):  # a device or a pipe, which somebody has to read
-            with os.fdopen(os.open(path, os.O_WRONLY | getattr(os, "O_NONBLOCK", 0)), "wb") as file:
+        if str(path) == "-":
+            sys.stdout.write(text)
+        elif path.exists() and not path.is_file():  # a device or a pipe, which somebody has to read
+            with os.fdopen(os.open(str(path), os.O_WRONLY | getattr(os, "O_NONBLOCK", 0)), "wb") as file:
                 if sys.platform != "win32":  # pragma: no branch
                     os.set_blocking(file.fileno(), True)  # now that somebody reads, all of it will go through
-                file.write(content)
+                file.write(text.encode("utf-8"))
         else:
-            write_atomically(Path(os.path.realpath(path)), content)
+            write_atomically(Path(os.path.realpath(str(path))), text.encode("utf-8"))
     except OSError as error:
-        log.error("Cannot write the report: %s", disk_problem(error, settings.report))
+        log.error("Cannot write the report: %s", disk_problem(error, path))
         return False
     return True
 
@@ -4037,8 +4094,9 @@ def set_up_streams() -> None:
 
 
 def catch_signals(stop: Stop) -> None:
-    """Let Ctrl-C and a request to terminate end the run in order."""
-    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGBREAK") if hasattr(signal, name)]
+    """Let Ctrl-C, a request to terminate, and a terminal that is closed end the run in order."""
+    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGBREAK", "SIGHUP") if hasattr(signal, name)]
+    numbers = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]  # as nohup leaves one
 
     def interrupt(number: int, frame: Any) -> None:
         for every_number in numbers:  # the end, which takes two seconds at most, is not to be interrupted
@@ -4057,28 +4115,19 @@ def read_settings(argv: list[str] | None, environ: Mapping[str, str]) -> Setting
     for option in MEANINGLESS.get(options.task, ()):  # what the environment says is for other tasks
         if getattr(options, option) != getattr(defaults, option):
             usage.error(f"--{option.replace('_', '-').rstrip('s')} cannot be combined with --{options.task}")
-    try:
-        sidecars = options.sidecars or [sidecar_names(environ.get("SMUGMUG_SIDECAR", ""))]
-    except argparse.ArgumentTypeError as error:
-        usage.error(f"SMUGMUG_SIDECAR: {error}")
     for option, path in (("--report", options.report), ("--log-file", options.log_file)):
         if path is not None and is_record(path, options.output):
             usage.error(f"{option}: {printable(path)} is the download record; choose another file")
-    options.sidecars = frozenset().union(*sidecars)
-    for name, variable in (("albums", "SMUGMUG_ALBUM"), ("exclude", "SMUGMUG_EXCLUDE")):
-        patterns = getattr(options, name) or environ.get(variable, "").splitlines()
-        setattr(options, name, tuple(pattern for pattern in patterns if pattern.strip()))
     folder = config_folder(environ, sys.platform, home_folder())
     return Settings(token_file=folder / "token.json", folders_file=folder / "folders.json", **vars(options))
 
 
 def is_record(path: Path, output: Path) -> bool:
     """Whether a path leads to the state in an output folder, or to SQLite's files beside it."""
-    record = output / STATE_FILE
+    record = str(output / STATE_FILE)
     with suppress(OSError):
-        if os.path.realpath(str(path)).startswith(os.path.realpath(str(record))):
-            return True
-        return os.path.samefile(str(path), str(record))
+        is_beside = os.path.realpath(str(path)).startswith(os.path.realpath(record))
+        return is_beside or os.path.samefile(str(path), record)
     return False
 
 
@@ -4090,17 +4139,25 @@ class OneLineParser(argparse.ArgumentParser):
         self.exit(EXIT_COULD_NOT_RUN, f"{self.prog}: {message} (see --help)\n")
 
 
+class Gather(argparse.Action):
+    """Join the tuples of an option that may be given several times; they take the place of its default."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
+        before = getattr(namespace, self.dest)
+        setattr(namespace, self.dest, values if before is self.default else before + values)
+
+
 def parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
     """The command line. What an option is without being given comes from SMUGMUG_<OPTION>, where that is set."""
     result = OneLineParser(
-        usage="%(prog)s [options]", add_help=False,
+        usage="%(prog)s [...]", add_help=False,
         formatter_class=partial(argparse.HelpFormatter, max_help_position=27),
         description="Download every photo and video of a SmugMug account; later runs fetch only what's new.",
         epilog="Options with a value can also be set as SMUGMUG_OUTPUT, SMUGMUG_JOBS ...; the key is SMUGMUG_API_KEY "
                "and SMUGMUG_API_SECRET. Exit codes: 0 complete, 1 something failed, 2 could not run, 3 not signed in, "
                "130 interrupted.")
 
-    def setting(group: Any, *names: str, default: str, read: Callable[[str], Any] = str, **more: Any) -> None:
+    def setting(group: Any, *names: str, read: Callable[[str], Any], default: str | None = "", **more: Any) -> None:
         variable = "SMUGMUG_" + names[-1].lstrip("-").upper().replace("-", "_")
         given = environ.get(variable)
 
@@ -4113,43 +4170,48 @@ def parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
         group.add_argument(*names, default=given or default, type=value, **more)
 
     what = result.add_argument_group("what to download")
-    what.add_argument("-a", "--album", dest="albums", metavar="PATTERN", action="append",
-                      help="albums whose name or path matches; repeatable")
-    what.add_argument("-x", "--exclude", metavar="PATTERN", action="append", help="skip albums that match; repeatable")
-    setting(what, "--since", metavar="DATE", read=since_date, default="", help="uploaded since 2024-05-31, or 30d ago")
+    setting(what, "-a", "--album", dest="albums", metavar="PATTERN", read=patterns, action=Gather,
+            help="albums whose name or path matches; repeatable")
+    setting(what, "-x", "--exclude", metavar="PATTERN", read=patterns, action=Gather,
+            help="skip albums that match; repeatable")
+    setting(what, "--since", metavar="DATE", read=since_date, help="uploaded since 2024-05-31, or 30d ago")
     what.add_argument("--full", action="store_true", help="check unchanged albums too: finds replaced photos")
     what.add_argument("--verify", action="store_true", help="check all files, repair damaged ones (-n: report)")
 
     how = result.add_argument_group("where and how")
     setting(how, "-o", "--output", metavar="DIR", read=folder_name, default=OUTPUT_FOLDER,
             help=f"folder for the photos (default {OUTPUT_FOLDER})")
-    setting(how, "--layout", metavar="album|tree", read=layout_name, default="album",
-            help="tree: SmugMug's folders above the albums")
+    setting(how, "--layout", metavar="album|tree", default="album", help="tree: SmugMug's folders above the albums",
+            read=reader(str, ("album", "tree").__contains__, "a layout; choose album or tree"))
     how.add_argument("--rename", action="store_true", help="rename folders whose albums were renamed at SmugMug")
     how.add_argument("--new-record", action="store_true", help="start anew in a folder whose record is gone")
-    how.add_argument("--sidecar", dest="sidecars", metavar="xmp|json", type=sidecar_names, action="append",
-                     help="save titles, captions, keywords and places")
-    setting(how, "-j", "--jobs", metavar="N", read=positive_integer, default=str(DEFAULT_JOBS),
-            help=f"simultaneous downloads (default {DEFAULT_JOBS})")
+    setting(how, "--sidecar", dest="sidecars", metavar="xmp|json", action=Gather,
+            read=reader(words, {"xmp", "json", "dates"}.issuperset, "a sidecar; choose xmp or json"),
+            help="save titles, captions, keywords and places")
+    setting(how, "-j", "--jobs", metavar="N", default=None, help="simultaneous downloads (default: as many as help)",
+            read=reader(int, range(1, 1000).__contains__, "a number from 1 to 999"))
+    positive_number = reader(float, lambda number: 0 < number < 1e6, "a number above 0")
     setting(how, "--timeout", dest="timeout_seconds", metavar="SECONDS", read=positive_number,
             default=f"{READ_TIMEOUT_SECONDS:.0f}", help="retry after this many silent seconds (default 60)")
+    setting(how, "--max-outage", dest="max_outage_minutes", metavar="MINUTES", read=positive_number,
+            default=f"{MAX_OUTAGE_MINUTES:.0f}", help="end after so long without a connection (default 60)")
 
-    instead = result.add_argument_group("do something else instead").add_mutually_exclusive_group()
+    instead = result.add_argument_group("other actions").add_mutually_exclusive_group()
     for names, task, text in ((("--list",), "list", "show a table of the albums"),
                               (("--list-md5",), "list-md5", "show the MD5 of each file, for md5sum -c"),
                               (("-n", "--dry-run"), "dry-run", "show what would be fetched"),
-                              (("--login",), "login", "only sign in, for later runs with nobody there"),
-                              (("--logout",), "logout", "forget the sign-in")):
+                              (("--login",), "login", "sign in and exit, for unattended runs later"),
+                              (("--logout",), "logout", "forget the sign-in and the API key")):
         instead.add_argument(*names, dest="task", action="store_const", const=task, default="sync", help=text)
 
     told = result.add_argument_group("messages")
     loudness = told.add_mutually_exclusive_group()
-    loudness.add_argument("-q", "--quiet", action="store_true", help="only problems and the summary")
+    loudness.add_argument("-q", "--quiet", action="count", default=0, help="only the summary (-qq: if not all is well)")
     loudness.add_argument("-v", "--verbose", action="store_true", help="also each file and rate-limit headers")
     told.add_argument("--no-progress", dest="progress", action="store_false", help="no progress line")
     told.add_argument("--list-removed", action="store_true", help="list files that SmugMug no longer has")
-    setting(told, "--report", metavar="FILE", read=writable_file, default="", help="write the summary as JSON")
-    setting(told, "--log-file", metavar="FILE", read=writable_file, default="", help="append verbose output")
+    setting(told, "--report", metavar="FILE", read=writable_file, help="write the summary as JSON")
+    setting(told, "--log-file", metavar="FILE", read=writable_file, help="append verbose output")
     told.add_argument("--version", action="version", version=f"%(prog)s {VERSION}", help="show the version")
     told.add_argument("-h", "--help", action="help", help="show this help")
     return result
@@ -4158,54 +4220,41 @@ def parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
 def folder_name(text: str) -> Path:
     """The path of a folder, for argparse. An empty one, of a variable that is not set, would be the working folder."""
     if not text:
-        raise argparse.ArgumentTypeError("the name of a folder is needed (. is the one you are in)")
+        raise argparse.ArgumentTypeError("a folder name is needed (. means the current folder)")
     return Path(os.path.expanduser(text))
 
 
-def layout_name(text: str) -> str:
-    """The name of a layout, for argparse."""
-    if text not in ("album", "tree"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a layout; choose album or tree")
-    return text
+def patterns(text: str) -> tuple[str, ...]:
+    """Patterns for albums, one in each line, for argparse."""
+    return tuple(filter(str.strip, text.splitlines()))
 
 
-def sidecar_names(text: str) -> frozenset[str]:
-    """A list of kinds of sidecars, such as "xmp,json", for argparse."""
-    names = frozenset(re.findall(r"[^\s,]+", text))
-    if names - {"xmp", "json", "dates"}:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a sidecar: xmp and json are")
-    return names
+def words(text: str) -> tuple[str, ...]:
+    """The words of a list such as "xmp,json"."""
+    return tuple(re.findall(r"[^\s,]+", text))
 
 
-def positive_integer(text: str) -> int:
-    """A whole number of at least 1, for argparse."""
-    if not re.fullmatch(r"[0-9]{1,3}", text) or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to 999")
-    return int(text)
+def reader(read: Callable[[str], Any], is_good: Callable[[Any], bool], what: str) -> Callable[[str], Any]:
+    """A function that reads a value, for argparse: as `read` does, if the value `is_good`. A text should be `what`."""
+    def checked(text: str) -> Any:
+        with suppress(ValueError):
+            if is_good(read(text)):
+                return read(text)
+        raise argparse.ArgumentTypeError(f"{text!r} is not {what}")
 
-
-def positive_number(text: str) -> float:
-    """A number above 0, for argparse."""
-    with suppress(ValueError):
-        if 0 < float(text) < 1e6:
-            return float(text)
-    raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return checked
 
 
 def since_date(text: str) -> str:
     """A day or time (local, or UTC with a Z) or a number of days back, as SmugMug writes times in UTC; "" for ""."""
     if not text:
         return ""
-    days = re.fullmatch(r"([0-9]{1,4})d", text)
-    if days:
-        return iso_time(time.time() - 86_400 * int(days.group(1)))[:19]
-    if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z", text):
-        with suppress(ValueError):
-            time.strptime(text, "%Y-%m-%dT%H:%M:%SZ")
-            return text[:19]
-    for form in ("%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"):
+    if re.fullmatch("[0-9]{1,4}d", text):
+        return iso_time(time.time() - DAY_SECONDS * int(text[:-1]))[:19]
+    for form in ("%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%SZ"):
         with suppress(ValueError, OverflowError):
-            return iso_time(time.mktime(time.strptime(text, form)))[:19]
+            moment = time.strptime(text, form)
+            return iso_time(calendar.timegm(moment) if form.endswith("Z") else time.mktime(moment))[:19]
     raise argparse.ArgumentTypeError(f"{text!r} is not a date; use for example 2024-05-31 or 30d")
 
 

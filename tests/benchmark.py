@@ -3,10 +3,11 @@
 Run by hand, on Linux or macOS, with curl installed:
 
     python tests/benchmark.py                      the workloads WAN, RAW, MANY and AGAIN
+    python tests/benchmark.py HOME FAST FAR SLOW   other lines: how near to their limit does it come by itself?
     python tests/benchmark.py RAW --runs 5         only some of them
     python tests/benchmark.py LISTING              long albums, for which the listing is most of the work
     python tests/benchmark.py MANY --many-albums 10
-    python tests/benchmark.py --all --markdown     LISTING, HOME and GROWTH as well, which take long
+    python tests/benchmark.py --all --markdown     all of them, which takes long
     TMPDIR=/dev/shm python tests/benchmark.py RAW  without the disk, where that is a folder in memory
 
     WAN      20 albums of 50 images of 500 kB over a line like one at home: how well is the line used?
@@ -14,9 +15,14 @@ Run by hand, on Linux or macOS, with curl installed:
     RAW      4 albums of 50 images of 5 MB as fast as it goes: what does a byte cost?
     MANY     200 albums of 500 images of 2 kB: what does a file cost?
     AGAIN    WAN once more, with everything home: what does a look cost?
-    HOME     1,000 albums of 100 images, all of them home and unchanged: the same for a large account
+    LARGE    1,000 albums of 100 images, all of them home and unchanged: the same for a large account
     GROWTH   20,000 albums of 100 images, the same for two millions; the record is filled by the benchmark itself
+    HOME     a line of 20 MB/s, 2 MB/s for each connection
+    FAST     a line of 120 MB/s, 2 MB/s for each connection
+    FAR      a line of 40 MB/s, 1 MB/s for each connection, 250 ms away
+    SLOW     a line of 3 MB/s
 
+Beside RAW stand bare `requests` with MD5 in four threads, and the program with fixed numbers of transfers (-j).
 In WAN, AGAIN and LISTING each listed image takes the server 30 ms, as it takes SmugMug when an owner asks.
 
 The server is `fake_smugmug.py` in a process of its own, so that its CPU is not counted. The program and curl take
@@ -32,7 +38,6 @@ import argparse
 import hashlib
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -51,6 +56,31 @@ MEGA = 1_000_000
 CURL_FILES_MAXIMUM = 10_000  # of more files, curl fetches only so many, and its figures are scaled up
 HASHED_BYTES = 1 << 18  # how much is hashed at once where MD5 alone is measured
 SECONDS_TO_STOP = 30.0  # how long the server may take to end
+
+# What any program in Python would take that uses requests and proves what it fetched: no retries, no record.
+BARE = """
+import hashlib, queue, sys, threading, requests
+urls = queue.Queue()
+for url in open(sys.argv[1]).read().split():
+    urls.put(url)
+def fetch():
+    session = requests.Session()
+    while True:
+        try:
+            url = urls.get_nowait()
+        except queue.Empty:
+            return
+        digest = hashlib.md5()
+        with session.get(url, stream=True) as answer, open("f" + url.split("/")[4], "wb") as file:
+            for chunk in answer.iter_content(1 << 16):
+                digest.update(chunk)
+                file.write(chunk)
+threads = [threading.Thread(target=fetch) for _ in range(int(sys.argv[2]))]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+"""
 
 # Whoever starts a process may find its own peak memory in that of the process. So a small one starts the big ones.
 STARTER = """
@@ -107,9 +137,17 @@ WORKLOADS = {workload.name: workload for workload in (
     Workload("MANY", 200, 500, 2_000, api_latency=0.01, file_latency=0.01),
     WAN._replace(name="LISTING", images=500, size_bytes=50_000),
     WAN._replace(name="AGAIN", is_home=True),
-    Workload("HOME", 1_000, 100, 2_000, is_home=True),
+    Workload("LARGE", 1_000, 100, 2_000, is_home=True),
     Workload("GROWTH", 20_000, 100, 2_000, is_home=True, is_filled=True),
+    Workload("HOME", 4, 50, 2_500_000, api_latency=0.08, file_latency=0.08, connection_rate=2e6, line_rate=20e6),
+    Workload("FAST", 10, 100, 3_000_000, api_latency=0.04, file_latency=0.04, connection_rate=2e6, line_rate=120e6),
+    Workload("FAR", 8, 50, 2_500_000, api_latency=0.25, file_latency=0.25, connection_rate=1e6, line_rate=40e6),
+    Workload("SLOW", 2, 30, 1_500_000, api_latency=0.08, file_latency=0.08, line_rate=3e6),
 )}
+LINE_GOALS = {"WAN": 1.10, "HOME": 1.10, "FAST": 1.25, "FAR": 1.30, "SLOW": 1.10}
+FIXED_JOBS = {"RAW": (2, 3, 4, 8, 16), "MANY": (16,)}  # the program runs with these as well, to compare
+CURL_CONNECTIONS = 16
+BARE_THREADS = 4
 DEFAULT_WORKLOADS = ("WAN", "RAW", "MANY", "AGAIN")
 
 
@@ -131,7 +169,7 @@ class Cost(NamedTuple):
 class Result(NamedTuple):
     """The medians of a workload; `curl` is None where nothing was to be fetched.
 
-    `sync_seconds` is what it took, after curl, until its files were on the disk.
+    `sync_seconds` is what it took, after curl, until its files were on the disk. `others` are named.
     """
 
     workload: Workload
@@ -139,6 +177,7 @@ class Result(NamedTuple):
     curl: Optional[Cost]
     curl_share: float = 1.0
     sync_seconds: float = 0.0
+    others: tuple[tuple[str, Cost], ...] = ()
 
 
 class Figure(NamedTuple):
@@ -152,25 +191,33 @@ class Figure(NamedTuple):
 def figures(result: Result) -> list[Figure]:
     """What the goals of a workload speak of."""
     workload, ours, curl = result.workload, result.ours, result.curl
-    if workload.name == "WAN":
+    if workload.name in LINE_GOALS:
         needed = workload.total_bytes / workload.line_rate
-        return [Figure(f"wall / the {needed:.0f} s that the line needs", ours.wall_seconds / needed, 1.10)]
+        return [Figure(f"wall / the {needed:.0f} s that the line needs", ours.wall_seconds / needed,
+                       LINE_GOALS[workload.name])]
     if workload.name == "LISTING" and curl is not None:
         return [Figure("wall / that of curl, which lists nothing", ours.wall_seconds / curl.wall_seconds, 1.4)]
-    if workload.name == "RAW" and curl is not None:
-        return [Figure("wall / curl's", ours.wall_seconds / curl.wall_seconds, 1.6),
-                Figure("CPU / curl's, MD5 included", ours.cpu_seconds / curl.cpu_seconds, 2.5)]
+    fixed = [cost for name, cost in result.others if name.startswith("-j")]
+    bare = [cost for name, cost in result.others if name == "requests"]
+    found = []
+    if workload.name == "RAW" and fixed:
+        found.append(Figure("wall / that of the best fixed -j",
+                            ours.wall_seconds / min(cost.wall_seconds for cost in fixed), 1.10))
+    if workload.name == "RAW" and bare:
+        found.append(Figure("CPU / that of bare requests with MD5", ours.cpu_seconds / bare[0].cpu_seconds, 1.15))
     if workload.name == "MANY":
-        return [Figure("CPU per file, ms", 1000 * ours.cpu_seconds / workload.files, 2.5),
-                Figure("peak RSS, MB", ours.peak_bytes / MEGA, 80)]
-    if workload.name == "HOME":
+        found = [Figure("CPU per file, ms", 1000 * ours.cpu_seconds / workload.files, 1.2),
+                 Figure("peak RSS, MB", ours.peak_bytes / MEGA, 80)]
+        found += [Figure(f"wall / that of {name}", ours.wall_seconds / cost.wall_seconds, 1.0)
+                  for name, cost in result.others]
+    if workload.name == "LARGE":
         return [Figure("CPU, s", ours.cpu_seconds, 3.0), Figure("peak RSS, MB", ours.peak_bytes / MEGA, 100),
                 Figure("API requests", ours.api_requests, 11)]
     if workload.name == "GROWTH":
         return [Figure("CPU per 1,000 files, ms", 1e6 * ours.cpu_seconds / workload.files, 30),
                 Figure("peak RSS, MB", ours.peak_bytes / MEGA, 200),
                 Figure("API requests", ours.api_requests, 1 + workload.albums / 100)]
-    return []
+    return found
 
 
 def notes(result: Result) -> Iterator[str]:
@@ -315,7 +362,7 @@ class Bench:
         self._script = script
         self._scratch = scratch
         self._options = [] if jobs is None else [f"--jobs={jobs}"]
-        self._connections = jobs or default_jobs(script)
+        self._connections = jobs or CURL_CONNECTIONS
         settings = scratch / "settings"
         settings.mkdir()
         kept = {name: value for name, value in os.environ.items()
@@ -331,13 +378,22 @@ class Bench:
         finally:
             shutil.rmtree(str(path))
 
-    def ours(self, server: Server, folder: Path, workload: Workload) -> Cost:
+    def ours(self, server: Server, folder: Path, workload: Workload, *options: str) -> Cost:
         """What the program takes to bring everything home into a folder, or to see that it is there."""
-        command = [sys.executable, str(self._script), f"--output={folder / 'photos'}", *self._options]
+        command = [sys.executable, str(self._script), f"--output={folder / 'photos'}", *(options or self._options)]
         cost = measured(command, {**self._environment, **server.environment()}, folder, server)
         check(folder / "photos", workload.files, workload.size_bytes)
         if cost.files != (0 if workload.is_home else workload.files):
             raise Failure(f"{cost.files} files were asked for")
+        return cost
+
+    def bare(self, server: Server, folder: Path, urls: Sequence[str], size_bytes: int) -> Cost:
+        """What a few lines of Python take that fetch these files with requests, hash them and write them."""
+        listed = folder / ".urls"
+        listed.write_text("\n".join(urls))
+        cost = measured([sys.executable, "-c", BARE, str(listed), str(BARE_THREADS)],
+                        {**self._environment, **server.environment()}, folder, server)
+        check(folder, len(urls), size_bytes)
         return cost
 
     def curl(self, server: Server, folder: Path, urls: Sequence[str], size_bytes: int) -> Cost:
@@ -350,14 +406,6 @@ class Bench:
         cost = measured(command, self._environment, folder, server)
         check(folder, len(urls), size_bytes)
         return cost
-
-
-def default_jobs(script: Path) -> int:
-    """The number of transfers at a time that a script has as its default."""
-    match = re.search(r"^DEFAULT_JOBS = (\d+)", script.read_text(encoding="utf-8"), re.MULTILINE)
-    if match is None:
-        raise SystemExit(f"{script} has no DEFAULT_JOBS: give --jobs")
-    return int(match.group(1))
 
 
 def run(workload: Workload, bench: Bench, runs: int) -> Result:
@@ -399,8 +447,7 @@ def fill(server: Server, output: Path, workload: Workload) -> None:
     with script.open_state(output, lambda: None) as state:
         for album in sorted(albums, key=lambda album: album.name):
             (output / album.name).mkdir()
-            state.begin_album(album.key, album.name)
-            state.complete_album(album.key, album.clocks, time.time())
+            state.record(album.key, script.AlbumRecord(album.name, album.clocks, time.time()))
             for index in range(1, workload.images + 1):
                 path = output / album.name / f"IMG_{index:04}.JPG"
                 with open(str(path), "wb") as file:
@@ -413,6 +460,7 @@ def fill(server: Server, output: Path, workload: Workload) -> None:
 def run_with_curl(workload: Workload, bench: Bench, runs: int) -> Result:
     """Measure what it takes to fetch everything: the program, curl, the program, curl ..."""
     ours, curls, syncs = [], [], []
+    others: dict[str, list[Cost]] = {f"-j {jobs}": [] for jobs in FIXED_JOBS.get(workload.name, ())}
     with server_for(workload) as server:
         urls = server.urls()[:CURL_FILES_MAXIMUM]
         for number in range(1, runs + 1):
@@ -421,8 +469,15 @@ def run_with_curl(workload: Workload, bench: Bench, runs: int) -> Result:
             with bench.folder() as folder:
                 curls.append(bench.curl(server, folder, urls, workload.size_bytes).scaled(workload.files / len(urls)))
                 syncs.append(seconds_to_sync())
+            for name in (name for name in list(others) if name != "requests"):
+                with bench.folder() as folder:
+                    others[name].append(bench.ours(server, folder, workload, *name.split()))
+            if workload.name == "RAW":
+                with bench.folder() as folder:
+                    others.setdefault("requests", []).append(bench.bare(server, folder, urls, workload.size_bytes))
             say(f"{workload.name} {number}/{runs}: {described(ours[-1])}; curl {described(curls[-1])}")
-    return Result(workload, medians(ours), medians(curls), len(urls) / workload.files, median(syncs))
+    return Result(workload, medians(ours), medians(curls), len(urls) / workload.files, median(syncs),
+                  tuple((name, medians(costs)) for name, costs in others.items()))
 
 
 def seconds_to_sync() -> float:
@@ -454,7 +509,9 @@ def rows(result: Result) -> Iterator[tuple[str, ...]]:
     ours, curl = result.ours, result.curl
     ratios = ("", "") if curl is None else (f"{ours.wall_seconds / curl.wall_seconds:.2f}",
                                             f"{ours.cpu_seconds / curl.cpu_seconds:.2f}")
-    for name, who, cost, last in ((result.workload.name, "program", ours, ratios), ("", "curl", curl, ("", ""))):
+    others = [("", name, cost, ("", "")) for name, cost in result.others]
+    for name, who, cost, last in ((result.workload.name, "program", ours, ratios), ("", "curl", curl, ("", "")),
+                                  *others):
         if cost is not None:
             yield (name, who, f"{cost.wall_seconds:.2f}", f"{cost.cpu_seconds:.2f}", f"{cost.peak_bytes / MEGA:.0f}",
                    f"{cost.api_requests:.0f}", f"{cost.files:.0f}", *last)
@@ -502,8 +559,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     parser.add_argument("--jobs", type=int, metavar="N", help="transfers at a time, for both (the program's default)")
     parser.add_argument("--many-albums", type=int, default=WORKLOADS["MANY"].albums, metavar="N",
                         help="albums in MANY (%(default)s)")
-    parser.add_argument("--home-albums", type=int, default=WORKLOADS["HOME"].albums, metavar="N",
-                        help="albums in HOME (%(default)s)")
+    parser.add_argument("--large-albums", type=int, default=WORKLOADS["LARGE"].albums, metavar="N",
+                        help="albums in LARGE (%(default)s)")
     parser.add_argument("--growth-albums", type=int, default=WORKLOADS["GROWTH"].albums, metavar="N",
                         help="albums in GROWTH (%(default)s)")
     parser.add_argument("--script", type=Path, default=SCRIPT, metavar="FILE", help="another version to measure")
@@ -513,10 +570,10 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     unknown = [name for name in names if name not in WORKLOADS]
     if unknown:
         parser.error(f"there is no workload {' '.join(unknown)}")
-    if min(options.runs, options.many_albums, options.home_albums, options.growth_albums,
+    if min(options.runs, options.many_albums, options.large_albums, options.growth_albums,
            options.jobs or 1) < 1:
         parser.error("numbers must be at least 1")
-    albums = {"MANY": options.many_albums, "HOME": options.home_albums, "GROWTH": options.growth_albums}
+    albums = {"MANY": options.many_albums, "LARGE": options.large_albums, "GROWTH": options.growth_albums}
     results = []
     try:
         with tempfile.TemporaryDirectory() as scratch:

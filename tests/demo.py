@@ -1,6 +1,6 @@
 """A demo of a command against the fake SmugMug: an account of drawn pictures, and a place of its own for settings.
 
-``python tests/fake_smugmug.py -- COMMAND ...`` runs it.
+``python tests/fake_smugmug.py -- COMMAND ...`` runs it; with ``--slow`` before the ``--`` there is time to watch.
 """
 
 from __future__ import annotations
@@ -20,14 +20,22 @@ import tempfile
 import zlib
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Sequence
+from typing import Any, List, Sequence
 
-from fake_smugmug import MP4_MAGIC, Account, Album, FakeSmugMug, Photo
+from fake_smugmug import MP4_MAGIC, Account, Album, ArmedFault, FakeSmugMug, Line, Photo
+
+SLOW_LINE = Line(api_latency_seconds=0.3, bytes_per_second_total=400_000)
+SLOW_PHOTO_BYTES = 180_000
+SLOW_ALBUMS = {"Lofoten": 12, "Garden": 8, "Birthday": 10, "Winter walk": 10}
+SLOW_TROUBLES_SECONDS = 4
 
 
-def demonstrate(command: Sequence[str]) -> int:
-    """Run a command against the demo account; its exit code."""
-    with FakeSmugMug(demo_account(), secret="demo") as smugmug:
+def demonstrate(command: Sequence[str], slow: bool = False) -> int:
+    """Run a command against the demo account, or against the slow one with its troubles; its exit code."""
+    account, line = (slow_account(), SLOW_LINE) if slow else (demo_account(), Line())
+    with FakeSmugMug(account, secret="demo", line=line) as smugmug:
+        if slow:
+            arm_troubles(smugmug)
         environment = {name: value for name, value in os.environ.items() if name.upper() not in (
             "NO_PROXY", "ALL_PROXY", "CURL_CA_BUNDLE", "SMUGMUG_ACCESS_TOKEN", "SMUGMUG_ACCESS_TOKEN_SECRET")}
         settings = str(_demo_folder())
@@ -92,6 +100,29 @@ def demo_account() -> Account:
     return account
 
 
+def slow_account() -> Account:
+    """An account whose pictures take a while on the slow line, so that one can watch, press Ctrl-C, and go on."""
+    account = Account(nickname="demo")
+    numbers = itertools.count(1)
+    for name, count in SLOW_ALBUMS.items():
+        album = account.album(name, folder="Family")
+        for index in range(1, count + 1):
+            number = next(numbers)
+            album.photo(f"IMG_{index}.png", drawn_png(number, bytes_at_least=SLOW_PHOTO_BYTES), width=320, height=240,
+                        taken=datetime(2021, 5, 1, 10, 0) + timedelta(days=9 * number))
+    return account
+
+
+def arm_troubles(smugmug: FakeSmugMug, seconds: float = SLOW_TROUBLES_SECONDS) -> List[ArmedFault]:
+    """Let happen once each: too many requests, an album that is slow to list, a transfer that is cut off."""
+    crowded, slow, cut = smugmug.account.albums[:3]
+    return [
+        smugmug.fault("rate_limited", where=rf"/{crowded.key}!images", times=1, retry_after=f"{seconds:.0f}"),
+        smugmug.fault("stall", where=rf"/{slow.key}!images", times=1, seconds=seconds, before_headers=True),
+        smugmug.fault("cut", where=rf"/i-{cut.images[0].key}/", times=1, at=SLOW_PHOTO_BYTES // 2),
+    ]
+
+
 # ======================================================================================================================
 # Drawing: small pictures that can be looked at, and told apart.
 # ======================================================================================================================
@@ -102,8 +133,11 @@ DIGITS = (  # each digit is five rows of three pixels
 )
 
 
-def drawn_png(number: int, width: int = 320, height: int = 240) -> bytes:
-    """A PNG picture: a gradient of the number's own colours, a disc, and the number in big digits."""
+def drawn_png(number: int, width: int = 320, height: int = 240, bytes_at_least: int = 0) -> bytes:
+    """A PNG picture: a gradient of the number's own colours, a disc, and the number in big digits.
+
+    A chunk that viewers pass over brings it to the bytes that it should have.
+    """
     colours = random.Random(number)
     above = [colours.randrange(60, 230) for _ in range(3)]
     below = [colours.randrange(60, 230) for _ in range(3)]
@@ -119,7 +153,9 @@ def drawn_png(number: int, width: int = 320, height: int = 240) -> bytes:
         _draw_number(row, y, str(number), scale=16)
         rows += b"\0" + row
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(bytes(rows))), (b"IEND", b""))
+    filling = (b"raNd", colours.getrandbits(8 * bytes_at_least + 8).to_bytes(bytes_at_least + 1, "big"))
+    fillings = [filling] if bytes_at_least else []
+    chunks = [(b"IHDR", header), *fillings, (b"IDAT", zlib.compress(bytes(rows))), (b"IEND", b"")]
     return b"\x89PNG\r\n\x1a\n" + b"".join(_png_chunk(kind, data) for kind, data in chunks)
 
 

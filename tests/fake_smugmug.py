@@ -880,6 +880,7 @@ class Response:
     reset: bool = False
     stall_seconds: float = 0.0
     stall_at: int = -1  # bytes of the body before the stall; -1: before the headers
+    trickles: bool = False  # after the stall comes one byte, then the next stall
 
     @property
     def length(self) -> int:
@@ -1942,11 +1943,15 @@ def rate_limited(request: Request, honest: Response, retry_after: Optional[str] 
 
 
 @named_fault
-def server_error(request: Request, honest: Response, status: int = 503, empty: bool = False) -> Bent:
-    """A 5xx with an HTML page, or with nothing in it."""
+def server_error(request: Request, honest: Response, status: int = 503, empty: bool = False,
+                 retry_after: Optional[str] = None) -> Bent:
+    """A 5xx with an HTML page, or with nothing in it; `retry_after` as for `rate_limited`."""
     if empty:
         return Response(status, {"Content-Type": "text/html"})
-    return html_page(status, REASONS.get(status, "Error"), "We will be back soon.")
+    response = html_page(status, REASONS.get(status, "Error"), "We will be back soon.")
+    if retry_after is not None:
+        response.headers["Retry-After"] = str(retry_after)
+    return response
 
 
 @named_fault
@@ -1983,6 +1988,26 @@ def stall(request: Request, honest: Response, seconds: float = 3600.0, before_he
     """Nothing more comes for a while: before the headers, or after so many bytes of the body."""
     honest.stall_seconds, honest.stall_at = seconds, -1 if before_headers else after_bytes
     return honest
+
+
+@named_fault
+def trickle(request: Request, honest: Response, seconds: float, after_bytes: int = 0, chunked: bool = False,
+            status: int = 200) -> Bent:
+    """After so many bytes of the body, one byte comes every so many seconds: of the answer, or of an error."""
+    response = honest if status == 200 else html_page(status, REASONS.get(status, "Error"), "Something went wrong.")
+    response.stall_seconds, response.stall_at, response.trickles = seconds, after_bytes, True
+    response.framing = "chunked" if chunked else response.framing
+    return response
+
+
+@named_fault
+def inflated(request: Request, honest: Response, megabytes: int) -> Bent:
+    """JSON of so many MB, nearly all of it white space, so that it travels as a thousandth of that."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+    pieces = [packer.compress(b'{"Response": {')]
+    pieces += [packer.compress(b" " * 1_000_000) for _ in range(megabytes)]
+    body = b"".join([*pieces, packer.compress(b"}}"), packer.flush()])
+    return Response(200, {"Content-Type": "application/json", "Content-Encoding": "gzip"}, body)
 
 
 @named_fault
@@ -2453,6 +2478,8 @@ class FakeSmugMug:
         self._opened = 0
         self._conversations: Set[Conversation] = set()
         self._closing = threading.Event()
+        self.is_away = False
+        self.turned_away = 0
         self._listener = socket.socket()
 
     # -- life -----------------------------------------------------------------------------------------------------
@@ -2495,8 +2522,13 @@ class FakeSmugMug:
             if self._closing.is_set():
                 accepted.close()
                 return
-            conversation = Conversation(self, accepted, next(self._connection_ids))
             with self._changed:
+                if self.is_away:
+                    accepted.close()
+                    self.turned_away += 1
+                    self._changed.notify_all()
+                    continue
+                conversation = Conversation(self, accepted, next(self._connection_ids))
                 self._conversations.add(conversation)
             threading.Thread(target=conversation.run, daemon=True).start()
 
@@ -2575,6 +2607,18 @@ class FakeSmugMug:
         self._oauth.pass_time(seconds)
         for limiter in self._limiters:
             limiter.pass_time(seconds)
+
+    def go_away(self) -> None:
+        """Be out of reach: all connections end, and new ones lead nowhere.  `turned_away` counts them."""
+        with self._changed:
+            self.is_away, self.turned_away = True, 0
+            conversations = list(self._conversations)
+        for conversation in conversations:
+            conversation.shut_down()
+
+    def come_back(self) -> None:
+        """Be there again."""
+        self.is_away = False
 
     @property
     def private_answer(self) -> str:
@@ -2794,6 +2838,7 @@ class Conversation:
     def __init__(self, server: FakeSmugMug, accepted: socket.socket, connection_id: int) -> None:
         self._server, self._socket, self._id = server, accepted, connection_id
         self._unread = b""
+        self._is_ended = False
         self._bucket = server.connection_bucket()
         accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
@@ -2812,6 +2857,7 @@ class Conversation:
 
     def shut_down(self) -> None:
         """End the connection from another thread, whatever it is doing; `SSLSocket.shutdown` would forget its TLS."""
+        self._is_ended = True
         with contextlib.suppress(OSError):
             socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
@@ -2830,6 +2876,8 @@ class Conversation:
         host, _, port = target.rpartition(":")
         self._socket.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
         self._socket = self._server.context(host.strip("[]")).wrap_socket(self._socket, server_side=True)
+        if self._is_ended:  # meanwhile, when there was no socket to shut down
+            raise Hangup
         return host.lower() if port == "443" else target.lower()
 
     def _serve(self, host: str) -> bool:
@@ -2936,6 +2984,10 @@ class Conversation:
             return
         pause = min(stop, response.start + response.stall_at)
         yield from pieces_of(response.body, response.start, pause)
+        while response.trickles and pause < stop:
+            self._stall(response.stall_seconds)
+            yield from pieces_of(response.body, pause, pause + 1)
+            pause += 1
         self._stall(response.stall_seconds)
         yield from pieces_of(response.body, pause, stop)
 
@@ -2970,8 +3022,9 @@ def main(argv: Sequence[str]) -> int:
         options, command = options[:split], options[split + 1 :]
     parser = argparse.ArgumentParser(
         description="A SmugMug of your own: run a program against it, or serve it for measurements.",
-        usage="%(prog)s -- COMMAND ...\n       %(prog)s --serve [options]",
+        usage="%(prog)s [--slow] -- COMMAND ...\n       %(prog)s --serve [options]",
     )
+    parser.add_argument("--slow", action="store_true", help="a demo of 20 to 30 seconds, with a few troubles")
     parser.add_argument("--serve", action="store_true", help="serve until stdin ends; 'stats' and 'urls' are commands")
     parser.add_argument("--albums", type=int, default=20, help="number of albums")
     parser.add_argument("--images", type=int, default=50, help="number of photos in each album")
@@ -2986,11 +3039,15 @@ def main(argv: Sequence[str]) -> int:
     arguments = parser.parse_args(options)
     if arguments.serve == bool(command):
         parser.error("give either a command after -- or --serve")
+    for name, value in vars(arguments).items():
+        if name != "serve" and (name == "slow") == arguments.serve and value != parser.get_default(name):
+            wanted = "a command after --" if arguments.serve else "--serve"
+            parser.error(f"--{name.replace('_', '-')} goes with {wanted}")
     if arguments.serve:
         return serve(arguments)
     import demo  # only now: it imports this file
 
-    return demo.demonstrate(command)
+    return demo.demonstrate(command, arguments.slow)
 
 
 def serve(arguments: argparse.Namespace) -> int:

@@ -54,12 +54,12 @@ def test_a_film_that_does_not_fit_is_skipped_and_all_that_fits_comes(
     photos = [album.photo(f"IMG_{number}.JPG") for number in range(30)]
     output = small_disk.mount(size_bytes=1000 * PAGE)
 
-    result = run("-o", output, "-j", 1)
+    result = run("-o", output, "-j", 1, "-v")
 
     assert result.returncode == 1
     assert home_files(output) == {f"Summer/{photo.file_name}": photo.data for photo in photos}
-    assert all(f"Summer / {film.file_name}: Not enough space for 8.2 MB" in result.stderr for film in films)
-    assert f"Summer / {silent.file_name}: No space left" in result.stderr
+    assert all(f"Summer/{film.file_name}: Not enough space for 8.2 MB" in result.stderr for film in films)
+    assert f"Summer/{silent.file_name}: No space left" in result.stderr
     assert smugmug.count("cdn") <= len(photos) + 1 and list(output.rglob("*.part")) == []
 
 
@@ -109,8 +109,8 @@ def test_a_disk_without_room_for_a_sidecar_ends_the_run_and_with_space_the_next_
     result = run("-o", output, "--sidecar", "xmp")
 
     assert result.returncode == 1 and home_files(output) == contents(album)
-    end = result.stderr.splitlines()[-1]
-    assert end.startswith("The disk is full: no space left for ") and "IMG_1.JPG.xmp" in end
+    assert_says(result.stderr, "The disk is full: no space left for ", "IMG_1.JPG.xmp")
+    assert result.stderr.splitlines()[-1].startswith("Not finished: 1 of 1 are home")
 
     small_disk.resize(size_bytes=1000 * PAGE)
     assert run("-o", output, "--sidecar", "xmp").returncode == 0
@@ -127,7 +127,7 @@ def test_a_file_too_large_for_the_file_system_fails_alone(account: Account, smug
 
     assert process.returncode == 1 and "Traceback" not in stderr
     assert home_files(run.output) == {"Summer/small.JPG": small.data}
-    assert_says(stderr, f"Summer / {large.file_name}", "File too large", str(Path("smugmug_photos") / "Summer"))
+    assert_says(stderr, f"Summer/{large.file_name}", "File too large")
     assert "1 downloaded, 0 already there, 1 failed" in stderr
 
 
@@ -183,7 +183,7 @@ def test_an_album_folder_that_cannot_be_written_fails_its_files_and_no_others(
 
     assert result.returncode == 1 and home_files(run.output) == contents(winter)
     for name in ("a.JPG", "b.JPG"):
-        assert_says(result.stderr, f"Summer / {name}", str(Path("smugmug_photos") / "Summer"))
+        assert_says(result.stderr, f"Summer/{name}")
     assert "1 downloaded, 0 already there, 2 failed" in result.stderr
 
 
@@ -223,7 +223,7 @@ def test_a_folder_in_the_place_of_a_file_stays_and_the_file_comes_beside_it(
     result = run()
 
     assert result.returncode == 0 and home_files(run.output) == expected
-    assert_says(result.stderr, "Summer / IMG_1.JPG", f"IMG_1_{photo.key}.JPG")
+    assert_says(result.stderr, f"Summer/IMG_1_{photo.key}.JPG", "IMG_1.JPG was changed or added here")
     assert run().returncode == 0
     assert home_files(run.output) == expected and smugmug.count("cdn") == 1
 
@@ -286,8 +286,8 @@ def test_a_name_that_the_system_refuses_fails_what_bears_it_and_nothing_else(
 
     assert result.returncode == 1
     assert home_files(run.output) == {"Summer/plain.JPG": plain.data}
-    assert_says(result.stderr, f"Summer / {umlaut.file_name}: ")
-    assert_says(result.stderr, f"{foreign.name} / IMG_1.JPG: ")
+    assert_says(result.stderr, f"Summer/{umlaut.file_name}: ")
+    assert_says(result.stderr, f"{foreign.name}/IMG_1.JPG: ")
 
     assert run().returncode == 0
     assert home_files(run.output) == contents(summer, foreign)

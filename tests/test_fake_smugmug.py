@@ -1352,6 +1352,18 @@ def test_the_demo_runs_a_command_and_returns_its_exit_code(tmp_path: Path) -> No
     assert "027518" in done.stderr
 
 
+@pytest.mark.parametrize("arguments, said", [
+    (["--albums", "3", "--", "true"], "--albums goes with --serve"),
+    (["--no-log", "--", "true"], "--no-log goes with --serve"),
+    (["--serve", "--slow"], "--slow goes with a command after --"),
+    (["--slwo", "--", "true"], "unrecognized arguments: --slwo"),
+    (["--slow"], "give either a command after -- or --serve"),
+])
+def test_the_fake_ignores_no_option_in_silence(arguments: List[str], said: str) -> None:
+    done = subprocess.run([sys.executable, FAKE, *arguments], capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 2 and said in done.stderr and done.stdout == ""
+
+
 def test_the_server_for_measurements_speaks_json(stranger: requests.Session) -> None:
     process = subprocess.Popen(
         [sys.executable, FAKE, "--serve", "--albums", "2", "--images", "3", "--size", "70000"],

@@ -114,7 +114,7 @@ def unavailable(account: Account) -> Video:
 
 def is_told(text: str) -> bool:
     """Whether the summary names the film as unavailable."""
-    return "1 unavailable" in text and "\nUnavailable (1):\n  Summer / film.MOV: " in text
+    return "1 unavailable" in text and "\nUnavailable (1):\n  Summer/film.MOV: " in text
 
 
 def test_what_cannot_be_had_is_asked_for_after_a_day_then_ever_more_rarely_down_to_once_a_month_and_told_by_every_run(

@@ -163,8 +163,8 @@ def assert_true(account: Account, run: Run, result: Result, before: Set[str]) ->
     if result.returncode in (2, 3):
         return
     names = {name for problem in problems for name in
-             ([problem["image_key"], f"{problem['album']}/{problem['image']}"] if problem["image"]
-              else [problem["album"]])}
+             ([problem["image_key"], f"{problem['folder']}/{problem['file']}"] if problem["file"]
+              else [problem["folder"], problem["album_key"]])}
     contents = set(home.values())
     unnamed = [(album.name, image.file_name) for album, image in images_of(account)
                if image.data not in contents and not names & {

@@ -128,13 +128,13 @@ def test_sqlite_shows_that_it_works(tmp_path: Path) -> None:
     signs: List[int] = []
     with script.open_state(tmp_path, lambda: signs.append(1)) as state:
         for number in range(20):
-            state.begin_album(f"A{number}", f"Album {number}")
+            state.record(f"A{number}", script.AlbumRecord(f"Album {number}"))
         for number in range(100_000):
             state.record(f"A{number % 20}", script.FileRecord(f"I{number}", "0", f"{number}.JPG", 1, "", 0, True))
         state.commit()
         signs.clear()
         state.marked("removed")
-        state.sizes()
+        state.home_sums("size_bytes")
         assert signs
     signs.clear()
     with script.copied_state(tmp_path, lambda: signs.append(1)) as state:
@@ -157,13 +157,13 @@ def test_a_moved_folder_is_read_once_however_many_of_its_names_changed_their_cas
     elsewhere = script.Elsewhere(tmp_path, lambda: None)
     elsewhere.index(lambda path: [])
     reads: List[Any] = []
-    listdir: Callable[[str], List[str]] = os.listdir
+    scandir: Callable[[str], Any] = os.scandir
 
-    def counted(path: str) -> List[str]:
+    def counted(path: str) -> Any:
         reads.append(path)
-        return listdir(path)
+        return scandir(path)
 
-    monkeypatch.setattr(os, "listdir", counted)
+    monkeypatch.setattr(os, "scandir", counted)
     assert script.moved_folder(elsewhere, "Summer", {"."}, records, script.Stop()) is None
     assert len(reads) == 1
 
@@ -197,9 +197,9 @@ def test_many_albums_are_renamed_each_once_and_never_to_the_name_of_another(acco
 
 def test_a_record_of_a_large_account_is_not_copied_into_memory(tmp_path: Path) -> None:
     with script.open_state(tmp_path, lambda: None) as state:
-        state.begin_album("A", "Summer")
+        state.record("A", script.AlbumRecord("Summer"))
     with script.copied_state(tmp_path, lambda: None) as state:
-        state.begin_album("B", "Winter")
+        state.record("B", script.AlbumRecord("Winter"))
         assert set(state.albums()) == {"A", "B"}
     with closing(sqlite3.connect(str(tmp_path / STATE))) as database:
         assert database.execute("SELECT COUNT(*) FROM album").fetchone() == (1,)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import signal
 from pathlib import Path
 from typing import Any, Dict, List
 
@@ -10,7 +12,7 @@ import pytest
 
 from conftest import Run, SmallDisk
 from fake_smugmug import JPEG_MAGIC, MP4_MAGIC, Account, FakeSmugMug, Image, Pattern
-from helpers import NOTHING_NEW, Sync, contents, edit, home_files, key_name, snapshot, sync
+from helpers import NOTHING_NEW, Sync, contents, edit, home_files, key_name, snapshot, stop, sync
 
 DAY = 86_400
 PAGE = 4096
@@ -118,10 +120,10 @@ def test_the_original_goes_beside_a_smaller_copy_that_its_owner_edited(
 def test_a_smaller_copy_is_known_for_what_it_is_in_every_album_and_after_the_record_is_lost(
         account: Account, run: Run, smaller: Image) -> None:
     account.album("Best of").collect(smaller)
-    assert len(lines_with(topic(sync(run), "Not the original"), "a.JPG")) == 2
+    assert lines_with(topic(sync(run), "Not the original"), "Best of/a.JPG, Summer/a.JPG")
     (run.output / ".smugmug.sqlite3").unlink()
     again = sync(run, "--new-record")
-    assert again.fetched == 0 and len(lines_with(topic(again, "Not the original"), "a.JPG")) == 2
+    assert again.fetched == 0 and lines_with(topic(again, "Not the original"), "Best of/a.JPG, Summer/a.JPG")
 
 
 # ======================================================================================================================
@@ -157,7 +159,7 @@ def test_images_that_smugmug_refuses_to_speak_of_are_failed_and_not_unavailable(
     fault = smugmug.fault("permission_denied", "/api/v2/image/", times=None)
     for _ in range(2):
         told = sync(run, exit_code=1)
-        assert fault.hits and "Summer / a." in topic(told, "Failed") and "navailable" not in told.stderr
+        assert fault.hits and "Summer/a." in topic(told, "Failed") and "navailable" not in told.stderr
     smugmug.clear_faults()
     assert sync(run).fetched == 1
     assert home_files(run.output) == contents(album)
@@ -290,7 +292,7 @@ def test_messages_name_the_folder_that_is_on_the_disk(account: Account, smugmug:
     album.name = "Winter"
     failing = album.photo("b.JPG")
     smugmug.fault("not_found", f"/i-{failing.key}/", times=None)
-    assert "Summer / b.JPG" in topic(sync(run, exit_code=1), "Failed")
+    assert "Summer/b.JPG" in topic(sync(run, exit_code=1), "Failed")
 
 
 def test_a_folder_follows_the_new_name_of_its_album_if_that_is_asked_for(account: Account, run: Run) -> None:
@@ -417,3 +419,183 @@ def test_the_name_of_a_deleted_album_is_free_again_when_its_folder_is_gone(
     home = home_files(run.output)
     assert home["Summer/a.JPG"] == (new if is_gone else old).data and new.data in home.values()
     assert sync(run).cost == NOTHING_NEW
+
+
+# ======================================================================================================================
+# The last line.
+# ======================================================================================================================
+
+def last_line(told: Sync) -> str:
+    """What a run said last of all."""
+    return told.stderr.splitlines()[-1]
+
+
+def test_a_locked_album_shows_in_the_last_line_of_every_run(account: Account, run: Run) -> None:
+    account.album("Summer").photo()
+    account.album("Secret", security="Password", locked=True).photo()
+    for _ in range(2):
+        told = sync(run)
+        assert last_line(told) == f"1 of 1 are home, in {run.output}; 1 album locked"
+        assert lines_with(topic(told, "Locked"), "Secret: ", "password")
+
+
+def test_what_smugmug_does_not_give_shows_in_the_last_line_of_every_run(account: Account, run: Run) -> None:
+    album = account.album("Summer")
+    album.video("film.MOV")
+    album.photo("raw.JPG", component_file_types={"Image": ["JPG", "NEF"]})
+    album.photo("small.JPG", archived=False, download_uri=False, original_size_listed=False)
+    for _ in range(2):
+        assert last_line(sync(run)) == (
+            f"3 of 3 are home, in {run.output}; 1 photo with a RAW or other source file that only SmugMug's website "
+            f"gives; 1 not the original; 1 video re-encoded")
+
+
+def test_the_last_line_of_an_interrupted_and_of_a_dry_run_says_how_much_is_home(
+        account: Account, smugmug: FakeSmugMug, run: Run) -> None:
+    account.album("Summer").photo()
+    sync(run)
+    photo = account.album("Winter").photo()
+    assert last_line(sync(run, "--dry-run")) == f"1 of 2 are home, in {run.output}; 1 to come"
+    stall = smugmug.fault("stall", f"/i-{photo.key}/", before_headers=True)
+    process = run.start()
+    assert stall.reached.wait(30)
+    said = stop(process, signal.SIGINT).splitlines()
+    assert said[-2].startswith("Interrupted.") and said[-1] == f"Not finished: 1 of 2 are home, in {run.output}"
+
+
+def test_what_is_missing_and_was_not_asked_for_is_no_success(account: Account, run: Run) -> None:
+    for name in ("Summer", "Winter"):
+        account.album(name).photo("a.JPG")
+    sync(run)
+    (run.output / "Winter" / "a.JPG").unlink()
+    told = sync(run, "--verify", "-a", "Summer", exit_code=1)
+    assert lines_with(topic(told, "Damaged, changed or missing"), "Winter/a.JPG: missing")
+    assert last_line(told) == f"1 of 1 are home, in {run.output}; 1 damaged, changed or missing"
+
+
+def test_many_failures_of_one_cause_are_one_line_and_verbose_names_each(
+        account: Account, smugmug: FakeSmugMug, run: Run) -> None:
+    album = account.album("Summer", folder="Family")
+    for number in range(30):
+        album.photo(f"{number:02}.JPG")
+    smugmug.fault("not_found", "cdn", times=None)
+    told = sync(run, "--layout", "tree", "-v", exit_code=1)
+    names = [f"Family/Summer/{number:02}.JPG" for number in range(30)]
+    failed = topic(told, "Failed").splitlines()
+    assert failed[0].startswith(f"{', '.join(names[:3])} and 27 more: SmugMug answered 404") and len(failed) == 3
+    assert all(lines_with(told.stderr, f"failed: {name}: SmugMug answered 404") for name in names)
+    assert "30 failed" in told.stderr and last_line(told) == f"0 of 30 are home, in {run.output}; 30 failed"
+
+
+def test_reasons_that_all_differ_are_not_all_shown(account: Account, run: Run) -> None:
+    album = account.album("Summer")
+    for number in range(25):
+        album.photo(f"{number:02}.JPG", Pattern(1000 + number, number, JPEG_MAGIC))
+    (run.output / "Summer").mkdir(parents=True)
+    for number in range(25):
+        (run.output / "Summer" / f"{number:02}.JPG").write_bytes(b"mine")
+    kept = topic(sync(run), "Kept")
+    assert kept.count("so it was kept") == 20 and "... and 5 more (-v and --report name all)" in kept
+
+
+def test_quiet_said_twice_is_silent_if_all_is_well_and_tells_all_if_not(
+        account: Account, smugmug: FakeSmugMug, run: Run) -> None:
+    photo = account.album("Summer").photo()
+    assert sync(run, "-qq").stderr == ""
+    assert last_line(sync(run, "-q")).startswith("Everything is home")
+    (run.output / "Summer" / photo.file_name).unlink()
+    smugmug.fault("not_found", "cdn", times=None)
+    told = sync(run, "-qq", exit_code=1)
+    assert "Failed (1):" in told.stderr and last_line(told).endswith("; 1 failed")
+
+
+def test_in_the_log_all_is_well_is_no_warning(account: Account, smugmug: FakeSmugMug, run: Run) -> None:
+    account.album("Summer").photo()
+    log = run.folder / "log.txt"
+    sync(run, "--log-file", log)
+    assert "WARNING" not in log.read_text() and lines_with(log.read_text(), " INFO Everything is home")
+    account.albums[0].photo()
+    smugmug.fault("not_found", "cdn", times=None)
+    sync(run, "--log-file", log, exit_code=1)
+    assert lines_with(log.read_text(), " WARNING 1 of 2 are home")
+
+
+def test_photos_that_are_in_the_account_and_in_no_album_are_told(
+        account: Account, smugmug: FakeSmugMug, run: Run) -> None:
+    account.album("Summer").photo()
+
+    def three(answer: Dict[str, Any]) -> Dict[str, Any]:
+        answer["Response"]["User"]["ImageCount"] = 3
+        return answer
+
+    assert "SmugMug counts" not in sync(run).stderr
+    smugmug.fault("mangle", "!authuser", function=three)
+    assert "SmugMug counts: 3 in the account, 1 in its albums\n" in sync(run).stderr
+
+
+def test_albums_that_list_more_than_smugmug_counts_are_told(
+        account: Account, smugmug: FakeSmugMug, run: Run) -> None:
+    for name in ("Autumn", "Spring", "Summer", "Winter"):
+        account.album(name).photo()
+    account.albums[0].photo()
+
+    def fewer(answer: Dict[str, Any]) -> Dict[str, Any]:
+        for album in answer["Response"]["Album"]:
+            album["ImageCount"] -= 1
+        return answer
+
+    assert "More than counted" not in sync(run).stderr
+    smugmug.fault("mangle", "!albums", function=fewer)
+    told, = lines_with(sync(run, "--full").stderr, "More than counted: ")
+    assert "Autumn (2 home, SmugMug counts 1)" in told or "Spring (1 home, SmugMug counts 0)" in told
+    assert told.count("SmugMug counts") == 3 and told.endswith(" and 1 more")
+
+
+def test_an_album_that_is_looked_at_again_is_not_called_changed(
+        account: Account, smugmug: FakeSmugMug, run: Run) -> None:
+    photo = account.album("Winter").photo(title="The sea")
+    stall = smugmug.fault("stall", f"/i-{photo.key}/", before_headers=True)
+    process = run.start()
+    assert stall.reached.wait(30)
+    stop(process, signal.SIGINT)
+    again = "Albums: 0 new, 0 changed, 1 looked at again, 0 unchanged\n"
+    assert again in sync(run).stderr
+    assert "Albums: 0 new, 0 changed, 1 unchanged\n" in sync(run).stderr
+    assert again in sync(run, "--sidecar", "xmp").stderr
+
+
+def test_the_report_tells_all_that_the_summary_does(account: Account, run: Run) -> None:
+    album = account.album("Summer")
+    photo = album.photo()
+    album.video("film.MOV")
+    account.album("Secret", security="Password", locked=True)
+    sync(run)
+    album.remove(photo)
+    path = run.folder / "report.json"
+    told = sync(run, "--verify", "--report", path)
+    report = json.loads(path.read_text(encoding="utf-8"))
+    assert report["verdict"] == last_line(told) and report["output"] == str(run.output)
+    assert (report["home"], report["videos"], report["adopted"], report["albums_unchanged"]) == (1, 1, 0, 0)
+    assert report["verified"] == {"intact": 2, "missing": 0, "changed": 0, "damaged": 0, "unreadable": 0}
+    assert report["removed"] == [f"Summer/{photo.file_name}"]
+    assert {(entry["folder"], entry["smugmug_count"], entry["home"]) for entry in report["by_album"]} == {
+        ("Summer", 1, 1), ("Secret", None, 0)}
+    problem, = report["problems"]
+    assert (problem["kind"], problem["folder"], problem["album_key"]) == ("locked", "Secret", account.albums[1].key)
+
+
+def test_a_table_of_albums_says_how_much_of_each_is_here(account: Account, run: Run) -> None:
+    for name in ("Summer", "Winter"):
+        account.album(name).photo()
+    sync(run, "-a", "Summer")
+    account.albums[0].photo()
+    listed = sync(run, "--list")
+    assert [line.split()[:3] for line in listed.stdout.splitlines()] == [
+        ["ALBUM", "FILES", "HERE"], ["Summer", "2", "1"], ["Winter", "1", "0"]]
+    assert listed.stderr == "3 files in 2 albums, 1 here.\n"
+
+
+def test_a_file_in_the_way_of_the_output_folder_is_the_one_that_is_named(run: Run) -> None:
+    (run.folder / "taken.txt").write_bytes(b"mine")
+    told = sync(run, "-o", run.folder / "taken.txt" / "a" / "b", exit_code=2)
+    assert f"{run.folder / 'taken.txt'} is a file, but a folder is needed there" in told.stderr

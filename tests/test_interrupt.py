@@ -25,7 +25,8 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows sends n
 # Ctrl-C and SIGTERM.
 # ======================================================================================================================
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", 0)],
+                         ids=["Ctrl-C", "SIGTERM", "a closed terminal"])
 def test_an_interrupted_run_stops_at_once_keeps_what_is_home_and_the_next_one_completes(
         account: Account, smugmug: FakeSmugMug, run: Run, number: int) -> None:
     album, endless = account.album("Summer"), account.album("Winter")
@@ -52,6 +53,20 @@ def test_an_interrupted_run_stops_at_once_keeps_what_is_home_and_the_next_one_co
     assert run().returncode == 0
     assert home_files(run.output) == contents(*account.albums) and not part_files(run)
     assert smugmug.count("cdn") == 8 - len(home)
+
+
+def test_a_closed_terminal_does_not_end_a_run_that_was_started_with_nohup(
+        account: Account, smugmug: FakeSmugMug, run: Run) -> None:
+    album = account.album("Summer")
+    album.photo()
+    fault = smugmug.fault("stall", where="cdn", seconds=1, before_headers=True)
+    process = run.start(preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+    assert fault.reached.wait(30)
+    process.send_signal(signal.SIGHUP)
+
+    process.communicate(timeout=60)
+
+    assert process.returncode == 0 and home_files(run.output) == contents(album)
 
 
 @pytest.mark.parametrize("where", ["!authuser", "!albums", "!images", "cdn"])

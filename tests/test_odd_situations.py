@@ -86,7 +86,7 @@ NO_NAME_FOR_BROKEN = """
 def test_what_nobody_expects_fails_one_image_and_asks_for_a_report(account: Account, run: Run, tmp_path: Path) -> None:
     album = album_of(account, "a.JPG", "broken.JPG", "c.JPG")
     broken = sync(run, exit_code=1, env=broken_python(tmp_path / "broken", NO_NAME_FOR_BROKEN))
-    line = next(line for line in broken.stderr.splitlines() if "Summer / broken.JPG" in line)
+    line = next(line for line in broken.stderr.splitlines() if "Summer/broken.JPG" in line)
     assert "ArithmeticError" in line and "nobody expects this" in line and "report" in line
     assert "2 downloaded" in broken.stderr
     assert set(home_files(run.output)) == {"Summer/a.JPG", "Summer/c.JPG"}
@@ -103,7 +103,7 @@ def assert_previewed_or_explained(result: Result, temporary: str) -> None:
     if result.returncode == 0:
         assert "To download: 1 file" in result.stdout
     else:
-        assert result.returncode == 2 and temporary in result.stderr
+        assert result.returncode in (1, 2) and temporary in result.stderr  # 1: a disk is full, as in a run
 
 
 def test_a_dry_run_copes_with_a_temporary_folder_that_is_missing(account: Account, run: Run, tmp_path: Path) -> None:

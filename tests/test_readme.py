@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
+import html
 import os
 import re
 import shlex
 import shutil
 import subprocess
 import sys
+import xml.etree.ElementTree
 from pathlib import Path
 from types import CodeType
 from typing import Dict, Iterator, List, Mapping
 
 import pytest
 
+import demo
 import download_smugmug_photos as script
-from conftest import SCRIPT
-from fake_smugmug import Account, FakeSmugMug
+from conftest import SCRIPT, Run
+from fake_smugmug import Account, Authority, FakeSmugMug
 from helpers import README, home_files, readme_section
 
 ROOT = SCRIPT.parent
 SETUP = re.compile(r"python3 -m venv \.venv && \.venv/bin/pip install --quiet -r (\S+) && (.+)")
 PROGRAM = ".venv/bin/python download_smugmug_photos.py"
 DEMO_PROGRAM = f".venv/bin/python tests/fake_smugmug.py -- {PROGRAM}"
+SLOW_DEMO = f".venv/bin/python tests/fake_smugmug.py --slow -- {PROGRAM}"
+PICTURE = ROOT / "tests" / "demo.svg"
 PIN = "027518\n"
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="these lines are for the shell of Linux and macOS")
@@ -65,11 +70,11 @@ def test_every_line_for_the_own_account_does_what_it_is_there_for(
         account: Account, smugmug: FakeSmugMug, checkout: Path) -> None:
     for folder, name in (("Family", "Summer 2024"), ("Family/Trips", "Rome"), ("Clients", "Smith")):
         account.album(name, folder=folder).photo(title="A title")
-    lines = [line for line in command_lines() if PROGRAM in line and line != f"{DEMO_PROGRAM} --output demo_photos"
-             and not line.startswith("docker")]
+    lines = [line for line in command_lines() if line.startswith(PROGRAM)]
     first, later, *recipes = lines
-    keys = {"your key": smugmug.api_key, "your secret": smugmug.api_secret}
-    shell(re.sub("your (key|secret)", lambda found: keys[found.group()], first), checkout, smugmug.environment, PIN)
+    keys = {"SMUGMUG_API_KEY": smugmug.api_key, "SMUGMUG_API_SECRET": smugmug.api_secret}
+    assert first == PROGRAM
+    shell(first, checkout, {**smugmug.environment, **keys}, PIN)  # it asks for them at a terminal only
     assert len(home_files(checkout / "smugmug_photos")) == 3
 
     source = (checkout / SCRIPT.name).read_text(encoding="utf-8")
@@ -81,49 +86,107 @@ def test_every_line_for_the_own_account_does_what_it_is_there_for(
     assert "3 already there" in shell(later, checkout, smugmug.environment).stderr
 
     said = {line[len(PROGRAM) + 1:]: shell(line, checkout, smugmug.environment) for line in recipes}
-    assert len(said) >= 8
+    assert len(said) >= 9
     assert "Rome" in said["--list"].stdout
-    assert sorted(home_files(checkout / "backup" / "photos")) == sorted(
-        f"{album}/IMG_1.JPG{suffix}" for album in ("Family/Summer 2024", "Family/Trips/Rome", "Clients/Smith")
-        for suffix in ("", ".xmp"))
+    assert all("0 downloaded" in done.stderr for options, done in said.items() if "Files:" in done.stderr
+               and "--dry-run" not in options)
+    assert sorted(home_files(checkout / "smugmug_photos")) == sorted(
+        f"{album}/IMG_1.JPG{suffix}" for album in ("Summer 2024", "Rome", "Smith") for suffix in ("", ".xmp"))
     assert "3 intact" in said["--verify"].stderr
     assert {"report.json", "smugmug.log"} <= {path.name for path in checkout.iterdir()}
 
 
-def test_the_demo_looks_as_it_is_shown(checkout: Path) -> None:
-    assert f"{DEMO_PROGRAM} --output demo_photos" in command_lines()
+def test_the_demo_and_its_archive_are_whole(checkout: Path) -> None:
+    line = f"{DEMO_PROGRAM} --output demo_photos"
+    assert line in command_lines() and f"{SLOW_DEMO} --output slow_photos" in command_lines()
     variables = {"TMPDIR": str(checkout)}
-    first = shell(f"{DEMO_PROGRAM} --output smugmug_photos", checkout, variables, PIN).stderr
-    second = shell(f"{DEMO_PROGRAM} --output smugmug_photos", checkout, variables).stderr
-    runs = next(blocks("console")).split("$ python download_smugmug_photos.py\n")[1:]
-    assert len(runs) == 2
-    for shown, said in zip(runs, (first, second)):
-        expected = {changing_parts_masked(line) for line in shown.splitlines() if line}
-        assert expected <= {changing_parts_masked(line) for line in said.splitlines()}
+    assert "Everything is home: 11 photos and videos in " in shell(line, checkout, variables, PIN).stderr
+    listed = shell(f"{line} --list-md5", checkout, variables).stdout
+    assert len(listed.splitlines()) == 11
+    if shutil.which("md5sum"):
+        (checkout / "sums").write_text(listed)
+        shell("cd demo_photos && md5sum -c --strict --quiet ../sums", checkout)
 
 
-def changing_parts_masked(line: str) -> str:
-    """A line of the demo without what is different each time, such as which of two albums gets the copy.
+def test_the_slow_demo_has_its_troubles_and_ends_as_the_picture_shows(ca: Authority, tmp_path: Path) -> None:
+    account = demo.slow_account()
+    with FakeSmugMug(account, authority=ca) as smugmug:
+        troubles = demo.arm_troubles(smugmug, seconds=0)
+        runner = Run(smugmug, tmp_path)
+        try:
+            said = runner().stderr
+        finally:
+            runner.close()
+        assert [trouble.hits for trouble in troubles] == [1, 1, 1]
+    shown = [html.unescape(text) for text in re.findall("<text [^>]*>(.*?)</text>", PICTURE.read_text("utf-8"))]
+    assert {"Albums: 4 new, 0 changed, 0 unchanged", "Files: 40 downloaded, 0 already there, 0 failed"} <= (
+        set(shown) & set(said.splitlines()))
+    assert shown[-1].startswith("Everything is home: 40 photos and videos in ")
+    assert shown[-1].rpartition(" in ")[0] in said
+    assert any(re.match(r"\d+%, \d+ s left, ", line) for line in shown)
+    seconds = sum(photo.size for album in account.albums for photo in album.images) / (
+        demo.SLOW_LINE.bytes_per_second_total)
+    assert 15 <= seconds <= 25  # and the troubles, which take up to 4 s
 
-    What is piped in does not show, nor its end of line.
-    """
-    line = re.sub(r"^PIN: (027518)?|oauth_token=[^&]+|in /.*|\(.*/s\)|[\d.]+ (s|[TGM]B)\b", "", line)
-    return re.sub(r"^(Summer.*): ([34] downloaded|[23] downloaded, 1 copied)$", r"\1", line)
+
+def test_the_picture_needs_nothing_from_elsewhere_and_no_window_around_it() -> None:
+    picture = xml.etree.ElementTree.fromstring(PICTURE.read_text("utf-8"))
+    assert not re.search(r"href|@import|url\(|<script|<style", PICTURE.read_text("utf-8"))
+    assert picture.get("font-family") == "monospace"
+    papers = [part for part in picture if part.tag.endswith("rect")]
+    assert len(papers) == 2 and all(part.get("fill") for part in papers)  # readable in light and dark
+    assert "](tests/demo.svg)" in README
+
+
+def test_its_first_screen_has_what_a_newcomer_needs_and_it_is_short() -> None:
+    assert len(README.split()) <= 2000
+    first_screen = "\n".join(README.splitlines()[:40])
+    for needed in ("tests/demo.svg", "Python 3.7", "API key", "Download ZIP", "**How long it takes**", PROGRAM,
+                   DEMO_PROGRAM, SLOW_DEMO, "requirements.txt"):
+        assert needed in first_screen, needed
+
+
+def test_no_secret_stands_in_a_line_to_be_typed() -> None:
+    lines = [line for block in re.findall(r"^```\w*\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+             for line in block.splitlines()]
+    assert not [line for line in lines if re.search(r"(KEY|SECRET|TOKEN)\w*=", line)]
+
+
+def test_it_explains_all_fields_of_the_report_and_no_others() -> None:
+    explained = set(re.findall("`([a-z_0-9]+)`", readme_section("Report")))
+    fields = set(script.Summary(Path("photos")).report(0, "")) | {
+        "kind", *(name for name in script.Remark._fields if name != "topic")}
+    assert explained == fields
+
+
+@pytest.mark.skipif(shutil.which("exiftool") is None, reason="exiftool is not installed")
+def test_exiftool_writes_the_sidecars_into_copies_as_it_is_shown(
+        account: Account, smugmug: FakeSmugMug, run: Run) -> None:
+    picture = account.album("Summer").photo("IMG_1.png", demo.drawn_png(1), title="The lake", keywords=["sea"])
+    assert run("--sidecar", "xmp").returncode == 0
+    line, = [block for block in re.findall(r"^```\w*\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+             if "exiftool" in block]
+    shell("set -e\n" + line.replace("smugmug_photos", shlex.quote(str(run.output))), run.output.parent)
+    copy = run.output.parent / "for_lightroom" / "Summer" / "IMG_1.png"
+    read = subprocess.run(["exiftool", "-s3", "-XMP-dc:Title", "-XMP-dc:Subject", str(copy)], capture_output=True,
+                          text=True, check=True)
+    assert read.stdout.split("\n")[:2] == ["The lake", "sea"]
+    assert (run.output / "Summer" / "IMG_1.png").read_bytes() == picture.data
 
 
 def test_every_line_for_the_night_uses_options_that_there_are() -> None:
     found = re.findall(r"^```\w*\n(.*?)^```$", readme_section("Every night"), re.DOTALL | re.MULTILINE)
     lines = [line for block in found for line in block.splitlines() if f"{SCRIPT.name} -" in line]
-    assert len(lines) == 4  # cron, one for a watcher, systemd, Windows
+    assert len(lines) == 3  # cron with a watcher, systemd, Windows
     for line in lines:
         assert script.parser({}).parse_args(line.partition(SCRIPT.name)[2].partition(";")[0].rstrip('"').split()).quiet
 
 
 def test_every_message_that_it_explains_is_one_of_the_program() -> None:
     texts = list(texts_of(compile(SCRIPT.read_bytes(), SCRIPT.name, "exec")))
-    rows = re.findall(r"^\| (`.*?) \| ", readme_section("If it says ..."), re.MULTILINE)
+    rows = re.findall(r"^\* (`.*?): ", readme_section("If it says ..."), re.MULTILINE)
     quoted = [fragment for row in rows for fragment in re.findall("`([^`]+)`", row)]
-    assert len(quoted) >= 15
+    assert len(quoted) >= 12
     assert [fragment for fragment in quoted if not any(fragment in text for text in texts)] == []
 
 
@@ -143,8 +206,8 @@ def test_it_explains_all_exit_codes_and_no_others() -> None:
 
 
 def test_it_explains_all_words_of_the_summary_and_no_others() -> None:
-    table = readme_section("What lands where").partition("| word |")[2]
-    rows = re.findall(r"^\| ([A-Za-z ,]+) \| ", table, re.MULTILINE)
+    table = readme_section("What lands where").partition("Words of the summary")[2]
+    rows = re.findall(r"^\* ([A-Za-z ,]+): ", table, re.MULTILINE)
     topics = {topic.heading for topic in script.Topic}
     texts = set(texts_of(compile(SCRIPT.read_bytes(), SCRIPT.name, "exec"))) | topics
     assert {kind.value for kind in script.Kind} | topics - {"ended early"} <= set(rows) <= texts

@@ -688,7 +688,7 @@ def test_a_sidecar_of_somebody_else_is_left_alone_and_reported(
     result = sync(run, "--sidecar", "xmp,json", "--report", report)
     assert {**as_stored(run.output), **before} == as_stored(run.output)
     assert sidecars(run) == ["Summer/a.JPG.xmp", "Summer/album.json", "Summer/b.JPG.xmp", "Winter/album.json"]
-    kept = [(problem["album"], problem["image"]) for problem in json.loads(report.read_bytes().decode())["problems"]]
+    kept = [(problem["folder"], problem["file"]) for problem in json.loads(report.read_bytes().decode())["problems"]]
     assert sorted(kept) == [("Summer", "a.JPG.xmp"), ("Summer", "album.json")]
     assert "a.JPG.xmp" in result.stderr and "album.json" in result.stderr
 

@@ -86,7 +86,8 @@ def test_a_missing_package_is_named_with_the_command_that_installs_it(run: Run, 
     result = run(env={"PYTHONPATH": str(tmp_path)})
     assert result.returncode == 2
     assert f"package {package} is missing" in result.stderr
-    assert f"{sys.executable} -m pip install requests requests_oauthlib" in result.stderr
+    assert f"{sys.executable} -m venv .venv\n" in result.stderr
+    assert "python -m pip install requests requests_oauthlib\n" in result.stderr and "uv run" in result.stderr
 
 
 # ======================================================================================================================
@@ -133,10 +134,11 @@ def test_a_pin_can_be_typed_in_a_terminal(run: Run, smugmug: FakeSmugMug) -> Non
 
 
 def test_a_refused_pin_leads_to_a_new_address(run: Run, smugmug: FakeSmugMug) -> None:
-    result = run(signed_in=False, input="27518\n111111\n027518\n")
-    assert result.returncode == 0
+    result = run(signed_in=False, input="222222\n27518\n111111\n027518\n")
+    assert result.returncode == 0 and "Signed in as family." in result.stderr
     assert len(set(addresses(result.stderr))) == 3
-    assert result.stderr.count("PIN: ") == 3
+    assert result.stderr.count("PIN: ") == 4 and "A PIN has six digits" in result.stderr
+    assert result.stderr.count("Open this new address") == 2
     assert result.stderr.index(AUTHORIZE) < result.stderr.index("PIN: ")
     assert saved_token(run) == good_token(smugmug)
 
@@ -152,7 +154,7 @@ def test_a_pin_for_an_address_that_has_expired_leads_to_a_new_one(run: Run, smug
 
 
 def test_after_three_refused_pins_it_gives_up(run: Run, smugmug: FakeSmugMug) -> None:
-    result = run(signed_in=False, input="1\n2\n3\n027518\n")
+    result = run(signed_in=False, input="111111\n222222\n333333\n027518\n")
     assert result.returncode == 3
     assert len(set(addresses(result.stderr))) == 3
     assert smugmug.count("oauth", "getRequestToken") == 3
@@ -302,7 +304,7 @@ def test_a_revoked_token_leads_to_a_new_sign_in_or_to_3_where_nobody_can_answer(
     ("key_unknown", "authuser", 2, ["does not know this API key", "SMUGMUG_API_KEY", APPLY]),
     ("key_unknown", "getRequestToken", 2, ["does not know this API key", "SMUGMUG_API_KEY", APPLY]),
     ("terms_not_accepted", "authuser", 2, ["terms", f"\n{ACCEPT_TERMS}\n"]),
-    ("clock_wrong", "authuser", 2, ["clock", "wrong by 0 minutes"]),
+    ("clock_wrong", "authuser", 2, ["clock is wrong. Set it"]),
     ("clock_wrong", "getAccessToken", 2, ["clock"]),
     ("permission_denied", "authuser", 3, ["Authorized Services"]),
     ("token_rejected", "!albums", 3, ["revoked"]),

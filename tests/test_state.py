@@ -546,8 +546,38 @@ def test_a_state_of_a_newer_schema_is_refused(account: Account, run: Run) -> Non
         assert "newer version" in refused.stderr and "99" in refused.stderr
 
 
+def test_a_state_of_the_schema_before_is_carried_on(account: Account, run: Run) -> None:
+    account.album("Summer").photo()
+    sync(run)
+    with closing(sqlite3.connect(str(run.output / STATE))) as database:
+        columns = ", ".join(script.FileRecord._fields[:-1])
+        database.executescript(f"""
+            CREATE TABLE older AS SELECT album_key, {columns} FROM file;
+            DROP TABLE file;
+            CREATE TABLE file (album_key TEXT, {columns}, PRIMARY KEY (album_key, image_key)) WITHOUT ROWID;
+            INSERT INTO file SELECT * FROM older;
+            DROP TABLE older;
+            PRAGMA user_version = 3;
+        """)
+    assert sync(run).cost == NOTHING_NEW
+    account.albums[0].photo("IMG_2.JPG")
+    assert sync(run).cost == (3, 1)
+    assert sync(run).cost == NOTHING_NEW
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_state_of_a_schema_that_was_never_released_is_made_anew_from_the_files(
+        account: Account, run: Run, version: int) -> None:
+    account.album("Summer").photo()
+    sync(run)
+    with closing(sqlite3.connect(str(run.output / STATE))) as database:
+        database.execute(f"PRAGMA user_version = {version}")
+    assert sync(run).cost == (3, 0)
+    assert sync(run).cost == NOTHING_NEW
+
+
 @pytest.mark.parametrize("empty", ["no bytes", "no tables"])
-def test_an_empty_state_is_migrated(account: Account, run: Run, empty: str) -> None:
+def test_an_empty_state_is_filled_anew(account: Account, run: Run, empty: str) -> None:
     account.album("Summer").photo()
     sync(run)
     (run.output / STATE).write_bytes(b"")
@@ -557,20 +587,6 @@ def test_an_empty_state_is_migrated(account: Account, run: Run, empty: str) -> N
         assert (run.output / STATE).stat().st_size
     assert sync(run).cost == (3, 0)
     assert sync(run).cost == NOTHING_NEW
-
-
-def test_a_state_of_an_older_schema_keeps_what_it_knows(monkeypatch: pytest.MonkeyPatch) -> None:
-    database = sqlite3.connect(":memory:", isolation_level=None)
-    state = script.State(database)
-    known = script.FileRecord("KEY", "0", "a.JPG", 5, "md5", 7, True)
-    state.begin_album("ALBUM", "Summer")
-    state.record("ALBUM", known)
-    state.commit()
-    database.execute("COMMIT")
-    monkeypatch.setattr(script, "MIGRATIONS", (*script.MIGRATIONS, "CREATE TABLE later (one TEXT);"))
-    assert script.State(database).files("ALBUM") == {"KEY": known}
-    assert database.execute("PRAGMA user_version").fetchone()[0] == len(script.MIGRATIONS)
-    assert database.execute("SELECT count(*) FROM later").fetchone()[0] == 0
 
 
 def overwritten(content: bytes) -> bytes:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
-import sqlite3
 from collections import Counter
-from contextlib import closing
 from datetime import datetime
 from typing import Any, Dict, List
 
@@ -53,7 +51,7 @@ def test_a_replaced_photo_that_moves_no_clock_comes_home_within_a_month_of_night
         first_looks = sum(len(seen[key]) == 2 for key in keys)
         assert result.cost == (1 + 1 + len(keys), first_looks)
         again = f"{len(keys)} looked at again, " if keys else ""
-        assert f"\nAlbums: 0 new, 0 changed, {again}{ALBUMS - len(keys)} unchanged\n" in result.stderr
+        assert f"Albums: 0 new, 0 changed, {again}{ALBUMS - len(keys)} unchanged\n" in result.stderr
         assert (f", {first_looks} replaced" in result.stderr) == (first_looks > 0)
 
     assert home_files(run.output) == contents(*account.albums)
@@ -106,26 +104,6 @@ def test_a_run_for_one_album_looks_again_at_that_one_and_not_within_a_week(
     assert [night for night, keys in enumerate(looks, 1) if keys == [one.key]] == [7, 14]
     assert sum(map(len, looks)) == 2
     assert len(set(looks[6]) & {other.key}) == 0
-
-
-def test_a_record_from_before_albums_were_looked_at_again_is_carried_over_and_nothing_is_fetched_again(
-        account: Account, smugmug: FakeSmugMug, run: Run) -> None:
-    for number in range(3):
-        account.album(f"Album {number}").photo()
-    sync(run)
-    with closing(sqlite3.connect(str(run.output / STATE))) as database, database:
-        albums = list(database.execute("SELECT album_key, folder, clocks FROM album"))
-        files = [row[:10] for row in database.execute("SELECT * FROM file")]
-        database.executescript("DROP TABLE album; DROP TABLE file; DROP TABLE absence; DROP TABLE account;" +
-                               "".join(script.MIGRATIONS[:2]) + "PRAGMA user_version = 2;")
-        database.executemany("INSERT INTO album VALUES (?, ?, ?, 'xmp')", albums)
-        database.executemany("INSERT INTO file VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", files)
-
-    assert sync(run).cost == (2 + 1, 0)  # nobody knows when they were listed, so one is looked at
-    assert sync(run).cost == (2 + 1, 0)
-    assert sync(run).cost == (2 + 1, 0)
-    assert sync(run).cost == NOTHING_NEW
-    assert home_files(run.output) == contents(*account.albums)
 
 
 # ======================================================================================================================
@@ -215,7 +193,7 @@ def test_what_was_missing_in_a_listing_comes_home_after_a_second_look_at_the_end
 
     asked = [record.query["count"] for record in smugmug.select("api", "!images")]
     assert len(asked) == 2 + 1 + (total_follows == "count")  # for the one that was said to come, and did not
-    assert set(asked) == {"100"}, "that was no page that was too much"
+    assert min(map(int, asked)) > 50, "that was no page that was too much"
     assert result.cost == (2 + len(asked), 5)
     assert "\nEverything is home: 5 photos and videos" in result.stderr
     assert "\nAlbums: 2 new, 0 changed, 0 unchanged\nFiles: 5 downloaded, 0 already there, 0 failed\n" in result.stderr
@@ -240,9 +218,9 @@ def test_what_is_missing_in_the_second_look_as_well_is_a_failure_until_it_is_lis
     first = sync(run, exit_code=1)
     assert first.cost == (2 + 1 + 2 * pages, 4)
     assert f"\nFailed (1):\n  Summer: {reason}\n" in first.stderr
-    assert "\nFiles: 4 downloaded, 0 already there, 0 failed\n" in first.stderr
+    assert "\nFiles: 4 downloaded, 0 already there, 1 failed\n" in first.stderr
     second = sync(run, exit_code=1)
-    assert second.cost == (2 + 2 * pages, 0) and "\nFiles: 0 downloaded, 4 already there, 0 failed\n" in second.stderr
+    assert second.cost == (2 + 2 * pages, 0) and "\nFiles: 0 downloaded, 4 already there, 1 failed\n" in second.stderr
     assert sync(run).cost == (2 + 1, 1)
     assert sync(run).cost == NOTHING_NEW
     assert home_files(run.output) == contents(*account.albums)
@@ -319,7 +297,7 @@ def test_an_image_that_is_listed_but_was_deleted_is_gone_at_smugmug_which_is_tol
     assert home_files(run.output) == contents(album)
     assert "\nEverything is home: 1 photo or video" in result.stderr and "Failed" not in result.stderr
     assert "\nFiles: 1 downloaded, 0 already there, 2 gone at SmugMug, 0 failed\n" in result.stderr
-    assert re.search(r"\nGone at SmugMug \(2\):\n  Summer / a\.JPG: .*\n  Summer / c\.MOV: ", result.stderr)
+    assert re.search(r"\nGone at SmugMug \(2\):\n  Summer/a\.JPG, Summer/c\.MOV: ", result.stderr)
     assert smugmug.count("cdn", of_file(deleted)) == 1
     assert sync(run).cost == (3, 0)  # by now they are not listed any more
     assert sync(run).cost == NOTHING_NEW
@@ -331,4 +309,4 @@ def test_an_image_whose_file_alone_is_not_found_is_a_failure(
     smugmug.fault("not_found", of_file(photo), times=None)
     result = sync(run, exit_code=1)
     assert result.cost == (2 + 1 + 1, 1)  # is it still there?
-    assert "\nFailed (1):\n  Summer / IMG_1.JPG: SmugMug answered 404" in result.stderr
+    assert "\nFailed (1):\n  Summer/IMG_1.JPG: SmugMug answered 404" in result.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import logging
 import os
 import re
@@ -33,8 +34,13 @@ import termios
 
 ROWS = 100  # so many that nothing scrolls away
 NOTHING = b"\0"  # terminals take no notice of it
-LIVE = re.compile(r"\d+/\d+ files|\d+/\d+ albums|waiting for SmugMug: \d")  # what only a line about the progress says
+LIVE = re.compile(r"^\d+%|\d+/\d+ files|\d+/\d+ albums|waiting for SmugMug: \d")  # what a live line says
 CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")  # all but the end of a line
+
+BUDGET = settings(max_examples=150, deadline=None, database=None, derandomize=True)
+
+texts = st.text(st.sampled_from("abc XYZ 0123,;日本語한국ｱé…\u0301\u0308Ωж-"), max_size=60).map(
+    lambda text: text.lstrip("\u0301\u0308"))
 
 # Started in a session of its own, a process makes its standard input the terminal that Ctrl-C is typed at.
 AT_THE_TERMINAL = """
@@ -220,7 +226,7 @@ def test_a_live_line_stands_below_the_messages_and_is_gone_in_the_end(
     gate.set()
     assert screen.wait_for_end() == 0
     lines = screen.lines
-    assert lines[2] == "Winter: 2 downloaded" and lines[3].startswith("Everything is home: 4 photos and videos")
+    assert lines[2] == "Winter: 2 downloaded" and lines[3].startswith("Albums: 3 new")
     assert left_behind(lines) == []
     assert screen.cursor_row == len(lines)
 
@@ -229,7 +235,8 @@ def test_the_live_line_tells_albums_images_bytes_speed_and_the_time_left(
         account: Account, terminal: Callable[..., Terminal], gate: threading.Event) -> None:
     account.album("Summer").photo()
     held_photo(account.album("Winter"), gate)
-    terminal().wait_for_live_line(r"^1/2 files, \d+ kB, [\d.]+ .?B/s, [\d.]+ .* left, 1/2 albums$")
+    terminal().wait_for_live_line(
+        r"^50%, [\d.]+ .* left, 1/2 files, \d+ kB, 1/2 albums, [\d.]+ .?B/s(, \d+ at a time)?$")
 
 
 def test_the_live_line_follows_the_width_of_the_window(
@@ -238,7 +245,8 @@ def test_the_live_line_follows_the_width_of_the_window(
     held_photo(account.album("Winter"), gate)
     screen = terminal(columns=80)
     screen.wait_for(lambda lines: len(lines) == 2 and "1/2 albums" in lines[1])
-    for columns, wanted in ((40, "^1/2 files, .*B"), (8, "^1/2 …$"), (120, r"1/2 albums$")):
+    for columns, wanted in ((40, "^50%, .* left, 1/2 files"), (8, "^50%$"),
+                            (120, r"1/2 albums, .*B/s(, \d+ at a time)?$")):
         def fits(lines: List[str], columns: int = columns, wanted: str = wanted) -> bool:
             return re.search(wanted, lines[-1]) is not None and width(lines[-1]) < columns
 
@@ -256,7 +264,7 @@ def test_a_wait_that_smugmug_asks_for_is_told_and_counted_down(
     smugmug.fault("rate_limited", "cdn", retry_after="7200")
     screen = terminal(columns=60)
     screen.wait_for_live_line("waiting for SmugMug: 1 h 59 min")
-    assert re.search("429.* waiting 7200 s as requested", " ".join(screen.lines[:-1]))
+    assert re.search("429.* waiting +7200 s as requested", " ".join(screen.lines[:-1]))
     assert LIVE.search(screen.lines[-1]) and left_behind(screen.lines[:-1]) == []
     screen.press(b"\x03")
     assert screen.wait_for_end() == 130
@@ -286,7 +294,7 @@ def test_the_lines_of_a_dry_run_are_not_written_into_the_live_line(
     assert screen.wait_for_end() == 0
     lines = screen.lines
     assert sorted(lines[:5]) == [f"Album {number}: 1 file, 1.0 kB" for number in range(5)]
-    assert lines[5] == "To download: 5 files, 5.0 kB" and b"/5 files" in screen.raw
+    assert lines[5] == "To download: 5 files, 5.0 kB" and b"Reading the list of albums" in screen.raw
     assert left_behind(lines) == []
 
 
@@ -298,7 +306,7 @@ def test_data_that_goes_to_a_file_is_free_of_the_live_line(
         assert screen.wait_for_end() == 0
         data.seek(0)
         assert data.read() == b"Summer: 1 file, 1.0 kB\nTo download: 1 file, 1.0 kB\n"
-    assert b"/1 files" in screen.raw and left_behind(screen.lines) == []
+    assert b"Reading the list of albums" in screen.raw and left_behind(screen.lines) == []
 
 
 def test_the_progress_of_verifying_is_shown_and_taken_away(
@@ -309,7 +317,7 @@ def test_the_progress_of_verifying_is_shown_and_taken_away(
     assert run().returncode == 0
     screen = terminal("--verify")
     assert screen.wait_for_end() == 0
-    assert re.search(rb"Verified \d files", screen.raw)
+    assert re.search(rb"Verified \d files?", screen.raw)
     assert [line for line in screen.lines if "Verified" in line] == ["Verified: 4 intact"]
 
 
@@ -345,6 +353,93 @@ def test_the_live_line_is_there_while_a_large_file_is_verified(
 
 
 # ======================================================================================================================
+# Texts that are longer than a line.
+# ======================================================================================================================
+
+@pytest.mark.parametrize("columns", [80, 40])
+def test_long_messages_are_broken_between_words_with_a_hanging_indent(
+        account: Account, terminal: Callable[..., Terminal], columns: int) -> None:
+    account.album("Secret", security="Password", locked=True)
+    screen = terminal("-o", "p", columns=columns)
+    assert screen.wait_for_end() == 0
+    at = screen.lines.index("Locked (1):")
+    assert screen.lines[at + 1].startswith("  Secret: ") and screen.lines[at + 2].startswith("    ")
+    for word in ("locked", "password,", "SmugMug", "contents", "Take", "while,"):
+        assert any(word in line.split() for line in screen.lines[at:]), word
+
+
+@BUDGET
+@given(words=st.lists(texts.map(lambda text: text.replace(" ", "") or "x"), min_size=1), columns=st.integers(1, 50))
+def test_a_broken_line_has_the_same_words_and_is_too_long_only_for_one_that_is(words: List[str], columns: int) -> None:
+    lines = script.wrapped("  " + " ".join(words), columns).split("\n")
+    assert " ".join(lines).split() == " ".join(words).split()
+    assert all(width(line) <= columns or len(line.split()) == 1 for line in lines)
+    assert all(line.startswith("    ") for line in lines[1:])
+
+
+def test_help_breaks_no_word_in_a_narrow_terminal(run: Run) -> None:
+    words = set(run("--help", env={"COLUMNS": "200"}).stdout.split())
+    narrow = run("--help", env={"COLUMNS": "40"}).stdout
+    assert max(map(len, narrow.splitlines())) <= 40
+    assert set(narrow.split()) <= words
+
+
+# ======================================================================================================================
+# The API key is asked for at the first start.
+# ======================================================================================================================
+
+NO_KEY = {"SMUGMUG_API_KEY": None, "SMUGMUG_API_SECRET": None}
+NO_TOKEN = {"SMUGMUG_ACCESS_TOKEN": None, "SMUGMUG_ACCESS_TOKEN_SECRET": None}
+
+
+def test_the_api_key_is_asked_for_once_and_its_secret_is_never_shown(
+        account: Account, smugmug: FakeSmugMug, run: Run, terminal: Callable[..., Terminal]) -> None:
+    account.album("Summer").photo()
+    log = run.folder / "log.txt"
+    screen = terminal("-v", "--log-file", log, **NO_KEY, **NO_TOKEN)
+    screen.wait_for(lambda lines: lines[-1].startswith("API key:"))
+    screen.press(b"\n" + smugmug.api_key.encode() + b"\n")
+    screen.wait_for(lambda lines: "API secret" in lines[-1])
+    screen.press(smugmug.api_secret.encode() + b"\n")
+    screen.wait_for(lambda lines: lines[-1].startswith("PIN:"))
+    screen.press(smugmug.pin.encode() + b"\n")
+    assert screen.wait_for_end() == 0
+    assert "https://api.smugmug.com/api/developer/apply" in screen.lines and "Signed in as family." in screen.lines
+    assert smugmug.api_secret.encode() not in screen.raw and smugmug.api_secret not in log.read_text()
+    saved = run.config / "download_smugmug_photos" / "token.json"
+    content = json.loads(saved.read_text())
+    assert (content["api_key"], content["api_secret"]) == (smugmug.api_key, smugmug.api_secret)
+    assert saved.stat().st_mode & 0o777 == 0o600
+
+    assert run(keys=False, signed_in=False).returncode == 0  # without a terminal, and without a question
+    wrong = run(keys=False, signed_in=False, env={"SMUGMUG_API_KEY": "wrong", "SMUGMUG_API_SECRET": "wrong"})
+    assert wrong.returncode == 3  # the environment wins
+    assert run("--logout", keys=False, signed_in=False).returncode == 0 and not saved.exists()
+    assert "No API key found" in run(keys=False, signed_in=False, input="KEY\nSECRET\n").stderr
+
+
+def test_an_api_key_that_smugmug_does_not_know_is_not_saved(
+        run: Run, terminal: Callable[..., Terminal]) -> None:
+    screen = terminal(**NO_KEY, **NO_TOKEN)
+    screen.wait_for(lambda lines: lines[-1].startswith("API key:"))
+    screen.press(b"wrong\n")
+    screen.wait_for(lambda lines: "API secret" in lines[-1])
+    screen.press(b"wrong\n")
+    assert screen.wait_for_end() == 2
+    assert "does not know this API key" in " ".join(" ".join(screen.lines).split())
+    assert not (run.config / "download_smugmug_photos").exists()
+
+
+def test_the_end_of_input_where_the_api_key_is_asked_for_ends_the_run_with_the_advice(
+        terminal: Callable[..., Terminal]) -> None:
+    screen = terminal(**NO_KEY, **NO_TOKEN)
+    screen.wait_for(lambda lines: lines[-1].startswith("API key:"))
+    screen.press(b"\x04")
+    assert screen.wait_for_end() == 2
+    assert any(line.startswith("No API key given.") for line in screen.lines)
+
+
+# ======================================================================================================================
 # Where no live line is wanted, or possible.
 # ======================================================================================================================
 
@@ -368,13 +463,27 @@ def test_without_a_live_line_a_terminal_gets_plain_lines(
     assert "Files: 2 downloaded" in text
 
 
+def test_the_table_of_albums_fits_into_a_narrow_terminal_with_all_its_numbers(
+        account: Account, terminal: Callable[..., Terminal]) -> None:
+    for name in ("Our long summer by the northern sea", "Winter"):
+        account.album(name, folder="Family/Trips", privacy="Unlisted").photo()
+    narrow = terminal("--list", columns=40)
+    assert narrow.wait_for_end() == 0
+    table = [line for line in plain(narrow.raw).splitlines() if re.match("ALBUM|Our long|Winter", line)]
+    assert len(table) == 3 and all(width(line) <= 40 for line in table)
+    assert all(re.search(r" 1 +0 +2024-01-01", line) for line in table[1:])
+    wide = terminal("--list", columns=200)
+    assert wide.wait_for_end() == 0
+    assert "/Family/Trips/Our-long-summer-by-the-northern-sea" in plain(wide.raw).replace(" ", "-")
+
+
 def test_where_no_colour_is_wanted_there_is_none(account: Account, terminal: Callable[..., Terminal]) -> None:
     album = account.album("Summer")
     album.photo()
     album.photo("slow.JPG", processing=True)
     screen = terminal(NO_COLOR="1")
     assert screen.wait_for_end() == 0
-    assert b"/2 files" in screen.raw and re.findall(rb"\x1b\[[\d;]*m", screen.raw) == []
+    assert b"Reading the list of albums" in screen.raw and re.findall(rb"\x1b\[[\d;]*m", screen.raw) == []
 
 
 def test_off_a_terminal_there_are_plain_lines_one_for_each_album(account: Account, run: Run) -> None:
@@ -384,7 +493,7 @@ def test_off_a_terminal_there_are_plain_lines_one_for_each_album(account: Accoun
     lines = result.stderr.splitlines()
     assert (result.returncode, result.stdout) == (0, "")
     assert sorted(lines[:2]) == ["Summer: 1 downloaded", unicodedata.normalize("NFC", WIDE) + ": 1 downloaded"]
-    assert lines[2].startswith("Everything is home: ")
+    assert lines[2].startswith("Albums: ") and lines[-1].startswith("Everything is home: ")
     assert CONTROL.findall(result.stderr) == [] and left_behind(lines) == []
 
 
@@ -445,12 +554,6 @@ def test_without_progress_nothing_comes_at_all(
 # Fitting text into cells.
 # ======================================================================================================================
 
-BUDGET = settings(max_examples=150, deadline=None, database=None, derandomize=True)
-
-texts = st.text(st.sampled_from("abc XYZ 0123,;日本語한국ｱé…\u0301\u0308Ωж-"), max_size=60).map(
-    lambda text: text.lstrip("\u0301\u0308"))
-
-
 @BUDGET
 @given(text=texts)
 def test_a_text_takes_as_many_cells_as_the_terminal_gives_it(text: str) -> None:
@@ -476,7 +579,8 @@ def test_whatever_there_is_to_tell_the_first_of_it_comes_first_and_the_rest_only
     summary = script.Summary()
     summary.images_expected = images
     summary.counts[script.Kind.DOWNLOADED] = done
-    line = script.progress_line(summary, received, wait, columns)
+    line = script.progress_line(summary, received, wait, "", columns)
     first, *others = line.split(", ")
-    assert first.startswith("waiting for SmugMug: " if wait > 0 else f"{done:,}/")
+    first_of_all = f"{100 * done // max(done, images)}%" if done or images else "0/0"
+    assert first.startswith("waiting for SmugMug: " if wait > 0 else first_of_all)
     assert not others or width(line) <= columns

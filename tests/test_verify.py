@@ -25,6 +25,21 @@ def one_photo_home(account: Account, run: Run) -> Photo:
     return photo
 
 
+def test_a_damaged_file_that_does_not_come_again_is_named_by_every_later_run(
+        account: Account, smugmug: FakeSmugMug, run: Run) -> None:
+    photo = one_photo_home(account, run)
+    decayed = decay(run.output / "Summer" / "a.JPG")
+    smugmug.fault("respond", "cdn", times=None, status=403, body=b"")
+    assert "\nDamaged, changed or missing (1):\n  Summer/a.JPG: damaged\n" in sync(run, "--verify", exit_code=1).stderr
+    for _ in range(2):
+        later = sync(run, exit_code=1).stderr
+        assert "\nDamaged (1):\n  Summer/a.JPG: not downloaded again\n" in later
+        assert home_files(run.output) == {"Summer/a.JPG": decayed}
+    smugmug.clear_faults()
+    sync(run)
+    assert home_files(run.output) == {"Summer/a.JPG": photo.data, "Summer/a-damaged.JPG": decayed}
+
+
 def test_verification_of_sound_files_fetches_nothing(account: Account, run: Run) -> None:
     album = account.album("Summer")
     album.photo("a.JPG")
@@ -62,7 +77,7 @@ def test_verification_mends_what_decayed_keeps_what_was_edited_and_fetches_what_
         assert name in verified.stderr
     assert "sound.JPG" not in verified.stderr
     assert "Repaired (6):" in verified.stderr and "Damaged, changed" not in verified.stderr
-    assert ("  Summer / decayed.JPG: damaged; downloaded again; the damaged file is kept as "
+    assert ("  Summer/decayed.JPG: damaged; downloaded again; the damaged file is kept as "
             "decayed-damaged.JPG\n") in verified.stderr
 
     again = sync(run, "--verify")
@@ -81,8 +96,9 @@ def test_verification_that_only_reports_writes_nothing_and_ends_with_1_if_anythi
     for harm in (decay, edit, Path.unlink):
         harm(path)
         report = harmless(run, "--verify", "--dry-run", exit_code=1).stderr
-        assert "Damaged, changed or missing (1):\n  Summer / a.JPG: " in report and "sound.JPG" not in report
+        assert "Damaged, changed or missing (1):\n  Summer/a.JPG: " in report and "sound.JPG" not in report
         assert "Files:" not in report and "Albums:" not in report
+        assert "To download these again, run --verify without -n, --album, --exclude and --since." in report
         path.write_bytes(photo.data)
         os.utime(str(path), ns=(modified_ns, modified_ns))
     harmless(run, "--verify", "--dry-run")
@@ -132,8 +148,8 @@ def test_what_was_not_asked_for_is_not_called_mended(account: Account, run: Run)
     decay(run.output / "Summer" / photo.file_name)
     decay(run.output / "Winter" / other.file_name)
     told = sync(run, "--verify", "--album", "Summer", exit_code=1).stderr
-    assert "Repaired (1):\n  Summer / a.JPG: damaged; downloaded again; the damaged file is kept as " in told
-    assert "Damaged, changed or missing (1):\n  Winter / b.JPG: damaged\n  To download these again, " in told
+    assert "Repaired (1):\n  Summer/a.JPG: damaged; downloaded again; the damaged file is kept as " in told
+    assert "Damaged, changed or missing (1):\n  Winter/b.JPG: damaged\n  To download these again, " in told
     assert sync(run, "--verify").cost == (3, 1)
 
 
