@@ -116,7 +116,7 @@ APPLY_URL = API_ORIGIN + "/api/developer/apply"
 STATE_FILE = ".smugmug.sqlite3"
 PART_SUFFIX = ".part"
 ALBUM_SIDECAR = "album.json"
-CHUNK_BYTES = 1 << 16  # how much of a file is read, hashed and written at once; a cut loses no more than this
+CHUNK_BYTES = 1 << 16  # how much of a file is read, hashed and written at once
 TICK_SECONDS = 0.1  # how long the main thread waits before it looks at the screen and at Ctrl-C again
 
 log = logging.getLogger(PROGRAM)
@@ -448,8 +448,8 @@ FILE_WORTH_BYTES = 50_000  # a file counts as much as so many bytes more, so tha
 WORTHWHILE = 1.06  # another number at a time has to bring so much more
 SLOW_BYTES = 4e6  # a line that brings no more in a second needs no crowd
 SLOW_MOST_JOBS = 16
-LOOK_SECONDS = 0.7  # how long is measured
-MOST_RESTS = 32  # so many looks pass before another number is tried again
+LOOK_SECONDS = 0.5  # how long is measured
+MOST_RESTS = 48  # so many looks pass before another number is tried again
 TROUBLES = 3  # fewer refusals and broken connections than this are an accident
 
 T = TypeVar("T")
@@ -990,6 +990,8 @@ PROGRESS_BYTES = 1 << 20  # a cut transfer that brought this much is not counted
 ANSWER_BYTES = 16 << 20  # no answer of the API is larger; 100 images take some 300 kB
 DECODED_AT_ONCE_BYTES = 1 << 12  # a compressed body grows up to a thousandfold, so it is read in small pieces
 LEAST_BYTES_PER_SECOND = CHUNK_BYTES / 60  # a body that comes more slowly is asked for anew
+QUICK_BYTES_PER_SECOND = 1e6  # where large bodies come faster, they are read in larger pieces, which costs less CPU
+QUICK_CHUNKS = 4  # so many times as large
 SILENCES_IN_A_ROW = 3  # so many requests without an answer, and somebody looks whether SmugMug is there at all
 MOST_LINES = 1024  # connections to a host that are kept for the next request
 LONGEST_LOOK_SECONDS = 60.0  # the most time between two such looks
@@ -1103,10 +1105,11 @@ class Answer:
 
         A body that hardly gets on breaks off as well: a byte now and then would hold this thread for ever.
         """
-        piece_bytes = DECODED_AT_ONCE_BYTES if self.is_encoded else self._connection.piece_bytes
+        piece_bytes = self._connection.piece_bytes * (QUICK_CHUNKS if self._connection.is_quick else 1)
+        began = time.monotonic()
         self._connection.bodies.add(self)
         try:
-            for chunk in self._response.iter_content(piece_bytes):
+            for chunk in self._response.iter_content(DECODED_AT_ONCE_BYTES if self.is_encoded else piece_bytes):
                 self._connection.count_bytes(self, len(chunk))
                 yield chunk
         except requests.RequestException as error:
@@ -1115,6 +1118,9 @@ class Answer:
         finally:
             self._connection.bodies.discard(self)
         host = urlsplit(self._url).netloc
+        if self.is_slow or self.received_bytes >= PROGRESS_BYTES:
+            rate = self.received_bytes / max(0.001, time.monotonic() - began)
+            self._connection.is_quick = rate > QUICK_BYTES_PER_SECOND and not self.is_slow
         if self.is_slow:
             seconds = self._connection.slow_seconds
             raise RequestFailed(f"Hardly anything came from {host} in {seconds:.0f} s", transient=True)
@@ -1162,6 +1168,7 @@ class Connection:
         self.bodies: set[Answer] = set()  # those that are being read
         self.slow_seconds = min(60.0, timeout_seconds)
         self.piece_bytes = max(1, int(LEAST_BYTES_PER_SECOND * self.slow_seconds))
+        self.is_quick = False  # as large bodies have come lately
         self.gates: dict[str, Gate] = {}  # by origin
         self.was_let_in = False  # once it was, silence means an outage, and a 401 a sign-in revoked
         self.troubles = self.api_requests = self.received_bytes = 0  # troubles: 429, 503, no answer, a body cut short

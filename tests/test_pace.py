@@ -85,7 +85,7 @@ def test_it_begins_with_a_few_and_doubles() -> None:
 
 
 def test_a_line_that_gets_faster_is_noticed() -> None:
-    pace = script.Pace(size=4, best=4, best_rate=8e6, rests=32)
+    pace = script.Pace(size=4, best=4, best_rate=8e6, rests=48)
     assert max(moment.jobs for moment in driven(LINES[1], 0.05, 1, 300.0, pace)) == 64
 
 
