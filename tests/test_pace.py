@@ -104,7 +104,7 @@ def test_each_change_is_logged_with_its_reason(account: Account, smugmug: FakeSm
     account.album("Summer").fill(400, 60)
     smugmug.fault("server_error", "cdn", times=6)
     logged = sync(run, "-v").stderr
-    assert "2 transfers at a time instead of 4: " in logged and "requests were refused or broke off" in logged
+    assert "2 transfers at a time instead of 4: " in logged and "requests were refused or cut off" in logged
 
 
 def test_a_number_that_is_given_is_kept(account: Account, smugmug: FakeSmugMug, run: Run) -> None:
