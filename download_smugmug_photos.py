@@ -4201,7 +4201,7 @@ def parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
     setting(how, "--timeout", dest="timeout_seconds", metavar="SECONDS", read=positive_number,
             default=f"{READ_TIMEOUT_SECONDS:.0f}", help="retry after this many silent seconds (default 60)")
     setting(how, "--max-outage", dest="max_outage_minutes", metavar="MINUTES", read=positive_number,
-            default=f"{MAX_OUTAGE_MINUTES:.0f}", help="stop after so long without a connection (default 60)")
+            default=f"{MAX_OUTAGE_MINUTES:.0f}", help="stop after so long without connection (default 60)")
 
     instead = result.add_argument_group("other actions").add_mutually_exclusive_group()
     for names, task, text in ((("--list",), "list", "show a table of the albums"),
@@ -4214,7 +4214,7 @@ def parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
     told = result.add_argument_group("messages")
     loudness = told.add_mutually_exclusive_group()
     loudness.add_argument("-q", "--quiet", action="count", default=0,
-                          help="only problems and the summary (-qq: nothing if all is well)")
+                          help="only problems and summary (-qq: silent if all well)")
     loudness.add_argument("-v", "--verbose", action="store_true", help="also each file and rate-limit headers")
     told.add_argument("--no-progress", dest="progress", action="store_false", help="no progress line")
     told.add_argument("--list-removed", action="store_true", help="list files that SmugMug no longer has")
