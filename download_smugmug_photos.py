@@ -116,7 +116,7 @@ APPLY_URL = API_ORIGIN + "/api/developer/apply"
 STATE_FILE = ".smugmug.sqlite3"
 PART_SUFFIX = ".part"
 ALBUM_SIDECAR = "album.json"
-CHUNK_BYTES = 1 << 16  # how much of a file is read, hashed and written at once; a cut loses no more than this
+CHUNK_BYTES = 1 << 16  # how much of a file is read, hashed and written at once
 TICK_SECONDS = 0.1  # how long the main thread waits before it looks at the screen and at Ctrl-C again
 
 log = logging.getLogger(PROGRAM)
@@ -448,8 +448,8 @@ FILE_WORTH_BYTES = 50_000  # a file counts as much as so many bytes more, so tha
 WORTHWHILE = 1.06  # another number at a time has to bring so much more
 SLOW_BYTES = 4e6  # a line that brings no more in a second needs no crowd
 SLOW_MOST_JOBS = 16
-LOOK_SECONDS = 0.7  # how long is measured
-MOST_RESTS = 32  # so many looks pass before another number is tried again
+LOOK_SECONDS = 0.5  # how long is measured
+MOST_RESTS = 48  # so many looks pass before another number is tried again
 TROUBLES = 3  # fewer refusals and broken connections than this are an accident
 
 T = TypeVar("T")
@@ -990,6 +990,8 @@ PROGRESS_BYTES = 1 << 20  # a cut transfer that brought this much is not counted
 ANSWER_BYTES = 16 << 20  # no answer of the API is larger; 100 images take some 300 kB
 DECODED_AT_ONCE_BYTES = 1 << 12  # a compressed body grows up to a thousandfold, so it is read in small pieces
 LEAST_BYTES_PER_SECOND = CHUNK_BYTES / 60  # a body that comes more slowly is asked for anew
+QUICK_BYTES_PER_SECOND = 1e6  # where large bodies come faster, they are read in larger pieces, which costs less CPU
+QUICK_CHUNKS = 4  # so many times as large
 SILENCES_IN_A_ROW = 3  # so many requests without an answer, and somebody looks whether SmugMug is there at all
 MOST_LINES = 1024  # connections to a host that are kept for the next request
 LONGEST_LOOK_SECONDS = 60.0  # the most time between two such looks
@@ -1103,10 +1105,11 @@ class Answer:
 
         A body that hardly gets on breaks off as well: a byte now and then would hold this thread for ever.
         """
-        piece_bytes = DECODED_AT_ONCE_BYTES if self.is_encoded else self._connection.piece_bytes
+        piece_bytes = self._connection.piece_bytes * (QUICK_CHUNKS if self._connection.is_quick else 1)
+        began = time.monotonic()
         self._connection.bodies.add(self)
         try:
-            for chunk in self._response.iter_content(piece_bytes):
+            for chunk in self._response.iter_content(DECODED_AT_ONCE_BYTES if self.is_encoded else piece_bytes):
                 self._connection.count_bytes(self, len(chunk))
                 yield chunk
         except requests.RequestException as error:
@@ -1115,9 +1118,12 @@ class Answer:
         finally:
             self._connection.bodies.discard(self)
         host = urlsplit(self._url).netloc
+        if self.is_slow or self.received_bytes >= PROGRESS_BYTES:
+            rate = self.received_bytes / max(0.001, time.monotonic() - began)
+            self._connection.is_quick = rate > QUICK_BYTES_PER_SECOND and not self.is_slow
         if self.is_slow:
             seconds = self._connection.slow_seconds
-            raise RequestFailed(f"Hardly anything came from {host} in {seconds:.0f} s", transient=True)
+            raise RequestFailed(f"Almost nothing came from {host} in {seconds:.0f} s", transient=True)
         if self.length is not None and self._response.raw.tell() < self.length:
             raise RequestFailed(f"The connection to {host} was cut off", transient=True)
         self.is_whole = True
@@ -1162,6 +1168,7 @@ class Connection:
         self.bodies: set[Answer] = set()  # those that are being read
         self.slow_seconds = min(60.0, timeout_seconds)
         self.piece_bytes = max(1, int(LEAST_BYTES_PER_SECOND * self.slow_seconds))
+        self.is_quick = False  # as large bodies have come lately
         self.gates: dict[str, Gate] = {}  # by origin
         self.was_let_in = False  # once it was, silence means an outage, and a 401 a sign-in revoked
         self.troubles = self.api_requests = self.received_bytes = 0  # troubles: 429, 503, no answer, a body cut short
@@ -1276,7 +1283,7 @@ class Connection:
             while not self._is_there(look_at):
                 since = self.away_since() or time.strftime("%H:%M")
                 if not self.away_since():
-                    log.warning("%s. SmugMug is out of reach since %s; waiting until it answers", failure, since)
+                    log.warning("%s. SmugMug has been out of reach since %s; waiting until it answers", failure, since)
                 gate.away_since, gate.outages = since, outages + 1
                 left_seconds = self.max_outage_seconds - away_seconds
                 if left_seconds <= 0:
@@ -1399,7 +1406,7 @@ def explain_401(message: str, text: str, minutes_off: float) -> Problem:
         return RequestFailed(text, status=401, transient=True, is_overload=True)  # a gateway may have sent it twice
     if "consumer_key_" in message:
         return Problem(f"{text}. SmugMug does not know this API key. Compare SMUGMUG_API_KEY, or API_KEY at the top of "
-                       f"the script, with {APPLY_URL}. A key that you typed in is forgotten by --logout.")
+                       f"the script, with {APPLY_URL}. If you typed it in, run --logout, then enter it again.")
     if "terms of service" in message or "v2 access" in message:
         link = re.search(r"https://(?:[a-z0-9-]{1,63}\.){0,9}smugmug\.com/[^\s\"'<>]+", message)
         return Problem(f"{text}. The API terms have not been accepted for this API key yet. Accept them here, then "
@@ -1458,7 +1465,7 @@ def api_key_from(environ: Mapping[str, str]) -> Credentials | None:
     key = (environ.get("SMUGMUG_API_KEY", "").strip() or API_KEY).replace("YOUR_API_KEY", "")
     secret = (environ.get("SMUGMUG_API_SECRET", "").strip() or API_SECRET).replace("YOUR_API_SECRET", "")
     if bool(key) != bool(secret):
-        raise Problem(f"{'The secret of the API key' if key else 'The API key'} is missing. {KEY_ADVICE}")
+        raise Problem(f"{'The API secret' if key else 'The API key'} is missing. Set both, or neither. {KEY_ADVICE}")
     return Credentials(key, secret) if key else None
 
 
@@ -1564,7 +1571,7 @@ def sign_in(api_key: Credentials, timeout_seconds: float, stop: Stop) -> Credent
             if isinstance(error, RequestFailed) and error.status not in (400, 401, 403):
                 raise
             log.debug("%s", error)
-            log.warning("That PIN was not accepted; it is of no use any more.")
+            log.warning("That PIN was not accepted and cannot be used again.")
     raise NotSignedIn("Not signed in. A PIN works only with the latest address, for five minutes. Run this again.")
 
 
@@ -1728,7 +1735,7 @@ def fetch_albums(connection: Connection, user: User) -> tuple[list[Album], str]:
         if not problem:
             break
     if not albums and not problem and user.image_count:
-        problem = (f"SmugMug counts {user.image_count} photos and videos but shows no album: the sign-in sees too "
+        problem = (f"SmugMug counts {user.image_count} photos and videos but shows no album: the sign-in has too "
                    f"little. {SIGN_IN_ANEW}")
     return albums, problem
 
@@ -3023,14 +3030,14 @@ class Topic(enum.Enum):
     number of such remarks, and the report's word for it, where that is another one. They are shown in this order.
     """
 
-    CHECKSUM = "checksum differs", "They were downloaded twice, alike both times, so they were kept."
+    CHECKSUM = "checksum differs", "Two downloads of each file were identical, so the file was kept."
     DAMAGED = "damaged", "If SmugMug no longer has it, restore it from another backup or delete it.", "damaged"
     FAILED = "failed", "Run this again to retry; nothing already downloaded is lost.", "failed"
     GONE = "gone at SmugMug", ""
     IN_SOURCE = ("in SmugMug Source", "Programs cannot download these; get them on SmugMug's website.",
                  "photo{s} with a RAW or other source file that only SmugMug's website gives")
     KEPT = "kept", ""
-    LOCKED = "locked", "Take the password off for a while, then run this again.", "album{s} locked"
+    LOCKED = "locked", "Remove the album's password, run this again, then set it again.", "album{s} locked"
     MENDED = "repaired", "", "", "mended"
     NOT_READY = "still processing", "Run this again later.", "still processing", "not ready"
     NOT_SOUND = "damaged, changed or missing", (
@@ -3472,7 +3479,7 @@ class Steering:
             return
         self._pace = next_pace(self._pace, seconds, size_bytes, files, troubles, self._is_full)
         if self._pace.size != self._carriers.size:
-            log.debug("%d transfers at a time instead of %d: %.1f MB/s, %d requests were refused or broke off",
+            log.debug("%d transfers at a time instead of %d: %.1f MB/s, %d requests were refused or cut off",
                       self._pace.size, self._carriers.size, size_bytes / seconds / 1e6, troubles)
         self._carriers.size, self._since, self._is_full = self._pace.size, now, True
 
@@ -3682,7 +3689,7 @@ def follow_moved_folders(state: State, elsewhere: Elsewhere, stop: Stop) -> None
         if found is None:
             missing += len(records)
             continue
-        log.info("%s was moved here: it is %s now", printable(folder), printable(found))
+        log.info("The album folder %s was moved; it is now %s", printable(folder), printable(found))
         taken.add(found)
         state.record(album_key, albums[album_key]._replace(folder=found))
     if missing >= 10:
@@ -4023,7 +4030,7 @@ def connect(settings: Settings, stop: Stop) -> tuple[Connection, User]:
         if saved.key == api_key.key:
             credentials = saved._replace(secret=api_key.secret)
         else:
-            log.warning("The saved sign-in was made with another API key. If this key is right, sign in again.")
+            log.warning("The saved sign-in was made with another API key. Sign in again, or set the earlier key.")
     if credentials is not None:
         try:
             return connect_as(credentials, settings, stop)
@@ -4171,22 +4178,22 @@ def parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
 
     what = result.add_argument_group("what to download")
     setting(what, "-a", "--album", dest="albums", metavar="PATTERN", read=patterns, action=Gather,
-            help="albums whose name or path matches; repeatable")
+            help="only albums whose name or path matches; repeatable")
     setting(what, "-x", "--exclude", metavar="PATTERN", read=patterns, action=Gather,
             help="skip albums that match; repeatable")
-    setting(what, "--since", metavar="DATE", read=since_date, help="uploaded since 2024-05-31, or 30d ago")
+    setting(what, "--since", metavar="DATE", read=since_date, help="only uploads since 2024-05-31, or 30d for 30 days")
     what.add_argument("--full", action="store_true", help="check unchanged albums too: finds replaced photos")
     what.add_argument("--verify", action="store_true", help="check all files, repair damaged ones (-n: report)")
 
     how = result.add_argument_group("where and how")
     setting(how, "-o", "--output", metavar="DIR", read=folder_name, default=OUTPUT_FOLDER,
             help=f"folder for the photos (default {OUTPUT_FOLDER})")
-    setting(how, "--layout", metavar="album|tree", default="album", help="tree: SmugMug's folders above the albums",
+    setting(how, "--layout", metavar="album|tree", default="album", help="tree: put new albums into SmugMug's folders",
             read=reader(str, ("album", "tree").__contains__, "a layout; choose album or tree"))
     how.add_argument("--rename", action="store_true", help="rename folders whose albums were renamed at SmugMug")
-    how.add_argument("--new-record", action="store_true", help="start anew in a folder whose record is gone")
+    how.add_argument("--new-record", action="store_true", help="rebuild a lost download record from the files")
     setting(how, "--sidecar", dest="sidecars", metavar="xmp|json", action=Gather,
-            read=reader(words, {"xmp", "json", "dates"}.issuperset, "a sidecar; choose xmp or json"),
+            read=reader(words, {"xmp", "json", "dates"}.issuperset, "a sidecar; choose xmp, json or dates"),
             help="save titles, captions, keywords and places")
     setting(how, "-j", "--jobs", metavar="N", default=None, help="simultaneous downloads (default: as many as help)",
             read=reader(int, range(1, 1000).__contains__, "a number from 1 to 999"))
@@ -4194,7 +4201,7 @@ def parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
     setting(how, "--timeout", dest="timeout_seconds", metavar="SECONDS", read=positive_number,
             default=f"{READ_TIMEOUT_SECONDS:.0f}", help="retry after this many silent seconds (default 60)")
     setting(how, "--max-outage", dest="max_outage_minutes", metavar="MINUTES", read=positive_number,
-            default=f"{MAX_OUTAGE_MINUTES:.0f}", help="end after so long without a connection (default 60)")
+            default=f"{MAX_OUTAGE_MINUTES:.0f}", help="stop after so long without connection (default 60)")
 
     instead = result.add_argument_group("other actions").add_mutually_exclusive_group()
     for names, task, text in ((("--list",), "list", "show a table of the albums"),
@@ -4206,7 +4213,8 @@ def parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
 
     told = result.add_argument_group("messages")
     loudness = told.add_mutually_exclusive_group()
-    loudness.add_argument("-q", "--quiet", action="count", default=0, help="only the summary (-qq: if not all is well)")
+    loudness.add_argument("-q", "--quiet", action="count", default=0,
+                          help="only problems and summary (-qq: silent if all well)")
     loudness.add_argument("-v", "--verbose", action="store_true", help="also each file and rate-limit headers")
     told.add_argument("--no-progress", dest="progress", action="store_false", help="no progress line")
     told.add_argument("--list-removed", action="store_true", help="list files that SmugMug no longer has")

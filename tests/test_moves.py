@@ -36,8 +36,8 @@ def test_album_folders_that_were_moved_are_followed_each_to_its_own_even_if_they
     before = home_files(run.output)
     moved = sync(run)
     assert moved.cost == NOTHING_NEW and home_files(run.output) == before
-    assert "Summer was moved here: it is 2019/Summer now" in moved.stderr
-    assert "Print was moved here: it is 2019/Print now" in moved.stderr
+    assert "The album folder Summer was moved; it is now 2019/Summer" in moved.stderr
+    assert "The album folder Print was moved; it is now 2019/Print" in moved.stderr
     again = sync(run)
     assert again.cost == NOTHING_NEW and "moved" not in again.stderr
     assert "19 intact" in harmless(run, "--verify", "--dry-run").stderr

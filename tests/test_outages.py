@@ -21,7 +21,7 @@ SIZE = 600_000
 CUT = 400_000
 A_FEW_LOOKS = 6  # connections in vain, of which three are what makes a run look
 SHORT = 0.02  # minutes
-OUT_OF_REACH = "SmugMug is out of reach since"
+OUT_OF_REACH = "SmugMug has been out of reach since"
 
 
 def big_photo(album: Album, name: str) -> Image:

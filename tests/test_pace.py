@@ -85,7 +85,7 @@ def test_it_begins_with_a_few_and_doubles() -> None:
 
 
 def test_a_line_that_gets_faster_is_noticed() -> None:
-    pace = script.Pace(size=4, best=4, best_rate=8e6, rests=32)
+    pace = script.Pace(size=4, best=4, best_rate=8e6, rests=48)
     assert max(moment.jobs for moment in driven(LINES[1], 0.05, 1, 300.0, pace)) == 64
 
 
@@ -104,7 +104,7 @@ def test_each_change_is_logged_with_its_reason(account: Account, smugmug: FakeSm
     account.album("Summer").fill(400, 60)
     smugmug.fault("server_error", "cdn", times=6)
     logged = sync(run, "-v").stderr
-    assert "2 transfers at a time instead of 4: " in logged and "requests were refused or broke off" in logged
+    assert "2 transfers at a time instead of 4: " in logged and "requests were refused or cut off" in logged
 
 
 def test_a_number_that_is_given_is_kept(account: Account, smugmug: FakeSmugMug, run: Run) -> None:

@@ -364,7 +364,7 @@ def test_long_messages_are_broken_between_words_with_a_hanging_indent(
     assert screen.wait_for_end() == 0
     at = screen.lines.index("Locked (1):")
     assert screen.lines[at + 1].startswith("  Secret: ") and screen.lines[at + 2].startswith("    ")
-    for word in ("locked", "password,", "SmugMug", "contents", "Take", "while,"):
+    for word in ("locked", "password,", "SmugMug", "contents", "Remove", "password,"):
         assert any(word in line.split() for line in screen.lines[at:]), word
 
 
