@@ -3790,8 +3790,8 @@ def finish_album(run: Run, tally: Tally) -> None:
 
 def look_back(settings: Settings, state: State, summary: Summary, redraw: Callable[[], None]) -> None:
     """Note what only shows in the end: damaged files that did not come again, and files that SmugMug has no more."""
-    summary.unsound = {key: check for key, check in summary.unsound.items()
-                       if check.fault is not Fault.CHANGED or not state.is_removed(*key)}  # by its owner, if it is
+    summary.unsound = {key: check for key, check in summary.unsound.items()  # all but what its owner did away with
+                       if check.fault not in (Fault.MISSING, Fault.CHANGED) or not state.is_removed(*key)}
     unsound = {check.path for check in summary.unsound.values()}
     for mark in ("damaged", "removed"):
         for folder, name in state.marked(mark):

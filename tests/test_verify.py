@@ -25,6 +25,17 @@ def one_photo_home(account: Account, run: Run) -> Photo:
     return photo
 
 
+def test_what_is_gone_here_and_at_smugmug_is_nothing_to_repair(account: Account, run: Run) -> None:
+    album = account.album("Summer")
+    album.photo("a.JPG")
+    gone = album.photo("b.JPG")
+    sync(run)
+    album.remove(gone)
+    (run.output / "Summer" / "b.JPG").unlink()
+    verified = sync(run, "--verify").stderr
+    assert "Damaged" not in verified and "\nEverything is home: 1 photo or video in " in verified
+
+
 def test_a_damaged_file_that_does_not_come_again_is_named_by_every_later_run(
         account: Account, smugmug: FakeSmugMug, run: Run) -> None:
     photo = one_photo_home(account, run)
