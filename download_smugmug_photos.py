@@ -992,8 +992,8 @@ DECODED_AT_ONCE_BYTES = 1 << 12  # a compressed body grows up to a thousandfold,
 LEAST_BYTES_PER_SECOND = CHUNK_BYTES / 60  # a body that comes more slowly is asked for anew
 QUICK_BYTES_PER_SECOND = 1e6  # where large bodies come faster, they are read in larger pieces, which costs less CPU
 QUICK_CHUNKS = 4  # so many times as large
-SILENCES_IN_A_ROW = 3  # so many requests without an answer, and somebody looks whether SmugMug is there at all
 MOST_LINES = 1024  # connections to a host that are kept for the next request
+SILENCES_IN_A_ROW = 3  # so many requests without an answer, and somebody looks whether SmugMug is there at all
 LONGEST_LOOK_SECONDS = 60.0  # the most time between two such looks
 AUTH_USER_URL = API_ORIGIN + "/api/v2!authuser"  # which is answered whenever anything is, and 401 without a sign-in
 ACCEPT_TERMS_URL = API_ORIGIN + "/api/developer/accept"
@@ -1646,7 +1646,6 @@ class Entry(Dict[str, Any]):
             return number if -limit <= number <= limit else None
         return None
 
-
     def key(self, name: str) -> str:
         """An AlbumKey or ImageKey, "" where it cannot be one: keys become parts of file names."""
         return self.matching(name, "[A-Za-z0-9_-]{1,40}")
@@ -1735,8 +1734,8 @@ def fetch_albums(connection: Connection, user: User) -> tuple[list[Album], str]:
         if not problem:
             break
     if not albums and not problem and user.image_count:
-        problem = (f"SmugMug counts {user.image_count} photos and videos but shows no album: the sign-in has too "
-                   f"little. {SIGN_IN_ANEW}")
+        problem = (f"SmugMug counts {user.image_count} photos and videos but shows no album: the sign-in does "
+                   f"not have enough access. {SIGN_IN_ANEW}")
     return albums, problem
 
 
@@ -1780,7 +1779,7 @@ def fetch_list(connection: Connection, uri: str, locator: str, key: str, parse: 
 
     fetch = partial(fetch_part, connection, uri, query, locator, page_size, add)
     parts = [fetch((1, page_size.size))]
-    for part in filter(None, in_parallel(fetch, rest(), connection.stop, LISTING_THREADS)):
+    for part in filter(None, in_parallel(fetch, rest(), Stop(), LISTING_THREADS)):  # what fails here ends no run yet
         parts.append(part)
     problem, total = "", max(part.total for part in parts)
     error = next((part.error for part in parts if part.error), None)
@@ -3044,7 +3043,7 @@ class Topic(enum.Enum):
         "To download these again, run --verify without -n, --album, --exclude and --since. Files you changed are kept; "
         "SmugMug's copy is saved next to them."), "damaged, changed or missing", "not sound"
     NOT_ORIGINAL = "not the original", "Do the album's settings allow original downloads?", "not the original"
-    UNAVAILABLE = "unavailable", "Look for these on SmugMug's website, or ask SmugMug's support.", "unavailable"
+    UNAVAILABLE = "unavailable", "Look for these on SmugMug's website, or contact SmugMug support.", "unavailable"
     ENDED_EARLY = "ended early", ""
 
     def __init__(self, heading: str, advice: str, in_verdict: str = "", kind: str = "") -> None:
@@ -3391,6 +3390,7 @@ def album_table(albums: Iterable[Album], here: Mapping[str, int], columns: int) 
 #     Knows everything above, and owns the few objects that change. Knows nothing of the command line.
 # ---------------------------------------------------------------------------------------------------------------
 
+FORETOLD_NS = -1  # the time stamp, in the records of a preview, of files that will be there by then
 JOBS_AHEAD = 1000  # while fewer jobs wait, albums are listed: no line is idle, and few listings are in memory
 
 
@@ -3498,7 +3498,7 @@ class Jobs:
         """More jobs."""
         for job in jobs:
             version = job.image.key, job.image.serial
-            self._waiting.get(version, self.ready).append(job)
+            self._waiting.get(version, self.ready).append(job)  # behind those for the same image, if there are any
             self._waiting.setdefault(version, [])
 
     def done(self, image: Image) -> None:
@@ -3512,9 +3512,10 @@ class Jobs:
 def foretell(job: Job, elsewhere: Elsewhere, stop: Stop) -> Outcome:
     """What would become of a job. Nothing is fetched, and nothing is written."""
     remote = job.image.remote or RemoteFile("", 0, None)
-    record = FileRecord(job.image.key, job.image.serial, job.name, remote.size_bytes or 0, remote.md5 or "?", -1, True)
+    record = FileRecord(job.image.key, job.image.serial, job.name, remote.size_bytes or 0, remote.md5 or "?",
+                        FORETOLD_NS, True)
     is_at_hand = bool(job.adoptable or elsewhere.copies(job.image, stop)) or any(
-        copy.modified_ns < 0 or is_there(path, copy) for path, copy in job.copies)  # or it will be there by then
+        copy.modified_ns == FORETOLD_NS or is_there(path, copy) for path, copy in job.copies)
     return Outcome(Kind.AT_HAND if is_at_hand else Kind.TO_COME, job.album, job.image, record)
 
 
@@ -3693,8 +3694,8 @@ def follow_moved_folders(state: State, elsewhere: Elsewhere, stop: Stop) -> None
         taken.add(found)
         state.record(album_key, albums[album_key]._replace(folder=found))
     if missing >= 10:
-        log.warning("%s that were home are missing; what SmugMug still has of them will be downloaded again.",
-                    counted(missing, "photo"))
+        log.warning("%s that were home are missing. A full run downloads those that SmugMug still has.",
+                    counted(missing, "file"))
 
 
 def moved_folder(elsewhere: Elsewhere, before: str, taken: set[str], records: Sequence[FileRecord],
@@ -3985,6 +3986,8 @@ def list_albums(settings: Settings, screen: Screen, stop: Stop) -> int:
 def list_md5(settings: Settings, screen: Screen, stop: Stop) -> int:
     """--list-md5: what is home by the record, in lines that `md5sum -c` checks, on standard output."""
     with copied_state(settings.output, partial(screen.show, lambda columns: "Reading the download record")) as state:
+        if not state.albums():
+            raise Problem(f"Nothing to list: {printable(settings.output)} has no download record. A run creates one.")
         for folder, album_key in sorted((album.folder, album_key) for album_key, album in state.albums().items()):
             for record in sorted(state.files(album_key).values(), key=lambda record: record.name):
                 print(f"{record.md5}  {folder}/{record.name}")
@@ -4023,7 +4026,8 @@ def connect(settings: Settings, stop: Stop) -> tuple[Connection, User]:
     """A signed-in connection, and whose it is. Asks for an API key and a PIN only where there are none that still work,
     and saves what does."""
     saved, given_key = read_saved(settings.token_file), api_key_from(os.environ)
-    api_key = given_key or (saved._replace(token="", token_secret="") if saved.secret else ask_for_api_key())
+    is_asked = given_key is None and not saved.secret
+    api_key = given_key or (ask_for_api_key() if is_asked else saved._replace(token="", token_secret=""))
     from_environment = token_from_environment(api_key, os.environ)
     credentials = from_environment
     if saved.token and saved.token_secret and not from_environment:
@@ -4033,7 +4037,11 @@ def connect(settings: Settings, stop: Stop) -> tuple[Connection, User]:
             log.warning("The saved sign-in was made with another API key. Sign in again, or set the earlier key.")
     if credentials is not None:
         try:
-            return connect_as(credentials, settings, stop)
+            connection, user = connect_as(credentials, settings, stop)
+            if is_asked:
+                kept = saved if saved.key == api_key.key else api_key
+                save(kept._replace(secret=api_key.secret), settings.token_file)
+            return connection, user
         except NotSignedIn as error:
             if from_environment:
                 raise NotSignedIn(f"{error}\nReplace SMUGMUG_ACCESS_TOKEN or unset it to sign in with a PIN.") from None

@@ -81,6 +81,15 @@ def test_md5sum_accepts_what_list_md5_prints(account: Account, run: Run) -> None
     assert done.returncode == 1
 
 
+def test_without_a_sound_record_nothing_is_listed_and_that_is_said(account: Account, run: Run) -> None:
+    account.album("Summer").photo()
+    assert "has no download record" in sync(run, "--list-md5", exit_code=2).stderr
+    sync(run)
+    (run.output / ".smugmug.sqlite3").write_bytes(b"no database at all" * 100)
+    damaged = sync(run, "--list-md5", exit_code=2)
+    assert "The download record is damaged" in damaged.stderr and damaged.stdout == ""
+
+
 def test_what_was_edited_here_and_deleted_there_since_is_no_fault_of_the_verification_that_finds_both(
         account: Account, run: Run) -> None:
     album = account.album("Summer")

@@ -486,6 +486,16 @@ def test_a_dry_run_tells_what_is_missing_or_short_as_the_run_after_it_will_find(
     assert run("--dry-run").stdout == "To download: 0 files, 0 B\n"
 
 
+def test_a_dry_run_does_not_count_on_a_missing_copy_of_a_photo_older_than_1970(account: Account, run: Run) -> None:
+    photo = account.album("Summer").photo(taken=datetime(1965, 7, 3, 4, 5, 6))
+    account.album("Winter").collect(photo)
+    assert run().returncode == 0
+    for path in run.output.rglob("*.JPG"):
+        path.unlink()
+    assert run("--dry-run").stdout.splitlines()[-1] == (
+        f"To download: 1 file, {script.human_bytes(len(photo.data))} (1 more without a download, from copies)")
+
+
 def test_a_dry_run_tells_files_and_bytes_per_album_and_in_total_and_they_are_what_then_comes(
         account: Account, smugmug: FakeSmugMug, run: Run, tmp_path: Path) -> None:
     summer, winter = account.album("Summer"), account.album("Winter")

@@ -105,7 +105,7 @@ def test_much_that_is_missing_is_said_before_it_is_fetched(account: Account, run
         path.unlink()
     (run.output / "Summer").rmdir()
     report = sync(run).stderr
-    assert report.startswith("12 photos that were home are missing") and home_files(run.output) == contents(album)
+    assert report.startswith("12 files that were home are missing") and home_files(run.output) == contents(album)
 
 
 def test_names_in_another_form_are_found_in_folders_of_another_form(account: Account, run: Run) -> None:

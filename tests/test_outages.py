@@ -251,6 +251,20 @@ def test_a_sign_in_revoked_in_the_middle_ends_the_run_with_one_line(
     assert smugmug.count(None, where) <= 3 + 4  # what was under way
 
 
+def test_a_sign_in_revoked_between_the_pages_of_a_long_album_is_no_interruption(
+        account: Account, smugmug: FakeSmugMug, run: Run) -> None:
+    account.album("Short").fill(90, 600_000)  # while these are under way
+    long = account.album("Long")
+    long.fill(900, 60)
+    smugmug.fault("respond", where=of_list(long) + ".*start=[2-9]01", times=None, status=401, **PAGE)
+    smugmug.fault("respond", where="!authuser", times=None, after=1, status=401, **PAGE)
+
+    result = run("-j", 4)
+
+    assert result.returncode == 3 and "Interrupted" not in result.stderr
+    assert result.stderr.count("probably revoked") == 1
+
+
 def test_a_401_for_one_file_alone_fails_that_file(account: Account, smugmug: FakeSmugMug, run: Run) -> None:
     album = account.album("Summer")
     lost, sound = album.photo("lost.JPG"), album.photo("sound.JPG")

@@ -733,3 +733,35 @@ def test_an_atomic_write_that_breaks_leaves_the_old_file_and_nothing_beside_it(
         script.write_atomically(target, b"new", mode=0o600)
     assert target.read_bytes() == b"old"
     assert sorted(tmp_path.iterdir()) == before
+
+
+# ======================================================================================================================
+# Bodies
+# ======================================================================================================================
+
+def test_large_bodies_are_read_in_larger_pieces_as_long_as_they_come_quickly() -> None:
+    connection: Any = SimpleNamespace(bodies=set(), piece_bytes=1 << 16, is_quick=False, slow_seconds=60.0)
+    pieces: List[int] = []
+
+    def count_bytes(answer: Any, size_bytes: int) -> None:
+        answer.received_bytes += size_bytes
+
+    def read(size_bytes: int, is_slow: bool = False) -> None:
+        def iter_content(piece_bytes: int) -> Any:
+            pieces.append(piece_bytes)
+            yield bytes(size_bytes)
+
+        response: Any = SimpleNamespace(status_code=200, headers={}, iter_content=iter_content)
+        answer = script.Answer(response, "https://photos.smugmug.com/a", connection)
+        answer.is_slow = is_slow
+        for _ in answer.chunks():
+            pass
+
+    connection.count_bytes = count_bytes
+    read(100)
+    read(2 << 20)
+    read(2 << 20)
+    with pytest.raises(script.RequestFailed, match="Almost nothing came"):
+        read(0, is_slow=True)
+    read(100)
+    assert pieces == [1 << 16, 1 << 16, 1 << 18, 1 << 18, 1 << 16]

@@ -418,6 +418,19 @@ def test_the_api_key_is_asked_for_once_and_its_secret_is_never_shown(
     assert "No API key found" in run(keys=False, signed_in=False, input="KEY\nSECRET\n").stderr
 
 
+def test_an_api_key_is_saved_as_well_where_the_saved_sign_in_still_works(
+        account: Account, smugmug: FakeSmugMug, run: Run, terminal: Callable[..., Terminal]) -> None:
+    account.album("Summer").photo()
+    assert run("--login", signed_in=False, input=smugmug.pin + "\n").returncode == 0  # with a key of the environment
+    screen = terminal("--login", **NO_KEY, **NO_TOKEN)
+    screen.wait_for(lambda lines: lines[-1].startswith("API key:"))
+    screen.press(smugmug.api_key.encode() + b"\n")
+    screen.wait_for(lambda lines: "API secret" in lines[-1])
+    screen.press(smugmug.api_secret.encode() + b"\n")
+    assert screen.wait_for_end() == 0 and "PIN:" not in " ".join(screen.lines)
+    assert run(keys=False, signed_in=False).returncode == 0  # without a terminal, and without a question
+
+
 def test_an_api_key_that_smugmug_does_not_know_is_not_saved(
         run: Run, terminal: Callable[..., Terminal]) -> None:
     screen = terminal(**NO_KEY, **NO_TOKEN)
