@@ -752,7 +752,9 @@ def is_part_name(name: str) -> bool:
 
 def printable(text: str | Path) -> str:
     """A text or path without anything that could upset a terminal or a log: names come from the server."""
-    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in str(text))
+    text = str(text)
+    return text if text.isprintable() else "".join(
+        letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -763,6 +765,7 @@ def printable(text: str | Path) -> str:
 # Windows takes longer paths only where that was turned on. A folder leaves room for a short name within:
 # https://learn.microsoft.com/windows/win32/fileio/maximum-file-path-limitation
 WINDOWS_PATH_CHARACTERS = 260 - len("12345678.123")
+HEAD_BYTES = 64  # so much of a file shows of which kind it is
 # How file systems say that they know no fsync, or no locks: some network shares, some in user space.
 UNSUPPORTED = frozenset({errno.EINVAL, errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, getattr(errno, "ENOTSUP", 0)})
 
@@ -770,11 +773,12 @@ UNSUPPORTED = frozenset({errno.EINVAL, errno.ENOLCK, errno.ENOSYS, errno.EOPNOTS
 class PartFile:
     """The beginning of a file that is still on its way, with its size in bytes and the MD5 over it.
 
-    It survives the run: opened again, it goes on where it was cut off. `received_bytes` counts what was written since.
+    It survives the run: opened again, it goes on where it was cut off. `received_bytes` counts what was written since,
+    `head` is how the file begins.
     """
 
     def __init__(self, path: Path) -> None:
-        self.path, self.etag = path, ""
+        self.path, self.etag, self.head = path, "", b""
         self.size_bytes = self.received_bytes = 0
         self._hash = new_md5()
         flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
@@ -792,9 +796,10 @@ class PartFile:
 
     def restart(self) -> None:
         """Forget all that was written."""
-        self._file.seek(0)
-        self._file.truncate()
-        self.size_bytes, self._hash = 0, new_md5()
+        if self.size_bytes:
+            self._file.seek(0)
+            self._file.truncate()
+            self.size_bytes, self.head, self._hash = 0, b"", new_md5()
 
     def md5(self) -> str:
         """The MD5 of all that was written, in hexadecimal."""
@@ -818,6 +823,8 @@ class PartFile:
     def _count(self, chunk: bytes) -> None:
         self._hash.update(chunk)
         self.size_bytes += len(chunk)
+        if len(self.head) < HEAD_BYTES:
+            self.head += chunk[:HEAD_BYTES]
 
 
 def chunks_of(file: IO[bytes]) -> Iterator[bytes]:
@@ -1187,13 +1194,14 @@ class Connection:
         """
         attempt = waits = redirects = outages = 0
         while True:
-            gate = self._gate(url)
+            origin = origin_of(url)
+            gate = self.gates.get(origin) or self.gates.setdefault(origin, Gate(self.stop))
             gate.wait()
             if gate.outages != outages:
                 attempt, outages = 0, gate.outages  # what failed in an outage does not count
             signed_at, answer = time.time() + self._skew_seconds, None
             try:
-                with self._send(url, headers()) as response:
+                with self._send(gate, url, headers()) as response:
                     answer = Answer(response, url, self)
                     if answer.status in accept:
                         return consume(answer)
@@ -1265,9 +1273,6 @@ class Connection:
                     answer.cut_off()
                 answer.enough_bytes = answer.received_bytes + self.piece_bytes
 
-    def _gate(self, url: str) -> Gate:
-        return self.gates.setdefault(origin_of(url), Gate(self.stop))
-
     def _sit_out(self, gate: Gate, url: str, outages: int, failure: RequestFailed) -> bool:
         """After a request that nothing answered: whether the host or the net was away. Returns once it is back.
 
@@ -1280,7 +1285,7 @@ class Connection:
                 return gate.outages != outages
             look_at = gate.answered_url or (url if len(set(gate.silences)) >= SILENCES_IN_A_ROW else AUTH_USER_URL)
             away_seconds = 0.0
-            while not self._is_there(look_at):
+            while not self._is_there(gate, look_at):
                 since = self.away_since() or time.strftime("%H:%M")
                 if not self.away_since():
                     log.warning("%s. SmugMug has been out of reach since %s; waiting until it answers", failure, since)
@@ -1294,13 +1299,13 @@ class Connection:
             gate.away_since = ""
             return gate.outages != outages
 
-    def _is_there(self, url: str) -> bool:
+    def _is_there(self, gate: Gate, url: str) -> bool:
         """Whether a URL is answered just now, with anything but "out of service"."""
-        with suppress(requests.RequestException, RequestFailed), self._send(url, {"Range": "bytes=0-0"}) as response:
+        with suppress(requests.RequestException, RequestFailed), self._send(gate, url, {"Range": "bytes=0-0"}) as response:
             return response.status_code != 503
         return False
 
-    def _send(self, url: str, headers: dict[str, str]) -> requests.Response:
+    def _send(self, gate: Gate, url: str, headers: dict[str, str]) -> requests.Response:
         """One attempt: sign and send. Returns the head of the answer; cookies and redirects are not followed."""
         if not is_smugmug(url):
             raise RequestFailed(f"Refused to contact {origin_of(url)}: it is not an https address at smugmug.com")
@@ -1322,7 +1327,6 @@ class Connection:
         except OSError as error:  # such as a REQUESTS_CA_BUNDLE that is not there
             raise RequestFailed(f"No connection to {host}: {error}") from None
         if response.status_code != 503:
-            gate = self._gate(url)
             gate.answered_url = gate.answered_url or url
             gate.silences.clear()
         server_now = http_date(response.headers.get("Date", ""))
@@ -1334,7 +1338,8 @@ class Connection:
                 self._clock = server_now - time.monotonic()
         if response.status_code == 401:
             self._skew_seconds = self.now() - time.time()
-        log.debug("%s %s %s", response.status_code, short_url(url), rate_limit_text(response.headers))
+        if log.isEnabledFor(logging.DEBUG):
+            log.debug("%s %s %s", response.status_code, short_url(url), rate_limit_text(response.headers))
         return response
 
 
@@ -1621,7 +1626,8 @@ class Entry(Dict[str, Any]):
         value = self.get(name)
         if not isinstance(value, (str, int, float)) or isinstance(value, bool):
             return ""
-        return re.sub("[\ud800-\udfff]", "\N{REPLACEMENT CHARACTER}", str(value))
+        text = str(value)
+        return text if text.isascii() else re.sub("[\ud800-\udfff]", "\N{REPLACEMENT CHARACTER}", text)
 
     def matching(self, name: str, pattern: str) -> str:
         """A text that all of a pattern fits, otherwise ""."""
@@ -1890,13 +1896,18 @@ def types_in_source(component_file_types: Entry) -> tuple[str, ...]:
 FILE_TIME_SECONDS = 1 << 33  # from 1697 to 2242: SQLite counts nanoseconds, and not every file system goes that far
 
 
+def utc_time(shown: str) -> datetime:
+    """A time such as "2019-08-04T18:28:12+00:00", without its zone. Raises ValueError for anything else."""
+    return datetime.fromisoformat(shown[:19] if shown[10:17:3] == "T::" else "")
+
+
 def seconds_at(shown: str, to_seconds: Callable[[Any], float] = calendar.timegm) -> float | None:
     """A time in UTC, as SmugMug's are, in seconds since 1970; None for what is no time that a file can have.
 
     With time.mktime, it is what a clock showed that stood in the time zone of this computer.
     """
     with suppress(ValueError, OverflowError):
-        seconds = float(to_seconds(time.strptime(shown[:19], "%Y-%m-%dT%H:%M:%S")))
+        seconds = float(to_seconds(utc_time(shown).timetuple()))
         return seconds if abs(seconds) < FILE_TIME_SECONDS else None
     return None
 
@@ -1908,7 +1919,7 @@ def camera_time(shown: str) -> str:
     becomes "2019-08-04T18:28:12+00:00". Of a film it takes the time that the file states, which should be in UTC.
     """
     with suppress(ValueError, OverflowError):
-        utc = datetime.strptime(shown[:19], "%Y-%m-%dT%H:%M:%S")
+        utc = utc_time(shown)
         return (utc + timedelta(hours=pacific_hours(utc))).isoformat()
     return ""
 
@@ -2532,12 +2543,13 @@ def fetch_home(job: Job, connection: Connection, landing: threading.Lock, stop: 
         return land(job, part, kind, remote.is_original, landing)._replace(fetched_bytes=part.received_bytes)
 
 
-def file_record(image: Image, path: Path, md5: str, is_original: bool, modified_ns: int = 0) -> FileRecord:
-    """The record of a file that is home, which is no original if its size says so. `modified_ns` is for our own."""
-    size_bytes = path.stat().st_size
+def file_record(image: Image, path: Path, md5: str, is_original: bool, is_ours: bool = False) -> FileRecord:
+    """The record of a file that is home, which is no original if its size says so. Of our own we know the time stamp.
+    """
+    status = path.stat()
     stated_md5 = image.remote.md5 or "" if image.remote else ""
-    return FileRecord(image.key, image.serial, path.name, size_bytes, md5, modified_ns,
-                      is_original and image.original_size_bytes in (None, size_bytes),
+    return FileRecord(image.key, image.serial, path.name, status.st_size, md5, status.st_mtime_ns if is_ours else 0,
+                      is_original and image.original_size_bytes in (None, status.st_size),
                       stated_md5="" if stated_md5 == md5 else stated_md5)
 
 
@@ -2562,7 +2574,7 @@ def land(job: Job, part: PartFile, kind: Kind, is_original: bool, landing: threa
             path = unused(job.folder / spare_name(image, job.name), "")
             note = f"{job.name} was changed or added here, so it was kept; SmugMug's version is {path.name}"
         rename(part.path, path)
-    record = file_record(image, path, part.md5(), is_original, path.stat().st_mtime_ns)
+    record = file_record(image, path, part.md5(), is_original, is_ours=True)
     return Outcome(kind, job.album, image, record, reason=note)
 
 
@@ -2668,13 +2680,11 @@ def prove(part: PartFile, remote: RemoteFile, image: Image, refused: set[str]) -
         raise Damaged("SmugMug sent an empty file")
     if remote.size_bytes is not None and part.size_bytes != remote.size_bytes:
         raise Damaged(f"received {part.size_bytes} of {remote.size_bytes} bytes")
-    with open(str(part.path), "rb") as file:
-        head = file.read(64)
     is_film = image.is_video or split_extension(image.file_name)[1].lower() in VIDEO_EXTENSIONS
-    if is_film and head.startswith((b"\xff\xd8\xff", b"\x89PNG", b"GIF8")):
+    if is_film and part.head.startswith((b"\xff\xd8\xff", b"\x89PNG", b"GIF8")):
         raise Damaged("SmugMug sent a still picture instead of the video")
     is_other = bool(remote.md5) and part.md5() not in (remote.md5, *refused)
-    if (is_other or not remote.md5) and head.lstrip()[:1] in (b"<", b"{"):
+    if (is_other or not remote.md5) and part.head.lstrip()[:1] in (b"<", b"{"):
         raise Damaged("SmugMug sent a web page or a message instead of the file")
     if is_other:
         refused.add(part.md5())
