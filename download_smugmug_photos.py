@@ -1301,8 +1301,8 @@ class Connection:
 
     def _is_there(self, gate: Gate, url: str) -> bool:
         """Whether a URL is answered just now, with anything but "out of service"."""
-        with suppress(requests.RequestException, RequestFailed), self._send(gate, url, {"Range": "bytes=0-0"}) as response:
-            return response.status_code != 503
+        with suppress(requests.RequestException, RequestFailed), self._send(gate, url, {"Range": "bytes=0-0"}) as head:
+            return head.status_code != 503
         return False
 
     def _send(self, gate: Gate, url: str, headers: dict[str, str]) -> requests.Response:
@@ -1705,17 +1705,23 @@ class PageSize:
     def __init__(self, most: int) -> None:
         self.most = self.size = most
         self.slots = threading.BoundedSemaphore(LISTING_THREADS)  # so many pages are listed at a time
-        self._asked = 0
+        self._asked, self._was_answered = 0, False
 
-    def next(self) -> int:
-        """How many to ask for. After a good many pages, one is to try a little more."""
+    def next(self, expected: int) -> int:
+        """How many to ask for, of so many. After a good many pages, one is to try a little more.
+
+        The first pages are shared out among the threads: nothing can be transferred until an album is listed.
+        """
         self._asked += 1
+        if expected > 1 and not self._was_answered:
+            return min(self.size, max(LEAST_PER_PAGE, -(-expected // LISTING_THREADS)))
         if self._asked % PAGES_BEFORE_MORE or self.size >= self.most:
             return self.size
         return min(self.most, self.size + LEAST_PER_PAGE)
 
     def answered(self, count: int) -> None:
         """A page of so many came."""
+        self._was_answered = True
         self.size = max(self.size, count)
 
     def refused(self, count: int) -> bool:
@@ -1750,7 +1756,7 @@ def fetch_images(connection: Connection, page_size: PageSize, album: Album) -> L
     query = {**SHORT_ANSWER, "_filter": IMAGE_FIELDS, "_filteruri": "LargestVideo", "_expand": "LargestVideo"}
     try:
         images, problem = fetch_list(connection, album.images_uri, "AlbumImage", "ImageKey", parse_image, query,
-                                     page_size)
+                                     page_size, album.image_count or 1)
     except RequestFailed as error:
         return Listing(album, (), f"the album could not be listed: {error}")
     if album.locked and not images:
@@ -1761,11 +1767,11 @@ def fetch_images(connection: Connection, page_size: PageSize, album: Album) -> L
 
 
 def fetch_list(connection: Connection, uri: str, locator: str, key: str, parse: Callable[[Entry, Entry], R],
-               query: Mapping[str, Any], page_size: PageSize) -> tuple[list[R], str]:
+               query: Mapping[str, Any], page_size: PageSize, expected: int = 1) -> tuple[list[R], str]:
     """What `parse` makes of all entries of a paged list, each with the Expansions of its page, without doubles; and why
     there may be more, "" if all are there.
 
-    Once the first page has told how many there are, several threads list the rest.
+    Several threads list the entries that are `expected`, and then those that the pages count besides.
     """
     entries: dict[str, tuple[int, R]] = {}  # by key, with the place in the list; what came is some times as large
 
@@ -1776,19 +1782,20 @@ def fetch_list(connection: Connection, uri: str, locator: str, key: str, parse: 
                 entries.setdefault(entry.key(key), (number, parse(entry, expansions)))
         return len(entries) > known
 
-    def rest() -> Iterator[tuple[int, int]]:
-        start = parts[0].end
-        while start <= parts[0].total and not parts[-1].is_last:
-            count = page_size.next()
+    def spans(start: int) -> Iterator[tuple[int, int]]:
+        while start <= total and not any(part.is_last for part in parts):
+            count = page_size.next(total)
             yield start, count
             start += count
 
     fetch = partial(fetch_part, connection, uri, query, locator, page_size, add)
-    parts = [fetch((1, page_size.size))]
-    for part in filter(None, in_parallel(fetch, rest(), Stop(), LISTING_THREADS)):  # what fails here ends no run yet
-        parts.append(part)
-    problem, total = "", max(part.total for part in parts)
-    error = next((part.error for part in parts if part.error), None)
+    parts: list[Part] = []
+    start, total, problem = 1, expected, ""
+    while start <= total and not any(part.is_last for part in parts):
+        for part in filter(None, in_parallel(fetch, spans(start), Stop(), LISTING_THREADS)):  # it ends no run yet
+            parts.append(part)
+        start, total = max(part.end for part in parts), max(part.total for part in parts)
+    error = next((part.error for part in parts if part.error and part.end <= max(1, total)), None)
     if error is not None and not entries:
         raise error
     if error is not None:
@@ -1800,7 +1807,9 @@ def fetch_list(connection: Connection, uri: str, locator: str, key: str, parse: 
 
 
 class Part(NamedTuple):
-    """Some pages of a list: up to number `end` of `total` entries, -1 if that was not said. `is_last`: ask for no more.
+    """Some pages of a list: up to number `end` of `total` entries, -1 if that was not said, 0 if nothing was.
+
+    `is_last`: ask for no more.
     """
 
     end: int
@@ -1818,15 +1827,16 @@ def fetch_part(connection: Connection, uri: str, query: Mapping[str, Any], locat
     next time. https://api.smugmug.com/api/v2/doc/tutorial/paging.html
     """
     start, count = span
-    end, total, has_news = start + count, start, True
-    while start < end and start <= total and has_news:
+    end, total, has_news = start + count, 0, True
+    while start < end and has_news and (not total or start <= total):
         try:
             with page_size.slots:
                 answer = Entry(connection.get_json(uri, {**query, "start": start, "count": count},
                                                    retry_also=frozenset({404}) if start > 1 else frozenset(),
                                                    is_divisible=count > LEAST_PER_PAGE))
             page, listed = answer.object("Response").object("Pages"), answer.object("Response").objects(locator)
-            if not listed and page.integer("Total") != 0 and page.integer("Count") != 0:
+            stated = page.integer("Total")
+            if not listed and stated != 0 and page.integer("Count") != 0 and start <= (stated or start):
                 raise RequestFailed("SmugMug left the list out", is_overload=True)
         except RequestFailed as error:
             if not error.is_overload or not page_size.refused(count):
@@ -1834,8 +1844,8 @@ def fetch_part(connection: Connection, uri: str, query: Mapping[str, Any], locat
             count = page_size.size
             log.debug("%s: asking for %d at once", error, count)
             continue
-        page_size.answered(count)
-        has_news, stated = add(start, answer), page.integer("Total")
+        page_size.answered(len(listed))
+        has_news = add(start, answer)
         total = -1 if stated is None else stated
         start += page.integer("Count") or len(listed)
         count = min(page_size.size, end - start)
@@ -3441,7 +3451,7 @@ def sync(run: Run) -> None:
     """
     albums, jobs = deque(wanted_albums(run)), Jobs()
     with Results(run.stop) as results:
-        listers = Crew(partial(fetch_images, run.connection, run.page_size), results, LISTING_THREADS)
+        listers = Crew(partial(fetch_images, run.connection, run.page_size), results, 1)
         carry = partial(transfer, connection=run.connection, landing=threading.Lock())
         carry = partial(foretell if run.is_preview() else carry, elsewhere=run.elsewhere, stop=run.stop)
         carriers = Crew(carry, results, run.settings.jobs or FIRST_JOBS)
@@ -3459,6 +3469,8 @@ def sync(run: Run) -> None:
                 album = albums.popleft()
                 if needs_listing(run, album):
                     listers.give(album)
+            else:  # a little later, so that all its pages are asked for before those of the next albums
+                listers.size = min(LISTING_THREADS, listers.size + 1)
             result = results.take(0 if is_looking else TICK_SECONDS)
             if isinstance(result, Listing):
                 jobs.add(begin_album(run, result))

@@ -194,6 +194,16 @@ def of_list(album: Album) -> str:
     return f"/api/v2/album/{album.key}!images"
 
 
+def without_counts(smugmug: FakeSmugMug) -> None:
+    """Have the list of albums say nothing of how many images there are: then a first page tells."""
+    def mangled(answer: Dict[str, Any]) -> Dict[str, Any]:
+        for album in answer["Response"]["Album"]:
+            del album["ImageCount"]
+        return answer
+
+    smugmug.fault("mangle", "!albums", times=None, function=mangled)
+
+
 # ======================================================================================================================
 # The sign-in.
 # ======================================================================================================================

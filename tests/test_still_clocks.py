@@ -191,9 +191,8 @@ def test_what_was_missing_in_a_listing_comes_home_after_a_second_look_at_the_end
 
     result = sync(run, *args)
 
-    asked = [record.query["count"] for record in smugmug.select("api", "!images")]
+    asked = smugmug.select("api", "!images")
     assert len(asked) == 2 + 1 + (total_follows == "count")  # for the one that was said to come, and did not
-    assert min(map(int, asked)) > 50, "that was no page that was too much"
     assert result.cost == (2 + len(asked), 5)
     assert "\nEverything is home: 5 photos and videos" in result.stderr
     assert "\nAlbums: 2 new, 0 changed, 0 unchanged\nFiles: 5 downloaded, 0 already there, 0 failed\n" in result.stderr

@@ -11,7 +11,7 @@ import pytest
 
 from conftest import Run
 from fake_smugmug import JSON, Account, Album, FakeSmugMug, Image, Pattern
-from helpers import contents, home_files
+from helpers import contents, home_files, without_counts
 
 
 def all_files(folder: Path) -> Dict[str, bytes]:
@@ -119,7 +119,7 @@ def test_every_file_of_a_big_account_comes_home_once_and_the_second_run_brings_n
 
     image_pages = sum(max(1, -(-len(album.entries) // 100)) for album in account.albums)
     assert image_pages == 11 + 13
-    assert smugmug.count("api") == 1 + 1 + image_pages
+    assert 0 <= smugmug.count("api") - (1 + 1 + image_pages) <= 1  # the album listed first may come in smaller pages
     images = {entry.image.key for album in account.albums for entry in album.entries}
     assert smugmug.count("cdn") == len(images)  # that of two albums is fetched once
     assert smugmug.count() == smugmug.count("api") + smugmug.count("cdn")
@@ -318,6 +318,7 @@ def test_of_a_listing_that_breaks_off_comes_home_what_was_listed_and_the_rest_wi
         run: Run, smugmug: FakeSmugMug, account: Account) -> None:
     album = account.album("Summer")
     album.fill(501, 60)
+    without_counts(smugmug)
     smugmug.fault("respond", images_pattern(album, 501), times=None, status=403)
     result = run()
     assert result.returncode == 1 and "Summer: the listing stopped after 500: SmugMug answered 403" in result.stderr
