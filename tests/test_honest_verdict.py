@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import signal
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 
 from conftest import Run, SmallDisk
 from fake_smugmug import JPEG_MAGIC, MP4_MAGIC, Account, FakeSmugMug, Image, Pattern
-from helpers import NOTHING_NEW, Sync, contents, edit, home_files, key_name, snapshot, stop, sync
+from helpers import NOTHING_NEW, Sync, contents, edit, home_files, key_name, of_file, of_list, snapshot, stop, sync
 
 DAY = 86_400
 PAGE = 4096
@@ -599,3 +600,131 @@ def test_a_file_in_the_way_of_the_output_folder_is_the_one_that_is_named(run: Ru
     (run.folder / "taken.txt").write_bytes(b"mine")
     told = sync(run, "-o", run.folder / "taken.txt" / "a" / "b", exit_code=2)
     assert f"{run.folder / 'taken.txt'} is a file, but a folder is needed there" in told.stderr
+
+
+# ======================================================================================================================
+# What is said is so, wherever it is said.
+# ======================================================================================================================
+
+def claim(run: Run, told: Sync) -> str:
+    """The one line that says how much is home and where that is."""
+    found, = lines_with(told.stderr, " home", f"in {run.output}")
+    return found
+
+
+def test_nothing_says_that_all_is_home_while_an_album_is_locked(account: Account, run: Run) -> None:
+    account.album("Summer").photo()
+    account.album("Secret", security="Password", locked=True).photo()
+    for _ in range(2):
+        said = claim(run, sync(run))
+        assert not re.match("Everything|All ", said) and said.endswith("; 1 album locked")
+
+
+def test_how_much_is_home_is_said_with_what_is_not_and_as_the_exit_code_says_it(
+        account: Account, smugmug: FakeSmugMug, run: Run) -> None:
+    album = account.album("Summer")
+    album.photo()
+    album.video("dead.MOV", processing=True, status="Preprocess", sub_status="CanNotProcess")
+    album.photo("slow.JPG", processing=True, uploaded=account.time_of_day())
+    for args in ([], [], ["--full"], ["--verify"]):
+        told = sync(run, *args)
+        assert claim(run, told) == f"1 of 3 are home, in {run.output}; 1 still processing; 1 unavailable"
+    failing = album.photo("failing.JPG")
+    smugmug.fault("not_found", of_file(failing), times=None)
+    told = sync(run, exit_code=1)
+    assert claim(run, told) == f"1 of 4 are home, in {run.output}; 1 failed; 1 still processing; 1 unavailable"
+    smugmug.clear_faults()
+    assert claim(run, sync(run)) == f"2 of 4 are home, in {run.output}; 1 still processing; 1 unavailable"
+
+
+def test_a_raw_file_that_no_program_gets_is_named_as_well_if_nothing_has_changed(account: Account, run: Run) -> None:
+    account.album("Summer").photo("raw.JPG", component_file_types={"Image": ["JPG", "NEF"]})
+    for calls in (3, 2, 2):
+        told = sync(run)
+        assert told.calls == calls and "raw.JPG" in topic(told, "In SmugMug Source")
+
+
+def test_every_number_of_failures_is_the_same(account: Account, smugmug: FakeSmugMug, run: Run) -> None:
+    album, unlisted = account.album("Summer"), account.album("Winter")
+    failing, _ = album.photo(), album.photo()
+    unlisted.photo()
+    smugmug.fault("not_found", of_file(failing), times=None)
+    smugmug.fault("not_found", of_list(unlisted), times=None)
+    path = run.folder / "report.json"
+    told = sync(run, "--report", path, exit_code=1)
+    report = json.loads(path.read_text(encoding="utf-8"))
+    assert re.findall(r" already there, (\d+) failed$|^Failed \((\d+)\):$", told.stderr, re.MULTILINE) == [
+        ("2", ""), ("", "2")]
+    assert report["failed"] == len(report["problems"]) == 2
+    assert last_line(told).endswith("; 2 failed")
+
+
+def test_a_table_of_albums_and_a_dry_run_count_the_same_files(account: Account, run: Run) -> None:
+    album = account.album("Summer")
+    shared, _ = album.photo(), album.photo()
+    account.album("Winter").collect(shared)
+    listed = sum(int(line.split()[1]) for line in sync(run, "--list").stdout.splitlines()[1:])
+    total = sync(run, "--dry-run").stdout.splitlines()[-1]
+    assert sum(int(number) for number in re.findall(r"\b(\d+) (?:files?|more)\b", total)) == listed == 3
+
+
+def test_a_file_that_was_repaired_stands_under_one_heading(account: Account, run: Run) -> None:
+    photo = account.album("Summer").photo("a.JPG")
+    sync(run)
+    edit(run.output / "Summer" / "a.JPG")
+    path = run.folder / "report.json"
+    told = sync(run, "--verify", "--report", path)
+    assert len(lines_with(told.stderr, "  Summer", "a.JPG")) == 1
+    assert [problem["image_key"] for problem in json.loads(path.read_text("utf-8"))["problems"]] == [photo.key]
+
+
+def test_each_file_is_named_as_it_landed_on_the_screen_and_in_the_log(account: Account, run: Run) -> None:
+    for folder in ("Family", "Friends"):
+        album = account.album("Trip", folder=folder)
+        for _ in range(2):
+            album.photo("IMG_1.JPG")
+    log = run.folder / "log.txt"
+    told = sync(run, "-v", "--log-file", log)
+    landed = sorted(home_files(run.output))
+    for text in (told.stderr, log.read_text(encoding="utf-8")):
+        named = re.findall("downloaded: (.*)", text)
+        assert len(set(named)) == 4 and sorted(named) == landed
+
+
+def test_each_of_many_failures_is_in_the_report_with_its_folder_and_its_album(
+        account: Account, smugmug: FakeSmugMug, run: Run) -> None:
+    albums = [account.album("Trip", folder=folder) for folder in ("Family", "Friends")]
+    for album in albums:
+        for number in range(20):
+            album.photo(f"{number:02}.JPG")
+    smugmug.fault("not_found", "cdn", times=None)
+    path = run.folder / "report.json"
+    sync(run, "--report", path, exit_code=1)
+    problems = json.loads(path.read_text(encoding="utf-8"))["problems"]
+    assert len(problems) == 40
+    assert {problem.get("album_key") for problem in problems} == {album.key for album in albums}
+    assert len({(problem["folder"], problem["file"]) for problem in problems}) == 40
+
+
+def test_whoever_meets_a_busy_folder_is_not_sent_to_another_one(
+        account: Account, smugmug: FakeSmugMug, run: Run) -> None:
+    stall = smugmug.fault("stall", of_file(account.album("Summer").photo()), before_headers=True)
+    process = run.start()
+    assert stall.reached.wait(30)
+    told = sync(run, exit_code=2)
+    assert "Wait until it is done." in told.stderr and "another folder" not in told.stderr
+    stop(process, signal.SIGINT)
+
+
+def test_whoever_has_a_full_disk_is_told_to_move_the_folder_which_then_goes_on(
+        account: Account, run: Run, small_disk: SmallDisk) -> None:
+    album = account.album("Summer")
+    for number in range(10):
+        album.photo(f"{number}.JPG", Pattern(40 * PAGE, number, JPEG_MAGIC))
+    full = small_disk.mount(size_bytes=200 * PAGE)
+    told = sync(run, "-o", full, "-j", 1, exit_code=1)
+    assert "move the whole output folder (with .smugmug.sqlite3)" in told.stderr and "another folder" not in told.stderr
+    home, larger = home_files(full), run.folder / "larger"
+    shutil.copytree(str(full), str(larger))
+    assert home and sync(run, "-o", larger).fetched == 10 - len(home)
+    assert home_files(larger) == contents(album)

@@ -152,6 +152,11 @@ def test_no_secret_stands_in_a_line_to_be_typed() -> None:
     assert not [line for line in lines if re.search(r"(KEY|SECRET|TOKEN)\w*=", line)]
 
 
+def test_no_line_for_docker_holds_the_key() -> None:
+    lines = [line for line in command_lines() if "docker run" in line]
+    assert lines and all("--env-file " in line and "API_KEY" not in line for line in lines)
+
+
 def test_it_explains_all_fields_of_the_report_and_no_others() -> None:
     explained = set(re.findall("`([a-z_0-9]+)`", readme_section("Report")))
     fields = set(script.Summary(Path("photos")).report(0, "")) | {
@@ -203,6 +208,13 @@ def test_it_explains_all_exit_codes_and_no_others() -> None:
     codes = [code for name, code in vars(script).items() if name.startswith("EXIT_")]
     explained = re.findall(r"^\| (\d+) \| ", readme_section("Exit codes"), re.MULTILINE)
     assert explained == [str(code) for code in sorted(codes)]
+
+
+def test_it_says_by_which_rule_a_run_ends_well() -> None:
+    rule = readme_section("Exit codes")
+    for said in ("last line and the exit code follow one rule", "cannot give is counted and named at every run",
+                 "| 0 | everything that SmugMug can give is home |"):
+        assert said in rule, said
 
 
 def test_it_explains_all_words_of_the_summary_and_no_others() -> None:

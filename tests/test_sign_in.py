@@ -143,6 +143,24 @@ def test_a_refused_pin_leads_to_a_new_address(run: Run, smugmug: FakeSmugMug) ->
     assert saved_token(run) == good_token(smugmug)
 
 
+def test_after_a_refused_pin_it_says_that_the_address_is_a_new_one(run: Run) -> None:
+    result = run(signed_in=False, input="111111\n027518\n")
+    assert result.returncode == 0 and len(set(addresses(result.stderr))) == 2
+    before, between, _ = result.stderr.split(AUTHORIZE)
+    assert "new address" not in before and "new address" in between
+
+
+def test_what_cannot_be_a_pin_is_asked_for_again_and_costs_no_address(run: Run, smugmug: FakeSmugMug) -> None:
+    result = run(signed_in=False, input="27518\n0275180\nO27518\nabc\n027518\n")
+    assert result.returncode == 0 and len(addresses(result.stderr)) == 1
+    assert smugmug.count("oauth", "getRequestToken") == smugmug.count("oauth", "getAccessToken") == 1
+
+
+def test_a_first_sign_in_says_as_whom(run: Run) -> None:
+    assert "Signed in as family." in run(signed_in=False, input="027518\n").stderr
+    assert "Signed in" not in run(signed_in=False).stderr
+
+
 def test_a_pin_for_an_address_that_has_expired_leads_to_a_new_one(run: Run, smugmug: FakeSmugMug) -> None:
     process = run.start(signed_in=False, stdin=subprocess.PIPE)
     pin = smugmug.authorize(address_of(process))

@@ -338,6 +338,24 @@ def test_the_live_line_is_there_while_a_dry_run_waits_for_smugmug(
     assert screen.lines[:2] == ["Summer: 1 file, 1.0 kB", "To download: 1 file, 1.0 kB"]
 
 
+@pytest.mark.parametrize("task", [[], ["--dry-run"], ["--list"]], ids=["", "--dry-run", "--list"])
+def test_what_is_awaited_first_is_said_while_nothing_can_be_counted_yet(
+        account: Account, smugmug: FakeSmugMug, terminal: Callable[..., Terminal], gate: threading.Event,
+        task: List[str]) -> None:
+    account.album("Summer").photo()
+
+    def held(answer: Dict[str, Any]) -> Dict[str, Any]:
+        gate.wait(60)
+        return answer
+
+    smugmug.fault("mangle", "!albums", function=held)
+    screen = terminal(*task)
+    screen.wait_for(lambda lines: lines[-1].startswith("Reading the list of albums"))
+    gate.set()
+    assert screen.wait_for_end() == 0
+    assert left_behind(screen.lines) == [] and not any("Reading" in line for line in screen.lines)
+
+
 def test_the_live_line_is_there_while_a_large_file_is_verified(
         account: Account, terminal: Callable[..., Terminal], run: Run) -> None:
     photo = account.album("Summer").photo()

@@ -115,6 +115,16 @@ def test_verification_that_only_reports_writes_nothing_and_ends_with_1_if_anythi
     harmless(run, "--verify", "--dry-run")
 
 
+def test_the_advice_that_follows_a_report_of_damage_repairs_it(account: Account, run: Run) -> None:
+    photo = one_photo_home(account, run)
+    decayed = decay(run.output / "Summer" / "a.JPG")
+    advice = harmless(run, "--verify", "--dry-run", exit_code=1).stderr
+    harmless(run)  # so it does not do to leave out -n alone
+    assert " run --verify without -n" in advice
+    sync(run, "--verify")
+    assert home_files(run.output) == {"Summer/a.JPG": photo.data, "Summer/a-damaged.JPG": decayed}
+
+
 @pytest.mark.parametrize("is_damaged", [False, True])
 def test_verification_that_only_reports_needs_no_network(
         account: Account, smugmug: FakeSmugMug, run: Run, is_damaged: bool) -> None:
