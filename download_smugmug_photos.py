@@ -24,7 +24,7 @@ Exit codes: 0 everything that SmugMug can give is home; 1 something failed, and 
 
 The file reads downwards, as the data travels, and each section uses only the sections above it:
 
-    Settings -> Credentials -> Album -> Listing -> Plan -> Job -> Outcome -> FileRecord -> Summary
+    Settings -> Credentials -> Album -> Listing -> Job -> Outcome -> FileRecord -> Summary
 
      1. Vocabulary        the errors, and the records on the arrows
      2. Work in parallel  crews of threads that hand what they bring to one queue, and how large a crew should be
@@ -423,21 +423,6 @@ class Outcome(NamedTuple):
     reason: str = ""
 
 
-class Plan(NamedTuple):
-    """What is to be done for one album: `settled` needs nothing more, each of `jobs` brings one image home.
-
-    `problem` says why the album may have more images than were listed, `is_partial` that some were left out on purpose.
-    `images` are all that were listed, in the album's own order.
-    """
-
-    place: Place
-    settled: tuple[Outcome, ...]
-    jobs: tuple[Job, ...]
-    images: tuple[Image, ...] = ()
-    problem: str = ""
-    is_partial: bool = False
-
-
 # ---------------------------------------------------------------------------------------------------------------
 # 2. Work in parallel: crews of threads that hand what they bring to one queue of results, and how large one should be.
 #    Knows threads and how to stop them. Knows nothing of what is done.
@@ -622,8 +607,7 @@ def next_pace(pace: Pace, seconds: float, size_bytes: float, files: float, troub
 MAX_NAME_BYTES = 255 - len(PART_SUFFIX)  # Linux allows 255 bytes; room is left for the suffix of a file beside it
 # Device names that Windows reserves, with or without an extension:
 # https://learn.microsoft.com/windows/win32/fileio/naming-a-file
-RESERVED_NAME = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9\u00b9\u00b2\u00b3])\s*(\.|$)",
-                           re.IGNORECASE)
+RESERVED_NAME = re.compile(r"(?i)(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9\u00b9\u00b2\u00b3])\s*(\.|$)")
 UNSAFE_CHARACTER = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f-\x9f\ud800-\udfff'
                               r"\u200e\u200f\u202a-\u202e\u2028\u2029\u2066-\u2069]")
 
@@ -753,8 +737,7 @@ def is_part_name(name: str) -> bool:
 def printable(text: str | Path) -> str:
     """A text or path without anything that could upset a terminal or a log: names come from the server."""
     text = str(text)
-    return text if text.isprintable() else "".join(
-        letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
+    return text if text.isprintable() else "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -1004,6 +987,7 @@ SILENCES_IN_A_ROW = 3  # so many requests without an answer, and somebody looks 
 LONGEST_LOOK_SECONDS = 60.0  # the most time between two such looks
 AUTH_USER_URL = API_ORIGIN + "/api/v2!authuser"  # which is answered whenever anything is, and 401 without a sign-in
 ACCEPT_TERMS_URL = API_ORIGIN + "/api/developer/accept"
+
 JSON_HEADERS = {"Accept": "application/json", "Accept-Encoding": "gzip"}
 RATE_LIMIT_HEADERS = ("X-RateLimit-Remaining", "X-RateLimit-Reset", "Retry-After")
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -1301,8 +1285,8 @@ class Connection:
 
     def _is_there(self, gate: Gate, url: str) -> bool:
         """Whether a URL is answered just now, with anything but "out of service"."""
-        with suppress(requests.RequestException, RequestFailed), self._send(gate, url, {"Range": "bytes=0-0"}) as response:
-            return response.status_code != 503
+        with suppress(requests.RequestException, RequestFailed), self._send(gate, url, {"Range": "bytes=0-0"}) as reply:
+            return reply.status_code != 503
         return False
 
     def _send(self, gate: Gate, url: str, headers: dict[str, str]) -> requests.Response:
@@ -1367,9 +1351,9 @@ def redirected(url: str, location: str) -> str:
         raise RequestFailed("SmugMug redirected to an invalid address") from None
 
 
-def failure_of(answer: Answer, now: float, signed_at: float, retry_also: frozenset[int]) -> Problem:
+def failure_of(answer: Answer, now: float, signed_at: float, passing: frozenset[int]) -> Problem:
     """What an answer means that is not what was asked for. `now` is SmugMug's time in seconds since 1970, `signed_at`
-    what the signature has.
+    what the signature has, `passing` are statuses that may pass by themselves.
     """
     status = answer.status
     message = server_message(answer.body())
@@ -1384,8 +1368,7 @@ def failure_of(answer: Answer, now: float, signed_at: float, retry_also: frozens
                              wait_seconds=rate_limit_seconds(answer.headers, now))
     if status in REDIRECTS:
         text += ": too many redirects"
-    return RequestFailed(text, status=status, transient=status >= 500 or status in retry_also,
-                         is_overload=status >= 500)
+    return RequestFailed(text, status=status, transient=status >= 500 or status in passing, is_overload=status >= 500)
 
 
 def server_message(body: bytes) -> str:
@@ -1525,17 +1508,16 @@ def token_from_environment(api_key: Credentials, environ: Mapping[str, str]) -> 
 
 def read_saved(path: Path) -> Credentials:
     """What was saved of an earlier sign-in; each text is "" that is not there or cannot be read."""
-    texts: list[str] = []
     try:
         saved = json.loads(path.read_text(encoding="utf-8"))
         if others_can_read(path.stat().st_mode, sys.platform):
             log.warning("Others can read your sign-in. To fix this: chmod 600 %s", path)
-        texts = [saved[name] if isinstance(saved.get(name), str) else "" for name in SAVED]
+        return Credentials(*(saved[name] if isinstance(saved.get(name), str) else "" for name in SAVED))
     except FileNotFoundError:
         pass
     except (OSError, ValueError, RecursionError, AttributeError) as error:
         log.warning("Cannot read the saved sign-in in %s (%s).", path, type(error).__name__)
-    return Credentials(*texts or ("", ""))
+    return Credentials("", "")
 
 
 def others_can_read(mode: int, platform: str) -> bool:
@@ -1676,23 +1658,20 @@ class Entry(Dict[str, Any]):
         uri = uris.text(name) or uris.object(name).text("Uri")
         return uri if uri.startswith("/api/v2") else ""
 
-    def remote_file(self, is_original: bool, url: str = "Url", size: str = "Size",
-                    md5: str = "MD5") -> RemoteFile | None:
+    def remote_file(self, is_original: bool, url: str = "Url", prefix: str = "") -> RemoteFile | None:
         """The file that a LargestVideo, LargestImage or ImageSize object describes; it may lack Size and MD5."""
-        address = self.text(url)
-        return RemoteFile(address, self.integer(size), self.md5(md5), is_original) if address else None
+        size_bytes, md5 = self.integer(prefix + "Size"), self.md5(prefix + "MD5")
+        return RemoteFile(self.text(url), size_bytes, md5, is_original) if self.text(url) else None
 
 
 def fetch_user(connection: Connection) -> User:
     """Who the token belongs to. https://api.smugmug.com/api/v2/doc/reference/user.html"""
-    answer = connection.get_json("/api/v2!authuser", {**SHORT_ANSWER, "_filter": "NickName,ImageCount",
-                                                      "_filteruri": "UserAlbums"})
-    user = Entry(answer).object("Response").object("User")
+    query = {**SHORT_ANSWER, "_filter": "NickName,ImageCount", "_filteruri": "UserAlbums"}
+    user = Entry(connection.get_json("/api/v2!authuser", query)).object("Response").object("User")
     nick_name = user.text("NickName")
     if not nick_name:
         raise NotSignedIn("SmugMug does not say who is signed in; the sign-in is not valid.")
-    albums_uri = user.uri("UserAlbums") or f"/api/v2/user/{nick_name}!albums"
-    return User(nick_name, albums_uri, user.integer("ImageCount"))
+    return User(nick_name, user.uri("UserAlbums") or f"/api/v2/user/{nick_name}!albums", user.integer("ImageCount"))
 
 
 class PageSize:
@@ -1865,8 +1844,7 @@ def parse_image(entry: Entry, expansions: Entry) -> Image:
     video = (expansions.object(uri) or expansions.object(uri + "?_shorturis=")).object("LargestVideo")
     extension = re.sub("[^a-z0-9]", "", video.text("Ext").lower())[:10] or "mp4"  # as SmugMug serves it
     # a video's ArchivedUri is a JPEG still, whose size and MD5 even agree
-    remote = (video.remote_file(is_original=False) if is_video else
-              entry.remote_file(True, "ArchivedUri", "ArchivedSize", "ArchivedMD5"))
+    remote = video.remote_file(False) if is_video else entry.remote_file(True, "ArchivedUri", "Archived")
     is_hopeless = entry.text("Status") == "Preprocess" and entry.text("SubStatus") == "CanNotProcess"
     latitude, longitude = entry.number("Latitude", 90), entry.number("Longitude", 180)
     if latitude is None or longitude is None or not (latitude or longitude):  # 0, 0 stands for nowhere
@@ -2049,8 +2027,7 @@ class State:
 
     def copies(self, image: Image) -> list[tuple[str, FileRecord]]:
         """Files in any album with the same content as an image: (folder, record) pairs."""
-        rows = self._db.execute("SELECT folder, file.* FROM file JOIN album USING (album_key) WHERE image_key = ?",
-                                (image.key,))
+        rows = self._db.execute("SELECT folder, file.* FROM file NATURAL JOIN album WHERE image_key = ?", (image.key,))
         records = ((row[0], FileRecord(*row[2:])) for row in rows)
         return [(folder, record) for folder, record in records if is_version_of(record, image) and record.md5
                 and not record.damaged and (record.is_original or image.is_video)]
@@ -2097,7 +2074,7 @@ class State:
 
     def marked(self, mark: str) -> list[tuple[str, str]]:
         """The (folder, name) of each file that is "removed" at SmugMug, or "damaged" and did not come again."""
-        return sorted(self._db.execute(f"SELECT folder, name FROM file JOIN album USING (album_key) WHERE {mark}"))
+        return sorted(self._db.execute(f"SELECT folder, name FROM file NATURAL JOIN album WHERE {mark}"))
 
     def commit(self, *, only_if_due: bool = False) -> None:
         """Make what was remembered outlast a crash."""
@@ -2309,10 +2286,10 @@ def may_have_uploads(album: Album, since: str) -> bool:
     return asked is None or not album.clocks or changed is None or changed > asked - DAY_SECONDS
 
 
-def lasting_clocks(album: Album, now: float) -> str:
+def lasting_clocks(place: Place) -> str:
     """The clocks of an album that is home, "" if they are so young that its listing may have lagged behind them."""
-    changed = seconds_at(album.changed)
-    return "" if changed is None or changed > now - LISTING_LAG_SECONDS else album.clocks
+    changed = seconds_at(place.album.changed)
+    return "" if changed is None or changed > place.looked_at - LISTING_LAG_SECONDS else place.album.clocks
 
 
 def absence_of(outcome: Outcome, before: Absence | None, now: float) -> Absence | None:
@@ -2333,17 +2310,14 @@ def is_intact(record: FileRecord, on_disk: Mapping[str, list[FileOnDisk]]) -> bo
     return find_file(on_disk, record.name).size_bytes == record.size_bytes and not record.damaged
 
 
-def plan_album(place: Place, listing: Listing, now: float, since: str, but: frozenset[str]) -> Plan:
-    """What to do for an album whose images are listed: for those uploaded `since`, `but` those of these keys.
+def plan_album(place: Place, listing: Listing, now: float, since: str, but: frozenset[str]) -> list[Outcome | Job]:
+    """What to do for each image of an album that was listed: for those uploaded `since`, `but` those of these keys.
 
     `now` is in seconds since 1970.
     """
     names = image_names(listing.images, {key: record.name for key, record in place.records.items()})
     wanted = [image for image in listing.images if (image.uploaded[:19] or since) >= since and image.key not in but]
-    steps = [plan_image(place, image, names[image.key], now) for image in wanted]
-    return Plan(place, tuple(step for step in steps if isinstance(step, Outcome)),
-                tuple(step for step in steps if isinstance(step, Job)), listing.images, listing.problem,
-                is_partial=len(wanted) < len(listing.images))
+    return [plan_image(place, image, names[image.key], now) for image in wanted]
 
 
 def plan_image(place: Place, image: Image, name: str, now: float) -> Outcome | Job:
@@ -2394,7 +2368,7 @@ def find_file(on_disk: Mapping[str, list[FileOnDisk]], name: str, size_bytes: in
 RESERVED_BYTES = 1 << 20  # with less than this free, nothing more is tried
 PHOTO_BYTES = 32 << 20  # with less than this free, a photo that does not fit says that others will not, either
 VIDEO_EXTENSIONS = frozenset({".mov", ".mp4", ".m4v", ".avi", ".mpg", ".mpeg", ".wmv", ".3gp", ".mts", ".m2ts"})
-PARTIAL_ANSWERS = frozenset({200, 206, 416})
+
 
 
 def transfer(job: Job, elsewhere: Elsewhere, connection: Connection, landing: threading.Lock, stop: Stop) -> Outcome:
@@ -2434,8 +2408,8 @@ def adopt(job: Job, remote: RemoteFile | None, stop: Stop) -> Outcome | None:
         return None
     for name in job.adoptable:
         with suppress(OSError):
-            md5 = file_md5(job.folder / name, stop)
-            record = file_record(job.image, job.folder / name, md5, remote.is_original)
+            path = job.folder / name
+            record = file_record(job.image, path, file_md5(path, stop), remote.is_original)
             size_bytes = remote.size_bytes or job.image.original_size_bytes
             if record.md5 == remote.md5 if remote.md5 else record.size_bytes == size_bytes:
                 return Outcome(Kind.ADOPTED, job.album, job.image, record)
@@ -2494,8 +2468,7 @@ def copy_home(job: Job, elsewhere: Elsewhere, landing: threading.Lock, stop: Sto
         with closing(PartFile(job.folder / part_name(job.image, record.md5))) as part:
             part.restart()
             for chunk in readable_chunks(path):
-                if stop.is_set():
-                    raise Stopped
+                stop.pause(0)
                 part.write(chunk)
             if part.md5() == record.md5:
                 return land(job, part, Kind.COPIED, record.is_original, landing)
@@ -2574,8 +2547,7 @@ def land(job: Job, part: PartFile, kind: Kind, is_original: bool, landing: threa
             path = unused(job.folder / spare_name(image, job.name), "")
             note = f"{job.name} was changed or added here, so it was kept; SmugMug's version is {path.name}"
         rename(part.path, path)
-    record = file_record(image, path, part.md5(), is_original, is_ours=True)
-    return Outcome(kind, job.album, image, record, reason=note)
+    return Outcome(kind, job.album, image, file_record(image, path, part.md5(), is_original, is_ours=True), reason=note)
 
 
 def file_time(image: Image) -> float | None:
@@ -2600,9 +2572,8 @@ def is_free(path: Path, part: Path, ours: FileRecord | None) -> bool:
 
 def is_decayed(path: Path, record: FileRecord) -> bool:
     """Whether a file that was found damaged looks as if nobody wrote to it: what it has now is kept nevertheless."""
-    status = os.lstat(str(path))
-    return (record.damaged and status.st_size == record.size_bytes
-            and is_same_time(status.st_mtime_ns, record.modified_ns))
+    found = os.lstat(str(path))
+    return record.damaged and found.st_size == record.size_bytes and is_same_time(found.st_mtime_ns, record.modified_ns)
 
 
 def fetch(remote: RemoteFile, part: PartFile, image: Image, connection: Connection, stop: Stop) -> None:
@@ -2618,7 +2589,7 @@ def fetch(remote: RemoteFile, part: PartFile, image: Image, connection: Connecti
         try:
             if part.size_bytes != remote.size_bytes:
                 connection.get(remote.url, partial(receive, remote=remote, part=part, stop=stop),
-                               headers=lambda: range_header(part), accept=PARTIAL_ANSWERS)
+                               headers=lambda: range_header(part), accept=frozenset({200, 206, 416}))
             prove(part, remote, image, refused)
             return
         except Damaged:
@@ -2651,8 +2622,7 @@ def receive(answer: Answer, remote: RemoteFile, part: PartFile, stop: Stop) -> N
         raise Damaged("SmugMug gave no file size, so completeness cannot be checked")
     part.etag = answer.headers.get("ETag", "")
     for chunk in answer.chunks():
-        if stop.is_set():
-            raise Stopped
+        stop.pause(0)
         part.write(chunk)
         if remote.size_bytes is not None and part.size_bytes > remote.size_bytes:
             raise Damaged(f"received more than the {remote.size_bytes} bytes announced")
@@ -2872,16 +2842,6 @@ def check_file(check: Check, stop: Stop) -> Check:
     return check._replace(fault=Fault.DAMAGED if is_untouched else Fault.CHANGED)
 
 
-def verify_files(state: State, output: Path, stop: Stop) -> Iterator[Check | None]:
-    """Hash every file that is home. One that is damaged is remembered as such, so that it comes again.
-
-    A None says that nothing was ready for a moment.
-    """
-    for check in in_parallel(partial(check_file, stop=stop), files_to_check(state, output), stop, os.cpu_count() or 1):
-        if check is not None:
-            state.record(check.album_key, check.record._replace(damaged=check.is_damaged()))
-        yield check
-
 
 def files_to_check(state: State, output: Path) -> Iterator[Check]:
     """Every file that should be home, under the name that it really has."""
@@ -3094,11 +3054,15 @@ def numbered(counts: Mapping[Any, int], kinds: Iterable[enum.Enum], always: Iter
 
 
 class Tally:
-    """What has become of one album so far."""
+    """What has become of one album so far.
 
-    def __init__(self, plan: Plan) -> None:
-        self.place, self.images, self.is_partial, self.problem = plan.place, plan.images, plan.is_partial, plan.problem
-        self.pending, self.to_come_bytes = len(plan.settled) + len(plan.jobs), 0
+    `pending` counts the images that something is still to become of; `is_partial` says that some are left out on
+    purpose, `problem` why the album may have more than were listed.
+    """
+
+    def __init__(self, place: Place, listing: Listing, pending: int) -> None:
+        self.place, self.images, self.problem = place, listing.images, listing.problem
+        self.pending, self.is_partial, self.to_come_bytes = pending, pending < len(listing.images), 0
         self.counts: Counter[Kind] = Counter()
 
     def all_home(self) -> bool:
@@ -3153,20 +3117,18 @@ class Summary:
         self.counts[Kind.HOME] += len(records)
         for record in records:
             self._remark_file(place, record, not record.is_original and record.image_key not in place.absences)
-        for absence in place.absences.values():
-            if absence.image_key not in place.records:
+        for key, absence in place.absences.items():
+            if key not in place.records:
                 self.counts[Kind.UNAVAILABLE] += 1
-                self.remark(Topic.UNAVAILABLE, place.folder, absence.file_name, absence.reason, place.album.key,
-                            absence.image_key)
+                self.remark(Topic.UNAVAILABLE, place.folder, absence.file_name, absence.reason, place.album.key, key)
         self._end_album(place, len(records))
 
-    def begin(self, plan: Plan, is_second_look: bool) -> Tally:
+    def begin(self, tally: Tally, is_second_look: bool) -> None:
         """Expect the outcomes of an album; one in its second look was counted before."""
-        album, known = plan.place.album, plan.place.known
-        tally = self.tallies[album.key] = Tally(plan)
+        album, known = tally.place.album, tally.place.known
+        self.tallies[album.key] = tally
         again = Change.AGAIN if known is not None and known.clocks in ("", album.clocks) else Change.CHANGED
         self.albums[Change.NEW if known is None else again] += not is_second_look
-        return tally
 
     def add(self, outcome: Outcome) -> Tally:
         """Count an outcome. Returns the tally of its album."""
@@ -3213,12 +3175,11 @@ class Summary:
         """A path as it is seen from the output folder."""
         return path.relative_to(self.output).as_posix()
 
-    def remark(self, topic: Topic, folder: Path | str, file: str, reason: str, album_key: str = "",
-               image_key: str = "") -> None:
-        """Note something that the user should know at the end."""
+    def remark(self, topic: Topic, folder: Path | str, file: str, reason: str, *keys: str) -> None:
+        """Note something that the user should know at the end. `keys` are those of the album and of the image."""
         folder = self.within(folder) if isinstance(folder, Path) else folder
         reason = "\n".join(map(printable, reason.split("\n")))
-        remark = Remark(topic, printable(folder), printable(file), reason, album_key, image_key)
+        remark = Remark(topic, printable(folder), printable(file), reason, *keys)
         self.remarks.append(remark)
         log.debug("%s: %s: %s", topic.heading, where(remark), reason)
 
@@ -3319,8 +3280,7 @@ def summary_text(summary: Summary, settings: Settings, free_bytes: int | None) -
                           if has_all and (summary.user.image_count or 0) > summary.images_expected else "",
         "More than counted": first_of(more),
     }
-    lines = [f"{heading}: {text}" for heading, text in numbers.items() if text]
-    lines.append(cost_line(summary, free_bytes))
+    lines = [*(f"{heading}: {text}" for heading, text in numbers.items() if text), cost_line(summary, free_bytes)]
     for topic in Topic:
         remarks = [remark for remark in summary.remarks if remark.topic is topic]
         if remarks:
@@ -3404,7 +3364,7 @@ FORETOLD_NS = -1  # the time stamp, in the records of a preview, of files that w
 JOBS_AHEAD = 1000  # while fewer jobs wait, albums are listed: no line is idle, and few listings are in memory
 
 
-class Run(NamedTuple):
+class Run:
     """One run: what it was asked for, and the few objects that change in its course.
 
     By album key: `known` is what the state knew before, `folders` the folder of each album, `places` those of
@@ -3412,23 +3372,18 @@ class Run(NamedTuple):
     get `second_looks`. `overdue` are the keys of albums to list again though nothing has changed.
     """
 
-    settings: Settings
-    connection: Connection
-    page_size: PageSize
-    user: User
-    state: State
-    summary: Summary
-    screen: Screen
-    stop: Stop
-    known: dict[str, AlbumRecord]
-    folders: dict[str, str]
-    places: dict[str, Place]
-    seen: dict[str, frozenset[str]]
-    second_looks: deque[Album]
-    overdue: set[str]
-    entries: dict[Path, dict[str, str]]
-    elsewhere: Elsewhere
-
+    def __init__(self, settings: Settings, connection: Connection, user: User, state: State, summary: Summary,
+                 screen: Screen, stop: Stop, elsewhere: Elsewhere) -> None:
+        self.settings, self.connection, self.user, self.stop = settings, connection, user, stop
+        self.state, self.summary, self.screen, self.elsewhere = state, summary, screen, elsewhere
+        self.page_size = PageSize(IMAGES_PER_PAGE)
+        self.known = state.albums()
+        self.folders = {album_key: album.folder for album_key, album in self.known.items()}
+        self.places: dict[str, Place] = {}
+        self.seen: dict[str, frozenset[str]] = {}
+        self.second_looks: deque[Album] = deque()
+        self.overdue: frozenset[str] = frozenset()
+        self.entries: dict[Path, dict[str, str]] = {}
     def is_preview(self) -> bool:
         """Whether nothing is to be fetched, and nothing to be written but a copy of the state."""
         return self.settings.task == "dry-run"
@@ -3521,12 +3476,11 @@ class Jobs:
 
 def foretell(job: Job, elsewhere: Elsewhere, stop: Stop) -> Outcome:
     """What would become of a job. Nothing is fetched, and nothing is written."""
-    remote = job.image.remote or RemoteFile("", 0, None)
-    record = FileRecord(job.image.key, job.image.serial, job.name, remote.size_bytes or 0, remote.md5 or "?",
-                        FORETOLD_NS, True)
-    is_at_hand = bool(job.adoptable or elsewhere.copies(job.image, stop)) or any(
+    image, remote = job.image, job.image.remote or RemoteFile("", 0, None)
+    record = FileRecord(image.key, image.serial, job.name, remote.size_bytes or 0, remote.md5 or "?", FORETOLD_NS, True)
+    is_at_hand = bool(job.adoptable or elsewhere.copies(image, stop)) or any(
         copy.modified_ns == FORETOLD_NS or is_there(path, copy) for path, copy in job.copies)
-    return Outcome(Kind.AT_HAND if is_at_hand else Kind.TO_COME, job.album, job.image, record)
+    return Outcome(Kind.AT_HAND if is_at_hand else Kind.TO_COME, job.album, image, record)
 
 
 def wanted_albums(run: Run) -> list[Album]:
@@ -3555,7 +3509,7 @@ def wanted_albums(run: Run) -> list[Album]:
     run.summary.images_expected = sum(album.image_count or 0 for album in albums)
     warn_of_full_disk(bytes_to_come(run, albums), run.settings.output)
     follow_renames(run, albums)
-    run.overdue.update(albums_to_look_at_again(albums, run.known, run.connection.now()))
+    run.overdue = albums_to_look_at_again(albums, run.known, run.connection.now())
     return albums
 
 
@@ -3635,38 +3589,38 @@ def needs_listing(run: Run, album: Album) -> bool:
     return True
 
 
-def begin_album(run: Run, listing: Listing) -> tuple[Job, ...]:
+def begin_album(run: Run, listing: Listing) -> list[Job]:
     """Plan what to do for an album that was listed, without the images that an earlier listing in this run had, and
     settle what needs no work. Returns the jobs that are left to do.
 
     An album that may have more images than were listed gets a second look when all else is done: listings lag behind.
     """
-    album, place, is_second_look = listing.album, run.places.pop(listing.album.key), listing.album.key in run.seen
-    if not is_within(place.folder, run.settings.output):
-        problem = f"{printable(place.folder)} leads outside the output folder. Is it a symbolic link?"
-        plan = Plan(place, (), (), problem=problem)
-    else:
-        plan = plan_album(place, listing, run.connection.now(), run.settings.since,
-                          but=run.seen.get(album.key, frozenset()))
-        if not listing.problem:
-            listed = {image.key for image in listing.images}
-            for key in place.records.keys() - listed:  # the files stay
-                run.state.record(album.key, place.records[key]._replace(removed=True))
-            run.state.forget(Absence, album.key, place.absences.keys() - listed)
-    if listing.problem and not album.locked and not is_second_look:
+    album, place, seen = listing.album, run.places.pop(listing.album.key), run.seen.get(listing.album.key)
+    is_looked_at_again = bool(listing.problem) and not album.locked and seen is None
+    if is_looked_at_again:
         run.seen[album.key] = frozenset(image.key for image in listing.images)
         run.second_looks.append(album)
-    elif plan.problem:
+    if not is_within(place.folder, run.settings.output):
+        problem = f"{printable(place.folder)} leads outside the output folder. Is it a symbolic link?"
+        listing = Listing(album, (), problem)
+    elif not listing.problem:
+        listed = {image.key for image in listing.images}
+        for key in place.records.keys() - listed:  # the files stay
+            run.state.record(album.key, place.records[key]._replace(removed=True))
+        run.state.forget(Absence, album.key, place.absences.keys() - listed)
+    if listing.problem and not is_looked_at_again:
         topic = Topic.LOCKED if album.locked else Topic.FAILED
-        run.summary.remark(topic, place.folder, "", plan.problem, album.key)
-        run.summary.images_unlisted += max(0, (album.image_count or 0) - len(plan.images))
-    tally = run.summary.begin(plan, is_second_look)
+        run.summary.remark(topic, place.folder, "", listing.problem, album.key)
+        run.summary.images_unlisted += max(0, (album.image_count or 0) - len(listing.images))
+    steps = plan_album(place, listing, run.connection.now(), run.settings.since, seen or frozenset())
+    tally = Tally(place, listing, len(steps))
+    run.summary.begin(tally, is_second_look=seen is not None)
     run.state.record(album.key, AlbumRecord(run.folders[album.key]))
-    for outcome in plan.settled:
+    for outcome in [step for step in steps if isinstance(step, Outcome)]:
         settle(run, outcome)
-    if not plan.settled and not plan.jobs:
+    if not steps:
         finish_album(run, tally)
-    return plan.jobs
+    return [step for step in steps if isinstance(step, Job)]
 
 
 def with_copies(run: Run, job: Job) -> Job:
@@ -3708,14 +3662,13 @@ def follow_moved_folders(state: State, elsewhere: Elsewhere, stop: Stop) -> None
                     counted(missing, "file"))
 
 
-def moved_folder(elsewhere: Elsewhere, before: str, taken: set[str], records: Sequence[FileRecord],
-                 stop: Stop) -> str | None:
+def moved_folder(elsewhere: Elsewhere, old: str, taken: set[str], records: list[FileRecord], stop: Stop) -> str | None:
     """The folder, of those not `taken` in the output folder, that has half of these files or more: the MD5 of one of
     them proves it."""
     folders = {path.parent for record in records[:50] for path in elsewhere.of_size(record.size_bytes)
                if folded(path.name) == folded(record.name)}
     folders = {folder for folder in folders if folder.relative_to(elsewhere.output).as_posix() not in taken}
-    for folder in sorted(folders, key=lambda folder: (folder.name != before.rpartition("/")[2], str(folder))):
+    for folder in sorted(folders, key=lambda folder: (folder.name != old.rpartition("/")[2], str(folder))):
         with suppress(OSError, UnicodeError):
             on_disk = files_in(folder)
             there = [record for record in records if is_intact(record, on_disk)]
@@ -3772,8 +3725,7 @@ def settle(run: Run, outcome: Outcome) -> None:
 
 def finish_album(run: Run, tally: Tally) -> None:
     """Bring an album's sidecars up to date, remember it if it is home as a whole, and show what became of it."""
-    place, kinds = tally.place, run.settings.sidecars
-    album = place.album
+    place, album, kinds = tally.place, tally.place.album, run.settings.sidecars
     if run.is_preview():
         if tally.counts[Kind.TO_COME]:
             size = human_bytes(tally.to_come_bytes)
@@ -3793,8 +3745,7 @@ def finish_album(run: Run, tally: Tally) -> None:
                 run.summary.remark(Topic.KEPT if is_kept else Topic.FAILED, place.folder, name, str(problem), album.key)
     if tally.all_home():
         remove_parts(place.folder)
-        clocks = lasting_clocks(album, place.looked_at)
-        run.state.record(album.key, AlbumRecord(run.folders[album.key], clocks, place.looked_at))
+        run.state.record(album.key, AlbumRecord(run.folders[album.key], lasting_clocks(place), place.looked_at))
     run.summary.end(tally)
     log.info("%s: %s", printable(run.folders[album.key]), tally.line())
 
@@ -3839,12 +3790,11 @@ def main(argv: list[str] | None = None) -> int:
         set_up_log(settings, screen)
         exit_code = TASKS[settings.task](settings, screen, stop)
         sys.stdout.flush()
-        return exit_code
     except ENDINGS as error:
         text, exit_code = ending(error)
         if text:
             log.error("%s", text)
-        return exit_code
+    return exit_code
 
 
 ENDINGS = (Problem, KeyboardInterrupt, Stopped, OSError)
@@ -3858,8 +3808,8 @@ def ending(error: BaseException) -> tuple[str, int]:
         return "Interrupted.", EXIT_INTERRUPTED
     # It is of standard output: all others are dealt with where they come up.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    has_seen_enough = isinstance(error, BrokenPipeError)  # whoever reads it
-    return "" if has_seen_enough else f"Cannot write to standard output: {error}", EXIT_FAILED
+    # Whoever closes a pipe has seen enough.
+    return "" if isinstance(error, BrokenPipeError) else f"Cannot write to standard output: {error}", EXIT_FAILED
 
 
 def bring_home(settings: Settings, screen: Screen, stop: Stop) -> int:
@@ -3899,12 +3849,8 @@ def work(settings: Settings, summary: Summary, screen: Screen, stop: Stop) -> No
         if not (settings.verify and is_preview):
             connection, user = signed_in or connect(settings, stop)
             summary.user = user
-            known = state.albums()
-            by_key = {album_key: album.folder for album_key, album in known.items()}
-            run = Run(settings, connection, PageSize(IMAGES_PER_PAGE), user, state, summary, screen, stop, known,
-                      by_key, {}, {}, deque(), set(), {}, elsewhere)
             try:
-                sync(run)
+                sync(Run(settings, connection, user, state, summary, screen, stop, elsewhere))
             finally:
                 summary.api_requests = connection.api_requests
                 summary.wait_seconds = connection.waited_seconds()
@@ -3939,20 +3885,21 @@ def remember_folder(settings: Settings, folders: list[str]) -> None:
         folder = os.path.abspath(str(settings.output))
         if folder not in folders:
             settings.folders_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            write_atomically(settings.folders_file, json.dumps([*folders, folder], indent=2).encode("utf-8"),
-                             mode=0o600)
+            write_atomically(settings.folders_file, json.dumps([*folders, folder], indent=2).encode(), mode=0o600)
 
 
 def verify_home(settings: Settings, state: State, summary: Summary, screen: Screen, stop: Stop) -> None:
-    """--verify: hash every file that is home; what is not as it should be will be fetched again."""
+    """--verify: hash every file that is home. One that is damaged is remembered as such, so that it comes again."""
     if not state.albums():
         text = f"Nothing to verify: {printable(settings.output)} has no download record."
         if settings.task == "dry-run":
             raise Problem(f"{text} A run without -n creates one.")
         log.warning("%s This run creates one, matching existing files by content. Then run --verify again.", text)
-    for check in verify_files(state, settings.output, stop):
+    files = files_to_check(state, settings.output)
+    for check in in_parallel(partial(check_file, stop=stop), files, stop, os.cpu_count() or 1):
         screen.show(lambda columns: f"Verified {counted(sum(summary.checked.values()), 'file')}")
         if check is not None:
+            state.record(check.album_key, check.record._replace(damaged=check.is_damaged()))
             summary.check(check)
 
 
@@ -4038,8 +3985,7 @@ def connect(settings: Settings, stop: Stop) -> tuple[Connection, User]:
     saved, given_key = read_saved(settings.token_file), api_key_from(os.environ)
     is_asked = given_key is None and not saved.secret
     api_key = given_key or (ask_for_api_key() if is_asked else saved._replace(token="", token_secret=""))
-    from_environment = token_from_environment(api_key, os.environ)
-    credentials = from_environment
+    credentials = from_environment = token_from_environment(api_key, os.environ)
     if saved.token and saved.token_secret and not from_environment:
         if saved.key == api_key.key:
             credentials = saved._replace(secret=api_key.secret)
@@ -4165,11 +4111,12 @@ class OneLineParser(argparse.ArgumentParser):
 
 
 class Gather(argparse.Action):
-    """Join the tuples of an option that may be given several times; they take the place of its default."""
+    """Store a value, the tuples of an option that may be given several times joined, in the place of its default."""
 
     def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
         before = getattr(namespace, self.dest)
-        setattr(namespace, self.dest, values if before is self.default else before + values)
+        is_first = before is self.default or not isinstance(values, tuple)
+        setattr(namespace, self.dest, values if is_first else before + values)
 
 
 def parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
@@ -4182,8 +4129,8 @@ def parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
                "and SMUGMUG_API_SECRET. Exit codes: 0 complete, 1 something failed, 2 could not run, 3 not signed in, "
                "130 interrupted.")
 
-    def setting(group: Any, *names: str, read: Callable[[str], Any], default: str | None = "", **more: Any) -> None:
-        variable = "SMUGMUG_" + names[-1].lstrip("-").upper().replace("-", "_")
+    def option(group: Any, names: str, metavar: str, read: Any, text: str, default: Any = "", **more: Any) -> None:
+        variable = "SMUGMUG_" + names.partition("--")[2].upper().replace("-", "_")
         given = environ.get(variable)
 
         def value(text: str) -> Any:
@@ -4192,34 +4139,31 @@ def parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
             except argparse.ArgumentTypeError as error:
                 raise argparse.ArgumentTypeError(f"{variable}: {error}" if text is given else str(error)) from None
 
-        group.add_argument(*names, default=given or default, type=value, **more)
+        group.add_argument(*names.split(), metavar=metavar, type=value, help=text, default=given or default,
+                           action=Gather, **more)
 
     what = result.add_argument_group("what to download")
-    setting(what, "-a", "--album", dest="albums", metavar="PATTERN", read=patterns, action=Gather,
-            help="only albums whose name or path matches; repeatable")
-    setting(what, "-x", "--exclude", metavar="PATTERN", read=patterns, action=Gather,
-            help="skip albums that match; repeatable")
-    setting(what, "--since", metavar="DATE", read=since_date, help="only uploads since 2024-05-31, or 30d for 30 days")
+    option(what, "-a --album", "PATTERN", lines, "only albums whose name or path matches; repeatable", dest="albums")
+    option(what, "-x --exclude", "PATTERN", lines, "skip albums that match; repeatable")
+    option(what, "--since", "DATE", since_date, "only uploads since 2024-05-31, or 30d for 30 days")
     what.add_argument("--full", action="store_true", help="check unchanged albums too: finds replaced photos")
     what.add_argument("--verify", action="store_true", help="check all files, repair damaged ones (-n: report)")
 
     how = result.add_argument_group("where and how")
-    setting(how, "-o", "--output", metavar="DIR", read=folder_name, default=OUTPUT_FOLDER,
-            help=f"folder for the photos (default {OUTPUT_FOLDER})")
-    setting(how, "--layout", metavar="album|tree", default="album", help="tree: put new albums into SmugMug's folders",
-            read=reader(str, ("album", "tree").__contains__, "a layout; choose album or tree"))
+    option(how, "-o --output", "DIR", folder_name, f"folder for the photos (default {OUTPUT_FOLDER})", OUTPUT_FOLDER)
+    option(how, "--layout", "album|tree", reader(str, ("album", "tree").__contains__, "a layout; choose album or tree"),
+            "tree: put new albums into SmugMug's folders", "album")
     how.add_argument("--rename", action="store_true", help="rename folders whose albums were renamed at SmugMug")
     how.add_argument("--new-record", action="store_true", help="rebuild a lost download record from the files")
-    setting(how, "--sidecar", dest="sidecars", metavar="xmp|json", action=Gather,
-            read=reader(words, {"xmp", "json", "dates"}.issuperset, "a sidecar; choose xmp, json or dates"),
-            help="save titles, captions, keywords and places")
-    setting(how, "-j", "--jobs", metavar="N", default=None, help="simultaneous downloads (default: as many as help)",
-            read=reader(int, range(1, 1000).__contains__, "a number from 1 to 999"))
+    kinds = reader(words, {"xmp", "json", "dates"}.issuperset, "a sidecar; choose xmp, json or dates")
+    option(how, "--sidecar", "xmp|json", kinds, "save titles, captions, keywords and places", dest="sidecars")
+    option(how, "-j --jobs", "N", reader(int, range(1, 1000).__contains__, "a number from 1 to 999"),
+            "simultaneous downloads (default: as many as help)", None)
     positive_number = reader(float, lambda number: 0 < number < 1e6, "a number above 0")
-    setting(how, "--timeout", dest="timeout_seconds", metavar="SECONDS", read=positive_number,
-            default=f"{READ_TIMEOUT_SECONDS:.0f}", help="retry after this many silent seconds (default 60)")
-    setting(how, "--max-outage", dest="max_outage_minutes", metavar="MINUTES", read=positive_number,
-            default=f"{MAX_OUTAGE_MINUTES:.0f}", help="stop after so long without connection (default 60)")
+    option(how, "--timeout", "SECONDS", positive_number, "retry after this many silent seconds (default 60)",
+            READ_TIMEOUT_SECONDS, dest="timeout_seconds")
+    option(how, "--max-outage", "MINUTES", positive_number, "stop after so long without connection (default 60)",
+            MAX_OUTAGE_MINUTES, dest="max_outage_minutes")
 
     instead = result.add_argument_group("other actions").add_mutually_exclusive_group()
     for names, task, text in ((("--list",), "list", "show a table of the albums"),
@@ -4236,8 +4180,8 @@ def parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
     loudness.add_argument("-v", "--verbose", action="store_true", help="also each file and rate-limit headers")
     told.add_argument("--no-progress", dest="progress", action="store_false", help="no progress line")
     told.add_argument("--list-removed", action="store_true", help="list files that SmugMug no longer has")
-    setting(told, "--report", metavar="FILE", read=writable_file, help="write the summary as JSON")
-    setting(told, "--log-file", metavar="FILE", read=writable_file, help="append verbose output")
+    option(told, "--report", "FILE", writable_file, "write the summary as JSON")
+    option(told, "--log-file", "FILE", writable_file, "append verbose output")
     told.add_argument("--version", action="version", version=f"%(prog)s {VERSION}", help="show the version")
     told.add_argument("-h", "--help", action="help", help="show this help")
     return result
@@ -4250,8 +4194,8 @@ def folder_name(text: str) -> Path:
     return Path(os.path.expanduser(text))
 
 
-def patterns(text: str) -> tuple[str, ...]:
-    """Patterns for albums, one in each line, for argparse."""
+def lines(text: str) -> tuple[str, ...]:
+    """The lines of a text, such as patterns for albums, for argparse."""
     return tuple(filter(str.strip, text.splitlines()))
 
 
