@@ -635,8 +635,7 @@ def shortened(name: str, max_bytes: int) -> str:
     if len(name.encode("utf-8")) <= max_bytes:
         return name
     stem, extension = split_extension(name)
-    room = max_bytes - len(extension.encode("utf-8"))
-    return stem.encode("utf-8")[:room].decode("utf-8", "ignore").rstrip(". ") + extension
+    return stem.encode()[:max_bytes - len(extension.encode())].decode("utf-8", "ignore").rstrip(". ") + extension
 
 
 def split_extension(name: str) -> tuple[str, str]:
@@ -676,15 +675,14 @@ def image_file_name(image: Image) -> str:
     return safe_name(shortened(stem, MAX_NAME_BYTES - 1 - len(image.extension)) + "." + image.extension, image.key)
 
 
-def unique_names(wanted: Iterable[tuple[str, str]], given: Mapping[str, str],
-                 reserved: Iterable[str] = ()) -> dict[str, str]:
+def unique_names(wanted: Iterable[tuple[str, str]], given: dict[str, str], taken: Sequence[str] = ()) -> dict[str, str]:
     """A name for each key, no two alike on any file system.
 
     `wanted` holds (key, name) pairs: who comes first keeps a plain name, later ones get their key added. Names
-    `given` before are kept, whatever is wanted now; nobody gets one of the `reserved` names.
+    `given` before are kept, whatever is wanted now; nobody gets one of the `taken` names.
     """
     names, wanted = dict(given), list(wanted)
-    used = {folded(name) for name in [*given.values(), *reserved]}
+    used = {folded(name) for name in [*given.values(), *taken]}
     for key, name in wanted:
         if key not in names and folded(name) not in used:
             names[key] = name
@@ -696,7 +694,7 @@ def unique_names(wanted: Iterable[tuple[str, str]], given: Mapping[str, str],
     return names
 
 
-def album_folders(albums: Iterable[Album], given: Mapping[str, str], layout: str) -> dict[str, str]:
+def album_folders(albums: Iterable[Album], given: dict[str, str], layout: str) -> dict[str, str]:
     """A folder within the output folder for each album key. Older albums keep the plain name."""
     oldest_first = sorted(albums, key=lambda album: (album.created, album.key))
     return unique_names(((album.key, album_folder(album, layout)) for album in oldest_first), given)
@@ -718,7 +716,7 @@ def matches(album: Album, patterns: Iterable[str]) -> bool:
     return any(text == pattern or fnmatch.fnmatchcase(text, pattern) for pattern in wanted for text in texts)
 
 
-def image_names(images: Iterable[Image], given: Mapping[str, str]) -> dict[str, str]:
+def image_names(images: Iterable[Image], given: dict[str, str]) -> dict[str, str]:
     """A file name within its album's folder for each image key. Earlier uploads keep the plain name."""
     earliest_first = sorted(images, key=lambda image: (image.uploaded, image.key))
     return unique_names(((image.key, image_file_name(image)) for image in earliest_first), given, [ALBUM_SIDECAR])
@@ -995,8 +993,7 @@ CAUSES = {  # the systems' own words for why a connection failed, and ours
     "getaddrinfo|Name or service|name resolution|Name does not|nodename|No address associated":
         ": host not found. Are you online?",
     "refused": ": connection refused",
-    "unreachable": ": network unreachable. Are you online?",
-}
+    "unreachable": ": network unreachable. Are you online?"}
 AUTHORIZED_SERVICES = "Account Settings > Privacy > Authorized Services"
 SIGN_IN_ANEW = f"Revoke it at SmugMug ({AUTHORIZED_SERVICES}), run this with --logout, then sign in again."
 
@@ -1355,8 +1352,7 @@ def failure_of(answer: Answer, now: float, signed_at: float, passing: frozenset[
     """What an answer means that is not what was asked for. `now` is SmugMug's time in seconds since 1970, `signed_at`
     what the signature has, `passing` are statuses that may pass by themselves.
     """
-    status = answer.status
-    message = server_message(answer.body())
+    status, message = answer.status, server_message(answer.body())
     text = f"SmugMug answered {status}" + (f' "{message}"' if message else "")
     if status == 401:
         return explain_401(message, text, abs(now - signed_at) / 60)
@@ -1837,8 +1833,7 @@ def parse_album(entry: Entry) -> Album:
 
 def parse_image(entry: Entry, expansions: Entry) -> Image:
     """An AlbumImage of album!images. https://api.smugmug.com/api/v2/doc/reference/album-image.html"""
-    key, serial = entry.key("ImageKey"), entry.integer("Serial")
-    uri = entry.uri("LargestVideo")
+    key, serial, uri = entry.key("ImageKey"), entry.integer("Serial"), entry.uri("LargestVideo")
     is_video = entry.get("IsVideo") is True or bool(uri)
     # what _expand brought is keyed by the very text that stands under Uris
     video = (expansions.object(uri) or expansions.object(uri + "?_shorturis=")).object("LargestVideo")
@@ -2324,8 +2319,7 @@ def plan_image(place: Place, image: Image, name: str, now: float) -> Outcome | J
     """What to do for one image: nothing, because it is home or cannot be had now, or a job."""
     album, record, absence = place.album, place.records.get(image.key), place.absences.get(image.key)
     is_asked_later = absence is not None and absence.serial == image.serial and absence.ask_at > now
-    found = find_file(place.on_disk, record.name if record else name)
-    record = record._replace(name=found.name) if record else None
+    record = record._replace(name=find_file(place.on_disk, record.name).name) if record else None
     if record is not None and is_intact(record, place.on_disk) and is_version_of(record, image) and (
             record.is_original or image.is_video or is_asked_later):
         return Outcome(Kind.HOME, album, image, record._replace(serial=image.serial, removed=False))
@@ -2435,8 +2429,7 @@ class Elsewhere:
             files = {name for name in names if not name.endswith(PART_SUFFIX)}.difference(recorded(Path(folder)))
             for path in (os.path.join(folder, name) for name in files):
                 with suppress(OSError):
-                    row = os.lstat(path).st_size, os.fsencode(path)
-                    self._files.execute("INSERT INTO file VALUES (?, ?)", row)
+                    self._files.execute("INSERT INTO file VALUES (?, ?)", (os.lstat(path).st_size, os.fsencode(path)))
         self._files.execute("CREATE INDEX by_size ON file (size_bytes)")
 
     def of_size(self, size_bytes: int | None) -> list[Path]:
@@ -2463,16 +2456,15 @@ class Elsewhere:
 def copy_home(job: Job, elsewhere: Elsewhere, landing: threading.Lock, stop: Stop) -> Outcome | None:
     """Bring an image home from elsewhere in the output folder; None where no copy is sound."""
     for path, record in [*job.copies, *elsewhere.copies(job.image, stop)]:
-        if not is_there(path, record):
-            continue
-        with closing(PartFile(job.folder / part_name(job.image, record.md5))) as part:
-            part.restart()
-            for chunk in readable_chunks(path):
-                stop.pause(0)
-                part.write(chunk)
-            if part.md5() == record.md5:
-                return land(job, part, Kind.COPIED, record.is_original, landing)
-            part.restart()
+        if is_there(path, record):
+            with closing(PartFile(job.folder / part_name(job.image, record.md5))) as part:
+                part.restart()
+                for chunk in readable_chunks(path):
+                    stop.pause(0)
+                    part.write(chunk)
+                if part.md5() == record.md5:
+                    return land(job, part, Kind.COPIED, record.is_original, landing)
+                part.restart()
     return None
 
 
@@ -2672,8 +2664,7 @@ XMP_NAMESPACES = {
     "dc": "http://purl.org/dc/elements/1.1/", "digiKam": "http://www.digikam.org/ns/1.0/",
     "exif": "http://ns.adobe.com/exif/1.0/", "lr": "http://ns.adobe.com/lightroom/1.0/",
     "photoshop": "http://ns.adobe.com/photoshop/1.0/", "xmp": "http://ns.adobe.com/xap/1.0/",
-    "smugmug": "https://api.smugmug.com/api/v2/",
-}
+    "smugmug": "https://api.smugmug.com/api/v2/"}
 SEAL = re.compile(rf"({PROGRAM} [0-9.]+ )[0-9a-f]{{32}}".encode())
 UNSEALED = f"{PROGRAM} {VERSION} {'0' * 32}"  # the mark of this program, at the beginning of each sidecar
 NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -2731,8 +2722,7 @@ def album_json(album: Album, images: Iterable[Image], records: Mapping[str, File
         "written_by": UNSEALED, "version": 1, "album_key": album.key, "name": album.name, "path": album.url_path,
         "description": album.description, "keywords": album.keywords, "web_uri": album.web_uri,
         "privacy": album.privacy, "created": album.created, "changed": album.changed,
-        "images": [image_json(image, records.get(image.key)) for image in images],
-    }
+        "images": [image_json(image, records.get(image.key)) for image in images]}
     return json.dumps(content, indent=2, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
 
 
@@ -2740,13 +2730,12 @@ def image_json(image: Image, record: FileRecord | None) -> dict[str, Any]:
     """One image of album.json; `file` is null for one that is not home."""
     return {
         "file": record.name if record else None, "image_key": image.key, "smugmug_file_name": image.file_name,
-        "title": image.title, "caption": image.caption, "keywords": list(image.keywords),
-        "latitude": image.latitude, "longitude": image.longitude,
-        "altitude": image.altitude if image.latitude is not None else None, "uploaded": image.uploaded or None,
-        "taken": None if image.is_video else image.taken or None, "web_uri": image.web_uri,
-        "size_bytes": record.size_bytes if record else None, "md5": record.md5 or None if record else None,
-        "hidden": image.hidden, "is_video": image.is_video, "is_original": bool(record.is_original) if record else None,
-    }
+        "title": image.title, "caption": image.caption, "keywords": list(image.keywords), "latitude": image.latitude,
+        "longitude": image.longitude, "altitude": image.altitude if image.latitude is not None else None,
+        "uploaded": image.uploaded or None, "taken": None if image.is_video else image.taken or None,
+        "web_uri": image.web_uri, "size_bytes": record.size_bytes if record else None,
+        "md5": record.md5 or None if record else None, "hidden": image.hidden, "is_video": image.is_video,
+        "is_original": bool(record.is_original) if record else None}
 
 
 def image_xmp(image: Image, has_dates: bool) -> bytes:
@@ -2923,8 +2912,7 @@ class Screen(logging.Handler):
 
     def __init__(self, level: int, progress: bool) -> None:
         super().__init__(level)
-        self._lock = threading.RLock()
-        self._wants_progress, self._is_shown = progress, False
+        self._lock, self._wants_progress, self._is_shown = threading.RLock(), progress, False
         self._is_live = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
         self._shown_at = time.monotonic() if not self._is_live else 0.0
 
@@ -3067,8 +3055,7 @@ class Tally:
 
     def all_home(self) -> bool:
         """Whether nothing of the album is missing but what SmugMug has no file of."""
-        return not (self.pending or self.problem or self.is_partial
-                    or self.counts.keys() - HOME_KINDS - {Kind.UNAVAILABLE})
+        return not (self.problem or self.is_partial or self.counts.keys() - HOME_KINDS - {Kind.UNAVAILABLE})
 
     def line(self) -> str:
         """What became of the album, in one line."""
@@ -3195,15 +3182,13 @@ class Summary:
             "output": full_path(self.output), "videos": self.videos, "removed": self.removed,
             "started": iso_time(self.started), "finished": iso_time(self.started + seconds),
             "seconds": round(seconds, 3), "rate_limit_wait_seconds": round(self.wait_seconds, 3),
-            "api_requests": self.api_requests, "bytes": self.fetched_bytes,
-            "albums": self.albums_expected, "albums_unchanged": self.albums[Change.NONE],
-            "smugmug_count": self.user.image_count, **{kind.name.lower(): self.counts[kind] for kind in Kind},
+            "api_requests": self.api_requests, "bytes": self.fetched_bytes, "albums": self.albums_expected,
+            "albums_unchanged": self.albums[Change.NONE], "smugmug_count": self.user.image_count,
+            **{kind.name.lower(): self.counts[kind] for kind in Kind},
             "home": self.home(), "skipped": self.counts[Kind.HOME] + self.counts[Kind.ADOPTED],
             "failed": self.count(Topic.FAILED), "by_album": list(self.by_album.values()),
             "verified": {fault.value: self.checked[fault] for fault in Fault} if self.checked else None,
-            "problems": [{"kind": remark.topic.kind, **dict(zip(remark._fields[1:], remark[1:]))}
-                         for remark in self.remarks],
-        }
+            "problems": [{"kind": topic.kind, **dict(zip(Remark._fields[1:], more))} for topic, *more in self.remarks]}
 
 
 def full_path(path: Path) -> str:
@@ -3237,8 +3222,7 @@ def verdict(summary: Summary, settings: Settings, ended_with: int) -> tuple[int,
         return exit_code, f"{summary.checked[Fault.NONE]:,} of {checked:,} are intact, in {folder}" if checked else ""
     if ended_with and not summary.albums_expected:  # it did not come to anything
         return exit_code, ""
-    home = summary.home()
-    to_come = summary.counts[Kind.TO_COME] + summary.counts[Kind.AT_HAND]
+    home, to_come = summary.home(), summary.counts[Kind.TO_COME] + summary.counts[Kind.AT_HAND]
     total = summary.done() - summary.counts[Kind.GONE] + summary.images_unlisted
     if ended_with:
         head = f"Not finished: {home:,} of {max(total, summary.images_expected):,} are home, in {folder}"
@@ -3278,8 +3262,7 @@ def summary_text(summary: Summary, settings: Settings, free_bytes: int | None) -
                   if summary.videos else "",
         "SmugMug counts": f"{summary.user.image_count:,} in the account, {summary.images_expected:,} in its albums"
                           if has_all and (summary.user.image_count or 0) > summary.images_expected else "",
-        "More than counted": first_of(more),
-    }
+        "More than counted": first_of(more)}
     lines = [*(f"{heading}: {text}" for heading, text in numbers.items() if text), cost_line(summary, free_bytes)]
     for topic in Topic:
         remarks = [remark for remark in summary.remarks if remark.topic is topic]
@@ -3319,8 +3302,7 @@ def cost_line(summary: Summary, free_bytes: int | None) -> str:
 
 def progress_line(summary: Summary, received_bytes: int, wait_seconds: float, away_since: str, columns: int) -> str:
     """How things stand, the most important first: as much of it as fits."""
-    seconds = max(0.001, time.monotonic() - summary.began)
-    done = summary.done()
+    seconds, done = max(0.001, time.monotonic() - summary.began), summary.done()
     expected = max(done, summary.images_expected)
     fetched = summary.counts[Kind.DOWNLOADED] + summary.counts[Kind.REPLACED]
     parts = [f"SmugMug out of reach since {away_since}" if away_since else "",
@@ -3814,8 +3796,7 @@ def ending(error: BaseException) -> tuple[str, int]:
 
 def bring_home(settings: Settings, screen: Screen, stop: Stop) -> int:
     """Bring everything home, or preview that, and tell what became of it, whatever ended it. Returns the exit code."""
-    summary = Summary(settings.output)
-    ended, ended_with = "", EXIT_COMPLETE
+    summary, ended, ended_with = Summary(settings.output), "", EXIT_COMPLETE
     try:
         work(settings, summary, screen, stop)
         for name in summary.removed if settings.list_removed else ():
@@ -3857,10 +3838,9 @@ def work(settings: Settings, summary: Summary, screen: Screen, stop: Stop) -> No
             if is_preview:
                 screen.clear()
                 warn_of_full_disk(summary.to_come_bytes, settings.output)
-                at_hand = summary.counts[Kind.AT_HAND]
-                print(f"To download: {counted(summary.counts[Kind.TO_COME], 'file')}, "
-                      f"{human_bytes(summary.to_come_bytes)}" +
-                      (f" ({at_hand:,} more without a download, from copies)" if at_hand else ""))
+                to_come, at_hand = summary.counts[Kind.TO_COME], summary.counts[Kind.AT_HAND]
+                more = f" ({at_hand:,} more without a download, from copies)" if at_hand else ""
+                print(f"To download: {counted(to_come, 'file')}, {human_bytes(summary.to_come_bytes)}{more}")
         look_back(settings, state, summary, redraw)
 
 
