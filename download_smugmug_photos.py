@@ -648,8 +648,7 @@ def with_suffix(name: str, suffix: str) -> str:
     """"IMG_1_KEY.JPG" of "IMG_1.JPG" and "_KEY", within the length that a name may have; folders before it stay."""
     folders, slash, name = name.rpartition("/")
     stem, extension = split_extension(name)
-    room = MAX_NAME_BYTES - len((suffix + extension).encode("utf-8"))
-    return folders + slash + shortened(stem, room) + suffix + extension
+    return folders + slash + shortened(stem, MAX_NAME_BYTES - len((suffix + extension).encode())) + suffix + extension
 
 
 def other_names(name: str, suffix: str, separator: str) -> Iterator[str]:
@@ -804,8 +803,7 @@ class PartFile:
     def _count(self, chunk: bytes) -> None:
         self._hash.update(chunk)
         self.size_bytes += len(chunk)
-        if len(self.head) < HEAD_BYTES:
-            self.head += chunk[:HEAD_BYTES]
+        self.head += chunk[:HEAD_BYTES - len(self.head)]
 
 
 def chunks_of(file: IO[bytes]) -> Iterator[bytes]:
@@ -844,8 +842,7 @@ def write_atomically(path: Path, content: bytes, *, mode: int = 0o666, durable: 
     """Put `content` at `path` so that a reader finds the old or the new, even after a crash if it is to be `durable`.
     """
     beside = path.with_name(f".{path.name[:40]}{PART_SUFFIX}")  # cut, or the name would get too long
-    with suppress(FileNotFoundError):
-        beside.unlink()
+    remove(beside)
     try:
         with open(str(beside), "xb", opener=partial(os.open, mode=mode)) as file:
             file.write(content)
@@ -857,6 +854,12 @@ def write_atomically(path: Path, content: bytes, *, mode: int = 0o666, durable: 
         with suppress(OSError):
             beside.unlink()
         raise
+
+
+def remove(path: Path) -> None:
+    """Remove a file, if it is there."""
+    with suppress(FileNotFoundError):
+        path.unlink()
 
 
 def sync_to_disk(file_number: int) -> None:
@@ -1081,8 +1084,7 @@ class Answer:
         self._response, self._url, self._connection = response, url, connection
         self.received_bytes = self.enough_bytes = 0  # what came of the body, and has to have come by the next look
         self.is_slow = self.is_whole = False
-        self.status = response.status_code
-        self.headers: Mapping[str, str] = response.headers
+        self.status, self.headers = response.status_code, response.headers
         length = self.headers.get("Content-Length", "")
         self.length = int(length) if re.fullmatch(r"[0-9]{1,18}", length) else None
         self.is_encoded = self.headers.get("Content-Encoding", "identity").lower() not in ("", "identity")
@@ -1147,10 +1149,9 @@ class Connection:
                              credentials.token_secret or None, **oauth)
         self._skew_seconds = 0.0  # how far SmugMug's clock is ahead of this computer's, once a signature was refused
         self._timeout = (min(CONNECT_TIMEOUT_SECONDS, timeout_seconds), timeout_seconds)
-        self.stop = stop
+        self.stop, self._lock = stop, threading.Lock()
         self._adapter = requests.adapters.HTTPAdapter(pool_maxsize=MOST_LINES)
         self._routing: dict[str, Any] = {}  # by host
-        self._lock = threading.Lock()
         self.max_outage_seconds = MAX_OUTAGE_MINUTES * 60
         self._clock = time.time() - time.monotonic()  # SmugMug's, as far as it was told, ahead of the monotonic one
         self.bodies: set[Answer] = set()  # those that are being read
@@ -1487,11 +1488,6 @@ def config_folder(environ: Mapping[str, str], platform: str, home: str) -> Path:
     return Path(environ.get(variable) or Path(home, usual)) / PROGRAM
 
 
-def home_folder() -> str:
-    """The user's folder; where there is none, as in some containers, a place where nothing can be saved."""
-    home = os.path.expanduser("~")
-    return os.devnull if home == "~" else home
-
 
 def token_from_environment(api_key: Credentials, environ: Mapping[str, str]) -> Credentials | None:
     """`api_key` with the access token of the environment, None where there is none."""
@@ -1822,13 +1818,12 @@ def parse_album(entry: Entry) -> Album:
     key = entry.key("AlbumKey")
     updated, images_updated = entry.text("LastUpdated"), entry.text("ImagesLastUpdated")
     state = [updated, images_updated, entry.text("ImageCount")]
-    return Album(
-        key=key, images_uri=entry.uri("AlbumImages") or f"/api/v2/album/{key}!images",
-        name=entry.text("Name"), url_path=entry.text("UrlPath"), web_uri=entry.text("WebUri"),
-        image_count=entry.integer("ImageCount"), size_bytes=entry.integer("OriginalSizes") or 0,
-        clocks="|".join(state) if all(state) else "", changed=max(updated, images_updated), created=entry.text("Date"),
-        privacy=entry.text("Privacy"), locked=entry.text("ResponseLevel") in ("Password", "GrantAccess"),
-        description=entry.text("Description"), keywords=entry.text("Keywords"))
+    return Album(key=key, images_uri=entry.uri("AlbumImages") or f"/api/v2/album/{key}!images", name=entry.text("Name"),
+                 url_path=entry.text("UrlPath"), web_uri=entry.text("WebUri"), image_count=entry.integer("ImageCount"),
+                 size_bytes=entry.integer("OriginalSizes") or 0, clocks="|".join(state) if all(state) else "",
+                 changed=max(updated, images_updated), created=entry.text("Date"), privacy=entry.text("Privacy"),
+                 locked=entry.text("ResponseLevel") in ("Password", "GrantAccess"),
+                 description=entry.text("Description"), keywords=entry.text("Keywords"))
 
 
 def parse_image(entry: Entry, expansions: Entry) -> Image:
@@ -1844,16 +1839,15 @@ def parse_image(entry: Entry, expansions: Entry) -> Image:
     latitude, longitude = entry.number("Latitude", 90), entry.number("Longitude", 180)
     if latitude is None or longitude is None or not (latitude or longitude):  # 0, 0 stands for nowhere
         latitude = longitude = None
-    return Image(
-        key=key, serial="" if serial is None else str(serial), uri=f"/api/v2/image/{key}-{serial or 0}",
-        file_name=entry.text("FileName"), is_video=is_video, extension=extension if is_video else "",
-        processing=entry.get("Processing") is True and not is_hopeless, remote=remote,
-        original_size_bytes=None if is_video else entry.integer("OriginalSize"),
-        uploaded=entry.text("DateTimeUploaded") or entry.text("Date"),
-        taken=camera_time(entry.text("DateTimeOriginal")), title=entry.text("Title"), caption=entry.text("Caption"),
-        keywords=entry.texts("KeywordArray"), web_uri=entry.text("WebUri"), latitude=latitude, longitude=longitude,
-        altitude=entry.number("Altitude", 100_000) or 0.0, hidden=entry.get("Hidden") is True,
-        source_types=() if is_video else types_in_source(entry.object("ComponentFileTypes")))
+    return Image(key=key, serial="" if serial is None else str(serial), uri=f"/api/v2/image/{key}-{serial or 0}",
+                 file_name=entry.text("FileName"), is_video=is_video, extension=extension if is_video else "",
+                 processing=entry.get("Processing") is True and not is_hopeless, remote=remote,
+                 original_size_bytes=None if is_video else entry.integer("OriginalSize"),
+                 uploaded=entry.text("DateTimeUploaded") or entry.text("Date"), hidden=entry.get("Hidden") is True,
+                 taken=camera_time(entry.text("DateTimeOriginal")), title=entry.text("Title"),
+                 caption=entry.text("Caption"), keywords=entry.texts("KeywordArray"), web_uri=entry.text("WebUri"),
+                 latitude=latitude, longitude=longitude, altitude=entry.number("Altitude", 100_000) or 0.0,
+                 source_types=() if is_video else types_in_source(entry.object("ComponentFileTypes")))
 
 
 def types_in_source(component_file_types: Entry) -> tuple[str, ...]:
@@ -2071,13 +2065,12 @@ class State:
         """The (folder, name) of each file that is "removed" at SmugMug, or "damaged" and did not come again."""
         return sorted(self._db.execute(f"SELECT folder, name FROM file NATURAL JOIN album WHERE {mark}"))
 
-    def commit(self, *, only_if_due: bool = False) -> None:
-        """Make what was remembered outlast a crash."""
-        if only_if_due and time.monotonic() - self._committed_at < COMMIT_SECONDS:
-            return
-        self._db.execute("COMMIT")
-        self._db.execute("BEGIN")
-        self._committed_at = time.monotonic()
+    def commit_if_due(self) -> None:
+        """Make what was remembered outlast a crash, if that was not done just now."""
+        if time.monotonic() - self._committed_at >= COMMIT_SECONDS:
+            self._db.execute("COMMIT")
+            self._db.execute("BEGIN")
+            self._committed_at = time.monotonic()
 
     def close(self) -> None:
         """Commit, and let the next run have the folder."""
@@ -2110,7 +2103,7 @@ def open_state(folder: Path, redraw: Callable[[], None]) -> Iterator[State]:
                 has_locks = knows(lock_shared, path, "a+b")
                 if not has_locks:
                     write_lock(lock)
-                    stack.callback(remove_lock, lock)
+                    stack.callback(remove, lock)
                 state = stack.enter_context(closing(sound_state(path, has_locks, redraw)))
             except OSError as error:
                 raise disk_problem(error, folder) from None
@@ -2124,11 +2117,6 @@ def write_lock(lock: Path) -> None:
     write_atomically(lock, f"{socket.gethostname()} {os.getpid()}".encode(), durable=False)
     log.info("The file system of %s knows no locks, so %s keeps other runs out.", printable(lock.parent), lock.name)
 
-
-def remove_lock(lock: Path) -> None:
-    """Remove a lock file, unless somebody did that."""
-    with suppress(FileNotFoundError):
-        lock.unlink()
 
 
 def refuse_locked(lock: Path) -> None:
@@ -2415,7 +2403,7 @@ class Elsewhere:
 
     def __init__(self, output: Path, redraw: Callable[[], None]) -> None:
         self.output, self.redraw, self.is_indexed = output, redraw, False
-        self._lock = threading.RLock()
+        self._lock = threading.Lock()
         self._files = sqlite3.connect("", isolation_level=None, check_same_thread=False)  # there may be millions
         self._files.execute("CREATE TABLE file (size_bytes INTEGER, path BLOB)")
         self._by_md5: dict[int, dict[str, Path]] = {}  # of the sizes that were asked for
@@ -2433,10 +2421,9 @@ class Elsewhere:
         self._files.execute("CREATE INDEX by_size ON file (size_bytes)")
 
     def of_size(self, size_bytes: int | None) -> list[Path]:
-        """All of this size in bytes."""
-        with self._lock:
-            rows = self._files.execute("SELECT path FROM file WHERE size_bytes = ?", (size_bytes,))
-            return [Path(os.fsdecode(row[0])) for row in rows]
+        """All of this size in bytes. To be called by one thread at a time."""
+        rows = self._files.execute("SELECT path FROM file WHERE size_bytes = ?", (size_bytes,))
+        return [Path(os.fsdecode(row[0])) for row in rows]
 
     def copies(self, image: Image, stop: Stop) -> list[tuple[Path, FileRecord]]:
         """A file that has the content of an image, if there is one. Each file is hashed once at most."""
@@ -2511,8 +2498,7 @@ def fetch_home(job: Job, connection: Connection, landing: threading.Lock, stop: 
 def file_record(image: Image, path: Path, md5: str, is_original: bool, is_ours: bool = False) -> FileRecord:
     """The record of a file that is home, which is no original if its size says so. Of our own we know the time stamp.
     """
-    status = path.stat()
-    stated_md5 = image.remote.md5 or "" if image.remote else ""
+    status, stated_md5 = path.stat(), (image.remote.md5 or "") if image.remote else ""
     return FileRecord(image.key, image.serial, path.name, status.st_size, md5, status.st_mtime_ns if is_ours else 0,
                       is_original and image.original_size_bytes in (None, status.st_size),
                       stated_md5="" if stated_md5 == md5 else stated_md5)
@@ -2662,9 +2648,8 @@ def prove(part: PartFile, remote: RemoteFile, image: Image, refused: set[str]) -
 XMP_NAMESPACES = {
     "x": "adobe:ns:meta/", "rdf": "http://www.w3.org/1999/02/22-rdf-syntax-ns#",
     "dc": "http://purl.org/dc/elements/1.1/", "digiKam": "http://www.digikam.org/ns/1.0/",
-    "exif": "http://ns.adobe.com/exif/1.0/", "lr": "http://ns.adobe.com/lightroom/1.0/",
-    "photoshop": "http://ns.adobe.com/photoshop/1.0/", "xmp": "http://ns.adobe.com/xap/1.0/",
-    "smugmug": "https://api.smugmug.com/api/v2/"}
+    "exif": "http://ns.adobe.com/exif/1.0/", "lr": "http://ns.adobe.com/lightroom/1.0/", "xmp": "http://ns.adobe.com/xap/1.0/",
+    "photoshop": "http://ns.adobe.com/photoshop/1.0/", "smugmug": "https://api.smugmug.com/api/v2/"}
 SEAL = re.compile(rf"({PROGRAM} [0-9.]+ )[0-9a-f]{{32}}".encode())
 UNSEALED = f"{PROGRAM} {VERSION} {'0' * 32}"  # the mark of this program, at the beginning of each sidecar
 NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -2702,8 +2687,7 @@ def update_sidecar(path: Path, content: bytes) -> Iterator[tuple[str, Problem | 
 def sealed(content: bytes) -> bytes:
     """A sidecar with its own MD5 in this program's mark, so that it shows if somebody else wrote to it; b"" without."""
     blank = SEAL.sub(rb"\g<1>" + b"0" * 32, content, count=1)
-    md5 = new_md5(blank).hexdigest().encode()
-    return SEAL.sub(rb"\g<1>" + md5, blank, count=1) if SEAL.search(blank) else b""
+    return SEAL.sub(rb"\g<1>" + new_md5(blank).hexdigest().encode(), blank, count=1) if SEAL.search(blank) else b""
 
 
 def has_words(image: Image) -> bool:
@@ -3066,8 +3050,7 @@ class Summary:
     """What has become of everything so far; `output` is the folder that everything lies in."""
 
     def __init__(self, output: Path = Path()) -> None:
-        self.output = output
-        self.user = User("", "", None)
+        self.output, self.user = output, User("", "", None)
         self.started, self.began = time.time(), time.monotonic()
         self.counts: Counter[Kind] = Counter()
         self.checked: Counter[Fault] = Counter()
@@ -3124,14 +3107,13 @@ class Summary:
         tally.counts[outcome.kind] += 1
         self.counts[outcome.kind] += 1
         self.fetched_bytes += outcome.fetched_bytes
-        place, image, file, topic, reason = tally.place, outcome.image, outcome.file, Topic.KEPT, outcome.reason
+        place, image, file, reason = tally.place, outcome.image, outcome.file, outcome.reason
+        topic = Topic.__members__.get(outcome.kind.name, Topic.KEPT)
         tally.to_come_bytes += file.size_bytes if file is not None and outcome.kind is Kind.TO_COME else 0
         check = self.unsound.pop((outcome.album.key, image.key), None) if file is not None else None
         if check is not None:
             topic = Topic.MENDED
             reason = "; ".join(filter(None, (check.reason or check.fault.value, f"{outcome.kind.value} again", reason)))
-        elif outcome.kind.name in Topic.__members__:
-            topic = Topic[outcome.kind.name]
         if reason or topic is not Topic.KEPT:
             name = file.name if file is not None else image.file_name or image.key
             self.remark(topic, place.folder, name, reason, place.album.key, image.key)
@@ -3245,25 +3227,22 @@ def photos_and_videos(number: int) -> str:
 def summary_text(summary: Summary, settings: Settings, free_bytes: int | None) -> str:
     """The summary for people, all but the verdict: the numbers, then what they should know, by topic."""
     is_sync = bool(summary.user.nick_name) and settings.task == "sync"
-    has_all = not (settings.albums or settings.exclude)
-    albums = numbered(summary.albums, Change, set(Change) - {Change.AGAIN}) if summary.albums_expected else ""
+    in_account = 0 if settings.albums or settings.exclude else summary.user.image_count or 0
     files = numbered({**{kind: summary.counts[kind] for kind in Kind}, Kind.FAILED: summary.count(Topic.FAILED)}, Kind,
                      (Kind.DOWNLOADED, Kind.HOME, Kind.FAILED) if is_sync else ())
     more = [f"{album['folder']} ({album['home']:,} home, SmugMug counts {album['smugmug_count']:,})"
             for album in summary.by_album.values()
             if album["smugmug_count"] is not None and album["home"] > album["smugmug_count"]]
-    numbers = {
-        "Verified": numbered(summary.checked, Fault),
-        "No longer at SmugMug": f"{counted(len(summary.removed), 'file')}, kept here (see --list-removed)"
-                                if summary.removed else "",
-        "Albums": albums, "Files": files,
-        "Sidecars": f"{summary.sidecars_changed:,} changed" if summary.sidecars_changed else "",
-        "Videos": f"{summary.videos:,} (re-encoded by SmugMug, which does not offer the uploads)"
-                  if summary.videos else "",
-        "SmugMug counts": f"{summary.user.image_count:,} in the account, {summary.images_expected:,} in its albums"
-                          if has_all and (summary.user.image_count or 0) > summary.images_expected else "",
-        "More than counted": first_of(more)}
-    lines = [*(f"{heading}: {text}" for heading, text in numbers.items() if text), cost_line(summary, free_bytes)]
+    removed, expected = len(summary.removed), summary.images_expected
+    numbers = (
+        (summary.checked, f"Verified: {numbered(summary.checked, Fault)}"),
+        (removed, f"No longer at SmugMug: {counted(removed, 'file')}, kept here (see --list-removed)"),
+        (summary.albums_expected, f"Albums: {numbered(summary.albums, Change, set(Change) - {Change.AGAIN})}"),
+        (files, f"Files: {files}"), (summary.sidecars_changed, f"Sidecars: {summary.sidecars_changed:,} changed"),
+        (summary.videos, f"Videos: {summary.videos:,} (re-encoded by SmugMug, which does not offer the uploads)"),
+        (in_account > expected, f"SmugMug counts: {in_account:,} in the account, {expected:,} in its albums"),
+        (more, f"More than counted: {first_of(more)}"))
+    lines = [*(line for is_told, line in numbers if is_told), cost_line(summary, free_bytes)]
     for topic in Topic:
         remarks = [remark for remark in summary.remarks if remark.topic is topic]
         if remarks:
@@ -3358,17 +3337,15 @@ class Run:
                  screen: Screen, stop: Stop, elsewhere: Elsewhere) -> None:
         self.settings, self.connection, self.user, self.stop = settings, connection, user, stop
         self.state, self.summary, self.screen, self.elsewhere = state, summary, screen, elsewhere
-        self.page_size = PageSize(IMAGES_PER_PAGE)
-        self.known = state.albums()
+        self.is_preview = settings.task == "dry-run"  # nothing is fetched, and only a copy of the state is written
+        self.page_size, self.known = PageSize(IMAGES_PER_PAGE), state.albums()
         self.folders = {album_key: album.folder for album_key, album in self.known.items()}
         self.places: dict[str, Place] = {}
         self.seen: dict[str, frozenset[str]] = {}
         self.second_looks: deque[Album] = deque()
         self.overdue: frozenset[str] = frozenset()
         self.entries: dict[Path, dict[str, str]] = {}
-    def is_preview(self) -> bool:
-        """Whether nothing is to be fetched, and nothing to be written but a copy of the state."""
-        return self.settings.task == "dry-run"
+
 
 
 def sync(run: Run) -> None:
@@ -3380,7 +3357,7 @@ def sync(run: Run) -> None:
     with Results(run.stop) as results:
         listers = Crew(partial(fetch_images, run.connection, run.page_size), results, LISTING_THREADS)
         carry = partial(transfer, connection=run.connection, landing=threading.Lock())
-        carry = partial(foretell if run.is_preview() else carry, elsewhere=run.elsewhere, stop=run.stop)
+        carry = partial(foretell if run.is_preview else carry, elsewhere=run.elsewhere, stop=run.stop)
         carriers = Crew(carry, results, run.settings.jobs or FIRST_JOBS)
         steering = Steering(carriers, run.connection)
         while albums or run.second_looks or jobs.ready or listers.under_way or carriers.under_way:
@@ -3402,7 +3379,7 @@ def sync(run: Run) -> None:
             elif isinstance(result, Outcome):
                 settle(run, result)
                 jobs.done(result.image)
-            run.state.commit(only_if_due=True)
+            run.state.commit_if_due()
             run.summary.under_way = carriers.under_way
             show_progress(run)
 
@@ -3708,7 +3685,7 @@ def settle(run: Run, outcome: Outcome) -> None:
 def finish_album(run: Run, tally: Tally) -> None:
     """Bring an album's sidecars up to date, remember it if it is home as a whole, and show what became of it."""
     place, album, kinds = tally.place, tally.place.album, run.settings.sidecars
-    if run.is_preview():
+    if run.is_preview:
         if tally.counts[Kind.TO_COME]:
             size = human_bytes(tally.to_come_bytes)
             run.screen.clear()
@@ -4069,16 +4046,16 @@ def read_settings(argv: list[str] | None, environ: Mapping[str, str]) -> Setting
     for option, path in (("--report", options.report), ("--log-file", options.log_file)):
         if path is not None and is_record(path, options.output):
             usage.error(f"{option}: {printable(path)} is the download record; choose another file")
-    folder = config_folder(environ, sys.platform, home_folder())
+    home = os.path.expanduser("~")  # which stays "~" where there is no such folder: then nothing can be saved
+    folder = config_folder(environ, sys.platform, os.devnull if home == "~" else home)
     return Settings(token_file=folder / "token.json", folders_file=folder / "folders.json", **vars(options))
 
 
 def is_record(path: Path, output: Path) -> bool:
     """Whether a path leads to the state in an output folder, or to SQLite's files beside it."""
-    record = str(output / STATE_FILE)
+    record = output / STATE_FILE
     with suppress(OSError):
-        is_beside = os.path.realpath(str(path)).startswith(os.path.realpath(record))
-        return is_beside or os.path.samefile(str(path), record)
+        return os.path.realpath(path).startswith(os.path.realpath(record)) or os.path.samefile(path, record)
     return False
 
 
@@ -4102,8 +4079,7 @@ class Gather(argparse.Action):
 def parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
     """The command line. What an option is without being given comes from SMUGMUG_<OPTION>, where that is set."""
     result = OneLineParser(
-        usage="%(prog)s [...]", add_help=False,
-        formatter_class=partial(argparse.HelpFormatter, max_help_position=27),
+        usage="%(prog)s [...]", add_help=False, formatter_class=partial(argparse.HelpFormatter, max_help_position=27),
         description="Download every photo and video of a SmugMug account; later runs fetch only what's new.",
         epilog="Options with a value can also be set as SMUGMUG_OUTPUT, SMUGMUG_JOBS ...; the key is SMUGMUG_API_KEY "
                "and SMUGMUG_API_SECRET. Exit codes: 0 complete, 1 something failed, 2 could not run, 3 not signed in, "
