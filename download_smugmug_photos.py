@@ -53,7 +53,6 @@ import errno
 import fnmatch
 import getpass
 import hashlib
-import itertools
 import json
 import logging
 import os
@@ -117,7 +116,7 @@ STATE_FILE = ".smugmug.sqlite3"
 PART_SUFFIX = ".part"
 ALBUM_SIDECAR = "album.json"
 CHUNK_BYTES = 1 << 16  # how much of a file is read, hashed and written at once
-TICK_SECONDS = 0.1  # how long the main thread waits before it looks at the screen and at Ctrl-C again
+TICK_SECONDS = 0.1  # how long the main thread waits before it looks at Ctrl-C, and redraws the live line, again
 
 log = logging.getLogger(PROGRAM)
 
@@ -594,8 +593,7 @@ def next_pace(pace: Pace, seconds: float, size_bytes: float, files: float, troub
         return pace._replace(size=pace.best, rests=MOST_RESTS, factor=1 / pace.factor)
     if pace.rests:
         return pace._replace(rests=pace.rests - 1, best_rate=(pace.best_rate + rate) / 2 if pace.best_rate else rate)
-    most = MOST_JOBS if rate > SLOW_BYTES else SLOW_MOST_JOBS
-    size = max(FEWEST_JOBS, min(most, int(pace.size * pace.factor)))
+    size = max(FEWEST_JOBS, min(MOST_JOBS if rate > SLOW_BYTES else SLOW_MOST_JOBS, int(pace.size * pace.factor)))
     return Pace(size, pace.size, rate, 0, pace.factor if size != pace.size else 1 / pace.factor)
 
 
@@ -654,7 +652,7 @@ def with_suffix(name: str, suffix: str) -> str:
 def other_names(name: str, suffix: str, separator: str) -> Iterator[str]:
     """Names to take instead of `name`: with the suffix, then with the suffix and a number from 2 on."""
     yield with_suffix(name, suffix)
-    yield from (with_suffix(name, f"{suffix}{separator}{number}") for number in itertools.count(2))
+    yield from (with_suffix(name, f"{suffix}{separator}{number}") for number in range(2, sys.maxsize))
 
 
 def folded(name: str) -> str:
@@ -915,8 +913,7 @@ def album_path(output: Path, folder: str, others: Iterable[str], entries: dict[P
                 if parent not in entries:
                     entries[parent] = {folded(entry): entry for entry in os.listdir(str(parent))}
                 path = parent / entries[parent].get(folded(name), name)
-    is_anothers = path != output / folder and path.relative_to(output).as_posix() in others
-    return output / folder if is_anothers else path
+    return output / folder if path != output / folder and path.relative_to(output).as_posix() in others else path
 
 
 def unused(path: Path, suffix: str) -> Path:
@@ -988,7 +985,6 @@ SILENCES_IN_A_ROW = 3  # so many requests without an answer, and somebody looks 
 LONGEST_LOOK_SECONDS = 60.0  # the most time between two such looks
 AUTH_USER_URL = API_ORIGIN + "/api/v2!authuser"  # which is answered whenever anything is, and 401 without a sign-in
 ACCEPT_TERMS_URL = API_ORIGIN + "/api/developer/accept"
-
 JSON_HEADERS = {"Accept": "application/json", "Accept-Encoding": "gzip"}
 RATE_LIMIT_HEADERS = ("X-RateLimit-Remaining", "X-RateLimit-Reset", "Retry-After")
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -1005,11 +1001,10 @@ class Gate:
     """Holds back every request to one host while that asks to wait, or leaves everything unanswered."""
 
     def __init__(self, stop: Stop) -> None:
-        self._stop = stop
+        self._stop, self.outages = stop, 0
         self._opens_at = self.closed_seconds = 0.0  # what is still to come of the seconds included
         self.silences: list[str] = []  # the URLs asked for in vain since the host last answered
         self.answered_url = ""  # the first that it answered
-        self.outages = 0
         self.away_since = ""  # the time of day at which the outage began that is not over yet
         self.lock = threading.Lock()  # one thread closes it, or looks whether an outage is over
 
@@ -1461,8 +1456,7 @@ def ask_for_api_key() -> Credentials:
     log.warning("SmugMug gives every customer an API key. Get yours here, then enter it with its secret; both are "
                 "saved for later runs, readable by you alone:\n\n%s\n", APPLY_URL)
     try:
-        key = typed("API key: ")
-        return Credentials(key, getpass.getpass("API secret (not shown): ", sys.stderr).strip())
+        return Credentials(typed("API key: "), getpass.getpass("API secret (not shown): ", sys.stderr).strip())
     except EOFError:
         raise Problem(f"\nNo API key given. {KEY_ADVICE}") from None
 
@@ -1486,7 +1480,6 @@ def config_folder(environ: Mapping[str, str], platform: str, home: str) -> Path:
     """The folder of the token file; `platform` is a value of sys.platform, `home` the user's folder."""
     variable, usual = ("APPDATA", "AppData/Roaming") if platform == "win32" else ("XDG_CONFIG_HOME", ".config")
     return Path(environ.get(variable) or Path(home, usual)) / PROGRAM
-
 
 
 def token_from_environment(api_key: Credentials, environ: Mapping[str, str]) -> Credentials | None:
@@ -2118,7 +2111,6 @@ def write_lock(lock: Path) -> None:
     log.info("The file system of %s knows no locks, so %s keeps other runs out.", printable(lock.parent), lock.name)
 
 
-
 def refuse_locked(lock: Path) -> None:
     """Raise a Problem if a lock file names a run that may be under way."""
     with suppress(FileNotFoundError):
@@ -2350,7 +2342,6 @@ def find_file(on_disk: Mapping[str, list[FileOnDisk]], name: str, size_bytes: in
 RESERVED_BYTES = 1 << 20  # with less than this free, nothing more is tried
 PHOTO_BYTES = 32 << 20  # with less than this free, a photo that does not fit says that others will not, either
 VIDEO_EXTENSIONS = frozenset({".mov", ".mp4", ".m4v", ".avi", ".mpg", ".mpeg", ".wmv", ".3gp", ".mts", ".m2ts"})
-
 
 
 def transfer(job: Job, elsewhere: Elsewhere, connection: Connection, landing: threading.Lock, stop: Stop) -> Outcome:
@@ -2737,8 +2728,7 @@ def image_xmp(image: Image, has_dates: bool) -> bytes:
     taken = image.taken if is_dated else ""
     simple = {"dc:source": image.web_uri, "photoshop:DateCreated": taken, "exif:DateTimeOriginal": taken,
               "xmp:CreateDate": taken, "smugmug:ImageKey": image.key, "smugmug:DateTimeUploaded": image.uploaded}
-    is_doubtful = image.is_video and (image.longitude or 0) > 0
-    if image.latitude is not None and image.longitude is not None and not is_doubtful:
+    if image.latitude is not None and image.longitude is not None and not (image.is_video and image.longitude > 0):
         simple["exif:GPSLatitude"] = xmp_coordinate(image.latitude, "N", "S")
         simple["exif:GPSLongitude"] = xmp_coordinate(image.longitude, "E", "W")
         if image.altitude:
@@ -2815,7 +2805,6 @@ def check_file(check: Check, stop: Stop) -> Check:
     return check._replace(fault=Fault.DAMAGED if is_untouched else Fault.CHANGED)
 
 
-
 def files_to_check(state: State, output: Path) -> Iterator[Check]:
     """Every file that should be home, under the name that it really has."""
     entries: dict[Path, dict[str, str]] = {}
@@ -2835,7 +2824,6 @@ def files_to_check(state: State, output: Path) -> Iterator[Check]:
 #     Knows outcomes, a stream, a width. Knows nothing of where outcomes come from.
 # ---------------------------------------------------------------------------------------------------------------
 
-REDRAW_SECONDS = 0.1  # the live line is redrawn no more often
 NOTICE = logging.INFO + 5  # the level of what -q leaves though all is well; INFO in the log
 PLAIN_LINE_SECONDS = 10.0  # without a terminal, a line about the progress comes no more often
 
@@ -2910,7 +2898,7 @@ class Screen(logging.Handler):
     def show(self, line: Callable[[int], str]) -> None:
         """Show how things stand: `line` makes that of a width. It is not called when it is too early for news."""
         now = time.monotonic()
-        if not self._wants_progress or now - self._shown_at < (REDRAW_SECONDS if self._is_live else PLAIN_LINE_SECONDS):
+        if not self._wants_progress or now - self._shown_at < (TICK_SECONDS if self._is_live else PLAIN_LINE_SECONDS):
             return
         self._shown_at = now
         if not self._is_live:
@@ -2958,12 +2946,11 @@ class LogFile(logging.FileHandler):
 
     def handleError(self, record: logging.LogRecord) -> None:
         """Give up on the file."""
-        if self not in log.handlers:  # a thread that waited for it finds it gone
-            return
-        log.removeHandler(self)
-        log.warning("Cannot write to the log file %s any more: %s", self.baseFilename, sys.exc_info()[1])
-        with suppress(OSError):  # what is left of it cannot be written either
-            self.close()
+        if self in log.handlers:  # a thread that waited for it finds it gone
+            log.removeHandler(self)
+            log.warning("Cannot write to the log file %s any more: %s", self.baseFilename, sys.exc_info()[1])
+            with suppress(OSError):  # what is left of it cannot be written either
+                self.close()
 
 
 class Topic(enum.Enum):
@@ -3347,7 +3334,6 @@ class Run:
         self.entries: dict[Path, dict[str, str]] = {}
 
 
-
 def sync(run: Run) -> None:
     """The whole program: list the albums that need a look, plan each, transfer what is missing, record what came.
 
@@ -3399,13 +3385,12 @@ class Steering:
         self._is_full = self._is_full and is_full and self._connection.remaining_seconds() <= 0
         now = self._now()
         seconds, size_bytes, files, troubles = (later - earlier for later, earlier in zip(now, self._since))
-        if seconds < LOOK_SECONDS:
-            return
-        self._pace = next_pace(self._pace, seconds, size_bytes, files, troubles, self._is_full)
-        if self._pace.size != self._carriers.size:
-            log.debug("%d transfers at a time instead of %d: %.1f MB/s, %d requests were refused or cut off",
-                      self._pace.size, self._carriers.size, size_bytes / seconds / 1e6, troubles)
-        self._carriers.size, self._since, self._is_full = self._pace.size, now, True
+        if seconds >= LOOK_SECONDS:
+            self._pace = next_pace(self._pace, seconds, size_bytes, files, troubles, self._is_full)
+            if self._pace.size != self._carriers.size:
+                log.debug("%d transfers at a time instead of %d: %.1f MB/s, %d requests were refused or cut off",
+                          self._pace.size, self._carriers.size, size_bytes / seconds / 1e6, troubles)
+            self._carriers.size, self._since, self._is_full = self._pace.size, now, True
 
 
 class Jobs:
@@ -3535,8 +3520,7 @@ def needs_listing(run: Run, album: Album) -> bool:
         run.summary.images_unlisted += album.image_count or 0
         return False
     files = run.state.files(album.key)
-    records = {key: record for key, record in files.items()
-               if not record.removed or find_file(on_disk, record.name).size_bytes >= 0}
+    records = {key: record for key, record in files.items() if not record.removed or folded(record.name) in on_disk}
     run.state.forget(FileRecord, album.key, files.keys() - records.keys())  # their names are free again
     place = Place(album, folder, run.known.get(album.key), records, run.state.absences(album.key), on_disk,
                   run.connection.now())
@@ -3568,8 +3552,7 @@ def begin_album(run: Run, listing: Listing) -> list[Job]:
             run.state.record(album.key, place.records[key]._replace(removed=True))
         run.state.forget(Absence, album.key, place.absences.keys() - listed)
     if listing.problem and not is_looked_at_again:
-        topic = Topic.LOCKED if album.locked else Topic.FAILED
-        run.summary.remark(topic, place.folder, "", listing.problem, album.key)
+        run.summary.remark(Topic.LOCKED if album.locked else Topic.FAILED, place.folder, "", listing.problem, album.key)
         run.summary.images_unlisted += max(0, (album.image_count or 0) - len(listing.images))
     steps = plan_album(place, listing, run.connection.now(), run.settings.since, seen or frozenset())
     tally = Tally(place, listing, len(steps))
@@ -3591,10 +3574,9 @@ def with_copies(run: Run, job: Job) -> Job:
 
 def index_elsewhere(state: State, elsewhere: Elsewhere) -> None:
     """Find the files that nobody recorded, if that was not done yet."""
-    if elsewhere.is_indexed:
-        return
-    albums = {elsewhere.output / album.folder: album_key for album_key, album in state.albums().items()}
-    elsewhere.index(lambda folder: [record.name for record in state.files(albums.get(folder, "")).values()])
+    if not elsewhere.is_indexed:
+        albums = {elsewhere.output / album.folder: album_key for album_key, album in state.albums().items()}
+        elsewhere.index(lambda folder: [record.name for record in state.files(albums.get(folder, "")).values()])
 
 
 def follow_moved_folders(state: State, elsewhere: Elsewhere, stop: Stop) -> None:
@@ -3606,16 +3588,15 @@ def follow_moved_folders(state: State, elsewhere: Elsewhere, stop: Stop) -> None
         elsewhere.redraw()
         is_home = album_path(elsewhere.output, folder, taken, entries).exists()
         records = [] if is_home else [record for record in state.files(album_key).values() if not record.removed]
-        if not records:
-            continue
-        index_elsewhere(state, elsewhere)
-        found = moved_folder(elsewhere, folder, taken, records, stop)
-        if found is None:
-            missing += len(records)
-            continue
-        log.info("The album folder %s was moved; it is now %s", printable(folder), printable(found))
-        taken.add(found)
-        state.record(album_key, albums[album_key]._replace(folder=found))
+        if records:
+            index_elsewhere(state, elsewhere)
+            found = moved_folder(elsewhere, folder, taken, records, stop)
+            if found is None:
+                missing += len(records)
+            else:
+                log.info("The album folder %s was moved; it is now %s", printable(folder), printable(found))
+                taken.add(found)
+                state.record(album_key, albums[album_key]._replace(folder=found))
     if missing >= 10:
         log.warning("%s that were home are missing. A full run downloads those that SmugMug still has.",
                     counted(missing, "file"))
@@ -3718,11 +3699,10 @@ def look_back(settings: Settings, state: State, summary: Summary, redraw: Callab
         for folder, name in state.marked(mark):
             redraw()
             path = settings.output / folder / name
-            if not os.path.lexists(str(path)):
-                continue
-            if mark == "removed":
+            is_there = os.path.lexists(str(path))
+            if is_there and mark == "removed":
                 summary.removed.append(printable(f"{folder}/{name}"))
-            elif settings.task != "dry-run" and path not in unsound:
+            elif is_there and settings.task != "dry-run" and path not in unsound:
                 summary.remark(Topic.DAMAGED, folder, name, "not downloaded again")
 
 
@@ -4085,7 +4065,7 @@ def parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
                "and SMUGMUG_API_SECRET. Exit codes: 0 complete, 1 something failed, 2 could not run, 3 not signed in, "
                "130 interrupted.")
 
-    def option(group: Any, names: str, metavar: str, read: Any, text: str, default: Any = "", **more: Any) -> None:
+    def option(group: Any, names: str, metavar: str, read: Any, about: str, default: Any = "", **more: Any) -> None:
         variable = "SMUGMUG_" + names.partition("--")[2].upper().replace("-", "_")
         given = environ.get(variable)
 
@@ -4095,7 +4075,7 @@ def parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
             except argparse.ArgumentTypeError as error:
                 raise argparse.ArgumentTypeError(f"{variable}: {error}" if text is given else str(error)) from None
 
-        group.add_argument(*names.split(), metavar=metavar, type=value, help=text, default=given or default,
+        group.add_argument(*names.split(), metavar=metavar, type=value, help=about, default=given or default,
                            action=Gather, **more)
 
     what = result.add_argument_group("what to download")
@@ -4108,18 +4088,18 @@ def parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
     how = result.add_argument_group("where and how")
     option(how, "-o --output", "DIR", folder_name, f"folder for the photos (default {OUTPUT_FOLDER})", OUTPUT_FOLDER)
     option(how, "--layout", "album|tree", reader(str, ("album", "tree").__contains__, "a layout; choose album or tree"),
-            "tree: put new albums into SmugMug's folders", "album")
+           "tree: put new albums into SmugMug's folders", "album")
     how.add_argument("--rename", action="store_true", help="rename folders whose albums were renamed at SmugMug")
     how.add_argument("--new-record", action="store_true", help="rebuild a lost download record from the files")
     kinds = reader(words, {"xmp", "json", "dates"}.issuperset, "a sidecar; choose xmp, json or dates")
     option(how, "--sidecar", "xmp|json", kinds, "save titles, captions, keywords and places", dest="sidecars")
     option(how, "-j --jobs", "N", reader(int, range(1, 1000).__contains__, "a number from 1 to 999"),
-            "simultaneous downloads (default: as many as help)", None)
+           "simultaneous downloads (default: as many as help)", None)
     positive_number = reader(float, lambda number: 0 < number < 1e6, "a number above 0")
     option(how, "--timeout", "SECONDS", positive_number, "retry after this many silent seconds (default 60)",
-            READ_TIMEOUT_SECONDS, dest="timeout_seconds")
+           READ_TIMEOUT_SECONDS, dest="timeout_seconds")
     option(how, "--max-outage", "MINUTES", positive_number, "stop after so long without connection (default 60)",
-            MAX_OUTAGE_MINUTES, dest="max_outage_minutes")
+           MAX_OUTAGE_MINUTES, dest="max_outage_minutes")
 
     instead = result.add_argument_group("other actions").add_mutually_exclusive_group()
     for names, task, text in ((("--list",), "list", "show a table of the albums"),
