@@ -2009,7 +2009,8 @@ class State:
 
     def copies(self, image: Image) -> list[tuple[str, FileRecord]]:
         """Files in any album with the same content as an image: (folder, record) pairs."""
-        rows = self._db.execute("SELECT folder, file.* FROM file NATURAL JOIN album WHERE image_key = ?", (image.key,))
+        rows = self._db.execute("SELECT folder, file.* FROM file JOIN album USING (album_key) WHERE image_key = ?",
+                                (image.key,))
         records = ((row[0], FileRecord(*row[2:])) for row in rows)
         return [(folder, record) for folder, record in records if is_version_of(record, image) and record.md5
                 and not record.damaged and (record.is_original or image.is_video)]
@@ -2056,7 +2057,7 @@ class State:
 
     def marked(self, mark: str) -> list[tuple[str, str]]:
         """The (folder, name) of each file that is "removed" at SmugMug, or "damaged" and did not come again."""
-        return sorted(self._db.execute(f"SELECT folder, name FROM file NATURAL JOIN album WHERE {mark}"))
+        return sorted(self._db.execute(f"SELECT folder, name FROM file JOIN album USING (album_key) WHERE {mark}"))
 
     def commit_if_due(self) -> None:
         """Make what was remembered outlast a crash, if that was not done just now."""
@@ -2225,7 +2226,6 @@ def state_problem(error: sqlite3.Error, path: Path) -> Problem:
 # ---------------------------------------------------------------------------------------------------------------
 
 DAY_SECONDS = 86_400.0
-PROCESSING_PATIENCE_SECONDS = DAY_SECONDS  # what is "processing" for longer than this is taken as it is
 ABSENCE_SECONDS = 30 * DAY_SECONDS  # an image without a file is asked for again after a day, two, four ... this at most
 LISTING_LAG_SECONDS = 900.0  # a listing may lag behind for minutes: clocks younger than this are not believed
 UNSEEN_SECONDS = 7 * DAY_SECONDS  # an album may be listed again after so long, though its clocks stand still
@@ -2322,9 +2322,12 @@ def spare_name(image: Image, name: str) -> str:
 
 
 def is_fresh(image: Image, now: float) -> bool:
-    """Whether an image came to SmugMug so recently that its processing may really be under way."""
+    """Whether an image came to SmugMug so recently that its processing may really be under way.
+
+    What is "processing" for longer than a day is taken as it is.
+    """
     uploaded = seconds_at(image.uploaded)
-    return uploaded is None or now - uploaded < PROCESSING_PATIENCE_SECONDS
+    return uploaded is None or now - uploaded < DAY_SECONDS
 
 
 def find_file(on_disk: Mapping[str, list[FileOnDisk]], name: str, size_bytes: int | None = None) -> FileOnDisk:
@@ -2946,7 +2949,7 @@ class LogFile(logging.FileHandler):
 
     def handleError(self, record: logging.LogRecord) -> None:
         """Give up on the file."""
-        if self in log.handlers:  # a thread that waited for it finds it gone
+        if self in log.handlers:  # not for a thread that waited for it and finds it gone
             log.removeHandler(self)
             log.warning("Cannot write to the log file %s any more: %s", self.baseFilename, sys.exc_info()[1])
             with suppress(OSError):  # what is left of it cannot be written either
@@ -2993,7 +2996,6 @@ class Remark(NamedTuple):
     image_key: str = ""
 
 
-SMALLER = "smaller or re-encoded copy"
 FILES_NAMED = 3  # so many files are named in the summary for one reason
 REASONS_NAMED = 20  # so many reasons are named in the summary under one heading
 
@@ -3111,11 +3113,11 @@ class Summary:
     def _remark_file(self, place: Place, file: FileRecord, is_video: bool) -> None:
         """Note in which way a file that is home is not all that one would expect."""
         self.videos += is_video and not file.is_original
-        for topic, reason in ((Topic.NOT_ORIGINAL, "" if file.is_original or is_video else SMALLER),
-                              (Topic.CHECKSUM, file.md5 if file.stated_md5 else ""),
-                              (Topic.IN_SOURCE, file.source_types)):
-            if reason:
-                self.remark(topic, place.folder, file.name, reason, place.album.key, file.image_key)
+        for topic, text in ((Topic.NOT_ORIGINAL, "" if file.is_original or is_video else "smaller or re-encoded copy"),
+                            (Topic.CHECKSUM, file.md5 if file.stated_md5 else ""),
+                            (Topic.IN_SOURCE, file.source_types)):
+            if text:
+                self.remark(topic, place.folder, file.name, text, place.album.key, file.image_key)
 
     def end(self, tally: Tally) -> None:
         """Nothing more will become of an album."""
