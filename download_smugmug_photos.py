@@ -24,7 +24,7 @@ Exit codes: 0 everything that SmugMug can give is home; 1 something failed, and 
 
 The file reads downwards, as the data travels, and each section uses only the sections above it:
 
-    Settings -> Credentials -> Album -> Listing -> Plan -> Job -> Outcome -> FileRecord -> Summary
+    Settings -> Credentials -> Album -> Listing -> Job -> Outcome -> FileRecord -> Summary
 
      1. Vocabulary        the errors, and the records on the arrows
      2. Work in parallel  crews of threads that hand what they bring to one queue, and how large a crew should be
@@ -53,7 +53,6 @@ import errno
 import fnmatch
 import getpass
 import hashlib
-import itertools
 import json
 import logging
 import os
@@ -117,7 +116,7 @@ STATE_FILE = ".smugmug.sqlite3"
 PART_SUFFIX = ".part"
 ALBUM_SIDECAR = "album.json"
 CHUNK_BYTES = 1 << 16  # how much of a file is read, hashed and written at once
-TICK_SECONDS = 0.1  # how long the main thread waits before it looks at the screen and at Ctrl-C again
+TICK_SECONDS = 0.1  # how long the main thread waits before it looks at Ctrl-C, and redraws the live line, again
 
 log = logging.getLogger(PROGRAM)
 
@@ -423,21 +422,6 @@ class Outcome(NamedTuple):
     reason: str = ""
 
 
-class Plan(NamedTuple):
-    """What is to be done for one album: `settled` needs nothing more, each of `jobs` brings one image home.
-
-    `problem` says why the album may have more images than were listed, `is_partial` that some were left out on purpose.
-    `images` are all that were listed, in the album's own order.
-    """
-
-    place: Place
-    settled: tuple[Outcome, ...]
-    jobs: tuple[Job, ...]
-    images: tuple[Image, ...] = ()
-    problem: str = ""
-    is_partial: bool = False
-
-
 # ---------------------------------------------------------------------------------------------------------------
 # 2. Work in parallel: crews of threads that hand what they bring to one queue of results, and how large one should be.
 #    Knows threads and how to stop them. Knows nothing of what is done.
@@ -609,8 +593,7 @@ def next_pace(pace: Pace, seconds: float, size_bytes: float, files: float, troub
         return pace._replace(size=pace.best, rests=MOST_RESTS, factor=1 / pace.factor)
     if pace.rests:
         return pace._replace(rests=pace.rests - 1, best_rate=(pace.best_rate + rate) / 2 if pace.best_rate else rate)
-    most = MOST_JOBS if rate > SLOW_BYTES else SLOW_MOST_JOBS
-    size = max(FEWEST_JOBS, min(most, int(pace.size * pace.factor)))
+    size = max(FEWEST_JOBS, min(MOST_JOBS if rate > SLOW_BYTES else SLOW_MOST_JOBS, int(pace.size * pace.factor)))
     return Pace(size, pace.size, rate, 0, pace.factor if size != pace.size else 1 / pace.factor)
 
 
@@ -622,8 +605,7 @@ def next_pace(pace: Pace, seconds: float, size_bytes: float, files: float, troub
 MAX_NAME_BYTES = 255 - len(PART_SUFFIX)  # Linux allows 255 bytes; room is left for the suffix of a file beside it
 # Device names that Windows reserves, with or without an extension:
 # https://learn.microsoft.com/windows/win32/fileio/naming-a-file
-RESERVED_NAME = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9\u00b9\u00b2\u00b3])\s*(\.|$)",
-                           re.IGNORECASE)
+RESERVED_NAME = re.compile(r"(?i)(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9\u00b9\u00b2\u00b3])\s*(\.|$)")
 UNSAFE_CHARACTER = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f-\x9f\ud800-\udfff'
                               r"\u200e\u200f\u202a-\u202e\u2028\u2029\u2066-\u2069]")
 
@@ -651,8 +633,7 @@ def shortened(name: str, max_bytes: int) -> str:
     if len(name.encode("utf-8")) <= max_bytes:
         return name
     stem, extension = split_extension(name)
-    room = max_bytes - len(extension.encode("utf-8"))
-    return stem.encode("utf-8")[:room].decode("utf-8", "ignore").rstrip(". ") + extension
+    return stem.encode()[:max_bytes - len(extension.encode())].decode("utf-8", "ignore").rstrip(". ") + extension
 
 
 def split_extension(name: str) -> tuple[str, str]:
@@ -665,14 +646,13 @@ def with_suffix(name: str, suffix: str) -> str:
     """"IMG_1_KEY.JPG" of "IMG_1.JPG" and "_KEY", within the length that a name may have; folders before it stay."""
     folders, slash, name = name.rpartition("/")
     stem, extension = split_extension(name)
-    room = MAX_NAME_BYTES - len((suffix + extension).encode("utf-8"))
-    return folders + slash + shortened(stem, room) + suffix + extension
+    return folders + slash + shortened(stem, MAX_NAME_BYTES - len((suffix + extension).encode())) + suffix + extension
 
 
 def other_names(name: str, suffix: str, separator: str) -> Iterator[str]:
     """Names to take instead of `name`: with the suffix, then with the suffix and a number from 2 on."""
     yield with_suffix(name, suffix)
-    yield from (with_suffix(name, f"{suffix}{separator}{number}") for number in itertools.count(2))
+    yield from (with_suffix(name, f"{suffix}{separator}{number}") for number in range(2, sys.maxsize))
 
 
 def folded(name: str) -> str:
@@ -692,15 +672,14 @@ def image_file_name(image: Image) -> str:
     return safe_name(shortened(stem, MAX_NAME_BYTES - 1 - len(image.extension)) + "." + image.extension, image.key)
 
 
-def unique_names(wanted: Iterable[tuple[str, str]], given: Mapping[str, str],
-                 reserved: Iterable[str] = ()) -> dict[str, str]:
+def unique_names(wanted: Iterable[tuple[str, str]], given: dict[str, str], taken: Sequence[str] = ()) -> dict[str, str]:
     """A name for each key, no two alike on any file system.
 
     `wanted` holds (key, name) pairs: who comes first keeps a plain name, later ones get their key added. Names
-    `given` before are kept, whatever is wanted now; nobody gets one of the `reserved` names.
+    `given` before are kept, whatever is wanted now; nobody gets one of the `taken` names.
     """
     names, wanted = dict(given), list(wanted)
-    used = {folded(name) for name in [*given.values(), *reserved]}
+    used = {folded(name) for name in [*given.values(), *taken]}
     for key, name in wanted:
         if key not in names and folded(name) not in used:
             names[key] = name
@@ -712,7 +691,7 @@ def unique_names(wanted: Iterable[tuple[str, str]], given: Mapping[str, str],
     return names
 
 
-def album_folders(albums: Iterable[Album], given: Mapping[str, str], layout: str) -> dict[str, str]:
+def album_folders(albums: Iterable[Album], given: dict[str, str], layout: str) -> dict[str, str]:
     """A folder within the output folder for each album key. Older albums keep the plain name."""
     oldest_first = sorted(albums, key=lambda album: (album.created, album.key))
     return unique_names(((album.key, album_folder(album, layout)) for album in oldest_first), given)
@@ -734,7 +713,7 @@ def matches(album: Album, patterns: Iterable[str]) -> bool:
     return any(text == pattern or fnmatch.fnmatchcase(text, pattern) for pattern in wanted for text in texts)
 
 
-def image_names(images: Iterable[Image], given: Mapping[str, str]) -> dict[str, str]:
+def image_names(images: Iterable[Image], given: dict[str, str]) -> dict[str, str]:
     """A file name within its album's folder for each image key. Earlier uploads keep the plain name."""
     earliest_first = sorted(images, key=lambda image: (image.uploaded, image.key))
     return unique_names(((image.key, image_file_name(image)) for image in earliest_first), given, [ALBUM_SIDECAR])
@@ -753,8 +732,7 @@ def is_part_name(name: str) -> bool:
 def printable(text: str | Path) -> str:
     """A text or path without anything that could upset a terminal or a log: names come from the server."""
     text = str(text)
-    return text if text.isprintable() else "".join(
-        letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
+    return text if text.isprintable() else "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -823,8 +801,7 @@ class PartFile:
     def _count(self, chunk: bytes) -> None:
         self._hash.update(chunk)
         self.size_bytes += len(chunk)
-        if len(self.head) < HEAD_BYTES:
-            self.head += chunk[:HEAD_BYTES]
+        self.head += chunk[:HEAD_BYTES - len(self.head)]
 
 
 def chunks_of(file: IO[bytes]) -> Iterator[bytes]:
@@ -863,8 +840,7 @@ def write_atomically(path: Path, content: bytes, *, mode: int = 0o666, durable: 
     """Put `content` at `path` so that a reader finds the old or the new, even after a crash if it is to be `durable`.
     """
     beside = path.with_name(f".{path.name[:40]}{PART_SUFFIX}")  # cut, or the name would get too long
-    with suppress(FileNotFoundError):
-        beside.unlink()
+    remove(beside)
     try:
         with open(str(beside), "xb", opener=partial(os.open, mode=mode)) as file:
             file.write(content)
@@ -876,6 +852,12 @@ def write_atomically(path: Path, content: bytes, *, mode: int = 0o666, durable: 
         with suppress(OSError):
             beside.unlink()
         raise
+
+
+def remove(path: Path) -> None:
+    """Remove a file, if it is there."""
+    with suppress(FileNotFoundError):
+        path.unlink()
 
 
 def sync_to_disk(file_number: int) -> None:
@@ -931,8 +913,7 @@ def album_path(output: Path, folder: str, others: Iterable[str], entries: dict[P
                 if parent not in entries:
                     entries[parent] = {folded(entry): entry for entry in os.listdir(str(parent))}
                 path = parent / entries[parent].get(folded(name), name)
-    is_anothers = path != output / folder and path.relative_to(output).as_posix() in others
-    return output / folder if is_anothers else path
+    return output / folder if path != output / folder and path.relative_to(output).as_posix() in others else path
 
 
 def unused(path: Path, suffix: str) -> Path:
@@ -1011,8 +992,7 @@ CAUSES = {  # the systems' own words for why a connection failed, and ours
     "getaddrinfo|Name or service|name resolution|Name does not|nodename|No address associated":
         ": host not found. Are you online?",
     "refused": ": connection refused",
-    "unreachable": ": network unreachable. Are you online?",
-}
+    "unreachable": ": network unreachable. Are you online?"}
 AUTHORIZED_SERVICES = "Account Settings > Privacy > Authorized Services"
 SIGN_IN_ANEW = f"Revoke it at SmugMug ({AUTHORIZED_SERVICES}), run this with --logout, then sign in again."
 
@@ -1021,11 +1001,10 @@ class Gate:
     """Holds back every request to one host while that asks to wait, or leaves everything unanswered."""
 
     def __init__(self, stop: Stop) -> None:
-        self._stop = stop
+        self._stop, self.outages = stop, 0
         self._opens_at = self.closed_seconds = 0.0  # what is still to come of the seconds included
         self.silences: list[str] = []  # the URLs asked for in vain since the host last answered
         self.answered_url = ""  # the first that it answered
-        self.outages = 0
         self.away_since = ""  # the time of day at which the outage began that is not over yet
         self.lock = threading.Lock()  # one thread closes it, or looks whether an outage is over
 
@@ -1100,8 +1079,7 @@ class Answer:
         self._response, self._url, self._connection = response, url, connection
         self.received_bytes = self.enough_bytes = 0  # what came of the body, and has to have come by the next look
         self.is_slow = self.is_whole = False
-        self.status = response.status_code
-        self.headers: Mapping[str, str] = response.headers
+        self.status, self.headers = response.status_code, response.headers
         length = self.headers.get("Content-Length", "")
         self.length = int(length) if re.fullmatch(r"[0-9]{1,18}", length) else None
         self.is_encoded = self.headers.get("Content-Encoding", "identity").lower() not in ("", "identity")
@@ -1166,10 +1144,9 @@ class Connection:
                              credentials.token_secret or None, **oauth)
         self._skew_seconds = 0.0  # how far SmugMug's clock is ahead of this computer's, once a signature was refused
         self._timeout = (min(CONNECT_TIMEOUT_SECONDS, timeout_seconds), timeout_seconds)
-        self.stop = stop
+        self.stop, self._lock = stop, threading.Lock()
         self._adapter = requests.adapters.HTTPAdapter(pool_maxsize=MOST_LINES)
         self._routing: dict[str, Any] = {}  # by host
-        self._lock = threading.Lock()
         self.max_outage_seconds = MAX_OUTAGE_MINUTES * 60
         self._clock = time.time() - time.monotonic()  # SmugMug's, as far as it was told, ahead of the monotonic one
         self.bodies: set[Answer] = set()  # those that are being read
@@ -1367,12 +1344,11 @@ def redirected(url: str, location: str) -> str:
         raise RequestFailed("SmugMug redirected to an invalid address") from None
 
 
-def failure_of(answer: Answer, now: float, signed_at: float, retry_also: frozenset[int]) -> Problem:
+def failure_of(answer: Answer, now: float, signed_at: float, passing: frozenset[int]) -> Problem:
     """What an answer means that is not what was asked for. `now` is SmugMug's time in seconds since 1970, `signed_at`
-    what the signature has.
+    what the signature has, `passing` are statuses that may pass by themselves.
     """
-    status = answer.status
-    message = server_message(answer.body())
+    status, message = answer.status, server_message(answer.body())
     text = f"SmugMug answered {status}" + (f' "{message}"' if message else "")
     if status == 401:
         return explain_401(message, text, abs(now - signed_at) / 60)
@@ -1384,8 +1360,7 @@ def failure_of(answer: Answer, now: float, signed_at: float, retry_also: frozens
                              wait_seconds=rate_limit_seconds(answer.headers, now))
     if status in REDIRECTS:
         text += ": too many redirects"
-    return RequestFailed(text, status=status, transient=status >= 500 or status in retry_also,
-                         is_overload=status >= 500)
+    return RequestFailed(text, status=status, transient=status >= 500 or status in passing, is_overload=status >= 500)
 
 
 def server_message(body: bytes) -> str:
@@ -1481,8 +1456,7 @@ def ask_for_api_key() -> Credentials:
     log.warning("SmugMug gives every customer an API key. Get yours here, then enter it with its secret; both are "
                 "saved for later runs, readable by you alone:\n\n%s\n", APPLY_URL)
     try:
-        key = typed("API key: ")
-        return Credentials(key, getpass.getpass("API secret (not shown): ", sys.stderr).strip())
+        return Credentials(typed("API key: "), getpass.getpass("API secret (not shown): ", sys.stderr).strip())
     except EOFError:
         raise Problem(f"\nNo API key given. {KEY_ADVICE}") from None
 
@@ -1508,12 +1482,6 @@ def config_folder(environ: Mapping[str, str], platform: str, home: str) -> Path:
     return Path(environ.get(variable) or Path(home, usual)) / PROGRAM
 
 
-def home_folder() -> str:
-    """The user's folder; where there is none, as in some containers, a place where nothing can be saved."""
-    home = os.path.expanduser("~")
-    return os.devnull if home == "~" else home
-
-
 def token_from_environment(api_key: Credentials, environ: Mapping[str, str]) -> Credentials | None:
     """`api_key` with the access token of the environment, None where there is none."""
     token = environ.get("SMUGMUG_ACCESS_TOKEN", "").strip()
@@ -1525,17 +1493,16 @@ def token_from_environment(api_key: Credentials, environ: Mapping[str, str]) -> 
 
 def read_saved(path: Path) -> Credentials:
     """What was saved of an earlier sign-in; each text is "" that is not there or cannot be read."""
-    texts: list[str] = []
     try:
         saved = json.loads(path.read_text(encoding="utf-8"))
         if others_can_read(path.stat().st_mode, sys.platform):
             log.warning("Others can read your sign-in. To fix this: chmod 600 %s", path)
-        texts = [saved[name] if isinstance(saved.get(name), str) else "" for name in SAVED]
+        return Credentials(*(saved[name] if isinstance(saved.get(name), str) else "" for name in SAVED))
     except FileNotFoundError:
         pass
     except (OSError, ValueError, RecursionError, AttributeError) as error:
         log.warning("Cannot read the saved sign-in in %s (%s).", path, type(error).__name__)
-    return Credentials(*texts or ("", ""))
+    return Credentials("", "")
 
 
 def others_can_read(mode: int, platform: str) -> bool:
@@ -1676,23 +1643,20 @@ class Entry(Dict[str, Any]):
         uri = uris.text(name) or uris.object(name).text("Uri")
         return uri if uri.startswith("/api/v2") else ""
 
-    def remote_file(self, is_original: bool, url: str = "Url", size: str = "Size",
-                    md5: str = "MD5") -> RemoteFile | None:
+    def remote_file(self, is_original: bool, url: str = "Url", prefix: str = "") -> RemoteFile | None:
         """The file that a LargestVideo, LargestImage or ImageSize object describes; it may lack Size and MD5."""
-        address = self.text(url)
-        return RemoteFile(address, self.integer(size), self.md5(md5), is_original) if address else None
+        size_bytes, md5 = self.integer(prefix + "Size"), self.md5(prefix + "MD5")
+        return RemoteFile(self.text(url), size_bytes, md5, is_original) if self.text(url) else None
 
 
 def fetch_user(connection: Connection) -> User:
     """Who the token belongs to. https://api.smugmug.com/api/v2/doc/reference/user.html"""
-    answer = connection.get_json("/api/v2!authuser", {**SHORT_ANSWER, "_filter": "NickName,ImageCount",
-                                                      "_filteruri": "UserAlbums"})
-    user = Entry(answer).object("Response").object("User")
+    query = {**SHORT_ANSWER, "_filter": "NickName,ImageCount", "_filteruri": "UserAlbums"}
+    user = Entry(connection.get_json("/api/v2!authuser", query)).object("Response").object("User")
     nick_name = user.text("NickName")
     if not nick_name:
         raise NotSignedIn("SmugMug does not say who is signed in; the sign-in is not valid.")
-    albums_uri = user.uri("UserAlbums") or f"/api/v2/user/{nick_name}!albums"
-    return User(nick_name, albums_uri, user.integer("ImageCount"))
+    return User(nick_name, user.uri("UserAlbums") or f"/api/v2/user/{nick_name}!albums", user.integer("ImageCount"))
 
 
 class PageSize:
@@ -1857,40 +1821,36 @@ def parse_album(entry: Entry) -> Album:
     key = entry.key("AlbumKey")
     updated, images_updated = entry.text("LastUpdated"), entry.text("ImagesLastUpdated")
     state = [updated, images_updated, entry.text("ImageCount")]
-    return Album(
-        key=key, images_uri=entry.uri("AlbumImages") or f"/api/v2/album/{key}!images",
-        name=entry.text("Name"), url_path=entry.text("UrlPath"), web_uri=entry.text("WebUri"),
-        image_count=entry.integer("ImageCount"), size_bytes=entry.integer("OriginalSizes") or 0,
-        clocks="|".join(state) if all(state) else "", changed=max(updated, images_updated), created=entry.text("Date"),
-        privacy=entry.text("Privacy"), locked=entry.text("ResponseLevel") in ("Password", "GrantAccess"),
-        description=entry.text("Description"), keywords=entry.text("Keywords"))
+    return Album(key=key, images_uri=entry.uri("AlbumImages") or f"/api/v2/album/{key}!images", name=entry.text("Name"),
+                 url_path=entry.text("UrlPath"), web_uri=entry.text("WebUri"), image_count=entry.integer("ImageCount"),
+                 size_bytes=entry.integer("OriginalSizes") or 0, clocks="|".join(state) if all(state) else "",
+                 changed=max(updated, images_updated), created=entry.text("Date"), privacy=entry.text("Privacy"),
+                 locked=entry.text("ResponseLevel") in ("Password", "GrantAccess"),
+                 description=entry.text("Description"), keywords=entry.text("Keywords"))
 
 
 def parse_image(entry: Entry, expansions: Entry) -> Image:
     """An AlbumImage of album!images. https://api.smugmug.com/api/v2/doc/reference/album-image.html"""
-    key, serial = entry.key("ImageKey"), entry.integer("Serial")
-    uri = entry.uri("LargestVideo")
+    key, serial, uri = entry.key("ImageKey"), entry.integer("Serial"), entry.uri("LargestVideo")
     is_video = entry.get("IsVideo") is True or bool(uri)
     # what _expand brought is keyed by the very text that stands under Uris
     video = (expansions.object(uri) or expansions.object(uri + "?_shorturis=")).object("LargestVideo")
     extension = re.sub("[^a-z0-9]", "", video.text("Ext").lower())[:10] or "mp4"  # as SmugMug serves it
     # a video's ArchivedUri is a JPEG still, whose size and MD5 even agree
-    remote = (video.remote_file(is_original=False) if is_video else
-              entry.remote_file(True, "ArchivedUri", "ArchivedSize", "ArchivedMD5"))
+    remote = video.remote_file(False) if is_video else entry.remote_file(True, "ArchivedUri", "Archived")
     is_hopeless = entry.text("Status") == "Preprocess" and entry.text("SubStatus") == "CanNotProcess"
     latitude, longitude = entry.number("Latitude", 90), entry.number("Longitude", 180)
     if latitude is None or longitude is None or not (latitude or longitude):  # 0, 0 stands for nowhere
         latitude = longitude = None
-    return Image(
-        key=key, serial="" if serial is None else str(serial), uri=f"/api/v2/image/{key}-{serial or 0}",
-        file_name=entry.text("FileName"), is_video=is_video, extension=extension if is_video else "",
-        processing=entry.get("Processing") is True and not is_hopeless, remote=remote,
-        original_size_bytes=None if is_video else entry.integer("OriginalSize"),
-        uploaded=entry.text("DateTimeUploaded") or entry.text("Date"),
-        taken=camera_time(entry.text("DateTimeOriginal")), title=entry.text("Title"), caption=entry.text("Caption"),
-        keywords=entry.texts("KeywordArray"), web_uri=entry.text("WebUri"), latitude=latitude, longitude=longitude,
-        altitude=entry.number("Altitude", 100_000) or 0.0, hidden=entry.get("Hidden") is True,
-        source_types=() if is_video else types_in_source(entry.object("ComponentFileTypes")))
+    return Image(key=key, serial="" if serial is None else str(serial), uri=f"/api/v2/image/{key}-{serial or 0}",
+                 file_name=entry.text("FileName"), is_video=is_video, extension=extension if is_video else "",
+                 processing=entry.get("Processing") is True and not is_hopeless, remote=remote,
+                 original_size_bytes=None if is_video else entry.integer("OriginalSize"),
+                 uploaded=entry.text("DateTimeUploaded") or entry.text("Date"), hidden=entry.get("Hidden") is True,
+                 taken=camera_time(entry.text("DateTimeOriginal")), title=entry.text("Title"),
+                 caption=entry.text("Caption"), keywords=entry.texts("KeywordArray"), web_uri=entry.text("WebUri"),
+                 latitude=latitude, longitude=longitude, altitude=entry.number("Altitude", 100_000) or 0.0,
+                 source_types=() if is_video else types_in_source(entry.object("ComponentFileTypes")))
 
 
 def types_in_source(component_file_types: Entry) -> tuple[str, ...]:
@@ -2109,13 +2069,12 @@ class State:
         """The (folder, name) of each file that is "removed" at SmugMug, or "damaged" and did not come again."""
         return sorted(self._db.execute(f"SELECT folder, name FROM file JOIN album USING (album_key) WHERE {mark}"))
 
-    def commit(self, *, only_if_due: bool = False) -> None:
-        """Make what was remembered outlast a crash."""
-        if only_if_due and time.monotonic() - self._committed_at < COMMIT_SECONDS:
-            return
-        self._db.execute("COMMIT")
-        self._db.execute("BEGIN")
-        self._committed_at = time.monotonic()
+    def commit_if_due(self) -> None:
+        """Make what was remembered outlast a crash, if that was not done just now."""
+        if time.monotonic() - self._committed_at >= COMMIT_SECONDS:
+            self._db.execute("COMMIT")
+            self._db.execute("BEGIN")
+            self._committed_at = time.monotonic()
 
     def close(self) -> None:
         """Commit, and let the next run have the folder."""
@@ -2148,7 +2107,7 @@ def open_state(folder: Path, redraw: Callable[[], None]) -> Iterator[State]:
                 has_locks = knows(lock_shared, path, "a+b")
                 if not has_locks:
                     write_lock(lock)
-                    stack.callback(remove_lock, lock)
+                    stack.callback(remove, lock)
                 state = stack.enter_context(closing(sound_state(path, has_locks, redraw)))
             except OSError as error:
                 raise disk_problem(error, folder) from None
@@ -2161,12 +2120,6 @@ def write_lock(lock: Path) -> None:
     """Keep other runs out of a folder in which SQLite cannot. A lock file that is there was left behind."""
     write_atomically(lock, f"{socket.gethostname()} {os.getpid()}".encode(), durable=False)
     log.info("The file system of %s knows no locks, so %s keeps other runs out.", printable(lock.parent), lock.name)
-
-
-def remove_lock(lock: Path) -> None:
-    """Remove a lock file, unless somebody did that."""
-    with suppress(FileNotFoundError):
-        lock.unlink()
 
 
 def refuse_locked(lock: Path) -> None:
@@ -2283,7 +2236,6 @@ def state_problem(error: sqlite3.Error, path: Path) -> Problem:
 # ---------------------------------------------------------------------------------------------------------------
 
 DAY_SECONDS = 86_400.0
-PROCESSING_PATIENCE_SECONDS = DAY_SECONDS  # what is "processing" for longer than this is taken as it is
 ABSENCE_SECONDS = 30 * DAY_SECONDS  # an image without a file is asked for again after a day, two, four ... this at most
 LISTING_LAG_SECONDS = 900.0  # a listing may lag behind for minutes: clocks younger than this are not believed
 UNSEEN_SECONDS = 7 * DAY_SECONDS  # an album may be listed again after so long, though its clocks stand still
@@ -2319,10 +2271,10 @@ def may_have_uploads(album: Album, since: str) -> bool:
     return asked is None or not album.clocks or changed is None or changed > asked - DAY_SECONDS
 
 
-def lasting_clocks(album: Album, now: float) -> str:
+def lasting_clocks(place: Place) -> str:
     """The clocks of an album that is home, "" if they are so young that its listing may have lagged behind them."""
-    changed = seconds_at(album.changed)
-    return "" if changed is None or changed > now - LISTING_LAG_SECONDS else album.clocks
+    changed = seconds_at(place.album.changed)
+    return "" if changed is None or changed > place.looked_at - LISTING_LAG_SECONDS else place.album.clocks
 
 
 def absence_of(outcome: Outcome, before: Absence | None, now: float) -> Absence | None:
@@ -2343,25 +2295,21 @@ def is_intact(record: FileRecord, on_disk: Mapping[str, list[FileOnDisk]]) -> bo
     return find_file(on_disk, record.name).size_bytes == record.size_bytes and not record.damaged
 
 
-def plan_album(place: Place, listing: Listing, now: float, since: str, but: frozenset[str]) -> Plan:
-    """What to do for an album whose images are listed: for those uploaded `since`, `but` those of these keys.
+def plan_album(place: Place, listing: Listing, now: float, since: str, but: frozenset[str]) -> list[Outcome | Job]:
+    """What to do for each image of an album that was listed: for those uploaded `since`, `but` those of these keys.
 
     `now` is in seconds since 1970.
     """
     names = image_names(listing.images, {key: record.name for key, record in place.records.items()})
     wanted = [image for image in listing.images if (image.uploaded[:19] or since) >= since and image.key not in but]
-    steps = [plan_image(place, image, names[image.key], now) for image in wanted]
-    return Plan(place, tuple(step for step in steps if isinstance(step, Outcome)),
-                tuple(step for step in steps if isinstance(step, Job)), listing.images, listing.problem,
-                is_partial=len(wanted) < len(listing.images))
+    return [plan_image(place, image, names[image.key], now) for image in wanted]
 
 
 def plan_image(place: Place, image: Image, name: str, now: float) -> Outcome | Job:
     """What to do for one image: nothing, because it is home or cannot be had now, or a job."""
     album, record, absence = place.album, place.records.get(image.key), place.absences.get(image.key)
     is_asked_later = absence is not None and absence.serial == image.serial and absence.ask_at > now
-    found = find_file(place.on_disk, record.name if record else name)
-    record = record._replace(name=found.name) if record else None
+    record = record._replace(name=find_file(place.on_disk, record.name).name) if record else None
     if record is not None and is_intact(record, place.on_disk) and is_version_of(record, image) and (
             record.is_original or image.is_video or is_asked_later):
         return Outcome(Kind.HOME, album, image, record._replace(serial=image.serial, removed=False))
@@ -2384,9 +2332,12 @@ def spare_name(image: Image, name: str) -> str:
 
 
 def is_fresh(image: Image, now: float) -> bool:
-    """Whether an image came to SmugMug so recently that its processing may really be under way."""
+    """Whether an image came to SmugMug so recently that its processing may really be under way.
+
+    What is "processing" for longer than a day is taken as it is.
+    """
     uploaded = seconds_at(image.uploaded)
-    return uploaded is None or now - uploaded < PROCESSING_PATIENCE_SECONDS
+    return uploaded is None or now - uploaded < DAY_SECONDS
 
 
 def find_file(on_disk: Mapping[str, list[FileOnDisk]], name: str, size_bytes: int | None = None) -> FileOnDisk:
@@ -2404,7 +2355,6 @@ def find_file(on_disk: Mapping[str, list[FileOnDisk]], name: str, size_bytes: in
 RESERVED_BYTES = 1 << 20  # with less than this free, nothing more is tried
 PHOTO_BYTES = 32 << 20  # with less than this free, a photo that does not fit says that others will not, either
 VIDEO_EXTENSIONS = frozenset({".mov", ".mp4", ".m4v", ".avi", ".mpg", ".mpeg", ".wmv", ".3gp", ".mts", ".m2ts"})
-PARTIAL_ANSWERS = frozenset({200, 206, 416})
 
 
 def transfer(job: Job, elsewhere: Elsewhere, connection: Connection, landing: threading.Lock, stop: Stop) -> Outcome:
@@ -2444,8 +2394,8 @@ def adopt(job: Job, remote: RemoteFile | None, stop: Stop) -> Outcome | None:
         return None
     for name in job.adoptable:
         with suppress(OSError):
-            md5 = file_md5(job.folder / name, stop)
-            record = file_record(job.image, job.folder / name, md5, remote.is_original)
+            path = job.folder / name
+            record = file_record(job.image, path, file_md5(path, stop), remote.is_original)
             size_bytes = remote.size_bytes or job.image.original_size_bytes
             if record.md5 == remote.md5 if remote.md5 else record.size_bytes == size_bytes:
                 return Outcome(Kind.ADOPTED, job.album, job.image, record)
@@ -2457,7 +2407,7 @@ class Elsewhere:
 
     def __init__(self, output: Path, redraw: Callable[[], None]) -> None:
         self.output, self.redraw, self.is_indexed = output, redraw, False
-        self._lock = threading.RLock()
+        self._lock = threading.Lock()
         self._files = sqlite3.connect("", isolation_level=None, check_same_thread=False)  # there may be millions
         self._files.execute("CREATE TABLE file (size_bytes INTEGER, path BLOB)")
         self._by_md5: dict[int, dict[str, Path]] = {}  # of the sizes that were asked for
@@ -2471,15 +2421,13 @@ class Elsewhere:
             files = {name for name in names if not name.endswith(PART_SUFFIX)}.difference(recorded(Path(folder)))
             for path in (os.path.join(folder, name) for name in files):
                 with suppress(OSError):
-                    row = os.lstat(path).st_size, os.fsencode(path)
-                    self._files.execute("INSERT INTO file VALUES (?, ?)", row)
+                    self._files.execute("INSERT INTO file VALUES (?, ?)", (os.lstat(path).st_size, os.fsencode(path)))
         self._files.execute("CREATE INDEX by_size ON file (size_bytes)")
 
     def of_size(self, size_bytes: int | None) -> list[Path]:
-        """All of this size in bytes."""
-        with self._lock:
-            rows = self._files.execute("SELECT path FROM file WHERE size_bytes = ?", (size_bytes,))
-            return [Path(os.fsdecode(row[0])) for row in rows]
+        """All of this size in bytes. To be called by one thread at a time."""
+        rows = self._files.execute("SELECT path FROM file WHERE size_bytes = ?", (size_bytes,))
+        return [Path(os.fsdecode(row[0])) for row in rows]
 
     def copies(self, image: Image, stop: Stop) -> list[tuple[Path, FileRecord]]:
         """A file that has the content of an image, if there is one. Each file is hashed once at most."""
@@ -2499,17 +2447,15 @@ class Elsewhere:
 def copy_home(job: Job, elsewhere: Elsewhere, landing: threading.Lock, stop: Stop) -> Outcome | None:
     """Bring an image home from elsewhere in the output folder; None where no copy is sound."""
     for path, record in [*job.copies, *elsewhere.copies(job.image, stop)]:
-        if not is_there(path, record):
-            continue
-        with closing(PartFile(job.folder / part_name(job.image, record.md5))) as part:
-            part.restart()
-            for chunk in readable_chunks(path):
-                if stop.is_set():
-                    raise Stopped
-                part.write(chunk)
-            if part.md5() == record.md5:
-                return land(job, part, Kind.COPIED, record.is_original, landing)
-            part.restart()
+        if is_there(path, record):
+            with closing(PartFile(job.folder / part_name(job.image, record.md5))) as part:
+                part.restart()
+                for chunk in readable_chunks(path):
+                    stop.pause(0)
+                    part.write(chunk)
+                if part.md5() == record.md5:
+                    return land(job, part, Kind.COPIED, record.is_original, landing)
+                part.restart()
     return None
 
 
@@ -2556,8 +2502,7 @@ def fetch_home(job: Job, connection: Connection, landing: threading.Lock, stop: 
 def file_record(image: Image, path: Path, md5: str, is_original: bool, is_ours: bool = False) -> FileRecord:
     """The record of a file that is home, which is no original if its size says so. Of our own we know the time stamp.
     """
-    status = path.stat()
-    stated_md5 = image.remote.md5 or "" if image.remote else ""
+    status, stated_md5 = path.stat(), (image.remote.md5 or "") if image.remote else ""
     return FileRecord(image.key, image.serial, path.name, status.st_size, md5, status.st_mtime_ns if is_ours else 0,
                       is_original and image.original_size_bytes in (None, status.st_size),
                       stated_md5="" if stated_md5 == md5 else stated_md5)
@@ -2584,8 +2529,7 @@ def land(job: Job, part: PartFile, kind: Kind, is_original: bool, landing: threa
             path = unused(job.folder / spare_name(image, job.name), "")
             note = f"{job.name} was changed or added here, so it was kept; SmugMug's version is {path.name}"
         rename(part.path, path)
-    record = file_record(image, path, part.md5(), is_original, is_ours=True)
-    return Outcome(kind, job.album, image, record, reason=note)
+    return Outcome(kind, job.album, image, file_record(image, path, part.md5(), is_original, is_ours=True), reason=note)
 
 
 def file_time(image: Image) -> float | None:
@@ -2610,9 +2554,8 @@ def is_free(path: Path, part: Path, ours: FileRecord | None) -> bool:
 
 def is_decayed(path: Path, record: FileRecord) -> bool:
     """Whether a file that was found damaged looks as if nobody wrote to it: what it has now is kept nevertheless."""
-    status = os.lstat(str(path))
-    return (record.damaged and status.st_size == record.size_bytes
-            and is_same_time(status.st_mtime_ns, record.modified_ns))
+    found = os.lstat(str(path))
+    return record.damaged and found.st_size == record.size_bytes and is_same_time(found.st_mtime_ns, record.modified_ns)
 
 
 def fetch(remote: RemoteFile, part: PartFile, image: Image, connection: Connection, stop: Stop) -> None:
@@ -2628,7 +2571,7 @@ def fetch(remote: RemoteFile, part: PartFile, image: Image, connection: Connecti
         try:
             if part.size_bytes != remote.size_bytes:
                 connection.get(remote.url, partial(receive, remote=remote, part=part, stop=stop),
-                               headers=lambda: range_header(part), accept=PARTIAL_ANSWERS)
+                               headers=lambda: range_header(part), accept=frozenset({200, 206, 416}))
             prove(part, remote, image, refused)
             return
         except Damaged:
@@ -2661,8 +2604,7 @@ def receive(answer: Answer, remote: RemoteFile, part: PartFile, stop: Stop) -> N
         raise Damaged("SmugMug gave no file size, so completeness cannot be checked")
     part.etag = answer.headers.get("ETag", "")
     for chunk in answer.chunks():
-        if stop.is_set():
-            raise Stopped
+        stop.pause(0)
         part.write(chunk)
         if remote.size_bytes is not None and part.size_bytes > remote.size_bytes:
             raise Damaged(f"received more than the {remote.size_bytes} bytes announced")
@@ -2710,10 +2652,8 @@ def prove(part: PartFile, remote: RemoteFile, image: Image, refused: set[str]) -
 XMP_NAMESPACES = {
     "x": "adobe:ns:meta/", "rdf": "http://www.w3.org/1999/02/22-rdf-syntax-ns#",
     "dc": "http://purl.org/dc/elements/1.1/", "digiKam": "http://www.digikam.org/ns/1.0/",
-    "exif": "http://ns.adobe.com/exif/1.0/", "lr": "http://ns.adobe.com/lightroom/1.0/",
-    "photoshop": "http://ns.adobe.com/photoshop/1.0/", "xmp": "http://ns.adobe.com/xap/1.0/",
-    "smugmug": "https://api.smugmug.com/api/v2/",
-}
+    "exif": "http://ns.adobe.com/exif/1.0/", "lr": "http://ns.adobe.com/lightroom/1.0/", "xmp": "http://ns.adobe.com/xap/1.0/",
+    "photoshop": "http://ns.adobe.com/photoshop/1.0/", "smugmug": "https://api.smugmug.com/api/v2/"}
 SEAL = re.compile(rf"({PROGRAM} [0-9.]+ )[0-9a-f]{{32}}".encode())
 UNSEALED = f"{PROGRAM} {VERSION} {'0' * 32}"  # the mark of this program, at the beginning of each sidecar
 NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -2751,8 +2691,7 @@ def update_sidecar(path: Path, content: bytes) -> Iterator[tuple[str, Problem | 
 def sealed(content: bytes) -> bytes:
     """A sidecar with its own MD5 in this program's mark, so that it shows if somebody else wrote to it; b"" without."""
     blank = SEAL.sub(rb"\g<1>" + b"0" * 32, content, count=1)
-    md5 = new_md5(blank).hexdigest().encode()
-    return SEAL.sub(rb"\g<1>" + md5, blank, count=1) if SEAL.search(blank) else b""
+    return SEAL.sub(rb"\g<1>" + new_md5(blank).hexdigest().encode(), blank, count=1) if SEAL.search(blank) else b""
 
 
 def has_words(image: Image) -> bool:
@@ -2771,8 +2710,7 @@ def album_json(album: Album, images: Iterable[Image], records: Mapping[str, File
         "written_by": UNSEALED, "version": 1, "album_key": album.key, "name": album.name, "path": album.url_path,
         "description": album.description, "keywords": album.keywords, "web_uri": album.web_uri,
         "privacy": album.privacy, "created": album.created, "changed": album.changed,
-        "images": [image_json(image, records.get(image.key)) for image in images],
-    }
+        "images": [image_json(image, records.get(image.key)) for image in images]}
     return json.dumps(content, indent=2, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
 
 
@@ -2780,13 +2718,12 @@ def image_json(image: Image, record: FileRecord | None) -> dict[str, Any]:
     """One image of album.json; `file` is null for one that is not home."""
     return {
         "file": record.name if record else None, "image_key": image.key, "smugmug_file_name": image.file_name,
-        "title": image.title, "caption": image.caption, "keywords": list(image.keywords),
-        "latitude": image.latitude, "longitude": image.longitude,
-        "altitude": image.altitude if image.latitude is not None else None, "uploaded": image.uploaded or None,
-        "taken": None if image.is_video else image.taken or None, "web_uri": image.web_uri,
-        "size_bytes": record.size_bytes if record else None, "md5": record.md5 or None if record else None,
-        "hidden": image.hidden, "is_video": image.is_video, "is_original": bool(record.is_original) if record else None,
-    }
+        "title": image.title, "caption": image.caption, "keywords": list(image.keywords), "latitude": image.latitude,
+        "longitude": image.longitude, "altitude": image.altitude if image.latitude is not None else None,
+        "uploaded": image.uploaded or None, "taken": None if image.is_video else image.taken or None,
+        "web_uri": image.web_uri, "size_bytes": record.size_bytes if record else None,
+        "md5": record.md5 or None if record else None, "hidden": image.hidden, "is_video": image.is_video,
+        "is_original": bool(record.is_original) if record else None}
 
 
 def image_xmp(image: Image, has_dates: bool) -> bytes:
@@ -2804,8 +2741,7 @@ def image_xmp(image: Image, has_dates: bool) -> bytes:
     taken = image.taken if is_dated else ""
     simple = {"dc:source": image.web_uri, "photoshop:DateCreated": taken, "exif:DateTimeOriginal": taken,
               "xmp:CreateDate": taken, "smugmug:ImageKey": image.key, "smugmug:DateTimeUploaded": image.uploaded}
-    is_doubtful = image.is_video and (image.longitude or 0) > 0
-    if image.latitude is not None and image.longitude is not None and not is_doubtful:
+    if image.latitude is not None and image.longitude is not None and not (image.is_video and image.longitude > 0):
         simple["exif:GPSLatitude"] = xmp_coordinate(image.latitude, "N", "S")
         simple["exif:GPSLongitude"] = xmp_coordinate(image.longitude, "E", "W")
         if image.altitude:
@@ -2882,17 +2818,6 @@ def check_file(check: Check, stop: Stop) -> Check:
     return check._replace(fault=Fault.DAMAGED if is_untouched else Fault.CHANGED)
 
 
-def verify_files(state: State, output: Path, stop: Stop) -> Iterator[Check | None]:
-    """Hash every file that is home. One that is damaged is remembered as such, so that it comes again.
-
-    A None says that nothing was ready for a moment.
-    """
-    for check in in_parallel(partial(check_file, stop=stop), files_to_check(state, output), stop, os.cpu_count() or 1):
-        if check is not None:
-            state.record(check.album_key, check.record._replace(damaged=check.is_damaged()))
-        yield check
-
-
 def files_to_check(state: State, output: Path) -> Iterator[Check]:
     """Every file that should be home, under the name that it really has."""
     entries: dict[Path, dict[str, str]] = {}
@@ -2912,7 +2837,6 @@ def files_to_check(state: State, output: Path) -> Iterator[Check]:
 #     Knows outcomes, a stream, a width. Knows nothing of where outcomes come from.
 # ---------------------------------------------------------------------------------------------------------------
 
-REDRAW_SECONDS = 0.1  # the live line is redrawn no more often
 NOTICE = logging.INFO + 5  # the level of what -q leaves though all is well; INFO in the log
 PLAIN_LINE_SECONDS = 10.0  # without a terminal, a line about the progress comes no more often
 
@@ -2973,8 +2897,7 @@ class Screen(logging.Handler):
 
     def __init__(self, level: int, progress: bool) -> None:
         super().__init__(level)
-        self._lock = threading.RLock()
-        self._wants_progress, self._is_shown = progress, False
+        self._lock, self._wants_progress, self._is_shown = threading.RLock(), progress, False
         self._is_live = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
         self._shown_at = time.monotonic() if not self._is_live else 0.0
 
@@ -2988,7 +2911,7 @@ class Screen(logging.Handler):
     def show(self, line: Callable[[int], str]) -> None:
         """Show how things stand: `line` makes that of a width. It is not called when it is too early for news."""
         now = time.monotonic()
-        if not self._wants_progress or now - self._shown_at < (REDRAW_SECONDS if self._is_live else PLAIN_LINE_SECONDS):
+        if not self._wants_progress or now - self._shown_at < (TICK_SECONDS if self._is_live else PLAIN_LINE_SECONDS):
             return
         self._shown_at = now
         if not self._is_live:
@@ -3036,12 +2959,11 @@ class LogFile(logging.FileHandler):
 
     def handleError(self, record: logging.LogRecord) -> None:
         """Give up on the file."""
-        if self not in log.handlers:  # a thread that waited for it finds it gone
-            return
-        log.removeHandler(self)
-        log.warning("Cannot write to the log file %s any more: %s", self.baseFilename, sys.exc_info()[1])
-        with suppress(OSError):  # what is left of it cannot be written either
-            self.close()
+        if self in log.handlers:  # not for a thread that waited for it and finds it gone
+            log.removeHandler(self)
+            log.warning("Cannot write to the log file %s any more: %s", self.baseFilename, sys.exc_info()[1])
+            with suppress(OSError):  # what is left of it cannot be written either
+                self.close()
 
 
 class Topic(enum.Enum):
@@ -3084,7 +3006,6 @@ class Remark(NamedTuple):
     image_key: str = ""
 
 
-SMALLER = "smaller or re-encoded copy"
 FILES_NAMED = 3  # so many files are named in the summary for one reason
 REASONS_NAMED = 20  # so many reasons are named in the summary under one heading
 
@@ -3104,17 +3025,20 @@ def numbered(counts: Mapping[Any, int], kinds: Iterable[enum.Enum], always: Iter
 
 
 class Tally:
-    """What has become of one album so far."""
+    """What has become of one album so far.
 
-    def __init__(self, plan: Plan) -> None:
-        self.place, self.images, self.is_partial, self.problem = plan.place, plan.images, plan.is_partial, plan.problem
-        self.pending, self.to_come_bytes = len(plan.settled) + len(plan.jobs), 0
+    `pending` counts the images that something is still to become of; `is_partial` says that some are left out on
+    purpose, `problem` why the album may have more than were listed.
+    """
+
+    def __init__(self, place: Place, listing: Listing, pending: int) -> None:
+        self.place, self.images, self.problem = place, listing.images, listing.problem
+        self.pending, self.is_partial, self.to_come_bytes = pending, pending < len(listing.images), 0
         self.counts: Counter[Kind] = Counter()
 
     def all_home(self) -> bool:
         """Whether nothing of the album is missing but what SmugMug has no file of."""
-        return not (self.pending or self.problem or self.is_partial
-                    or self.counts.keys() - HOME_KINDS - {Kind.UNAVAILABLE})
+        return not (self.problem or self.is_partial or self.counts.keys() - HOME_KINDS - {Kind.UNAVAILABLE})
 
     def line(self) -> str:
         """What became of the album, in one line."""
@@ -3125,8 +3049,7 @@ class Summary:
     """What has become of everything so far; `output` is the folder that everything lies in."""
 
     def __init__(self, output: Path = Path()) -> None:
-        self.output = output
-        self.user = User("", "", None)
+        self.output, self.user = output, User("", "", None)
         self.started, self.began = time.time(), time.monotonic()
         self.counts: Counter[Kind] = Counter()
         self.checked: Counter[Fault] = Counter()
@@ -3163,20 +3086,18 @@ class Summary:
         self.counts[Kind.HOME] += len(records)
         for record in records:
             self._remark_file(place, record, not record.is_original and record.image_key not in place.absences)
-        for absence in place.absences.values():
-            if absence.image_key not in place.records:
+        for key, absence in place.absences.items():
+            if key not in place.records:
                 self.counts[Kind.UNAVAILABLE] += 1
-                self.remark(Topic.UNAVAILABLE, place.folder, absence.file_name, absence.reason, place.album.key,
-                            absence.image_key)
+                self.remark(Topic.UNAVAILABLE, place.folder, absence.file_name, absence.reason, place.album.key, key)
         self._end_album(place, len(records))
 
-    def begin(self, plan: Plan, is_second_look: bool) -> Tally:
+    def begin(self, tally: Tally, is_second_look: bool) -> None:
         """Expect the outcomes of an album; one in its second look was counted before."""
-        album, known = plan.place.album, plan.place.known
-        tally = self.tallies[album.key] = Tally(plan)
+        album, known = tally.place.album, tally.place.known
+        self.tallies[album.key] = tally
         again = Change.AGAIN if known is not None and known.clocks in ("", album.clocks) else Change.CHANGED
         self.albums[Change.NEW if known is None else again] += not is_second_look
-        return tally
 
     def add(self, outcome: Outcome) -> Tally:
         """Count an outcome. Returns the tally of its album."""
@@ -3185,14 +3106,13 @@ class Summary:
         tally.counts[outcome.kind] += 1
         self.counts[outcome.kind] += 1
         self.fetched_bytes += outcome.fetched_bytes
-        place, image, file, topic, reason = tally.place, outcome.image, outcome.file, Topic.KEPT, outcome.reason
+        place, image, file, reason = tally.place, outcome.image, outcome.file, outcome.reason
+        topic = Topic.__members__.get(outcome.kind.name, Topic.KEPT)
         tally.to_come_bytes += file.size_bytes if file is not None and outcome.kind is Kind.TO_COME else 0
         check = self.unsound.pop((outcome.album.key, image.key), None) if file is not None else None
         if check is not None:
             topic = Topic.MENDED
             reason = "; ".join(filter(None, (check.reason or check.fault.value, f"{outcome.kind.value} again", reason)))
-        elif outcome.kind.name in Topic.__members__:
-            topic = Topic[outcome.kind.name]
         if reason or topic is not Topic.KEPT:
             name = file.name if file is not None else image.file_name or image.key
             self.remark(topic, place.folder, name, reason, place.album.key, image.key)
@@ -3203,11 +3123,11 @@ class Summary:
     def _remark_file(self, place: Place, file: FileRecord, is_video: bool) -> None:
         """Note in which way a file that is home is not all that one would expect."""
         self.videos += is_video and not file.is_original
-        for topic, reason in ((Topic.NOT_ORIGINAL, "" if file.is_original or is_video else SMALLER),
-                              (Topic.CHECKSUM, file.md5 if file.stated_md5 else ""),
-                              (Topic.IN_SOURCE, file.source_types)):
-            if reason:
-                self.remark(topic, place.folder, file.name, reason, place.album.key, file.image_key)
+        for topic, text in ((Topic.NOT_ORIGINAL, "" if file.is_original or is_video else "smaller or re-encoded copy"),
+                            (Topic.CHECKSUM, file.md5 if file.stated_md5 else ""),
+                            (Topic.IN_SOURCE, file.source_types)):
+            if text:
+                self.remark(topic, place.folder, file.name, text, place.album.key, file.image_key)
 
     def end(self, tally: Tally) -> None:
         """Nothing more will become of an album."""
@@ -3223,12 +3143,11 @@ class Summary:
         """A path as it is seen from the output folder."""
         return path.relative_to(self.output).as_posix()
 
-    def remark(self, topic: Topic, folder: Path | str, file: str, reason: str, album_key: str = "",
-               image_key: str = "") -> None:
-        """Note something that the user should know at the end."""
+    def remark(self, topic: Topic, folder: Path | str, file: str, reason: str, *keys: str) -> None:
+        """Note something that the user should know at the end. `keys` are those of the album and of the image."""
         folder = self.within(folder) if isinstance(folder, Path) else folder
         reason = "\n".join(map(printable, reason.split("\n")))
-        remark = Remark(topic, printable(folder), printable(file), reason, album_key, image_key)
+        remark = Remark(topic, printable(folder), printable(file), reason, *keys)
         self.remarks.append(remark)
         log.debug("%s: %s: %s", topic.heading, where(remark), reason)
 
@@ -3244,15 +3163,13 @@ class Summary:
             "output": full_path(self.output), "videos": self.videos, "removed": self.removed,
             "started": iso_time(self.started), "finished": iso_time(self.started + seconds),
             "seconds": round(seconds, 3), "rate_limit_wait_seconds": round(self.wait_seconds, 3),
-            "api_requests": self.api_requests, "bytes": self.fetched_bytes,
-            "albums": self.albums_expected, "albums_unchanged": self.albums[Change.NONE],
-            "smugmug_count": self.user.image_count, **{kind.name.lower(): self.counts[kind] for kind in Kind},
+            "api_requests": self.api_requests, "bytes": self.fetched_bytes, "albums": self.albums_expected,
+            "albums_unchanged": self.albums[Change.NONE], "smugmug_count": self.user.image_count,
+            **{kind.name.lower(): self.counts[kind] for kind in Kind},
             "home": self.home(), "skipped": self.counts[Kind.HOME] + self.counts[Kind.ADOPTED],
             "failed": self.count(Topic.FAILED), "by_album": list(self.by_album.values()),
             "verified": {fault.value: self.checked[fault] for fault in Fault} if self.checked else None,
-            "problems": [{"kind": remark.topic.kind, **dict(zip(remark._fields[1:], remark[1:]))}
-                         for remark in self.remarks],
-        }
+            "problems": [{"kind": topic.kind, **dict(zip(Remark._fields[1:], more))} for topic, *more in self.remarks]}
 
 
 def full_path(path: Path) -> str:
@@ -3286,8 +3203,7 @@ def verdict(summary: Summary, settings: Settings, ended_with: int) -> tuple[int,
         return exit_code, f"{summary.checked[Fault.NONE]:,} of {checked:,} are intact, in {folder}" if checked else ""
     if ended_with and not summary.albums_expected:  # it did not come to anything
         return exit_code, ""
-    home = summary.home()
-    to_come = summary.counts[Kind.TO_COME] + summary.counts[Kind.AT_HAND]
+    home, to_come = summary.home(), summary.counts[Kind.TO_COME] + summary.counts[Kind.AT_HAND]
     total = summary.done() - summary.counts[Kind.GONE] + summary.images_unlisted
     if ended_with:
         head = f"Not finished: {home:,} of {max(total, summary.images_expected):,} are home, in {folder}"
@@ -3310,27 +3226,22 @@ def photos_and_videos(number: int) -> str:
 def summary_text(summary: Summary, settings: Settings, free_bytes: int | None) -> str:
     """The summary for people, all but the verdict: the numbers, then what they should know, by topic."""
     is_sync = bool(summary.user.nick_name) and settings.task == "sync"
-    has_all = not (settings.albums or settings.exclude)
-    albums = numbered(summary.albums, Change, set(Change) - {Change.AGAIN}) if summary.albums_expected else ""
+    in_account = 0 if settings.albums or settings.exclude else summary.user.image_count or 0
     files = numbered({**{kind: summary.counts[kind] for kind in Kind}, Kind.FAILED: summary.count(Topic.FAILED)}, Kind,
                      (Kind.DOWNLOADED, Kind.HOME, Kind.FAILED) if is_sync else ())
     more = [f"{album['folder']} ({album['home']:,} home, SmugMug counts {album['smugmug_count']:,})"
             for album in summary.by_album.values()
             if album["smugmug_count"] is not None and album["home"] > album["smugmug_count"]]
-    numbers = {
-        "Verified": numbered(summary.checked, Fault),
-        "No longer at SmugMug": f"{counted(len(summary.removed), 'file')}, kept here (see --list-removed)"
-                                if summary.removed else "",
-        "Albums": albums, "Files": files,
-        "Sidecars": f"{summary.sidecars_changed:,} changed" if summary.sidecars_changed else "",
-        "Videos": f"{summary.videos:,} (re-encoded by SmugMug, which does not offer the uploads)"
-                  if summary.videos else "",
-        "SmugMug counts": f"{summary.user.image_count:,} in the account, {summary.images_expected:,} in its albums"
-                          if has_all and (summary.user.image_count or 0) > summary.images_expected else "",
-        "More than counted": first_of(more),
-    }
-    lines = [f"{heading}: {text}" for heading, text in numbers.items() if text]
-    lines.append(cost_line(summary, free_bytes))
+    removed, expected = len(summary.removed), summary.images_expected
+    numbers = (
+        (summary.checked, f"Verified: {numbered(summary.checked, Fault)}"),
+        (removed, f"No longer at SmugMug: {counted(removed, 'file')}, kept here (see --list-removed)"),
+        (summary.albums_expected, f"Albums: {numbered(summary.albums, Change, set(Change) - {Change.AGAIN})}"),
+        (files, f"Files: {files}"), (summary.sidecars_changed, f"Sidecars: {summary.sidecars_changed:,} changed"),
+        (summary.videos, f"Videos: {summary.videos:,} (re-encoded by SmugMug, which does not offer the uploads)"),
+        (in_account > expected, f"SmugMug counts: {in_account:,} in the account, {expected:,} in its albums"),
+        (more, f"More than counted: {first_of(more)}"))
+    lines = [*(line for is_told, line in numbers if is_told), cost_line(summary, free_bytes)]
     for topic in Topic:
         remarks = [remark for remark in summary.remarks if remark.topic is topic]
         if remarks:
@@ -3369,8 +3280,7 @@ def cost_line(summary: Summary, free_bytes: int | None) -> str:
 
 def progress_line(summary: Summary, received_bytes: int, wait_seconds: float, away_since: str, columns: int) -> str:
     """How things stand, the most important first: as much of it as fits."""
-    seconds = max(0.001, time.monotonic() - summary.began)
-    done = summary.done()
+    seconds, done = max(0.001, time.monotonic() - summary.began), summary.done()
     expected = max(done, summary.images_expected)
     fetched = summary.counts[Kind.DOWNLOADED] + summary.counts[Kind.REPLACED]
     parts = [f"SmugMug out of reach since {away_since}" if away_since else "",
@@ -3414,7 +3324,7 @@ FORETOLD_NS = -1  # the time stamp, in the records of a preview, of files that w
 JOBS_AHEAD = 1000  # while fewer jobs wait, albums are listed: no line is idle, and few listings are in memory
 
 
-class Run(NamedTuple):
+class Run:
     """One run: what it was asked for, and the few objects that change in its course.
 
     By album key: `known` is what the state knew before, `folders` the folder of each album, `places` those of
@@ -3422,26 +3332,18 @@ class Run(NamedTuple):
     get `second_looks`. `overdue` are the keys of albums to list again though nothing has changed.
     """
 
-    settings: Settings
-    connection: Connection
-    page_size: PageSize
-    user: User
-    state: State
-    summary: Summary
-    screen: Screen
-    stop: Stop
-    known: dict[str, AlbumRecord]
-    folders: dict[str, str]
-    places: dict[str, Place]
-    seen: dict[str, frozenset[str]]
-    second_looks: deque[Album]
-    overdue: set[str]
-    entries: dict[Path, dict[str, str]]
-    elsewhere: Elsewhere
-
-    def is_preview(self) -> bool:
-        """Whether nothing is to be fetched, and nothing to be written but a copy of the state."""
-        return self.settings.task == "dry-run"
+    def __init__(self, settings: Settings, connection: Connection, user: User, state: State, summary: Summary,
+                 screen: Screen, stop: Stop, elsewhere: Elsewhere) -> None:
+        self.settings, self.connection, self.user, self.stop = settings, connection, user, stop
+        self.state, self.summary, self.screen, self.elsewhere = state, summary, screen, elsewhere
+        self.is_preview = settings.task == "dry-run"  # nothing is fetched, and only a copy of the state is written
+        self.page_size, self.known = PageSize(IMAGES_PER_PAGE), state.albums()
+        self.folders = {album_key: album.folder for album_key, album in self.known.items()}
+        self.places: dict[str, Place] = {}
+        self.seen: dict[str, frozenset[str]] = {}
+        self.second_looks: deque[Album] = deque()
+        self.overdue: frozenset[str] = frozenset()
+        self.entries: dict[Path, dict[str, str]] = {}
 
 
 def sync(run: Run) -> None:
@@ -3453,7 +3355,7 @@ def sync(run: Run) -> None:
     with Results(run.stop) as results:
         listers = Crew(partial(fetch_images, run.connection, run.page_size), results, 1)
         carry = partial(transfer, connection=run.connection, landing=threading.Lock())
-        carry = partial(foretell if run.is_preview() else carry, elsewhere=run.elsewhere, stop=run.stop)
+        carry = partial(foretell if run.is_preview else carry, elsewhere=run.elsewhere, stop=run.stop)
         carriers = Crew(carry, results, run.settings.jobs or FIRST_JOBS)
         steering = Steering(carriers, run.connection)
         while albums or run.second_looks or jobs.ready or listers.under_way or carriers.under_way:
@@ -3477,7 +3379,7 @@ def sync(run: Run) -> None:
             elif isinstance(result, Outcome):
                 settle(run, result)
                 jobs.done(result.image)
-            run.state.commit(only_if_due=True)
+            run.state.commit_if_due()
             run.summary.under_way = carriers.under_way
             show_progress(run)
 
@@ -3497,13 +3399,12 @@ class Steering:
         self._is_full = self._is_full and is_full and self._connection.remaining_seconds() <= 0
         now = self._now()
         seconds, size_bytes, files, troubles = (later - earlier for later, earlier in zip(now, self._since))
-        if seconds < LOOK_SECONDS:
-            return
-        self._pace = next_pace(self._pace, seconds, size_bytes, files, troubles, self._is_full)
-        if self._pace.size != self._carriers.size:
-            log.debug("%d transfers at a time instead of %d: %.1f MB/s, %d requests were refused or cut off",
-                      self._pace.size, self._carriers.size, size_bytes / seconds / 1e6, troubles)
-        self._carriers.size, self._since, self._is_full = self._pace.size, now, True
+        if seconds >= LOOK_SECONDS:
+            self._pace = next_pace(self._pace, seconds, size_bytes, files, troubles, self._is_full)
+            if self._pace.size != self._carriers.size:
+                log.debug("%d transfers at a time instead of %d: %.1f MB/s, %d requests were refused or cut off",
+                          self._pace.size, self._carriers.size, size_bytes / seconds / 1e6, troubles)
+            self._carriers.size, self._since, self._is_full = self._pace.size, now, True
 
 
 class Jobs:
@@ -3533,12 +3434,11 @@ class Jobs:
 
 def foretell(job: Job, elsewhere: Elsewhere, stop: Stop) -> Outcome:
     """What would become of a job. Nothing is fetched, and nothing is written."""
-    remote = job.image.remote or RemoteFile("", 0, None)
-    record = FileRecord(job.image.key, job.image.serial, job.name, remote.size_bytes or 0, remote.md5 or "?",
-                        FORETOLD_NS, True)
-    is_at_hand = bool(job.adoptable or elsewhere.copies(job.image, stop)) or any(
+    image, remote = job.image, job.image.remote or RemoteFile("", 0, None)
+    record = FileRecord(image.key, image.serial, job.name, remote.size_bytes or 0, remote.md5 or "?", FORETOLD_NS, True)
+    is_at_hand = bool(job.adoptable or elsewhere.copies(image, stop)) or any(
         copy.modified_ns == FORETOLD_NS or is_there(path, copy) for path, copy in job.copies)
-    return Outcome(Kind.AT_HAND if is_at_hand else Kind.TO_COME, job.album, job.image, record)
+    return Outcome(Kind.AT_HAND if is_at_hand else Kind.TO_COME, job.album, image, record)
 
 
 def wanted_albums(run: Run) -> list[Album]:
@@ -3567,7 +3467,7 @@ def wanted_albums(run: Run) -> list[Album]:
     run.summary.images_expected = sum(album.image_count or 0 for album in albums)
     warn_of_full_disk(bytes_to_come(run, albums), run.settings.output)
     follow_renames(run, albums)
-    run.overdue.update(albums_to_look_at_again(albums, run.known, run.connection.now()))
+    run.overdue = albums_to_look_at_again(albums, run.known, run.connection.now())
     return albums
 
 
@@ -3634,8 +3534,7 @@ def needs_listing(run: Run, album: Album) -> bool:
         run.summary.images_unlisted += album.image_count or 0
         return False
     files = run.state.files(album.key)
-    records = {key: record for key, record in files.items()
-               if not record.removed or find_file(on_disk, record.name).size_bytes >= 0}
+    records = {key: record for key, record in files.items() if not record.removed or folded(record.name) in on_disk}
     run.state.forget(FileRecord, album.key, files.keys() - records.keys())  # their names are free again
     place = Place(album, folder, run.known.get(album.key), records, run.state.absences(album.key), on_disk,
                   run.connection.now())
@@ -3647,38 +3546,37 @@ def needs_listing(run: Run, album: Album) -> bool:
     return True
 
 
-def begin_album(run: Run, listing: Listing) -> tuple[Job, ...]:
+def begin_album(run: Run, listing: Listing) -> list[Job]:
     """Plan what to do for an album that was listed, without the images that an earlier listing in this run had, and
     settle what needs no work. Returns the jobs that are left to do.
 
     An album that may have more images than were listed gets a second look when all else is done: listings lag behind.
     """
-    album, place, is_second_look = listing.album, run.places.pop(listing.album.key), listing.album.key in run.seen
-    if not is_within(place.folder, run.settings.output):
-        problem = f"{printable(place.folder)} leads outside the output folder. Is it a symbolic link?"
-        plan = Plan(place, (), (), problem=problem)
-    else:
-        plan = plan_album(place, listing, run.connection.now(), run.settings.since,
-                          but=run.seen.get(album.key, frozenset()))
-        if not listing.problem:
-            listed = {image.key for image in listing.images}
-            for key in place.records.keys() - listed:  # the files stay
-                run.state.record(album.key, place.records[key]._replace(removed=True))
-            run.state.forget(Absence, album.key, place.absences.keys() - listed)
-    if listing.problem and not album.locked and not is_second_look:
+    album, place, seen = listing.album, run.places.pop(listing.album.key), run.seen.get(listing.album.key)
+    is_looked_at_again = bool(listing.problem) and not album.locked and seen is None
+    if is_looked_at_again:
         run.seen[album.key] = frozenset(image.key for image in listing.images)
         run.second_looks.append(album)
-    elif plan.problem:
-        topic = Topic.LOCKED if album.locked else Topic.FAILED
-        run.summary.remark(topic, place.folder, "", plan.problem, album.key)
-        run.summary.images_unlisted += max(0, (album.image_count or 0) - len(plan.images))
-    tally = run.summary.begin(plan, is_second_look)
+    if not is_within(place.folder, run.settings.output):
+        problem = f"{printable(place.folder)} leads outside the output folder. Is it a symbolic link?"
+        listing = Listing(album, (), problem)
+    elif not listing.problem:
+        listed = {image.key for image in listing.images}
+        for key in place.records.keys() - listed:  # the files stay
+            run.state.record(album.key, place.records[key]._replace(removed=True))
+        run.state.forget(Absence, album.key, place.absences.keys() - listed)
+    if listing.problem and not is_looked_at_again:
+        run.summary.remark(Topic.LOCKED if album.locked else Topic.FAILED, place.folder, "", listing.problem, album.key)
+        run.summary.images_unlisted += max(0, (album.image_count or 0) - len(listing.images))
+    steps = plan_album(place, listing, run.connection.now(), run.settings.since, seen or frozenset())
+    tally = Tally(place, listing, len(steps))
+    run.summary.begin(tally, is_second_look=seen is not None)
     run.state.record(album.key, AlbumRecord(run.folders[album.key]))
-    for outcome in plan.settled:
+    for outcome in [step for step in steps if isinstance(step, Outcome)]:
         settle(run, outcome)
-    if not plan.settled and not plan.jobs:
+    if not steps:
         finish_album(run, tally)
-    return plan.jobs
+    return [step for step in steps if isinstance(step, Job)]
 
 
 def with_copies(run: Run, job: Job) -> Job:
@@ -3690,10 +3588,9 @@ def with_copies(run: Run, job: Job) -> Job:
 
 def index_elsewhere(state: State, elsewhere: Elsewhere) -> None:
     """Find the files that nobody recorded, if that was not done yet."""
-    if elsewhere.is_indexed:
-        return
-    albums = {elsewhere.output / album.folder: album_key for album_key, album in state.albums().items()}
-    elsewhere.index(lambda folder: [record.name for record in state.files(albums.get(folder, "")).values()])
+    if not elsewhere.is_indexed:
+        albums = {elsewhere.output / album.folder: album_key for album_key, album in state.albums().items()}
+        elsewhere.index(lambda folder: [record.name for record in state.files(albums.get(folder, "")).values()])
 
 
 def follow_moved_folders(state: State, elsewhere: Elsewhere, stop: Stop) -> None:
@@ -3705,29 +3602,27 @@ def follow_moved_folders(state: State, elsewhere: Elsewhere, stop: Stop) -> None
         elsewhere.redraw()
         is_home = album_path(elsewhere.output, folder, taken, entries).exists()
         records = [] if is_home else [record for record in state.files(album_key).values() if not record.removed]
-        if not records:
-            continue
-        index_elsewhere(state, elsewhere)
-        found = moved_folder(elsewhere, folder, taken, records, stop)
-        if found is None:
-            missing += len(records)
-            continue
-        log.info("The album folder %s was moved; it is now %s", printable(folder), printable(found))
-        taken.add(found)
-        state.record(album_key, albums[album_key]._replace(folder=found))
+        if records:
+            index_elsewhere(state, elsewhere)
+            found = moved_folder(elsewhere, folder, taken, records, stop)
+            if found is None:
+                missing += len(records)
+            else:
+                log.info("The album folder %s was moved; it is now %s", printable(folder), printable(found))
+                taken.add(found)
+                state.record(album_key, albums[album_key]._replace(folder=found))
     if missing >= 10:
         log.warning("%s that were home are missing. A full run downloads those that SmugMug still has.",
                     counted(missing, "file"))
 
 
-def moved_folder(elsewhere: Elsewhere, before: str, taken: set[str], records: Sequence[FileRecord],
-                 stop: Stop) -> str | None:
+def moved_folder(elsewhere: Elsewhere, old: str, taken: set[str], records: list[FileRecord], stop: Stop) -> str | None:
     """The folder, of those not `taken` in the output folder, that has half of these files or more: the MD5 of one of
     them proves it."""
     folders = {path.parent for record in records[:50] for path in elsewhere.of_size(record.size_bytes)
                if folded(path.name) == folded(record.name)}
     folders = {folder for folder in folders if folder.relative_to(elsewhere.output).as_posix() not in taken}
-    for folder in sorted(folders, key=lambda folder: (folder.name != before.rpartition("/")[2], str(folder))):
+    for folder in sorted(folders, key=lambda folder: (folder.name != old.rpartition("/")[2], str(folder))):
         with suppress(OSError, UnicodeError):
             on_disk = files_in(folder)
             there = [record for record in records if is_intact(record, on_disk)]
@@ -3784,9 +3679,8 @@ def settle(run: Run, outcome: Outcome) -> None:
 
 def finish_album(run: Run, tally: Tally) -> None:
     """Bring an album's sidecars up to date, remember it if it is home as a whole, and show what became of it."""
-    place, kinds = tally.place, run.settings.sidecars
-    album = place.album
-    if run.is_preview():
+    place, album, kinds = tally.place, tally.place.album, run.settings.sidecars
+    if run.is_preview:
         if tally.counts[Kind.TO_COME]:
             size = human_bytes(tally.to_come_bytes)
             run.screen.clear()
@@ -3805,8 +3699,7 @@ def finish_album(run: Run, tally: Tally) -> None:
                 run.summary.remark(Topic.KEPT if is_kept else Topic.FAILED, place.folder, name, str(problem), album.key)
     if tally.all_home():
         remove_parts(place.folder)
-        clocks = lasting_clocks(album, place.looked_at)
-        run.state.record(album.key, AlbumRecord(run.folders[album.key], clocks, place.looked_at))
+        run.state.record(album.key, AlbumRecord(run.folders[album.key], lasting_clocks(place), place.looked_at))
     run.summary.end(tally)
     log.info("%s: %s", printable(run.folders[album.key]), tally.line())
 
@@ -3820,11 +3713,10 @@ def look_back(settings: Settings, state: State, summary: Summary, redraw: Callab
         for folder, name in state.marked(mark):
             redraw()
             path = settings.output / folder / name
-            if not os.path.lexists(str(path)):
-                continue
-            if mark == "removed":
+            is_there = os.path.lexists(str(path))
+            if is_there and mark == "removed":
                 summary.removed.append(printable(f"{folder}/{name}"))
-            elif settings.task != "dry-run" and path not in unsound:
+            elif is_there and settings.task != "dry-run" and path not in unsound:
                 summary.remark(Topic.DAMAGED, folder, name, "not downloaded again")
 
 
@@ -3851,12 +3743,11 @@ def main(argv: list[str] | None = None) -> int:
         set_up_log(settings, screen)
         exit_code = TASKS[settings.task](settings, screen, stop)
         sys.stdout.flush()
-        return exit_code
     except ENDINGS as error:
         text, exit_code = ending(error)
         if text:
             log.error("%s", text)
-        return exit_code
+    return exit_code
 
 
 ENDINGS = (Problem, KeyboardInterrupt, Stopped, OSError)
@@ -3870,14 +3761,13 @@ def ending(error: BaseException) -> tuple[str, int]:
         return "Interrupted.", EXIT_INTERRUPTED
     # It is of standard output: all others are dealt with where they come up.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    has_seen_enough = isinstance(error, BrokenPipeError)  # whoever reads it
-    return "" if has_seen_enough else f"Cannot write to standard output: {error}", EXIT_FAILED
+    # Whoever closes a pipe has seen enough.
+    return "" if isinstance(error, BrokenPipeError) else f"Cannot write to standard output: {error}", EXIT_FAILED
 
 
 def bring_home(settings: Settings, screen: Screen, stop: Stop) -> int:
     """Bring everything home, or preview that, and tell what became of it, whatever ended it. Returns the exit code."""
-    summary = Summary(settings.output)
-    ended, ended_with = "", EXIT_COMPLETE
+    summary, ended, ended_with = Summary(settings.output), "", EXIT_COMPLETE
     try:
         work(settings, summary, screen, stop)
         for name in summary.removed if settings.list_removed else ():
@@ -3911,22 +3801,17 @@ def work(settings: Settings, summary: Summary, screen: Screen, stop: Stop) -> No
         if not (settings.verify and is_preview):
             connection, user = signed_in or connect(settings, stop)
             summary.user = user
-            known = state.albums()
-            by_key = {album_key: album.folder for album_key, album in known.items()}
-            run = Run(settings, connection, PageSize(IMAGES_PER_PAGE), user, state, summary, screen, stop, known,
-                      by_key, {}, {}, deque(), set(), {}, elsewhere)
             try:
-                sync(run)
+                sync(Run(settings, connection, user, state, summary, screen, stop, elsewhere))
             finally:
                 summary.api_requests = connection.api_requests
                 summary.wait_seconds = connection.waited_seconds()
             if is_preview:
                 screen.clear()
                 warn_of_full_disk(summary.to_come_bytes, settings.output)
-                at_hand = summary.counts[Kind.AT_HAND]
-                print(f"To download: {counted(summary.counts[Kind.TO_COME], 'file')}, "
-                      f"{human_bytes(summary.to_come_bytes)}" +
-                      (f" ({at_hand:,} more without a download, from copies)" if at_hand else ""))
+                to_come, at_hand = summary.counts[Kind.TO_COME], summary.counts[Kind.AT_HAND]
+                more = f" ({at_hand:,} more without a download, from copies)" if at_hand else ""
+                print(f"To download: {counted(to_come, 'file')}, {human_bytes(summary.to_come_bytes)}{more}")
         look_back(settings, state, summary, redraw)
 
 
@@ -3951,20 +3836,21 @@ def remember_folder(settings: Settings, folders: list[str]) -> None:
         folder = os.path.abspath(str(settings.output))
         if folder not in folders:
             settings.folders_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            write_atomically(settings.folders_file, json.dumps([*folders, folder], indent=2).encode("utf-8"),
-                             mode=0o600)
+            write_atomically(settings.folders_file, json.dumps([*folders, folder], indent=2).encode(), mode=0o600)
 
 
 def verify_home(settings: Settings, state: State, summary: Summary, screen: Screen, stop: Stop) -> None:
-    """--verify: hash every file that is home; what is not as it should be will be fetched again."""
+    """--verify: hash every file that is home. One that is damaged is remembered as such, so that it comes again."""
     if not state.albums():
         text = f"Nothing to verify: {printable(settings.output)} has no download record."
         if settings.task == "dry-run":
             raise Problem(f"{text} A run without -n creates one.")
         log.warning("%s This run creates one, matching existing files by content. Then run --verify again.", text)
-    for check in verify_files(state, settings.output, stop):
+    files = files_to_check(state, settings.output)
+    for check in in_parallel(partial(check_file, stop=stop), files, stop, os.cpu_count() or 1):
         screen.show(lambda columns: f"Verified {counted(sum(summary.checked.values()), 'file')}")
         if check is not None:
+            state.record(check.album_key, check.record._replace(damaged=check.is_damaged()))
             summary.check(check)
 
 
@@ -4050,8 +3936,7 @@ def connect(settings: Settings, stop: Stop) -> tuple[Connection, User]:
     saved, given_key = read_saved(settings.token_file), api_key_from(os.environ)
     is_asked = given_key is None and not saved.secret
     api_key = given_key or (ask_for_api_key() if is_asked else saved._replace(token="", token_secret=""))
-    from_environment = token_from_environment(api_key, os.environ)
-    credentials = from_environment
+    credentials = from_environment = token_from_environment(api_key, os.environ)
     if saved.token and saved.token_secret and not from_environment:
         if saved.key == api_key.key:
             credentials = saved._replace(secret=api_key.secret)
@@ -4155,16 +4040,16 @@ def read_settings(argv: list[str] | None, environ: Mapping[str, str]) -> Setting
     for option, path in (("--report", options.report), ("--log-file", options.log_file)):
         if path is not None and is_record(path, options.output):
             usage.error(f"{option}: {printable(path)} is the download record; choose another file")
-    folder = config_folder(environ, sys.platform, home_folder())
+    home = os.path.expanduser("~")  # which stays "~" where there is no such folder: then nothing can be saved
+    folder = config_folder(environ, sys.platform, os.devnull if home == "~" else home)
     return Settings(token_file=folder / "token.json", folders_file=folder / "folders.json", **vars(options))
 
 
 def is_record(path: Path, output: Path) -> bool:
     """Whether a path leads to the state in an output folder, or to SQLite's files beside it."""
-    record = str(output / STATE_FILE)
+    record = output / STATE_FILE
     with suppress(OSError):
-        is_beside = os.path.realpath(str(path)).startswith(os.path.realpath(record))
-        return is_beside or os.path.samefile(str(path), record)
+        return os.path.realpath(path).startswith(os.path.realpath(record)) or os.path.samefile(path, record)
     return False
 
 
@@ -4177,25 +4062,25 @@ class OneLineParser(argparse.ArgumentParser):
 
 
 class Gather(argparse.Action):
-    """Join the tuples of an option that may be given several times; they take the place of its default."""
+    """Store a value, the tuples of an option that may be given several times joined, in the place of its default."""
 
     def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
         before = getattr(namespace, self.dest)
-        setattr(namespace, self.dest, values if before is self.default else before + values)
+        is_first = before is self.default or not isinstance(values, tuple)
+        setattr(namespace, self.dest, values if is_first else before + values)
 
 
 def parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
     """The command line. What an option is without being given comes from SMUGMUG_<OPTION>, where that is set."""
     result = OneLineParser(
-        usage="%(prog)s [...]", add_help=False,
-        formatter_class=partial(argparse.HelpFormatter, max_help_position=27),
+        usage="%(prog)s [...]", add_help=False, formatter_class=partial(argparse.HelpFormatter, max_help_position=27),
         description="Download every photo and video of a SmugMug account; later runs fetch only what's new.",
         epilog="Options with a value can also be set as SMUGMUG_OUTPUT, SMUGMUG_JOBS ...; the key is SMUGMUG_API_KEY "
                "and SMUGMUG_API_SECRET. Exit codes: 0 complete, 1 something failed, 2 could not run, 3 not signed in, "
                "130 interrupted.")
 
-    def setting(group: Any, *names: str, read: Callable[[str], Any], default: str | None = "", **more: Any) -> None:
-        variable = "SMUGMUG_" + names[-1].lstrip("-").upper().replace("-", "_")
+    def option(group: Any, names: str, metavar: str, read: Any, about: str, default: Any = "", **more: Any) -> None:
+        variable = "SMUGMUG_" + names.partition("--")[2].upper().replace("-", "_")
         given = environ.get(variable)
 
         def value(text: str) -> Any:
@@ -4204,34 +4089,31 @@ def parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
             except argparse.ArgumentTypeError as error:
                 raise argparse.ArgumentTypeError(f"{variable}: {error}" if text is given else str(error)) from None
 
-        group.add_argument(*names, default=given or default, type=value, **more)
+        group.add_argument(*names.split(), metavar=metavar, type=value, help=about, default=given or default,
+                           action=Gather, **more)
 
     what = result.add_argument_group("what to download")
-    setting(what, "-a", "--album", dest="albums", metavar="PATTERN", read=patterns, action=Gather,
-            help="only albums whose name or path matches; repeatable")
-    setting(what, "-x", "--exclude", metavar="PATTERN", read=patterns, action=Gather,
-            help="skip albums that match; repeatable")
-    setting(what, "--since", metavar="DATE", read=since_date, help="only uploads since 2024-05-31, or 30d for 30 days")
+    option(what, "-a --album", "PATTERN", lines, "only albums whose name or path matches; repeatable", dest="albums")
+    option(what, "-x --exclude", "PATTERN", lines, "skip albums that match; repeatable")
+    option(what, "--since", "DATE", since_date, "only uploads since 2024-05-31, or 30d for 30 days")
     what.add_argument("--full", action="store_true", help="check unchanged albums too: finds replaced photos")
     what.add_argument("--verify", action="store_true", help="check all files, repair damaged ones (-n: report)")
 
     how = result.add_argument_group("where and how")
-    setting(how, "-o", "--output", metavar="DIR", read=folder_name, default=OUTPUT_FOLDER,
-            help=f"folder for the photos (default {OUTPUT_FOLDER})")
-    setting(how, "--layout", metavar="album|tree", default="album", help="tree: put new albums into SmugMug's folders",
-            read=reader(str, ("album", "tree").__contains__, "a layout; choose album or tree"))
+    option(how, "-o --output", "DIR", folder_name, f"folder for the photos (default {OUTPUT_FOLDER})", OUTPUT_FOLDER)
+    option(how, "--layout", "album|tree", reader(str, ("album", "tree").__contains__, "a layout; choose album or tree"),
+           "tree: put new albums into SmugMug's folders", "album")
     how.add_argument("--rename", action="store_true", help="rename folders whose albums were renamed at SmugMug")
     how.add_argument("--new-record", action="store_true", help="rebuild a lost download record from the files")
-    setting(how, "--sidecar", dest="sidecars", metavar="xmp|json", action=Gather,
-            read=reader(words, {"xmp", "json", "dates"}.issuperset, "a sidecar; choose xmp, json or dates"),
-            help="save titles, captions, keywords and places")
-    setting(how, "-j", "--jobs", metavar="N", default=None, help="simultaneous downloads (default: as many as help)",
-            read=reader(int, range(1, 1000).__contains__, "a number from 1 to 999"))
+    kinds = reader(words, {"xmp", "json", "dates"}.issuperset, "a sidecar; choose xmp, json or dates")
+    option(how, "--sidecar", "xmp|json", kinds, "save titles, captions, keywords and places", dest="sidecars")
+    option(how, "-j --jobs", "N", reader(int, range(1, 1000).__contains__, "a number from 1 to 999"),
+           "simultaneous downloads (default: as many as help)", None)
     positive_number = reader(float, lambda number: 0 < number < 1e6, "a number above 0")
-    setting(how, "--timeout", dest="timeout_seconds", metavar="SECONDS", read=positive_number,
-            default=f"{READ_TIMEOUT_SECONDS:.0f}", help="retry after this many silent seconds (default 60)")
-    setting(how, "--max-outage", dest="max_outage_minutes", metavar="MINUTES", read=positive_number,
-            default=f"{MAX_OUTAGE_MINUTES:.0f}", help="stop after so long without connection (default 60)")
+    option(how, "--timeout", "SECONDS", positive_number, "retry after this many silent seconds (default 60)",
+           READ_TIMEOUT_SECONDS, dest="timeout_seconds")
+    option(how, "--max-outage", "MINUTES", positive_number, "stop after so long without connection (default 60)",
+           MAX_OUTAGE_MINUTES, dest="max_outage_minutes")
 
     instead = result.add_argument_group("other actions").add_mutually_exclusive_group()
     for names, task, text in ((("--list",), "list", "show a table of the albums"),
@@ -4248,8 +4130,8 @@ def parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
     loudness.add_argument("-v", "--verbose", action="store_true", help="also each file and rate-limit headers")
     told.add_argument("--no-progress", dest="progress", action="store_false", help="no progress line")
     told.add_argument("--list-removed", action="store_true", help="list files that SmugMug no longer has")
-    setting(told, "--report", metavar="FILE", read=writable_file, help="write the summary as JSON")
-    setting(told, "--log-file", metavar="FILE", read=writable_file, help="append verbose output")
+    option(told, "--report", "FILE", writable_file, "write the summary as JSON")
+    option(told, "--log-file", "FILE", writable_file, "append verbose output")
     told.add_argument("--version", action="version", version=f"%(prog)s {VERSION}", help="show the version")
     told.add_argument("-h", "--help", action="help", help="show this help")
     return result
@@ -4262,8 +4144,8 @@ def folder_name(text: str) -> Path:
     return Path(os.path.expanduser(text))
 
 
-def patterns(text: str) -> tuple[str, ...]:
-    """Patterns for albums, one in each line, for argparse."""
+def lines(text: str) -> tuple[str, ...]:
+    """The lines of a text, such as patterns for albums, for argparse."""
     return tuple(filter(str.strip, text.splitlines()))
 
 
