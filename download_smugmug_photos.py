@@ -241,7 +241,6 @@ class Image(NamedTuple):
 
     key: str
     serial: str
-    uri: str
     file_name: str
     is_video: bool
     extension: str
@@ -259,6 +258,11 @@ class Image(NamedTuple):
     hidden: bool
     web_uri: str
     source_types: tuple[str, ...]
+
+    @property
+    def uri(self) -> str:
+        """The image in the API, in this version."""
+        return f"/api/v2/image/{self.key}-{self.serial or 0}"
 
 
 class Album(NamedTuple):
@@ -1842,7 +1846,7 @@ def parse_image(entry: Entry, expansions: Entry) -> Image:
     latitude, longitude = entry.number("Latitude", 90), entry.number("Longitude", 180)
     if latitude is None or longitude is None or not (latitude or longitude):  # 0, 0 stands for nowhere
         latitude = longitude = None
-    return Image(key=key, serial="" if serial is None else str(serial), uri=f"/api/v2/image/{key}-{serial or 0}",
+    return Image(key=key, serial=sys.intern("" if serial is None else str(serial)),  # most have the same
                  file_name=entry.text("FileName"), is_video=is_video, extension=extension if is_video else "",
                  processing=entry.get("Processing") is True and not is_hopeless, remote=remote,
                  original_size_bytes=None if is_video else entry.integer("OriginalSize"),
@@ -2295,14 +2299,14 @@ def is_intact(record: FileRecord, on_disk: Mapping[str, list[FileOnDisk]]) -> bo
     return find_file(on_disk, record.name).size_bytes == record.size_bytes and not record.damaged
 
 
-def plan_album(place: Place, listing: Listing, now: float, since: str, but: frozenset[str]) -> list[Outcome | Job]:
-    """What to do for each image of an album that was listed: for those uploaded `since`, `but` those of these keys.
+def plan_album(place: Place, listing: Listing, wanted: Iterable[Image], now: float) -> Iterator[Outcome | Job]:
+    """What to do for each image that is wanted of an album that was listed, one by one: there may be many.
 
     `now` is in seconds since 1970.
     """
     names = image_names(listing.images, {key: record.name for key, record in place.records.items()})
-    wanted = [image for image in listing.images if (image.uploaded[:19] or since) >= since and image.key not in but]
-    return [plan_image(place, image, names[image.key], now) for image in wanted]
+    for image in wanted:
+        yield plan_image(place, image, names[image.key], now)
 
 
 def plan_image(place: Place, image: Image, name: str, now: float) -> Outcome | Job:
@@ -3214,6 +3218,7 @@ def verdict(summary: Summary, settings: Settings, ended_with: int) -> tuple[int,
         head = f"{home:,} of {total:,} are home, in {folder}"
     return exit_code, "; ".join(filter(None, (
         head, f"{to_come:,} to come" if to_come else "",
+        f"{summary.images_unlisted:,} not listed" if summary.images_unlisted else "",
         *(f"{number:,} {topic.in_verdict.format(s='s' * (number > 1))}" for topic, number in said.items()),
         f"{counted(summary.videos, 'video')} re-encoded" if summary.videos else "")))
 
@@ -3226,7 +3231,7 @@ def photos_and_videos(number: int) -> str:
 def summary_text(summary: Summary, settings: Settings, free_bytes: int | None) -> str:
     """The summary for people, all but the verdict: the numbers, then what they should know, by topic."""
     is_sync = bool(summary.user.nick_name) and settings.task == "sync"
-    in_account = 0 if settings.albums or settings.exclude else summary.user.image_count or 0
+    in_account = 0 if settings.albums or settings.exclude or settings.since else summary.user.image_count or 0
     files = numbered({**{kind: summary.counts[kind] for kind in Kind}, Kind.FAILED: summary.count(Topic.FAILED)}, Kind,
                      (Kind.DOWNLOADED, Kind.HOME, Kind.FAILED) if is_sync else ())
     more = [f"{album['folder']} ({album['home']:,} home, SmugMug counts {album['smugmug_count']:,})"
@@ -3415,21 +3420,24 @@ class Jobs:
 
     def __init__(self) -> None:
         self.ready: deque[Job] = deque()
-        self._waiting: dict[tuple[str, str], list[Job]] = {}  # for each image that is ready or under way
+        self._begun: set[str] = set()  # the keys of images that are ready or under way
+        self._waiting: dict[str, deque[Job]] = {}
 
     def add(self, jobs: Iterable[Job]) -> None:
         """More jobs."""
         for job in jobs:
-            version = job.image.key, job.image.serial
-            self._waiting.get(version, self.ready).append(job)  # behind those for the same image, if there are any
-            self._waiting.setdefault(version, [])
+            if job.image.key in self._begun:
+                self._waiting.setdefault(job.image.key, deque()).append(job)
+            else:
+                self._begun.add(job.image.key)
+                self.ready.append(job)
 
     def done(self, image: Image) -> None:
         """An image came home, or failed: the next job for it is ready, before all others."""
-        waiting = self._waiting.pop((image.key, image.serial))
-        if waiting:
-            self._waiting[image.key, image.serial] = waiting[1:]
-            self.ready.appendleft(waiting[0])
+        if self._waiting.get(image.key):
+            self.ready.appendleft(self._waiting[image.key].popleft())
+        else:
+            self._begun.remove(image.key)
 
 
 def foretell(job: Job, elsewhere: Elsewhere, stop: Stop) -> Outcome:
@@ -3533,6 +3541,7 @@ def needs_listing(run: Run, album: Album) -> bool:
         run.summary.remark(Topic.FAILED, folder, "", str(disk_problem(error, folder)), album.key)
         run.summary.images_unlisted += album.image_count or 0
         return False
+    show_progress(run)  # the folder may hold a hundred thousand
     files = run.state.files(album.key)
     records = {key: record for key, record in files.items() if not record.removed or folded(record.name) in on_disk}
     run.state.forget(FileRecord, album.key, files.keys() - records.keys())  # their names are free again
@@ -3568,15 +3577,21 @@ def begin_album(run: Run, listing: Listing) -> list[Job]:
     if listing.problem and not is_looked_at_again:
         run.summary.remark(Topic.LOCKED if album.locked else Topic.FAILED, place.folder, "", listing.problem, album.key)
         run.summary.images_unlisted += max(0, (album.image_count or 0) - len(listing.images))
-    steps = plan_album(place, listing, run.connection.now(), run.settings.since, seen or frozenset())
-    tally = Tally(place, listing, len(steps))
+    since, jobs = run.settings.since, []
+    wanted = [image for image in listing.images
+              if (image.uploaded[:19] or since) >= since and (seen is None or image.key not in seen)]
+    tally = Tally(place, listing, len(wanted))
     run.summary.begin(tally, is_second_look=seen is not None)
     run.state.record(album.key, AlbumRecord(run.folders[album.key]))
-    for outcome in [step for step in steps if isinstance(step, Outcome)]:
-        settle(run, outcome)
-    if not steps:
+    for step in plan_album(place, listing, wanted, run.connection.now()):
+        show_progress(run)
+        if isinstance(step, Job):
+            jobs.append(step)
+        else:
+            settle(run, step)
+    if not wanted:
         finish_album(run, tally)
-    return [step for step in steps if isinstance(step, Job)]
+    return jobs
 
 
 def with_copies(run: Run, job: Job) -> Job:
@@ -4118,7 +4133,7 @@ def parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
     instead = result.add_argument_group("other actions").add_mutually_exclusive_group()
     for names, task, text in ((("--list",), "list", "show a table of the albums"),
                               (("--list-md5",), "list-md5", "show the MD5 of each file, for md5sum -c"),
-                              (("-n", "--dry-run"), "dry-run", "show what would be fetched"),
+                              (("-n", "--dry-run"), "dry-run", "show what would be downloaded"),
                               (("--login",), "login", "sign in and exit, for unattended runs later"),
                               (("--logout",), "logout", "forget the sign-in and the API key")):
         instead.add_argument(*names, dest="task", action="store_const", const=task, default="sync", help=text)

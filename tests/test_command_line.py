@@ -728,6 +728,7 @@ def test_the_summary_claims_no_more_than_is_known(account: Account, smugmug: Fak
     smugmug.fault("mangle", "!albums", function=one_more)
     doubtful = run("--full")
     assert doubtful.returncode == 1 and doubtful.stderr.count("2 of 3 are home, in /") == 1
+    assert doubtful.stderr.endswith(f"are home, in {run.output}; 1 not listed; 1 failed\n")
     assert "SmugMug counts 2 photos and videos in this album but lists 1" in doubtful.stderr
     assert "\nEverything is home: 2 photos and videos in /" in run().stderr
 

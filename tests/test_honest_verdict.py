@@ -534,6 +534,12 @@ def test_photos_that_are_in_the_account_and_in_no_album_are_told(
     assert "SmugMug counts: 3 in the account, 1 in its albums\n" in sync(run).stderr
 
 
+def test_albums_that_since_leaves_out_are_not_said_to_be_missing_in_smugmugs_count(account: Account, run: Run) -> None:
+    account.album("Summer").photo()
+    sync(run)
+    assert "SmugMug counts" not in sync(run, "--since", "1d").stderr
+
+
 def test_albums_that_list_more_than_smugmug_counts_are_told(
         account: Account, smugmug: FakeSmugMug, run: Run) -> None:
     for name in ("Autumn", "Spring", "Summer", "Winter"):

@@ -166,7 +166,6 @@ def test_each_page_is_asked_for_as_large_as_it_should_be_and_with_nothing_that_i
     listings = smugmug.select("api", "!albums")
     assert [(record.query["start"], record.query["count"]) for record in listings] == [("1", "100"), ("101", "100")]
     pages = smugmug.select("api", f"{long_album.key}!images")
-    assert pages[0].query["start"] == "1"
     assert sorted((int(record.query["start"]), record.query["count"]) for record in pages) == [
         (start, "100") for start in range(1, 502, 100)]
     assert smugmug.count("api") == 1 + 2 + 100 + 6
