@@ -2850,7 +2850,7 @@ PAGE = """<!DOCTYPE html><html lang="en"><meta charset="utf-8"><meta name="viewp
   input, button { font: inherit; padding: .3em .6em } nav { position: fixed; bottom: 1em; right: 1em; z-index: 1 }
   :has(:target) main { position: fixed; inset: 0; display: flex; overflow: auto; scroll-snap-type: x mandatory }
   :has(:target) figure { flex: 0 0 100%; overflow: auto; scroll-snap-align: start; text-align: center; outline: 0 }
-  :has(:target) :is(img, video, figure > p) { height: 80vh; object-fit: contain; background: none }
+  :has(:target) :is(img, video, figure > p) { height: 75vh; object-fit: contain; background: none }
   :has(:target) :is(header, h2), html:not(:has(:target)) nav { display: none }
 </style>
 <header><a>All albums</a><h1></h1><p></p><input type="search" placeholder="Search" aria-label="Search"></header>
@@ -4344,7 +4344,7 @@ def parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
     how.add_argument("--new-record", action="store_true", help="rebuild a lost download record from the files")
     setting(how, "--sidecar", dest="sidecars", metavar="xmp|json|html", action=Gather,
             read=reader(words, {"xmp", "json", "html", "dates"}.issuperset, "a sidecar: xmp, json, html or dates"),
-            help="save titles, captions, keywords and places; html: pages to look at")
+            help="save captions, keywords and places; html: web pages")
     setting(how, "-j", "--jobs", metavar="N", default=None, help="simultaneous downloads (default: as many as help)",
             read=reader(int, range(1, 1000).__contains__, "a number from 1 to 999"))
     positive_number = reader(float, lambda number: 0 < number < 1e6, "a number above 0")
