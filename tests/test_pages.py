@@ -174,7 +174,7 @@ def test_an_interrupted_run_leaves_a_page_of_what_is_here(account: Account, smug
     stop(process, signal.SIGINT)
     smugmug.clear_faults()
     assert process.returncode == 130
-    assert ["checked on" in text for text in overview(run).texts] == [True, False]
+    assert ["1 photo, 0 videos (1 at SmugMug)" in text for text in overview(run).texts] == [True, False]
     assert "1 missing: not downloaded yet\nnot complete" in overview(run).texts[1]
 
 
