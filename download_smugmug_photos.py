@@ -15,6 +15,7 @@ What it leaves on the disk:
     smugmug_photos/<album>/.<key>-...part         a transfer that was cut off; the next run goes on from there
     smugmug_photos/<album>/<file name>.xmp        with --sidecar xmp: title, caption, keywords, place
     smugmug_photos/<album>/album.json             with --sidecar json: the same of a whole album, in its order
+    smugmug_photos/index.html, <album>/index.html with --sidecar html: pages that show all this in a browser
     smugmug_photos/.smugmug.sqlite3               what is home, so that the next run takes seconds
     ~/.config/download_smugmug_photos/token.json  the sign-in, readable by you alone (Windows: under %APPDATA%);
                                                   with the API key, if you typed it in
@@ -74,7 +75,7 @@ from datetime import datetime, timedelta, timezone
 from functools import partial
 from pathlib import Path
 from typing import IO, Any, Callable, Dict, Iterable, Iterator, Mapping, NamedTuple, Sequence, TextIO, TypeVar
-from urllib.parse import parse_qsl, unquote_plus, urlencode, urljoin, urlsplit
+from urllib.parse import parse_qsl, quote, unquote_plus, urlencode, urljoin, urlsplit
 from xml.sax.saxutils import escape
 
 if __name__ == "__main__":
@@ -115,6 +116,7 @@ APPLY_URL = API_ORIGIN + "/api/developer/apply"
 STATE_FILE = ".smugmug.sqlite3"
 PART_SUFFIX = ".part"
 ALBUM_SIDECAR = "album.json"
+PAGE_NAME = "index.html"
 CHUNK_BYTES = 1 << 16  # how much of a file is read, hashed and written at once
 TICK_SECONDS = 0.1  # how long the main thread waits before it looks at Ctrl-C, and redraws the live line, again
 
@@ -698,7 +700,7 @@ def unique_names(wanted: Iterable[tuple[str, str]], given: dict[str, str], taken
 def album_folders(albums: Iterable[Album], given: dict[str, str], layout: str) -> dict[str, str]:
     """A folder within the output folder for each album key. Older albums keep the plain name."""
     oldest_first = sorted(albums, key=lambda album: (album.created, album.key))
-    return unique_names(((album.key, album_folder(album, layout)) for album in oldest_first), given)
+    return unique_names(((album.key, album_folder(album, layout)) for album in oldest_first), given, [PAGE_NAME])
 
 
 def album_folder(album: Album, layout: str) -> str:
@@ -2649,7 +2651,7 @@ def prove(part: PartFile, remote: RemoteFile, image: Image, refused: set[str]) -
 
 # ---------------------------------------------------------------------------------------------------------------
 # 11. Sidecars: what is not in the files: titles, captions, keywords, places, dates, the order of an album.
-#     Knows XMP and JSON. Never touches a photo, and no sidecar that somebody else wrote.
+#     Knows XMP, JSON and HTML. Never touches a photo, and no sidecar that somebody else wrote.
 # ---------------------------------------------------------------------------------------------------------------
 
 # https://developer.adobe.com/xmp/docs/xmp-namespaces/
@@ -2663,12 +2665,18 @@ UNSEALED = f"{PROGRAM} {VERSION} {'0' * 32}"  # the mark of this program, at the
 NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def write_sidecars(kinds: Iterable[str], place: Place, images: Iterable[Image],
-                   records: Mapping[str, FileRecord]) -> Iterator[tuple[str, Problem | None]]:
+def write_sidecars(kinds: Iterable[str], place: Place, images: Iterable[Image], records: Mapping[str, FileRecord],
+                   reasons: Mapping[str, str], folder: str) -> Iterator[tuple[str, Problem | None]]:
     """Bring the sidecars of an album up to date. Yields the name of each that changed or, with the reason, could not.
+
+    `reasons` say, by image key, why an image is missing; `folder` is the album's within the output folder.
     """
     if "json" in kinds:
         yield from update_sidecar(place.folder / ALBUM_SIDECAR, album_json(place.album, images, records))
+    if "html" in kinds:
+        cards = [image_card(image, records.get(image.key), reasons.get(image.key, NOT_YET)) for image in images]
+        page = html_page(place.album.name, place.album.description, cards, "../" * (folder.count("/") + 1) + PAGE_NAME)
+        yield from update_sidecar(place.folder / page_name(records.values()), page)
     for image in [image for image in images if image.key in records] if "xmp" in kinds else []:
         found = find_file(place.on_disk, records[image.key].name + ".xmp")
         if has_words(image) or found.size_bytes >= 0:
@@ -2773,6 +2781,85 @@ def xmp_coordinate(degrees: float, positive: str, negative: str) -> str:
     """A coordinate in XMP's form, degrees and decimal minutes: 47.5, "N", "S" is "47,30.000000N"."""
     whole, millionths = divmod(round(abs(degrees) * 60_000_000), 60_000_000)
     return f"{whole},{millionths / 1_000_000:.6f}{negative if degrees < 0 else positive}"
+
+
+# One template for the page of all albums and those of each. What a page shows stands in it as JSON, and its script sets
+# every text as nothing but text. The policy lets no other script run (a test tells the hash of this one), and nothing
+# come from elsewhere. The large view is the same list in one row, each figure as wide as the window: it is open while
+# the address names a figure, and swipes are the browser's own.
+PAGE = """<!DOCTYPE html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; base-uri 'none'; img-src file: 'self';
+  media-src file: 'self'; style-src 'unsafe-inline'; script-src 'sha256-ysgBPWue13dQqoWhDMnGNPKGXuhYE0wc9vsAy6K01CI='">
+<style>
+  html { color-scheme: light dark; font: clamp(15px, .6vw, 24px)/1.4 system-ui; margin: 3vh 3vw; word-wrap: anywhere }
+  h1, h2, p, figcaption > * { margin: .2em 0; white-space: pre-line; unicode-bidi: plaintext }
+  main { display: grid; grid: auto / repeat(auto-fill, minmax(min(45%, 15em), 1fr)); gap: 1em; margin: 1em 0 }
+  img, video, figure > p { width: 100%; aspect-ratio: 4/3; object-fit: cover; background: #8883; border-radius: .4em }
+  figure { margin: 0; break-inside: avoid; content-visibility: auto; contain-intrinsic-height: 18em }
+  h2 { grid-column: 1 / -1 } figcaption { display: grid }
+  input, button { font: inherit; padding: .3em .6em } nav { position: fixed; bottom: 1em; right: 1em; z-index: 1 }
+  :has(:target) main { position: fixed; inset: 0; display: flex; overflow: auto; scroll-snap-type: x mandatory }
+  :has(:target) figure { flex: 0 0 100%; overflow: auto; scroll-snap-align: start; text-align: center; outline: 0 }
+  :has(:target) :is(img, video, figure > p) { height: 75vh; object-fit: contain; background: none }
+  :has(:target) :is(header, h2), html:not(:has(:target)) nav { display: none }
+</style>
+<header><a>All albums</a><h1></h1><p></p><input type="search" placeholder="Search" aria-label="Search"></header>
+<nav><button value="-1">Previous</button> <button value="1">Next</button> <button value="0">Close</button></nav>
+<main></main><script type="application/json">DATA</script>
+<script>
+  const [up, heading, about, search, nav, main, data] = document.querySelectorAll("header *, nav, main, script");
+  let page = JSON.parse(data.textContent), last = "";
+  const add = (parent, tag, properties) => parent.appendChild(Object.assign(document.createElement(tag), properties));
+  [document.title, heading.textContent, about.textContent] = [page.title, page.title, page.about];
+  if (page.up) up.href = page.up; else up.remove();
+  for (const {folder = "", id, view, src, href, title, text, facts, alt = text || title} of page.cards) {
+    if (folder !== last) add(main, "h2", {textContent: last = folder});
+    const figure = add(main, "figure", {id, tabIndex: -1});
+    const frame = view === "img" ? add(figure, "a", {href: page.up ? "#" + id : href}) : figure;
+    add(frame, view, {loading: "lazy", preload: "none", controls: true, src, alt, title: alt, textContent: folder});
+    const caption = add(figure, "figcaption");
+    add(caption, href ? "a" : "b", {href, textContent: title});
+    add(caption, "span", {textContent: text, hidden: !text});
+    add(caption, "small", {textContent: facts.filter(fact => fact).join("\\n")});
+  }
+  function walk(step) {
+    const figures = main.querySelectorAll("figure:not([hidden])");
+    const figure = figures[Math.round(figures.length * main.scrollLeft / main.scrollWidth) + step];
+    if (figure) location.replace(step ? "#" + figure.id : "#-");
+    if (!step) requestAnimationFrame(() => requestAnimationFrame(() => figure.scrollIntoView({block: "nearest"})));
+  }
+  addEventListener("keydown", event => {
+    const step = {ArrowLeft: -1, ArrowRight: 1, Escape: 0}[main.querySelector(":target") && event.key];
+    if (step !== undefined) { event.preventDefault(); walk(step) }
+  });
+  nav.addEventListener("click", event => walk(+event.target.value));
+  search.addEventListener("input", () => main.querySelectorAll("h2, figure").forEach(part => {
+    part.hidden = !part.textContent.toLowerCase().includes(search.value.toLowerCase());
+  }));
+</script>"""
+NOT_YET = "not downloaded yet"
+
+
+def html_page(title: str, about: str, cards: Sequence[Mapping[str, Any]], up: str = "") -> bytes:
+    """A page of these cards; `up` leads from a page below to the page of all albums."""
+    data = {"written_by": UNSEALED, "title": title, "about": about, "up": up, "cards": cards}
+    return PAGE.replace("DATA", json.dumps(data).replace("<", r"\u003c")).encode()
+
+
+def page_name(files: Iterable[FileRecord]) -> str:
+    """The name of an album's page, which is another one where a file of the album has it."""
+    return unique_names([("page", PAGE_NAME)], {}, [file.name for file in files])["page"]
+
+
+def image_card(image: Image, file: FileRecord | None, reason: str) -> dict[str, Any]:
+    """An image on its album's page; `reason` says why it is missing."""
+    name, href = (file.name, quote(file.name)) if file else (image.file_name or image.key, "")
+    is_doubtful = image.is_video and (image.longitude or 0) > 0  # see image_xmp
+    facts = [image.taken[:10 if image.is_video else 19].replace("T", " "), ", ".join(image.keywords),
+             "" if image.latitude is None or is_doubtful else f"{image.latitude}, {image.longitude}",
+             f"missing: {reason}" if file is None else "" if file.is_original else "re-encoded by SmugMug"]
+    return {"id": image.key, "title": image.title or name, "text": image.caption, "facts": facts, "href": href,
+            "view": "p" if file is None else "video" if image.is_video else "img", "src": href}
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -3059,6 +3146,7 @@ class Summary:
         self.checked: Counter[Fault] = Counter()
         self.unsound: dict[tuple[str, str], Check] = {}  # by album key and image key, until they come again
         self.remarks: list[Remark] = []
+        self.reasons: dict[str, dict[str, str]] = {}  # of what went wrong, by album key and image key
         self.removed: list[str] = []  # the files that SmugMug no longer has
         self.videos = self.fetched_bytes = self.api_requests = self.sidecars_changed = self.under_way = 0
         self.albums: Counter[Change] = Counter()
@@ -3153,6 +3241,8 @@ class Summary:
         reason = "\n".join(map(printable, reason.split("\n")))
         remark = Remark(topic, printable(folder), printable(file), reason, *keys)
         self.remarks.append(remark)
+        if remark.image_key or not file:
+            self.reasons.setdefault(remark.album_key, {}).setdefault(remark.image_key, reason)
         log.debug("%s: %s: %s", topic.heading, where(remark), reason)
 
     def count(self, topic: Topic) -> int:
@@ -3334,7 +3424,8 @@ class Run:
 
     By album key: `known` is what the state knew before, `folders` the folder of each album, `places` those of
     the albums that are being listed, `seen` the keys of the images in listings that were not complete: these albums
-    get `second_looks`. `overdue` are the keys of albums to list again though nothing has changed.
+    get `second_looks`. `overdue` are the keys of albums to list again though nothing has changed. `albums` are all that
+    SmugMug has, whatever was asked for.
     """
 
     def __init__(self, settings: Settings, connection: Connection, user: User, state: State, summary: Summary,
@@ -3349,6 +3440,7 @@ class Run:
         self.second_looks: deque[Album] = deque()
         self.overdue: frozenset[str] = frozenset()
         self.entries: dict[Path, dict[str, str]] = {}
+        self.albums: dict[str, Album] = {}
 
 
 def sync(run: Run) -> None:
@@ -3467,6 +3559,7 @@ def wanted_albums(run: Run) -> list[Album]:
     if any(run.folders.get(album.key) == album_folder(album, other) != album_folder(album, layout) for album in albums):
         log.info("Layout %s applies to new albums only; those that are here stay where they are.", layout)
     run.folders.update(album_folders(albums, run.folders, layout))
+    run.albums.update((album.key, album) for album in albums)
     albums = selected(run.settings, albums)
     run.summary.albums_expected = len(albums)
     if not (run.settings.full or run.settings.sidecars):
@@ -3704,7 +3797,8 @@ def finish_album(run: Run, tally: Tally) -> None:
         run.summary.end(tally)
         return
     if kinds and not tally.problem:
-        for name, problem in write_sidecars(kinds, place, tally.images, run.state.files(album.key)):
+        files, reasons = run.state.files(album.key), run.summary.reasons.get(album.key, {})
+        for name, problem in write_sidecars(kinds, place, tally.images, files, reasons, run.folders[album.key]):
             if isinstance(problem, DiskFull):
                 raise problem
             run.summary.sidecars_changed += problem is None
@@ -3717,6 +3811,42 @@ def finish_album(run: Run, tally: Tally) -> None:
         run.state.record(album.key, AlbumRecord(run.folders[album.key], lasting_clocks(place), place.looked_at))
     run.summary.end(tally)
     log.info("%s: %s", printable(run.folders[album.key]), tally.line())
+
+
+GONE = parse_album(Entry({"UrlPath": "/Not in SmugMug's list of albums/"}))
+
+
+def write_overview(run: Run) -> None:
+    """Bring the page of all albums up to date, as far as the run came: it says what stands in the record."""
+    known = run.state.albums()
+    keys = sorted(run.folders, key=lambda key: run.albums.get(key, GONE).url_path.rpartition("/"))
+    here, images = sum(run.state.home_sums("1").values()), sum(album.image_count or 0 for album in run.albums.values())
+    about = f"{here:,} of {max(here, images):,} photos and videos are here"
+    page = html_page(f"Albums of {run.user.nick_name}", about, [album_card(run, key, known.get(key)) for key in keys])
+    for name, problem in update_sidecar(run.settings.output / PAGE_NAME, page):
+        if problem is not None:
+            run.summary.remark(Topic.KEPT if isinstance(problem, NotOurs) else Topic.FAILED, "", name, str(problem))
+
+
+def album_card(run: Run, key: str, known: AlbumRecord | None) -> dict[str, Any]:
+    """An album on the page of all, with its first picture by name."""
+    album, folder, files = run.albums.get(key, GONE), path_of(run, run.folders[key]), run.state.files(key)
+    here, images = sorted(files.values(), key=lambda file: file.name), album.image_count or 0
+    videos = sum(split_extension(file.name)[1].lower() in VIDEO_EXTENSIONS for file in here)
+    covers = [quote(file.name) for file in here if split_extension(file.name)[1][1:].lower() in SERVED_TYPES]
+    months = sorted(str(datetime(1970, 1, 1) + timedelta(seconds=file.modified_ns // 10 ** 9 - time.timezone))[:7]
+                    for file in here if file.modified_ns)
+    missing, smaller = images - sum(not file.removed for file in here), sum(not file.is_original for file in here)
+    why = {reason for image_key, reason in run.summary.reasons.get(key, {}).items() if image_key not in files}
+    facts = [" \u2013 ".join(sorted({*months[:1], *months[-1:]})),
+             f"{counted(len(here) - videos, 'photo')}, {counted(videos, 'video')} ({images:,} at SmugMug)",
+             f"{missing:,} missing: {'; '.join(sorted(why)) or NOT_YET}" if missing > 0 else "",
+             f"{smaller:,} re-encoded by SmugMug" if smaller else "",
+             f"checked on {iso_time(known.listed_at)[:10]}" if known and known.listed_at else "not complete"]
+    way, page = quote(run.summary.within(folder)) + "/", page_name(files.values())
+    return {"id": key, "folder": " / ".join(album.url_path.split("/")[1:-1]), "title": album.name or folder.name,
+            "text": album.description, "facts": facts, "view": "img" if covers else "p",
+            "href": way + page if os.path.exists(str(folder / page)) else way, "src": way + "".join(covers[:1])}
 
 
 def look_back(settings: Settings, state: State, summary: Summary, redraw: Callable[[], None]) -> None:
@@ -3816,11 +3946,13 @@ def work(settings: Settings, summary: Summary, screen: Screen, stop: Stop) -> No
         if not (settings.verify and is_preview):
             connection, user = signed_in or connect(settings, stop)
             summary.user = user
+            run = Run(settings, connection, user, state, summary, screen, stop, elsewhere)
             try:
-                sync(Run(settings, connection, user, state, summary, screen, stop, elsewhere))
+                sync(run)
             finally:
-                summary.api_requests = connection.api_requests
-                summary.wait_seconds = connection.waited_seconds()
+                summary.api_requests, summary.wait_seconds = connection.api_requests, connection.waited_seconds()
+                if "html" in settings.sidecars and run.albums and not is_preview:
+                    write_overview(run)
             if is_preview:
                 screen.clear()
                 warn_of_full_disk(summary.to_come_bytes, settings.output)
@@ -4120,8 +4252,9 @@ def parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
            "tree: put new albums into SmugMug's folders", "album")
     how.add_argument("--rename", action="store_true", help="rename folders whose albums were renamed at SmugMug")
     how.add_argument("--new-record", action="store_true", help="rebuild a lost download record from the files")
-    kinds = reader(words, {"xmp", "json", "dates"}.issuperset, "a sidecar; choose xmp, json or dates")
-    option(how, "--sidecar", "xmp|json", kinds, "save titles, captions, keywords and places", dest="sidecars")
+    kinds = reader(words, {"xmp", "json", "html", "dates"}.issuperset, "a sidecar: xmp, json, html or dates")
+    option(how, "--sidecar", "xmp|json|html", kinds, "save captions, keywords and places; html: web pages",
+           dest="sidecars")
     option(how, "-j --jobs", "N", reader(int, range(1, 1000).__contains__, "a number from 1 to 999"),
            "simultaneous downloads (default: as many as help)", None)
     positive_number = reader(float, lambda number: 0 < number < 1e6, "a number above 0")

@@ -25,6 +25,7 @@ OLDEST = "3.7"
 CHECKS_AT_A_TIME = 3
 README_LINES = (r"^.*pytest tests$", r"^.*fake_smugmug\.py -- .*$")
 PIN = b"027518\n"  # which the demo asks for
+READERS = {"exiftool": "libimage-exiftool-perl", "chromium": "chromium"}  # programs, and Debian's packages of them
 
 _output = threading.Lock()
 
@@ -163,16 +164,17 @@ def all_checks() -> List[Check]:
     return [*checks, Check(oldest, OLDEST, python)] if python else checks
 
 
-def install_exiftool() -> None:
-    """Photographers' own reader of XMP sidecars; without it that one test says that it was left out."""
-    if shutil.which("exiftool") or not shutil.which("apt-get") or os.getuid() != 0:
+def install_readers() -> None:
+    """A browser, and photographers' own reader of XMP sidecars; without them some tests say that they were left out."""
+    packages = [package for program, package in READERS.items() if not shutil.which(program)]
+    if not packages or not shutil.which("apt-get") or os.getuid() != 0:
         return
-    say("== apt-get install libimage-exiftool-perl")
-    for command in (["apt-get", "update", "-qq"], ["apt-get", "install", "-qq", "-y", "libimage-exiftool-perl"]):
+    commands = [["apt-get", "update", "-qq"], *(["apt-get", "install", "-qq", "-y", package] for package in packages)]
+    for command in commands:
+        say(f"== {' '.join(command)}")
         if subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                           check=False).returncode != 0:
-            say("== exiftool: cannot be installed here")
-            return
+            say(f"== {command[-1]}: cannot be installed here")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -183,7 +185,7 @@ def main(arguments: Sequence[str]) -> int:
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         subprocess.run(["git", "clone", "--quiet", str(ROOT), str(work / "clone")], check=True)
-        install_exiftool()
+        install_readers()
         checks = all_checks()
         with ThreadPoolExecutor(CHECKS_AT_A_TIME) as pool:
             made = [pool.submit(check.passes, work) for check in checks]

@@ -44,6 +44,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--warm", action="store_true",
                      help="fork the script from a process that has loaded the packages: half the CPU")
     parser.addoption("--histories", type=int, default=40, metavar="N", help="live through so many random histories")
+    parser.addoption("--draw", action="store_true", help="draw README's screenshot anew")
     parser.addoption("--history", type=int, default=0, metavar="SEED", help="begin with the history of this seed")
 
 

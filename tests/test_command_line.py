@@ -103,7 +103,7 @@ def test_readme_names_the_variable_of_each_option_that_has_one(empty_terminal: N
 # ======================================================================================================================
 
 VALUES = {"PATTERN": ("Summer*", "Winter"), "DATE": ("2024-05-31", "2020-01-01"), "DIR": ("here", "there"),
-          "album|tree": ("tree", "album"), "xmp|json": ("json", "xmp"), "N": ("3", "5"), "SECONDS": ("7", "8"),
+          "album|tree": ("tree", "album"), "xmp|json|html": ("html", "xmp"), "N": ("3", "5"), "SECONDS": ("7", "8"),
           "MINUTES": ("7", "8"), "FILE": ("one.txt", "other.txt")}
 
 

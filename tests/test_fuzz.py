@@ -141,7 +141,7 @@ def brought_home(output: Path) -> Dict[str, bytes]:
     paths = (Path(folder) / name for folder, _, names in os.walk(str(output)) for name in names)
     return {str(path): path.read_bytes() for path in paths
             if not (path.name.startswith(".smugmug.sqlite3") or path.name.endswith((".part", ".xmp"))
-                    or path.name == "album.json")}
+                    or path.name in ("album.json", "index.html"))}
 
 
 def assert_true(account: Account, run: Run, result: Result, before: Set[str]) -> None:
@@ -182,7 +182,7 @@ def test_damaged_answers_about_images_lead_to_no_traceback_and_no_lie(
               for album in full.albums]
     before = {str(path) for path in run.folder.rglob("*")}
 
-    result = run("--report", "report.json", "--sidecar", "xmp,json", "--layout", "tree")
+    result = run("--report", "report.json", "--sidecar", "xmp,json,html", "--layout", "tree")
 
     assert all(fault.hits for fault in faults)
     assert_true(full, run, result, before)
@@ -201,7 +201,7 @@ def test_damaged_answers_about_albums_lead_to_no_traceback_and_no_lie(
     fault = smugmug.fault("mangle", where, times=None, function=damage(f"albums {seed}", at_most=(1, 4, 16)[seed % 3]))
     before = {str(path) for path in run.folder.rglob("*")}
 
-    result = run("--report", "report.json", "--sidecar", "json", "--layout", "tree")
+    result = run("--report", "report.json", "--sidecar", "json,html", "--layout", "tree")
 
     assert fault.hits
     assert_true(full, run, result, before)

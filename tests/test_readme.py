@@ -90,8 +90,9 @@ def test_every_line_for_the_own_account_does_what_it_is_there_for(
     assert "Rome" in said["--list"].stdout
     assert all("0 downloaded" in done.stderr for options, done in said.items() if "Files:" in done.stderr
                and "--dry-run" not in options)
-    assert sorted(home_files(checkout / "smugmug_photos")) == sorted(
-        f"{album}/IMG_1.JPG{suffix}" for album in ("Summer 2024", "Rome", "Smith") for suffix in ("", ".xmp"))
+    assert sorted(home_files(checkout / "smugmug_photos")) == sorted(["index.html", *(
+        f"{album}/{name}" for album in ("Summer 2024", "Rome", "Smith")
+        for name in ("IMG_1.JPG", "IMG_1.JPG.xmp", "index.html"))])
     assert "3 intact" in said["--verify"].stderr
     assert {"report.json", "smugmug.log"} <= {path.name for path in checkout.iterdir()}
 

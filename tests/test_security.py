@@ -86,7 +86,7 @@ def test_no_secret_is_written_anywhere_but_into_the_token_file(account: Account,
     def go(*args: Any, **options: Any) -> Result:
         options["env"] = {"TMPDIR": str(tmp_path / "temporary"), **options.get("env", {})}
         report = [] if {"--list", "--login"} & set(args) else ["--report", f"report {len(said)}.json"]
-        result = run("-v", "--log-file", "log.txt", *report, "--sidecar", "xmp,json", "--timeout", "5", *args,
+        result = run("-v", "--log-file", "log.txt", *report, "--sidecar", "xmp,json,html", "--timeout", "5", *args,
                      **options)
         said.append(result.stdout + result.stderr)
         return result
@@ -405,7 +405,7 @@ def test_no_name_from_smugmug_leads_out_of_the_output_folder(account: Account, s
         smugmug.fault("mangle", of_list(album), times=None, function=hostile_fields(name))
     before = set(tmp_path.rglob("*"))
 
-    result = run("--layout", layout, "--sidecar", "xmp,json")
+    result = run("--layout", layout, "--sidecar", "xmp,json,html")
 
     assert result.returncode == 0, result.stderr
     ours = token_file(run).with_name("folders.json")
@@ -463,14 +463,15 @@ def test_a_link_in_the_place_of_a_folder_is_not_followed_out_of_the_output_folde
     before, places = snapshot(elsewhere), set(os.listdir(str(tmp_path)))
 
     for options in ([], ["--full", "--verify"]):
-        result = run("--layout", layout, "--sidecar", "xmp,json", *options)
+        result = run("--layout", layout, "--sidecar", "xmp,json,html", *options)
 
         assert result.returncode == 1
         refusals = re.findall(r"^  .* leads outside the output folder", result.stderr, re.MULTILINE)
         assert len(refusals) == len(links)
         assert snapshot(elsewhere) == before and set(os.listdir(str(tmp_path))) == places
         assert all((run.output / link).is_symlink() for link in links)
-        assert set(home_files(run.output)) == {"Winter/IMG_1.JPG", "Winter/album.json"}
+        assert set(home_files(run.output)) == {
+            "Winter/IMG_1.JPG", "Winter/album.json", "Winter/index.html", "index.html"}
     assert smugmug.count("cdn") == 1
 
 
@@ -499,7 +500,7 @@ def test_links_in_the_place_of_files_are_not_written_through(account: Account, r
         folder.mkdir(parents=True)
         parts.append(folder / f".{photo.key}-0-{photo.md5}.part")
         photos[folder / f"IMG_1_{photo.key}-2.JPG"] = photo
-        for name in ("IMG_1.JPG", "album.json", "IMG_1.JPG.xmp", f"IMG_1_{photo.key}.JPG",
+        for name in ("IMG_1.JPG", "album.json", "index.html", "IMG_1.JPG.xmp", f"IMG_1_{photo.key}.JPG",
                      f"IMG_1_{photo.key}-2.JPG.xmp", parts[-1].name):
             target = elsewhere / f"{album.key} {name}"
             if old is not None:
@@ -507,13 +508,13 @@ def test_links_in_the_place_of_files_are_not_written_through(account: Account, r
             (folder / name).symlink_to(target)
     before = snapshot(elsewhere)
 
-    result = run("--sidecar", "xmp,json")
+    result = run("--sidecar", "xmp,json,html")
 
     assert snapshot(elsewhere) == before
-    assert result.returncode == 1 and "4 failed" in result.stderr  # the part files cannot be had, nor a sidecar
+    assert result.returncode == 1 and "5 failed" in result.stderr  # the part files cannot be had, nor two sidecars
     for part in parts:
         part.unlink()
-    run("--sidecar", "xmp,json")
+    run("--sidecar", "xmp,json,html")
     assert snapshot(elsewhere) == before
     assert {path: path.read_bytes() for path in photos if not path.is_symlink()} == {
         path: photo.data for path, photo in photos.items()}
@@ -524,15 +525,15 @@ def test_a_link_to_a_sidecar_of_ours_elsewhere_does_not_lead_us_to_change_that_o
         account: Account, run: Run, elsewhere: Path) -> None:
     album = account.album("Summer")
     album.photo(title="A title")
-    assert run("--sidecar", "xmp,json").returncode == 0
-    for name in ("album.json", "IMG_1.JPG.xmp"):
+    assert run("--sidecar", "xmp,json,html").returncode == 0
+    for name in ("album.json", "index.html", "IMG_1.JPG.xmp"):
         (run.output / "Summer" / name).rename(elsewhere / name)
         (run.output / "Summer" / name).symlink_to(elsewhere / name)
     before = snapshot(elsewhere)
     album.images[0].title = "Another title"
     album.description = "Other words"
     album.touch()
-    run("--full", "--sidecar", "xmp,json")
+    run("--full", "--sidecar", "xmp,json,html")
     assert snapshot(elsewhere) == before
 
 
@@ -718,7 +719,8 @@ def with_fields(fields: JSON) -> Callable[[JSON], JSON]:
 def assert_whole_or_named(account: Account, run: Run, result: Result, report: Path) -> None:
     """Each file of the account is home, or it, its album or the list of albums is named; nothing else is at home."""
     assert result.returncode in (0, 1), result.stderr
-    home = sorted(content for name, content in home_files(run.output).items() if not name.endswith((".json", ".xmp")))
+    home = sorted(content for name, content in home_files(run.output).items()
+                  if not name.endswith((".json", ".xmp", ".html")))
     known = {image.data for album in account.albums for image in album.images}
     assert [content for content in home if content not in known] == []
     problems = named(report)
@@ -744,7 +746,7 @@ def test_no_field_of_an_image_is_trusted_to_be_what_it_should_be(
             smugmug.fault("mangle", of_list(album), times=None, function=with_fields({name: value}))
     smugmug.allow_unknown_paths = True
 
-    result = run("--sidecar", "xmp,json", "--report", "report.json")
+    result = run("--sidecar", "xmp,json,html", "--report", "report.json")
 
     assert_whole_or_named(account, run, result, tmp_path / "report.json")
     if "Title" in fields:
@@ -936,7 +938,7 @@ def test_json_that_no_library_could_have_written_costs_no_more_than_its_album(
             listed_albums.append(json.dumps({"AlbumKey": album.key, "Name": label}))
     smugmug.fault("respond", "!albums", times=None, body=listing("Album", listed_albums))
 
-    result = run("--sidecar", "xmp,json", "--layout", "tree", "--report", "report.json")
+    result = run("--sidecar", "xmp,json,html", "--layout", "tree", "--report", "report.json")
 
     assert result.returncode == 1 and "did not send a valid API answer" in result.stderr
     assert_whole_or_named(account, run, result, tmp_path / "report.json")
@@ -944,7 +946,7 @@ def test_json_that_no_library_could_have_written_costs_no_more_than_its_album(
     assert readable <= set(home_files(run.output).values())
 
     smugmug.clear_requests()
-    assert run("--sidecar", "xmp,json", "--layout", "tree", "-x", "*deep*", "-x", "*digits*").returncode == 0
+    assert run("--sidecar", "xmp,json,html", "--layout", "tree", "-x", "*deep*", "-x", "*digits*").returncode == 0
     assert smugmug.count("cdn") == 0
     assert run("--list").returncode == 0
 
