@@ -442,7 +442,6 @@ LOOK_SECONDS = 0.5  # how long is measured
 MOST_RESTS = 48  # so many looks pass before another number is tried again
 TROUBLES = 3  # fewer refusals and broken connections than this are an accident
 
-T = TypeVar("T")
 R = TypeVar("R")
 
 
@@ -545,7 +544,7 @@ class Crew:
             self._results.queue.put((self, None, error))
 
 
-def in_parallel(function: Callable[[T], R], items: Iterable[T], stop: Stop, threads: int) -> Iterator[R | None]:
+def in_parallel(function: Callable[[Any], R], items: Iterable[Any], stop: Stop, threads: int) -> Iterator[R | None]:
     """Yield `function(item)` for each of `items`, in the order in which they get done.
 
     A None says that nothing was ready for a moment: time to redraw the screen.
@@ -612,8 +611,7 @@ MAX_NAME_BYTES = 255 - len(PART_SUFFIX)  # Linux allows 255 bytes; room is left 
 # Device names that Windows reserves, with or without an extension:
 # https://learn.microsoft.com/windows/win32/fileio/naming-a-file
 RESERVED_NAME = re.compile(r"(?i)(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9\u00b9\u00b2\u00b3])\s*(\.|$)")
-UNSAFE_CHARACTER = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f-\x9f\ud800-\udfff'
-                              r"\u200e\u200f\u202a-\u202e\u2028\u2029\u2066-\u2069]")
+UNSAFE_CHARACTER = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f-\x9f\ud800-\udfff\u200e\u200f\u2028-\u202e\u2066-\u2069]')
 
 
 def safe_name(text: str, fallback: str) -> str:
@@ -749,7 +747,6 @@ def printable(text: str | Path) -> str:
 # Windows takes longer paths only where that was turned on. A folder leaves room for a short name within:
 # https://learn.microsoft.com/windows/win32/fileio/maximum-file-path-limitation
 WINDOWS_PATH_CHARACTERS = 260 - len("12345678.123")
-HEAD_BYTES = 64  # so much of a file shows of which kind it is
 # How file systems say that they know no fsync, or no locks: some network shares, some in user space.
 UNSUPPORTED = frozenset({errno.EINVAL, errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, getattr(errno, "ENOTSUP", 0)})
 
@@ -758,7 +755,7 @@ class PartFile:
     """The beginning of a file that is still on its way, with its size in bytes and the MD5 over it.
 
     It survives the run: opened again, it goes on where it was cut off. `received_bytes` counts what was written since,
-    `head` is how the file begins.
+    `head` are its first 64 bytes, which show what it is.
     """
 
     def __init__(self, path: Path) -> None:
@@ -807,7 +804,7 @@ class PartFile:
     def _count(self, chunk: bytes) -> None:
         self._hash.update(chunk)
         self.size_bytes += len(chunk)
-        self.head += chunk[:HEAD_BYTES - len(self.head)]
+        self.head += chunk[:64 - len(self.head)]
 
 
 def chunks_of(file: IO[bytes]) -> Iterator[bytes]:
@@ -986,11 +983,9 @@ DECODED_AT_ONCE_BYTES = 1 << 12  # a compressed body grows up to a thousandfold,
 LEAST_BYTES_PER_SECOND = CHUNK_BYTES / 60  # a body that comes more slowly is asked for anew
 QUICK_BYTES_PER_SECOND = 1e6  # where large bodies come faster, they are read in larger pieces, which costs less CPU
 QUICK_CHUNKS = 4  # so many times as large
-MOST_LINES = 1024  # connections to a host that are kept for the next request
 SILENCES_IN_A_ROW = 3  # so many requests without an answer, and somebody looks whether SmugMug is there at all
 LONGEST_LOOK_SECONDS = 60.0  # the most time between two such looks
 AUTH_USER_URL = API_ORIGIN + "/api/v2!authuser"  # which is answered whenever anything is, and 401 without a sign-in
-ACCEPT_TERMS_URL = API_ORIGIN + "/api/developer/accept"
 JSON_HEADERS = {"Accept": "application/json", "Accept-Encoding": "gzip"}
 RATE_LIMIT_HEADERS = ("X-RateLimit-Remaining", "X-RateLimit-Reset", "Retry-After")
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -1010,8 +1005,8 @@ class Gate:
         self._stop, self.outages = stop, 0
         self._opens_at = self.closed_seconds = 0.0  # what is still to come of the seconds included
         self.silences: list[str] = []  # the URLs asked for in vain since the host last answered
-        self.answered_url = ""  # the first that it answered
-        self.away_since = ""  # the time of day at which the outage began that is not over yet
+        # the first URL that it answered, and the time of day at which an outage began that is not over yet
+        self.answered_url = self.away_since = ""
         self.lock = threading.Lock()  # one thread closes it, or looks whether an outage is over
 
     def wait(self) -> None:
@@ -1151,16 +1146,16 @@ class Connection:
         self._skew_seconds = 0.0  # how far SmugMug's clock is ahead of this computer's, once a signature was refused
         self._timeout = (min(CONNECT_TIMEOUT_SECONDS, timeout_seconds), timeout_seconds)
         self.stop, self._lock = stop, threading.Lock()
-        self._adapter = requests.adapters.HTTPAdapter(pool_maxsize=MOST_LINES)
+        self._adapter = requests.adapters.HTTPAdapter(pool_maxsize=1024)
         self._routing: dict[str, Any] = {}  # by host
         self.max_outage_seconds = MAX_OUTAGE_MINUTES * 60
         self._clock = time.time() - time.monotonic()  # SmugMug's, as far as it was told, ahead of the monotonic one
         self.bodies: set[Answer] = set()  # those that are being read
         self.slow_seconds = min(60.0, timeout_seconds)
         self.piece_bytes = max(1, int(LEAST_BYTES_PER_SECOND * self.slow_seconds))
-        self.is_quick = False  # as large bodies have come lately
         self.gates: dict[str, Gate] = {}  # by origin
-        self.was_let_in = False  # once it was, silence means an outage, and a 401 a sign-in revoked
+        # whether large bodies came quickly lately; once it was let in, silence means an outage, a 401 a revoked sign-in
+        self.is_quick = self.was_let_in = False
         self.troubles = self.api_requests = self.received_bytes = 0  # troubles: 429, 503, no answer, a body cut short
         with suppress(RuntimeError):  # a system that allows no more threads
             threading.Thread(target=self._watch, daemon=True).start()
@@ -1396,7 +1391,7 @@ def explain_401(message: str, text: str, minutes_off: float) -> Problem:
     if "terms of service" in message or "v2 access" in message:
         link = re.search(r"https://(?:[a-z0-9-]{1,63}\.){0,9}smugmug\.com/[^\s\"'<>]+", message)
         return Problem(f"{text}. The API terms have not been accepted for this API key yet. Accept them here, then "
-                       f"run this again:\n{link.group().rstrip('.') if link else ACCEPT_TERMS_URL}")
+                       f"run this again:\n{link.group().rstrip('.') if link else API_ORIGIN + '/api/developer/accept'}")
     if "timestamp" in message:
         by = f" by {minutes_off:.0f} minutes" if minutes_off > 1 else ""
         text += f". This computer's clock is wrong{by}. Set it, then run this again."
@@ -1691,8 +1686,7 @@ class PageSize:
 
     def answered(self, count: int) -> None:
         """A page of so many came."""
-        self._was_answered = True
-        self.size = max(self.size, count)
+        self._was_answered, self.size = True, max(self.size, count)
 
     def refused(self, count: int) -> bool:
         """A page of so many was too much: ask for half, or be content with what came before a little more was tried.
@@ -2301,18 +2295,11 @@ def is_intact(record: FileRecord, on_disk: Mapping[str, list[FileOnDisk]]) -> bo
     return find_file(on_disk, record.name).size_bytes == record.size_bytes and not record.damaged
 
 
-def plan_album(place: Place, listing: Listing, wanted: Iterable[Image], now: float) -> Iterator[Outcome | Job]:
-    """What to do for each image that is wanted of an album that was listed, one by one: there may be many.
+def plan_image(place: Place, image: Image, name: str, now: float) -> Outcome | Job:
+    """What to do for one image: nothing, because it is home or cannot be had now, or a job.
 
     `now` is in seconds since 1970.
     """
-    names = image_names(listing.images, {key: record.name for key, record in place.records.items()})
-    for image in wanted:
-        yield plan_image(place, image, names[image.key], now)
-
-
-def plan_image(place: Place, image: Image, name: str, now: float) -> Outcome | Job:
-    """What to do for one image: nothing, because it is home or cannot be had now, or a job."""
     album, record, absence = place.album, place.records.get(image.key), place.absences.get(image.key)
     is_asked_later = absence is not None and absence.serial == image.serial and absence.ask_at > now
     record = record._replace(name=find_file(place.on_disk, record.name).name) if record else None
@@ -2625,8 +2612,7 @@ def goes_on(answer: Answer, remote: RemoteFile, part: PartFile) -> bool:
     if answer.status == 416:  # nothing follows: good if the part is complete
         return bool(remote.md5) and total == str(part.size_bytes)
     is_same_file = bool(remote.md5 or part.etag) and (remote.md5 or answer.headers.get("ETag", "") == part.etag)
-    return start == str(part.size_bytes) and is_same_file and (
-        remote.size_bytes is None or total in ("*", str(remote.size_bytes)))
+    return start == str(part.size_bytes) and is_same_file and total in ("*", str(remote.size_bytes or total))
 
 
 def prove(part: PartFile, remote: RemoteFile, image: Image, refused: set[str]) -> None:
@@ -3127,10 +3113,6 @@ class Tally:
         self.pending, self.is_partial, self.to_come_bytes = pending, pending < len(listing.images), 0
         self.counts: Counter[Kind] = Counter()
 
-    def all_home(self) -> bool:
-        """Whether nothing of the album is missing but what SmugMug has no file of."""
-        return not (self.problem or self.is_partial or self.counts.keys() - HOME_KINDS - {Kind.UNAVAILABLE})
-
     def line(self) -> str:
         """What became of the album, in one line."""
         return ", ".join(filter(None, (self.problem, numbered(self.counts, Kind)))) or "nothing to download"
@@ -3512,24 +3494,23 @@ class Jobs:
 
     def __init__(self) -> None:
         self.ready: deque[Job] = deque()
-        self._begun: set[str] = set()  # the keys of images that are ready or under way
-        self._waiting: dict[str, deque[Job]] = {}
+        self._waiting: dict[str, tuple[Job, ...]] = {}  # by the key of each image that is ready or under way
 
     def add(self, jobs: Iterable[Job]) -> None:
         """More jobs."""
         for job in jobs:
-            if job.image.key in self._begun:
-                self._waiting.setdefault(job.image.key, deque()).append(job)
+            if job.image.key in self._waiting:
+                self._waiting[job.image.key] += (job,)
             else:
-                self._begun.add(job.image.key)
+                self._waiting[job.image.key] = ()
                 self.ready.append(job)
 
     def done(self, image: Image) -> None:
         """An image came home, or failed: the next job for it is ready, before all others."""
-        if self._waiting.get(image.key):
-            self.ready.appendleft(self._waiting[image.key].popleft())
-        else:
-            self._begun.remove(image.key)
+        waiting = self._waiting.pop(image.key)
+        if waiting:
+            self._waiting[image.key] = waiting[1:]
+            self.ready.appendleft(waiting[0])
 
 
 def foretell(job: Job, elsewhere: Elsewhere, stop: Stop) -> Outcome:
@@ -3566,7 +3547,9 @@ def wanted_albums(run: Run) -> list[Album]:
         albums = [album for album in albums if may_have_uploads(album, run.settings.since)]
         run.summary.albums[Change.NONE] = run.summary.albums_expected - len(albums)
     run.summary.images_expected = sum(album.image_count or 0 for album in albums)
-    warn_of_full_disk(bytes_to_come(run, albums), run.settings.output)
+    home = run.state.home_sums("size_bytes")  # SmugMug's sums, which it often does not tell
+    warn_of_full_disk(sum(max(0, album.size_bytes - home.get(album.key, 0)) for album in albums if album.key not in
+                          run.known or run.known[album.key].clocks != album.clocks), run.settings.output)
     follow_renames(run, albums)
     run.overdue = albums_to_look_at_again(albums, run.known, run.connection.now())
     return albums
@@ -3601,13 +3584,6 @@ def selected(settings: Settings, albums: list[Album]) -> list[Album]:
     return chosen
 
 
-def bytes_to_come(run: Run, albums: Iterable[Album]) -> int:
-    """How many bytes are to come at least, as far as SmugMug tells the sums of albums: often it does not."""
-    home = run.state.home_sums("size_bytes")
-    return sum(max(0, album.size_bytes - home.get(album.key, 0)) for album in albums
-               if album.key not in run.known or run.known[album.key].clocks != album.clocks)
-
-
 def warn_of_full_disk(to_come_bytes: int, output: Path) -> None:
     """Say so if what is to come cannot fit."""
     free_bytes = free_space(output)
@@ -3635,11 +3611,10 @@ def needs_listing(run: Run, album: Album) -> bool:
         run.summary.images_unlisted += album.image_count or 0
         return False
     show_progress(run)  # the folder may hold a hundred thousand
-    files = run.state.files(album.key)
+    files, absences = run.state.files(album.key), run.state.absences(album.key)
     records = {key: record for key, record in files.items() if not record.removed or folded(record.name) in on_disk}
     run.state.forget(FileRecord, album.key, files.keys() - records.keys())  # their names are free again
-    place = Place(album, folder, run.known.get(album.key), records, run.state.absences(album.key), on_disk,
-                  run.connection.now())
+    place = Place(album, folder, run.known.get(album.key), records, absences, on_disk, run.connection.now())
     is_wanted = run.settings.full or run.settings.sidecars or album.key in run.overdue or album.key in run.seen
     if not is_wanted and is_unchanged(place, place.looked_at):
         run.summary.pass_over(place)
@@ -3676,8 +3651,10 @@ def begin_album(run: Run, listing: Listing) -> list[Job]:
     tally = Tally(place, listing, len(wanted))
     run.summary.begin(tally, is_second_look=seen is not None)
     run.state.record(album.key, AlbumRecord(run.folders[album.key]))
-    for step in plan_album(place, listing, wanted, run.connection.now()):
+    names = image_names(listing.images, {key: record.name for key, record in place.records.items()})
+    for image in wanted:  # there may be a hundred thousand
         show_progress(run)
+        step = plan_image(place, image, names[image.key], run.connection.now())
         if isinstance(step, Job):
             jobs.append(step)
         else:
@@ -3806,7 +3783,7 @@ def finish_album(run: Run, tally: Tally) -> None:
                 is_kept = isinstance(problem, NotOurs)
                 tally.problem = tally.problem if is_kept else "some sidecars could not be written"
                 run.summary.remark(Topic.KEPT if is_kept else Topic.FAILED, place.folder, name, str(problem), album.key)
-    if tally.all_home():
+    if not (tally.problem or tally.is_partial or tally.counts.keys() - HOME_KINDS - {Kind.UNAVAILABLE}):
         remove_parts(place.folder)
         run.state.record(album.key, AlbumRecord(run.folders[album.key], lasting_clocks(place), place.looked_at))
     run.summary.end(tally)
@@ -4253,8 +4230,7 @@ def parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
     how.add_argument("--rename", action="store_true", help="rename folders whose albums were renamed at SmugMug")
     how.add_argument("--new-record", action="store_true", help="rebuild a lost download record from the files")
     kinds = reader(words, {"xmp", "json", "html", "dates"}.issuperset, "a sidecar: xmp, json, html or dates")
-    option(how, "--sidecar", "xmp|json|html", kinds, "save captions, keywords and places; html: web pages",
-           dest="sidecars")
+    option(how, "--sidecar", "xmp|json|html", kinds, "save captions, keywords, places; html: pages", dest="sidecars")
     option(how, "-j --jobs", "N", reader(int, range(1, 1000).__contains__, "a number from 1 to 999"),
            "simultaneous downloads (default: as many as help)", None)
     positive_number = reader(float, lambda number: 0 < number < 1e6, "a number above 0")

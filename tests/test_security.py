@@ -380,7 +380,7 @@ def test_a_redirect_to_somebody_else_is_never_followed(
 def test_an_address_of_somebody_else_is_not_given_as_advice(link: str) -> None:
     said = "SmugMug answered 401"
     problem = script.explain_401(f"please accept the terms of service at {link}", said, 0.0)
-    assert str(problem).splitlines()[-1] == script.ACCEPT_TERMS_URL
+    assert str(problem).splitlines()[-1] == script.API_ORIGIN + "/api/developer/accept"
 
 
 # ======================================================================================================================
