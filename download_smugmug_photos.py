@@ -3426,33 +3426,34 @@ class Run:
 
 
 def sync(run: Run) -> None:
-    """The whole program: list the albums that need a look, plan each, transfer what is missing, record what came.
+    """The whole program: list the albums that need it, plan each, transfer what is missing, record what came.
 
-    Two crews of threads work, the listers and the carriers. All that they bring is dealt with here, in one thread.
+    All of that goes on at the same time. Two crews of threads work, the listers and the carriers. What they bring is
+    dealt with here, in one thread, where Ctrl-C ends the block of the crews, and so both.
     """
     albums, jobs = deque(wanted_albums(run)), Jobs()
     with Results(run.stop) as results:
-        listers = Crew(partial(fetch_images, run.connection, run.page_size), results, 1)
-        carry = partial(transfer, connection=run.connection, landing=threading.Lock())
-        carry = partial(foretell if run.is_preview else carry, elsewhere=run.elsewhere, stop=run.stop)
-        carriers = Crew(carry, results, run.settings.jobs or FIRST_JOBS)
+        listers = Crew(partial(fetch_images, run.connection, run.page_size), results, size=1)
+        bring = partial(transfer, connection=run.connection, landing=threading.Lock())
+        carry = partial(foretell if run.is_preview else bring, elsewhere=run.elsewhere, stop=run.stop)
+        carriers = Crew(carry, results, size=run.settings.jobs or FIRST_JOBS)
         steering = Steering(carriers, run.connection)
         while albums or run.second_looks or jobs.ready or listers.under_way or carriers.under_way:
             while jobs.ready and carriers.has_room():
-                carriers.give(with_copies(run, jobs.ready.popleft()))
+                carriers.give(with_copies(run, jobs.ready.popleft()))  # those that came meanwhile, too
             if not run.settings.jobs:
                 steering.look(is_full=bool(jobs.ready))
             if not (albums or jobs.ready or listers.under_way or carriers.under_way):
-                albums.extend(run.second_looks)  # once each: their listings were not complete
+                albums.extend(run.second_looks)  # last of all, once each: their listings were not complete
                 run.second_looks.clear()
-            is_looking = bool(albums) and len(jobs.ready) < JOBS_AHEAD and listers.has_room()
-            if is_looking:
+            takes_album = bool(albums) and len(jobs.ready) < JOBS_AHEAD and listers.has_room()
+            if takes_album:
                 album = albums.popleft()
-                if needs_listing(run, album):
+                if needs_listing(run, album):  # otherwise it is home as it stands, and counted
                     listers.give(album)
-            else:  # a little later, so that all its pages are asked for before those of the next albums
+            else:  # they begin one by one, so that the first album is listed before the others
                 listers.size = min(LISTING_THREADS, listers.size + 1)
-            result = results.take(0 if is_looking else TICK_SECONDS)
+            result = results.take(0 if takes_album else TICK_SECONDS)
             if isinstance(result, Listing):
                 jobs.add(begin_album(run, result))
             elif isinstance(result, Outcome):

@@ -388,7 +388,7 @@ def test_an_album_is_walked_by_arrow_keys_buttons_and_swipes_in_its_own_order(
         browser.swipe(way)
         browser.wait_for(f"{SHOWN} === '{key}'")
     browser.press("ArrowLeft")
-    assert browser.run(SHOWN) == keys[0]
+    browser.wait_for(f"{SHOWN} === '{keys[0]}'")
     browser.press("Escape")
     assert browser.run(SHOWN) is None
     browser.open(path, f"#{keys[3]}")

@@ -606,7 +606,7 @@ def decayed(content: bytes) -> bytes:
 @pytest.mark.parametrize("damage", [overwritten, cut_in_half, decayed])
 def test_a_damaged_state_is_set_aside_and_rebuilt_by_adoption(
         account: Account, run: Run, damage: Callable[[bytes], bytes]) -> None:
-    account.album("Summer").fill(60, 100)
+    account.album("Summer").fill(10, 100)
     sync(run)
     everything = home_files(run.output)
     content = damage((run.output / STATE).read_bytes())
