@@ -436,8 +436,7 @@ class Outcome(NamedTuple):
 STOP_SECONDS = 1.2  # how long an interrupted run waits for its threads
 FILE_WORTH_BYTES = 50_000  # a file counts as much as so many bytes more, so that small files count as well
 WORTHWHILE = 1.06  # another number at a time has to bring so much more
-SLOW_BYTES = 4e6  # a line that brings no more in a second needs no crowd
-SLOW_MOST_JOBS = 16
+SLOW_BYTES, SLOW_MOST_JOBS = 4e6, 16  # a line that brings no more in a second needs no more of them
 LOOK_SECONDS = 0.5  # how long is measured
 MOST_RESTS = 48  # so many looks pass before another number is tried again
 TROUBLES = 3  # fewer refusals and broken connections than this are an accident
@@ -981,8 +980,8 @@ PROGRESS_BYTES = 1 << 20  # a cut transfer that brought this much is not counted
 ANSWER_BYTES = 16 << 20  # no answer of the API is larger; 100 images take some 300 kB
 DECODED_AT_ONCE_BYTES = 1 << 12  # a compressed body grows up to a thousandfold, so it is read in small pieces
 LEAST_BYTES_PER_SECOND = CHUNK_BYTES / 60  # a body that comes more slowly is asked for anew
-QUICK_BYTES_PER_SECOND = 1e6  # where large bodies come faster, they are read in larger pieces, which costs less CPU
-QUICK_CHUNKS = 4  # so many times as large
+# Where large bodies come faster, they are read in pieces so many times as large, which costs less CPU.
+QUICK_BYTES_PER_SECOND, QUICK_CHUNKS = 1e6, 4
 SILENCES_IN_A_ROW = 3  # so many requests without an answer, and somebody looks whether SmugMug is there at all
 LONGEST_LOOK_SECONDS = 60.0  # the most time between two such looks
 AUTH_USER_URL = API_ORIGIN + "/api/v2!authuser"  # which is answered whenever anything is, and 401 without a sign-in
@@ -1759,7 +1758,7 @@ def fetch_list(connection: Connection, uri: str, locator: str, key: str, parse: 
         for part in filter(None, in_parallel(fetch, spans(start), Stop(), LISTING_THREADS)):  # it ends no run yet
             parts.append(part)
         start, total = max(part.end for part in parts), max(part.total for part in parts)
-    error = next((part.error for part in parts if part.error and part.end <= max(1, total)), None)
+    error = next((part.error for part in parts if part.error and (total < 1 or part.end <= total)), None)
     if error is not None and not entries:
         raise error
     if error is not None:
@@ -3083,8 +3082,7 @@ class Remark(NamedTuple):
     image_key: str = ""
 
 
-FILES_NAMED = 3  # so many files are named in the summary for one reason
-REASONS_NAMED = 20  # so many reasons are named in the summary under one heading
+FILES_NAMED, REASONS_NAMED = 3, 20  # in the summary, so many for one reason, and so many under one heading
 
 
 class Change(enum.Enum):
@@ -3726,7 +3724,7 @@ def follow_renames(run: Run, albums: Iterable[Album]) -> None:
         if album.key not in run.known or here in (there, with_suffix(there, f"_{album.key}")):
             continue
         others = {key: name for key, name in run.folders.items() if key != album.key}
-        wanted = unique_names([(album.key, folder[:len(folder) - len(here)] + there)], others)[album.key]
+        wanted = unique_names([(album.key, folder[:-len(here)] + there)], others, [PAGE_NAME])[album.key]
         path = path_of(run, folder)
         new_path = path.with_name(wanted.rpartition("/")[2])
         is_asked = run.settings.rename and run.settings.task == "sync"
@@ -3775,7 +3773,7 @@ def finish_album(run: Run, tally: Tally) -> None:
         run.summary.end(tally)
         return
     if kinds and not tally.problem:
-        files, reasons = run.state.files(album.key), run.summary.reasons.get(album.key, {})
+        files, reasons = files_here(run, album.key, place.folder), run.summary.reasons.get(album.key, {})
         for name, problem in write_sidecars(kinds, place, tally.images, files, reasons, run.folders[album.key]):
             if isinstance(problem, DiskFull):
                 raise problem
@@ -3791,15 +3789,21 @@ def finish_album(run: Run, tally: Tally) -> None:
     log.info("%s: %s", printable(run.folders[album.key]), tally.line())
 
 
+def files_here(run: Run, album_key: str, folder: Path) -> dict[str, FileRecord]:
+    """The files of an album that are home, by image key. Those of which something was said are looked for."""
+    return {key: file for key, file in run.state.files(album_key).items()
+            if key not in run.summary.reasons.get(album_key, {}) or os.path.exists(str(folder / file.name))}
+
+
 GONE = parse_album(Entry({"UrlPath": "/Not in SmugMug's list of albums/"}))
 
 
 def write_overview(run: Run) -> None:
-    """Bring the page of all albums up to date, as far as the run came: it says what stands in the record."""
+    """Bring the page of all albums up to date: it says what stands in the record."""
     known = run.state.albums()
     keys = sorted(run.folders, key=lambda key: run.albums.get(key, GONE).url_path.rpartition("/"))
     here, images = sum(run.state.home_sums("1").values()), sum(album.image_count or 0 for album in run.albums.values())
-    about = f"{here:,} of {max(here, images):,} photos and videos are here"
+    about = f"{photos_and_videos(here)} in the download record; SmugMug counts {images:,}"
     page = html_page(f"Albums of {run.user.nick_name}", about, [album_card(run, key, known.get(key)) for key in keys])
     for name, problem in update_sidecar(run.settings.output / PAGE_NAME, page):
         if problem is not None:
@@ -3808,7 +3812,8 @@ def write_overview(run: Run) -> None:
 
 def album_card(run: Run, key: str, known: AlbumRecord | None) -> dict[str, Any]:
     """An album on the page of all, with its first picture by name."""
-    album, folder, files = run.albums.get(key, GONE), path_of(run, run.folders[key]), run.state.files(key)
+    album, folder = run.albums.get(key, GONE), path_of(run, run.folders[key])
+    files = files_here(run, key, folder)
     here, images = sorted(files.values(), key=lambda file: file.name), album.image_count or 0
     videos = sum(split_extension(file.name)[1].lower() in VIDEO_EXTENSIONS for file in here)
     covers = [quote(file.name) for file in here if split_extension(file.name)[1][1:].lower() in SERVED_TYPES]
@@ -3823,8 +3828,8 @@ def album_card(run: Run, key: str, known: AlbumRecord | None) -> dict[str, Any]:
              f"checked on {iso_time(known.listed_at)[:10]}" if known and known.listed_at else "not complete"]
     way, page = quote(run.summary.within(folder)) + "/", page_name(files.values())
     return {"id": key, "folder": " / ".join(album.url_path.split("/")[1:-1]), "title": album.name or folder.name,
-            "text": album.description, "facts": facts, "view": "img" if covers else "p",
-            "href": way + page if os.path.exists(str(folder / page)) else way, "src": way + "".join(covers[:1])}
+            "text": album.description, "view": "img" if covers else "p", "src": way + "".join(covers[:1]),
+            "facts": facts, "href": way + page if os.path.exists(str(folder / page)) else way if here else ""}
 
 
 def look_back(settings: Settings, state: State, summary: Summary, redraw: Callable[[], None]) -> None:
@@ -3927,10 +3932,10 @@ def work(settings: Settings, summary: Summary, screen: Screen, stop: Stop) -> No
             run = Run(settings, connection, user, state, summary, screen, stop, elsewhere)
             try:
                 sync(run)
+                if "html" in settings.sidecars and not is_preview:
+                    write_overview(run)
             finally:
                 summary.api_requests, summary.wait_seconds = connection.api_requests, connection.waited_seconds()
-                if "html" in settings.sidecars and run.albums and not is_preview:
-                    write_overview(run)
             if is_preview:
                 screen.clear()
                 warn_of_full_disk(summary.to_come_bytes, settings.output)

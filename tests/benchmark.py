@@ -17,12 +17,14 @@ Run by hand, on Linux or macOS, with curl installed:
     AGAIN    WAN once more, with everything home: what does a look cost?
     LARGE    1,000 albums of 100 images, all of them home and unchanged: the same for a large account
     GROWTH   20,000 albums of 100 images, the same for two millions; the record is filled by the benchmark itself
+    ALBUM    one album of 100,000 images, all of them home: as it is, with --full, and a preview (-n) without any
     HOME     a line of 20 MB/s, 2 MB/s for each connection
     FAST     a line of 120 MB/s, 2 MB/s for each connection
     FAR      a line of 40 MB/s, 1 MB/s for each connection, 250 ms away
     SLOW     a line of 3 MB/s
 
 Beside RAW stand bare `requests` with MD5 in four threads, and the program with fixed numbers of transfers (-j).
+GROWTH and ALBUM run on a terminal: how long is it silent at most?
 In WAN, AGAIN and LISTING each listed image takes the server 30 ms, as it takes SmugMug when an owner asks.
 
 The server is `fake_smugmug.py` in a process of its own, so that its CPU is not counted. The program and curl take
@@ -38,6 +40,7 @@ import argparse
 import hashlib
 import json
 import os
+import pty
 import shutil
 import subprocess
 import sys
@@ -139,6 +142,7 @@ WORKLOADS = {workload.name: workload for workload in (
     WAN._replace(name="AGAIN", is_home=True),
     Workload("LARGE", 1_000, 100, 2_000, is_home=True),
     Workload("GROWTH", 20_000, 100, 2_000, is_home=True, is_filled=True),
+    Workload("ALBUM", 1, 100_000, 2_000, is_home=True, is_filled=True),
     Workload("HOME", 4, 50, 2_500_000, api_latency=0.08, file_latency=0.08, connection_rate=2e6, line_rate=20e6),
     Workload("FAST", 10, 100, 3_000_000, api_latency=0.04, file_latency=0.04, connection_rate=2e6, line_rate=120e6),
     Workload("FAR", 8, 50, 2_500_000, api_latency=0.25, file_latency=0.25, connection_rate=1e6, line_rate=40e6),
@@ -159,6 +163,7 @@ class Cost(NamedTuple):
     peak_bytes: float
     api_requests: float = 0.0
     files: float = 0.0
+    silent_seconds: float = 0.0  # for how long a terminal showed nothing new
 
     def scaled(self, factor: float) -> Cost:
         """The cost of so many times the work; memory stays."""
@@ -216,7 +221,12 @@ def figures(result: Result) -> list[Figure]:
     if workload.name == "GROWTH":
         return [Figure("CPU per 1,000 files, ms", 1e6 * ours.cpu_seconds / workload.files, 30),
                 Figure("peak RSS, MB", ours.peak_bytes / MEGA, 200),
-                Figure("API requests", ours.api_requests, 1 + workload.albums / 100)]
+                Figure("API requests", ours.api_requests, 1 + workload.albums / 100),
+                Figure("longest silence, s", ours.silent_seconds, 1.0)]
+    if workload.name == "ALBUM":
+        return [figure for name, cost in (("unchanged", ours), *result.others) for figure in (
+            Figure(f"{name}: peak RSS, MB", cost.peak_bytes / MEGA, 200),
+            Figure(f"{name}: longest silence, s", cost.silent_seconds, 1.0))]
     return found
 
 
@@ -331,21 +341,44 @@ def server_for(workload: Workload) -> Iterator[Server]:
 # Running and measuring
 # ---------------------------------------------------------------------------------------------------------------------
 
-def measured(command: Sequence[str], environment: dict[str, str], folder: Path, server: Server) -> Cost:
+def measured(command: Sequence[str], environment: dict[str, str], folder: Path, server: Server,
+             on_terminal: bool = False) -> Cost:
     """What a command took. Raises Failure, with the end of what it said, unless it exited 0."""
     os.sync()  # so that nobody pays for what the one before has written
     api_before, files_before = server.requests()
-    process = subprocess.run([sys.executable, "-ISc", STARTER, *command], env=environment, cwd=str(folder),
-                             stdin=subprocess.DEVNULL, capture_output=True, check=False)
-    said = process.stderr.decode("utf-8", "replace").strip()
+    screen, terminal = pty.openpty() if on_terminal else os.pipe()
+    with subprocess.Popen([sys.executable, "-ISc", STARTER, *command], env=environment, cwd=str(folder),
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=terminal) as process:
+        os.close(terminal)
+        shown, silent_seconds = watched(screen)
+        assert process.stdout is not None
+        printed = process.stdout.read()
+    said = shown.decode("utf-8", "replace").strip()
     if process.returncode:
         raise Failure(f"{command[0]} could not be started: {said[-500:]}")
-    status, wall_seconds, cpu_seconds, peak = json.loads(process.stdout.splitlines()[-1])
+    status, wall_seconds, cpu_seconds, peak = json.loads(printed.splitlines()[-1])
     if status:
         raise Failure(f"{Path(command[0]).name} ended with status {status}: {said[-2000:]}")
     api_after, files_after = server.requests()
     unit = 1 if sys.platform == "darwin" else 1024  # Linux counts the peak in kibibytes
-    return Cost(wall_seconds, cpu_seconds, peak * unit, api_after - api_before, files_after - files_before)
+    return Cost(wall_seconds, cpu_seconds, peak * unit, api_after - api_before, files_after - files_before,
+                silent_seconds)
+
+
+def watched(screen: int) -> tuple[bytes, float]:
+    """The end of what appears on a screen until nobody holds its terminal any more, and the longest time without."""
+    shown, silent_seconds, last = b"", 0.0, time.monotonic()
+    while True:
+        try:
+            piece = os.read(screen, 1 << 16)
+        except OSError:  # how Linux says that the terminal is closed
+            piece = b""
+        now = time.monotonic()
+        silent_seconds, last = max(silent_seconds, now - last), now
+        if not piece:
+            os.close(screen)
+            return shown, silent_seconds
+        shown = (shown + piece)[-4000:]
 
 
 def check(folder: Path, files: int, size_bytes: int) -> None:
@@ -381,7 +414,9 @@ class Bench:
     def ours(self, server: Server, folder: Path, workload: Workload, *options: str) -> Cost:
         """What the program takes to bring everything home into a folder, or to see that it is there."""
         command = [sys.executable, str(self._script), f"--output={folder / 'photos'}", *(options or self._options)]
-        cost = measured(command, {**self._environment, **server.environment()}, folder, server)
+        cost = measured(command, {**self._environment, **server.environment()}, folder, server, workload.is_filled)
+        if "-n" in options:
+            return cost
         check(folder / "photos", workload.files, workload.size_bytes)
         if cost.files != (0 if workload.is_home else workload.files):
             raise Failure(f"{cost.files} files were asked for")
@@ -424,11 +459,15 @@ def run_home(workload: Workload, bench: Bench, runs: int) -> Result:
             else:
                 bench.ours(server, folder, fast)
         with server_for(workload) as server:
-            costs = []
+            costs, others = [], []
             for number in range(1, runs + 1):
                 costs.append(bench.ours(server, folder, workload))
                 say(f"{workload.name} {number}/{runs}: {described(costs[-1])}")
-    return Result(workload, medians(costs), None)
+            if workload.name == "ALBUM":
+                others.append(("--full", bench.ours(server, folder, workload, "--full")))
+                with bench.folder() as empty:
+                    others.append(("-n, none home", bench.ours(server, empty, workload, "-n")))
+    return Result(workload, medians(costs), None, others=tuple(others))
 
 
 def fill(server: Server, output: Path, workload: Workload) -> None:

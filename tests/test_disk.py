@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List
+from typing import Any, Callable, Dict, Iterator, List, Sequence
 
 import pytest
 
@@ -229,8 +229,9 @@ def test_a_folder_in_the_place_of_a_file_stays_and_the_file_comes_beside_it(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows moves no folder in which a file is open")
+@pytest.mark.parametrize("options", [(), ("--sidecar", "json,html")], ids=["photos", "sidecars"])
 def test_an_output_folder_that_goes_away_ends_the_run_and_is_not_made_anew(
-        account: Account, smugmug: FakeSmugMug, run: Run) -> None:
+        account: Account, smugmug: FakeSmugMug, run: Run, options: Sequence[str]) -> None:
     album = account.album("Summer")
     album.photo()
 
@@ -240,7 +241,7 @@ def test_an_output_folder_that_goes_away_ends_the_run_and_is_not_made_anew(
 
     smugmug.fault("mangle", f"{album.key}!images", function=unplug)
 
-    result = run()
+    result = run(*options)
 
     assert result.returncode == 2 and "smugmug_photos disappeared during the run" in result.stderr
     assert not run.output.exists() and smugmug.count("cdn") == 0
@@ -308,7 +309,7 @@ def test_a_name_that_the_system_refuses_is_named_where_it_is_verified_or_has_a_s
 
     described = run("--sidecar", "xmp", env=ascii_only)
     assert described.returncode == 1
-    assert_says(described.stderr, "\u00c4pfel.JPG.xmp: the file system cannot store this name")
+    assert_says(described.stderr, "\u00c4pfel.JPG: the file system cannot store this name")
     assert {"Summer/plain.JPG.xmp"} == {name for name in home_files(run.output) if name.endswith(".xmp")}
 
 

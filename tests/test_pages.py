@@ -106,7 +106,8 @@ def test_the_page_of_all_albums_shows_smugmugs_folders_and_what_is_here(account:
             album.photo("a.JPG")
     sync(run, *HTML, "--layout", "tree")
     page = overview(run)
-    assert (page.title, page.about, page.up) == ("Albums of family", "4 of 4 photos and videos are here", "")
+    assert (page.title, page.about, page.up) == (
+        "Albums of family", "4 photos and videos in the download record; SmugMug counts 4", "")
     assert page.folders == ["", "Family", "Family / Trips"]
     assert page.titles == ["Empty", "Garden", "Rome"]
     assert page.links == ["Empty/index.html", "Family/Garden/index.html", "Family/Trips/Rome/index.html"]
@@ -123,7 +124,9 @@ def test_it_knows_the_albums_that_a_run_leaves_out_and_those_that_smugmug_has_no
     other.photo("b.JPG")
     sync(run, *HTML, "-a", "Old")
     page = overview(run)
-    assert page.titles == ["Old", "Other"] and page.about == "1 of 3 photos and videos are here"
+    assert page.titles == ["Old", "Other"]
+    assert page.about == "1 photo or video in the download record; SmugMug counts 3"
+    assert page.links == ["Old/index.html", ""]
     assert page.texts[1] == (
         "Other\n0 photos, 0 videos (2 at SmugMug)\n2 missing: not downloaded yet\nnot complete")
     sync(run, *HTML, "-x", "Old")
@@ -145,7 +148,34 @@ def test_it_says_why_an_album_could_not_be_listed(account: Account, smugmug: Fak
     sync(run, *HTML, exit_code=1)
     assert "1 missing: the album could not be listed: SmugMug answered 404" in overview(run).texts[0]
     assert pages(run) == ["index.html"]
-    assert overview(run).links == ["Summer/"]  # there is no page in it yet
+    assert overview(run).links == [""]
+
+
+def test_a_photo_that_is_lost_and_does_not_come_again_is_shown_as_missing(
+        account: Account, smugmug: FakeSmugMug, run: Run) -> None:
+    photos = [account.album("Summer").photo("a.JPG"), account.albums[0].photo("b.JPG")]
+    sync(run, *HTML)
+    (run.output / "Summer" / "a.JPG").unlink()
+    smugmug.fault("server_error", where=of_file(photos[0]), times=None, status=404)
+    sync(run, *HTML, exit_code=1)
+    assert "1 photo, 0 videos (2 at SmugMug)\n1 missing: SmugMug answered 404" in overview(run).texts[0]
+    page = Page(run.output / "Summer" / "index.html")
+    assert "missing: SmugMug answered 404" in page.texts[0] and page.links == ["", "b.JPG"]
+
+
+def test_a_run_that_does_not_come_to_anything_writes_no_page(account: Account, run: Run) -> None:
+    account.album("Summer").photo()
+    sync(run, *HTML, "-a", "Winter", exit_code=2)
+    assert pages(run) == []
+
+
+def test_no_album_folder_gets_the_name_of_the_page_by_a_rename(account: Account, run: Run) -> None:
+    album = account.album("Summer")
+    album.photo()
+    sync(run)
+    album.name = "index.html"
+    sync(run, *HTML, "--rename")
+    assert pages(run) == ["index.html", f"index_{album.key}.html/index.html"]
 
 
 def test_where_the_albums_could_not_be_listed_the_page_of_all_stays(
@@ -158,7 +188,8 @@ def test_where_the_albums_could_not_be_listed_the_page_of_all_stays(
     assert as_stored(run) == before
 
 
-def test_an_interrupted_run_leaves_a_page_of_what_is_here(account: Account, smugmug: FakeSmugMug, run: Run) -> None:
+def test_an_interrupted_run_leaves_the_pages_of_whole_albums_and_the_next_run_that_of_all(
+        account: Account, smugmug: FakeSmugMug, run: Run) -> None:
     if sys.platform == "win32":
         pytest.skip("Windows sends no signals to other processes")
     done, endless = account.album("Done"), account.album("Endless")
@@ -174,8 +205,9 @@ def test_an_interrupted_run_leaves_a_page_of_what_is_here(account: Account, smug
     stop(process, signal.SIGINT)
     smugmug.clear_faults()
     assert process.returncode == 130
-    assert ["1 photo, 0 videos (1 at SmugMug)" in text for text in overview(run).texts] == [True, False]
-    assert "1 missing: not downloaded yet\nnot complete" in overview(run).texts[1]
+    assert pages(run) == ["Done/index.html"]
+    sync(run, *HTML)
+    assert pages(run) == ["Done/index.html", "Endless/index.html", "index.html"]
 
 
 # ======================================================================================================================
@@ -387,6 +419,7 @@ def test_an_album_is_walked_by_arrow_keys_buttons_and_swipes_in_its_own_order(
     for way, key in ((-900, keys[2]), (900, keys[1]), (-20, keys[1])):
         browser.swipe(way)
         browser.wait_for(f"{SHOWN} === '{key}'")
+        browser.wait_for(f"Math.abs(document.getElementById('{key}').getBoundingClientRect().left) < 1")
     browser.press("ArrowLeft")
     browser.wait_for(f"{SHOWN} === '{keys[0]}'")
     browser.press("Escape")
