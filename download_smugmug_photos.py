@@ -3440,7 +3440,7 @@ def sync(run: Run) -> None:
             while jobs.ready and carriers.has_room():
                 carriers.give(with_copies(run, jobs.ready.popleft()))  # those that came meanwhile, too
             if not run.settings.jobs:
-                steering.look(is_full=bool(jobs.ready))
+                steering.look(is_full=bool(jobs.ready) and carriers.under_way == carriers.size)
             if not (albums or jobs.ready or listers.under_way or carriers.under_way):
                 albums.extend(run.second_looks)  # last of all, once each: their listings were not complete
                 run.second_looks.clear()
