@@ -437,8 +437,7 @@ STOP_SECONDS = 1.2  # how long an interrupted run waits for its threads
 FILE_WORTH_BYTES = 50_000  # a file counts as much as so many bytes more, so that small files count as well
 WORTHWHILE = 1.06  # another number at a time has to bring so much more
 SLOW_BYTES, SLOW_MOST_JOBS = 4e6, 16  # a line that brings no more in a second needs no more of them
-LOOK_SECONDS = 0.5  # how long is measured
-MOST_RESTS = 48  # so many looks pass before another number is tried again
+LOOK_SECONDS, MOST_RESTS = 0.5, 48  # how long is measured; how many such looks pass before another number is tried
 TROUBLES = 3  # fewer refusals and broken connections than this are an accident
 
 R = TypeVar("R")
@@ -883,6 +882,13 @@ def rename(path: Path, new_path: Path) -> None:
         time.sleep(TICK_SECONDS)
 
 
+def is_file(path: Path) -> bool:
+    """Whether a file stands at a path, which may be one that this file system cannot have."""
+    with suppress(OSError, UnicodeError):
+        return path.is_file()
+    return False
+
+
 def is_same_time(one_ns: int, other_ns: int) -> bool:
     """Whether two time stamps of a file are the same one: FAT keeps them in steps of 2 s and in local time, which
     shifts by an hour with summer time."""
@@ -974,8 +980,7 @@ def disk_problem(error: OSError | UnicodeError, path: Path, platform: str = sys.
 # ---------------------------------------------------------------------------------------------------------------
 
 DEFAULT_RATE_LIMIT_SECONDS = 60.0  # the wait when a 429 does not say for how long
-RATE_LIMIT_ATTEMPTS = 20  # waits as asked by SmugMug, for one request, before it counts as failed
-REDIRECT_ATTEMPTS = 5  # redirects followed, for one request
+RATE_LIMIT_ATTEMPTS, REDIRECT_ATTEMPTS = 20, 5  # waits as asked by SmugMug, and redirects, for one request
 PROGRESS_BYTES = 1 << 20  # a cut transfer that brought this much is not counted as a failed attempt
 ANSWER_BYTES = 16 << 20  # no answer of the API is larger; 100 images take some 300 kB
 DECODED_AT_ONCE_BYTES = 1 << 12  # a compressed body grows up to a thousandfold, so it is read in small pieces
@@ -1571,8 +1576,7 @@ def fetch_token(name: str, credentials: Credentials, timeout_seconds: float, sto
 # ---------------------------------------------------------------------------------------------------------------
 
 ALBUMS_PER_PAGE = 100  # the most that user!albums gives at once; larger numbers are cut down to it
-LEAST_PER_PAGE = 10
-PAGES_BEFORE_MORE = 8  # after so many pages a few more entries are asked for again
+LEAST_PER_PAGE, PAGES_BEFORE_MORE = 10, 8  # after so many pages a few more entries are asked for again
 SHORT_ANSWER = {"_verbosity": 1}  # no Options, no descriptions, and Uris as plain texts: half the bytes
 ALBUM_FIELDS = ("AlbumKey,Name,UrlPath,Uri,ImageCount,LastUpdated,ImagesLastUpdated,Date,Privacy,OriginalSizes,"
                 "Description,Keywords,WebUri,ResponseLevel")
@@ -2344,8 +2348,8 @@ def find_file(on_disk: Mapping[str, list[FileOnDisk]], name: str, size_bytes: in
 #    nothing else.
 # ---------------------------------------------------------------------------------------------------------------
 
-RESERVED_BYTES = 1 << 20  # with less than this free, nothing more is tried
-PHOTO_BYTES = 32 << 20  # with less than this free, a photo that does not fit says that others will not, either
+# With less than this free, nothing more is tried; a photo that does not fit then says that others will not, either.
+RESERVED_BYTES, PHOTO_BYTES = 1 << 20, 32 << 20
 VIDEO_EXTENSIONS = frozenset({".mov", ".mp4", ".m4v", ".avi", ".mpg", ".mpeg", ".wmv", ".3gp", ".mts", ".m2ts"})
 
 
@@ -3792,7 +3796,7 @@ def finish_album(run: Run, tally: Tally) -> None:
 def files_here(run: Run, album_key: str, folder: Path) -> dict[str, FileRecord]:
     """The files of an album that are home, by image key. Those of which something was said are looked for."""
     return {key: file for key, file in run.state.files(album_key).items()
-            if key not in run.summary.reasons.get(album_key, {}) or os.path.exists(str(folder / file.name))}
+            if key not in run.summary.reasons.get(album_key, {}) or is_file(folder / file.name)}
 
 
 GONE = parse_album(Entry({"UrlPath": "/Not in SmugMug's list of albums/"}))
