@@ -30,7 +30,6 @@ from fake_smugmug import JPEG_MAGIC, Account, Authority, FakeSmugMug, Pattern
 from helpers import NOTHING_NEW, edit, home_files, image_of, of_file, of_list, stop, sync
 
 HTML = ("--sidecar", "html")
-PATIENCE = 3  # how much slower than it should be a busy machine may be
 SCREENSHOT = SCRIPT.parent / "tests" / "album-page.png"
 
 
@@ -473,7 +472,7 @@ def test_the_filter_finds_an_album_by_its_name_its_folder_and_what_is_missing(
         assert browser.run(texts) == found
 
 
-def test_large_pages_open_quickly_and_load_only_what_is_seen(tmp_path: Path, browser: Browser) -> None:
+def test_large_pages_load_only_what_is_seen(tmp_path: Path, browser: Browser) -> None:
     count = 5000
     (tmp_path / "0.png").write_bytes(drawn_png(0))
     cards = []
@@ -486,8 +485,6 @@ def test_large_pages_open_quickly_and_load_only_what_is_seen(tmp_path: Path, bro
         cards.append(script.image_card(image, record, ""))
     (tmp_path / "index.html").write_bytes(script.html_page("Large", "", cards, "../index.html"))
     browser.open(tmp_path / "index.html")
-    seconds = browser.run("(performance.timing.loadEventEnd - performance.timing.navigationStart) / 1000")
-    assert seconds < 2 * PATIENCE
     assert browser.run("document.images.length") == count
     assert 10 < len(browser.requests) < 200
     browser.run(f"location.replace('#k{count - 1}')")
@@ -506,13 +503,12 @@ def test_large_pages_open_quickly_and_load_only_what_is_seen(tmp_path: Path, bro
     assert len(browser.requests) < 400
 
 
-def test_a_page_of_two_thousand_albums_opens_quickly(tmp_path: Path, browser: Browser) -> None:
+def test_a_page_of_two_thousand_albums_is_filtered_down_to_one(tmp_path: Path, browser: Browser) -> None:
     cards = [{"id": f"k{number}", "folder": f"Folder {number // 20}", "title": f"Album {number}", "text": "",
               "facts": ["2019-08", "12 photos, 0 videos (12 at SmugMug)"], "href": "x", "view": "p", "src": ""}
              for number in range(2000)]
     (tmp_path / "index.html").write_bytes(script.html_page("Albums", "", cards))
     browser.open(tmp_path / "index.html")
-    assert browser.run("(performance.timing.loadEventEnd - performance.timing.navigationStart) / 1000") < 2 * PATIENCE
     browser.run("document.querySelector('input').focus()")
     browser.type("Album 1999")
     assert browser.run("[...document.querySelectorAll('figure')].filter(each => each.checkVisibility()).length") == 1
