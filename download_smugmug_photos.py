@@ -886,7 +886,7 @@ def is_file(path: Path) -> bool:
     """Whether a file stands at a path, which may be one that this file system cannot have."""
     with suppress(OSError, UnicodeError):
         return path.is_file()
-    return False
+    return False  # pragma: no cover: before Python 3.8
 
 
 def is_same_time(one_ns: int, other_ns: int) -> bool:
