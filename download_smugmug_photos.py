@@ -2846,7 +2846,7 @@ def image_card(image: Image, file: FileRecord | None, reason: str) -> dict[str, 
     is_doubtful = image.is_video and (image.longitude or 0) > 0  # see image_xmp
     facts = [image.taken[:10 if image.is_video else 19].replace("T", " "), ", ".join(image.keywords),
              "" if image.latitude is None or is_doubtful else f"{image.latitude}, {image.longitude}",
-             f"missing: {reason}" if file is None else "" if file.is_original else "re-encoded by SmugMug"]
+             f"missing: {reason}" if file is None else "" if file.is_original else "smaller or re-encoded copy"]
     return {"id": image.key, "title": image.title or name, "text": image.caption, "facts": facts, "href": href,
             "view": "p" if file is None else "video" if image.is_video else "img", "src": href}
 
@@ -3828,7 +3828,7 @@ def album_card(run: Run, key: str, known: AlbumRecord | None) -> dict[str, Any]:
     facts = [" \u2013 ".join(sorted({*months[:1], *months[-1:]})),
              f"{counted(len(here) - videos, 'photo')}, {counted(videos, 'video')} ({images:,} at SmugMug)",
              f"{missing:,} missing: {'; '.join(sorted(why)) or NOT_YET}" if missing > 0 else "",
-             f"{smaller:,} re-encoded by SmugMug" if smaller else "",
+             f"{smaller:,} smaller or re-encoded" if smaller else "",
              f"checked on {iso_time(known.listed_at)[:10]}" if known and known.listed_at else "not complete"]
     way, page = quote(run.summary.within(folder)) + "/", page_name(files.values())
     return {"id": key, "folder": " / ".join(album.url_path.split("/")[1:-1]), "title": album.name or folder.name,

@@ -86,7 +86,7 @@ def test_an_albums_page_shows_its_images_in_order_and_what_is_missing_in_its_pla
     lake, lost, film, none = page.texts
     assert lake == "The lake\nAt dawn\nwith swans\n2019-08-04 11:28:12\nlake, swan\n47.5, -122.25"
     assert re.fullmatch(r"c\.JPG\nmissing: SmugMug answered 404.*", lost)
-    assert film == "a.mp4\nDucks\nre-encoded by SmugMug"
+    assert film == "a.mp4\nDucks\nsmaller or re-encoded copy"
     assert none == "none.MOV\nmissing: SmugMug offers no downloadable file"
     assert page.links == ["b.JPG", "", "a.mp4", ""]
     assert page.views == [("img", "b.JPG"), ("p", ""), ("video", "a.mp4"), ("p", "")]
@@ -94,7 +94,7 @@ def test_an_albums_page_shows_its_images_in_order_and_what_is_missing_in_its_pla
     assert re.fullmatch(
         r"Summer\nBy the sea\n2019-08 \u2013 20\d\d-\d\d\n1 photo, 1 video \(4 at SmugMug\)\n"
         r"2 missing: SmugMug answered 404.*; SmugMug offers no downloadable file\n"
-        r"1 re-encoded by SmugMug\nnot complete", text)
+        r"1 smaller or re-encoded\nnot complete", text)
 
 
 def test_the_page_of_all_albums_shows_smugmugs_folders_and_what_is_here(account: Account, run: Run) -> None:
