@@ -30,7 +30,7 @@ for number, pipe in enumerate(pipes, 3):
     os.dup2(pipe, number)
 os.execv(sys.argv[3], sys.argv[3:])
 """
-PATIENCE_SECONDS = 30
+PATIENCE_SECONDS = 120
 KEYS = {"ArrowLeft": 37, "ArrowRight": 39, "Escape": 27, "Tab": 9, "Enter": 13}
 
 

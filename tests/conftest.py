@@ -123,7 +123,7 @@ class Run:
         input: Optional[str] = None,
         env: Optional[Mapping[str, Optional[str]]] = None,
         cwd: Optional[Path] = None,
-        timeout: float = 60,
+        timeout: float = 300,
         signed_in: bool = True,
         keys: bool = True,
         traceback: bool = False,

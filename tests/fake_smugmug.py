@@ -2003,11 +2003,16 @@ def trickle(request: Request, honest: Response, seconds: float, after_bytes: int
 @named_fault
 def inflated(request: Request, honest: Response, megabytes: int) -> Bent:
     """JSON of so many MB, nearly all of it white space, so that it travels as a thousandth of that."""
+    return Response(200, {"Content-Type": "application/json", "Content-Encoding": "gzip"}, packed_space(megabytes))
+
+
+@functools.lru_cache(maxsize=None)
+def packed_space(megabytes: int) -> bytes:
+    """An answer of the API with so many MB of white space in it, compressed."""
     packer = zlib.compressobj(9, zlib.DEFLATED, 31)
     pieces = [packer.compress(b'{"Response": {')]
     pieces += [packer.compress(b" " * 1_000_000) for _ in range(megabytes)]
-    body = b"".join([*pieces, packer.compress(b"}}"), packer.flush()])
-    return Response(200, {"Content-Type": "application/json", "Content-Encoding": "gzip"}, body)
+    return b"".join([*pieces, packer.compress(b"}}"), packer.flush()])
 
 
 @named_fault
@@ -2688,7 +2693,7 @@ class FakeSmugMug:
             self._counts.clear()
             self._bytes.clear()
 
-    def wait_for(self, predicate: Callable[[], Any], timeout: float = 30.0) -> None:
+    def wait_for(self, predicate: Callable[[], Any], timeout: float = 120.0) -> None:
         """Wait until a request, an answer or a hang-up makes something true; AssertionError if that takes too long."""
         with self._changed:
             if not self._changed.wait_for(predicate, timeout):

@@ -98,7 +98,7 @@ def edit(path: Path, keep_size: bool = True, keep_time: bool = False) -> bytes:
 
 STATE = ".smugmug.sqlite3"
 NOTHING_NEW = (2, 0)  # the cost where up to a hundred albums are home: who is signed in, and one page of albums
-SECONDS_TO_STOP = 8  # the workers get two; the rest is for a slow machine
+SECONDS_TO_STOP = 30  # the workers get two; the rest is for a slow machine
 
 
 class Sync(NamedTuple):
@@ -165,7 +165,7 @@ def without_rights() -> None:
 def run_without_rights(run: Run, *args: Any) -> Result:
     """A run for which the modes of files hold, whoever starts it."""
     process = run.start(*args, preexec_fn=without_rights)
-    stdout, stderr = process.communicate(timeout=60)
+    stdout, stderr = process.communicate(timeout=300)
     assert "Traceback" not in stderr, stderr
     return Result(process.wait(), stdout, stderr)
 

@@ -568,7 +568,7 @@ def test_data_that_cannot_be_written_is_a_failure_and_no_reason_for_a_traceback(
     with open("/dev/full", "w") as full:
         done = subprocess.run([sys.executable, str(SCRIPT), task], env=run.environment(), cwd=str(run.folder),
                               stdin=subprocess.DEVNULL, stdout=full, stderr=subprocess.PIPE, encoding="utf-8",
-                              timeout=60, check=False)
+                              timeout=300, check=False)
     assert done.returncode == 1
     assert "Cannot write to standard output: [Errno 28] No space left on device" in done.stderr.splitlines()
 

@@ -123,7 +123,7 @@ def test_a_file_too_large_for_the_file_system_fails_alone(account: Account, smug
     small, large = album.photo("small.JPG"), album.photo("large.JPG", Pattern(3_000_000, 1, JPEG_MAGIC))
 
     process = run.start(preexec_fn=limit_file_size)
-    _, stderr = process.communicate(timeout=60)
+    _, stderr = process.communicate(timeout=300)
 
     assert process.returncode == 1 and "Traceback" not in stderr
     assert home_files(run.output) == {"Summer/small.JPG": small.data}

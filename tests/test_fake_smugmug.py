@@ -755,9 +755,9 @@ def test_the_time_of_a_page_may_really_pass(account: Account, ca: Authority) -> 
 
     with FakeSmugMug(account, ca, gateway=Gateway(pace=0.1)) as smugmug:
         client = Client(smugmug)
-        assert 0.3 <= seconds(client) < 10
-        smugmug.gateway = Gateway(pace=1.0, patience_seconds=0.1)
-        assert 0.1 <= seconds(client) < 3  # it is given up long before the three seconds that it takes
+        assert seconds(client) >= 0.3
+        smugmug.gateway = Gateway(pace=1.0, patience_seconds=0.1, seconds_per_image=10.0)
+        assert 0.1 <= seconds(client) < 30  # given up long before the 1,000 s that it takes
         client.close()
 
 
@@ -1317,7 +1317,7 @@ def test_a_line_has_its_speed(account: Account, ca: Authority) -> None:
             thread.start()
         for thread in threads:
             thread.join()
-        assert 0.4 <= time.monotonic() - begin < 10
+        assert time.monotonic() - begin >= 0.4
         for client in clients:
             client.close()
 
@@ -1343,7 +1343,7 @@ def test_the_demo_runs_a_command_and_returns_its_exit_code(tmp_path: Path) -> No
     environment = {**os.environ, "TMPDIR": str(tmp_path), "TEMP": str(tmp_path), "TMP": str(tmp_path),
                    "NO_PROXY": "*", "USER": "somebody"}
     done = subprocess.run([sys.executable, FAKE, "--", sys.executable, "-c", script], env=environment,
-                          capture_output=True, text=True, timeout=30, check=False)
+                          capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 7, done.stderr
     names, settings = done.stdout.splitlines()
     assert names == "['Garden: spring & autumn', 'Summer', 'Summer']"
@@ -1360,7 +1360,7 @@ def test_the_demo_runs_a_command_and_returns_its_exit_code(tmp_path: Path) -> No
     (["--slow"], "give either a command after -- or --serve"),
 ])
 def test_the_fake_ignores_no_option_in_silence(arguments: List[str], said: str) -> None:
-    done = subprocess.run([sys.executable, FAKE, *arguments], capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run([sys.executable, FAKE, *arguments], capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 2 and said in done.stderr and done.stdout == ""
 
 
@@ -1378,7 +1378,7 @@ def test_the_server_for_measurements_speaks_json(stranger: requests.Session) -> 
         urls = json.loads(process.stdout.readline())
         assert len(urls) == 6 and {len(stranger.get(url).content) for url in urls} == {70000}
         statistics: Dict[str, Any] = {"bytes": {}}
-        patience = time.monotonic() + 10
+        patience = time.monotonic() + 120
         while statistics["bytes"] != {"cdn": 420000} and time.monotonic() < patience:  # counted after they are sent
             print("stats", file=process.stdin, flush=True)
             statistics = json.loads(process.stdout.readline())

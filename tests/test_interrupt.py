@@ -64,7 +64,7 @@ def test_a_closed_terminal_does_not_end_a_run_that_was_started_with_nohup(
     assert fault.reached.wait(30)
     process.send_signal(signal.SIGHUP)
 
-    process.communicate(timeout=60)
+    process.communicate(timeout=300)
 
     assert process.returncode == 0 and home_files(run.output) == contents(album)
 

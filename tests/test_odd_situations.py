@@ -289,7 +289,7 @@ def test_names_that_cannot_be_written_keep_back_neither_the_summary_nor_the_repo
     with open("/dev/full", "w") as full:
         done = subprocess.run([sys.executable, str(SCRIPT), *args, "--report", "report.json"], env=run.environment(),
                               cwd=str(run.folder), stdin=subprocess.DEVNULL, stdout=full, stderr=subprocess.PIPE,
-                              encoding="utf-8", timeout=60, check=False)
+                              encoding="utf-8", timeout=300, check=False)
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert "No longer at SmugMug: 1 file" in done.stderr and "Cannot write to standard output" in done.stderr
     report = json.loads((run.folder / "report.json").read_text(encoding="utf-8"))
@@ -300,7 +300,7 @@ def test_names_that_cannot_be_written_keep_back_neither_the_summary_nor_the_repo
 def test_a_pipe_that_nobody_reads_is_no_place_for_a_report(account: Account, run: Run) -> None:
     album = album_of(account, "a.JPG")
     os.mkfifo(str(run.folder / "pipe"))
-    result = run("--report", "pipe", timeout=15)
+    result = run("--report", "pipe", timeout=300)
     assert result.returncode != 0 and any("pipe" in line for line in result.stderr.splitlines())
     assert result.returncode == 2 or home_files(run.output) == contents(album)
 

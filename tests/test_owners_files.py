@@ -400,7 +400,7 @@ def test_if_much_is_missing_at_once_that_was_home_it_is_said_before_it_is_fetche
     process = run.start()
     assert stall.reached.wait(30)
     process.kill()
-    _, stderr = process.communicate(timeout=30)
+    _, stderr = process.communicate(timeout=300)
     assert any("141" in line for line in stderr.splitlines())
 
 

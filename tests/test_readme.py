@@ -61,7 +61,7 @@ def shell(line: str, folder: Path, variables: Mapping[str, str] = {},
           answer: str = "") -> subprocess.CompletedProcess[str]:
     """Run a line as its reader would, and insist on success."""
     done = subprocess.run(["sh", "-c", line], cwd=str(folder), env={**os.environ, **variables}, input=answer,
-                          capture_output=True, text=True, timeout=60, check=False)
+                          capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, f"{line}\n{done.stderr}"
     return done
 

@@ -76,7 +76,7 @@ def test_the_key_can_be_written_into_the_script_and_the_environment_wins_over_it
     for wrong_key, code in (({}, 0), ({"SMUGMUG_API_KEY": "wrong"}, 2)):
         environment = {**run.environment(keys=False), **wrong_key}
         result = subprocess.run([sys.executable, str(edited)], env=environment, cwd=str(tmp_path),
-                                stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=False)
+                                stdin=subprocess.DEVNULL, capture_output=True, timeout=300, check=False)
         assert result.returncode == code, result.stderr
 
 
@@ -98,7 +98,7 @@ def test_a_sign_in_asks_to_read_everything_and_lasts(run: Run, smugmug: FakeSmug
     photo = account.album("Only for me", privacy="Private").photo()
     process = run.start(signed_in=False, stdin=subprocess.PIPE)
     pin = smugmug.authorize(address_of(process))
-    _, stderr = process.communicate(pin + "\n", timeout=60)
+    _, stderr = process.communicate(pin + "\n", timeout=300)
     assert process.returncode == 0, stderr
     (authorization,) = smugmug.authorizations
     assert {**authorization, "oauth_token": ""} == {"oauth_token": "", "Access": "Full", "Permissions": "Read"}
@@ -125,7 +125,7 @@ def test_a_pin_can_be_typed_in_a_terminal(run: Run, smugmug: FakeSmugMug) -> Non
         process = run.start(signed_in=False, stdin=slave)
         pin = smugmug.authorize(address_of(process))
         os.write(master, pin.encode() + b"\n")
-        _, stderr = process.communicate(timeout=60)
+        _, stderr = process.communicate(timeout=300)
     finally:
         os.close(master)
         os.close(slave)
@@ -165,7 +165,7 @@ def test_a_pin_for_an_address_that_has_expired_leads_to_a_new_one(run: Run, smug
     process = run.start(signed_in=False, stdin=subprocess.PIPE)
     pin = smugmug.authorize(address_of(process))
     smugmug.let_time_pass(301)
-    _, stderr = process.communicate(f"{pin}\n{pin}\n", timeout=60)
+    _, stderr = process.communicate(f"{pin}\n{pin}\n", timeout=300)
     assert process.returncode == 0, stderr
     assert len(addresses(stderr)) == 1
     assert saved_token(run) == good_token(smugmug)
@@ -199,7 +199,7 @@ def test_where_nobody_can_answer_nothing_is_asked(run: Run, smugmug: FakeSmugMug
 @posix_only
 def test_without_any_standard_input_nothing_is_asked(run: Run, smugmug: FakeSmugMug) -> None:
     process = run.start(signed_in=False, preexec_fn=lambda: os.close(0))
-    _, stderr = process.communicate(timeout=60)
+    _, stderr = process.communicate(timeout=300)
     assert process.returncode == 3
     assert "once from a terminal" in stderr.replace("\n", " ") and "Traceback" not in stderr
     assert smugmug.requests == []
@@ -212,7 +212,7 @@ def test_without_any_standard_input_nothing_is_asked(run: Run, smugmug: FakeSmug
 @posix_only
 def test_the_token_is_for_its_owner_alone_whatever_the_umask(run: Run, smugmug: FakeSmugMug) -> None:
     process = run.start(signed_in=False, stdin=subprocess.PIPE, preexec_fn=lambda: os.umask(0))
-    _, stderr = process.communicate("027518\n", timeout=60)
+    _, stderr = process.communicate("027518\n", timeout=300)
     assert process.returncode == 0, stderr
     assert stat.S_IMODE(token_file(run).stat().st_mode) == 0o600
     assert stat.S_IMODE(token_file(run).parent.stat().st_mode) == 0o700

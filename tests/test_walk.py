@@ -108,7 +108,7 @@ def fill_big_account(account: Account) -> Dict[str, bytes]:
 def test_every_file_of_a_big_account_comes_home_once_and_the_second_run_brings_nothing(
         run: Run, smugmug: FakeSmugMug, account: Account, tmp_path: Path) -> None:
     expected = fill_big_account(account)
-    result = run(timeout=180)
+    result = run(timeout=300)
     assert result.returncode == 0, result.stderr
 
     found = all_files(run.output)
