@@ -237,7 +237,8 @@ class Image(NamedTuple):
     `remote` is None where the listing does not name the file: then it takes calls of its own to find one. `extension`
     is that of the file served, without its dot, where it is not the one of the file name: videos are re-encoded.
     `uploaded` is in UTC, `taken` what the camera's clock showed, of a video the time that it states, which should be in
-    UTC and may be the camera's clock; all in ISO 8601. Coordinates are in degrees, the altitude in metres.
+    UTC and may be the camera's clock; all in ISO 8601. `position` holds latitude and longitude in degrees, and the
+    altitude in metres.
     `source_types` are those of the files that only SmugMug Source has, and that no program gets.
     """
 
@@ -254,9 +255,7 @@ class Image(NamedTuple):
     title: str
     caption: str
     keywords: tuple[str, ...]
-    latitude: float | None
-    longitude: float | None
-    altitude: float
+    position: tuple[float, float, float] | None
     hidden: bool
     web_uri: str
     source_types: tuple[str, ...]
@@ -272,7 +271,7 @@ class Album(NamedTuple):
 
     `clocks` differs whenever SmugMug says that anything in it changed, though edited words move no clock and a replaced
     photo may move none. `changed` is the later of its dates, `size_bytes` SmugMug's sum over the originals: often too
-    small, never relied upon.
+    small, never relied upon. `highlight_key` is that of the image on its cover.
     """
 
     key: str
@@ -289,14 +288,7 @@ class Album(NamedTuple):
     description: str
     keywords: str
     web_uri: str
-
-
-class Listing(NamedTuple):
-    """The images of an album. `problem` says why they may not be all of them; it is empty when they are."""
-
-    album: Album
-    images: tuple[Image, ...]
-    problem: str
+    highlight_key: str
 
 
 class User(NamedTuple):
@@ -330,15 +322,20 @@ class FileRecord(NamedTuple):
 
 
 class AlbumRecord(NamedTuple):
-    """What the sync state knows of one album: its folder and, once all of it was home, its clocks and when that was.
+    """What the sync state knows of one album: its folder, its clocks once all of it was home, when it was last listed,
+    and when all its files were last verified.
 
     `clocks` is "" if not all of it was home, or if it had changed so lately that its listing may have lagged behind.
-    `listed_at` is in seconds since 1970.
+    Times are in seconds since 1970, 0 for never.
     """
 
     folder: str
     clocks: str = ""
     listed_at: float = 0.0
+    verified_at: float = 0.0
+
+
+UNKNOWN = AlbumRecord("")
 
 
 class Absence(NamedTuple):
@@ -355,30 +352,27 @@ class Absence(NamedTuple):
     ask_at: float
 
 
-class FileOnDisk(NamedTuple):
-    """A regular file as found in an album's folder, under the very name the file system gives it.
-
-    `size_bytes` is -1 if there is none of the name that was looked for.
-    """
-
-    name: str
-    size_bytes: int
-
-
 class Place(NamedTuple):
     """An album as it stands here, before anything is done: what the state knows of it, and what lies in its folder.
 
-    `known` is None for a new album, `records` and `absences` are by image key, `on_disk` is by `folded` name,
-    `looked_at` is in seconds since 1970.
+    `known` is UNKNOWN for a new album, `records` and `absences` are by image key, `looked_at` is in seconds since 1970.
     """
 
     album: Album
     folder: Path
-    known: AlbumRecord | None
+    known: AlbumRecord
     records: dict[str, FileRecord]
     absences: dict[str, Absence]
-    on_disk: dict[str, list[FileOnDisk]]
+    on_disk: FilesOnDisk
     looked_at: float = 0.0
+
+
+class Listing(NamedTuple):
+    """The images of an album. `problem` says why they may not be all of them; it is empty when they are."""
+
+    place: Place
+    images: tuple[Image, ...]
+    problem: str
 
 
 class Job(NamedTuple):
@@ -674,14 +668,14 @@ def image_file_name(image: Image) -> str:
     return safe_name(shortened(stem, MAX_NAME_BYTES - 1 - len(image.extension)) + "." + image.extension, image.key)
 
 
-def unique_names(wanted: Iterable[tuple[str, str]], given: dict[str, str], taken: Sequence[str] = ()) -> dict[str, str]:
-    """A name for each key, no two alike on any file system.
+def unique_names(wanted: Iterable[tuple[str, str]], taken: Iterable[str]) -> dict[str, str]:
+    """A name for each key, no two alike on any file system, and none of the `taken` names.
 
-    `wanted` holds (key, name) pairs: who comes first keeps a plain name, later ones get their key added. Names
-    `given` before are kept, whatever is wanted now; nobody gets one of the `taken` names.
+    `wanted` holds (key, name) pairs: who comes first keeps a plain name, later ones get their key added.
     """
-    names, wanted = dict(given), list(wanted)
-    used = {folded(name) for name in [*given.values(), *taken]}
+    names: dict[str, str] = {}
+    wanted = list(wanted)
+    used = set(map(folded, taken)) if wanted else set()
     for key, name in wanted:
         if key not in names and folded(name) not in used:
             names[key] = name
@@ -693,10 +687,11 @@ def unique_names(wanted: Iterable[tuple[str, str]], given: dict[str, str], taken
     return names
 
 
-def album_folders(albums: Iterable[Album], given: dict[str, str], layout: str) -> dict[str, str]:
-    """A folder within the output folder for each album key. Older albums keep the plain name."""
+def album_folders(albums: Iterable[Album], given: Mapping[str, str], layout: str) -> dict[str, str]:
+    """A folder within the output folder for each album key that has none yet. Older albums keep the plain name."""
     oldest_first = sorted(albums, key=lambda album: (album.created, album.key))
-    return unique_names(((album.key, album_folder(album, layout)) for album in oldest_first), given, [PAGE_NAME])
+    wanted = [(album.key, album_folder(album, layout)) for album in oldest_first if album.key not in given]
+    return unique_names(wanted, [PAGE_NAME, *given.values()])
 
 
 def album_folder(album: Album, layout: str) -> str:
@@ -715,10 +710,10 @@ def matches(album: Album, patterns: Iterable[str]) -> bool:
     return any(text == pattern or fnmatch.fnmatchcase(text, pattern) for pattern in wanted for text in texts)
 
 
-def image_names(images: Iterable[Image], given: dict[str, str]) -> dict[str, str]:
+def image_names(images: Iterable[Image], taken: Iterable[str]) -> dict[str, str]:
     """A file name within its album's folder for each image key. Earlier uploads keep the plain name."""
     earliest_first = sorted(images, key=lambda image: (image.uploaded, image.key))
-    return unique_names(((image.key, image_file_name(image)) for image in earliest_first), given, [ALBUM_SIDECAR])
+    return unique_names(((image.key, image_file_name(image)) for image in earliest_first), [ALBUM_SIDECAR, *taken])
 
 
 def part_name(image: Image, md5: str) -> str:
@@ -812,10 +807,7 @@ def chunks_of(file: IO[bytes]) -> Iterator[bytes]:
 
 def new_md5(content: bytes = b"") -> Any:
     """An MD5 object, fed with `content`. It finds damage, it guards nothing; so systems that forbid MD5 allow it."""
-    try:
-        return hashlib.new("md5", content, usedforsecurity=False)
-    except TypeError:  # pragma: no cover: before Python 3.9
-        return hashlib.md5(content)
+    return hashlib.md5(content, **({"usedforsecurity": False} if sys.version_info >= (3, 9) else {}))
 
 
 def file_md5(path: Path, stop: Stop | None = None) -> str:
@@ -895,15 +887,28 @@ def is_same_time(one_ns: int, other_ns: int) -> bool:
     return min(abs(abs(one_ns - other_ns) - shift_ns) for shift_ns in (0, 3600 * 10 ** 9)) <= 2 * 10 ** 9
 
 
-def files_in(folder: Path) -> dict[str, list[FileOnDisk]]:
-    """The regular files in a folder by `folded` name, none where there is no folder. Raises OSError if it cannot be
-    read."""
-    files: dict[str, list[FileOnDisk]] = {}
+class FilesOnDisk(Dict[str, int]):
+    """The sizes in bytes of the regular files in a folder, by the very names that the file system gives them."""
+
+    _by_folded: dict[str, str] | None = None  # made when a name is looked for that none of them has
+
+    def named(self, name: str) -> str:
+        """The name of the file that stands at `name` on some file system, if not on this; `name` if there is none."""
+        if name in self:
+            return name
+        if self._by_folded is None:
+            self._by_folded = {folded(found): found for found in self}
+        return self._by_folded.get(folded(name), name)
+
+
+def files_in(folder: Path) -> FilesOnDisk:
+    """The regular files in a folder, none where there is no folder. Raises OSError if it cannot be read."""
+    files = FilesOnDisk()
     with suppress(FileNotFoundError, NotADirectoryError, UnicodeError), os.scandir(str(folder)) as entries:
         for entry in entries:
             with suppress(OSError):  # it is gone meanwhile, or a link that leads in a circle
                 if entry.is_file():
-                    files.setdefault(folded(entry.name), []).append(FileOnDisk(entry.name, entry.stat().st_size))
+                    files[entry.name] = entry.stat().st_size
     return files
 
 
@@ -928,14 +933,6 @@ def unused(path: Path, suffix: str) -> Path:
     """A path beside `path` at which nothing stands: with the suffix, with the suffix and a number if need be."""
     beside = map(path.with_name, other_names(path.name, suffix, "-"))
     return next(path for path in beside if not os.path.lexists(str(path)))
-
-
-def remove_parts(folder: Path) -> None:
-    """Remove the part files from a folder where all is home: SmugMug replaced what they are the beginnings of."""
-    with suppress(OSError):  # they are in nobody's way
-        for path in folder.iterdir():
-            if is_part_name(path.name):
-                path.unlink()
 
 
 def free_space(folder: Path) -> int | None:
@@ -1100,7 +1097,8 @@ class Answer:
         self._connection.bodies.add(self)
         try:
             for chunk in self._response.iter_content(DECODED_AT_ONCE_BYTES if self.is_encoded else piece_bytes):
-                self._connection.count_bytes(self, len(chunk))
+                self.received_bytes += len(chunk)
+                self._connection.received_bytes += len(chunk)  # by several threads: good enough for what is shown
                 yield chunk
         except requests.RequestException as error:
             if not self.is_slow:
@@ -1112,8 +1110,8 @@ class Answer:
             rate = self.received_bytes / max(0.001, time.monotonic() - began)
             self._connection.is_quick = rate > QUICK_BYTES_PER_SECOND and not self.is_slow
         if self.is_slow:
-            seconds = self._connection.slow_seconds
-            raise RequestFailed(f"Almost nothing came from {host} in {seconds:.0f} s", transient=True)
+            text = f"Almost nothing came from {host} in {self._connection.slow_seconds:.0f} s"
+            raise RequestFailed(text, transient=True)
         if self.length is not None and self._response.raw.tell() < self.length:
             raise RequestFailed(f"The connection to {host} was cut off", transient=True)
         self.is_whole = True
@@ -1149,10 +1147,9 @@ class Connection:
                              credentials.token_secret or None, **oauth)
         self._skew_seconds = 0.0  # how far SmugMug's clock is ahead of this computer's, once a signature was refused
         self._timeout = (min(CONNECT_TIMEOUT_SECONDS, timeout_seconds), timeout_seconds)
-        self.stop, self._lock = stop, threading.Lock()
+        self.stop, self._lock, self.max_outage_seconds = stop, threading.Lock(), MAX_OUTAGE_MINUTES * 60
         self._adapter = requests.adapters.HTTPAdapter(pool_maxsize=1024)
         self._routing: dict[str, Any] = {}  # by host
-        self.max_outage_seconds = MAX_OUTAGE_MINUTES * 60
         self._clock = time.time() - time.monotonic()  # SmugMug's, as far as it was told, ahead of the monotonic one
         self.bodies: set[Answer] = set()  # those that are being read
         self.slow_seconds = min(60.0, timeout_seconds)
@@ -1239,12 +1236,6 @@ class Connection:
     def away_since(self) -> str:
         """The time of day since when a host leaves everything unanswered, "" if none does."""
         return max((gate.away_since for gate in list(self.gates.values())), default="")
-
-    def count_bytes(self, answer: Answer, size_bytes: int) -> None:
-        """Count what has come of a body."""
-        with self._lock:
-            answer.received_bytes += size_bytes
-            self.received_bytes += size_bytes
 
     def _watch(self) -> None:
         """Cut off bodies that hardly get on, from a thread of its own: those who read them do nothing but wait."""
@@ -1500,7 +1491,7 @@ def read_saved(path: Path) -> Credentials:
     """What was saved of an earlier sign-in; each text is "" that is not there or cannot be read."""
     try:
         saved = json.loads(path.read_text(encoding="utf-8"))
-        if others_can_read(path.stat().st_mode, sys.platform):
+        if sys.platform != "win32" and path.stat().st_mode & 0o077:  # on Windows, the user's folder guards it
             log.warning("Others can read your sign-in. To fix this: chmod 600 %s", path)
         return Credentials(*(saved[name] if isinstance(saved.get(name), str) else "" for name in SAVED))
     except FileNotFoundError:
@@ -1508,11 +1499,6 @@ def read_saved(path: Path) -> Credentials:
     except (OSError, ValueError, RecursionError, AttributeError) as error:
         log.warning("Cannot read the saved sign-in in %s (%s).", path, type(error).__name__)
     return Credentials("", "")
-
-
-def others_can_read(mode: int, platform: str) -> bool:
-    """Whether a file of this mode is open to other users. On Windows it says nothing: the user's folder guards."""
-    return platform != "win32" and mode & 0o077 != 0
 
 
 def save(credentials: Credentials, path: Path) -> None:
@@ -1579,10 +1565,10 @@ ALBUMS_PER_PAGE = 100  # the most that user!albums gives at once; larger numbers
 LEAST_PER_PAGE, PAGES_BEFORE_MORE = 10, 8  # after so many pages a few more entries are asked for again
 SHORT_ANSWER = {"_verbosity": 1}  # no Options, no descriptions, and Uris as plain texts: half the bytes
 ALBUM_FIELDS = ("AlbumKey,Name,UrlPath,Uri,ImageCount,LastUpdated,ImagesLastUpdated,Date,Privacy,OriginalSizes,"
-                "Description,Keywords,WebUri,ResponseLevel")
+                "Description,Keywords,WebUri,HighlightAlbumImageUri,ResponseLevel")
 IMAGE_FIELDS = ("ImageKey,Serial,Uri,FileName,IsVideo,Processing,Status,SubStatus,ArchivedUri,ArchivedSize,ArchivedMD5,"
-                "OriginalSize,Date,DateTimeUploaded,DateTimeOriginal,Title,Caption,KeywordArray,Latitude,Longitude,"
-                "Altitude,Hidden,WebUri,ComponentFileTypes")
+                "OriginalSize,Date,DateTimeUploaded,DateTimeOriginal,ComponentFileTypes")
+WORD_FIELDS = ",Title,Caption,KeywordArray,Latitude,Longitude,Altitude,Hidden,WebUri"  # for sidecars
 SERVED_TYPES = {"jpg", "jpeg", "png", "gif"}  # what ArchivedUri gives, whatever was uploaded
 
 
@@ -1718,19 +1704,22 @@ def fetch_albums(connection: Connection, user: User) -> tuple[list[Album], str]:
     return albums, problem
 
 
-def fetch_images(connection: Connection, page_size: PageSize, album: Album) -> Listing:
-    """All images of an album, videos with their files: one call for each page, none for any image."""
-    query = {**SHORT_ANSWER, "_filter": IMAGE_FIELDS, "_filteruri": "LargestVideo", "_expand": "LargestVideo"}
+def fetch_images(connection: Connection, page_size: PageSize, has_words: bool, place: Place) -> Listing:
+    """All images of an album, videos with their files: one call for each page, none for any image. `has_words` asks for
+    titles, captions, keywords and places."""
+    album = place.album
+    query = {**SHORT_ANSWER, "_filter": IMAGE_FIELDS + WORD_FIELDS * has_words, "_filteruri": "LargestVideo",
+             "_expand": "LargestVideo"}
     try:
         images, problem = fetch_list(connection, album.images_uri, "AlbumImage", "ImageKey", parse_image, query,
                                      page_size, album.image_count or 1)
     except RequestFailed as error:
-        return Listing(album, (), f"the album could not be listed: {error}")
+        return Listing(place, (), f"the album could not be listed: {error}")
     if album.locked and not images:
         problem = "the album is locked with a password, so SmugMug does not list its contents"
     elif not problem and album.image_count is not None and len(images) < album.image_count:
         problem = f"SmugMug counts {album.image_count} photos and videos in this album but lists {len(images)}"
-    return Listing(album, tuple(images), problem)
+    return Listing(place, tuple(images), problem)
 
 
 def fetch_list(connection: Connection, uri: str, locator: str, key: str, parse: Callable[[Entry, Entry], R],
@@ -1740,14 +1729,15 @@ def fetch_list(connection: Connection, uri: str, locator: str, key: str, parse: 
 
     Several threads list the entries that are `expected`, and then those that the pages count besides.
     """
-    entries: dict[str, tuple[int, R]] = {}  # by key, with the place in the list; what came is some times as large
+    known: dict[str, int] = {}  # by key, where the page begins that brought it first
+    pages: list[tuple[int, list[R]]] = []  # parsed at once: what came is some times as large
 
     def add(start: int, answer: Entry) -> bool:
-        known, expansions = len(entries), answer.object("Expansions")
-        for number, entry in enumerate(answer.object("Response").objects(locator), start):
-            if entry.key(key):
-                entries.setdefault(entry.key(key), (number, parse(entry, expansions)))
-        return len(entries) > known
+        expansions = answer.object("Expansions")
+        listed = {entry.key(key): entry for entry in answer.object("Response").objects(locator)}
+        news = [entry for name, entry in listed.items() if name and known.setdefault(name, start) == start]
+        pages.append((start, [parse(entry, expansions) for entry in news]))
+        return bool(news)
 
     def spans(start: int) -> Iterator[tuple[int, int]]:
         while start <= total and not any(part.is_last for part in parts):
@@ -1763,14 +1753,14 @@ def fetch_list(connection: Connection, uri: str, locator: str, key: str, parse: 
             parts.append(part)
         start, total = max(part.end for part in parts), max(part.total for part in parts)
     error = next((part.error for part in parts if part.error and (total < 1 or part.end <= total)), None)
-    if error is not None and not entries:
+    if error is not None and not known:
         raise error
     if error is not None:
-        problem = f"the listing stopped after {len(entries)}: {error}"
-    elif len(entries) < total or total < 0:  # more are no harm: a listing shows for a while what was deleted
+        problem = f"the listing stopped after {len(known)}: {error}"
+    elif len(known) < total or total < 0:  # more are no harm: a listing shows for a while what was deleted
         stated = "gives no total" if total < 0 else f"says there are {total}"
-        problem = f"the listing is incomplete: {len(entries)} listed, but SmugMug {stated}"
-    return [entry for _, entry in sorted(entries.values(), key=lambda numbered: numbered[0])], problem
+        problem = f"the listing is incomplete: {len(known)} listed, but SmugMug {stated}"
+    return [entry for _, page in sorted(pages, key=lambda page: page[0]) for entry in page], problem
 
 
 class Part(NamedTuple):
@@ -1829,7 +1819,8 @@ def parse_album(entry: Entry) -> Album:
                  size_bytes=entry.integer("OriginalSizes") or 0, clocks="|".join(state) if all(state) else "",
                  changed=max(updated, images_updated), created=entry.text("Date"), privacy=entry.text("Privacy"),
                  locked=entry.text("ResponseLevel") in ("Password", "GrantAccess"),
-                 description=entry.text("Description"), keywords=entry.text("Keywords"))
+                 description=entry.text("Description"), keywords=entry.text("Keywords"),
+                 highlight_key=entry.text("HighlightAlbumImageUri").rpartition("/")[2].partition("-")[0])
 
 
 def parse_image(entry: Entry, expansions: Entry) -> Image:
@@ -1843,8 +1834,6 @@ def parse_image(entry: Entry, expansions: Entry) -> Image:
     remote = video.remote_file(False) if is_video else entry.remote_file(True, "ArchivedUri", "Archived")
     is_hopeless = entry.text("Status") == "Preprocess" and entry.text("SubStatus") == "CanNotProcess"
     latitude, longitude = entry.number("Latitude", 90), entry.number("Longitude", 180)
-    if latitude is None or longitude is None or not (latitude or longitude):  # 0, 0 stands for nowhere
-        latitude = longitude = None
     return Image(key=key, serial=sys.intern("" if serial is None else str(serial)),  # most have the same
                  file_name=entry.text("FileName"), is_video=is_video, extension=extension if is_video else "",
                  processing=entry.get("Processing") is True and not is_hopeless, remote=remote,
@@ -1852,7 +1841,8 @@ def parse_image(entry: Entry, expansions: Entry) -> Image:
                  uploaded=entry.text("DateTimeUploaded") or entry.text("Date"), hidden=entry.get("Hidden") is True,
                  taken=camera_time(entry.text("DateTimeOriginal")), title=entry.text("Title"),
                  caption=entry.text("Caption"), keywords=entry.texts("KeywordArray"), web_uri=entry.text("WebUri"),
-                 latitude=latitude, longitude=longitude, altitude=entry.number("Altitude", 100_000) or 0.0,
+                 position=None if latitude is None or longitude is None or not (latitude or longitude) else (
+                     latitude, longitude, entry.number("Altitude", 100_000) or 0.0),  # 0, 0 stands for nowhere
                  source_types=() if is_video else types_in_source(entry.object("ComponentFileTypes")))
 
 
@@ -1932,8 +1922,9 @@ def find_remote(connection: Connection, image: Image) -> RemoteFile | None:
     for resource, locator, is_original in VIDEO_PLACES if image.is_video else PHOTO_PLACES:
         try:
             found = Entry(connection.get_json(image.uri + resource, SHORT_ANSWER)).object("Response").object(locator)
-            if locator == "ImageSizeDetails":
-                found = found.object(best_size(found, image.is_video))
+            if locator == "ImageSizeDetails":  # VideoSize1920 of an upright film is 1080 wide
+                widths = [int(name[9:]) for name in found if re.fullmatch("VideoSize[0-9]{1,5}", name)]
+                found = found.object(f"VideoSize{max(widths, default=0)}" if image.is_video else "ImageSizeOriginal")
             remote = found.remote_file(is_original)
         except RequestFailed as error:
             if error.status not in (403, 404):
@@ -1945,12 +1936,6 @@ def find_remote(connection: Connection, image: Image) -> RemoteFile | None:
     if refusal is not None and is_worse and (remote or refusal.status == 403):
         raise refusal
     return remote
-
-
-def best_size(sizes: Entry, is_video: bool) -> str:
-    """The name of the best size in ImageSizeDetails. (VideoSize1920 of an upright film is 1080 wide.)"""
-    widths = [int(name[9:]) for name in sizes if re.fullmatch("VideoSize[0-9]{1,5}", name)]
-    return f"VideoSize{max(widths, default=0)}" if is_video else "ImageSizeOriginal"
 
 
 def is_gone(connection: Connection, image: Image) -> bool:
@@ -1967,7 +1952,7 @@ def is_gone(connection: Connection, image: Image) -> bool:
 #    Knows its own schema, and that one run at a time owns the folder. Knows nothing of HTTP.
 # ---------------------------------------------------------------------------------------------------------------
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 SCHEMAS = {0: """
 CREATE TABLE album (album_key TEXT PRIMARY KEY, folder TEXT, clocks TEXT, listed_at REAL) WITHOUT ROWID;
 CREATE TABLE file (album_key TEXT, image_key TEXT, serial TEXT, name TEXT, size_bytes INTEGER, md5 TEXT,
@@ -1977,7 +1962,8 @@ CREATE INDEX file_by_image ON file (image_key);
 CREATE TABLE absence (album_key TEXT, image_key TEXT, serial TEXT, file_name TEXT, reason TEXT, tries INTEGER,
                       ask_at REAL, PRIMARY KEY (album_key, image_key)) WITHOUT ROWID;
 CREATE TABLE account (nick_name TEXT);
-""", 3: "ALTER TABLE file ADD COLUMN source_types TEXT DEFAULT '';"}  # by the version that each of them leads on from
+""", 3: "ALTER TABLE file ADD COLUMN source_types TEXT DEFAULT '';",
+4: "ALTER TABLE album ADD COLUMN verified_at REAL DEFAULT 0;"}  # by the version that each of them leads on from
 TABLES = {AlbumRecord: "album", FileRecord: "file", Absence: "absence"}  # whose columns are the fields, after the key
 SQLITE_STEPS = 100_000  # so many steps of SQLite's machine take some 5 ms
 LOCK_FILE = STATE_FILE + ".lock"
@@ -2122,6 +2108,8 @@ def open_state(folder: Path, redraw: Callable[[], None]) -> Iterator[State]:
 def write_lock(lock: Path) -> None:
     """Keep other runs out of a folder in which SQLite cannot. A lock file that is there was left behind."""
     write_atomically(lock, f"{socket.gethostname()} {os.getpid()}".encode(), durable=False)
+    time.sleep(1.0)  # others that began at the same moment have written theirs by then, and the last one stays
+    refuse_locked(lock)
     log.info("The file system of %s knows no locks, so %s keeps other runs out.", printable(lock.parent), lock.name)
 
 
@@ -2247,13 +2235,11 @@ ALBUMS_PER_LOOK = 20  # of so many albums, one may be listed again in a run thou
 
 def is_unchanged(place: Place, now: float) -> bool:
     """Whether an album needs no look: its clocks stand where all was home, and all its files are still there."""
-    known = place.known
-    if known is None or not place.album.clocks or place.album.clocks != known.clocks:
+    if not place.album.clocks or place.album.clocks != place.known.clocks:
         return False
     is_lost = place.album.image_count and not place.records and not place.absences  # by the record
-    if is_lost or any(absence.ask_at <= now for absence in place.absences.values()):
-        return False
-    return all(record.removed or is_intact(record, place.on_disk) for record in place.records.values())
+    return not (is_lost or any(absence.ask_at <= now for absence in place.absences.values())) and all(
+        record.removed or is_intact(record, place.on_disk) for record in place.records.values())
 
 
 def albums_to_look_at_again(albums: Iterable[Album], known: Mapping[str, AlbumRecord], now: float) -> frozenset[str]:
@@ -2293,19 +2279,19 @@ def absence_of(outcome: Outcome, before: Absence | None, now: float) -> Absence 
     return Absence(image.key, image.serial, image.file_name or image.key, outcome.reason, tries, now + delay_seconds)
 
 
-def is_intact(record: FileRecord, on_disk: Mapping[str, list[FileOnDisk]]) -> bool:
+def is_intact(record: FileRecord, on_disk: FilesOnDisk) -> bool:
     """Whether the file that a record tells of is there at its size, and not known to be damaged."""
-    return find_file(on_disk, record.name).size_bytes == record.size_bytes and not record.damaged
+    return on_disk.get(on_disk.named(record.name)) == record.size_bytes and not record.damaged
 
 
 def plan_image(place: Place, image: Image, name: str, now: float) -> Outcome | Job:
     """What to do for one image: nothing, because it is home or cannot be had now, or a job.
 
-    `now` is in seconds since 1970.
+    `name` is that of an image without a record; `now` is in seconds since 1970.
     """
     album, record, absence = place.album, place.records.get(image.key), place.absences.get(image.key)
     is_asked_later = absence is not None and absence.serial == image.serial and absence.ask_at > now
-    record = record._replace(name=find_file(place.on_disk, record.name).name) if record else None
+    record = record._replace(name=place.on_disk.named(record.name)) if record else None
     if record is not None and is_intact(record, place.on_disk) and is_version_of(record, image) and (
             record.is_original or image.is_video or is_asked_later):
         return Outcome(Kind.HOME, album, image, record._replace(serial=image.serial, removed=False))
@@ -2316,8 +2302,8 @@ def plan_image(place: Place, image: Image, name: str, now: float) -> Outcome | J
     if record is not None:
         return Job(album, image, place.folder, record.name, ours=record)
     size_bytes = image.remote.size_bytes if image.remote else None
-    files = [find_file(place.on_disk, candidate, size_bytes) for candidate in (name, spare_name(image, name))]
-    adoptable = [file.name for file in files if file.size_bytes >= 0 and size_bytes in (None, file.size_bytes)]
+    files = [place.on_disk.named(candidate) for candidate in (name, spare_name(image, name))]
+    adoptable = [file for file in files if file in place.on_disk and size_bytes in (None, place.on_disk[file])]
     return Job(album, image, place.folder, name, adoptable=tuple(adoptable))
 
 
@@ -2334,12 +2320,6 @@ def is_fresh(image: Image, now: float) -> bool:
     """
     uploaded = seconds_at(image.uploaded)
     return uploaded is None or now - uploaded < DAY_SECONDS
-
-
-def find_file(on_disk: Mapping[str, list[FileOnDisk]], name: str, size_bytes: int | None = None) -> FileOnDisk:
-    """The file that stands at `name`, of several that only some file systems tell apart the best match."""
-    candidates = on_disk.get(folded(name)) or [FileOnDisk(name, -1)]
-    return max(candidates, key=lambda file: (file.name == name, file.size_bytes == size_bytes))
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -2408,13 +2388,17 @@ class Elsewhere:
         self._files.execute("CREATE TABLE file (size_bytes INTEGER, path BLOB)")
         self._by_md5: dict[int, dict[str, Path]] = {}  # of the sizes that were asked for
 
-    def index(self, recorded: Callable[[Path], Iterable[str]]) -> None:
-        """Find them: all but those that are `recorded` of a folder, part files, and what hidden folders hold."""
+    def index(self, state: State) -> None:
+        """Find them, if that was not done yet: all but recorded files, part files, and what hidden folders hold."""
+        if self.is_indexed:
+            return
         self.is_indexed = True
+        albums = {self.output / album.folder: album_key for album_key, album in state.albums().items()}
         for folder, folders, names in os.walk(str(self.output)):
             self.redraw()
             folders[:] = (name for name in folders if not name.startswith("."))
-            files = {name for name in names if not name.endswith(PART_SUFFIX)}.difference(recorded(Path(folder)))
+            recorded = {record.name for record in state.files(albums.get(Path(folder), "")).values()}
+            files = (name for name in names if not name.endswith(PART_SUFFIX) and name not in recorded)
             for path in (os.path.join(folder, name) for name in files):
                 with suppress(OSError):
                     self._files.execute("INSERT INTO file VALUES (?, ?)", (os.lstat(path).st_size, os.fsencode(path)))
@@ -2560,26 +2544,23 @@ def fetch(remote: RemoteFile, part: PartFile, image: Image, connection: Connecti
     What turns out damaged is thrown away and fetched from zero, twice at most. SmugMug states a few MD5s wrongly: a
     file that comes twice alike is what it has (https://github.com/kanouk/kanouk.com). Raises RequestFailed or Damaged.
     """
+    def headers() -> dict[str, str]:  # for what is still missing, as it is: compressed bytes could not be counted
+        return {"Accept-Encoding": "identity", **({"Range": f"bytes={part.size_bytes}-"} if part.size_bytes else {})}
+
     if not remote.md5:  # nothing would prove that what is there belongs to what comes
         part.restart()
     refused: set[str] = set()
     for tries_left in range(2 if part.size_bytes else 1, -1, -1):  # pragma: no branch: the last one raises
         try:
             if part.size_bytes != remote.size_bytes:
-                connection.get(remote.url, partial(receive, remote=remote, part=part, stop=stop),
-                               headers=lambda: range_header(part), accept=frozenset({200, 206, 416}))
+                connection.get(remote.url, partial(receive, remote=remote, part=part, stop=stop), headers=headers,
+                               accept=frozenset({200, 206, 416}))
             prove(part, remote, image, refused)
             return
         except Damaged:
             part.restart()
             if not tries_left:
                 raise
-
-
-def range_header(part: PartFile) -> dict[str, str]:
-    """The headers that ask for what is still missing, as it is: compressed bytes could not be counted."""
-    rest = {"Range": f"bytes={part.size_bytes}-"} if part.size_bytes else {}
-    return {"Accept-Encoding": "identity", **rest}
 
 
 def receive(answer: Answer, remote: RemoteFile, part: PartFile, stop: Stop) -> None:
@@ -2667,9 +2648,9 @@ def write_sidecars(kinds: Iterable[str], place: Place, images: Iterable[Image], 
         page = html_page(place.album.name, place.album.description, cards, "../" * (folder.count("/") + 1) + PAGE_NAME)
         yield from update_sidecar(place.folder / page_name(records.values()), page)
     for image in [image for image in images if image.key in records] if "xmp" in kinds else []:
-        found = find_file(place.on_disk, records[image.key].name + ".xmp")
-        if has_words(image) or found.size_bytes >= 0:
-            yield from update_sidecar(place.folder / found.name, image_xmp(image, "dates" in kinds))
+        name = place.on_disk.named(records[image.key].name + ".xmp")
+        if has_words(image) or name in place.on_disk:
+            yield from update_sidecar(place.folder / name, image_xmp(image, "dates" in kinds))
 
 
 def update_sidecar(path: Path, content: bytes) -> Iterator[tuple[str, Problem | None]]:
@@ -2702,7 +2683,7 @@ def has_words(image: Image) -> bool:
     """
     of_name = {"heic", *re.findall(r"[^\W_]+", image.file_name.casefold())}
     has_keywords = any(keyword.casefold() not in of_name for keyword in image.keywords)
-    return bool(image.title or image.caption or has_keywords or image.latitude is not None)
+    return bool(image.title or image.caption or has_keywords or image.position)
 
 
 def album_json(album: Album, images: Iterable[Image], records: Mapping[str, FileRecord]) -> bytes:
@@ -2719,8 +2700,8 @@ def image_json(image: Image, record: FileRecord | None) -> dict[str, Any]:
     """One image of album.json; `file` is null for one that is not home."""
     return {
         "file": record.name if record else None, "image_key": image.key, "smugmug_file_name": image.file_name,
-        "title": image.title, "caption": image.caption, "keywords": list(image.keywords), "latitude": image.latitude,
-        "longitude": image.longitude, "altitude": image.altitude if image.latitude is not None else None,
+        "title": image.title, "caption": image.caption, "keywords": list(image.keywords),
+        **dict(zip(("latitude", "longitude", "altitude"), image.position or (None, None, None))),
         "uploaded": image.uploaded or None, "taken": None if image.is_video else image.taken or None,
         "web_uri": image.web_uri, "size_bytes": record.size_bytes if record else None,
         "md5": record.md5 or None if record else None, "hidden": image.hidden, "is_video": image.is_video,
@@ -2742,12 +2723,13 @@ def image_xmp(image: Image, has_dates: bool) -> bytes:
     taken = image.taken if is_dated else ""
     simple = {"dc:source": image.web_uri, "photoshop:DateCreated": taken, "exif:DateTimeOriginal": taken,
               "xmp:CreateDate": taken, "smugmug:ImageKey": image.key, "smugmug:DateTimeUploaded": image.uploaded}
-    if image.latitude is not None and image.longitude is not None and not (image.is_video and image.longitude > 0):
-        simple["exif:GPSLatitude"] = xmp_coordinate(image.latitude, "N", "S")
-        simple["exif:GPSLongitude"] = xmp_coordinate(image.longitude, "E", "W")
-        if image.altitude:
-            simple["exif:GPSAltitude"] = f"{round(abs(image.altitude) * 100)}/100"
-            simple["exif:GPSAltitudeRef"] = "1" if image.altitude < 0 else "0"
+    if image.position and not (image.is_video and image.position[1] > 0):
+        latitude, longitude, altitude = image.position
+        simple["exif:GPSLatitude"] = xmp_coordinate(latitude, "N", "S")
+        simple["exif:GPSLongitude"] = xmp_coordinate(longitude, "E", "W")
+        if altitude:
+            simple["exif:GPSAltitude"] = f"{round(abs(altitude) * 100)}/100"
+            simple["exif:GPSAltitudeRef"] = "1" if altitude < 0 else "0"
     properties += [f"<{name}>{xml_text(text)}</{name}>" for name, text in simple.items() if text]
     namespaces = " ".join(f'xmlns:{prefix}="{uri}"' for prefix, uri in XMP_NAMESPACES.items())
     return (f'<?xml version="1.0" encoding="UTF-8"?>\n<x:xmpmeta {namespaces} x:xmptk="{UNSEALED}"><rdf:RDF>'
@@ -2837,15 +2819,15 @@ def html_page(title: str, about: str, cards: Sequence[Mapping[str, Any]], up: st
 
 def page_name(files: Iterable[FileRecord]) -> str:
     """The name of an album's page, which is another one where a file of the album has it."""
-    return unique_names([("page", PAGE_NAME)], {}, [file.name for file in files])["page"]
+    return unique_names([("page", PAGE_NAME)], (file.name for file in files))["page"]
 
 
 def image_card(image: Image, file: FileRecord | None, reason: str) -> dict[str, Any]:
     """An image on its album's page; `reason` says why it is missing."""
     name, href = (file.name, quote(file.name)) if file else (image.file_name or image.key, "")
-    is_doubtful = image.is_video and (image.longitude or 0) > 0  # see image_xmp
+    is_sure = image.position and not (image.is_video and image.position[1] > 0)  # see image_xmp
     facts = [image.taken[:10 if image.is_video else 19].replace("T", " "), ", ".join(image.keywords),
-             "" if image.latitude is None or is_doubtful else f"{image.latitude}, {image.longitude}",
+             "{}, {}".format(*image.position) if image.position and is_sure else "",
              f"missing: {reason}" if file is None else "" if file.is_original else "smaller or re-encoded copy"]
     return {"id": image.key, "title": image.title or name, "text": image.caption, "facts": facts, "href": href,
             "view": "p" if file is None else "video" if image.is_video else "img", "src": href}
@@ -2904,11 +2886,11 @@ def files_to_check(state: State, output: Path) -> Iterator[Check]:
     albums = state.albums()
     others = {album.folder for album in albums.values()}
     for album_key, album in albums.items():
-        folder, on_disk = album_path(output, album.folder, others, entries), {}
+        folder, on_disk = album_path(output, album.folder, others, entries), FilesOnDisk()
         with suppress(OSError):  # it shows with each file
             on_disk = files_in(folder)
         for record in state.files(album_key).values():
-            name = find_file(on_disk, record.name).name
+            name = on_disk.named(record.name)
             yield Check(album_key, record._replace(name=name), folder / name)
 
 
@@ -3110,8 +3092,8 @@ class Tally:
     purpose, `problem` why the album may have more than were listed.
     """
 
-    def __init__(self, place: Place, listing: Listing, pending: int) -> None:
-        self.place, self.images, self.problem = place, listing.images, listing.problem
+    def __init__(self, listing: Listing, pending: int) -> None:
+        self.place, self.images, self.problem = listing
         self.pending, self.is_partial, self.to_come_bytes = pending, pending < len(listing.images), 0
         self.counts: Counter[Kind] = Counter()
 
@@ -3172,8 +3154,8 @@ class Summary:
         """Expect the outcomes of an album; one in its second look was counted before."""
         album, known = tally.place.album, tally.place.known
         self.tallies[album.key] = tally
-        again = Change.AGAIN if known is not None and known.clocks in ("", album.clocks) else Change.CHANGED
-        self.albums[Change.NEW if known is None else again] += not is_second_look
+        again = Change.AGAIN if known.clocks in ("", album.clocks) else Change.CHANGED
+        self.albums[Change.NEW if known is UNKNOWN else again] += not is_second_look
 
     def add(self, outcome: Outcome) -> Tally:
         """Count an outcome. Returns the tally of its album."""
@@ -3406,10 +3388,9 @@ JOBS_AHEAD = 1000  # while fewer jobs wait, albums are listed: no line is idle, 
 class Run:
     """One run: what it was asked for, and the few objects that change in its course.
 
-    By album key: `known` is what the state knew before, `folders` the folder of each album, `places` those of
-    the albums that are being listed, `seen` the keys of the images in listings that were not complete: these albums
-    get `second_looks`. `overdue` are the keys of albums to list again though nothing has changed. `albums` are all that
-    SmugMug has, whatever was asked for.
+    By album key: `known` is what the state knew before, `folders` the folder of each album, `seen` the keys of the
+    images in listings that were not complete: these albums get `second_looks`. `overdue` are the keys of albums to list
+    again though nothing has changed. `albums` are all that SmugMug has, whatever was asked for.
     """
 
     def __init__(self, settings: Settings, connection: Connection, user: User, state: State, summary: Summary,
@@ -3419,7 +3400,6 @@ class Run:
         self.is_preview = settings.task == "dry-run"  # nothing is fetched, and only a copy of the state is written
         self.page_size, self.known = PageSize(IMAGES_PER_PAGE), state.albums()
         self.folders = {album_key: album.folder for album_key, album in self.known.items()}
-        self.places: dict[str, Place] = {}
         self.seen: dict[str, frozenset[str]] = {}
         self.second_looks: deque[Album] = deque()
         self.overdue: frozenset[str] = frozenset()
@@ -3435,7 +3415,7 @@ def sync(run: Run) -> None:
     """
     albums, jobs = deque(wanted_albums(run)), Jobs()
     with Results(run.stop) as results:
-        listers = Crew(partial(fetch_images, run.connection, run.page_size), results, size=1)
+        listers = Crew(partial(fetch_images, run.connection, run.page_size, bool(run.settings.sidecars)), results, 1)
         bring = partial(transfer, connection=run.connection, landing=threading.Lock())
         carry = partial(foretell if run.is_preview else bring, elsewhere=run.elsewhere, stop=run.stop)
         carriers = Crew(carry, results, size=run.settings.jobs or FIRST_JOBS)
@@ -3450,9 +3430,9 @@ def sync(run: Run) -> None:
                 run.second_looks.clear()
             takes_album = bool(albums) and len(jobs.ready) < JOBS_AHEAD and listers.has_room()
             if takes_album:
-                album = albums.popleft()
-                if needs_listing(run, album):  # otherwise it is home as it stands, and counted
-                    listers.give(album)
+                place = changed_place(run, albums.popleft())
+                if place is not None:  # otherwise it is home as it stands, and counted
+                    listers.give(place)
             else:  # they begin one by one, so that the first album is listed before the others
                 listers.size = min(LISTING_THREADS, listers.size + 1)
             result = results.take(0 if takes_album else TICK_SECONDS)
@@ -3600,8 +3580,8 @@ def path_of(run: Run, folder: str) -> Path:
     return album_path(run.settings.output, folder, run.folders.values(), run.entries)
 
 
-def needs_listing(run: Run, album: Album) -> bool:
-    """Look at an album as it stands here. It counts as home if nothing has changed, here or there.
+def changed_place(run: Run, album: Album) -> Place | None:
+    """An album as it stands here; None if nothing has changed, here or there: then it counts as home.
 
     Edited words move no clock: who wants them has every album listed.
     """
@@ -3612,18 +3592,17 @@ def needs_listing(run: Run, album: Album) -> bool:
     except OSError as error:
         run.summary.remark(Topic.FAILED, folder, "", str(disk_problem(error, folder)), album.key)
         run.summary.images_unlisted += album.image_count or 0
-        return False
+        return None
     show_progress(run)  # the folder may hold a hundred thousand
     files, absences = run.state.files(album.key), run.state.absences(album.key)
-    records = {key: record for key, record in files.items() if not record.removed or folded(record.name) in on_disk}
+    records = {key: file for key, file in files.items() if not file.removed or on_disk.named(file.name) in on_disk}
     run.state.forget(FileRecord, album.key, files.keys() - records.keys())  # their names are free again
-    place = Place(album, folder, run.known.get(album.key), records, absences, on_disk, run.connection.now())
+    place = Place(album, folder, run.known.get(album.key, UNKNOWN), records, absences, on_disk, run.connection.now())
     is_wanted = run.settings.full or run.settings.sidecars or album.key in run.overdue or album.key in run.seen
     if not is_wanted and is_unchanged(place, place.looked_at):
         run.summary.pass_over(place)
-        return False
-    run.places[album.key] = place
-    return True
+        return None
+    return place
 
 
 def begin_album(run: Run, listing: Listing) -> list[Job]:
@@ -3632,17 +3611,18 @@ def begin_album(run: Run, listing: Listing) -> list[Job]:
 
     An album that may have more images than were listed gets a second look when all else is done: listings lag behind.
     """
-    album, place, seen = listing.album, run.places.pop(listing.album.key), run.seen.get(listing.album.key)
+    place, album = listing.place, listing.place.album
+    seen = run.seen.get(album.key)
     is_looked_at_again = bool(listing.problem) and not album.locked and seen is None
     if is_looked_at_again:
         run.seen[album.key] = frozenset(image.key for image in listing.images)
         run.second_looks.append(album)
     if not is_within(place.folder, run.settings.output):
         problem = f"{printable(place.folder)} leads outside the output folder. Is it a symbolic link?"
-        listing = Listing(album, (), problem)
+        listing = Listing(place, (), problem)
     elif not listing.problem:
         listed = {image.key for image in listing.images}
-        for key in place.records.keys() - listed:  # the files stay
+        for key in [key for key in place.records if key not in listed]:  # the files stay
             run.state.record(album.key, place.records[key]._replace(removed=True))
         run.state.forget(Absence, album.key, place.absences.keys() - listed)
     if listing.problem and not is_looked_at_again:
@@ -3651,13 +3631,15 @@ def begin_album(run: Run, listing: Listing) -> list[Job]:
     since, jobs = run.settings.since, []
     wanted = [image for image in listing.images
               if (image.uploaded[:19] or since) >= since and (seen is None or image.key not in seen)]
-    tally = Tally(place, listing, len(wanted))
+    tally = Tally(listing, len(wanted))
     run.summary.begin(tally, is_second_look=seen is not None)
-    run.state.record(album.key, AlbumRecord(run.folders[album.key]))
-    names = image_names(listing.images, {key: record.name for key, record in place.records.items()})
+    listed_at = place.known.listed_at if listing.problem else place.looked_at
+    run.state.record(album.key, place.known._replace(folder=run.folders[album.key], clocks="", listed_at=listed_at))
+    new = [image for image in listing.images if image.key not in place.records]
+    names = image_names(new, (record.name for record in place.records.values()))
     for image in wanted:  # there may be a hundred thousand
         show_progress(run)
-        step = plan_image(place, image, names[image.key], run.connection.now())
+        step = plan_image(place, image, names.get(image.key, ""), run.connection.now())
         if isinstance(step, Job):
             jobs.append(step)
         else:
@@ -3669,16 +3651,9 @@ def begin_album(run: Run, listing: Listing) -> list[Job]:
 
 def with_copies(run: Run, job: Job) -> Job:
     """A job with the files that are home by now and hold the same image."""
-    index_elsewhere(run.state, run.elsewhere)
+    run.elsewhere.index(run.state)
     copies = [(path_of(run, folder) / record.name, record) for folder, record in run.state.copies(job.image)]
     return job._replace(copies=tuple(copy for copy in copies if copy[0] != job.folder / job.name))
-
-
-def index_elsewhere(state: State, elsewhere: Elsewhere) -> None:
-    """Find the files that nobody recorded, if that was not done yet."""
-    if not elsewhere.is_indexed:
-        albums = {elsewhere.output / album.folder: album_key for album_key, album in state.albums().items()}
-        elsewhere.index(lambda folder: [record.name for record in state.files(albums.get(folder, "")).values()])
 
 
 def follow_moved_folders(state: State, elsewhere: Elsewhere, stop: Stop) -> None:
@@ -3691,7 +3666,7 @@ def follow_moved_folders(state: State, elsewhere: Elsewhere, stop: Stop) -> None
         is_home = album_path(elsewhere.output, folder, taken, entries).exists()
         records = [] if is_home else [record for record in state.files(album_key).values() if not record.removed]
         if records:
-            index_elsewhere(state, elsewhere)
+            elsewhere.index(state)
             found = moved_folder(elsewhere, folder, taken, records, stop)
             if found is None:
                 missing += len(records)
@@ -3715,7 +3690,7 @@ def moved_folder(elsewhere: Elsewhere, old: str, taken: set[str], records: list[
             on_disk = files_in(folder)
             there = [record for record in records if is_intact(record, on_disk)]
             if len(there) * 2 >= len(records) and any(
-                    file_md5(folder / find_file(on_disk, record.name).name, stop) == record.md5 for record in there):
+                    file_md5(folder / on_disk.named(record.name), stop) == record.md5 for record in there):
                 return folder.relative_to(elsewhere.output).as_posix().encode("utf-8").decode("utf-8")
     return None
 
@@ -3727,8 +3702,8 @@ def follow_renames(run: Run, albums: Iterable[Album]) -> None:
         here, there = folder.rpartition("/")[2], album_folder(album, "album")
         if album.key not in run.known or here in (there, with_suffix(there, f"_{album.key}")):
             continue
-        others = {key: name for key, name in run.folders.items() if key != album.key}
-        wanted = unique_names([(album.key, folder[:-len(here)] + there)], others, [PAGE_NAME])[album.key]
+        others = [name for key, name in run.folders.items() if key != album.key]
+        wanted = unique_names([(album.key, folder[:-len(here)] + there)], [PAGE_NAME, *others])[album.key]
         path = path_of(run, folder)
         new_path = path.with_name(wanted.rpartition("/")[2])
         is_asked = run.settings.rename and run.settings.task == "sync"
@@ -3787,8 +3762,11 @@ def finish_album(run: Run, tally: Tally) -> None:
                 tally.problem = tally.problem if is_kept else "some sidecars could not be written"
                 run.summary.remark(Topic.KEPT if is_kept else Topic.FAILED, place.folder, name, str(problem), album.key)
     if not (tally.problem or tally.is_partial or tally.counts.keys() - HOME_KINDS - {Kind.UNAVAILABLE}):
-        remove_parts(place.folder)
-        run.state.record(album.key, AlbumRecord(run.folders[album.key], lasting_clocks(place), place.looked_at))
+        with suppress(OSError):  # they are in nobody's way: SmugMug replaced what they are the beginnings of
+            for name in filter(is_part_name, place.on_disk):
+                remove(place.folder / name)
+        run.state.record(album.key, AlbumRecord(run.folders[album.key], lasting_clocks(place), place.looked_at,
+                                                place.known.verified_at))
     run.summary.end(tally)
     log.info("%s: %s", printable(run.folders[album.key]), tally.line())
 
@@ -3808,17 +3786,17 @@ def write_overview(run: Run) -> None:
     keys = sorted(run.folders, key=lambda key: run.albums.get(key, GONE).url_path.rpartition("/"))
     here, images = sum(run.state.home_sums("1").values()), sum(album.image_count or 0 for album in run.albums.values())
     about = f"{photos_and_videos(here)} in the download record; SmugMug counts {images:,}"
-    page = html_page(f"Albums of {run.user.nick_name}", about, [album_card(run, key, known.get(key)) for key in keys])
+    page = html_page(f"Albums of {run.user.nick_name}", about, [album_card(run, key, known) for key in keys])
     for name, problem in update_sidecar(run.settings.output / PAGE_NAME, page):
         if problem is not None:
             run.summary.remark(Topic.KEPT if isinstance(problem, NotOurs) else Topic.FAILED, "", name, str(problem))
 
 
-def album_card(run: Run, key: str, known: AlbumRecord | None) -> dict[str, Any]:
-    """An album on the page of all, with its first picture by name."""
+def album_card(run: Run, key: str, known: Mapping[str, AlbumRecord]) -> dict[str, Any]:
+    """An album on the page of all, with the picture that its owner chose, otherwise the first by name."""
     album, folder = run.albums.get(key, GONE), path_of(run, run.folders[key])
-    files = files_here(run, key, folder)
-    here, images = sorted(files.values(), key=lambda file: file.name), album.image_count or 0
+    files, images = files_here(run, key, folder), album.image_count or 0
+    here = sorted(files.values(), key=lambda file: (file.image_key != album.highlight_key, file.name))
     videos = sum(split_extension(file.name)[1].lower() in VIDEO_EXTENSIONS for file in here)
     covers = [quote(file.name) for file in here if split_extension(file.name)[1][1:].lower() in SERVED_TYPES]
     months = sorted(str(datetime(1970, 1, 1) + timedelta(seconds=file.modified_ns // 10 ** 9 - time.timezone))[:7]
@@ -3829,7 +3807,8 @@ def album_card(run: Run, key: str, known: AlbumRecord | None) -> dict[str, Any]:
              f"{counted(len(here) - videos, 'photo')}, {counted(videos, 'video')} ({images:,} at SmugMug)",
              f"{missing:,} missing: {'; '.join(sorted(why)) or NOT_YET}" if missing > 0 else "",
              f"{smaller:,} smaller or re-encoded" if smaller else "",
-             f"checked on {iso_time(known.listed_at)[:10]}" if known and known.listed_at else "not complete"]
+             *(f"{done} on {datetime.fromtimestamp(at):%Y-%m-%d}" if at else f"never {done}"
+               for done, at in zip(("compared with SmugMug", "verified"), known.get(key, UNKNOWN)[2:]))]
     way, page = quote(run.summary.within(folder)) + "/", page_name(files.values())
     return {"id": key, "folder": " / ".join(album.url_path.split("/")[1:-1]), "title": album.name or folder.name,
             "text": album.description, "view": "img" if covers else "p", "src": way + "".join(covers[:1]),
@@ -3957,8 +3936,8 @@ def known_folders(settings: Settings) -> list[str]:
     folders: list[str] = []
     with suppress(OSError, ValueError, RecursionError, TypeError):
         folders = [str(folder) for folder in json.loads(settings.folders_file.read_text(encoding="utf-8"))]
-        has_record = os.path.lexists(str(settings.output / STATE_FILE)) or settings.new_record
-        if not has_record and os.path.abspath(str(settings.output)) in folders:
+        may_be_new = settings.new_record or os.path.lexists(str(settings.output / STATE_FILE))
+        if not may_be_new and os.path.abspath(str(settings.output)) in folders:
             raise Problem(f"{printable(settings.output)} has lost its download record. Is the disk connected? To "
                           f"make a new record from the files that are there, run this with --new-record.")
     return folders
@@ -3986,6 +3965,8 @@ def verify_home(settings: Settings, state: State, summary: Summary, screen: Scre
         if check is not None:
             state.record(check.album_key, check.record._replace(damaged=check.is_damaged()))
             summary.check(check)
+    for album_key, album in state.albums().items():
+        state.record(album_key, album._replace(verified_at=time.time()))
 
 
 def tell(settings: Settings, summary: Summary, ended: str, ended_with: int) -> int:

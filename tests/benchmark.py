@@ -471,10 +471,10 @@ def run_home(workload: Workload, bench: Bench, runs: int) -> Result:
 
 
 def fill(server: Server, output: Path, workload: Workload) -> None:
-    """Make what a run that fetched everything would leave: files, and a record that knows them by their serial."""
+    """Make what a run that fetched everything would leave: empty files, and a record of what they would hold."""
     sys.path[:0] = [str(HERE), str(SCRIPT.parent)]
     import download_smugmug_photos as script
-    from fake_smugmug import _crowd_key
+    from fake_smugmug import JPEG_MAGIC, Pattern, _crowd_key, md5_of
 
     environment = server.environment()
     os.environ.update(environment)
@@ -491,8 +491,9 @@ def fill(server: Server, output: Path, workload: Workload) -> None:
                 path = output / album.name / f"IMG_{index:04}.JPG"
                 with open(str(path), "wb") as file:
                     file.truncate(workload.size_bytes)
-                state.record(album.key, script.FileRecord(_crowd_key(number), "0", path.name, workload.size_bytes, "",
-                                                          0, True))
+                md5 = md5_of(Pattern(workload.size_bytes, number, JPEG_MAGIC))
+                state.record(album.key, script.FileRecord(_crowd_key(number), "0", path.name, workload.size_bytes, md5,
+                                                          time.time_ns(), True))
                 number += 1
 
 

@@ -411,6 +411,7 @@ class Album:
     images_last_updated: datetime
     entries: Union[List[Entry], Crowd] = field(default_factory=list, repr=False)
     late: List[Late] = field(default_factory=list, repr=False)
+    highlight: Optional[Image] = None  # what its owner chose for the cover
 
     @property
     def images(self) -> List[Image]:
@@ -1583,6 +1584,8 @@ class API:
                 "MaxPhotoDownloadSize": "Original", "OriginalSizes": 0, "TotalSizes": 0, "Watermark": False,
                 "Share": True, "Printable": True, "SmugSearchable": "Inherit from User", "WorldSearchable": True,
             })
+            if album.highlight is not None:
+                fields["HighlightAlbumImageUri"] = f"{uri}/image/{album.highlight.key}-{album.highlight.serial}"
         fields.update({
             "Uri": uri, "WebUri": f"https://{self.account.nickname}.smugmug.com{album.url_path}",
             "ResponseLevel": "Password" if locked else "Full" if full else "Public",

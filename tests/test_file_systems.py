@@ -18,7 +18,7 @@ import pytest
 import download_smugmug_photos as script
 from conftest import Run
 from fake_smugmug import Account
-from helpers import STATE, contents, edit, home_files, snapshot, sync
+from helpers import STATE, broken_python, contents, edit, home_files, snapshot, sync
 
 LOCK = STATE + ".lock"
 SHIM = r"""
@@ -181,6 +181,29 @@ def test_a_lock_of_this_computer_holds_while_its_process_runs_whoever_owns_it(
 
     monkeypatch.setattr(os, "kill", forbid)
     assert script.is_running(17)
+
+
+def test_of_two_runs_that_begin_at_the_same_moment_without_locks_the_one_whose_lock_file_stays_goes_on(
+        account: Account, run: Run, shim: str, tmp_path: Path) -> None:
+    album = account.album("Summer")
+    album.photo()
+    other = f"{socket.gethostname()} {os.getpid()}"
+    python = broken_python(tmp_path / "python", f"""
+        import time
+        sleep = time.sleep
+        def sleep_while_the_other_begins(seconds):
+            if seconds == 1.0:
+                open({str(run.output / LOCK)!r}, "w").write({other!r})
+            else:
+                sleep(seconds)
+        time.sleep = sleep_while_the_other_begins
+    """)
+    refused = sync(run, exit_code=2, env={**broken_disk(shim, lock="ENOLCK"), **python})
+    assert "Another run is already using" in refused.stderr and refused.fetched == 0
+    assert (run.output / LOCK).read_text() == other
+    (run.output / LOCK).unlink()
+    sync(run, env=broken_disk(shim, lock="ENOLCK"))
+    assert home_files(run.output) == contents(album)
 
 
 def test_windows_is_never_asked_whether_a_process_runs(monkeypatch: pytest.MonkeyPatch) -> None:

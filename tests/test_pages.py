@@ -94,7 +94,7 @@ def test_an_albums_page_shows_its_images_in_order_and_what_is_missing_in_its_pla
     assert re.fullmatch(
         r"Summer\nBy the sea\n2019-08 \u2013 20\d\d-\d\d\n1 photo, 1 video \(4 at SmugMug\)\n"
         r"2 missing: SmugMug answered 404.*; SmugMug offers no downloadable file\n"
-        r"1 smaller or re-encoded\nnot complete", text)
+        r"1 smaller or re-encoded\ncompared with SmugMug on 20\d\d-\d\d-\d\d\nnever verified", text)
 
 
 def test_the_page_of_all_albums_shows_smugmugs_folders_and_what_is_here(account: Account, run: Run) -> None:
@@ -112,7 +112,47 @@ def test_the_page_of_all_albums_shows_smugmugs_folders_and_what_is_here(account:
     assert page.links == ["Empty/index.html", "Family/Garden/index.html", "Family/Trips/Rome/index.html"]
     assert page.views[1:] == [("img", "Family/Garden/a.JPG"), ("img", "Family/Trips/Rome/a.JPG")]
     assert Page(run.output / "Family" / "Trips" / "Rome" / "index.html").up == "../../../index.html"
-    assert re.search(r"\n2 photos, 0 videos \(2 at SmugMug\)\nchecked on 20\d\d-\d\d-\d\d$", page.texts[1])
+    assert re.search(r"\n2 photos, 0 videos \(2 at SmugMug\)\ncompared with SmugMug on [0-9-]{10}\nnever verified$",
+                     page.texts[1])
+
+
+def test_the_cover_is_the_one_that_its_owner_chose_if_it_is_a_picture_that_is_here(
+        account: Account, smugmug: FakeSmugMug, run: Run) -> None:
+    chosen, film, lost = (account.album(name) for name in ("Chosen", "Film", "Lost"))
+    for album in (chosen, film, lost):
+        album.photo("a.JPG")
+        album.highlight = album.video("b.MOV") if album is film else album.photo("b.JPG")
+    smugmug.fault("server_error", where=of_file(lost.images[1]), times=None, status=404)
+    sync(run, *HTML, exit_code=1)
+    assert overview(run).views == [("img", "Chosen/b.JPG"), ("img", "Film/a.JPG"), ("img", "Lost/a.JPG")]
+    chosen.highlight = chosen.images[0]
+    sync(run, *HTML, exit_code=1)
+    assert overview(run).views[0] == ("img", "Chosen/a.JPG")
+
+
+def test_an_album_that_cannot_be_listed_was_not_compared(account: Account, smugmug: FakeSmugMug, run: Run) -> None:
+    album = account.album("Summer")
+    album.photo()
+    smugmug.fault("server_error", where=of_list(album), times=None, status=404)
+    sync(run, *HTML, exit_code=1)
+    assert re.search(r"\n1 missing: the album could not be listed: .*\nnever compared", overview(run).texts[0])
+
+
+def test_it_says_when_an_album_was_last_verified_whatever_is_run_later(account: Account, run: Run) -> None:
+    old = account.album("Old")
+    old.photo()
+    sync(run, *HTML)
+    assert overview(run).texts[0].endswith("\nnever verified")
+    sync(run, *HTML, "--verify")
+    account.album("Young").photo()
+    for more in ([], ["--since", "1d"], ["-x", "Old"], ["--full"]):  # none of these forgets it
+        old.photo(f"{len(old.images)}.JPG")
+        sync(run, *HTML, *more)
+        verified, not_yet = overview(run).texts
+        assert re.search(r"\ncompared with SmugMug on 20\d\d-\d\d-\d\d\nverified on 20\d\d-\d\d-\d\d$", verified)
+        assert re.search(r"\ncompared with SmugMug on 20\d\d-\d\d-\d\d\nnever verified$", not_yet)
+    sync(run, "--verify", "-n")  # which leaves no trace
+    assert overview(run).texts[1].endswith("\nnever verified")
 
 
 def test_it_knows_the_albums_that_a_run_leaves_out_and_those_that_smugmug_has_no_more(
@@ -127,7 +167,8 @@ def test_it_knows_the_albums_that_a_run_leaves_out_and_those_that_smugmug_has_no
     assert page.about == "1 photo or video in the download record; SmugMug counts 3"
     assert page.links == ["Old/index.html", ""]
     assert page.texts[1] == (
-        "Other\n0 photos, 0 videos (2 at SmugMug)\n2 missing: not downloaded yet\nnot complete")
+        "Other\n0 photos, 0 videos (2 at SmugMug)\n2 missing: not downloaded yet\n"
+        "never compared with SmugMug\nnever verified")
     sync(run, *HTML, "-x", "Old")
     assert "2 photos, 0 videos (2 at SmugMug)" in overview(run).texts[1]
     account.remove(old)

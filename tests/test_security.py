@@ -699,7 +699,8 @@ WRONG: Mapping[str, Any] = {
 }
 
 ALBUM_FIELDS = ("AlbumKey", "Name", "UrlPath", "Uri", "ImageCount", "LastUpdated", "ImagesLastUpdated", "Date",
-                "Privacy", "OriginalSizes", "Description", "Keywords", "WebUri", "ResponseLevel", "Uris")
+                "Privacy", "OriginalSizes", "Description", "Keywords", "WebUri", "HighlightAlbumImageUri",
+                "ResponseLevel", "Uris")
 IMAGE_FIELDS = ("ImageKey", "Serial", "Uri", "FileName", "IsVideo", "Processing", "Status", "SubStatus", "ArchivedUri",
                 "ArchivedSize", "ArchivedMD5", "OriginalSize", "Date", "DateTimeUploaded", "DateTimeOriginal", "Title",
                 "Caption", "KeywordArray", "Latitude", "Longitude", "Altitude", "Hidden", "WebUri", "Uris",

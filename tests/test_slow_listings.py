@@ -159,7 +159,7 @@ def test_a_page_beyond_the_end_of_a_listing_that_lags_behind_its_count_is_no_fai
 
     assert "\nEverything is home: 30 photos and videos" in result.stderr
     assert len(home_files(run.output)) == 30 and f"Summer/{late[9].file_name}" in home_files(run.output)
-    assert Page(21, 10) in pages(smugmug, album)
+    assert 21 in {page.start for page in pages(smugmug, album)}
 
 
 def test_the_pages_of_one_long_album_are_listed_several_at_a_time(

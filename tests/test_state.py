@@ -546,12 +546,17 @@ def test_a_state_of_a_newer_schema_is_refused(account: Account, run: Run) -> Non
         assert "newer version" in refused.stderr and "99" in refused.stderr
 
 
-def test_a_state_of_the_schema_before_is_carried_on(account: Account, run: Run) -> None:
+def test_a_state_of_an_older_schema_is_carried_on(account: Account, run: Run) -> None:
     account.album("Summer").photo()
     sync(run)
     with closing(sqlite3.connect(str(run.output / STATE))) as database:
         columns = ", ".join(script.FileRecord._fields[:-1])
         database.executescript(f"""
+            CREATE TABLE older AS SELECT album_key, folder, clocks, listed_at FROM album;
+            DROP TABLE album;
+            CREATE TABLE album (album_key TEXT PRIMARY KEY, folder TEXT, clocks TEXT, listed_at REAL) WITHOUT ROWID;
+            INSERT INTO album SELECT * FROM older;
+            DROP TABLE older;
             CREATE TABLE older AS SELECT album_key, {columns} FROM file;
             DROP TABLE file;
             CREATE TABLE file (album_key TEXT, {columns}, PRIMARY KEY (album_key, image_key)) WITHOUT ROWID;
