@@ -1173,8 +1173,7 @@ class Connection:
         """
         attempt = waits = redirects = outages = 0
         while True:
-            origin = origin_of(url)
-            gate = self.gates.get(origin) or self.gates.setdefault(origin, Gate(self.stop))
+            gate = self.gates.setdefault(origin_of(url), Gate(self.stop))
             gate.wait()
             if gate.outages != outages:
                 attempt, outages = 0, gate.outages  # what failed in an outage does not count
@@ -2026,8 +2025,7 @@ class State:
 
     def record_account(self, nick_name: str) -> None:
         """Remember whom the photos belong to."""
-        self._db.execute("DELETE FROM account")
-        self._db.execute("INSERT INTO account VALUES (?)", (nick_name,))
+        self._db.execute("INSERT OR REPLACE INTO account (rowid, nick_name) VALUES (1, ?)", (nick_name,))
 
     def mark_album_removed(self, album_key: str) -> None:
         """Remember that SmugMug does not have this album any more, so that it is listed if it comes back."""
@@ -3424,7 +3422,7 @@ def sync(run: Run) -> None:
             while jobs.ready and carriers.has_room():
                 carriers.give(with_copies(run, jobs.ready.popleft()))  # those that came meanwhile, too
             if not run.settings.jobs:
-                steering.look(is_full=bool(jobs.ready) and carriers.under_way == carriers.size)
+                steering.look(has_more=bool(jobs.ready))
             if not (albums or jobs.ready or listers.under_way or carriers.under_way):
                 albums.extend(run.second_looks)  # last of all, once each: their listings were not complete
                 run.second_looks.clear()
@@ -3456,10 +3454,15 @@ class Steering:
     def _now(self) -> tuple[float, int, int, int]:
         return time.monotonic(), self._connection.received_bytes, self._carriers.done, self._connection.troubles
 
-    def look(self, *, is_full: bool) -> None:
-        """Measure, and each time that was long enough, go on as `next_pace` says."""
-        self._is_full = self._is_full and is_full and self._connection.remaining_seconds() <= 0
-        now = self._now()
+    def look(self, *, has_more: bool) -> None:
+        """Measure, and each time that was long enough, go on as `next_pace` says. `has_more`: others could be begun.
+
+        What more are still under way from before would be counted for the fewer that are being tried.
+        """
+        now, under_way = self._now(), self._carriers.under_way
+        self._since = self._since if under_way else now
+        self._is_full = not under_way or (self._is_full and has_more and under_way == self._carriers.size
+                                          and self._connection.remaining_seconds() <= 0)
         seconds, size_bytes, files, troubles = (later - earlier for later, earlier in zip(now, self._since))
         if seconds >= LOOK_SECONDS:
             self._pace = next_pace(self._pace, seconds, size_bytes, files, troubles, self._is_full)

@@ -41,6 +41,7 @@ import hashlib
 import json
 import os
 import pty
+import random
 import shutil
 import subprocess
 import sys
@@ -498,26 +499,30 @@ def fill(server: Server, output: Path, workload: Workload) -> None:
 
 
 def run_with_curl(workload: Workload, bench: Bench, runs: int) -> Result:
-    """Measure what it takes to fetch everything: the program, curl, the program, curl ..."""
-    ours, curls, syncs = [], [], []
-    others: dict[str, list[Cost]] = {f"-j {jobs}": [] for jobs in FIXED_JOBS.get(workload.name, ())}
+    """Measure what it takes to fetch everything: the program, curl and others, each with a disk that has nothing left
+    to do, and in another order each time: whoever comes first may find other conditions than the last."""
+    fixed = [f"-j {jobs}" for jobs in FIXED_JOBS.get(workload.name, ())]
+    turns = ["program", "curl", *fixed, *(["requests"] if workload.name == "RAW" else [])]
+    costs: dict[str, list[Cost]] = {name: [] for name in turns}
+    syncs = []
     with server_for(workload) as server:
         urls = server.urls()[:CURL_FILES_MAXIMUM]
         for number in range(1, runs + 1):
-            with bench.folder() as folder:
-                ours.append(bench.ours(server, folder, workload))
-            with bench.folder() as folder:
-                curls.append(bench.curl(server, folder, urls, workload.size_bytes).scaled(workload.files / len(urls)))
-                syncs.append(seconds_to_sync())
-            for name in (name for name in list(others) if name != "requests"):
+            for name in random.Random(number).sample(turns, len(turns)):
                 with bench.folder() as folder:
-                    others[name].append(bench.ours(server, folder, workload, *name.split()))
-            if workload.name == "RAW":
-                with bench.folder() as folder:
-                    others.setdefault("requests", []).append(bench.bare(server, folder, urls, workload.size_bytes))
-            say(f"{workload.name} {number}/{runs}: {described(ours[-1])}; curl {described(curls[-1])}")
-    return Result(workload, medians(ours), medians(curls), len(urls) / workload.files, median(syncs),
-                  tuple((name, medians(costs)) for name, costs in others.items()))
+                    if name == "curl":
+                        cost = bench.curl(server, folder, urls, workload.size_bytes).scaled(workload.files / len(urls))
+                    elif name == "requests":
+                        cost = bench.bare(server, folder, urls, workload.size_bytes)
+                    else:
+                        cost = bench.ours(server, folder, workload, *(name.split() if name in fixed else ()))
+                    costs[name].append(cost)
+                    seconds = seconds_to_sync()
+                    syncs += [seconds] if name == "curl" else []
+            ours, curl = costs["program"][-1], costs["curl"][-1]
+            say(f"{workload.name} {number}/{runs}: {described(ours)}; curl {described(curl)}")
+    return Result(workload, medians(costs["program"]), medians(costs["curl"]), len(urls) / workload.files,
+                  median(syncs), tuple((name, medians(costs[name])) for name in [*fixed, "requests"] if name in costs))
 
 
 def seconds_to_sync() -> float:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from typing import Callable, List, NamedTuple
+from types import SimpleNamespace
+from typing import Any, Callable, List, NamedTuple
 
 import pytest
 
@@ -111,3 +112,60 @@ def test_a_number_that_is_given_is_kept(account: Account, smugmug: FakeSmugMug, 
     account.album("Summer").fill(100, 60)
     smugmug.fault("server_error", "cdn", times=6)
     assert "transfers at a time" not in sync(run, "-v", "-j", "3").stderr
+
+
+# ======================================================================================================================
+# What is measured, and when.
+# ======================================================================================================================
+
+class Steered(NamedTuple):
+    """A steering with a clock, carriers and a connection of the test's."""
+
+    steering: script.Steering
+    carriers: Any
+    connection: Any
+    clock: List[float]
+
+    def pass_by(self, seconds: float, under_way: int, size_bytes: int, has_more: bool = True) -> int:
+        """Let time pass in steps, with so many under way and so many bytes coming; how many there may be then."""
+        for _ in range(round(seconds / 0.125)):
+            self.carriers.under_way = under_way
+            self.steering.look(has_more=has_more)
+            self.clock[0] += 0.125
+            self.connection.received_bytes += size_bytes // round(seconds / 0.125)
+        self.steering.look(has_more=has_more)
+        return int(self.carriers.size)
+
+
+@pytest.fixture
+def steered(monkeypatch: pytest.MonkeyPatch) -> Steered:
+    """A steering that has just begun."""
+    clock = [1000.0]
+    monkeypatch.setattr(script, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    carriers: Any = SimpleNamespace(size=script.FIRST_JOBS, under_way=0, done=0)
+    connection: Any = SimpleNamespace(received_bytes=0, troubles=0, remaining_seconds=lambda: 0.0)
+    return Steered(script.Steering(carriers, connection), carriers, connection, clock)
+
+
+def test_the_first_look_begins_with_the_first_transfer_and_not_while_albums_are_listed(steered: Steered) -> None:
+    assert steered.pass_by(10, 0, 0, has_more=False) == 4
+    assert steered.pass_by(0.5, 4, 4_000_000) == 8
+
+
+def test_what_is_still_under_way_from_before_is_not_counted_for_the_fewer_that_are_being_tried(
+        steered: Steered) -> None:
+    assert steered.pass_by(0.5, 4, 200_000_000) == 8
+    assert steered.pass_by(0.5, 8, 150_000_000) == 4  # no good
+    assert steered.pass_by(0.5, 7, 400_000_000) == 4
+    assert steered.steering._pace.best_rate < 450e6
+    rests = steered.steering._pace.rests
+    assert steered.pass_by(0.5, 4, 200_000_000) == 4
+    assert rests == script.MOST_RESTS and steered.steering._pace.rests == rests - 1
+
+
+@pytest.mark.parametrize("under_way, has_more, waits", [(3, True, 0.0), (4, False, 0.0), (4, True, 9.0)])
+def test_nothing_is_learned_where_fewer_are_under_way_than_may_be_or_smugmug_asks_to_wait(
+        steered: Steered, under_way: int, has_more: bool, waits: float) -> None:
+    steered.connection.remaining_seconds = lambda: waits
+    assert steered.pass_by(3, under_way, 100_000_000, has_more) == 4
+    assert steered.steering._pace == BEGINNING
