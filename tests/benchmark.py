@@ -6,7 +6,7 @@ Run by hand, on Linux or macOS, with curl installed:
     python tests/benchmark.py HOME FAST FAR SLOW   other lines: how near to their limit does it come by itself?
     python tests/benchmark.py RAW --runs 5         only some of them
     python tests/benchmark.py LISTING              long albums, for which the listing is most of the work
-    python tests/benchmark.py MANY --many-albums 10
+    python tests/benchmark.py MANY --many-albums 6 --beside FILE   in turns with another version of the program
     python tests/benchmark.py --all --markdown     all of them, which takes long
     TMPDIR=/dev/shm python tests/benchmark.py RAW  without the disk, where that is a folder in memory
 
@@ -215,7 +215,9 @@ def figures(result: Result) -> list[Figure]:
         found = [Figure("CPU per file, ms", 1000 * ours.cpu_seconds / workload.files, 1.2),
                  Figure("peak RSS, MB", ours.peak_bytes / MEGA, 80)]
         found += [Figure(f"wall / that of {name}", ours.wall_seconds / cost.wall_seconds, 1.0)
-                  for name, cost in result.others]
+                  for name, cost in result.others if name.startswith("-j")]
+    found += [Figure("CPU / that of the version beside", ours.cpu_seconds / cost.cpu_seconds, 1.0)
+              for name, cost in result.others if name == "beside"]
     if workload.name == "LARGE":
         return [Figure("CPU, s", ours.cpu_seconds, 3.0), Figure("peak RSS, MB", ours.peak_bytes / MEGA, 100),
                 Figure("API requests", ours.api_requests, 11)]
@@ -392,8 +394,9 @@ def check(folder: Path, files: int, size_bytes: int) -> None:
 class Bench:
     """Where things are: the script, a scratch folder, and how many connections either side may open."""
 
-    def __init__(self, script: Path, scratch: Path, jobs: Optional[int]) -> None:
+    def __init__(self, script: Path, scratch: Path, jobs: Optional[int], beside: Optional[Path] = None) -> None:
         self._script = script
+        self.beside = beside
         self._scratch = scratch
         self._options = [] if jobs is None else [f"--jobs={jobs}"]
         self._connections = jobs or CURL_CONNECTIONS
@@ -412,9 +415,11 @@ class Bench:
         finally:
             shutil.rmtree(str(path))
 
-    def ours(self, server: Server, folder: Path, workload: Workload, *options: str) -> Cost:
-        """What the program takes to bring everything home into a folder, or to see that it is there."""
-        command = [sys.executable, str(self._script), f"--output={folder / 'photos'}", *(options or self._options)]
+    def ours(self, server: Server, folder: Path, workload: Workload, *options: str,
+             script: Optional[Path] = None) -> Cost:
+        """What the program, or another version of it, takes to bring everything home, or to see that it is there."""
+        command = [sys.executable, str(script or self._script), f"--output={folder / 'photos'}"]
+        command += options or self._options
         cost = measured(command, {**self._environment, **server.environment()}, folder, server, workload.is_filled)
         if "-n" in options:
             return cost
@@ -502,7 +507,8 @@ def run_with_curl(workload: Workload, bench: Bench, runs: int) -> Result:
     """Measure what it takes to fetch everything: the program, curl and others, each with a disk that has nothing left
     to do, and in another order each time: whoever comes first may find other conditions than the last."""
     fixed = [f"-j {jobs}" for jobs in FIXED_JOBS.get(workload.name, ())]
-    turns = ["program", "curl", *fixed, *(["requests"] if workload.name == "RAW" else [])]
+    others = [*fixed, *(["requests"] if workload.name == "RAW" else []), *(["beside"] if bench.beside else [])]
+    turns = ["program", "curl", *others]
     costs: dict[str, list[Cost]] = {name: [] for name in turns}
     syncs = []
     with server_for(workload) as server:
@@ -515,14 +521,15 @@ def run_with_curl(workload: Workload, bench: Bench, runs: int) -> Result:
                     elif name == "requests":
                         cost = bench.bare(server, folder, urls, workload.size_bytes)
                     else:
-                        cost = bench.ours(server, folder, workload, *(name.split() if name in fixed else ()))
+                        cost = bench.ours(server, folder, workload, *(name.split() if name in fixed else ()),
+                                          script=bench.beside if name == "beside" else None)
                     costs[name].append(cost)
                     seconds = seconds_to_sync()
                     syncs += [seconds] if name == "curl" else []
             ours, curl = costs["program"][-1], costs["curl"][-1]
             say(f"{workload.name} {number}/{runs}: {described(ours)}; curl {described(curl)}")
     return Result(workload, medians(costs["program"]), medians(costs["curl"]), len(urls) / workload.files,
-                  median(syncs), tuple((name, medians(costs[name])) for name in [*fixed, "requests"] if name in costs))
+                  median(syncs), tuple((name, medians(costs[name])) for name in others))
 
 
 def seconds_to_sync() -> float:
@@ -609,6 +616,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     parser.add_argument("--growth-albums", type=int, default=WORKLOADS["GROWTH"].albums, metavar="N",
                         help="albums in GROWTH (%(default)s)")
     parser.add_argument("--script", type=Path, default=SCRIPT, metavar="FILE", help="another version to measure")
+    parser.add_argument("--beside", type=Path, metavar="FILE", help="another version to measure in turns with this one")
     parser.add_argument("--markdown", action="store_true", help="print the table as Markdown")
     options = parser.parse_args(argv)
     names = list(WORKLOADS) if options.all else [name.upper() for name in options.workloads] or DEFAULT_WORKLOADS
@@ -622,7 +630,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     results = []
     try:
         with tempfile.TemporaryDirectory() as scratch:
-            bench = Bench(options.script.resolve(), Path(scratch), options.jobs)
+            bench = Bench(options.script.resolve(), Path(scratch), options.jobs,
+                          options.beside and options.beside.resolve())
             for name in names:
                 workload = WORKLOADS[name]
                 workload = workload._replace(albums=albums.get(name, workload.albums))
