@@ -1566,8 +1566,8 @@ SHORT_ANSWER = {"_verbosity": 1}  # no Options, no descriptions, and Uris as pla
 ALBUM_FIELDS = ("AlbumKey,Name,UrlPath,Uri,ImageCount,LastUpdated,ImagesLastUpdated,Date,Privacy,OriginalSizes,"
                 "Description,Keywords,WebUri,HighlightAlbumImageUri,ResponseLevel")
 IMAGE_FIELDS = ("ImageKey,Serial,Uri,FileName,IsVideo,Processing,Status,SubStatus,ArchivedUri,ArchivedSize,ArchivedMD5,"
-                "OriginalSize,Date,DateTimeUploaded,DateTimeOriginal,ComponentFileTypes")
-WORD_FIELDS = ",Title,Caption,KeywordArray,Latitude,Longitude,Altitude,Hidden,WebUri"  # for sidecars
+                "OriginalSize,Date,DateTimeUploaded,DateTimeOriginal,Title,Caption,KeywordArray,Latitude,Longitude,"
+                "Altitude,Hidden,WebUri,ComponentFileTypes")
 SERVED_TYPES = {"jpg", "jpeg", "png", "gif"}  # what ArchivedUri gives, whatever was uploaded
 
 
@@ -1703,21 +1703,21 @@ def fetch_albums(connection: Connection, user: User) -> tuple[list[Album], str]:
     return albums, problem
 
 
-def fetch_images(connection: Connection, page_size: PageSize, has_words: bool, place: Place) -> Listing:
-    """All images of an album, videos with their files: one call for each page, none for any image. `has_words` asks for
-    titles, captions, keywords and places."""
-    album = place.album
-    query = {**SHORT_ANSWER, "_filter": IMAGE_FIELDS + WORD_FIELDS * has_words, "_filteruri": "LargestVideo",
-             "_expand": "LargestVideo"}
+def fetch_images(connection: Connection, page_size: PageSize, keep: Callable[[Place, Image], Image],
+                 place: Place) -> Listing:
+    """All images of an album, videos with their files: one call for each page, none for any image. Of each, `keep` says
+    what is to be kept."""
+    query = {**SHORT_ANSWER, "_filter": IMAGE_FIELDS, "_filteruri": "LargestVideo", "_expand": "LargestVideo"}
     try:
-        images, problem = fetch_list(connection, album.images_uri, "AlbumImage", "ImageKey", parse_image, query,
-                                     page_size, album.image_count or 1)
+        images, problem = fetch_list(connection, place.album.images_uri, "AlbumImage", "ImageKey",
+                                     lambda entry, expansions: keep(place, parse_image(entry, expansions)), query,
+                                     page_size, place.album.image_count or 1)
     except RequestFailed as error:
         return Listing(place, (), f"the album could not be listed: {error}")
-    if album.locked and not images:
+    if place.album.locked and not images:
         problem = "the album is locked with a password, so SmugMug does not list its contents"
-    elif not problem and album.image_count is not None and len(images) < album.image_count:
-        problem = f"SmugMug counts {album.image_count} photos and videos in this album but lists {len(images)}"
+    elif not problem and place.album.image_count is not None and len(images) < place.album.image_count:
+        problem = f"SmugMug counts {place.album.image_count} photos and videos in this album but lists {len(images)}"
     return Listing(place, tuple(images), problem)
 
 
@@ -2015,9 +2015,8 @@ class State:
 
     def record(self, album_key: str, known: AlbumRecord | FileRecord | Absence) -> None:
         """Remember this of an album or of one of its images, in place of what was known before."""
-        values = (album_key, *known)
-        places = ", ".join("?" * len(values))
-        self._db.execute(f"INSERT OR REPLACE INTO {TABLES[type(known)]} VALUES ({places})", values)
+        places = ", ".join("?" * (1 + len(known)))
+        self._db.execute(f"INSERT OR REPLACE INTO {TABLES[type(known)]} VALUES ({places})", (album_key, *known))
 
     def account(self) -> str:
         """The nickname of whom the photos belong to, "" if that was not recorded yet."""
@@ -2282,6 +2281,14 @@ def is_intact(record: FileRecord, on_disk: FilesOnDisk) -> bool:
     return on_disk.get(on_disk.named(record.name)) == record.size_bytes and not record.damaged
 
 
+def lean(place: Place, image: Image) -> Image:
+    """An image without what only transfers and sidecars need, if its file is here: there may be a hundred thousand."""
+    record = place.records.get(image.key)
+    is_home = record is not None and record.is_original and record.serial == image.serial and (
+        is_intact(record, place.on_disk) and is_version_of(record, image))
+    return image._replace(remote=None, file_name="", taken="", title="", caption="", web_uri="") if is_home else image
+
+
 def plan_image(place: Place, image: Image, name: str, now: float) -> Outcome | Job:
     """What to do for one image: nothing, because it is home or cannot be had now, or a job.
 
@@ -2293,7 +2300,9 @@ def plan_image(place: Place, image: Image, name: str, now: float) -> Outcome | J
     if record is not None and is_intact(record, place.on_disk) and is_version_of(record, image) and (
             record.is_original or image.is_video or is_asked_later):
         return Outcome(Kind.HOME, album, image, record._replace(serial=image.serial, removed=False))
-    if image.processing and is_fresh(image, now) and (image.is_video or not image.remote):
+    # what is "processing" for longer than a day is taken as it is
+    is_fresh = now - (seconds_at(image.uploaded) or now) < DAY_SECONDS
+    if image.processing and is_fresh and (image.is_video or not image.remote):
         return Outcome(Kind.NOT_READY, album, image, reason="SmugMug is still processing it")
     if absence is not None and is_asked_later and record is None and image.remote is None:
         return Outcome(Kind.UNAVAILABLE, album, image, reason=absence.reason)
@@ -2309,15 +2318,6 @@ def spare_name(image: Image, name: str) -> str:
     """The name beside `name` for an image whose place is taken by something that must stay."""
     has_key = split_extension(name)[0].endswith("_" + image.key)
     return with_suffix(name, f"-{image.serial or 2}" if has_key else f"_{image.key}")
-
-
-def is_fresh(image: Image, now: float) -> bool:
-    """Whether an image came to SmugMug so recently that its processing may really be under way.
-
-    What is "processing" for longer than a day is taken as it is.
-    """
-    uploaded = seconds_at(image.uploaded)
-    return uploaded is None or now - uploaded < DAY_SECONDS
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -2758,7 +2758,7 @@ def xmp_coordinate(degrees: float, positive: str, negative: str) -> str:
 # the address names a figure, and swipes are the browser's own.
 PAGE = """<!DOCTYPE html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; base-uri 'none'; img-src file: 'self';
-  media-src file: 'self'; style-src 'unsafe-inline'; script-src 'sha256-ysgBPWue13dQqoWhDMnGNPKGXuhYE0wc9vsAy6K01CI='">
+  media-src file: 'self'; style-src 'unsafe-inline'; script-src 'sha256-glKCgnCHN+4pzTf7yHoyKPR63wxCTsuzoBCROp8TQOY='">
 <style>
   html { color-scheme: light dark; font: clamp(15px, .6vw, 24px)/1.4 system-ui; margin: 3vh 3vw; word-wrap: anywhere }
   h1, h2, p, figcaption > * { margin: .2em 0; white-space: pre-line; unicode-bidi: plaintext }
@@ -2802,9 +2802,8 @@ PAGE = """<!DOCTYPE html><html lang="en"><meta charset="utf-8"><meta name="viewp
     if (step !== undefined) { event.preventDefault(); walk(step) }
   });
   nav.addEventListener("click", event => walk(+event.target.value));
-  search.addEventListener("input", () => main.querySelectorAll("h2, figure").forEach(part => {
-    part.hidden = !part.textContent.toLowerCase().includes(search.value.toLowerCase());
-  }));
+  search.addEventListener("input", () => main.querySelectorAll("h2, figure").forEach(part =>
+    part.hidden = !part.textContent.toLowerCase().includes(search.value.toLowerCase())));
 </script>"""
 NOT_YET = "not downloaded yet"
 
@@ -3413,7 +3412,8 @@ def sync(run: Run) -> None:
     """
     albums, jobs = deque(wanted_albums(run)), Jobs()
     with Results(run.stop) as results:
-        listers = Crew(partial(fetch_images, run.connection, run.page_size, bool(run.settings.sidecars)), results, 1)
+        keep = lean if not run.settings.sidecars else lambda place, image: image
+        listers = Crew(partial(fetch_images, run.connection, run.page_size, keep), results, size=1)
         bring = partial(transfer, connection=run.connection, landing=threading.Lock())
         carry = partial(foretell if run.is_preview else bring, elsewhere=run.elsewhere, stop=run.stop)
         carriers = Crew(carry, results, size=run.settings.jobs or FIRST_JOBS)
@@ -3511,7 +3511,6 @@ def foretell(job: Job, elsewhere: Elsewhere, stop: Stop) -> Outcome:
 def wanted_albums(run: Run) -> list[Album]:
     """The albums that were asked for, each with a folder."""
     redraw = partial(run.screen.show, lambda columns: "Reading the list of albums ...")
-    redraw()
     albums, problem = in_background(partial(fetch_albums, run.connection, run.user), redraw)
     refuse_other_account(run, albums)
     if problem:
@@ -3709,8 +3708,7 @@ def follow_renames(run: Run, albums: Iterable[Album]) -> None:
         wanted = unique_names([(album.key, folder[:-len(here)] + there)], [PAGE_NAME, *others])[album.key]
         path = path_of(run, folder)
         new_path = path.with_name(wanted.rpartition("/")[2])
-        is_asked = run.settings.rename and run.settings.task == "sync"
-        if not is_asked or os.path.lexists(str(new_path)) or not path.exists():
+        if not run.settings.rename or run.is_preview or os.path.lexists(str(new_path)) or not path.exists():
             log.info("%s holds the album that is now called %s.", printable(folder), printable(album.name))
             continue
         try:

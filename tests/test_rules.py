@@ -568,8 +568,9 @@ NOW = 1_700_000_000.0  # 2023-11-14T22:13:20
     ("2023-11-14", True),
 ])
 def test_an_upload_of_the_last_day_is_fresh_and_one_without_a_date_as_well(uploaded: str, fresh: bool) -> None:
-    image = parse_image(photo_entry(DateTimeUploaded=uploaded, Date=""))
-    assert script.is_fresh(image, NOW) is fresh
+    image = parse_image(photo_entry(DateTimeUploaded=uploaded, Date="", Processing=True, ArchivedUri=""))
+    step = script.plan_image(place("a|b|1", script.UNKNOWN), image, "a.jpg", NOW)
+    assert isinstance(step, script.Outcome if fresh else script.Job)
 
 
 def album_of(clocks: str) -> Any:
@@ -617,6 +618,43 @@ def test_an_album_is_passed_over_only_if_nothing_changed_here_or_there(clocks: s
 
 def test_an_album_that_was_never_home_is_not_passed_over() -> None:
     assert not script.is_unchanged(place("a|b|0", script.UNKNOWN), NOW)
+
+
+WORDY = {"ImageKey": "P1", "FileName": "a.jpg", "Serial": 2, "ArchivedMD5": MD5, "ArchivedSize": 7, "Caption": "Swans",
+         "DateTimeOriginal": "2019-08-04T18:28:12+00:00", "ComponentFileTypes": {"Image": ["jpg", "nef"]}}
+
+
+@pytest.mark.parametrize("known, files, listed, is_home", [
+    (record(), on_disk(("a.jpg", 7)), {}, True),
+    (record("A.JPG"), on_disk(("a.jpg", 7)), {}, True),
+    (record(removed=True), on_disk(("a.jpg", 7)), {}, True),
+    (record(md5="f" * 32, stated_md5=MD5), on_disk(("a.jpg", 7)), {}, True),
+    (record(), on_disk(), {}, False),
+    (record(), on_disk(("a.jpg", 6)), {}, False),
+    (record(damaged=True), on_disk(("a.jpg", 7)), {}, False),
+    (record(), on_disk(("a.jpg", 7)), {"ArchivedMD5": "f" * 32}, False),
+    (record(), on_disk(("a.jpg", 7)), {"ImageKey": "P2"}, False),
+])
+def test_an_image_that_is_home_is_planned_as_such_without_what_only_transfers_need_and_others_keep_all(
+        known: Any, files: Any, listed: Dict[str, Any], is_home: bool) -> None:
+    image = parse_image(photo_entry(**{**WORDY, **listed}))
+    then = place("a|b|1", script.UNKNOWN, {"P1": known}, files)
+    kept = script.lean(then, image)
+    before, after = (script.plan_image(then, each, "a.jpg", NOW) for each in (image, kept))
+    assert isinstance(before, script.Outcome) is is_home
+    if is_home:
+        assert kept.remote is None and kept.caption == "" and kept.source_types == ("nef",)
+        assert (after.kind, after.file) == (before.kind, before.file)  # type: ignore[union-attr]
+    else:
+        assert kept == image and after == before
+
+
+@pytest.mark.parametrize("known, listed", [
+    (record(), {"Serial": 3}), (record(serial="1"), {}), (record()._replace(is_original=False), {}),
+])
+def test_an_image_whose_record_may_change_keeps_all(known: Any, listed: Dict[str, Any]) -> None:
+    image = parse_image(photo_entry(**{**WORDY, **listed}))
+    assert script.lean(place("a|b|1", script.UNKNOWN, {"P1": known}, on_disk(("a.jpg", 7))), image) == image
 
 
 @pytest.mark.parametrize("known, listed, expected", [

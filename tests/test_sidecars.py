@@ -287,15 +287,6 @@ def test_json_is_utf_8_and_brings_every_text_back(name: str, title: str, keyword
     assert len(image["keywords"]) == len(list(filter(None, keywords)))
 
 
-def test_words_are_asked_for_only_where_they_are_saved(account: Account, smugmug: FakeSmugMug, run: Run) -> None:
-    account.album("Summer").photo(caption="Swans")
-    sync(run)
-    assert not {"Title", "Caption"} & set(smugmug.select("api", "!images")[0].query["_filter"].split(","))
-    for kind in ("xmp", "json", "html"):
-        sync(run, "--sidecar", kind)
-        assert {"Title", "Caption"} <= set(smugmug.select("api", "!images")[0].query["_filter"].split(","))
-
-
 def test_half_an_emoji_in_a_caption_hurts_neither_kind_of_sidecar(
         account: Account, smugmug: FakeSmugMug, run: Run) -> None:
     album = account.album("Summer")
