@@ -807,7 +807,7 @@ def chunks_of(file: IO[bytes]) -> Iterator[bytes]:
 
 def new_md5(content: bytes = b"") -> Any:
     """An MD5 object, fed with `content`. It finds damage, it guards nothing; so systems that forbid MD5 allow it."""
-    return hashlib.md5(content, **({"usedforsecurity": False} if sys.version_info >= (3, 9) else {}))
+    return hashlib.md5(content) if sys.version_info < (3, 9) else hashlib.md5(content, usedforsecurity=False)
 
 
 def file_md5(path: Path, stop: Stop | None = None) -> str:
