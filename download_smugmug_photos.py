@@ -323,7 +323,7 @@ class FileRecord(NamedTuple):
 
 class AlbumRecord(NamedTuple):
     """What the sync state knows of one album: its folder, its clocks once all of it was home, when it was last listed,
-    and when all its files were last verified.
+    and when all its files were last found intact.
 
     `clocks` is "" if not all of it was home, or if it had changed so lately that its listing may have lagged behind.
     Times are in seconds since 1970, 0 for never.
@@ -536,13 +536,13 @@ class Crew:
             self._results.queue.put((self, None, error))
 
 
-def in_parallel(function: Callable[[Any], R], items: Iterable[Any], stop: Stop, threads: int) -> Iterator[R | None]:
-    """Yield `function(item)` for each of `items`, in the order in which they get done.
+def in_parallel(function: Callable[[Any], R], items: Iterable[Any], stop: Stop, threads: int = 0) -> Iterator[R | None]:
+    """Yield `function(item)` for each of `items`, in the order in which they get done; 0 threads: as many as CPUs.
 
     A None says that nothing was ready for a moment: time to redraw the screen.
     """
     with Results(stop) as results:
-        crew = Crew(function, results, threads)
+        crew = Crew(function, results, threads or os.cpu_count() or 1)
         for item in items:
             crew.give(item)
             while not crew.has_room():
@@ -1098,7 +1098,7 @@ class Answer:
         try:
             for chunk in self._response.iter_content(DECODED_AT_ONCE_BYTES if self.is_encoded else piece_bytes):
                 self.received_bytes += len(chunk)
-                self._connection.received_bytes += len(chunk)  # by several threads: good enough for what is shown
+                self._connection.received_bytes += len(chunk)  # by several threads: near enough
                 yield chunk
         except requests.RequestException as error:
             if not self.is_slow:
@@ -1969,7 +1969,7 @@ LOCK_FILE = STATE_FILE + ".lock"
 
 
 class State:
-    """What is home. Everything in it can be found again by looking at the files, so it may be deleted at any time."""
+    """What is home. All that matters can be found again by looking at the files, so it may be deleted at any time."""
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db, self._committed_at = db, time.monotonic()
@@ -2105,7 +2105,7 @@ def open_state(folder: Path, redraw: Callable[[], None]) -> Iterator[State]:
 def write_lock(lock: Path) -> None:
     """Keep other runs out of a folder in which SQLite cannot. A lock file that is there was left behind."""
     write_atomically(lock, f"{socket.gethostname()} {os.getpid()}".encode(), durable=False)
-    time.sleep(1.0)  # others that began at the same moment have written theirs by then, and the last one stays
+    time.sleep(TICK_SECONDS)  # others that began at the same moment have written theirs by then, and the last one stays
     refuse_locked(lock)
     log.info("The file system of %s knows no locks, so %s keeps other runs out.", printable(lock.parent), lock.name)
 
@@ -2113,7 +2113,7 @@ def write_lock(lock: Path) -> None:
 def refuse_locked(lock: Path) -> None:
     """Raise a Problem if a lock file names a run that may be under way."""
     with suppress(FileNotFoundError):
-        host, _, process = lock.read_text("utf-8", "replace").partition(" ")
+        host, _, process = lock.read_text("utf-8", "replace").rpartition(" ")
         if host != socket.gethostname() or is_running(int(process)):
             since = time.strftime("%Y-%m-%d %H:%M", time.localtime(lock.stat().st_mtime))
             raise Problem(f"Another run is already using {printable(lock.parent)}: process {printable(process)} on "
@@ -2300,9 +2300,8 @@ def plan_image(place: Place, image: Image, name: str, now: float) -> Outcome | J
     if record is not None and is_intact(record, place.on_disk) and is_version_of(record, image) and (
             record.is_original or image.is_video or is_asked_later):
         return Outcome(Kind.HOME, album, image, record._replace(serial=image.serial, removed=False))
-    # what is "processing" for longer than a day is taken as it is
-    is_fresh = now - (seconds_at(image.uploaded) or now) < DAY_SECONDS
-    if image.processing and is_fresh and (image.is_video or not image.remote):
+    uploaded = seconds_at(image.uploaded)  # what is "processing" for longer than a day is taken as it is
+    if image.processing and (uploaded is None or now - uploaded < DAY_SECONDS) and (image.is_video or not image.remote):
         return Outcome(Kind.NOT_READY, album, image, reason="SmugMug is still processing it")
     if absence is not None and is_asked_later and record is None and image.remote is None:
         return Outcome(Kind.UNAVAILABLE, album, image, reason=absence.reason)
@@ -3341,15 +3340,14 @@ def progress_line(summary: Summary, received_bytes: int, wait_seconds: float, aw
     seconds, done = max(0.001, time.monotonic() - summary.began), summary.done()
     expected = max(done, summary.images_expected)
     fetched = summary.counts[Kind.DOWNLOADED] + summary.counts[Kind.REPLACED]
-    parts = [f"SmugMug out of reach since {away_since}" if away_since else "",
-             f"waiting for SmugMug: {human_seconds(wait_seconds)}" if wait_seconds > 0 else "",
-             f"{100 * done // expected}%" if expected else "",
-             f"{human_seconds((expected - done) * seconds / fetched)} left" if fetched and done < expected else "",
-             f"{done:,}/{expected:,} files", human_bytes(received_bytes),
-             f"{sum(summary.albums.values()) - len(summary.tallies):,}/{summary.albums_expected:,} albums",
-             f"{human_bytes(received_bytes / seconds)}/s",
-             f"{summary.under_way} at a time" if summary.under_way else ""]
-    first, *others = filter(None, parts)
+    told = [f"SmugMug out of reach since {away_since}" if away_since else "",
+            f"waiting for SmugMug: {human_seconds(wait_seconds)}" if wait_seconds > 0 else "",
+            f"{100 * done // expected}%" if expected else "",
+            f"{human_seconds((expected - done) * seconds / fetched)} left" if fetched and done < expected else "",
+            f"{done:,}/{expected:,} files", human_bytes(received_bytes),
+            f"{sum(summary.albums.values()) - len(summary.tallies):,}/{summary.albums_expected:,} albums",
+            f"{human_bytes(received_bytes / seconds)}/s", f"{summary.under_way} at a time" if summary.under_way else ""]
+    first, *others = filter(None, told)
     for part in others:
         if cells(f"{first}, {part}") > columns:
             break
@@ -3449,7 +3447,7 @@ class Steering:
 
     def __init__(self, carriers: Crew, connection: Connection) -> None:
         self._carriers, self._connection = carriers, connection
-        self._pace, self._since, self._is_full = Pace(), self._now(), True
+        self._pace, self._since, self._is_full, self._was_idle = Pace(), self._now(), True, True
 
     def _now(self) -> tuple[float, int, int, int]:
         return time.monotonic(), self._connection.received_bytes, self._carriers.done, self._connection.troubles
@@ -3457,10 +3455,11 @@ class Steering:
     def look(self, *, has_more: bool) -> None:
         """Measure, and each time that was long enough, go on as `next_pace` says. `has_more`: others could be begun.
 
-        What more are still under way from before would be counted for the fewer that are being tried.
+        What more are still under way from before would be counted for the fewer that are being tried. And time passes
+        while an album is planned, until the first is begun.
         """
         now, under_way = self._now(), self._carriers.under_way
-        self._since = self._since if under_way else now
+        self._since, self._was_idle = self._since if under_way and not self._was_idle else now, not under_way
         self._is_full = not under_way or (self._is_full and has_more and under_way == self._carriers.size
                                           and self._connection.remaining_seconds() <= 0)
         seconds, size_bytes, files, troubles = (later - earlier for later, earlier in zip(now, self._since))
@@ -3511,6 +3510,7 @@ def foretell(job: Job, elsewhere: Elsewhere, stop: Stop) -> Outcome:
 def wanted_albums(run: Run) -> list[Album]:
     """The albums that were asked for, each with a folder."""
     redraw = partial(run.screen.show, lambda columns: "Reading the list of albums ...")
+    redraw()
     albums, problem = in_background(partial(fetch_albums, run.connection, run.user), redraw)
     refuse_other_account(run, albums)
     if problem:
@@ -3955,19 +3955,19 @@ def remember_folder(settings: Settings, folders: list[str]) -> None:
 
 def verify_home(settings: Settings, state: State, summary: Summary, screen: Screen, stop: Stop) -> None:
     """--verify: hash every file that is home. One that is damaged is remembered as such, so that it comes again."""
-    if not state.albums():
+    albums = state.albums()
+    if not albums:
         text = f"Nothing to verify: {printable(settings.output)} has no download record."
         if settings.task == "dry-run":
             raise Problem(f"{text} A run without -n creates one.")
         log.warning("%s This run creates one, matching existing files by content. Then run --verify again.", text)
-    files = files_to_check(state, settings.output)
-    for check in in_parallel(partial(check_file, stop=stop), files, stop, os.cpu_count() or 1):
+    for check in in_parallel(partial(check_file, stop=stop), files_to_check(state, settings.output), stop):
         screen.show(lambda columns: f"Verified {counted(sum(summary.checked.values()), 'file')}")
         if check is not None:
             state.record(check.album_key, check.record._replace(damaged=check.is_damaged()))
             summary.check(check)
-    for album_key, album in state.albums().items():
-        state.record(album_key, album._replace(verified_at=time.time()))
+    for album_key in albums.keys() - {album_key for album_key, _ in summary.unsound}:
+        state.record(album_key, albums[album_key]._replace(verified_at=time.time()))
 
 
 def tell(settings: Settings, summary: Summary, ended: str, ended_with: int) -> int:

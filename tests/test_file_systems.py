@@ -95,6 +95,16 @@ def broken_disk(shim: str, lock: str = "", sync: str = "") -> Dict[str, Optional
 # File systems without locks.
 # ======================================================================================================================
 
+@pytest.mark.parametrize("host", ["attic", "Grandpa's attic"])
+def test_the_name_of_a_computer_may_hold_spaces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    monkeypatch.setattr(socket, "gethostname", lambda: host)
+    script.write_lock(tmp_path / LOCK)
+    assert (tmp_path / LOCK).read_text() == f"{host} {os.getpid()}"
+    (tmp_path / LOCK).write_text(f"{host} {os.getppid()}")
+    with pytest.raises(script.Problem, match=f"process {os.getppid()} on {host}"):
+        script.refuse_locked(tmp_path / LOCK)
+
+
 @pytest.mark.parametrize("error", ["ENOLCK", "ENOSYS", "EINVAL", "EOPNOTSUPP"])
 def test_without_locks_everything_comes_home_and_a_lock_file_is_there_only_meanwhile(
         account: Account, run: Run, shim: str, error: str) -> None:
@@ -192,7 +202,7 @@ def test_of_two_runs_that_begin_at_the_same_moment_without_locks_the_one_whose_l
         import time
         sleep = time.sleep
         def sleep_while_the_other_begins(seconds):
-            if seconds == 1.0:
+            if seconds == {script.TICK_SECONDS}:
                 open({str(run.output / LOCK)!r}, "w").write({other!r})
             else:
                 sleep(seconds)

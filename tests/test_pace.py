@@ -152,6 +152,21 @@ def test_the_first_look_begins_with_the_first_transfer_and_not_while_albums_are_
     assert steered.pass_by(0.5, 4, 4_000_000) == 8
 
 
+@pytest.mark.parametrize("number", [4, 8])
+def test_the_time_in_which_an_album_is_planned_is_no_slow_transfer(steered: Steered, number: int) -> None:
+    if number == 8:
+        assert steered.pass_by(0.5, 4, 200_000_000) == 8
+        steered.pass_by(0.125, 0, 0, has_more=False)
+    pace = steered.steering._pace
+    steered.carriers.under_way = 0
+    steered.steering.look(has_more=False)
+    steered.clock[0] += 5
+    steered.carriers.under_way = number
+    steered.steering.look(has_more=True)
+    assert steered.steering._pace == pace
+    assert steered.pass_by(0.5, number, 400_000_000) == 2 * number
+
+
 def test_what_is_still_under_way_from_before_is_not_counted_for_the_fewer_that_are_being_tried(
         steered: Steered) -> None:
     assert steered.pass_by(0.5, 4, 200_000_000) == 8

@@ -153,6 +153,9 @@ def test_it_says_when_an_album_was_last_verified_whatever_is_run_later(account: 
         assert re.search(r"\ncompared with SmugMug on 20\d\d-\d\d-\d\d\nnever verified$", not_yet)
     sync(run, "--verify", "-n")  # which leaves no trace
     assert overview(run).texts[1].endswith("\nnever verified")
+    (run.output / "Young" / "IMG_1.JPG").unlink()
+    sync(run, *HTML, "--verify")  # it comes again, but what was found was not intact
+    assert overview(run).texts[1].endswith("\nnever verified")
 
 
 def test_it_knows_the_albums_that_a_run_leaves_out_and_those_that_smugmug_has_no_more(
