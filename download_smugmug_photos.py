@@ -563,15 +563,16 @@ def in_background(function: Callable[[], R], redraw: Callable[[], None] = lambda
 class Pace(NamedTuple):
     """How many may be under way at a time.
 
-    `best` is the number that did best so far, at `best_rate`; any other `size` is being tried: `factor` times as many.
-    After an attempt that failed, so many looks pass as `rests` has left.
+    `best` is the number that did best so far, at `best_rate`; any other `size` is being tried: `factor` times as many,
+    three times at first, since few lines are filled by the first ones, then twice. After an attempt that failed, so many
+    looks pass as `rests` has left.
     """
 
     size: int = FIRST_JOBS
     best: int = FIRST_JOBS
     best_rate: float = 0.0
     rests: int = 0
-    factor: float = 2.0
+    factor: float = 3.0
 
 
 def next_pace(pace: Pace, seconds: float, size_bytes: float, files: float, troubles: float, is_full: bool) -> Pace:
@@ -591,7 +592,7 @@ def next_pace(pace: Pace, seconds: float, size_bytes: float, files: float, troub
     if pace.rests:
         return pace._replace(rests=pace.rests - 1, best_rate=(pace.best_rate + rate) / 2 if pace.best_rate else rate)
     size = max(FEWEST_JOBS, min(MOST_JOBS if rate > SLOW_BYTES else SLOW_MOST_JOBS, int(pace.size * pace.factor)))
-    return Pace(size, pace.size, rate, 0, pace.factor if size != pace.size else 1 / pace.factor)
+    return Pace(size, pace.size, rate, 0, min(2.0, pace.factor) if size != pace.size else 1 / pace.factor)
 
 
 # ---------------------------------------------------------------------------------------------------------------
