@@ -564,8 +564,8 @@ class Pace(NamedTuple):
     """How many may be under way at a time.
 
     `best` is the number that did best so far, at `best_rate`; any other `size` is being tried: `factor` times as many,
-    three times at first, since few lines are filled by the first ones, then twice. After an attempt that failed, so many
-    looks pass as `rests` has left.
+    three times at first, since few lines are filled by the first ones, then twice. After an attempt that failed, so
+    many looks pass as `rests` has left.
     """
 
     size: int = FIRST_JOBS
