@@ -335,7 +335,7 @@ class AlbumRecord(NamedTuple):
     verified_at: float = 0.0
 
 
-UNKNOWN = AlbumRecord("")
+UNKNOWN = AlbumRecord("")  # all that is known of an album that was never here
 
 
 class Absence(NamedTuple):
@@ -350,29 +350,6 @@ class Absence(NamedTuple):
     reason: str
     tries: int
     ask_at: float
-
-
-class Place(NamedTuple):
-    """An album as it stands here, before anything is done: what the state knows of it, and what lies in its folder.
-
-    `known` is UNKNOWN for a new album, `records` and `absences` are by image key, `looked_at` is in seconds since 1970.
-    """
-
-    album: Album
-    folder: Path
-    known: AlbumRecord
-    records: dict[str, FileRecord]
-    absences: dict[str, Absence]
-    on_disk: FilesOnDisk
-    looked_at: float = 0.0
-
-
-class Listing(NamedTuple):
-    """The images of an album. `problem` says why they may not be all of them; it is empty when they are."""
-
-    place: Place
-    images: tuple[Image, ...]
-    problem: str
 
 
 class Job(NamedTuple):
@@ -734,7 +711,7 @@ def printable(text: str | Path) -> str:
 
 
 # ---------------------------------------------------------------------------------------------------------------
-# 4. Files: writing so that a crash leaves the old or the new, never something between.
+# 4. Files: writing so that a crash leaves the old or the new, never something between; what lies in a folder.
 #    Knows how, not what: the content is the business of others.
 # ---------------------------------------------------------------------------------------------------------------
 
@@ -911,6 +888,21 @@ def files_in(folder: Path) -> FilesOnDisk:
                 if entry.is_file():
                     files[entry.name] = entry.stat().st_size
     return files
+
+
+class Place(NamedTuple):
+    """An album as it stands here, before anything is done: what the state knows of it, and what lies in its folder.
+
+    `known` is UNKNOWN for a new album, `records` and `absences` are by image key, `looked_at` is in seconds since 1970.
+    """
+
+    album: Album
+    folder: Path
+    known: AlbumRecord
+    records: dict[str, FileRecord]
+    absences: dict[str, Absence]
+    on_disk: FilesOnDisk
+    looked_at: float = 0.0
 
 
 def album_path(output: Path, folder: str, others: Iterable[str], entries: dict[Path, dict[str, str]]) -> Path:
@@ -1704,6 +1696,14 @@ def fetch_albums(connection: Connection, user: User) -> tuple[list[Album], str]:
     return albums, problem
 
 
+class Listing(NamedTuple):
+    """The images of an album. `problem` says why they may not be all of them; it is empty when they are."""
+
+    place: Place
+    images: tuple[Image, ...]
+    problem: str
+
+
 def fetch_images(connection: Connection, page_size: PageSize, keep: Callable[[Place, Image], Image],
                  place: Place) -> Listing:
     """All images of an album, videos with their files: one call for each page, none for any image. Of each, `keep` says
@@ -2386,17 +2386,13 @@ class Elsewhere:
         self._files.execute("CREATE TABLE file (size_bytes INTEGER, path BLOB)")
         self._by_md5: dict[int, dict[str, Path]] = {}  # of the sizes that were asked for
 
-    def index(self, state: State) -> None:
-        """Find them, if that was not done yet: all but recorded files, part files, and what hidden folders hold."""
-        if self.is_indexed:
-            return
+    def index(self, recorded: Callable[[Path], Iterable[str]]) -> None:
+        """Find them: all but those that are `recorded` of a folder, part files, and what hidden folders hold."""
         self.is_indexed = True
-        albums = {self.output / album.folder: album_key for album_key, album in state.albums().items()}
         for folder, folders, names in os.walk(str(self.output)):
             self.redraw()
             folders[:] = (name for name in folders if not name.startswith("."))
-            recorded = {record.name for record in state.files(albums.get(Path(folder), "")).values()}
-            files = (name for name in names if not name.endswith(PART_SUFFIX) and name not in recorded)
+            files = {name for name in names if not name.endswith(PART_SUFFIX)}.difference(recorded(Path(folder)))
             for path in (os.path.join(folder, name) for name in files):
                 with suppress(OSError):
                     self._files.execute("INSERT INTO file VALUES (?, ?)", (os.lstat(path).st_size, os.fsencode(path)))
@@ -3654,9 +3650,16 @@ def begin_album(run: Run, listing: Listing) -> list[Job]:
 
 def with_copies(run: Run, job: Job) -> Job:
     """A job with the files that are home by now and hold the same image."""
-    run.elsewhere.index(run.state)
+    index_elsewhere(run.state, run.elsewhere)
     copies = [(path_of(run, folder) / record.name, record) for folder, record in run.state.copies(job.image)]
     return job._replace(copies=tuple(copy for copy in copies if copy[0] != job.folder / job.name))
+
+
+def index_elsewhere(state: State, elsewhere: Elsewhere) -> None:
+    """Find the files that nobody recorded, if that was not done yet."""
+    if not elsewhere.is_indexed:
+        albums = {elsewhere.output / album.folder: album_key for album_key, album in state.albums().items()}
+        elsewhere.index(lambda folder: [record.name for record in state.files(albums.get(folder, "")).values()])
 
 
 def follow_moved_folders(state: State, elsewhere: Elsewhere, stop: Stop) -> None:
@@ -3669,7 +3672,7 @@ def follow_moved_folders(state: State, elsewhere: Elsewhere, stop: Stop) -> None
         is_home = album_path(elsewhere.output, folder, taken, entries).exists()
         records = [] if is_home else [record for record in state.files(album_key).values() if not record.removed]
         if records:
-            elsewhere.index(state)
+            index_elsewhere(state, elsewhere)
             found = moved_folder(elsewhere, folder, taken, records, stop)
             if found is None:
                 missing += len(records)

@@ -560,7 +560,8 @@ def shown_in_a_minute(monkeypatch: pytest.MonkeyPatch, stream: io.StringIO, want
     screen = script.Screen(logging.INFO, wants_progress)
     monkeypatch.setattr(script.log, "handlers", [screen])
     monkeypatch.setattr(script.log, "propagate", False)
-    monkeypatch.setattr(script.log, "isEnabledFor", lambda level: level >= logging.INFO)  # which it remembers else
+    # no level is set, as a logger remembers what it answered before
+    monkeypatch.setattr(script.log, "isEnabledFor", lambda level: level >= logging.INFO)
     for _ in range(6000):
         screen.show(lambda columns: f"<{now[0]:.2f}>")
         now[0] += 0.01
