@@ -25,23 +25,28 @@ Exit codes: 0 everything that SmugMug can give is home; 1 something failed, and 
 
 The file reads downwards, as the data travels, and each section uses only the sections above it:
 
-    Settings -> Credentials -> Album -> Listing -> Job -> Outcome -> FileRecord -> Summary
+    Settings -> Credentials -> Album -> Visit -> Job -> Outcome -> FileRecord -> Summary
 
-     1. Vocabulary        the errors, and the records on the arrows
+     1. Vocabulary        the errors, the records on the arrows, the words of the summary
      2. Work in parallel  crews of threads that hand what they bring to one queue, and how large a crew should be
      3. Names             from SmugMug's texts to names that every file system takes
-     4. Files             part files, hashing, writing that a crash cannot cut in half
-     5. Connection        signed requests, tried again until they are answered or hopeless
-     6. Signing in        the PIN, and the saved token
-     7. API walk          who is signed in, the albums, the images of an album
-     8. Sync state        what is home, in one SQLite file
-     9. Plan              what an album has, what is home, and so what there is to do
-    10. Transfer          one job -> one outcome
-    11. Sidecars          titles, captions, keywords, places, and the order of an album
-    12. Verification      are the files still what was written?
-    13. Report            messages, the live line, the summary
-    14. The run           `sync`, which is the whole program on one screen
-    15. Command line      the options, and `main`
+     4. Times             from the clocks of SmugMug, cameras and films to the time stamps of files
+     5. Files             part files, hashing, writing that a crash cannot cut in half
+     6. Screen            messages and the live line, and what fits a terminal
+     7. Connection        signed requests, tried again until they are answered or hopeless
+     8. SmugMug           who is signed in, the albums, the images of an album
+     9. Signing in        the key, the PIN, and the saved token
+    10. The record        what is home, in one SQLite file
+    11. Plan              what an album has, what is home, and so what there is to do
+    12. What is here      files and folders that somebody moved, found by what is in them
+    13. Transfer          one job -> one outcome
+    14. Pages             an album in a browser
+    15. Sidecars          titles, captions, keywords, places, and the order of an album
+    16. Verification      are the files still what was written?
+    17. Report            the live line, the summary, the verdict
+    18. The run           `sync`, which is the whole program on one screen
+    19. Tasks             what a run begins and ends with
+    20. Command line      the options, and `main`
 """
 from __future__ import annotations
 
@@ -124,7 +129,7 @@ log = logging.getLogger(PROGRAM)
 
 
 # ---------------------------------------------------------------------------------------------------------------
-# 1. Vocabulary: errors with their exit code, and the records that travel between the sections.
+# 1. Vocabulary: errors with their exit code, the records that travel, the words of the summary.
 #    Knows the standard library. Knows nothing of requests, the disk or the screen.
 # ---------------------------------------------------------------------------------------------------------------
 
@@ -164,16 +169,18 @@ class Stopped(Exception):
 
 
 class RequestFailed(Problem):
-    """One request that did not bring what was asked for.
+    """One request that did not bring what was asked for, and all that decides what is done about it.
 
     `status` is the HTTP status, 0 where there was none. `transient` says that another attempt may help, `is_overload`
-    that less may have to be asked for at once, `wait_seconds` how long SmugMug asks everybody to wait.
+    that less may have to be asked for at once, `wait_seconds` how long SmugMug asks everybody to wait, `is_silence`
+    that the host may be out of reach for everybody.
     """
 
     def __init__(self, text: str, *, status: int = 0, transient: bool = False, is_overload: bool = False,
-                 wait_seconds: float | None = None) -> None:
+                 is_silence: bool = False, wait_seconds: float | None = None) -> None:
         super().__init__(text)
-        self.status, self.transient, self.is_overload, self.wait_seconds = status, transient, is_overload, wait_seconds
+        self.status, self.transient, self.is_overload = status, transient, is_overload
+        self.is_silence, self.wait_seconds = is_silence, wait_seconds
 
 
 class Damaged(Problem):
@@ -357,7 +364,7 @@ class Job(NamedTuple):
 
     It goes to `folder/name`; if something stands there that is neither what we wrote (as `ours` has it) nor a
     cut-off copy of the image, that stays and the image goes beside it, to its `spare_name`. `adoptable` are names of
-    files that count as home if their content turns out to be right; `copies` are files that may have the same content.
+    files that count as home if their content turns out to be right.
     """
 
     album: Album
@@ -366,32 +373,79 @@ class Job(NamedTuple):
     name: str
     ours: FileRecord | None = None
     adoptable: tuple[str, ...] = ()
-    copies: tuple[tuple[Path, FileRecord], ...] = ()
 
 
-class Kind(enum.Enum):
-    """What became of an image."""
+class About(NamedTuple):
+    """All that follows from a word of the summary.
 
-    DOWNLOADED = "downloaded"
-    COPIED = "copied"
-    REPLACED = "replaced"
-    ADOPTED = "adopted"
-    TO_COME = "to download"
-    AT_HAND = "to copy or adopt"
-    HOME = "already there"
-    GONE = "gone at SmugMug"
-    NOT_READY = "still processing"
-    UNAVAILABLE = "unavailable"
-    FAILED = "failed"
+    `text` is the word itself, `advice` what to do about it, `in_verdict` its words in the last line, after a number,
+    `report` the report's word for it where that is another one. Of an image that `is_home` the file is here, whole;
+    what `is_failure` makes the exit code 1. What `is_besides` is said of a file besides what became of its image.
+    """
+
+    text: str
+    advice: str = ""
+    in_verdict: str = ""
+    report: str = ""
+    is_home: bool = False
+    is_failure: bool = False
+    is_besides: bool = False
+
+    def __str__(self) -> str:
+        return self.text
 
 
-HOME_KINDS = frozenset({Kind.DOWNLOADED, Kind.COPIED, Kind.REPLACED, Kind.ADOPTED, Kind.HOME})
+class Word(enum.Enum):
+    """What became of an image, and what else its owner should know: the words of the summary, as README explains them.
+
+    Each image gets one of the first ones. They are shown in this order.
+    """
+
+    DOWNLOADED = About("downloaded", is_home=True)
+    COPIED = About("copied", is_home=True)
+    REPLACED = About("replaced", is_home=True)
+    ADOPTED = About("adopted", is_home=True)
+    TO_COME = About("to download")
+    AT_HAND = About("to copy or adopt")
+    HOME = About("already there", is_home=True)
+    GONE = About("gone at SmugMug")
+    NOT_READY = About("still processing", "Run this again later.", "still processing", report="not ready")
+    UNAVAILABLE = About("unavailable", "Look for these on SmugMug's website, or contact SmugMug support.",
+                        "unavailable")
+    FAILED = About("failed", "Run this again to retry; nothing already downloaded is lost.", "failed",
+                   is_failure=True)
+
+    CHECKSUM = About("checksum differs", "Two downloads of each file were identical, so the file was kept.",
+                     is_besides=True)
+    DAMAGED = About("damaged", "If SmugMug no longer has it, restore it from another backup or delete it.", "damaged",
+                    is_failure=True, is_besides=True)
+    IN_SOURCE = About("in SmugMug Source", "Programs cannot download these; get them on SmugMug's website.",
+                      "photo{s} with a RAW or other source file that only SmugMug's website gives", is_besides=True)
+    KEPT = About("kept", is_besides=True)
+    LOCKED = About("locked", "Remove the album's password, run this again, then set it again.", "album{s} locked",
+                   is_besides=True)
+    MENDED = About("repaired", report="mended", is_besides=True)
+    NOT_SOUND = About("damaged, changed or missing",
+                      "To download these again, run --verify without -n, --album, --exclude and --since. Files you "
+                      "changed are kept; SmugMug's copy is saved next to them.", "damaged, changed or missing",
+                      report="not sound", is_failure=True, is_besides=True)
+    NOT_ORIGINAL = About("not the original", "Do the album's settings allow original downloads?", "not the original",
+                         is_besides=True)
+    ENDED_EARLY = About("ended early", is_besides=True)
+
+    @property
+    def text(self) -> str:
+        """The word itself."""
+        return self.value.text
+
+
+OUTCOMES = tuple(word for word in Word if not word.value.is_besides)
 
 
 class Outcome(NamedTuple):
     """What became of one image: `file` where it is home, `reason` where it is not (or not as one would expect)."""
 
-    kind: Kind
+    kind: Word
     album: Album
     image: Image
     file: FileRecord | None = None
@@ -410,7 +464,6 @@ WORTHWHILE = 1.06  # another number at a time has to bring so much more
 SLOW_BYTES, SLOW_MOST_JOBS = 4e6, 16  # a line that brings no more in a second needs no more of them
 LOOK_SECONDS, MOST_RESTS = 0.5, 48  # how long is measured; how many such looks pass before another number is tried
 TROUBLES = 3  # fewer refusals and broken connections than this are an accident
-
 R = TypeVar("R")
 
 
@@ -572,9 +625,36 @@ def next_pace(pace: Pace, seconds: float, size_bytes: float, files: float, troub
     return Pace(size, pace.size, rate, 0, min(2.0, pace.factor) if size != pace.size else 1 / pace.factor)
 
 
+class Jobs:
+    """The jobs that nobody works at yet: those that are `ready`, and those that wait for another.
+
+    An image that stands in several albums is fetched for one of them. The others wait until it is home, and copy it.
+    """
+
+    def __init__(self) -> None:
+        self.ready: deque[Job] = deque()
+        self._waiting: dict[str, tuple[Job, ...]] = {}  # by the key of each image that is ready or under way
+
+    def add(self, jobs: Iterable[Job]) -> None:
+        """More jobs."""
+        for job in jobs:
+            if job.image.key in self._waiting:
+                self._waiting[job.image.key] += (job,)
+            else:
+                self._waiting[job.image.key] = ()
+                self.ready.append(job)
+
+    def done(self, image: Image) -> None:
+        """An image came home, or failed: the next job for it is ready, before all others."""
+        waiting = self._waiting.pop(image.key)
+        if waiting:
+            self._waiting[image.key] = waiting[1:]
+            self.ready.appendleft(waiting[0])
+
+
 # ---------------------------------------------------------------------------------------------------------------
 # 3. Names: from SmugMug's texts to names that every file system takes.
-#    Knows text, and the rules of Linux, macOS and Windows. Never looks at the disk: the same names come out everywhere.
+#    Knows text, and the rules of Linux, macOS and Windows. Never looks at the disk.
 # ---------------------------------------------------------------------------------------------------------------
 
 MAX_NAME_BYTES = 255 - len(PART_SUFFIX)  # Linux allows 255 bytes; room is left for the suffix of a file beside it
@@ -678,16 +758,6 @@ def album_folder(album: Album, layout: str) -> str:
     return "/".join([safe_name(part, "folder") for part in parents] + [safe_name(album.name, album.key)])
 
 
-def matches(album: Album, patterns: Iterable[str]) -> bool:
-    """Whether an album's name or path, with or without its first slash, fits one of these shell patterns in any case.
-
-    A pattern that is the very name fits it, too, whatever brackets may be in it.
-    """
-    texts = [folded(text) for text in (album.name, album.url_path, album.url_path.lstrip("/"))]
-    wanted = [folded(pattern) for pattern in patterns]
-    return any(text == pattern or fnmatch.fnmatchcase(text, pattern) for pattern in wanted for text in texts)
-
-
 def image_names(images: Iterable[Image], taken: Iterable[str]) -> dict[str, str]:
     """A file name within its album's folder for each image key. Earlier uploads keep the plain name."""
     earliest_first = sorted(images, key=lambda image: (image.uploaded, image.key))
@@ -710,8 +780,98 @@ def printable(text: str | Path) -> str:
     return text if text.isprintable() else "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
 
 
+def full_path(path: Path) -> str:
+    """A path from the root, if the working folder is still there."""
+    with suppress(OSError):
+        return os.path.abspath(str(path))
+    return str(path)
+
+
 # ---------------------------------------------------------------------------------------------------------------
-# 4. Files: writing so that a crash leaves the old or the new, never something between; what lies in a folder.
+# 4. Times: from the clocks of SmugMug, cameras and films to the time stamps of files.
+#    Knows calendars. Asks no clock.
+# ---------------------------------------------------------------------------------------------------------------
+
+def http_date(text: str) -> float | None:
+    """An HTTP date as seconds since 1970, None where it is none."""
+    with suppress(TypeError, ValueError, IndexError, OverflowError):
+        date: datetime = email.utils.parsedate_to_datetime(text)
+        return (date if date.tzinfo else date.replace(tzinfo=timezone.utc)).timestamp()
+    return None
+
+
+FILE_TIME_SECONDS = 1 << 33  # from 1697 to 2242: SQLite counts nanoseconds, and not every file system goes that far
+
+
+def utc_time(shown: str) -> datetime:
+    """A time such as "2019-08-04T18:28:12+00:00", without its zone. Raises ValueError for anything else."""
+    return datetime.fromisoformat(shown[:19] if shown[10:17:3] == "T::" else "")
+
+
+def seconds_at(shown: str, to_seconds: Callable[[Any], float] = calendar.timegm) -> float | None:
+    """A time in UTC, as SmugMug's are, in seconds since 1970; None for what is no time that a file can have.
+
+    With time.mktime, it is what a clock showed that stood in the time zone of this computer.
+    """
+    with suppress(ValueError, OverflowError):
+        seconds = float(to_seconds(utc_time(shown).timetuple()))
+        return seconds if abs(seconds) < FILE_TIME_SECONDS else None
+    return None
+
+
+def camera_time(shown: str) -> str:
+    """What the camera's clock showed, of a DateTimeOriginal: ISO 8601 without a zone; "" for what is no date.
+
+    SmugMug takes the EXIF time, which has no zone, for a time in California, and shows it in UTC: "2019:08:04 11:28:12"
+    becomes "2019-08-04T18:28:12+00:00". Of a film it takes the time that the file states, which should be in UTC.
+    """
+    with suppress(ValueError, OverflowError):
+        utc = utc_time(shown)
+        return (utc + timedelta(hours=pacific_hours(utc))).isoformat()
+    return ""
+
+
+def pacific_hours(utc: datetime) -> int:
+    """How many hours California is ahead of UTC at a time in UTC: -7 in summer, -8 in winter. Exact from 1970 on.
+
+    The laws: https://www.nist.gov/pml/time-and-frequency-division/popular-links/daylight-saving-time-dst
+    """
+    year = utc.year
+    month, number = (3, 2) if year >= 2007 else (4, 1) if year >= 1987 else (5, 0)
+    starts = {1974: datetime(1974, 1, 6), 1975: datetime(1975, 2, 23)}.get(year, sunday(year, month, number))
+    ends = sunday(year, 11, 1 if year >= 2007 else 0)
+    # at two o'clock on the local clock, which is in winter time when it starts and in summer time when it ends
+    return -7 if starts + timedelta(hours=10) <= utc < ends + timedelta(hours=9) else -8
+
+
+def sunday(year: int, month: int, number: int) -> datetime:
+    """The first, second ... Sunday of a month; number 0 is the last Sunday of the month before."""
+    first = datetime(year, month, 1)
+    return first + timedelta(days=(6 - first.weekday()) % 7 + 7 * (number - 1))
+
+
+DAY_SECONDS = 86_400.0
+
+
+def file_time(image: Image) -> float | None:
+    """The time stamp for a file, in seconds since 1970: when it was taken, by the camera's clock, else uploaded.
+
+    Films should state their time in UTC. One that would be later than the upload is the camera's clock if that fits.
+    """
+    uploaded, by_camera = seconds_at(image.uploaded), seconds_at(image.taken, time.mktime)
+    for taken in (seconds_at(image.taken), by_camera) if image.is_video else (by_camera,):
+        if taken is not None and (not image.is_video or uploaded is None or taken <= uploaded):
+            return taken
+    return uploaded
+
+
+def iso_time(seconds: float) -> str:
+    """A time in seconds since 1970 as ISO 8601 in UTC."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# 5. Files: writing so that a crash leaves the old or the new, never something between; what lies in a folder.
 #    Knows how, not what: the content is the business of others.
 # ---------------------------------------------------------------------------------------------------------------
 
@@ -890,21 +1050,6 @@ def files_in(folder: Path) -> FilesOnDisk:
     return files
 
 
-class Place(NamedTuple):
-    """An album as it stands here, before anything is done: what the state knows of it, and what lies in its folder.
-
-    `known` is UNKNOWN for a new album, `records` and `absences` are by image key, `looked_at` is in seconds since 1970.
-    """
-
-    album: Album
-    folder: Path
-    known: AlbumRecord
-    records: dict[str, FileRecord]
-    absences: dict[str, Absence]
-    on_disk: FilesOnDisk
-    looked_at: float = 0.0
-
-
 def album_path(output: Path, folder: str, others: Iterable[str], entries: dict[Path, dict[str, str]]) -> Path:
     """The path of an album's folder, or of what has its name but for case and normalisation. It need not exist.
 
@@ -964,9 +1109,175 @@ def disk_problem(error: OSError | UnicodeError, path: Path, platform: str = sys.
 
 
 # ---------------------------------------------------------------------------------------------------------------
-# 5. Connection: signed requests to SmugMug, each tried until it is answered or hopeless.
-#    With "Signing in", the only place that names requests. Knows statuses, headers, timeouts, signing, allowed hosts.
-#    Knows nothing of what the bytes mean.
+# 6. Screen: messages and the live line, and texts that fit a terminal; the log file.
+#    Knows a stream and a width. Knows nothing of what is said.
+# ---------------------------------------------------------------------------------------------------------------
+
+NOTICE = logging.INFO + 5  # the level of what -q leaves though all is well; INFO in the log
+PLAIN_LINE_SECONDS = 10.0  # without a terminal, a line about the progress comes no more often
+
+
+def cells(text: str) -> int:
+    """How many cells of a terminal a text takes: East Asian characters take two, accents and joiners none."""
+    return sum(0 if unicodedata.category(character) in ("Mn", "Me", "Cf") else
+               2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)
+
+
+def fitted(text: str, columns: int) -> str:
+    """As much of a text as fits into so many cells, with an ellipsis where something is left out."""
+    if cells(text) <= columns:
+        return text
+    kept = max((length for length in range(len(text)) if cells(text[:length]) < columns), default=0)
+    return text[:kept] + "\N{HORIZONTAL ELLIPSIS}" if columns > 0 else ""
+
+
+def wrapped(line: str, columns: int) -> str:
+    """A line broken between words where it takes more cells, with a hanging indent. Words stay whole, as paths are."""
+    indent = " " * (len(line) - len(line.lstrip(" ")) + 2)
+    lines = [""]
+    for word in re.findall(r" *[^ ]+", line):
+        if lines[-1].strip() and cells(lines[-1] + word) > columns:
+            lines.append(indent + word.lstrip(" "))
+        else:
+            lines[-1] += word
+    return "\n".join(lines)
+
+
+def human_bytes(size_bytes: float) -> str:
+    """A size as people read it: "1.2 GB", in powers of a thousand as disks are sold."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if size_bytes < 999.5:
+            return f"{size_bytes:.0f} {unit}" if unit == "B" or size_bytes >= 100 else f"{size_bytes:.1f} {unit}"
+        size_bytes /= 1000
+    return f"{size_bytes:.2f} TB"
+
+
+def human_seconds(seconds: float) -> str:
+    """A duration as people read it: "4.2 s", "3 min 05 s", "2 h 10 min"."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    seconds = round(seconds)
+    if seconds < 60:
+        return f"{seconds} s"
+    minutes, seconds = divmod(seconds, 60)
+    return f"{minutes} min {seconds:02} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun: "1 file", "1,234 files"."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
+class Screen(logging.Handler):
+    """Standard error: messages one below the other and, on a terminal, a live line under them. Shows the log."""
+
+    def __init__(self, level: int, progress: bool) -> None:
+        super().__init__(level)
+        self._lock, self._wants_progress, self._is_shown = threading.RLock(), progress, False
+        self._is_live = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+        self._shown_at = time.monotonic() if not self._is_live else 0.0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Show a message that is there to stay."""
+        with self._lock:
+            self.clear()
+            columns = terminal_columns(sys.stderr) if sys.stderr.isatty() else sys.maxsize
+            self._write("\n".join(wrapped(line, columns) for line in record.getMessage().split("\n")) + "\n")
+
+    def show(self, line: Callable[[int], str]) -> None:
+        """Show how things stand: `line` makes that of a width. It is not called when it is too early for news."""
+        now = time.monotonic()
+        if not self._wants_progress or now - self._shown_at < (TICK_SECONDS if self._is_live else PLAIN_LINE_SECONDS):
+            return
+        self._shown_at = now
+        if not self._is_live:
+            log.info("%s", line(10_000))
+            return
+        with self._lock:
+            columns = terminal_columns(sys.stderr) - 3  # room for a "^C"; and a full line would wrap on some terminals
+            text = fitted(line(columns), columns)
+            self._is_shown = True  # said before it is so: Ctrl-C may come as soon as somebody sees it
+            self._write("\r" + text + rest_of_line(columns - cells(text), sys.platform))
+
+    def clear(self) -> None:
+        """Take the live line away."""
+        with self._lock:
+            if self._is_shown:
+                self._write("\r" + rest_of_line(terminal_columns(sys.stderr) - 1, sys.platform) + "\r")
+                self._is_shown = False
+
+    def _write(self, text: str) -> None:
+        with suppress(OSError, ValueError):  # a screen that is gone is no reason to bring no photos home
+            sys.stderr.write(text)
+            sys.stderr.flush()
+
+
+def rest_of_line(columns: int, platform: str) -> str:
+    """What empties the rest of a line of so many cells. Older consoles of Windows know no control sequence for it."""
+    return " " * columns if platform == "win32" else "\x1b[K"
+
+
+def terminal_columns(stream: TextIO) -> int:
+    """The width of the terminal behind a stream, as it is now."""
+    with suppress(OSError, ValueError):
+        return os.get_terminal_size(stream.fileno()).columns or 80
+    return 80
+
+
+class LogFile(logging.FileHandler):
+    """The log file. When it cannot be written any more, that is said once, and the run goes on without it."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The message with its time, in front of each of its lines."""
+        level = logging.getLevelName(record.levelno // 10 * 10)
+        start = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.created)) + f" {level} "
+        return "\n".join(start + line for line in record.getMessage().splitlines())
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Give up on the file."""
+        if self in log.handlers:  # not for a thread that waited for it and finds it gone
+            log.removeHandler(self)
+            log.warning("Cannot write to the log file %s any more: %s", self.baseFilename, sys.exc_info()[1])
+            with suppress(OSError):  # what is left of it cannot be written either
+                self.close()
+
+
+def numbered(counts: Mapping[Any, int], kinds: Iterable[Any], always: Iterable[Any] = ()) -> str:
+    """How many there are of each kind, "3 downloaded, 1 failed"; those of `always` even if there are none."""
+    return ", ".join(f"{counts.get(kind, 0):,} {kind.value}" for kind in kinds if counts.get(kind) or kind in always)
+
+
+def photos_and_videos(number: int) -> str:
+    """So many images, of which nobody knows how many are videos."""
+    return "1 photo or video" if number == 1 else f"{number:,} photos and videos"
+
+
+def set_up_log(settings: Settings, screen: Screen) -> None:
+    """Send the log to the screen and, if asked for, with everything in it to a file."""
+    log.propagate = False
+    log.addHandler(screen)
+    log.setLevel(screen.level)
+    if settings.log_file is not None:
+        try:
+            log.addHandler(LogFile(str(settings.log_file), encoding="utf-8"))
+        except OSError as error:
+            raise disk_problem(error, settings.log_file) from None
+        log.setLevel(logging.DEBUG)
+
+
+def set_up_streams() -> None:
+    """Let no odd character, and no stream that is closed, end the run: names of albums may hold anything."""
+    for name in ("stdin", "stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None and name != "stdin":
+            setattr(sys, name, open(os.devnull, "w"))
+        elif hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# 7. Connection: signed requests to SmugMug, each tried until it is answered or hopeless.
+#    With "Signing in", the only place that names requests. Knows nothing of what the bytes mean.
 # ---------------------------------------------------------------------------------------------------------------
 
 DEFAULT_RATE_LIMIT_SECONDS = 60.0  # the wait when a 429 does not say for how long
@@ -1048,14 +1359,6 @@ def rate_limit_seconds(headers: Mapping[str, str], now: float) -> float:
     return DEFAULT_RATE_LIMIT_SECONDS if date is None else max(1.0, date - now)
 
 
-def http_date(text: str) -> float | None:
-    """An HTTP date as seconds since 1970, None where it is none."""
-    with suppress(TypeError, ValueError, IndexError, OverflowError):
-        date: datetime = email.utils.parsedate_to_datetime(text)
-        return (date if date.tzinfo else date.replace(tzinfo=timezone.utc)).timestamp()
-    return None
-
-
 def is_smugmug(url: str) -> bool:
     """Whether a URL leads to SmugMug over https: the token is shown to nobody else."""
     return bool(re.match(r"(?ai)https://([a-z0-9-]{1,63}\.){0,9}smugmug\.com(:443)?([/?#]|\Z)", url))
@@ -1109,6 +1412,10 @@ class Answer:
             raise RequestFailed(f"The connection to {host} was cut off", transient=True)
         self.is_whole = True
 
+    def got_on(self) -> bool:
+        """Whether so much of the body came before it was cut off that it does not count as a failed attempt."""
+        return not self.is_whole and self.received_bytes >= PROGRESS_BYTES
+
     def cut_off(self) -> None:
         """End the body, from another thread than the one that waits for it."""
         self.is_slow = True
@@ -1124,6 +1431,18 @@ class Answer:
             if len(body) > ANSWER_BYTES:
                 raise RequestFailed(f"SmugMug's answer is larger than {ANSWER_BYTES >> 20} MB", is_overload=True)
         return bytes(body)
+
+
+class Tried:
+    """What one request has been through. What failed before an outage does not count any more after it."""
+
+    def __init__(self) -> None:
+        self.attempts = self.waits = self.redirects = self.outages = 0
+
+    def forget_before(self, outages: int) -> None:
+        """So many outages there were so far."""
+        if outages != self.outages:
+            self.attempts, self.outages = 0, outages
 
 
 class Connection:
@@ -1164,47 +1483,50 @@ class Connection:
         not tried again if it `is_divisible`. Raises RequestFailed when the attempts are used up or hopeless, and
         whatever `consume` raises.
         """
-        attempt = waits = redirects = outages = 0
+        tried = Tried()
         while True:
             gate = self.gates.setdefault(origin_of(url), Gate(self.stop))
             gate.wait()
-            if gate.outages != outages:
-                attempt, outages = 0, gate.outages  # what failed in an outage does not count
+            tried.forget_before(gate.outages)
             signed_at, answer = time.time() + self._skew_seconds, None
             try:
                 with self._send(gate, url, headers()) as response:
                     answer = Answer(response, url, self)
                     if answer.status in accept:
                         return consume(answer)
-                    if answer.status in REDIRECTS and redirects < REDIRECT_ATTEMPTS:
-                        redirects += 1
+                    if answer.status in REDIRECTS and tried.redirects < REDIRECT_ATTEMPTS:
+                        tried.redirects += 1
                         url = redirected(url, answer.headers.get("Location", ""))
                         continue
                     raise failure_of(answer, self.now(), signed_at, retry_also)
-            except requests.RequestException as error:
-                failure, is_silence = transport_failure(error, url), True
             except RequestFailed as error:
-                failure, is_silence = error, error.status == 503
+                failure = error
             self.troubles += failure.status in (429, 503) or (failure.transient and not failure.status)
-            if failure.wait_seconds is not None and waits < RATE_LIMIT_ATTEMPTS:
-                waits += 1
-                if gate.close(failure.wait_seconds):
-                    log.warning("%s: waiting %.0f s as requested", failure, failure.wait_seconds)
+            if self._waits_with_all(gate, url, failure, tried):
                 continue
-            if failure.status == 401 and not failure.transient and self.was_let_in:
-                if url == AUTH_USER_URL:
-                    raise NotSignedIn(f"{failure}. The sign-in was probably revoked at SmugMug.")
-                with suppress(RequestFailed):
-                    self.get(AUTH_USER_URL, Answer.body)
-            if is_silence and self._sit_out(gate, url, outages, failure):
-                continue
-            got_on = answer is not None and not answer.is_whole and answer.received_bytes >= PROGRESS_BYTES
-            attempt = 1 if got_on else attempt + 1
-            delay_seconds = retry_delay(failure, attempt, random.random())
+            tried.attempts = 1 if answer is not None and answer.got_on() else tried.attempts + 1
+            delay_seconds = retry_delay(failure, tried.attempts, random.random())
             if delay_seconds is None or (is_divisible and failure.is_overload):
                 raise failure
-            log.debug("%s; retrying in %.1f s (attempt %d of %d)", failure, delay_seconds, attempt + 1, ATTEMPTS)
+            log.debug("%s; retrying in %.1f s (attempt %d of %d)", failure, delay_seconds, tried.attempts + 1, ATTEMPTS)
             self.stop.pause(delay_seconds)
+
+    def _waits_with_all(self, gate: Gate, url: str, failure: RequestFailed, tried: Tried) -> bool:
+        """Wait if a failure concerns everybody, until it is over. Says whether it does: then it counts for nothing.
+
+        Raises NotSignedIn if it means that the sign-in was revoked, and OutOfReach when it takes too long.
+        """
+        if failure.wait_seconds is not None and tried.waits < RATE_LIMIT_ATTEMPTS:
+            tried.waits += 1
+            if gate.close(failure.wait_seconds):
+                log.warning("%s: waiting %.0f s as requested", failure, failure.wait_seconds)
+            return True
+        if failure.status == 401 and not failure.transient and self.was_let_in:
+            if url == AUTH_USER_URL:
+                raise NotSignedIn(f"{failure}. The sign-in was probably revoked at SmugMug.")
+            with suppress(RequestFailed):
+                self.get(AUTH_USER_URL, Answer.body)
+        return failure.is_silence and self._sit_out(gate, url, tried.outages, failure)
 
     def get_json(self, uri: str, query: Mapping[str, Any], **more: Any) -> dict[str, Any]:
         """The answer of an API call, `uri` being a path such as "/api/v2!authuser"; `more` is for `get`."""
@@ -1266,7 +1588,7 @@ class Connection:
 
     def _is_there(self, gate: Gate, url: str) -> bool:
         """Whether a URL is answered just now, with anything but "out of service"."""
-        with suppress(requests.RequestException, RequestFailed), self._send(gate, url, {"Range": "bytes=0-0"}) as head:
+        with suppress(RequestFailed), self._send(gate, url, {"Range": "bytes=0-0"}) as head:
             return head.status_code != 503
         return False
 
@@ -1287,8 +1609,10 @@ class Connection:
             response = self._adapter.send(request, timeout=self._timeout, **self._routing[host])
         except (ValueError, TypeError):  # SmugMug's address is valid, so it must be the proxy's that is not
             raise RequestFailed(f"No connection to {host}: invalid proxy address. Check HTTPS_PROXY.") from None
-        except requests.RequestException:
-            raise
+        except requests.RequestException as error:
+            failure = transport_failure(error, url)
+            failure.is_silence = True
+            raise failure from None
         except OSError as error:  # such as a REQUESTS_CA_BUNDLE that is not there
             raise RequestFailed(f"No connection to {host}: {error}") from None
         if response.status_code != 503:
@@ -1345,10 +1669,11 @@ def failure_of(answer: Answer, now: float, signed_at: float, passing: frozenset[
     if status == 429 or (status == 503 and "Retry-After" in answer.headers):
         headers = rate_limit_text(answer.headers)
         return RequestFailed(f"{text} ({headers})" if headers else text, status=status, transient=status == 503,
-                             wait_seconds=rate_limit_seconds(answer.headers, now))
+                             is_silence=status == 503, wait_seconds=rate_limit_seconds(answer.headers, now))
     if status in REDIRECTS:
         text += ": too many redirects"
-    return RequestFailed(text, status=status, transient=status >= 500 or status in passing, is_overload=status >= 500)
+    return RequestFailed(text, status=status, transient=status >= 500 or status in passing, is_overload=status >= 500,
+                         is_silence=status == 503)
 
 
 def server_message(body: bytes) -> str:
@@ -1416,8 +1741,391 @@ def read_json(answer: Answer) -> dict[str, Any]:
 
 
 # ---------------------------------------------------------------------------------------------------------------
-# 6. Signing in: the PIN flow of OAuth 1.0a, and the token file.
-#    Knows OAuth and mode 0600. Knows nothing of albums, and nothing of the command line.
+# 8. SmugMug: who is signed in, all albums, all images of an album, the best file of an image.
+#    Knows SmugMug's JSON, which ends here. Knows nothing of the disk or the state.
+# ---------------------------------------------------------------------------------------------------------------
+
+ALBUMS_PER_PAGE = 100  # the most that user!albums gives at once; larger numbers are cut down to it
+LEAST_PER_PAGE, PAGES_BEFORE_MORE = 10, 8  # after so many pages a few more entries are asked for again
+SHORT_ANSWER = {"_verbosity": 1}  # no Options, no descriptions, and Uris as plain texts: half the bytes
+ALBUM_FIELDS = ("AlbumKey,Name,UrlPath,Uri,ImageCount,LastUpdated,ImagesLastUpdated,Date,Privacy,OriginalSizes,"
+                "Description,Keywords,WebUri,HighlightAlbumImageUri,ResponseLevel")
+IMAGE_FIELDS = ("ImageKey,Serial,Uri,FileName,IsVideo,Processing,Status,SubStatus,ArchivedUri,ArchivedSize,ArchivedMD5,"
+                "OriginalSize,Date,DateTimeUploaded,DateTimeOriginal,Title,Caption,KeywordArray,Latitude,Longitude,"
+                "Altitude,Hidden,WebUri,ComponentFileTypes")
+SERVED_TYPES = {"jpg", "jpeg", "png", "gif"}  # what ArchivedUri gives, whatever was uploaded
+
+
+class Entry(Dict[str, Any]):
+    """A JSON object of SmugMug's. Whatever stands in it, each field is read as what it should be, or as missing."""
+
+    def __init__(self, value: Any) -> None:
+        super().__init__(value if isinstance(value, dict) else {})  # PHP writes an empty object as []
+
+    def text(self, name: str) -> str:
+        """A text; some texts are sent as numbers. Half characters are replaced."""
+        value = self.get(name)
+        if not isinstance(value, (str, int, float)) or isinstance(value, bool):
+            return ""
+        text = str(value)
+        return text if text.isascii() else re.sub("[\ud800-\udfff]", "\N{REPLACEMENT CHARACTER}", text)
+
+    def matching(self, name: str, pattern: str) -> str:
+        """A text that all of a pattern fits, otherwise ""."""
+        text = self.text(name)
+        return text if re.fullmatch(pattern, text) else ""
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        """A list of texts, without empty ones."""
+        value = self.get(name)
+        items = value if isinstance(value, list) else []
+        return tuple(filter(None, (Entry({name: item}).text(name) for item in items)))
+
+    def integer(self, name: str) -> int | None:
+        """A number that counts something; some are sent as texts."""
+        digits = self.matching(name, "[0-9]{1,18}")
+        return int(digits) if digits else None
+
+    def number(self, name: str, limit: float) -> float | None:
+        """A number between -limit and limit."""
+        with suppress(ValueError):
+            number = float(self.text(name))
+            return number if -limit <= number <= limit else None
+        return None
+
+    def key(self, name: str) -> str:
+        """An AlbumKey or ImageKey, "" where it cannot be one: keys become parts of file names."""
+        return self.matching(name, "[A-Za-z0-9_-]{1,40}")
+
+    def md5(self, name: str) -> str | None:
+        """An MD5, in lower case."""
+        return self.matching(name, "[0-9A-Fa-f]{32}").lower() or None
+
+    def object(self, name: str) -> Entry:
+        """An object, empty where it is missing."""
+        return Entry(self.get(name))
+
+    def objects(self, name: str) -> list[Entry]:
+        """A list of objects: an empty one is not sent at all, a single object may come without its list."""
+        value = self.get(name)
+        items = value if isinstance(value, list) else [value]
+        return [Entry(item) for item in items if isinstance(item, dict)]
+
+    def uri(self, name: str) -> str:
+        """The address under Uris: a plain text with _verbosity=1, otherwise an object."""
+        uris = self.object("Uris")
+        uri = uris.text(name) or uris.object(name).text("Uri")
+        return uri if uri.startswith("/api/v2") else ""
+
+    def remote_file(self, is_original: bool, url: str = "Url", prefix: str = "") -> RemoteFile | None:
+        """The file that a LargestVideo, LargestImage or ImageSize object describes; it may lack Size and MD5."""
+        size_bytes, md5 = self.integer(prefix + "Size"), self.md5(prefix + "MD5")
+        return RemoteFile(self.text(url), size_bytes, md5, is_original) if self.text(url) else None
+
+
+def fetch_user(connection: Connection) -> User:
+    """Who the token belongs to. https://api.smugmug.com/api/v2/doc/reference/user.html"""
+    query = {**SHORT_ANSWER, "_filter": "NickName,ImageCount", "_filteruri": "UserAlbums"}
+    user = Entry(connection.get_json("/api/v2!authuser", query)).object("Response").object("User")
+    nick_name = user.text("NickName")
+    if not nick_name:
+        raise NotSignedIn("SmugMug does not say who is signed in; the sign-in is not valid.")
+    return User(nick_name, user.uri("UserAlbums") or f"/api/v2/user/{nick_name}!albums", user.integer("ImageCount"))
+
+
+class PageSize:
+    """How many entries of a list to ask for at once: as many as were answered lately, whatever list it was.
+
+    An owner's listing takes SmugMug 25 to 35 ms for each image. What takes it too long is answered by `nonce_used`, by
+    a gateway's 5xx, without its list, or not at all.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.most = self.size = most
+        self._asked, self._was_answered = 0, False
+
+    def next(self, expected: int) -> int:
+        """How many to ask for, of so many. After a good many pages, one is to try a little more.
+
+        The first pages are shared out among the threads: nothing can be transferred until an album is listed.
+        """
+        self._asked += 1
+        if expected > 1 and not self._was_answered:
+            return min(self.size, max(LEAST_PER_PAGE, -(-expected // LISTING_THREADS)))
+        if self._asked % PAGES_BEFORE_MORE or self.size >= self.most:
+            return self.size
+        return min(self.most, self.size + LEAST_PER_PAGE)
+
+    def answered(self, count: int) -> None:
+        """A page of so many came."""
+        self._was_answered, self.size = True, max(self.size, count)
+
+    def refused(self, count: int) -> bool:
+        """A page of so many was too much: ask for half, or be content with what came before a little more was tried.
+
+        Says whether that can be done.
+        """
+        if count > self.size:
+            self.most = max(LEAST_PER_PAGE, count - LEAST_PER_PAGE)
+        else:
+            self.size = max(LEAST_PER_PAGE, count // 2)
+        self._asked = 0
+        return count > LEAST_PER_PAGE
+
+
+class PagedList:
+    """A list that SmugMug gives page by page: which pages to ask for, and what they brought so far.
+
+    It belongs to one thread. Others may fetch its pages, several at a time, and they come in any order. At first, so
+    many entries are `expected`; then the pages count them.
+    """
+
+    def __init__(self, uri: str, locator: str, key: str, parse: Callable[[Entry, Entry], Any], query: Mapping[str, Any],
+                 page_size: PageSize, expected: int = 1) -> None:
+        self.uri, self.locator, self.key, self.parse, self.query = uri, locator, key, parse, query
+        self.page_size, self._expected = page_size, expected
+        self._total: int | None = None  # as far as pages have said
+        self._next = 1  # the first number that no page was asked for yet
+        self._again: deque[tuple[int, int]] = deque()  # from a number up to another: what pages did not bring
+        self._under_way, self._is_at_end = 0, False
+        self._known: set[str] = set()
+        self._pages: list[tuple[int, list[Any]]] = []
+        self._errors: list[tuple[int, RequestFailed]] = []
+
+    def next_page(self) -> Page | None:
+        """The page to ask for next, None if there is none for now."""
+        if self._again:
+            start, end = self._again.popleft()
+            number = min(self.page_size.size, end - start)
+        elif self._has_more():
+            start, number = self._next, self.page_size.next(self._expected)
+            end = self._next = start + number
+        else:
+            return None
+        self._under_way += 1
+        return Page(self, start, end, number)
+
+    def add(self, page: Page) -> None:
+        """What came of a page that was to be asked for."""
+        self._under_way -= 1
+        if page.error is not None:
+            if page.error.is_overload and self.page_size.refused(page.number):
+                log.debug("%s: asking for %d at once", page.error, self.page_size.size)
+                self._again.append((page.start, page.end))
+            else:
+                self._errors.append((page.start, page.error))
+                self._is_at_end = True
+            return
+        self.page_size.answered(len(page.entries))
+        news = {key: entry for key, entry in page.entries if key and key not in self._known}
+        self._known.update(news)
+        self._pages.append((page.start, list(news.values())))
+        self._is_at_end = self._is_at_end or not news  # otherwise, the list might go on for ever
+        if page.total is not None:
+            self._total = max(page.total, self._total or 0)
+            rest = page.start + page.brought
+            if news and rest < page.end and rest <= page.total:
+                self._again.append((rest, page.end))
+
+    def is_done(self) -> bool:
+        """Whether nothing more will come."""
+        return not (self._under_way or self._again or self._has_more())
+
+    def _has_more(self) -> bool:
+        return not self._is_at_end and self._next <= (self._expected if self._total is None else self._total)
+
+    def entries(self) -> list[Any]:
+        """What was made of all entries, in the order of the list, without doubles."""
+        return [entry for _, page in sorted(self._pages, key=lambda page: page[0]) for entry in page]
+
+    def problem(self) -> str:
+        """Why there may be more, "" if all are there. Raises RequestFailed if there is nothing for that reason."""
+        known, total = len(self._known), self._total
+        error = next((error for start, error in self._errors if not total or start <= total), None)
+        if error is not None and not known:
+            raise error
+        if error is not None:
+            return f"the listing stopped after {known}: {error}"
+        if total is None:
+            return f"the listing is incomplete: {known} listed, but SmugMug gives no total"
+        if known < total:  # more are no harm: a listing shows for a while what was deleted
+            return f"the listing is incomplete: {known} listed, but SmugMug says there are {total}"
+        return ""
+
+
+class Page(NamedTuple):
+    """Some entries of a list, from a number on (the first is 1): what to ask for, and then what came.
+
+    Those up to the `end` are wanted, a `number` of them now, as many as may come at once.
+    `entries` are (key, what was made of it) pairs; `brought` is how many the page counts, `total` how many it says that
+    the whole list has. Or there is an `error`.
+    """
+
+    of: PagedList
+    start: int
+    end: int
+    number: int
+    entries: tuple[tuple[str, Any], ...] = ()
+    brought: int = 0
+    total: int | None = None
+    error: RequestFailed | None = None
+
+
+def fetch_page(connection: Connection, page: Page) -> Page:
+    """Ask for a page. A failure that concerns this page alone is returned.
+
+    Pages.NextPage would lose _expand and _verbosity, so we count ourselves. A later page may answer 404 and come the
+    next time. https://api.smugmug.com/api/v2/doc/tutorial/paging.html
+    """
+    try:
+        answer = Entry(connection.get_json(page.of.uri, {**page.of.query, "start": page.start, "count": page.number},
+                                           retry_also=frozenset({404}) if page.start > 1 else frozenset(),
+                                           is_divisible=page.number > LEAST_PER_PAGE))
+        about, listed = answer.object("Response").object("Pages"), answer.object("Response").objects(page.of.locator)
+        total, brought = about.integer("Total"), about.integer("Count")
+        if not listed and total != 0 and brought != 0 and page.start <= (total or page.start):
+            raise RequestFailed("SmugMug left the list out", is_overload=True)
+    except RequestFailed as error:
+        return page._replace(error=error.with_traceback(None))  # which would hold on to the answer
+    expansions = answer.object("Expansions")
+    entries = tuple((entry.key(page.of.key), page.of.parse(entry, expansions)) for entry in listed)
+    return page._replace(entries=entries, brought=brought or len(listed), total=total)
+
+
+def fetch_albums(connection: Connection, user: User, redraw: Callable[[], None] = lambda: None
+                 ) -> tuple[list[Album], str]:
+    """All albums of a user, and a reason to doubt that they are all, "" if there is none."""
+    query = {**SHORT_ANSWER, "_filter": ALBUM_FIELDS, "_filteruri": "AlbumImages"}
+    for _ in range(2):  # if the order changes while we read, entries come twice or are skipped
+        listing = PagedList(user.albums_uri, "Album", "AlbumKey", lambda entry, expansions: parse_album(entry), query,
+                            PageSize(ALBUMS_PER_PAGE))
+        while not listing.is_done():
+            pages = iter(listing.next_page, None)
+            for page in in_parallel(partial(fetch_page, connection), pages, Stop(), LISTING_THREADS):
+                redraw() if page is None else listing.add(page)
+        albums, problem = listing.entries(), listing.problem()
+        if not problem:
+            break
+    if not albums and not problem and user.image_count:
+        problem = (f"SmugMug counts {user.image_count} photos and videos but shows no album: the sign-in does "
+                   f"not have enough access. {SIGN_IN_ANEW}")
+    return albums, problem
+
+
+def image_list(album: Album, page_size: PageSize, keep: Callable[[Image], Image]) -> PagedList:
+    """The list of an album's images, videos with their files: one call for each page, none for any image. Of each,
+    `keep` says what is to be kept."""
+    query = {**SHORT_ANSWER, "_filter": IMAGE_FIELDS, "_filteruri": "LargestVideo", "_expand": "LargestVideo"}
+    return PagedList(album.images_uri, "AlbumImage", "ImageKey",
+                     lambda entry, expansions: keep(parse_image(entry, expansions)), query, page_size,
+                     album.image_count or 1)
+
+
+def images_listed(album: Album, pages: PagedList) -> tuple[list[Image], str]:
+    """What came of the list of an album's images, and why it may not be all of them, "" if it is."""
+    images = pages.entries()
+    try:
+        problem = pages.problem()
+    except RequestFailed as error:
+        return [], f"the album could not be listed: {error}"
+    if album.locked and not images:
+        problem = "the album is locked with a password, so SmugMug does not list its contents"
+    elif not problem and album.image_count is not None and len(images) < album.image_count:
+        problem = f"SmugMug counts {album.image_count} photos and videos in this album but lists {len(images)}"
+    return images, problem
+
+
+def parse_album(entry: Entry) -> Album:
+    """An Album of user!albums. https://api.smugmug.com/api/v2/doc/reference/album.html"""
+    key = entry.key("AlbumKey")
+    updated, images_updated = entry.text("LastUpdated"), entry.text("ImagesLastUpdated")
+    state = [updated, images_updated, entry.text("ImageCount")]
+    return Album(key=key, images_uri=entry.uri("AlbumImages") or f"/api/v2/album/{key}!images", name=entry.text("Name"),
+                 url_path=entry.text("UrlPath"), web_uri=entry.text("WebUri"), image_count=entry.integer("ImageCount"),
+                 size_bytes=entry.integer("OriginalSizes") or 0, clocks="|".join(state) if all(state) else "",
+                 changed=max(updated, images_updated), created=entry.text("Date"), privacy=entry.text("Privacy"),
+                 locked=entry.text("ResponseLevel") in ("Password", "GrantAccess"),
+                 description=entry.text("Description"), keywords=entry.text("Keywords"),
+                 highlight_key=entry.text("HighlightAlbumImageUri").rpartition("/")[2].partition("-")[0])
+
+
+def parse_image(entry: Entry, expansions: Entry) -> Image:
+    """An AlbumImage of album!images. https://api.smugmug.com/api/v2/doc/reference/album-image.html"""
+    key, serial, uri = entry.key("ImageKey"), entry.integer("Serial"), entry.uri("LargestVideo")
+    is_video = entry.get("IsVideo") is True or bool(uri)
+    # what _expand brought is keyed by the very text that stands under Uris
+    video = (expansions.object(uri) or expansions.object(uri + "?_shorturis=")).object("LargestVideo")
+    extension = re.sub("[^a-z0-9]", "", video.text("Ext").lower())[:10] or "mp4"  # as SmugMug serves it
+    # a video's ArchivedUri is a JPEG still, whose size and MD5 even agree
+    remote = video.remote_file(False) if is_video else entry.remote_file(True, "ArchivedUri", "Archived")
+    is_hopeless = entry.text("Status") == "Preprocess" and entry.text("SubStatus") == "CanNotProcess"
+    latitude, longitude = entry.number("Latitude", 90), entry.number("Longitude", 180)
+    return Image(key=key, serial=sys.intern("" if serial is None else str(serial)),  # most have the same
+                 file_name=entry.text("FileName"), is_video=is_video, extension=extension if is_video else "",
+                 processing=entry.get("Processing") is True and not is_hopeless, remote=remote,
+                 original_size_bytes=None if is_video else entry.integer("OriginalSize"),
+                 uploaded=entry.text("DateTimeUploaded") or entry.text("Date"), hidden=entry.get("Hidden") is True,
+                 taken=camera_time(entry.text("DateTimeOriginal")), title=entry.text("Title"),
+                 caption=entry.text("Caption"), keywords=entry.texts("KeywordArray"), web_uri=entry.text("WebUri"),
+                 position=None if latitude is None or longitude is None or not (latitude or longitude) else (
+                     latitude, longitude, entry.number("Altitude", 100_000) or 0.0),  # 0, 0 stands for nowhere
+                 source_types=() if is_video else types_in_source(entry.object("ComponentFileTypes")))
+
+
+def types_in_source(component_file_types: Entry) -> tuple[str, ...]:
+    """The types of file that SmugMug Source has of a photo besides the one it serves: "nef", "heic".
+
+    The owner is told of them, as {"Image": ["jpg", "nef"]} or [], but ordinary keys do not get the files: 404.
+    https://github.com/tommyblue/smugmug-backup/issues/61
+    """
+    types = {name.lower() for kind in component_file_types for name in component_file_types.texts(kind)}
+    return tuple(sorted(name for name in types - SERVED_TYPES if re.fullmatch("[a-z0-9]{1,10}", name)))
+
+
+# Where the file of an image may be found that its listing does not name, best first: what to ask for, the object in
+# the answer, and whether that leads to the original.
+VIDEO_PLACES = (("!largestvideo", "LargestVideo", False), ("!sizedetails", "ImageSizeDetails", False))
+PHOTO_PLACES = (("!download", "ImageDownload", True), ("!sizedetails", "ImageSizeDetails", True),
+                ("!largestimage", "LargestImage", False))
+
+
+def find_remote(connection: Connection, image: Image) -> RemoteFile | None:
+    """The best file there is of an image whose listing names none, at the price of a call or a few.
+
+    None where SmugMug answers that it has nothing at all. Raises RequestFailed if it refuses what would be better.
+    """
+    refusal = remote = None
+    for resource, locator, is_original in VIDEO_PLACES if image.is_video else PHOTO_PLACES:
+        try:
+            found = Entry(connection.get_json(image.uri + resource, SHORT_ANSWER)).object("Response").object(locator)
+            if locator == "ImageSizeDetails":  # VideoSize1920 of an upright film is 1080 wide
+                widths = [int(name[9:]) for name in found if re.fullmatch("VideoSize[0-9]{1,5}", name)]
+                found = found.object(f"VideoSize{max(widths, default=0)}" if image.is_video else "ImageSizeOriginal")
+            remote = found.remote_file(is_original)
+        except RequestFailed as error:
+            if error.status not in (403, 404):
+                raise
+            refusal = refusal if error.status == 404 and refusal else error
+        if remote is not None:
+            break
+    is_worse = not remote.is_original and image.original_size_bytes not in (None, remote.size_bytes) if remote else True
+    if refusal is not None and is_worse and (remote or refusal.status == 403):
+        raise refusal
+    return remote
+
+
+def is_gone(connection: Connection, image: Image) -> bool:
+    """Whether an image that was listed is no longer there: for minutes, a listing shows what was deleted."""
+    try:
+        connection.get_json(image.uri, {**SHORT_ANSWER, "_filter": "ImageKey"})
+    except RequestFailed as error:
+        return error.status == 404
+    return False
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# 9. Signing in: the API key, the PIN flow of OAuth 1.0a, the token file.
+#    Knows OAuth and mode 0600. Knows nothing of albums.
 # ---------------------------------------------------------------------------------------------------------------
 
 OAUTH_BASE = API_ORIGIN + "/services/oauth/1.0a/"
@@ -1548,407 +2256,51 @@ def fetch_token(name: str, credentials: Credentials, timeout_seconds: float, sto
     return credentials._replace(token=form["oauth_token"], token_secret=form["oauth_token_secret"])
 
 
-# ---------------------------------------------------------------------------------------------------------------
-# 7. API walk: who is signed in, all albums, all images of an album.
-#    Knows SmugMug's JSON, which ends here. Knows nothing of the disk or the state.
-# ---------------------------------------------------------------------------------------------------------------
-
-ALBUMS_PER_PAGE = 100  # the most that user!albums gives at once; larger numbers are cut down to it
-LEAST_PER_PAGE, PAGES_BEFORE_MORE = 10, 8  # after so many pages a few more entries are asked for again
-SHORT_ANSWER = {"_verbosity": 1}  # no Options, no descriptions, and Uris as plain texts: half the bytes
-ALBUM_FIELDS = ("AlbumKey,Name,UrlPath,Uri,ImageCount,LastUpdated,ImagesLastUpdated,Date,Privacy,OriginalSizes,"
-                "Description,Keywords,WebUri,HighlightAlbumImageUri,ResponseLevel")
-IMAGE_FIELDS = ("ImageKey,Serial,Uri,FileName,IsVideo,Processing,Status,SubStatus,ArchivedUri,ArchivedSize,ArchivedMD5,"
-                "OriginalSize,Date,DateTimeUploaded,DateTimeOriginal,Title,Caption,KeywordArray,Latitude,Longitude,"
-                "Altitude,Hidden,WebUri,ComponentFileTypes")
-SERVED_TYPES = {"jpg", "jpeg", "png", "gif"}  # what ArchivedUri gives, whatever was uploaded
-
-
-class Entry(Dict[str, Any]):
-    """A JSON object of SmugMug's. Whatever stands in it, each field is read as what it should be, or as missing."""
-
-    def __init__(self, value: Any) -> None:
-        super().__init__(value if isinstance(value, dict) else {})  # PHP writes an empty object as []
-
-    def text(self, name: str) -> str:
-        """A text; some texts are sent as numbers. Half characters are replaced."""
-        value = self.get(name)
-        if not isinstance(value, (str, int, float)) or isinstance(value, bool):
-            return ""
-        text = str(value)
-        return text if text.isascii() else re.sub("[\ud800-\udfff]", "\N{REPLACEMENT CHARACTER}", text)
-
-    def matching(self, name: str, pattern: str) -> str:
-        """A text that all of a pattern fits, otherwise ""."""
-        text = self.text(name)
-        return text if re.fullmatch(pattern, text) else ""
-
-    def texts(self, name: str) -> tuple[str, ...]:
-        """A list of texts, without empty ones."""
-        value = self.get(name)
-        items = value if isinstance(value, list) else []
-        return tuple(filter(None, (Entry({name: item}).text(name) for item in items)))
-
-    def integer(self, name: str) -> int | None:
-        """A number that counts something; some are sent as texts."""
-        digits = self.matching(name, "[0-9]{1,18}")
-        return int(digits) if digits else None
-
-    def number(self, name: str, limit: float) -> float | None:
-        """A number between -limit and limit."""
-        with suppress(ValueError):
-            number = float(self.text(name))
-            return number if -limit <= number <= limit else None
-        return None
-
-    def key(self, name: str) -> str:
-        """An AlbumKey or ImageKey, "" where it cannot be one: keys become parts of file names."""
-        return self.matching(name, "[A-Za-z0-9_-]{1,40}")
-
-    def md5(self, name: str) -> str | None:
-        """An MD5, in lower case."""
-        return self.matching(name, "[0-9A-Fa-f]{32}").lower() or None
-
-    def object(self, name: str) -> Entry:
-        """An object, empty where it is missing."""
-        return Entry(self.get(name))
-
-    def objects(self, name: str) -> list[Entry]:
-        """A list of objects: an empty one is not sent at all, a single object may come without its list."""
-        value = self.get(name)
-        items = value if isinstance(value, list) else [value]
-        return [Entry(item) for item in items if isinstance(item, dict)]
-
-    def uri(self, name: str) -> str:
-        """The address under Uris: a plain text with _verbosity=1, otherwise an object."""
-        uris = self.object("Uris")
-        uri = uris.text(name) or uris.object(name).text("Uri")
-        return uri if uri.startswith("/api/v2") else ""
-
-    def remote_file(self, is_original: bool, url: str = "Url", prefix: str = "") -> RemoteFile | None:
-        """The file that a LargestVideo, LargestImage or ImageSize object describes; it may lack Size and MD5."""
-        size_bytes, md5 = self.integer(prefix + "Size"), self.md5(prefix + "MD5")
-        return RemoteFile(self.text(url), size_bytes, md5, is_original) if self.text(url) else None
-
-
-def fetch_user(connection: Connection) -> User:
-    """Who the token belongs to. https://api.smugmug.com/api/v2/doc/reference/user.html"""
-    query = {**SHORT_ANSWER, "_filter": "NickName,ImageCount", "_filteruri": "UserAlbums"}
-    user = Entry(connection.get_json("/api/v2!authuser", query)).object("Response").object("User")
-    nick_name = user.text("NickName")
-    if not nick_name:
-        raise NotSignedIn("SmugMug does not say who is signed in; the sign-in is not valid.")
-    return User(nick_name, user.uri("UserAlbums") or f"/api/v2/user/{nick_name}!albums", user.integer("ImageCount"))
-
-
-class PageSize:
-    """How many entries of a list to ask for at once: as many as were answered lately, shared by all who list.
-
-    An owner's listing takes SmugMug 25 to 35 ms for each image. What takes it too long is answered by `nonce_used`, by
-    a gateway's 5xx, without its list, or not at all.
-    """
-
-    def __init__(self, most: int) -> None:
-        self.most = self.size = most
-        self.slots = threading.BoundedSemaphore(LISTING_THREADS)  # so many pages are listed at a time
-        self._asked, self._was_answered = 0, False
-
-    def next(self, expected: int) -> int:
-        """How many to ask for, of so many. After a good many pages, one is to try a little more.
-
-        The first pages are shared out among the threads: nothing can be transferred until an album is listed.
-        """
-        self._asked += 1
-        if expected > 1 and not self._was_answered:
-            return min(self.size, max(LEAST_PER_PAGE, -(-expected // LISTING_THREADS)))
-        if self._asked % PAGES_BEFORE_MORE or self.size >= self.most:
-            return self.size
-        return min(self.most, self.size + LEAST_PER_PAGE)
-
-    def answered(self, count: int) -> None:
-        """A page of so many came."""
-        self._was_answered, self.size = True, max(self.size, count)
-
-    def refused(self, count: int) -> bool:
-        """A page of so many was too much: ask for half, or be content with what came before a little more was tried.
-
-        Says whether that can be done.
-        """
-        if count > self.size:
-            self.most = max(LEAST_PER_PAGE, count - LEAST_PER_PAGE)
+def connect(settings: Settings, stop: Stop) -> tuple[Connection, User]:
+    """A signed-in connection, and whose it is. Asks for an API key and a PIN only where there are none that still work,
+    and saves what does."""
+    saved, given_key = read_saved(settings.token_file), api_key_from(os.environ)
+    is_asked = given_key is None and not saved.secret
+    api_key = given_key or (ask_for_api_key() if is_asked else saved._replace(token="", token_secret=""))
+    credentials = from_environment = token_from_environment(api_key, os.environ)
+    if saved.token and saved.token_secret and not from_environment:
+        if saved.key == api_key.key:
+            credentials = saved._replace(secret=api_key.secret)
         else:
-            self.size = max(LEAST_PER_PAGE, count // 2)
-        self._asked = 0
-        return count > LEAST_PER_PAGE
-
-
-def fetch_albums(connection: Connection, user: User) -> tuple[list[Album], str]:
-    """All albums of a user, and a reason to doubt that they are all, "" if there is none."""
-    query = {**SHORT_ANSWER, "_filter": ALBUM_FIELDS, "_filteruri": "AlbumImages"}
-    for _ in range(2):  # if the order changes while we read, entries come twice or are skipped
-        albums, problem = fetch_list(connection, user.albums_uri, "Album", "AlbumKey",
-                                     lambda entry, expansions: parse_album(entry), query, PageSize(ALBUMS_PER_PAGE))
-        if not problem:
-            break
-    if not albums and not problem and user.image_count:
-        problem = (f"SmugMug counts {user.image_count} photos and videos but shows no album: the sign-in does "
-                   f"not have enough access. {SIGN_IN_ANEW}")
-    return albums, problem
-
-
-class Listing(NamedTuple):
-    """The images of an album. `problem` says why they may not be all of them; it is empty when they are."""
-
-    place: Place
-    images: tuple[Image, ...]
-    problem: str
-
-
-def fetch_images(connection: Connection, page_size: PageSize, keep: Callable[[Place, Image], Image],
-                 place: Place) -> Listing:
-    """All images of an album, videos with their files: one call for each page, none for any image. Of each, `keep` says
-    what is to be kept."""
-    query = {**SHORT_ANSWER, "_filter": IMAGE_FIELDS, "_filteruri": "LargestVideo", "_expand": "LargestVideo"}
-    try:
-        images, problem = fetch_list(connection, place.album.images_uri, "AlbumImage", "ImageKey",
-                                     lambda entry, expansions: keep(place, parse_image(entry, expansions)), query,
-                                     page_size, place.album.image_count or 1)
-    except RequestFailed as error:
-        return Listing(place, (), f"the album could not be listed: {error}")
-    if place.album.locked and not images:
-        problem = "the album is locked with a password, so SmugMug does not list its contents"
-    elif not problem and place.album.image_count is not None and len(images) < place.album.image_count:
-        problem = f"SmugMug counts {place.album.image_count} photos and videos in this album but lists {len(images)}"
-    return Listing(place, tuple(images), problem)
-
-
-def fetch_list(connection: Connection, uri: str, locator: str, key: str, parse: Callable[[Entry, Entry], R],
-               query: Mapping[str, Any], page_size: PageSize, expected: int = 1) -> tuple[list[R], str]:
-    """What `parse` makes of all entries of a paged list, each with the Expansions of its page, without doubles; and why
-    there may be more, "" if all are there.
-
-    Several threads list the entries that are `expected`, and then those that the pages count besides.
-    """
-    known: dict[str, int] = {}  # by key, where the page begins that brought it first
-    pages: list[tuple[int, list[R]]] = []  # parsed at once: what came is some times as large
-
-    def add(start: int, answer: Entry) -> bool:
-        expansions = answer.object("Expansions")
-        listed = {entry.key(key): entry for entry in answer.object("Response").objects(locator)}
-        news = [entry for name, entry in listed.items() if name and known.setdefault(name, start) == start]
-        pages.append((start, [parse(entry, expansions) for entry in news]))
-        return bool(news)
-
-    def spans(start: int) -> Iterator[tuple[int, int]]:
-        while start <= total and not any(part.is_last for part in parts):
-            count = page_size.next(total)
-            yield start, count
-            start += count
-
-    fetch = partial(fetch_part, connection, uri, query, locator, page_size, add)
-    parts: list[Part] = []
-    start, total, problem = 1, expected, ""
-    while start <= total and not any(part.is_last for part in parts):
-        for part in filter(None, in_parallel(fetch, spans(start), Stop(), LISTING_THREADS)):  # it ends no run yet
-            parts.append(part)
-        start, total = max(part.end for part in parts), max(part.total for part in parts)
-    error = next((part.error for part in parts if part.error and (total < 1 or part.end <= total)), None)
-    if error is not None and not known:
-        raise error
-    if error is not None:
-        problem = f"the listing stopped after {len(known)}: {error}"
-    elif len(known) < total or total < 0:  # more are no harm: a listing shows for a while what was deleted
-        stated = "gives no total" if total < 0 else f"says there are {total}"
-        problem = f"the listing is incomplete: {len(known)} listed, but SmugMug {stated}"
-    return [entry for _, page in sorted(pages, key=lambda page: page[0]) for entry in page], problem
-
-
-class Part(NamedTuple):
-    """Some pages of a list: up to number `end` of `total` entries, -1 if that was not said, 0 if nothing was.
-
-    `is_last`: ask for no more.
-    """
-
-    end: int
-    total: int
-    is_last: bool = False
-    error: RequestFailed | None = None
-
-
-def fetch_part(connection: Connection, uri: str, query: Mapping[str, Any], locator: str, page_size: PageSize,
-               add: Callable[[int, Entry], bool], span: tuple[int, int]) -> Part:
-    """So many entries from a number on, in one page if they come; `add` takes each page, and says whether it has news:
-    without them, the list might go on for ever. An error is returned.
-
-    Pages.NextPage would lose _expand and _verbosity, so we count ourselves. A later page may answer 404 and come the
-    next time. https://api.smugmug.com/api/v2/doc/tutorial/paging.html
-    """
-    start, count = span
-    end, total, has_news = start + count, 0, True
-    while start < end and has_news and (not total or start <= total):
+            log.warning("The saved sign-in was made with another API key. Sign in again, or set the earlier key.")
+    if credentials is not None:
         try:
-            with page_size.slots:
-                answer = Entry(connection.get_json(uri, {**query, "start": start, "count": count},
-                                                   retry_also=frozenset({404}) if start > 1 else frozenset(),
-                                                   is_divisible=count > LEAST_PER_PAGE))
-            page, listed = answer.object("Response").object("Pages"), answer.object("Response").objects(locator)
-            stated = page.integer("Total")
-            if not listed and stated != 0 and page.integer("Count") != 0 and start <= (stated or start):
-                raise RequestFailed("SmugMug left the list out", is_overload=True)
-        except RequestFailed as error:
-            if not error.is_overload or not page_size.refused(count):
-                return Part(start, total, True, error)
-            count = page_size.size
-            log.debug("%s: asking for %d at once", error, count)
-            continue
-        page_size.answered(len(listed))
-        has_news = add(start, answer)
-        total = -1 if stated is None else stated
-        start += page.integer("Count") or len(listed)
-        count = min(page_size.size, end - start)
-    return Part(start, total, not has_news)
+            connection, user = connect_as(credentials, settings, stop)
+            if is_asked:
+                kept = saved if saved.key == api_key.key else api_key
+                save(kept._replace(secret=api_key.secret), settings.token_file)
+            return connection, user
+        except NotSignedIn as error:
+            if from_environment:
+                raise NotSignedIn(f"{error}\nReplace SMUGMUG_ACCESS_TOKEN or unset it to sign in with a PIN.") from None
+            log.warning("%s", error)
+    credentials = sign_in(api_key, settings.timeout_seconds, stop)
+    connection, user = connect_as(credentials, settings, stop)
+    save(credentials._replace(secret="") if given_key else credentials, settings.token_file)
+    if settings.task != "login":  # which says so itself
+        log.info("Signed in as %s.", printable(user.nick_name))
+    return connection, user
 
 
-def parse_album(entry: Entry) -> Album:
-    """An Album of user!albums. https://api.smugmug.com/api/v2/doc/reference/album.html"""
-    key = entry.key("AlbumKey")
-    updated, images_updated = entry.text("LastUpdated"), entry.text("ImagesLastUpdated")
-    state = [updated, images_updated, entry.text("ImageCount")]
-    return Album(key=key, images_uri=entry.uri("AlbumImages") or f"/api/v2/album/{key}!images", name=entry.text("Name"),
-                 url_path=entry.text("UrlPath"), web_uri=entry.text("WebUri"), image_count=entry.integer("ImageCount"),
-                 size_bytes=entry.integer("OriginalSizes") or 0, clocks="|".join(state) if all(state) else "",
-                 changed=max(updated, images_updated), created=entry.text("Date"), privacy=entry.text("Privacy"),
-                 locked=entry.text("ResponseLevel") in ("Password", "GrantAccess"),
-                 description=entry.text("Description"), keywords=entry.text("Keywords"),
-                 highlight_key=entry.text("HighlightAlbumImageUri").rpartition("/")[2].partition("-")[0])
-
-
-def parse_image(entry: Entry, expansions: Entry) -> Image:
-    """An AlbumImage of album!images. https://api.smugmug.com/api/v2/doc/reference/album-image.html"""
-    key, serial, uri = entry.key("ImageKey"), entry.integer("Serial"), entry.uri("LargestVideo")
-    is_video = entry.get("IsVideo") is True or bool(uri)
-    # what _expand brought is keyed by the very text that stands under Uris
-    video = (expansions.object(uri) or expansions.object(uri + "?_shorturis=")).object("LargestVideo")
-    extension = re.sub("[^a-z0-9]", "", video.text("Ext").lower())[:10] or "mp4"  # as SmugMug serves it
-    # a video's ArchivedUri is a JPEG still, whose size and MD5 even agree
-    remote = video.remote_file(False) if is_video else entry.remote_file(True, "ArchivedUri", "Archived")
-    is_hopeless = entry.text("Status") == "Preprocess" and entry.text("SubStatus") == "CanNotProcess"
-    latitude, longitude = entry.number("Latitude", 90), entry.number("Longitude", 180)
-    return Image(key=key, serial=sys.intern("" if serial is None else str(serial)),  # most have the same
-                 file_name=entry.text("FileName"), is_video=is_video, extension=extension if is_video else "",
-                 processing=entry.get("Processing") is True and not is_hopeless, remote=remote,
-                 original_size_bytes=None if is_video else entry.integer("OriginalSize"),
-                 uploaded=entry.text("DateTimeUploaded") or entry.text("Date"), hidden=entry.get("Hidden") is True,
-                 taken=camera_time(entry.text("DateTimeOriginal")), title=entry.text("Title"),
-                 caption=entry.text("Caption"), keywords=entry.texts("KeywordArray"), web_uri=entry.text("WebUri"),
-                 position=None if latitude is None or longitude is None or not (latitude or longitude) else (
-                     latitude, longitude, entry.number("Altitude", 100_000) or 0.0),  # 0, 0 stands for nowhere
-                 source_types=() if is_video else types_in_source(entry.object("ComponentFileTypes")))
-
-
-def types_in_source(component_file_types: Entry) -> tuple[str, ...]:
-    """The types of file that SmugMug Source has of a photo besides the one it serves: "nef", "heic".
-
-    The owner is told of them, as {"Image": ["jpg", "nef"]} or [], but ordinary keys do not get the files: 404.
-    https://github.com/tommyblue/smugmug-backup/issues/61
-    """
-    types = {name.lower() for kind in component_file_types for name in component_file_types.texts(kind)}
-    return tuple(sorted(name for name in types - SERVED_TYPES if re.fullmatch("[a-z0-9]{1,10}", name)))
-
-
-FILE_TIME_SECONDS = 1 << 33  # from 1697 to 2242: SQLite counts nanoseconds, and not every file system goes that far
-
-
-def utc_time(shown: str) -> datetime:
-    """A time such as "2019-08-04T18:28:12+00:00", without its zone. Raises ValueError for anything else."""
-    return datetime.fromisoformat(shown[:19] if shown[10:17:3] == "T::" else "")
-
-
-def seconds_at(shown: str, to_seconds: Callable[[Any], float] = calendar.timegm) -> float | None:
-    """A time in UTC, as SmugMug's are, in seconds since 1970; None for what is no time that a file can have.
-
-    With time.mktime, it is what a clock showed that stood in the time zone of this computer.
-    """
-    with suppress(ValueError, OverflowError):
-        seconds = float(to_seconds(utc_time(shown).timetuple()))
-        return seconds if abs(seconds) < FILE_TIME_SECONDS else None
-    return None
-
-
-def camera_time(shown: str) -> str:
-    """What the camera's clock showed, of a DateTimeOriginal: ISO 8601 without a zone; "" for what is no date.
-
-    SmugMug takes the EXIF time, which has no zone, for a time in California, and shows it in UTC: "2019:08:04 11:28:12"
-    becomes "2019-08-04T18:28:12+00:00". Of a film it takes the time that the file states, which should be in UTC.
-    """
-    with suppress(ValueError, OverflowError):
-        utc = utc_time(shown)
-        return (utc + timedelta(hours=pacific_hours(utc))).isoformat()
-    return ""
-
-
-def pacific_hours(utc: datetime) -> int:
-    """How many hours California is ahead of UTC at a time in UTC: -7 in summer, -8 in winter. Exact from 1970 on.
-
-    The laws: https://www.nist.gov/pml/time-and-frequency-division/popular-links/daylight-saving-time-dst
-    """
-    year = utc.year
-    month, number = (3, 2) if year >= 2007 else (4, 1) if year >= 1987 else (5, 0)
-    starts = {1974: datetime(1974, 1, 6), 1975: datetime(1975, 2, 23)}.get(year, sunday(year, month, number))
-    ends = sunday(year, 11, 1 if year >= 2007 else 0)
-    # at two o'clock on the local clock, which is in winter time when it starts and in summer time when it ends
-    return -7 if starts + timedelta(hours=10) <= utc < ends + timedelta(hours=9) else -8
-
-
-def sunday(year: int, month: int, number: int) -> datetime:
-    """The first, second ... Sunday of a month; number 0 is the last Sunday of the month before."""
-    first = datetime(year, month, 1)
-    return first + timedelta(days=(6 - first.weekday()) % 7 + 7 * (number - 1))
-
-
-# Where the file of an image may be found that its listing does not name, best first: what to ask for, the object in
-# the answer, and whether that leads to the original.
-VIDEO_PLACES = (("!largestvideo", "LargestVideo", False), ("!sizedetails", "ImageSizeDetails", False))
-PHOTO_PLACES = (("!download", "ImageDownload", True), ("!sizedetails", "ImageSizeDetails", True),
-                ("!largestimage", "LargestImage", False))
-
-
-def find_remote(connection: Connection, image: Image) -> RemoteFile | None:
-    """The best file there is of an image whose listing names none, at the price of a call or a few.
-
-    None where SmugMug answers that it has nothing at all. Raises RequestFailed if it refuses what would be better.
-    """
-    refusal = remote = None
-    for resource, locator, is_original in VIDEO_PLACES if image.is_video else PHOTO_PLACES:
-        try:
-            found = Entry(connection.get_json(image.uri + resource, SHORT_ANSWER)).object("Response").object(locator)
-            if locator == "ImageSizeDetails":  # VideoSize1920 of an upright film is 1080 wide
-                widths = [int(name[9:]) for name in found if re.fullmatch("VideoSize[0-9]{1,5}", name)]
-                found = found.object(f"VideoSize{max(widths, default=0)}" if image.is_video else "ImageSizeOriginal")
-            remote = found.remote_file(is_original)
-        except RequestFailed as error:
-            if error.status not in (403, 404):
-                raise
-            refusal = refusal if error.status == 404 and refusal else error
-        if remote is not None:
-            break
-    is_worse = not remote.is_original and image.original_size_bytes not in (None, remote.size_bytes) if remote else True
-    if refusal is not None and is_worse and (remote or refusal.status == 403):
-        raise refusal
-    return remote
-
-
-def is_gone(connection: Connection, image: Image) -> bool:
-    """Whether an image that was listed is no longer there: for minutes, a listing shows what was deleted."""
+def connect_as(credentials: Credentials, settings: Settings, stop: Stop) -> tuple[Connection, User]:
+    """A connection with an access token, and whose it is. Raises NotSignedIn if SmugMug does not take it."""
+    connection = Connection(credentials, settings.timeout_seconds, stop)
+    connection.max_outage_seconds = settings.max_outage_minutes * 60
     try:
-        connection.get_json(image.uri, {**SHORT_ANSWER, "_filter": "ImageKey"})
+        return connection, in_background(partial(fetch_user, connection))
     except RequestFailed as error:
-        return error.status == 404
-    return False
+        if error.status in (401, 403):
+            raise NotSignedIn(str(error)) from None
+        raise
 
 
 # ---------------------------------------------------------------------------------------------------------------
-# 8. Sync state: what is home, in one SQLite file in the output folder.
+# 10. The record: what is home, in one SQLite file in the output folder.
 #    Knows its own schema, and that one run at a time owns the folder. Knows nothing of HTTP.
 # ---------------------------------------------------------------------------------------------------------------
 
@@ -2006,14 +2358,6 @@ class State:
             self._db.execute(f"DELETE FROM {which}", values)
             return []
 
-    def copies(self, image: Image) -> list[tuple[str, FileRecord]]:
-        """Files in any album with the same content as an image: (folder, record) pairs."""
-        rows = self._db.execute("SELECT folder, file.* FROM file JOIN album USING (album_key) WHERE image_key = ?",
-                                (image.key,))
-        records = ((row[0], FileRecord(*row[2:])) for row in rows)
-        return [(folder, record) for folder, record in records if is_version_of(record, image) and record.md5
-                and not record.damaged and (record.is_original or image.is_video)]
-
     def record(self, album_key: str, known: AlbumRecord | FileRecord | Absence) -> None:
         """Remember this of an album or of one of its images, in place of what was known before."""
         places = ", ".join("?" * (1 + len(known)))
@@ -2067,13 +2411,6 @@ class State:
         """Commit, and let the next run have the folder."""
         with closing(self._db):
             self._db.commit()  # unless an error has ended the transaction
-
-
-def is_version_of(record: FileRecord, image: Image) -> bool:
-    """Whether a file is of the version that SmugMug shows now: the MD5 says so, the serial where it is not known."""
-    if image.remote is not None and image.remote.md5 and record.md5:
-        return image.remote.md5 in (record.md5, record.stated_md5)
-    return record.serial == image.serial
 
 
 @contextmanager
@@ -2219,25 +2556,104 @@ def state_problem(error: sqlite3.Error, path: Path) -> Problem:
     return Problem(f"Cannot write to {path.parent}: {text} ({path.name})")
 
 
+def known_folders(settings: Settings) -> list[str]:
+    """The output folders that have had a record, as they are remembered beside the sign-in.
+
+    Raises a Problem if this one had one and has none any more: it is not to be taken for an empty folder.
+    """
+    folders: list[str] = []
+    with suppress(OSError, ValueError, RecursionError, TypeError):
+        folders = [str(folder) for folder in json.loads(settings.folders_file.read_text(encoding="utf-8"))]
+        may_be_new = settings.new_record or os.path.lexists(str(settings.output / STATE_FILE))
+        if not may_be_new and os.path.abspath(str(settings.output)) in folders:
+            raise Problem(f"{printable(settings.output)} has lost its download record. Is the disk connected? To "
+                          f"make a new record from the files that are there, run this with --new-record.")
+    return folders
+
+
+def remember_folder(settings: Settings, folders: list[str]) -> None:
+    """Remember that the output folder has a record."""
+    with suppress(OSError):  # it is only a safeguard
+        folder = os.path.abspath(str(settings.output))
+        if folder not in folders:
+            settings.folders_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            write_atomically(settings.folders_file, json.dumps([*folders, folder], indent=2).encode(), mode=0o600)
+
+
+def is_record(path: Path, output: Path) -> bool:
+    """Whether a path leads to the state in an output folder, or to SQLite's files beside it."""
+    record = output / STATE_FILE
+    with suppress(OSError):
+        return os.path.realpath(path).startswith(os.path.realpath(record)) or os.path.samefile(path, record)
+    return False
+
+
 # ---------------------------------------------------------------------------------------------------------------
-# 9. Plan: what an album has, what is home, and so what is to be done. All rules of skipping stand here.
+# 11. Plan: what an album has, what is home, and so what is to be done. All rules of skipping stand here.
 #    Knows listings, the state, and what lies in a folder. Knows nothing of how bytes arrive.
 # ---------------------------------------------------------------------------------------------------------------
 
-DAY_SECONDS = 86_400.0
+def matches(album: Album, patterns: Iterable[str]) -> bool:
+    """Whether an album's name or path, with or without its first slash, fits one of these shell patterns in any case.
+
+    A pattern that is the very name fits it, too, whatever brackets may be in it.
+    """
+    texts = [folded(text) for text in (album.name, album.url_path, album.url_path.lstrip("/"))]
+    wanted = [folded(pattern) for pattern in patterns]
+    return any(text == pattern or fnmatch.fnmatchcase(text, pattern) for pattern in wanted for text in texts)
+
+
+def is_version_of(record: FileRecord, image: Image) -> bool:
+    """Whether a file is of the version that SmugMug shows now: the MD5 says so, the serial where it is not known."""
+    if image.remote is not None and image.remote.md5 and record.md5:
+        return image.remote.md5 in (record.md5, record.stated_md5)
+    return record.serial == image.serial
+
+
 ABSENCE_SECONDS = 30 * DAY_SECONDS  # an image without a file is asked for again after a day, two, four ... this at most
 LISTING_LAG_SECONDS = 900.0  # a listing may lag behind for minutes: clocks younger than this are not believed
 UNSEEN_SECONDS = 7 * DAY_SECONDS  # an album may be listed again after so long, though its clocks stand still
 ALBUMS_PER_LOOK = 20  # of so many albums, one may be listed again in a run though its clocks stand still
 
 
-def is_unchanged(place: Place, now: float) -> bool:
+class Visit:
+    """An album on its way through a run: one after the other, all that is found out about it is added here.
+
+    It belongs to the main thread. `seen` are the keys of the images that an earlier listing in this run had, which was
+    not complete: this is the second look then.
+    """
+
+    def __init__(self, album: Album, seen: frozenset[str] | None = None) -> None:
+        self.album, self.seen = album, seen
+        # what is here, before anything is done: as the state knows it, and as it lies in the folder
+        self.folder, self.known, self.on_disk = Path(), UNKNOWN, FilesOnDisk()
+        self.records: dict[str, FileRecord] = {}  # by image key, as the next ones
+        self.absences: dict[str, Absence] = {}
+        self.looked_at = 0.0  # in seconds since 1970
+        # what SmugMug lists, and why that may not be all, "" if it is
+        self.images: list[Image] = []
+        self.problem = ""
+        # what becomes of the images: of so many something is still to become; some are left out on purpose
+        self.pending, self.is_partial = 0, False
+        self.counts: Counter[Word] = Counter()
+        self.to_come_bytes = 0
+
+    def has_file(self, name: str) -> bool:
+        """Whether a file of this name lay in the folder, as some file system has it."""
+        return self.on_disk.named(name) in self.on_disk
+
+    def home(self) -> int:
+        """How many of its images turned out to be home."""
+        return sum(number for word, number in self.counts.items() if word.value.is_home)
+
+
+def is_unchanged(visit: Visit, now: float) -> bool:
     """Whether an album needs no look: its clocks stand where all was home, and all its files are still there."""
-    if not place.album.clocks or place.album.clocks != place.known.clocks:
+    if not visit.album.clocks or visit.album.clocks != visit.known.clocks:
         return False
-    is_lost = place.album.image_count and not place.records and not place.absences  # by the record
-    return not (is_lost or any(absence.ask_at <= now for absence in place.absences.values())) and all(
-        record.removed or is_intact(record, place.on_disk) for record in place.records.values())
+    is_lost = visit.album.image_count and not visit.records and not visit.absences  # by the record
+    return not (is_lost or any(absence.ask_at <= now for absence in visit.absences.values())) and all(
+        record.removed or is_intact(record, visit.on_disk) for record in visit.records.values())
 
 
 def albums_to_look_at_again(albums: Iterable[Album], known: Mapping[str, AlbumRecord], now: float) -> frozenset[str]:
@@ -2252,22 +2668,27 @@ def albums_to_look_at_again(albums: Iterable[Album], known: Mapping[str, AlbumRe
     return frozenset(due[:-(-len(listed) // ALBUMS_PER_LOOK)])
 
 
+def is_wanted(image: Image, since: str, seen: frozenset[str]) -> bool:
+    """Whether an image was asked for, by the time of its upload, and not dealt with in an earlier look."""
+    return (image.uploaded[:19] or since) >= since and image.key not in seen
+
+
 def may_have_uploads(album: Album, since: str) -> bool:
     """Whether an album may hold images uploaded `since`: an upload moves its clocks. A day is left for doubts."""
     changed, asked = seconds_at(album.changed), seconds_at(since)
     return asked is None or not album.clocks or changed is None or changed > asked - DAY_SECONDS
 
 
-def lasting_clocks(place: Place) -> str:
+def lasting_clocks(visit: Visit) -> str:
     """The clocks of an album that is home, "" if they are so young that its listing may have lagged behind them."""
-    changed = seconds_at(place.album.changed)
-    return "" if changed is None or changed > place.looked_at - LISTING_LAG_SECONDS else place.album.clocks
+    changed = seconds_at(visit.album.changed)
+    return "" if changed is None or changed > visit.looked_at - LISTING_LAG_SECONDS else visit.album.clocks
 
 
 def absence_of(outcome: Outcome, before: Absence | None, now: float) -> Absence | None:
     """What to remember of an image of which SmugMug gave no file, or none that is the original. (Videos never are.)"""
     image, file = outcome.image, outcome.file
-    if outcome.kind is not Kind.UNAVAILABLE and (file is None or file.is_original or image.is_video):
+    if outcome.kind is not Word.UNAVAILABLE and (file is None or file.is_original or image.is_video):
         return None
     is_same = before is not None and before.serial == image.serial
     if before is not None and is_same and before.ask_at > now:
@@ -2282,36 +2703,36 @@ def is_intact(record: FileRecord, on_disk: FilesOnDisk) -> bool:
     return on_disk.get(on_disk.named(record.name)) == record.size_bytes and not record.damaged
 
 
-def lean(place: Place, image: Image) -> Image:
+def lean(visit: Visit, image: Image) -> Image:
     """An image without what only transfers and sidecars need, if its file is here: there may be a hundred thousand."""
-    record = place.records.get(image.key)
+    record = visit.records.get(image.key)
     is_home = record is not None and record.is_original and record.serial == image.serial and (
-        is_intact(record, place.on_disk) and is_version_of(record, image))
+        is_intact(record, visit.on_disk) and is_version_of(record, image))
     return image._replace(remote=None, file_name="", taken="", title="", caption="", web_uri="") if is_home else image
 
 
-def plan_image(place: Place, image: Image, name: str, now: float) -> Outcome | Job:
+def plan_image(visit: Visit, image: Image, name: str, now: float) -> Outcome | Job:
     """What to do for one image: nothing, because it is home or cannot be had now, or a job.
 
     `name` is that of an image without a record; `now` is in seconds since 1970.
     """
-    album, record, absence = place.album, place.records.get(image.key), place.absences.get(image.key)
+    album, record, absence = visit.album, visit.records.get(image.key), visit.absences.get(image.key)
     is_asked_later = absence is not None and absence.serial == image.serial and absence.ask_at > now
-    record = record._replace(name=place.on_disk.named(record.name)) if record else None
-    if record is not None and is_intact(record, place.on_disk) and is_version_of(record, image) and (
+    record = record._replace(name=visit.on_disk.named(record.name)) if record else None
+    if record is not None and is_intact(record, visit.on_disk) and is_version_of(record, image) and (
             record.is_original or image.is_video or is_asked_later):
-        return Outcome(Kind.HOME, album, image, record._replace(serial=image.serial, removed=False))
+        return Outcome(Word.HOME, album, image, record._replace(serial=image.serial, removed=False))
     uploaded = seconds_at(image.uploaded)  # what is "processing" for longer than a day is taken as it is
     if image.processing and (uploaded is None or now - uploaded < DAY_SECONDS) and (image.is_video or not image.remote):
-        return Outcome(Kind.NOT_READY, album, image, reason="SmugMug is still processing it")
+        return Outcome(Word.NOT_READY, album, image, reason="SmugMug is still processing it")
     if absence is not None and is_asked_later and record is None and image.remote is None:
-        return Outcome(Kind.UNAVAILABLE, album, image, reason=absence.reason)
+        return Outcome(Word.UNAVAILABLE, album, image, reason=absence.reason)
     if record is not None:
-        return Job(album, image, place.folder, record.name, ours=record)
+        return Job(album, image, visit.folder, record.name, ours=record)
     size_bytes = image.remote.size_bytes if image.remote else None
-    files = [place.on_disk.named(candidate) for candidate in (name, spare_name(image, name))]
-    adoptable = [file for file in files if file in place.on_disk and size_bytes in (None, place.on_disk[file])]
-    return Job(album, image, place.folder, name, adoptable=tuple(adoptable))
+    files = [visit.on_disk.named(candidate) for candidate in (name, spare_name(image, name))]
+    adoptable = [file for file in files if file in visit.on_disk and size_bytes in (None, visit.on_disk[file])]
+    return Job(album, image, visit.folder, name, adoptable=tuple(adoptable))
 
 
 def spare_name(image: Image, name: str) -> str:
@@ -2320,10 +2741,155 @@ def spare_name(image: Image, name: str) -> str:
     return with_suffix(name, f"-{image.serial or 2}" if has_key else f"_{image.key}")
 
 
+def selected(settings: Settings, albums: list[Album]) -> list[Album]:
+    """The albums that --album and --exclude leave. Raises a Problem if a pattern of --album fits none."""
+    for pattern in (*settings.albums, *settings.exclude):
+        if not any(matches(album, [pattern]) for album in albums):
+            names = {text.lstrip("/").casefold(): text for album in albums for text in (album.url_path, album.name)}
+            near = [printable(names[name]) for name in difflib.get_close_matches(pattern.casefold(), names, 5, 0.5)]
+            is_wanted = pattern in settings.albums
+            text = (f"No album matches {'--album' if is_wanted else '--exclude'} {printable(pattern)!r}. " +
+                    (f"Did you mean: {', '.join(near)}?" if near else "--list shows all albums."))
+            if is_wanted:
+                raise Problem(text)
+            log.warning("%s", text)
+    chosen = [album for album in albums
+              if (not settings.albums or matches(album, settings.albums)) and not matches(album, settings.exclude)]
+    if albums and not chosen:
+        raise Problem("--exclude rules out every album.")
+    return chosen
+
+
 # ---------------------------------------------------------------------------------------------------------------
-# 10. Transfer: one job -> one outcome.
-#    Part file -> verify -> rename. Knows nothing of the state, the summary, the screen: it returns, and writes
-#    nothing else.
+# 12. What is here: files and folders that somebody moved, found again by what is in them.
+#    Knows the record and the disk. Knows nothing of SmugMug.
+# ---------------------------------------------------------------------------------------------------------------
+
+class Copy(NamedTuple):
+    """A file in the output folder that should have the content of an image."""
+
+    path: Path
+    md5: str
+    is_original: bool
+
+
+class Shelf:
+    """All files in the output folder, by what is in them: what is here already is not fetched again.
+
+    Of recorded files the record tells that. The others, which somebody moved, are hashed once one of their size is
+    looked for. `find` may be called by any thread.
+    """
+
+    def __init__(self, output: Path, redraw: Callable[[], None]) -> None:
+        self.output, self.redraw, self._is_filled = output, redraw, False
+        self._lock = threading.Lock()
+        self._files = sqlite3.connect("", isolation_level=None, check_same_thread=False)  # there may be millions
+        self._files.execute("PRAGMA journal_mode = OFF")
+        self._files.execute("CREATE TABLE file (path BLOB PRIMARY KEY, size_bytes INTEGER, md5 TEXT, stated_md5 TEXT, "
+                            "version TEXT, is_original INTEGER)")
+
+    def fill(self, state: State) -> None:
+        """Find them, if that was not done yet: all but part files, and what hidden folders hold."""
+        if self._is_filled:
+            return
+        self._is_filled = True
+        albums = {self.output / album.folder: album_key for album_key, album in state.albums().items()}
+        for folder, folders, names in os.walk(str(self.output)):
+            self.redraw()
+            folders[:] = (name for name in folders if not name.startswith("."))
+            records = {file.name: file for file in state.files(albums.get(Path(folder), "")).values()}
+            for name in names:
+                if name in records:
+                    self.add(Path(folder, name), records[name])
+                elif not name.endswith(PART_SUFFIX):
+                    with suppress(OSError):
+                        path = os.path.join(folder, name)
+                        self._insert(path, os.lstat(path).st_size, "", "", "", True)
+        for column in ("size_bytes, md5", "md5", "stated_md5", "version"):
+            self._files.execute(f"CREATE INDEX 'by {column}' ON file ({column})")
+
+    def add(self, path: Path, record: FileRecord) -> None:
+        """A file is here, as its record says. Nobody is to get a copy of one that is damaged."""
+        if not record.damaged:
+            version = f"{record.image_key}-{record.serial}"
+            self._insert(str(path), record.size_bytes, record.md5, record.stated_md5, version, record.is_original)
+
+    def _insert(self, path: str, *row: Any) -> None:
+        with self._lock:
+            self._files.execute("INSERT OR REPLACE INTO file VALUES (?, ?, ?, ?, ?, ?)", (os.fsencode(path), *row))
+
+    def of_size(self, size_bytes: int | None) -> list[Path]:
+        """All of this size in bytes."""
+        rows = self._files.execute("SELECT path FROM file WHERE size_bytes = ?", (size_bytes,))
+        return [Path(os.fsdecode(row[0])) for row in rows]
+
+    def find(self, image: Image, stop: Stop) -> list[Copy]:
+        """The files that have the content of an image: the MD5 says so, the serial where SmugMug states no MD5."""
+        md5, size_bytes = (image.remote.md5, image.remote.size_bytes) if image.remote else (None, None)
+        with self._lock:
+            if md5:
+                for path in self._rows("size_bytes = ? AND md5 = ''", size_bytes):
+                    with suppress(OSError):
+                        self._files.execute("UPDATE file SET md5 = ? WHERE path = ?",
+                                            (file_md5(path.path, stop), os.fsencode(str(path.path))))
+                found = self._rows("md5 = ? OR stated_md5 = ?", md5, md5)
+            else:
+                found = self._rows("version = ? AND md5 != ''", f"{image.key}-{image.serial}")
+        return [copy for copy in found if copy.is_original or image.is_video]
+
+    def _rows(self, where: str, *values: Any) -> list[Copy]:
+        rows = self._files.execute(f"SELECT path, md5, is_original FROM file WHERE {where}", values)
+        return [Copy(Path(os.fsdecode(path)), md5, bool(is_original)) for path, md5, is_original in rows]
+
+
+def readable_chunks(path: Path) -> Iterator[bytes]:
+    """The content of a file, as far as it can be read."""
+    with suppress(OSError), open(str(path), "rb", buffering=0) as file:
+        yield from chunks_of(file)
+
+
+def follow_moved_folders(state: State, shelf: Shelf, stop: Stop) -> None:
+    """Find the album folders that somebody moved within the output folder; say so if much is missing that was home."""
+    albums = state.albums()
+    entries: dict[Path, dict[str, str]] = {}
+    missing, taken = 0, {".", *(album.folder for album in albums.values())}
+    for album_key, (folder, *_) in albums.items():
+        shelf.redraw()
+        is_home = album_path(shelf.output, folder, taken, entries).exists()
+        records = [] if is_home else [record for record in state.files(album_key).values() if not record.removed]
+        if records:
+            shelf.fill(state)
+            found = moved_folder(shelf, folder, taken, records, stop)
+            if found is None:
+                missing += len(records)
+            else:
+                log.info("The album folder %s was moved; it is now %s", printable(folder), printable(found))
+                taken.add(found)
+                state.record(album_key, albums[album_key]._replace(folder=found))
+    if missing >= 10:
+        log.warning("%s that were home are missing. A full run downloads those that SmugMug still has.",
+                    counted(missing, "file"))
+
+
+def moved_folder(shelf: Shelf, old: str, taken: set[str], records: list[FileRecord], stop: Stop) -> str | None:
+    """The folder, of those not `taken` in the output folder, that has half of these files or more: the MD5 of one of
+    them proves it."""
+    folders = {path.parent for record in records[:50] for path in shelf.of_size(record.size_bytes)
+               if folded(path.name) == folded(record.name)}
+    folders = {folder for folder in folders if folder.relative_to(shelf.output).as_posix() not in taken}
+    for folder in sorted(folders, key=lambda folder: (folder.name != old.rpartition("/")[2], str(folder))):
+        with suppress(OSError, UnicodeError):
+            on_disk = files_in(folder)
+            there = [record for record in records if is_intact(record, on_disk)]
+            if len(there) * 2 >= len(records) and any(
+                    file_md5(folder / on_disk.named(record.name), stop) == record.md5 for record in there):
+                return folder.relative_to(shelf.output).as_posix().encode("utf-8").decode("utf-8")
+    return None
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# 13. Transfer: one job -> one outcome: part file -> verify -> rename.
+#    Knows nothing of the state, the summary, the screen: it returns, and writes nothing else.
 # ---------------------------------------------------------------------------------------------------------------
 
 # With less than this free, nothing more is tried; a photo that does not fit then says that others will not, either.
@@ -2331,20 +2897,20 @@ RESERVED_BYTES, PHOTO_BYTES = 1 << 20, 32 << 20
 VIDEO_EXTENSIONS = frozenset({".mov", ".mp4", ".m4v", ".avi", ".mpg", ".mpeg", ".wmv", ".3gp", ".mts", ".m2ts"})
 
 
-def transfer(job: Job, elsewhere: Elsewhere, connection: Connection, landing: threading.Lock, stop: Stop) -> Outcome:
+def transfer(job: Job, shelf: Shelf, connection: Connection, landing: threading.Lock, stop: Stop) -> Outcome:
     """Bring one image home. A failure is an outcome; Stopped and Problems that concern all images end the run.
 
     `landing` is held while a file gets its name, so that no two get the same.
     """
-    if not os.path.exists(str(elsewhere.output / STATE_FILE)):
-        raise Problem(f"{printable(elsewhere.output)} disappeared during the run. Is the disk still connected?")
+    if not os.path.exists(str(shelf.output / STATE_FILE)):
+        raise Problem(f"{printable(shelf.output)} disappeared during the run. Is the disk still connected?")
     try:
         job.folder.mkdir(parents=True, exist_ok=True)
-        return (adopt(job, job.image.remote, stop) or copy_home(job, elsewhere, landing, stop)
+        return (adopt(job, job.image.remote, stop) or copy_home(job, shelf, landing, stop)
                 or fetch_home(job, connection, landing, stop))
     except (RequestFailed, Damaged) as error:
         if isinstance(error, RequestFailed) and error.status == 404 and is_gone(connection, job.image):
-            return Outcome(Kind.GONE, job.album, job.image, reason="it was deleted while its album was still listed")
+            return Outcome(Word.GONE, job.album, job.image, reason="it was deleted while its album was still listed")
         reason = str(error)
     except (Problem, Stopped):
         raise
@@ -2359,7 +2925,7 @@ def transfer(job: Job, elsewhere: Elsewhere, connection: Connection, landing: th
     except Exception as error:  # it concerns this image alone, whatever it is
         log.debug("Unexpected", exc_info=True)
         reason = f"{type(error).__name__}: {printable(str(error))}. This is a bug: please report it with the log of -v"
-    return Outcome(Kind.FAILED, job.album, job.image, reason=reason)
+    return Outcome(Word.FAILED, job.album, job.image, reason=reason)
 
 
 def adopt(job: Job, remote: RemoteFile | None, stop: Stop) -> Outcome | None:
@@ -2372,63 +2938,21 @@ def adopt(job: Job, remote: RemoteFile | None, stop: Stop) -> Outcome | None:
             record = file_record(job.image, path, file_md5(path, stop), remote.is_original)
             size_bytes = remote.size_bytes or job.image.original_size_bytes
             if record.md5 == remote.md5 if remote.md5 else record.size_bytes == size_bytes:
-                return Outcome(Kind.ADOPTED, job.album, job.image, record)
+                return Outcome(Word.ADOPTED, job.album, job.image, record)
     return None
 
 
-class Elsewhere:
-    """The files in the output folder that were not recorded when one was first asked for: what somebody moved."""
-
-    def __init__(self, output: Path, redraw: Callable[[], None]) -> None:
-        self.output, self.redraw, self.is_indexed = output, redraw, False
-        self._lock = threading.Lock()
-        self._files = sqlite3.connect("", isolation_level=None, check_same_thread=False)  # there may be millions
-        self._files.execute("CREATE TABLE file (size_bytes INTEGER, path BLOB)")
-        self._by_md5: dict[int, dict[str, Path]] = {}  # of the sizes that were asked for
-
-    def index(self, recorded: Callable[[Path], Iterable[str]]) -> None:
-        """Find them: all but those that are `recorded` of a folder, part files, and what hidden folders hold."""
-        self.is_indexed = True
-        for folder, folders, names in os.walk(str(self.output)):
-            self.redraw()
-            folders[:] = (name for name in folders if not name.startswith("."))
-            files = {name for name in names if not name.endswith(PART_SUFFIX)}.difference(recorded(Path(folder)))
-            for path in (os.path.join(folder, name) for name in files):
-                with suppress(OSError):
-                    self._files.execute("INSERT INTO file VALUES (?, ?)", (os.lstat(path).st_size, os.fsencode(path)))
-        self._files.execute("CREATE INDEX by_size ON file (size_bytes)")
-
-    def of_size(self, size_bytes: int | None) -> list[Path]:
-        """All of this size in bytes. To be called by one thread at a time."""
-        rows = self._files.execute("SELECT path FROM file WHERE size_bytes = ?", (size_bytes,))
-        return [Path(os.fsdecode(row[0])) for row in rows]
-
-    def copies(self, image: Image, stop: Stop) -> list[tuple[Path, FileRecord]]:
-        """A file that has the content of an image, if there is one. Each file is hashed once at most."""
-        remote = image.remote
-        if remote is None or not remote.md5 or not remote.size_bytes:
-            return []
-        with self._lock:
-            if remote.size_bytes not in self._by_md5:
-                self._by_md5[remote.size_bytes] = {}
-                for path in self.of_size(remote.size_bytes):
-                    with suppress(OSError):
-                        self._by_md5[remote.size_bytes][file_md5(path, stop)] = path
-            found = self._by_md5[remote.size_bytes].get(remote.md5)
-        return [(found, file_record(image, found, remote.md5, remote.is_original))] if found is not None else []
-
-
-def copy_home(job: Job, elsewhere: Elsewhere, landing: threading.Lock, stop: Stop) -> Outcome | None:
+def copy_home(job: Job, shelf: Shelf, landing: threading.Lock, stop: Stop) -> Outcome | None:
     """Bring an image home from elsewhere in the output folder; None where no copy is sound."""
-    for path, record in [*job.copies, *elsewhere.copies(job.image, stop)]:
-        if is_there(path, record):
-            with closing(PartFile(job.folder / part_name(job.image, record.md5))) as part:
+    for copy in shelf.find(job.image, stop):
+        if copy.path != job.folder / job.name and os.path.isfile(str(copy.path)):
+            with closing(PartFile(job.folder / part_name(job.image, copy.md5))) as part:
                 part.restart()
-                for chunk in readable_chunks(path):
+                for chunk in readable_chunks(copy.path):
                     stop.pause(0)
                     part.write(chunk)
-                if part.md5() == record.md5:
-                    return land(job, part, Kind.COPIED, record.is_original, landing)
+                if part.md5() == copy.md5:
+                    return land(job, part, Word.COPIED, copy.is_original, landing)
                 part.restart()
     return None
 
@@ -2438,12 +2962,6 @@ def is_there(path: Path, record: FileRecord) -> bool:
     return os.path.isfile(str(path)) and os.path.getsize(str(path)) == record.size_bytes
 
 
-def readable_chunks(path: Path) -> Iterator[bytes]:
-    """The content of a file, as far as it can be read."""
-    with suppress(OSError), open(str(path), "rb", buffering=0) as file:
-        yield from chunks_of(file)
-
-
 def fetch_home(job: Job, connection: Connection, landing: threading.Lock, stop: Stop) -> Outcome:
     """Bring an image home from SmugMug, or adopt the file that turns out to be it."""
     image = job.image
@@ -2451,9 +2969,9 @@ def fetch_home(job: Job, connection: Connection, landing: threading.Lock, stop: 
     if remote is None and is_gone(connection, image):
         raise RequestFailed("SmugMug does not have it", status=404)
     if remote is None:
-        return Outcome(Kind.UNAVAILABLE, job.album, image, reason="SmugMug offers no downloadable file")
+        return Outcome(Word.UNAVAILABLE, job.album, image, reason="SmugMug offers no downloadable file")
     if job.ours is not None and is_still_the_best(job.ours, remote, job):
-        return Outcome(Kind.HOME, job.album, image, job.ours._replace(serial=image.serial, removed=False))
+        return Outcome(Word.HOME, job.album, image, job.ours._replace(serial=image.serial, removed=False))
     adopted = None if image.remote else adopt(job, remote, stop)
     if adopted is not None:
         return adopted
@@ -2469,7 +2987,7 @@ def fetch_home(job: Job, connection: Connection, landing: threading.Lock, stop: 
                 part.restart()
             raise
         is_old = job.ours is not None and not is_version_of(job.ours, image)
-        kind = Kind.REPLACED if is_old and os.path.lexists(str(job.folder / job.name)) else Kind.DOWNLOADED
+        kind = Word.REPLACED if is_old and os.path.lexists(str(job.folder / job.name)) else Word.DOWNLOADED
         return land(job, part, kind, remote.is_original, landing)._replace(fetched_bytes=part.received_bytes)
 
 
@@ -2488,7 +3006,7 @@ def is_still_the_best(record: FileRecord, remote: RemoteFile, job: Job) -> bool:
     return is_same and not record.is_original and not record.damaged and is_there(job.folder / record.name, record)
 
 
-def land(job: Job, part: PartFile, kind: Kind, is_original: bool, landing: threading.Lock) -> Outcome:
+def land(job: Job, part: PartFile, kind: Word, is_original: bool, landing: threading.Lock) -> Outcome:
     """Give a complete file its name. The outcome says which, and what should be known of it later."""
     part.finish(file_time(job.image))
     image, note = job.image, ""
@@ -2504,18 +3022,6 @@ def land(job: Job, part: PartFile, kind: Kind, is_original: bool, landing: threa
             note = f"{job.name} was changed or added here, so it was kept; SmugMug's version is {path.name}"
         rename(part.path, path)
     return Outcome(kind, job.album, image, file_record(image, path, part.md5(), is_original, is_ours=True), reason=note)
-
-
-def file_time(image: Image) -> float | None:
-    """The time stamp for a file, in seconds since 1970: when it was taken, by the camera's clock, else uploaded.
-
-    Films should state their time in UTC. One that would be later than the upload is the camera's clock if that fits.
-    """
-    uploaded, by_camera = seconds_at(image.uploaded), seconds_at(image.taken, time.mktime)
-    for taken in (seconds_at(image.taken), by_camera) if image.is_video else (by_camera,):
-        if taken is not None and (not image.is_video or uploaded is None or taken <= uploaded):
-            return taken
-    return uploaded
 
 
 def is_free(path: Path, part: Path, ours: FileRecord | None) -> bool:
@@ -2614,8 +3120,92 @@ def prove(part: PartFile, remote: RemoteFile, image: Image, refused: set[str]) -
 
 
 # ---------------------------------------------------------------------------------------------------------------
-# 11. Sidecars: what is not in the files: titles, captions, keywords, places, dates, the order of an album.
-#     Knows XMP, JSON and HTML. Never touches a photo, and no sidecar that somebody else wrote.
+# 14. Pages: the same in a browser: one page for each album, one of all.
+#    Knows HTML.
+# ---------------------------------------------------------------------------------------------------------------
+
+UNSEALED = f"{PROGRAM} {VERSION} {'0' * 32}"  # the mark of this program, at the beginning of each sidecar
+# One template for the page of all albums and those of each. What a page shows stands in it as JSON, and its script sets
+# every text as nothing but text. The policy lets no other script run (a test tells the hash of this one), and nothing
+# come from elsewhere. The large view is the same list in one row, each figure as wide as the window: it is open while
+# the address names a figure, and swipes are the browser's own.
+PAGE = """<!DOCTYPE html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; base-uri 'none'; img-src file: 'self';
+  media-src file: 'self'; style-src 'unsafe-inline'; script-src 'sha256-glKCgnCHN+4pzTf7yHoyKPR63wxCTsuzoBCROp8TQOY='">
+<style>
+  html { color-scheme: light dark; font: clamp(15px, .6vw, 24px)/1.4 system-ui; margin: 3vh 3vw; word-wrap: anywhere }
+  h1, h2, p, figcaption > * { margin: .2em 0; white-space: pre-line; unicode-bidi: plaintext }
+  main { display: grid; grid: auto / repeat(auto-fill, minmax(min(45%, 15em), 1fr)); gap: 1em; margin: 1em 0 }
+  img, video, figure > p { width: 100%; aspect-ratio: 4/3; object-fit: cover; background: #8883; border-radius: .4em }
+  figure { margin: 0; break-inside: avoid; content-visibility: auto; contain-intrinsic-height: 18em }
+  h2 { grid-column: 1 / -1 } figcaption { display: grid }
+  input, button { font: inherit; padding: .3em .6em } nav { position: fixed; bottom: 1em; right: 1em; z-index: 1 }
+  :has(:target) main { position: fixed; inset: 0; display: flex; overflow: auto; scroll-snap-type: x mandatory }
+  :has(:target) figure { flex: 0 0 100%; overflow: auto; scroll-snap-align: start; text-align: center; outline: 0 }
+  :has(:target) :is(img, video, figure > p) { height: 75vh; object-fit: contain; background: none }
+  :has(:target) :is(header, h2), html:not(:has(:target)) nav { display: none }
+</style>
+<header><a>All albums</a><h1></h1><p></p><input type="search" placeholder="Search" aria-label="Search"></header>
+<nav><button value="-1">Previous</button> <button value="1">Next</button> <button value="0">Close</button></nav>
+<main></main><script type="application/json">DATA</script>
+<script>
+  const [up, heading, about, search, nav, main, data] = document.querySelectorAll("header *, nav, main, script");
+  let page = JSON.parse(data.textContent), last = "";
+  const add = (parent, tag, properties) => parent.appendChild(Object.assign(document.createElement(tag), properties));
+  [document.title, heading.textContent, about.textContent] = [page.title, page.title, page.about];
+  if (page.up) up.href = page.up; else up.remove();
+  for (const {folder = "", id, view, src, href, title, text, facts, alt = text || title} of page.cards) {
+    if (folder !== last) add(main, "h2", {textContent: last = folder});
+    const figure = add(main, "figure", {id, tabIndex: -1});
+    const frame = view === "img" ? add(figure, "a", {href: page.up ? "#" + id : href}) : figure;
+    add(frame, view, {loading: "lazy", preload: "none", controls: true, src, alt, title: alt, textContent: folder});
+    const caption = add(figure, "figcaption");
+    add(caption, href ? "a" : "b", {href, textContent: title});
+    add(caption, "span", {textContent: text, hidden: !text});
+    add(caption, "small", {textContent: facts.filter(fact => fact).join("\\n")});
+  }
+  function walk(step) {
+    const figures = main.querySelectorAll("figure:not([hidden])");
+    const figure = figures[Math.round(figures.length * main.scrollLeft / main.scrollWidth) + step];
+    if (figure) location.replace(step ? "#" + figure.id : "#-");
+    if (!step) requestAnimationFrame(() => requestAnimationFrame(() => figure.scrollIntoView({block: "nearest"})));
+  }
+  addEventListener("keydown", event => {
+    const step = {ArrowLeft: -1, ArrowRight: 1, Escape: 0}[main.querySelector(":target") && event.key];
+    if (step !== undefined) { event.preventDefault(); walk(step) }
+  });
+  nav.addEventListener("click", event => walk(+event.target.value));
+  search.addEventListener("input", () => main.querySelectorAll("h2, figure").forEach(part =>
+    part.hidden = !part.textContent.toLowerCase().includes(search.value.toLowerCase())));
+</script>"""
+NOT_YET = "not downloaded yet"
+
+
+def html_page(title: str, about: str, cards: Sequence[Mapping[str, Any]], up: str = "") -> bytes:
+    """A page of these cards; `up` leads from a page below to the page of all albums."""
+    data = {"written_by": UNSEALED, "title": title, "about": about, "up": up, "cards": cards}
+    return PAGE.replace("DATA", json.dumps(data).replace("<", r"\u003c")).encode()
+
+
+def page_name(files: Iterable[FileRecord]) -> str:
+    """The name of an album's page, which is another one where a file of the album has it."""
+    return unique_names([("page", PAGE_NAME)], (file.name for file in files))["page"]
+
+
+def image_card(image: Image, file: FileRecord | None, reason: str) -> dict[str, Any]:
+    """An image on its album's page; `reason` says why it is missing."""
+    name, href = (file.name, quote(file.name)) if file else (image.file_name or image.key, "")
+    is_sure = image.position and not (image.is_video and image.position[1] > 0)  # see image_xmp
+    facts = [image.taken[:10 if image.is_video else 19].replace("T", " "), ", ".join(image.keywords),
+             "{}, {}".format(*image.position) if image.position and is_sure else "",
+             f"missing: {reason}" if file is None else "" if file.is_original else "smaller or re-encoded copy"]
+    return {"id": image.key, "title": image.title or name, "text": image.caption, "facts": facts, "href": href,
+            "view": "p" if file is None else "video" if image.is_video else "img", "src": href}
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# 15. Sidecars: titles, captions, keywords, places, and the order of an album, as XMP and JSON.
+#    Never touches a photo, and no sidecar that somebody else wrote.
 # ---------------------------------------------------------------------------------------------------------------
 
 # https://developer.adobe.com/xmp/docs/xmp-namespaces/
@@ -2625,26 +3215,25 @@ XMP_NAMESPACES = {
     "exif": "http://ns.adobe.com/exif/1.0/", "lr": "http://ns.adobe.com/lightroom/1.0/", "xmp": "http://ns.adobe.com/xap/1.0/",
     "photoshop": "http://ns.adobe.com/photoshop/1.0/", "smugmug": "https://api.smugmug.com/api/v2/"}
 SEAL = re.compile(rf"({PROGRAM} [0-9.]+ )[0-9a-f]{{32}}".encode())
-UNSEALED = f"{PROGRAM} {VERSION} {'0' * 32}"  # the mark of this program, at the beginning of each sidecar
 NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def write_sidecars(kinds: Iterable[str], place: Place, images: Iterable[Image], records: Mapping[str, FileRecord],
-                   reasons: Mapping[str, str], folder: str) -> Iterator[tuple[str, Problem | None]]:
+def write_sidecars(kinds: Iterable[str], visit: Visit, records: Mapping[str, FileRecord], reasons: Mapping[str, str],
+                   folder: str) -> Iterator[tuple[str, Problem | None]]:
     """Bring the sidecars of an album up to date. Yields the name of each that changed or, with the reason, could not.
 
     `reasons` say, by image key, why an image is missing; `folder` is the album's within the output folder.
     """
     if "json" in kinds:
-        yield from update_sidecar(place.folder / ALBUM_SIDECAR, album_json(place.album, images, records))
+        yield from update_sidecar(visit.folder / ALBUM_SIDECAR, album_json(visit.album, visit.images, records))
     if "html" in kinds:
-        cards = [image_card(image, records.get(image.key), reasons.get(image.key, NOT_YET)) for image in images]
-        page = html_page(place.album.name, place.album.description, cards, "../" * (folder.count("/") + 1) + PAGE_NAME)
-        yield from update_sidecar(place.folder / page_name(records.values()), page)
-    for image in [image for image in images if image.key in records] if "xmp" in kinds else []:
-        name = place.on_disk.named(records[image.key].name + ".xmp")
-        if has_words(image) or name in place.on_disk:
-            yield from update_sidecar(place.folder / name, image_xmp(image, "dates" in kinds))
+        cards = [image_card(image, records.get(image.key), reasons.get(image.key, NOT_YET)) for image in visit.images]
+        page = html_page(visit.album.name, visit.album.description, cards, "../" * (folder.count("/") + 1) + PAGE_NAME)
+        yield from update_sidecar(visit.folder / page_name(records.values()), page)
+    for image in [image for image in visit.images if image.key in records] if "xmp" in kinds else []:
+        name = visit.on_disk.named(records[image.key].name + ".xmp")
+        if has_words(image) or name in visit.on_disk:
+            yield from update_sidecar(visit.folder / name, image_xmp(image, "dates" in kinds))
 
 
 def update_sidecar(path: Path, content: bytes) -> Iterator[tuple[str, Problem | None]]:
@@ -2748,87 +3337,9 @@ def xmp_coordinate(degrees: float, positive: str, negative: str) -> str:
     return f"{whole},{millionths / 1_000_000:.6f}{negative if degrees < 0 else positive}"
 
 
-# One template for the page of all albums and those of each. What a page shows stands in it as JSON, and its script sets
-# every text as nothing but text. The policy lets no other script run (a test tells the hash of this one), and nothing
-# come from elsewhere. The large view is the same list in one row, each figure as wide as the window: it is open while
-# the address names a figure, and swipes are the browser's own.
-PAGE = """<!DOCTYPE html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; base-uri 'none'; img-src file: 'self';
-  media-src file: 'self'; style-src 'unsafe-inline'; script-src 'sha256-glKCgnCHN+4pzTf7yHoyKPR63wxCTsuzoBCROp8TQOY='">
-<style>
-  html { color-scheme: light dark; font: clamp(15px, .6vw, 24px)/1.4 system-ui; margin: 3vh 3vw; word-wrap: anywhere }
-  h1, h2, p, figcaption > * { margin: .2em 0; white-space: pre-line; unicode-bidi: plaintext }
-  main { display: grid; grid: auto / repeat(auto-fill, minmax(min(45%, 15em), 1fr)); gap: 1em; margin: 1em 0 }
-  img, video, figure > p { width: 100%; aspect-ratio: 4/3; object-fit: cover; background: #8883; border-radius: .4em }
-  figure { margin: 0; break-inside: avoid; content-visibility: auto; contain-intrinsic-height: 18em }
-  h2 { grid-column: 1 / -1 } figcaption { display: grid }
-  input, button { font: inherit; padding: .3em .6em } nav { position: fixed; bottom: 1em; right: 1em; z-index: 1 }
-  :has(:target) main { position: fixed; inset: 0; display: flex; overflow: auto; scroll-snap-type: x mandatory }
-  :has(:target) figure { flex: 0 0 100%; overflow: auto; scroll-snap-align: start; text-align: center; outline: 0 }
-  :has(:target) :is(img, video, figure > p) { height: 75vh; object-fit: contain; background: none }
-  :has(:target) :is(header, h2), html:not(:has(:target)) nav { display: none }
-</style>
-<header><a>All albums</a><h1></h1><p></p><input type="search" placeholder="Search" aria-label="Search"></header>
-<nav><button value="-1">Previous</button> <button value="1">Next</button> <button value="0">Close</button></nav>
-<main></main><script type="application/json">DATA</script>
-<script>
-  const [up, heading, about, search, nav, main, data] = document.querySelectorAll("header *, nav, main, script");
-  let page = JSON.parse(data.textContent), last = "";
-  const add = (parent, tag, properties) => parent.appendChild(Object.assign(document.createElement(tag), properties));
-  [document.title, heading.textContent, about.textContent] = [page.title, page.title, page.about];
-  if (page.up) up.href = page.up; else up.remove();
-  for (const {folder = "", id, view, src, href, title, text, facts, alt = text || title} of page.cards) {
-    if (folder !== last) add(main, "h2", {textContent: last = folder});
-    const figure = add(main, "figure", {id, tabIndex: -1});
-    const frame = view === "img" ? add(figure, "a", {href: page.up ? "#" + id : href}) : figure;
-    add(frame, view, {loading: "lazy", preload: "none", controls: true, src, alt, title: alt, textContent: folder});
-    const caption = add(figure, "figcaption");
-    add(caption, href ? "a" : "b", {href, textContent: title});
-    add(caption, "span", {textContent: text, hidden: !text});
-    add(caption, "small", {textContent: facts.filter(fact => fact).join("\\n")});
-  }
-  function walk(step) {
-    const figures = main.querySelectorAll("figure:not([hidden])");
-    const figure = figures[Math.round(figures.length * main.scrollLeft / main.scrollWidth) + step];
-    if (figure) location.replace(step ? "#" + figure.id : "#-");
-    if (!step) requestAnimationFrame(() => requestAnimationFrame(() => figure.scrollIntoView({block: "nearest"})));
-  }
-  addEventListener("keydown", event => {
-    const step = {ArrowLeft: -1, ArrowRight: 1, Escape: 0}[main.querySelector(":target") && event.key];
-    if (step !== undefined) { event.preventDefault(); walk(step) }
-  });
-  nav.addEventListener("click", event => walk(+event.target.value));
-  search.addEventListener("input", () => main.querySelectorAll("h2, figure").forEach(part =>
-    part.hidden = !part.textContent.toLowerCase().includes(search.value.toLowerCase())));
-</script>"""
-NOT_YET = "not downloaded yet"
-
-
-def html_page(title: str, about: str, cards: Sequence[Mapping[str, Any]], up: str = "") -> bytes:
-    """A page of these cards; `up` leads from a page below to the page of all albums."""
-    data = {"written_by": UNSEALED, "title": title, "about": about, "up": up, "cards": cards}
-    return PAGE.replace("DATA", json.dumps(data).replace("<", r"\u003c")).encode()
-
-
-def page_name(files: Iterable[FileRecord]) -> str:
-    """The name of an album's page, which is another one where a file of the album has it."""
-    return unique_names([("page", PAGE_NAME)], (file.name for file in files))["page"]
-
-
-def image_card(image: Image, file: FileRecord | None, reason: str) -> dict[str, Any]:
-    """An image on its album's page; `reason` says why it is missing."""
-    name, href = (file.name, quote(file.name)) if file else (image.file_name or image.key, "")
-    is_sure = image.position and not (image.is_video and image.position[1] > 0)  # see image_xmp
-    facts = [image.taken[:10 if image.is_video else 19].replace("T", " "), ", ".join(image.keywords),
-             "{}, {}".format(*image.position) if image.position and is_sure else "",
-             f"missing: {reason}" if file is None else "" if file.is_original else "smaller or re-encoded copy"]
-    return {"id": image.key, "title": image.title or name, "text": image.caption, "facts": facts, "href": href,
-            "view": "p" if file is None else "video" if image.is_video else "img", "src": href}
-
-
 # ---------------------------------------------------------------------------------------------------------------
-# 12. Verification: are the files still what was written?
-#     Knows the state and the files. Knows nothing of the network, nor of who hears what it finds.
+# 16. Verification: are the files still what was written?
+#    Knows the state and the files. Knows nothing of the network.
 # ---------------------------------------------------------------------------------------------------------------
 
 class Fault(enum.Enum):
@@ -2888,172 +3399,14 @@ def files_to_check(state: State, output: Path) -> Iterator[Check]:
 
 
 # ---------------------------------------------------------------------------------------------------------------
-# 13. Report: messages, the live line, the summary, the JSON report.
-#     Knows outcomes, a stream, a width. Knows nothing of where outcomes come from.
+# 17. Report: what became of everything, in words: the live line, the summary, the verdict, the JSON report.
+#    Knows outcomes. Knows nothing of where they come from.
 # ---------------------------------------------------------------------------------------------------------------
-
-NOTICE = logging.INFO + 5  # the level of what -q leaves though all is well; INFO in the log
-PLAIN_LINE_SECONDS = 10.0  # without a terminal, a line about the progress comes no more often
-
-
-def cells(text: str) -> int:
-    """How many cells of a terminal a text takes: East Asian characters take two, accents and joiners none."""
-    return sum(0 if unicodedata.category(character) in ("Mn", "Me", "Cf") else
-               2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)
-
-
-def fitted(text: str, columns: int) -> str:
-    """As much of a text as fits into so many cells, with an ellipsis where something is left out."""
-    if cells(text) <= columns:
-        return text
-    kept = max((length for length in range(len(text)) if cells(text[:length]) < columns), default=0)
-    return text[:kept] + "\N{HORIZONTAL ELLIPSIS}" if columns > 0 else ""
-
-
-def wrapped(line: str, columns: int) -> str:
-    """A line broken between words where it takes more cells, with a hanging indent. Words stay whole, as paths are."""
-    indent = " " * (len(line) - len(line.lstrip(" ")) + 2)
-    lines = [""]
-    for word in re.findall(r" *[^ ]+", line):
-        if lines[-1].strip() and cells(lines[-1] + word) > columns:
-            lines.append(indent + word.lstrip(" "))
-        else:
-            lines[-1] += word
-    return "\n".join(lines)
-
-
-def human_bytes(size_bytes: float) -> str:
-    """A size as people read it: "1.2 GB", in powers of a thousand as disks are sold."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if size_bytes < 999.5:
-            return f"{size_bytes:.0f} {unit}" if unit == "B" or size_bytes >= 100 else f"{size_bytes:.1f} {unit}"
-        size_bytes /= 1000
-    return f"{size_bytes:.2f} TB"
-
-
-def human_seconds(seconds: float) -> str:
-    """A duration as people read it: "4.2 s", "3 min 05 s", "2 h 10 min"."""
-    if seconds < 9.95:
-        return f"{seconds:.1f} s"
-    seconds = round(seconds)
-    if seconds < 60:
-        return f"{seconds} s"
-    minutes, seconds = divmod(seconds, 60)
-    return f"{minutes} min {seconds:02} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"
-
-
-def counted(number: int, noun: str) -> str:
-    """A number with its noun: "1 file", "1,234 files"."""
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")
-
-
-class Screen(logging.Handler):
-    """Standard error: messages one below the other and, on a terminal, a live line under them. Shows the log."""
-
-    def __init__(self, level: int, progress: bool) -> None:
-        super().__init__(level)
-        self._lock, self._wants_progress, self._is_shown = threading.RLock(), progress, False
-        self._is_live = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
-        self._shown_at = time.monotonic() if not self._is_live else 0.0
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Show a message that is there to stay."""
-        with self._lock:
-            self.clear()
-            columns = terminal_columns(sys.stderr) if sys.stderr.isatty() else sys.maxsize
-            self._write("\n".join(wrapped(line, columns) for line in record.getMessage().split("\n")) + "\n")
-
-    def show(self, line: Callable[[int], str]) -> None:
-        """Show how things stand: `line` makes that of a width. It is not called when it is too early for news."""
-        now = time.monotonic()
-        if not self._wants_progress or now - self._shown_at < (TICK_SECONDS if self._is_live else PLAIN_LINE_SECONDS):
-            return
-        self._shown_at = now
-        if not self._is_live:
-            log.info("%s", line(10_000))
-            return
-        with self._lock:
-            columns = terminal_columns(sys.stderr) - 3  # room for a "^C"; and a full line would wrap on some terminals
-            text = fitted(line(columns), columns)
-            self._is_shown = True  # said before it is so: Ctrl-C may come as soon as somebody sees it
-            self._write("\r" + text + rest_of_line(columns - cells(text), sys.platform))
-
-    def clear(self) -> None:
-        """Take the live line away."""
-        with self._lock:
-            if self._is_shown:
-                self._write("\r" + rest_of_line(terminal_columns(sys.stderr) - 1, sys.platform) + "\r")
-                self._is_shown = False
-
-    def _write(self, text: str) -> None:
-        with suppress(OSError, ValueError):  # a screen that is gone is no reason to bring no photos home
-            sys.stderr.write(text)
-            sys.stderr.flush()
-
-
-def rest_of_line(columns: int, platform: str) -> str:
-    """What empties the rest of a line of so many cells. Older consoles of Windows know no control sequence for it."""
-    return " " * columns if platform == "win32" else "\x1b[K"
-
-
-def terminal_columns(stream: TextIO) -> int:
-    """The width of the terminal behind a stream, as it is now."""
-    with suppress(OSError, ValueError):
-        return os.get_terminal_size(stream.fileno()).columns or 80
-    return 80
-
-
-class LogFile(logging.FileHandler):
-    """The log file. When it cannot be written any more, that is said once, and the run goes on without it."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """The message with its time, in front of each of its lines."""
-        level = logging.getLevelName(record.levelno // 10 * 10)
-        start = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.created)) + f" {level} "
-        return "\n".join(start + line for line in record.getMessage().splitlines())
-
-    def handleError(self, record: logging.LogRecord) -> None:
-        """Give up on the file."""
-        if self in log.handlers:  # not for a thread that waited for it and finds it gone
-            log.removeHandler(self)
-            log.warning("Cannot write to the log file %s any more: %s", self.baseFilename, sys.exc_info()[1])
-            with suppress(OSError):  # what is left of it cannot be written either
-                self.close()
-
-
-class Topic(enum.Enum):
-    """What a remark is about: its heading in the summary, what to do about it, its words in the verdict, after the
-    number of such remarks, and the report's word for it, where that is another one. They are shown in this order.
-    """
-
-    CHECKSUM = "checksum differs", "Two downloads of each file were identical, so the file was kept."
-    DAMAGED = "damaged", "If SmugMug no longer has it, restore it from another backup or delete it.", "damaged"
-    FAILED = "failed", "Run this again to retry; nothing already downloaded is lost.", "failed"
-    GONE = "gone at SmugMug", ""
-    IN_SOURCE = ("in SmugMug Source", "Programs cannot download these; get them on SmugMug's website.",
-                 "photo{s} with a RAW or other source file that only SmugMug's website gives")
-    KEPT = "kept", ""
-    LOCKED = "locked", "Remove the album's password, run this again, then set it again.", "album{s} locked"
-    MENDED = "repaired", "", "", "mended"
-    NOT_READY = "still processing", "Run this again later.", "still processing", "not ready"
-    NOT_SOUND = "damaged, changed or missing", (
-        "To download these again, run --verify without -n, --album, --exclude and --since. Files you changed are kept; "
-        "SmugMug's copy is saved next to them."), "damaged, changed or missing", "not sound"
-    NOT_ORIGINAL = "not the original", "Do the album's settings allow original downloads?", "not the original"
-    UNAVAILABLE = "unavailable", "Look for these on SmugMug's website, or contact SmugMug support.", "unavailable"
-    ENDED_EARLY = "ended early", ""
-
-    def __init__(self, heading: str, advice: str, in_verdict: str = "", kind: str = "") -> None:
-        self.heading, self.advice, self.in_verdict, self.kind = heading, advice, in_verdict, kind or heading
-
-
-FAILURES = (Topic.DAMAGED, Topic.FAILED, Topic.NOT_SOUND)  # any of these makes the exit code 1
-
 
 class Remark(NamedTuple):
     """Something that the user should know at the end. `folder` and `file` are where it lies, or would lie."""
 
-    topic: Topic
+    word: Word
     folder: str
     file: str
     reason: str
@@ -3073,35 +3426,13 @@ class Change(enum.Enum):
     NONE = "unchanged"
 
 
-def numbered(counts: Mapping[Any, int], kinds: Iterable[enum.Enum], always: Iterable[enum.Enum] = ()) -> str:
-    """How many there are of each kind, "3 downloaded, 1 failed"; those of `always` even if there are none."""
-    return ", ".join(f"{counts[kind]:,} {kind.value}" for kind in kinds if counts[kind] or kind in always)
-
-
-class Tally:
-    """What has become of one album so far.
-
-    `pending` counts the images that something is still to become of; `is_partial` says that some are left out on
-    purpose, `problem` why the album may have more than were listed.
-    """
-
-    def __init__(self, listing: Listing, pending: int) -> None:
-        self.place, self.images, self.problem = listing
-        self.pending, self.is_partial, self.to_come_bytes = pending, pending < len(listing.images), 0
-        self.counts: Counter[Kind] = Counter()
-
-    def line(self) -> str:
-        """What became of the album, in one line."""
-        return ", ".join(filter(None, (self.problem, numbered(self.counts, Kind)))) or "nothing to download"
-
-
 class Summary:
     """What has become of everything so far; `output` is the folder that everything lies in."""
 
     def __init__(self, output: Path = Path()) -> None:
         self.output, self.user = output, User("", "", None)
         self.started, self.began = time.time(), time.monotonic()
-        self.counts: Counter[Kind] = Counter()
+        self.counts: Counter[Word] = Counter()
         self.checked: Counter[Fault] = Counter()
         self.unsound: dict[tuple[str, str], Check] = {}  # by album key and image key, until they come again
         self.remarks: list[Remark] = []
@@ -3111,12 +3442,12 @@ class Summary:
         self.albums: Counter[Change] = Counter()
         self.albums_expected = self.images_expected = self.images_unlisted = self.to_come_bytes = 0
         self.wait_seconds = 0.0  # how long SmugMug asked us to wait
-        self.tallies: dict[str, Tally] = {}  # of the albums that something is still to become of
+        self.visits: dict[str, Visit] = {}  # of the albums that something is still to become of, by their keys
         self.by_album: dict[str, dict[str, Any]] = {}  # what the report says of each album, by its key
 
     def home(self) -> int:
         """How many images are home."""
-        return sum(self.counts[kind] for kind in HOME_KINDS)
+        return sum(number for word, number in self.counts.items() if word.value.is_home)
 
     def done(self) -> int:
         """How many images something has become of."""
@@ -3130,83 +3461,82 @@ class Summary:
         if check.fault is not Fault.NONE:
             self.unsound[check.album_key, check.record.image_key] = check
 
-    def pass_over(self, place: Place) -> None:
+    def pass_over(self, visit: Visit) -> None:
         """Count an album in which nothing has changed."""
         self.albums[Change.NONE] += 1
-        records = [record for record in place.records.values() if not record.removed]
-        self.counts[Kind.HOME] += len(records)
-        for record in records:
-            self._remark_file(place, record, not record.is_original and record.image_key not in place.absences)
-        for key, absence in place.absences.items():
-            if key not in place.records:
-                self.counts[Kind.UNAVAILABLE] += 1
-                self.remark(Topic.UNAVAILABLE, place.folder, absence.file_name, absence.reason, place.album.key, key)
-        self._end_album(place, len(records))
+        for record in visit.records.values():
+            if not record.removed:
+                visit.counts[Word.HOME] += 1
+                self._remark_file(visit, record, not record.is_original and record.image_key not in visit.absences)
+        for key, absence in visit.absences.items():
+            if key not in visit.records:
+                visit.counts[Word.UNAVAILABLE] += 1
+                self.remark(Word.UNAVAILABLE, visit.folder, absence.file_name, absence.reason, visit.album.key, key)
+        self.counts.update(visit.counts)
+        self._count_album(visit)
 
-    def begin(self, tally: Tally, is_second_look: bool) -> None:
+    def begin(self, visit: Visit) -> None:
         """Expect the outcomes of an album; one in its second look was counted before."""
-        album, known = tally.place.album, tally.place.known
-        self.tallies[album.key] = tally
+        album, known = visit.album, visit.known
+        self.visits[album.key] = visit
         again = Change.AGAIN if known.clocks in ("", album.clocks) else Change.CHANGED
-        self.albums[Change.NEW if known is UNKNOWN else again] += not is_second_look
+        self.albums[Change.NEW if known is UNKNOWN else again] += visit.seen is None
 
-    def add(self, outcome: Outcome) -> Tally:
-        """Count an outcome. Returns the tally of its album."""
-        tally = self.tallies[outcome.album.key]
-        tally.pending -= 1
-        tally.counts[outcome.kind] += 1
+    def add(self, visit: Visit, outcome: Outcome) -> None:
+        """Count an outcome."""
+        visit.pending -= 1
+        visit.counts[outcome.kind] += 1
         self.counts[outcome.kind] += 1
         self.fetched_bytes += outcome.fetched_bytes
-        place, image, file, reason = tally.place, outcome.image, outcome.file, outcome.reason
-        topic = Topic.__members__.get(outcome.kind.name, Topic.KEPT)
-        tally.to_come_bytes += file.size_bytes if file is not None and outcome.kind is Kind.TO_COME else 0
-        check = self.unsound.pop((outcome.album.key, image.key), None) if file is not None else None
+        image, file, reason = outcome.image, outcome.file, outcome.reason
+        word = outcome.kind if file is None else Word.KEPT  # a note on a file that is home says what was kept
+        visit.to_come_bytes += file.size_bytes if file is not None and outcome.kind is Word.TO_COME else 0
+        check = self.unsound.pop((visit.album.key, image.key), None) if file is not None else None
         if check is not None:
-            topic = Topic.MENDED
-            reason = "; ".join(filter(None, (check.reason or check.fault.value, f"{outcome.kind.value} again", reason)))
-        if reason or topic is not Topic.KEPT:
+            word = Word.MENDED
+            reason = "; ".join(filter(None, (check.reason or check.fault.value, f"{outcome.kind.text} again", reason)))
+        if reason or file is None:
             name = file.name if file is not None else image.file_name or image.key
-            self.remark(topic, place.folder, name, reason, place.album.key, image.key)
+            self.remark(word, visit.folder, name, reason, visit.album.key, image.key)
         if file is not None:
-            self._remark_file(place, file, image.is_video)
-        return tally
+            self._remark_file(visit, file, image.is_video)
 
-    def _remark_file(self, place: Place, file: FileRecord, is_video: bool) -> None:
+    def _remark_file(self, visit: Visit, file: FileRecord, is_video: bool) -> None:
         """Note in which way a file that is home is not all that one would expect."""
         self.videos += is_video and not file.is_original
-        for topic, text in ((Topic.NOT_ORIGINAL, "" if file.is_original or is_video else "smaller or re-encoded copy"),
-                            (Topic.CHECKSUM, file.md5 if file.stated_md5 else ""),
-                            (Topic.IN_SOURCE, file.source_types)):
+        for word, text in ((Word.NOT_ORIGINAL, "" if file.is_original or is_video else "smaller or re-encoded copy"),
+                           (Word.CHECKSUM, file.md5 if file.stated_md5 else ""),
+                           (Word.IN_SOURCE, file.source_types)):
             if text:
-                self.remark(topic, place.folder, file.name, text, place.album.key, file.image_key)
+                self.remark(word, visit.folder, file.name, text, visit.album.key, file.image_key)
 
-    def end(self, tally: Tally) -> None:
+    def end(self, visit: Visit) -> None:
         """Nothing more will become of an album."""
-        del self.tallies[tally.place.album.key]
-        self._end_album(tally.place, sum(tally.counts[kind] for kind in HOME_KINDS))
+        del self.visits[visit.album.key]
+        self._count_album(visit)
 
-    def _end_album(self, place: Place, home: int) -> None:
-        about = {"album_key": place.album.key, "folder": printable(self.within(place.folder)),
-                 "smugmug_count": place.album.image_count, "home": 0}
-        self.by_album.setdefault(place.album.key, about)["home"] += home
+    def _count_album(self, visit: Visit) -> None:
+        about = {"album_key": visit.album.key, "folder": printable(self.within(visit.folder)),
+                 "smugmug_count": visit.album.image_count, "home": 0}
+        self.by_album.setdefault(visit.album.key, about)["home"] += visit.home()
 
     def within(self, path: Path) -> str:
         """A path as it is seen from the output folder."""
         return path.relative_to(self.output).as_posix()
 
-    def remark(self, topic: Topic, folder: Path | str, file: str, reason: str, *keys: str) -> None:
+    def remark(self, word: Word, folder: Path | str, file: str, reason: str, *keys: str) -> None:
         """Note something that the user should know at the end. `keys` are those of the album and of the image."""
         folder = self.within(folder) if isinstance(folder, Path) else folder
         reason = "\n".join(map(printable, reason.split("\n")))
-        remark = Remark(topic, printable(folder), printable(file), reason, *keys)
+        remark = Remark(word, printable(folder), printable(file), reason, *keys)
         self.remarks.append(remark)
         if remark.image_key or not file:
             self.reasons.setdefault(remark.album_key, {}).setdefault(remark.image_key, reason)
-        log.debug("%s: %s: %s", topic.heading, where(remark), reason)
+        log.debug("%s: %s: %s", word.text, where(remark), reason)
 
-    def count(self, topic: Topic) -> int:
-        """How many remarks there are on a topic."""
-        return sum(remark.topic is topic for remark in self.remarks)
+    def count(self, word: Word) -> int:
+        """Of how many things it is remarked."""
+        return sum(remark.word is word for remark in self.remarks)
 
     def report(self, exit_code: int, sentence: str) -> dict[str, Any]:
         """The summary for programs; `version` rises when the meaning of a field changes."""
@@ -3218,23 +3548,12 @@ class Summary:
             "seconds": round(seconds, 3), "rate_limit_wait_seconds": round(self.wait_seconds, 3),
             "api_requests": self.api_requests, "bytes": self.fetched_bytes, "albums": self.albums_expected,
             "albums_unchanged": self.albums[Change.NONE], "smugmug_count": self.user.image_count,
-            **{kind.name.lower(): self.counts[kind] for kind in Kind},
-            "home": self.home(), "skipped": self.counts[Kind.HOME] + self.counts[Kind.ADOPTED],
-            "failed": self.count(Topic.FAILED), "by_album": list(self.by_album.values()),
+            **{word.name.lower(): self.counts[word] for word in OUTCOMES},
+            "home": self.home(), "skipped": self.counts[Word.HOME] + self.counts[Word.ADOPTED],
+            "failed": self.count(Word.FAILED), "by_album": list(self.by_album.values()),
             "verified": {fault.value: self.checked[fault] for fault in Fault} if self.checked else None,
-            "problems": [{"kind": topic.kind, **dict(zip(Remark._fields[1:], more))} for topic, *more in self.remarks]}
-
-
-def full_path(path: Path) -> str:
-    """A path from the root, if the working folder is still there."""
-    with suppress(OSError):
-        return os.path.abspath(str(path))
-    return str(path)
-
-
-def iso_time(seconds: float) -> str:
-    """A time in seconds since 1970 as ISO 8601 in UTC."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+            "problems": [{"kind": word.value.report or word.text, **dict(zip(Remark._fields[1:], more))}
+                         for word, *more in self.remarks]}
 
 
 def where(remark: Remark) -> str:
@@ -3248,19 +3567,19 @@ def verdict(summary: Summary, settings: Settings, ended_with: int) -> tuple[int,
     The one rule: 0 if all is home that SmugMug can give; whatever it cannot give is counted in the sentence.
     `ended_with` is the exit code of what ended the run early, 0 if nothing did.
     """
-    said = {topic: summary.count(topic) for topic in Topic if topic.in_verdict and summary.count(topic)}
-    exit_code = ended_with or (EXIT_FAILED if any(topic in said for topic in FAILURES) else EXIT_COMPLETE)
+    said = {word: summary.count(word) for word in Word if word.value.in_verdict and summary.count(word)}
+    exit_code = ended_with or (EXIT_FAILED if any(word.value.is_failure for word in said) else EXIT_COMPLETE)
     folder = printable(full_path(settings.output))
     if not summary.user.nick_name:  # --verify --dry-run, which needs no network
         checked = sum(summary.checked.values())
         return exit_code, f"{summary.checked[Fault.NONE]:,} of {checked:,} are intact, in {folder}" if checked else ""
     if ended_with and not summary.albums_expected:  # it did not come to anything
         return exit_code, ""
-    home, to_come = summary.home(), summary.counts[Kind.TO_COME] + summary.counts[Kind.AT_HAND]
-    total = summary.done() - summary.counts[Kind.GONE] + summary.images_unlisted
+    home, to_come = summary.home(), summary.counts[Word.TO_COME] + summary.counts[Word.AT_HAND]
+    total = summary.done() - summary.counts[Word.GONE] + summary.images_unlisted
     if ended_with:
         head = f"Not finished: {home:,} of {max(total, summary.images_expected):,} are home, in {folder}"
-    elif home == total and not said.keys() - {Topic.IN_SOURCE}:
+    elif home == total and not said.keys() - {Word.IN_SOURCE}:
         asked = "you asked for " if settings.albums or settings.exclude or settings.since else ""
         head = f"Everything {asked}is home: {photos_and_videos(home)} in {folder}"
     else:
@@ -3268,21 +3587,16 @@ def verdict(summary: Summary, settings: Settings, ended_with: int) -> tuple[int,
     return exit_code, "; ".join(filter(None, (
         head, f"{to_come:,} to come" if to_come else "",
         f"{summary.images_unlisted:,} not listed" if summary.images_unlisted else "",
-        *(f"{number:,} {topic.in_verdict.format(s='s' * (number > 1))}" for topic, number in said.items()),
+        *(f"{number:,} {word.value.in_verdict.format(s='s' * (number > 1))}" for word, number in said.items()),
         f"{counted(summary.videos, 'video')} re-encoded" if summary.videos else "")))
-
-
-def photos_and_videos(number: int) -> str:
-    """So many images, of which nobody knows how many are videos."""
-    return "1 photo or video" if number == 1 else f"{number:,} photos and videos"
 
 
 def summary_text(summary: Summary, settings: Settings, free_bytes: int | None) -> str:
     """The summary for people, all but the verdict: the numbers, then what they should know, by topic."""
     is_sync = bool(summary.user.nick_name) and settings.task == "sync"
     in_account = 0 if settings.albums or settings.exclude or settings.since else summary.user.image_count or 0
-    files = numbered({**{kind: summary.counts[kind] for kind in Kind}, Kind.FAILED: summary.count(Topic.FAILED)}, Kind,
-                     (Kind.DOWNLOADED, Kind.HOME, Kind.FAILED) if is_sync else ())
+    files = numbered({**summary.counts, Word.FAILED: summary.count(Word.FAILED)}, OUTCOMES,
+                     (Word.DOWNLOADED, Word.HOME, Word.FAILED) if is_sync else ())
     more = [f"{album['folder']} ({album['home']:,} home, SmugMug counts {album['smugmug_count']:,})"
             for album in summary.by_album.values()
             if album["smugmug_count"] is not None and album["home"] > album["smugmug_count"]]
@@ -3296,11 +3610,11 @@ def summary_text(summary: Summary, settings: Settings, free_bytes: int | None) -
         (in_account > expected, f"SmugMug counts: {in_account:,} in the account, {expected:,} in its albums"),
         (more, f"More than counted: {first_of(more)}"))
     lines = [*(line for is_told, line in numbers if is_told), cost_line(summary, free_bytes)]
-    for topic in Topic:
-        remarks = [remark for remark in summary.remarks if remark.topic is topic]
+    for word in Word:
+        remarks = [remark for remark in summary.remarks if remark.word is word]
         if remarks:
-            lines.append(f"{topic.heading[0].upper() + topic.heading[1:]} ({len(remarks):,}):")
-            lines += by_reason(remarks) + ([f"  {topic.advice}"] if topic.advice else [])
+            lines.append(f"{word.text[0].upper() + word.text[1:]} ({len(remarks):,}):")
+            lines += by_reason(remarks) + ([f"  {word.value.advice}"] if word.value.advice else [])
     return "\n".join(lines)
 
 
@@ -3336,13 +3650,13 @@ def progress_line(summary: Summary, received_bytes: int, wait_seconds: float, aw
     """How things stand, the most important first: as much of it as fits."""
     seconds, done = max(0.001, time.monotonic() - summary.began), summary.done()
     expected = max(done, summary.images_expected)
-    fetched = summary.counts[Kind.DOWNLOADED] + summary.counts[Kind.REPLACED]
+    fetched = summary.counts[Word.DOWNLOADED] + summary.counts[Word.REPLACED]
     told = [f"SmugMug out of reach since {away_since}" if away_since else "",
             f"waiting for SmugMug: {human_seconds(wait_seconds)}" if wait_seconds > 0 else "",
             f"{100 * done // expected}%" if expected else "",
             f"{human_seconds((expected - done) * seconds / fetched)} left" if fetched and done < expected else "",
             f"{done:,}/{expected:,} files", human_bytes(received_bytes),
-            f"{sum(summary.albums.values()) - len(summary.tallies):,}/{summary.albums_expected:,} albums",
+            f"{sum(summary.albums.values()) - len(summary.visits):,}/{summary.albums_expected:,} albums",
             f"{human_bytes(received_bytes / seconds)}/s", f"{summary.under_way} at a time" if summary.under_way else ""]
     first, *others = filter(None, told)
     for part in others:
@@ -3369,31 +3683,30 @@ def album_table(albums: Iterable[Album], here: Mapping[str, int], columns: int) 
 
 
 # ---------------------------------------------------------------------------------------------------------------
-# 14. The run: `sync`, which is the whole program on one screen. A preview is a run that foretells instead of fetching.
-#     Knows everything above, and owns the few objects that change. Knows nothing of the command line.
+# 18. The run: `sync`, which is the whole program on one screen, and what stands around it.
+#    Knows everything above, and owns the few objects that change. Knows nothing of the command line.
 # ---------------------------------------------------------------------------------------------------------------
 
-FORETOLD_NS = -1  # the time stamp, in the records of a preview, of files that will be there by then
 JOBS_AHEAD = 1000  # while fewer jobs wait, albums are listed: no line is idle, and few listings are in memory
 
 
 class Run:
     """One run: what it was asked for, and the few objects that change in its course.
 
-    By album key: `known` is what the state knew before, `folders` the folder of each album, `seen` the keys of the
-    images in listings that were not complete: these albums get `second_looks`. `overdue` are the keys of albums to list
-    again though nothing has changed. `albums` are all that SmugMug has, whatever was asked for.
+    By album key: `known` is what the state knew before, `folders` the folder of each album, `albums` are all that
+    SmugMug has, whatever was asked for. Albums whose listings were not complete get `second_looks`. `overdue` are the
+    keys of albums to list again though nothing has changed.
     """
 
     def __init__(self, settings: Settings, connection: Connection, user: User, state: State, summary: Summary,
-                 screen: Screen, stop: Stop, elsewhere: Elsewhere) -> None:
+                 screen: Screen, stop: Stop, shelf: Shelf) -> None:
         self.settings, self.connection, self.user, self.stop = settings, connection, user, stop
-        self.state, self.summary, self.screen, self.elsewhere = state, summary, screen, elsewhere
+        self.state, self.summary, self.screen, self.shelf = state, summary, screen, shelf
         self.is_preview = settings.task == "dry-run"  # nothing is fetched, and only a copy of the state is written
+        self.keep = lean if not settings.sidecars else lambda visit, image: image
         self.page_size, self.known = PageSize(IMAGES_PER_PAGE), state.albums()
         self.folders = {album_key: album.folder for album_key, album in self.known.items()}
-        self.seen: dict[str, frozenset[str]] = {}
-        self.second_looks: deque[Album] = deque()
+        self.second_looks: deque[Visit] = deque()
         self.overdue: frozenset[str] = frozenset()
         self.entries: dict[Path, dict[str, str]] = {}
         self.albums: dict[str, Album] = {}
@@ -3405,38 +3718,47 @@ def sync(run: Run) -> None:
     All of that goes on at the same time. Two crews of threads work, the listers and the carriers. What they bring is
     dealt with here, in one thread, where Ctrl-C ends the block of the crews, and so both.
     """
-    albums, jobs = deque(wanted_albums(run)), Jobs()
+    visits, jobs = deque(map(Visit, wanted_albums(run))), Jobs()
+    listed: dict[PagedList, Visit] = {}  # the albums that are being listed, in their order
     with Results(run.stop) as results:
-        keep = lean if not run.settings.sidecars else lambda place, image: image
-        listers = Crew(partial(fetch_images, run.connection, run.page_size, keep), results, size=1)
+        listers = Crew(partial(fetch_page, run.connection), results, size=LISTING_THREADS)
         bring = partial(transfer, connection=run.connection, landing=threading.Lock())
-        carry = partial(foretell if run.is_preview else bring, elsewhere=run.elsewhere, stop=run.stop)
+        carry = partial(partial(foretell, foretold=set()) if run.is_preview else bring, shelf=run.shelf, stop=run.stop)
         carriers = Crew(carry, results, size=run.settings.jobs or FIRST_JOBS)
         steering = Steering(carriers, run.connection)
-        while albums or run.second_looks or jobs.ready or listers.under_way or carriers.under_way:
+        while visits or run.second_looks or listed or jobs.ready or carriers.under_way:
             while jobs.ready and carriers.has_room():
-                carriers.give(with_copies(run, jobs.ready.popleft()))  # those that came meanwhile, too
+                run.shelf.fill(run.state)
+                carriers.give(jobs.ready.popleft())
             if not run.settings.jobs:
                 steering.look(has_more=bool(jobs.ready))
-            if not (albums or jobs.ready or listers.under_way or carriers.under_way):
-                albums.extend(run.second_looks)  # last of all, once each: their listings were not complete
+            if not (visits or listed or jobs.ready or carriers.under_way):
+                visits.extend(run.second_looks)  # last of all, once each: their listings were not complete
                 run.second_looks.clear()
-            takes_album = bool(albums) and len(jobs.ready) < JOBS_AHEAD and listers.has_room()
-            if takes_album:
-                place = changed_place(run, albums.popleft())
-                if place is not None:  # otherwise it is home as it stands, and counted
-                    listers.give(place)
-            else:  # they begin one by one, so that the first album is listed before the others
-                listers.size = min(LISTING_THREADS, listers.size + 1)
-            result = results.take(0 if takes_album else TICK_SECONDS)
-            if isinstance(result, Listing):
-                jobs.add(begin_album(run, result))
+            page = next_page(listed) if listers.has_room() else None
+            is_begun = page is None and bool(visits) and len(jobs.ready) < JOBS_AHEAD and listers.has_room()
+            if page is not None:
+                listers.give(page)
+            elif is_begun:
+                visit = visits.popleft()
+                if needs_listing(run, visit):  # otherwise it is home as it stands, and counted
+                    listed[image_list(visit.album, run.page_size, partial(run.keep, visit))] = visit
+            result = results.take(0 if page is not None or is_begun else TICK_SECONDS)
+            if isinstance(result, Page):
+                result.of.add(result)
+                if result.of.is_done():
+                    jobs.add(begin_album(run, listed.pop(result.of), result.of))
             elif isinstance(result, Outcome):
                 settle(run, result)
                 jobs.done(result.image)
             run.state.commit_if_due()
             run.summary.under_way = carriers.under_way
             show_progress(run)
+
+
+def next_page(lists: Iterable[PagedList]) -> Page | None:
+    """The page to ask for next: of the first of these lists that has one."""
+    return next(filter(None, (pages.next_page() for pages in lists)), None)
 
 
 class Steering:
@@ -3468,50 +3790,26 @@ class Steering:
             self._carriers.size, self._since, self._is_full = self._pace.size, now, True
 
 
-class Jobs:
-    """The jobs that nobody works at yet: those that are `ready`, and those that wait for another.
-
-    An image that stands in several albums is fetched for one of them. The others wait until it is home, and copy it.
-    """
-
-    def __init__(self) -> None:
-        self.ready: deque[Job] = deque()
-        self._waiting: dict[str, tuple[Job, ...]] = {}  # by the key of each image that is ready or under way
-
-    def add(self, jobs: Iterable[Job]) -> None:
-        """More jobs."""
-        for job in jobs:
-            if job.image.key in self._waiting:
-                self._waiting[job.image.key] += (job,)
-            else:
-                self._waiting[job.image.key] = ()
-                self.ready.append(job)
-
-    def done(self, image: Image) -> None:
-        """An image came home, or failed: the next job for it is ready, before all others."""
-        waiting = self._waiting.pop(image.key)
-        if waiting:
-            self._waiting[image.key] = waiting[1:]
-            self.ready.appendleft(waiting[0])
-
-
-def foretell(job: Job, elsewhere: Elsewhere, stop: Stop) -> Outcome:
-    """What would become of a job. Nothing is fetched, and nothing is written."""
+def foretell(job: Job, foretold: set[Path], shelf: Shelf, stop: Stop) -> Outcome:
+    """What would become of a job. Nothing is fetched, and nothing is written. `foretold` are the files that would have
+    come by then."""
     image, remote = job.image, job.image.remote or RemoteFile("", 0, None)
-    record = FileRecord(image.key, image.serial, job.name, remote.size_bytes or 0, remote.md5 or "?", FORETOLD_NS, True)
-    is_at_hand = bool(job.adoptable or elsewhere.copies(image, stop)) or any(
-        copy.modified_ns == FORETOLD_NS or is_there(path, copy) for path, copy in job.copies)
-    return Outcome(Kind.AT_HAND if is_at_hand else Kind.TO_COME, job.album, image, record)
+    record = FileRecord(image.key, image.serial, job.name, remote.size_bytes or 0, remote.md5 or "?", 0, True)
+    is_at_hand = bool(job.adoptable) or any(
+        copy.path != job.folder / job.name and (copy.path in foretold or os.path.isfile(str(copy.path)))
+        for copy in shelf.find(image, stop))
+    foretold.add(job.folder / job.name)
+    return Outcome(Word.AT_HAND if is_at_hand else Word.TO_COME, job.album, image, record)
 
 
 def wanted_albums(run: Run) -> list[Album]:
     """The albums that were asked for, each with a folder."""
     redraw = partial(run.screen.show, lambda columns: "Reading the list of albums ...")
     redraw()
-    albums, problem = in_background(partial(fetch_albums, run.connection, run.user), redraw)
+    albums, problem = fetch_albums(run.connection, run.user, redraw)
     refuse_other_account(run, albums)
     if problem:
-        run.summary.remark(Topic.FAILED, "the list of albums", "", problem)
+        run.summary.remark(Word.FAILED, "the list of albums", "", problem)
     else:
         for album_key in run.known.keys() - {album.key for album in albums}:
             run.state.mark_album_removed(album_key)
@@ -3547,25 +3845,6 @@ def refuse_other_account(run: Run, albums: Iterable[Album]) -> None:
         run.state.record_account(run.user.nick_name)
 
 
-def selected(settings: Settings, albums: list[Album]) -> list[Album]:
-    """The albums that --album and --exclude leave. Raises a Problem if a pattern of --album fits none."""
-    for pattern in (*settings.albums, *settings.exclude):
-        if not any(matches(album, [pattern]) for album in albums):
-            names = {text.lstrip("/").casefold(): text for album in albums for text in (album.url_path, album.name)}
-            near = [printable(names[name]) for name in difflib.get_close_matches(pattern.casefold(), names, 5, 0.5)]
-            is_wanted = pattern in settings.albums
-            text = (f"No album matches {'--album' if is_wanted else '--exclude'} {printable(pattern)!r}. " +
-                    (f"Did you mean: {', '.join(near)}?" if near else "--list shows all albums."))
-            if is_wanted:
-                raise Problem(text)
-            log.warning("%s", text)
-    chosen = [album for album in albums
-              if (not settings.albums or matches(album, settings.albums)) and not matches(album, settings.exclude)]
-    if albums and not chosen:
-        raise Problem("--exclude rules out every album.")
-    return chosen
-
-
 def warn_of_full_disk(to_come_bytes: int, output: Path) -> None:
     """Say so if what is to come cannot fit."""
     free_bytes = free_space(output)
@@ -3579,126 +3858,80 @@ def path_of(run: Run, folder: str) -> Path:
     return album_path(run.settings.output, folder, run.folders.values(), run.entries)
 
 
-def changed_place(run: Run, album: Album) -> Place | None:
-    """An album as it stands here; None if nothing has changed, here or there: then it counts as home.
+def needs_listing(run: Run, visit: Visit) -> bool:
+    """Look how an album stands here. If nothing has changed, here or there, it counts as home.
 
     Edited words move no clock: who wants them has every album listed.
     """
     show_progress(run)  # in a preview, thousands of albums may need no listing
-    folder = path_of(run, run.folders[album.key])
+    album = visit.album
+    visit.folder, visit.known = path_of(run, run.folders[album.key]), run.known.get(album.key, UNKNOWN)
     try:
-        on_disk = files_in(folder)
+        visit.on_disk = files_in(visit.folder)
     except OSError as error:
-        run.summary.remark(Topic.FAILED, folder, "", str(disk_problem(error, folder)), album.key)
+        run.summary.remark(Word.FAILED, visit.folder, "", str(disk_problem(error, visit.folder)), album.key)
         run.summary.images_unlisted += album.image_count or 0
-        return None
+        return False
     show_progress(run)  # the folder may hold a hundred thousand
-    files, absences = run.state.files(album.key), run.state.absences(album.key)
-    records = {key: file for key, file in files.items() if not file.removed or on_disk.named(file.name) in on_disk}
-    run.state.forget(FileRecord, album.key, files.keys() - records.keys())  # their names are free again
-    place = Place(album, folder, run.known.get(album.key, UNKNOWN), records, absences, on_disk, run.connection.now())
-    is_wanted = run.settings.full or run.settings.sidecars or album.key in run.overdue or album.key in run.seen
-    if not is_wanted and is_unchanged(place, place.looked_at):
-        run.summary.pass_over(place)
-        return None
-    return place
+    visit.records, visit.absences = run.state.files(album.key), run.state.absences(album.key)
+    gone = [key for key, file in visit.records.items() if file.removed and not visit.has_file(file.name)]
+    run.state.forget(FileRecord, album.key, gone)  # their names are free again
+    for key in gone:
+        del visit.records[key]
+    visit.looked_at = run.connection.now()
+    is_second_look = visit.seen is not None
+    is_wanted = run.settings.full or run.settings.sidecars or album.key in run.overdue or is_second_look
+    if is_wanted or not is_unchanged(visit, visit.looked_at):
+        return True
+    run.summary.pass_over(visit)
+    return False
 
 
-def begin_album(run: Run, listing: Listing) -> list[Job]:
-    """Plan what to do for an album that was listed, without the images that an earlier listing in this run had, and
-    settle what needs no work. Returns the jobs that are left to do.
+def begin_album(run: Run, visit: Visit, pages: PagedList) -> list[Job]:
+    """Plan what to do for an album that was listed, and settle what needs no work. Returns the jobs that are left.
 
     An album that may have more images than were listed gets a second look when all else is done: listings lag behind.
     """
-    place, album = listing.place, listing.place.album
-    seen = run.seen.get(album.key)
-    is_looked_at_again = bool(listing.problem) and not album.locked and seen is None
+    album = visit.album
+    visit.images, visit.problem = images_listed(album, pages)
+    is_looked_at_again = bool(visit.problem) and not album.locked and visit.seen is None
     if is_looked_at_again:
-        run.seen[album.key] = frozenset(image.key for image in listing.images)
-        run.second_looks.append(album)
-    if not is_within(place.folder, run.settings.output):
-        problem = f"{printable(place.folder)} leads outside the output folder. Is it a symbolic link?"
-        listing = Listing(place, (), problem)
-    elif not listing.problem:
-        listed = {image.key for image in listing.images}
-        for key in [key for key in place.records if key not in listed]:  # the files stay
-            run.state.record(album.key, place.records[key]._replace(removed=True))
-        run.state.forget(Absence, album.key, place.absences.keys() - listed)
-    if listing.problem and not is_looked_at_again:
-        run.summary.remark(Topic.LOCKED if album.locked else Topic.FAILED, place.folder, "", listing.problem, album.key)
-        run.summary.images_unlisted += max(0, (album.image_count or 0) - len(listing.images))
-    since, jobs = run.settings.since, []
-    wanted = [image for image in listing.images
-              if (image.uploaded[:19] or since) >= since and (seen is None or image.key not in seen)]
-    tally = Tally(listing, len(wanted))
-    run.summary.begin(tally, is_second_look=seen is not None)
-    listed_at = place.known.listed_at if listing.problem else place.looked_at
-    run.state.record(album.key, place.known._replace(folder=run.folders[album.key], clocks="", listed_at=listed_at))
-    new = [image for image in listing.images if image.key not in place.records]
-    names = image_names(new, (record.name for record in place.records.values()))
+        run.second_looks.append(Visit(album, frozenset(image.key for image in visit.images)))
+    if not is_within(visit.folder, run.settings.output):
+        visit.images = []
+        visit.problem = f"{printable(visit.folder)} leads outside the output folder. Is it a symbolic link?"
+    elif not visit.problem:
+        note_removed(run.state, visit)
+    if visit.problem and not is_looked_at_again:
+        run.summary.remark(Word.LOCKED if album.locked else Word.FAILED, visit.folder, "", visit.problem, album.key)
+        run.summary.images_unlisted += max(0, (album.image_count or 0) - len(visit.images))
+    listed_at = visit.known.listed_at if visit.problem else visit.looked_at
+    run.state.record(album.key, visit.known._replace(folder=run.folders[album.key], clocks="", listed_at=listed_at))
+    new = [image for image in visit.images if image.key not in visit.records]
+    names = image_names(new, (record.name for record in visit.records.values()))
+    wanted = [image for image in visit.images if is_wanted(image, run.settings.since, visit.seen or frozenset())]
+    visit.pending, visit.is_partial = len(wanted), len(wanted) < len(visit.images)
+    run.summary.begin(visit)
+    jobs = []
     for image in wanted:  # there may be a hundred thousand
         show_progress(run)
-        step = plan_image(place, image, names.get(image.key, ""), run.connection.now())
+        step = plan_image(visit, image, names.get(image.key, ""), run.connection.now())
         if isinstance(step, Job):
             jobs.append(step)
         else:
             settle(run, step)
     if not wanted:
-        finish_album(run, tally)
+        finish_album(run, visit)
     return jobs
 
 
-def with_copies(run: Run, job: Job) -> Job:
-    """A job with the files that are home by now and hold the same image."""
-    index_elsewhere(run.state, run.elsewhere)
-    copies = [(path_of(run, folder) / record.name, record) for folder, record in run.state.copies(job.image)]
-    return job._replace(copies=tuple(copy for copy in copies if copy[0] != job.folder / job.name))
-
-
-def index_elsewhere(state: State, elsewhere: Elsewhere) -> None:
-    """Find the files that nobody recorded, if that was not done yet."""
-    if not elsewhere.is_indexed:
-        albums = {elsewhere.output / album.folder: album_key for album_key, album in state.albums().items()}
-        elsewhere.index(lambda folder: [record.name for record in state.files(albums.get(folder, "")).values()])
-
-
-def follow_moved_folders(state: State, elsewhere: Elsewhere, stop: Stop) -> None:
-    """Find the album folders that somebody moved within the output folder; say so if much is missing that was home."""
-    albums = state.albums()
-    entries: dict[Path, dict[str, str]] = {}
-    missing, taken = 0, {".", *(album.folder for album in albums.values())}
-    for album_key, (folder, *_) in albums.items():
-        elsewhere.redraw()
-        is_home = album_path(elsewhere.output, folder, taken, entries).exists()
-        records = [] if is_home else [record for record in state.files(album_key).values() if not record.removed]
-        if records:
-            index_elsewhere(state, elsewhere)
-            found = moved_folder(elsewhere, folder, taken, records, stop)
-            if found is None:
-                missing += len(records)
-            else:
-                log.info("The album folder %s was moved; it is now %s", printable(folder), printable(found))
-                taken.add(found)
-                state.record(album_key, albums[album_key]._replace(folder=found))
-    if missing >= 10:
-        log.warning("%s that were home are missing. A full run downloads those that SmugMug still has.",
-                    counted(missing, "file"))
-
-
-def moved_folder(elsewhere: Elsewhere, old: str, taken: set[str], records: list[FileRecord], stop: Stop) -> str | None:
-    """The folder, of those not `taken` in the output folder, that has half of these files or more: the MD5 of one of
-    them proves it."""
-    folders = {path.parent for record in records[:50] for path in elsewhere.of_size(record.size_bytes)
-               if folded(path.name) == folded(record.name)}
-    folders = {folder for folder in folders if folder.relative_to(elsewhere.output).as_posix() not in taken}
-    for folder in sorted(folders, key=lambda folder: (folder.name != old.rpartition("/")[2], str(folder))):
-        with suppress(OSError, UnicodeError):
-            on_disk = files_in(folder)
-            there = [record for record in records if is_intact(record, on_disk)]
-            if len(there) * 2 >= len(records) and any(
-                    file_md5(folder / on_disk.named(record.name), stop) == record.md5 for record in there):
-                return folder.relative_to(elsewhere.output).as_posix().encode("utf-8").decode("utf-8")
-    return None
+def note_removed(state: State, visit: Visit) -> None:
+    """Remember which images of a complete listing are not there any more. Their files stay."""
+    listed = {image.key for image in visit.images}
+    for key in visit.records.keys() - listed:
+        visit.records[key] = visit.records[key]._replace(removed=True)
+        state.record(visit.album.key, visit.records[key])
+    state.forget(Absence, visit.album.key, visit.absences.keys() - listed)
 
 
 def follow_renames(run: Run, albums: Iterable[Album]) -> None:
@@ -3718,7 +3951,7 @@ def follow_renames(run: Run, albums: Iterable[Album]) -> None:
         try:
             rename(path, new_path)
         except OSError as error:
-            run.summary.remark(Topic.FAILED, folder, "", str(disk_problem(error, new_path)), album.key)
+            run.summary.remark(Word.FAILED, folder, "", str(disk_problem(error, new_path)), album.key)
             continue
         log.info("%s was renamed to %s.", printable(folder), printable(wanted))
         run.folders[album.key] = wanted
@@ -3727,53 +3960,56 @@ def follow_renames(run: Run, albums: Iterable[Album]) -> None:
 
 def settle(run: Run, outcome: Outcome) -> None:
     """Record an outcome and count it; the last one of an album finishes the album."""
-    file = outcome.file
+    visit, file = run.summary.visits[outcome.album.key], outcome.file
     if file is not None:
         file = file._replace(source_types=", ".join(outcome.image.source_types))
         outcome = outcome._replace(file=file)
         run.state.record(outcome.album.key, file)
-    before = run.summary.tallies[outcome.album.key].place.absences.get(outcome.image.key)
+        run.shelf.add(visit.folder / file.name, file)
+    before = visit.absences.get(outcome.image.key)
     absence = absence_of(outcome, before, run.connection.now())
     if absence is not None:
         run.state.record(outcome.album.key, absence)
     elif before is not None:
         run.state.forget(Absence, outcome.album.key, [outcome.image.key])
-    if file is not None and outcome.kind is not Kind.HOME:
+    if file is not None and outcome.kind is not Word.HOME:
         log.debug("%s: %s/%s", outcome.kind.value, printable(run.folders[outcome.album.key]), printable(file.name))
-    tally = run.summary.add(outcome)
-    if not tally.pending:
-        finish_album(run, tally)
+    run.summary.add(visit, outcome)
+    if not visit.pending:
+        finish_album(run, visit)
 
 
-def finish_album(run: Run, tally: Tally) -> None:
+def finish_album(run: Run, visit: Visit) -> None:
     """Bring an album's sidecars up to date, remember it if it is home as a whole, and show what became of it."""
-    place, album, kinds = tally.place, tally.place.album, run.settings.sidecars
+    album, kinds = visit.album, run.settings.sidecars
     if run.is_preview:
-        if tally.counts[Kind.TO_COME]:
-            size = human_bytes(tally.to_come_bytes)
+        if visit.counts[Word.TO_COME]:
+            size = human_bytes(visit.to_come_bytes)
             run.screen.clear()
-            print(f"{printable(run.folders[album.key])}: {counted(tally.counts[Kind.TO_COME], 'file')}, {size}")
-        run.summary.to_come_bytes += tally.to_come_bytes
-        run.summary.end(tally)
+            print(f"{printable(run.folders[album.key])}: {counted(visit.counts[Word.TO_COME], 'file')}, {size}")
+        run.summary.to_come_bytes += visit.to_come_bytes
+        run.summary.end(visit)
         return
-    if kinds and not tally.problem:
-        files, reasons = files_here(run, album.key, place.folder), run.summary.reasons.get(album.key, {})
-        for name, problem in write_sidecars(kinds, place, tally.images, files, reasons, run.folders[album.key]):
+    if kinds and not visit.problem:
+        files, reasons = files_here(run, album.key, visit.folder), run.summary.reasons.get(album.key, {})
+        for name, problem in write_sidecars(kinds, visit, files, reasons, run.folders[album.key]):
             if isinstance(problem, DiskFull):
                 raise problem
             run.summary.sidecars_changed += problem is None
             if problem is not None:
                 is_kept = isinstance(problem, NotOurs)
-                tally.problem = tally.problem if is_kept else "some sidecars could not be written"
-                run.summary.remark(Topic.KEPT if is_kept else Topic.FAILED, place.folder, name, str(problem), album.key)
-    if not (tally.problem or tally.is_partial or tally.counts.keys() - HOME_KINDS - {Kind.UNAVAILABLE}):
+                visit.problem = visit.problem if is_kept else "some sidecars could not be written"
+                run.summary.remark(Word.KEPT if is_kept else Word.FAILED, visit.folder, name, str(problem), album.key)
+    is_whole = all(word.value.is_home or word is Word.UNAVAILABLE for word in visit.counts)
+    if is_whole and not (visit.problem or visit.is_partial):
         with suppress(OSError):  # they are in nobody's way: SmugMug replaced what they are the beginnings of
-            for name in filter(is_part_name, place.on_disk):
-                remove(place.folder / name)
-        run.state.record(album.key, AlbumRecord(run.folders[album.key], lasting_clocks(place), place.looked_at,
-                                                place.known.verified_at))
-    run.summary.end(tally)
-    log.info("%s: %s", printable(run.folders[album.key]), tally.line())
+            for name in filter(is_part_name, visit.on_disk):
+                remove(visit.folder / name)
+        run.state.record(album.key, AlbumRecord(run.folders[album.key], lasting_clocks(visit), visit.looked_at,
+                                                visit.known.verified_at))
+    run.summary.end(visit)
+    told = ", ".join(filter(None, (visit.problem, numbered(visit.counts, OUTCOMES)))) or "nothing to download"
+    log.info("%s: %s", printable(run.folders[album.key]), told)
 
 
 def files_here(run: Run, album_key: str, folder: Path) -> dict[str, FileRecord]:
@@ -3794,7 +4030,7 @@ def write_overview(run: Run) -> None:
     page = html_page(f"Albums of {run.user.nick_name}", about, [album_card(run, key, known) for key in keys])
     for name, problem in update_sidecar(run.settings.output / PAGE_NAME, page):
         if problem is not None:
-            run.summary.remark(Topic.KEPT if isinstance(problem, NotOurs) else Topic.FAILED, "", name, str(problem))
+            run.summary.remark(Word.KEPT if isinstance(problem, NotOurs) else Word.FAILED, "", name, str(problem))
 
 
 def album_card(run: Run, key: str, known: Mapping[str, AlbumRecord]) -> dict[str, Any]:
@@ -3833,7 +4069,7 @@ def look_back(settings: Settings, state: State, summary: Summary, redraw: Callab
             if is_there and mark == "removed":
                 summary.removed.append(printable(f"{folder}/{name}"))
             elif is_there and settings.task != "dry-run" and path not in unsound:
-                summary.remark(Topic.DAMAGED, folder, name, "not downloaded again")
+                summary.remark(Word.DAMAGED, folder, name, "not downloaded again")
 
 
 def show_progress(run: Run) -> None:
@@ -3843,28 +4079,9 @@ def show_progress(run: Run) -> None:
 
 
 # ---------------------------------------------------------------------------------------------------------------
-# 15. Command line: the tasks, the options, and `main`.
-#     Knows everything, holds no rule.
+# 19. Tasks: what a run begins and ends with: everything home, a preview, a verification, a list, a sign-in.
+#    Knows everything above; opens and closes what a run needs, and tells how it went.
 # ---------------------------------------------------------------------------------------------------------------
-
-def main(argv: list[str] | None = None) -> int:
-    """Run the program with these arguments. Returns its exit code."""
-    set_up_streams()
-    settings = read_settings(argv, os.environ)
-    quiet_level = (logging.INFO, NOTICE, logging.WARNING)[min(settings.quiet, 2)]
-    screen = Screen(logging.DEBUG if settings.verbose else quiet_level, settings.progress and not settings.quiet)
-    stop = Stop()
-    try:
-        catch_signals(stop)
-        set_up_log(settings, screen)
-        exit_code = TASKS[settings.task](settings, screen, stop)
-        sys.stdout.flush()
-    except ENDINGS as error:
-        text, exit_code = ending(error)
-        if text:
-            log.error("%s", text)
-    return exit_code
-
 
 ENDINGS = (Problem, KeyboardInterrupt, Stopped, OSError)
 
@@ -3910,14 +4127,14 @@ def work(settings: Settings, summary: Summary, screen: Screen, stop: Stop) -> No
     with (copied_state if is_preview else open_state)(settings.output, redraw) as state:
         if not is_preview:
             remember_folder(settings, folders)
-        elsewhere = Elsewhere(settings.output, redraw)
-        follow_moved_folders(state, elsewhere, stop)
+        shelf = Shelf(settings.output, redraw)
+        follow_moved_folders(state, shelf, stop)
         if settings.verify:
             verify_home(settings, state, summary, screen, stop)
         if not (settings.verify and is_preview):
             connection, user = signed_in or connect(settings, stop)
             summary.user = user
-            run = Run(settings, connection, user, state, summary, screen, stop, elsewhere)
+            run = Run(settings, connection, user, state, summary, screen, stop, shelf)
             try:
                 sync(run)
                 if "html" in settings.sidecars and not is_preview:
@@ -3927,34 +4144,10 @@ def work(settings: Settings, summary: Summary, screen: Screen, stop: Stop) -> No
             if is_preview:
                 screen.clear()
                 warn_of_full_disk(summary.to_come_bytes, settings.output)
-                to_come, at_hand = summary.counts[Kind.TO_COME], summary.counts[Kind.AT_HAND]
+                to_come, at_hand = summary.counts[Word.TO_COME], summary.counts[Word.AT_HAND]
                 more = f" ({at_hand:,} more without a download, from copies)" if at_hand else ""
                 print(f"To download: {counted(to_come, 'file')}, {human_bytes(summary.to_come_bytes)}{more}")
         look_back(settings, state, summary, redraw)
-
-
-def known_folders(settings: Settings) -> list[str]:
-    """The output folders that have had a record, as they are remembered beside the sign-in.
-
-    Raises a Problem if this one had one and has none any more: it is not to be taken for an empty folder.
-    """
-    folders: list[str] = []
-    with suppress(OSError, ValueError, RecursionError, TypeError):
-        folders = [str(folder) for folder in json.loads(settings.folders_file.read_text(encoding="utf-8"))]
-        may_be_new = settings.new_record or os.path.lexists(str(settings.output / STATE_FILE))
-        if not may_be_new and os.path.abspath(str(settings.output)) in folders:
-            raise Problem(f"{printable(settings.output)} has lost its download record. Is the disk connected? To "
-                          f"make a new record from the files that are there, run this with --new-record.")
-    return folders
-
-
-def remember_folder(settings: Settings, folders: list[str]) -> None:
-    """Remember that the output folder has a record."""
-    with suppress(OSError):  # it is only a safeguard
-        folder = os.path.abspath(str(settings.output))
-        if folder not in folders:
-            settings.folders_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            write_atomically(settings.folders_file, json.dumps([*folders, folder], indent=2).encode(), mode=0o600)
 
 
 def verify_home(settings: Settings, state: State, summary: Summary, screen: Screen, stop: Stop) -> None:
@@ -3977,7 +4170,7 @@ def verify_home(settings: Settings, state: State, summary: Summary, screen: Scre
 def tell(settings: Settings, summary: Summary, ended: str, ended_with: int) -> int:
     """Say what became of everything, and what ended it early, "" and 0 if nothing did. Returns the exit code."""
     for check in summary.unsound.values():
-        summary.remark(Topic.NOT_SOUND, check.path.parent, check.path.name, check.reason or check.fault.value,
+        summary.remark(Word.NOT_SOUND, check.path.parent, check.path.name, check.reason or check.fault.value,
                        check.album_key, check.record.image_key)
     exit_code, sentence = verdict(summary, settings, ended_with)
     level = NOTICE if exit_code == EXIT_COMPLETE else logging.WARNING
@@ -3985,7 +4178,7 @@ def tell(settings: Settings, summary: Summary, ended: str, ended_with: int) -> i
         log.log(level, "%s", summary_text(summary, settings, free_space(settings.output)))
     if ended:
         log.error("%s", ended)
-        summary.remark(Topic.ENDED_EARLY, "", "", ended)
+        summary.remark(Word.ENDED_EARLY, "", "", ended)
     if settings.report is not None and not write_report(settings.report, summary.report(exit_code, sentence)):
         exit_code, level = exit_code or EXIT_FAILED, logging.WARNING
     if sentence:
@@ -3997,7 +4190,7 @@ def list_albums(settings: Settings, screen: Screen, stop: Stop) -> int:
     """--list: a table of the albums, on standard output."""
     connection, user = connect(settings, stop)
     screen.show(lambda columns: "Reading the list of albums ...")
-    albums, problem = in_background(partial(fetch_albums, connection, user))
+    albums, problem = fetch_albums(connection, user)
     with copied_state(settings.output, partial(screen.show, lambda columns: "Reading the download record")) as state:
         here = state.home_sums("1")
     screen.clear()
@@ -4042,57 +4235,6 @@ def log_out(settings: Settings, screen: Screen, stop: Stop) -> int:
     return EXIT_COMPLETE
 
 
-TASKS: dict[str, Callable[[Settings, Screen, Stop], int]] = {
-    "sync": bring_home, "dry-run": bring_home, "list": list_albums, "list-md5": list_md5,
-    "login": log_in, "logout": log_out}
-NOT_TO_LIST = ("report", "verify", "full", "new_record", "rename", "list_removed")
-NOT_TO_SELECT = (*NOT_TO_LIST, "albums", "exclude", "since")
-MEANINGLESS = {"list": NOT_TO_LIST, "list-md5": NOT_TO_SELECT, "login": NOT_TO_SELECT, "logout": NOT_TO_SELECT}
-
-
-def connect(settings: Settings, stop: Stop) -> tuple[Connection, User]:
-    """A signed-in connection, and whose it is. Asks for an API key and a PIN only where there are none that still work,
-    and saves what does."""
-    saved, given_key = read_saved(settings.token_file), api_key_from(os.environ)
-    is_asked = given_key is None and not saved.secret
-    api_key = given_key or (ask_for_api_key() if is_asked else saved._replace(token="", token_secret=""))
-    credentials = from_environment = token_from_environment(api_key, os.environ)
-    if saved.token and saved.token_secret and not from_environment:
-        if saved.key == api_key.key:
-            credentials = saved._replace(secret=api_key.secret)
-        else:
-            log.warning("The saved sign-in was made with another API key. Sign in again, or set the earlier key.")
-    if credentials is not None:
-        try:
-            connection, user = connect_as(credentials, settings, stop)
-            if is_asked:
-                kept = saved if saved.key == api_key.key else api_key
-                save(kept._replace(secret=api_key.secret), settings.token_file)
-            return connection, user
-        except NotSignedIn as error:
-            if from_environment:
-                raise NotSignedIn(f"{error}\nReplace SMUGMUG_ACCESS_TOKEN or unset it to sign in with a PIN.") from None
-            log.warning("%s", error)
-    credentials = sign_in(api_key, settings.timeout_seconds, stop)
-    connection, user = connect_as(credentials, settings, stop)
-    save(credentials._replace(secret="") if given_key else credentials, settings.token_file)
-    if settings.task != "login":  # which says so itself
-        log.info("Signed in as %s.", printable(user.nick_name))
-    return connection, user
-
-
-def connect_as(credentials: Credentials, settings: Settings, stop: Stop) -> tuple[Connection, User]:
-    """A connection with an access token, and whose it is. Raises NotSignedIn if SmugMug does not take it."""
-    connection = Connection(credentials, settings.timeout_seconds, stop)
-    connection.max_outage_seconds = settings.max_outage_minutes * 60
-    try:
-        return connection, in_background(partial(fetch_user, connection))
-    except RequestFailed as error:
-        if error.status in (401, 403):
-            raise NotSignedIn(str(error)) from None
-        raise
-
-
 def write_report(path: Path, report: dict[str, Any]) -> bool:
     """Write the JSON report. Says whether that went well."""
     text = json.dumps(report, indent=2) + "\n"
@@ -4112,27 +4254,36 @@ def write_report(path: Path, report: dict[str, Any]) -> bool:
     return True
 
 
-def set_up_log(settings: Settings, screen: Screen) -> None:
-    """Send the log to the screen and, if asked for, with everything in it to a file."""
-    log.propagate = False
-    log.addHandler(screen)
-    log.setLevel(screen.level)
-    if settings.log_file is not None:
-        try:
-            log.addHandler(LogFile(str(settings.log_file), encoding="utf-8"))
-        except OSError as error:
-            raise disk_problem(error, settings.log_file) from None
-        log.setLevel(logging.DEBUG)
+# ---------------------------------------------------------------------------------------------------------------
+# 20. Command line: the options, and `main`.
+#    Knows everything, holds no rule.
+# ---------------------------------------------------------------------------------------------------------------
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the program with these arguments. Returns its exit code."""
+    set_up_streams()
+    settings = read_settings(argv, os.environ)
+    quiet_level = (logging.INFO, NOTICE, logging.WARNING)[min(settings.quiet, 2)]
+    screen = Screen(logging.DEBUG if settings.verbose else quiet_level, settings.progress and not settings.quiet)
+    stop = Stop()
+    try:
+        catch_signals(stop)
+        set_up_log(settings, screen)
+        exit_code = TASKS[settings.task](settings, screen, stop)
+        sys.stdout.flush()
+    except ENDINGS as error:
+        text, exit_code = ending(error)
+        if text:
+            log.error("%s", text)
+    return exit_code
 
 
-def set_up_streams() -> None:
-    """Let no odd character, and no stream that is closed, end the run: names of albums may hold anything."""
-    for name in ("stdin", "stdout", "stderr"):
-        stream = getattr(sys, name)
-        if stream is None and name != "stdin":
-            setattr(sys, name, open(os.devnull, "w"))
-        elif hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")
+TASKS: dict[str, Callable[[Settings, Screen, Stop], int]] = {
+    "sync": bring_home, "dry-run": bring_home, "list": list_albums, "list-md5": list_md5,
+    "login": log_in, "logout": log_out}
+NOT_TO_LIST = ("report", "verify", "full", "new_record", "rename", "list_removed")
+NOT_TO_SELECT = (*NOT_TO_LIST, "albums", "exclude", "since")
+MEANINGLESS = {"list": NOT_TO_LIST, "list-md5": NOT_TO_SELECT, "login": NOT_TO_SELECT, "logout": NOT_TO_SELECT}
 
 
 def catch_signals(stop: Stop) -> None:
@@ -4163,14 +4314,6 @@ def read_settings(argv: list[str] | None, environ: Mapping[str, str]) -> Setting
     home = os.path.expanduser("~")  # which stays "~" where there is no such folder: then nothing can be saved
     folder = config_folder(environ, sys.platform, os.devnull if home == "~" else home)
     return Settings(token_file=folder / "token.json", folders_file=folder / "folders.json", **vars(options))
-
-
-def is_record(path: Path, output: Path) -> bool:
-    """Whether a path leads to the state in an output folder, or to SQLite's files beside it."""
-    record = output / STATE_FILE
-    with suppress(OSError):
-        return os.path.realpath(path).startswith(os.path.realpath(record)) or os.path.samefile(path, record)
-    return False
 
 
 class OneLineParser(argparse.ArgumentParser):

@@ -81,7 +81,7 @@ COUNTED = """
     calls = {}
     def count(frame, event, argument):
         name = frame.f_code.co_name
-        if event == "call" and name in ("show", "changed_place", "listdir", "moved_folder"):
+        if event == "call" and name in ("show", "needs_listing", "listdir", "moved_folder"):
             calls[name] = calls.get(name, 0) + 1
     import atexit
     @atexit.register
@@ -108,7 +108,7 @@ def test_a_preview_of_albums_that_need_no_listing_shows_each_of_them(account: Ac
         account.album(f"Album {number:03}").fill(1, 100)
     sync(run)
     counts = counts_of(run, "-n")
-    assert counts["changed_place"] == 40 and counts["show"] >= 2 * 40
+    assert counts["needs_listing"] == 40 and counts["show"] >= 2 * 40
 
 
 def test_removed_files_are_looked_for_with_a_sign_of_life_for_each(account: Account, run: Run) -> None:
@@ -153,8 +153,9 @@ def test_a_moved_folder_is_read_once_however_many_of_its_names_changed_their_cas
     for number in range(count):
         (folder / f"IMG_{number}.JPG").write_bytes(bytes(100 + number))
         records.append(script.FileRecord(f"I{number}", "0", f"img_{number}.jpg", 100 + number, "0" * 32, 0, True))
-    elsewhere = script.Elsewhere(tmp_path, lambda: None)
-    elsewhere.index(lambda folder: [])
+    shelf = script.Shelf(tmp_path, lambda: None)
+    with script.open_state(tmp_path / "state", lambda: None) as state:
+        shelf.fill(state)
     reads: List[Any] = []
     scandir: Callable[[str], Any] = os.scandir
 
@@ -163,7 +164,7 @@ def test_a_moved_folder_is_read_once_however_many_of_its_names_changed_their_cas
         return scandir(path)
 
     monkeypatch.setattr(os, "scandir", counted)
-    assert script.moved_folder(elsewhere, "Summer", {"."}, records, script.Stop()) is None
+    assert script.moved_folder(shelf, "Summer", {"."}, records, script.Stop()) is None
     assert len(reads) == 1
 
 
@@ -173,10 +174,11 @@ def test_what_was_put_elsewhere_is_kept_on_the_disk_with_any_name(tmp_path: Path
         (tmp_path / name).write_bytes(b"12345")
     (tmp_path / "other.JPG").write_bytes(b"1234")
     signs: List[int] = []
-    elsewhere = script.Elsewhere(tmp_path, lambda: signs.append(1))
-    elsewhere.index(lambda folder: [])
-    assert sorted(elsewhere.of_size(5)) == sorted(tmp_path / name for name in names)
-    assert elsewhere.of_size(6) == [] and elsewhere.of_size(None) == [] and signs
+    shelf = script.Shelf(tmp_path, lambda: signs.append(1))
+    with script.open_state(tmp_path / ".state", lambda: None) as state:
+        shelf.fill(state)
+    assert sorted(shelf.of_size(5)) == sorted(tmp_path / name for name in names)
+    assert shelf.of_size(6) == [] and shelf.of_size(None) == [] and signs
 
 
 def test_many_albums_are_renamed_each_once_and_never_to_the_name_of_another(account: Account, run: Run) -> None:

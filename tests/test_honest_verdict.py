@@ -638,7 +638,7 @@ def test_how_much_is_home_is_said_with_what_is_not_and_as_the_exit_code_says_it(
     failing = album.photo("failing.JPG")
     smugmug.fault("not_found", of_file(failing), times=None)
     told = sync(run, exit_code=1)
-    assert claim(run, told) == f"1 of 4 are home, in {run.output}; 1 failed; 1 still processing; 1 unavailable"
+    assert claim(run, told) == f"1 of 4 are home, in {run.output}; 1 still processing; 1 unavailable; 1 failed"
     smugmug.clear_faults()
     assert claim(run, sync(run)) == f"2 of 4 are home, in {run.output}; 1 still processing; 1 unavailable"
 

@@ -161,7 +161,7 @@ def test_no_line_for_docker_holds_the_key() -> None:
 def test_it_explains_all_fields_of_the_report_and_no_others() -> None:
     explained = set(re.findall("`([a-z_0-9]+)`", readme_section("Report")))
     fields = set(script.Summary(Path("photos")).report(0, "")) | {
-        "kind", *(name for name in script.Remark._fields if name != "topic")}
+        "kind", *(name for name in script.Remark._fields if name != "word")}
     assert explained == fields
 
 
@@ -221,9 +221,9 @@ def test_it_says_by_which_rule_a_run_ends_well() -> None:
 def test_it_explains_all_words_of_the_summary_and_no_others() -> None:
     table = readme_section("What lands where").partition("Words of the summary")[2]
     rows = re.findall(r"^\* ([A-Za-z ,]+): ", table, re.MULTILINE)
-    topics = {topic.heading for topic in script.Topic}
-    texts = set(texts_of(compile(SCRIPT.read_bytes(), SCRIPT.name, "exec"))) | topics
-    assert {kind.value for kind in script.Kind} | topics - {"ended early"} <= set(rows) <= texts
+    words = {word.text for word in script.Word}
+    texts = set(texts_of(compile(SCRIPT.read_bytes(), SCRIPT.name, "exec"))) | words
+    assert words - {"ended early"} <= set(rows) <= texts
 
 
 def test_every_test_that_it_names_for_a_promise_is_there() -> None:

@@ -477,10 +477,14 @@ def test_an_interrupt_is_heard_in_the_middle_of_a_file_that_is_verified_or_copie
     path.write_bytes(b"content")
     with pytest.raises(script.Stopped):
         script.check_file(script.Check("K1", record(), path), stop)
-    job = script.Job(album_of("1|2|3"), parse_image(photo_entry()), path.parent, "b.jpg",
-                     copies=((path, record(size_bytes=7)),))
+    image = parse_image(photo_entry())
+    job = script.Job(album_of("1|2|3"), image, path.parent, "b.jpg")
+    shelf = script.Shelf(tmp_path, lambda: None)
+    assert image.remote is not None
+    shelf.add(path, script.FileRecord(image.key, image.serial, path.name, image.remote.size_bytes or 0,
+                                      image.remote.md5 or "", 1, True))
     with pytest.raises(script.Stopped):
-        script.copy_home(job, script.Elsewhere(tmp_path, lambda: None), threading.Lock(), stop)
+        script.copy_home(job, shelf, threading.Lock(), stop)
     assert list(path.parent.iterdir()) == [path]
 
 
@@ -592,7 +596,9 @@ def on_disk(*files: Any) -> script.FilesOnDisk:
 
 def place(clocks: str, known: Any, records: Optional[Dict[str, Any]] = None, files: Any = None) -> Any:
     """An album as it stands here."""
-    return script.Place(album_of(clocks), Path("Summer"), known, records or {}, {}, files or on_disk())
+    visit = script.Visit(album_of(clocks))
+    visit.folder, visit.known, visit.records, visit.on_disk = Path("Summer"), known, records or {}, files or on_disk()
+    return visit
 
 
 @pytest.mark.parametrize("clocks, known, records, files, expected", [

@@ -610,7 +610,7 @@ def test_whatever_there_is_to_tell_the_first_of_it_comes_first_and_the_rest_only
         images: int, done: int, received: int, wait: float, columns: int) -> None:
     summary = script.Summary()
     summary.images_expected = images
-    summary.counts[script.Kind.DOWNLOADED] = done
+    summary.counts[script.Word.DOWNLOADED] = done
     line = script.progress_line(summary, received, wait, "", columns)
     first, *others = line.split(", ")
     first_of_all = f"{100 * done // max(done, images)}%" if done or images else "0/0"
