@@ -614,15 +614,20 @@ def next_pace(pace: Pace, seconds: float, size_bytes: float, files: float, troub
     rate = (size_bytes + files * FILE_WORTH_BYTES) / seconds
     if troubles >= max(TROUBLES, pace.size // 8):
         less = max(FEWEST_JOBS, pace.size // 2)
-        return Pace(less, less, 0.0, MOST_RESTS)
-    if not is_full:
+        return Pace(size=less, best=less, rests=MOST_RESTS)
+    if not is_full:  # nothing can be said
         return pace
-    if pace.size != pace.best and rate < pace.best_rate * WORTHWHILE:
+    is_being_tried = pace.size != pace.best
+    if is_being_tried and rate < pace.best_rate * WORTHWHILE:  # not worthwhile: back, and the other way next time
         return pace._replace(size=pace.best, rests=MOST_RESTS, factor=1 / pace.factor)
     if pace.rests:
-        return pace._replace(rests=pace.rests - 1, best_rate=(pace.best_rate + rate) / 2 if pace.best_rate else rate)
-    size = max(FEWEST_JOBS, min(MOST_JOBS if rate > SLOW_BYTES else SLOW_MOST_JOBS, int(pace.size * pace.factor)))
-    return Pace(size, pace.size, rate, 0, min(2.0, pace.factor) if size != pace.size else 1 / pace.factor)
+        known_rate = (pace.best_rate + rate) / 2 if pace.best_rate else rate
+        return pace._replace(rests=pace.rests - 1, best_rate=known_rate)
+    most = MOST_JOBS if rate > SLOW_BYTES else SLOW_MOST_JOBS
+    size = max(FEWEST_JOBS, min(most, int(pace.size * pace.factor)))
+    if size == pace.size:  # as many, or as few, as there may be: the other way next time
+        return Pace(size, best=size, best_rate=rate, factor=1 / pace.factor)
+    return Pace(size, best=pace.size, best_rate=rate, factor=min(2.0, pace.factor))
 
 
 class Jobs:
@@ -1307,11 +1312,13 @@ class Gate:
     """Holds back every request to one host while that asks to wait, or leaves everything unanswered."""
 
     def __init__(self, stop: Stop) -> None:
-        self._stop, self.outages = stop, 0
-        self._opens_at = self.closed_seconds = 0.0  # what is still to come of the seconds included
+        self._stop = stop
+        self._opens_at = 0.0  # by time.monotonic
+        self.closed_seconds = 0.0  # so far, what is still to come included
+        self.outages = 0  # how many there were
+        self.away_since = ""  # the time of day at which one began that is not over yet
         self.silences: list[str] = []  # the URLs asked for in vain since the host last answered
-        # the first URL that it answered, and the time of day at which an outage began that is not over yet
-        self.answered_url = self.away_since = ""
+        self.answered_url = ""  # the first that it answered
         self.lock = threading.Lock()  # one thread closes it, or looks whether an outage is over
 
     def wait(self) -> None:
@@ -1467,9 +1474,11 @@ class Connection:
         self.slow_seconds = min(60.0, timeout_seconds)
         self.piece_bytes = max(1, int(LEAST_BYTES_PER_SECOND * self.slow_seconds))
         self.gates: dict[str, Gate] = {}  # by origin
-        # whether large bodies came quickly lately; once it was let in, silence means an outage, a 401 a revoked sign-in
-        self.is_quick = self.was_let_in = False
-        self.troubles = self.api_requests = self.received_bytes = 0  # troubles: 429, 503, no answer, a body cut short
+        self.was_let_in = False  # once it was, silence means an outage, and a 401 that the sign-in was revoked
+        self.is_quick = False  # whether large bodies came quickly lately
+        self.troubles = 0  # 429, 503, no answer, a body cut short
+        self.api_requests = 0
+        self.received_bytes = 0
         with suppress(RuntimeError):  # a system that allows no more threads
             threading.Thread(target=self._watch, daemon=True).start()
 
@@ -2059,7 +2068,6 @@ def parse_image(entry: Entry, expansions: Entry) -> Image:
     # a video's ArchivedUri is a JPEG still, whose size and MD5 even agree
     remote = video.remote_file(False) if is_video else entry.remote_file(True, "ArchivedUri", "Archived")
     is_hopeless = entry.text("Status") == "Preprocess" and entry.text("SubStatus") == "CanNotProcess"
-    latitude, longitude = entry.number("Latitude", 90), entry.number("Longitude", 180)
     return Image(key=key, serial=sys.intern("" if serial is None else str(serial)),  # most have the same
                  file_name=entry.text("FileName"), is_video=is_video, extension=extension if is_video else "",
                  processing=entry.get("Processing") is True and not is_hopeless, remote=remote,
@@ -2067,9 +2075,16 @@ def parse_image(entry: Entry, expansions: Entry) -> Image:
                  uploaded=entry.text("DateTimeUploaded") or entry.text("Date"), hidden=entry.get("Hidden") is True,
                  taken=camera_time(entry.text("DateTimeOriginal")), title=entry.text("Title"),
                  caption=entry.text("Caption"), keywords=entry.texts("KeywordArray"), web_uri=entry.text("WebUri"),
-                 position=None if latitude is None or longitude is None or not (latitude or longitude) else (
-                     latitude, longitude, entry.number("Altitude", 100_000) or 0.0),  # 0, 0 stands for nowhere
+                 position=position_of(entry),
                  source_types=() if is_video else types_in_source(entry.object("ComponentFileTypes")))
+
+
+def position_of(entry: Entry) -> tuple[float, float, float] | None:
+    """Latitude, longitude and altitude of an AlbumImage; None where they are missing, or 0, 0, which is nowhere."""
+    latitude, longitude = entry.number("Latitude", 90), entry.number("Longitude", 180)
+    if latitude is None or longitude is None or (latitude, longitude) == (0, 0):
+        return None
+    return latitude, longitude, entry.number("Altitude", 100_000) or 0.0
 
 
 def types_in_source(component_file_types: Entry) -> tuple[str, ...]:
@@ -2098,20 +2113,31 @@ def find_remote(connection: Connection, image: Image) -> RemoteFile | None:
     for resource, locator, is_original in VIDEO_PLACES if image.is_video else PHOTO_PLACES:
         try:
             found = Entry(connection.get_json(image.uri + resource, SHORT_ANSWER)).object("Response").object(locator)
-            if locator == "ImageSizeDetails":  # VideoSize1920 of an upright film is 1080 wide
-                widths = [int(name[9:]) for name in found if re.fullmatch("VideoSize[0-9]{1,5}", name)]
-                found = found.object(f"VideoSize{max(widths, default=0)}" if image.is_video else "ImageSizeOriginal")
-            remote = found.remote_file(is_original)
         except RequestFailed as error:
             if error.status not in (403, 404):
                 raise
-            refusal = refusal if error.status == 404 and refusal else error
+            if refusal is None or error.status == 403:  # "forbidden" says more than "not found"
+                refusal = error
+            continue
+        if locator == "ImageSizeDetails":
+            found = found.object(largest_video_size(found) if image.is_video else "ImageSizeOriginal")
+        remote = found.remote_file(is_original)
         if remote is not None:
             break
-    is_worse = not remote.is_original and image.original_size_bytes not in (None, remote.size_bytes) if remote else True
-    if refusal is not None and is_worse and (remote or refusal.status == 403):
+    if remote is None:
+        if refusal is not None and refusal.status == 403:
+            raise refusal
+        return None
+    is_as_good = remote.is_original or image.original_size_bytes in (None, remote.size_bytes)
+    if refusal is not None and not is_as_good:
         raise refusal
     return remote
+
+
+def largest_video_size(details: Entry) -> str:
+    """The name of the largest size of a film. (VideoSize1920 of an upright film is 1080 wide.)"""
+    widths = [int(name[9:]) for name in details if re.fullmatch("VideoSize[0-9]{1,5}", name)]
+    return f"VideoSize{max(widths, default=0)}"
 
 
 def is_gone(connection: Connection, image: Image) -> bool:
@@ -2717,22 +2743,30 @@ def plan_image(visit: Visit, image: Image, name: str, now: float) -> Outcome | J
     `name` is that of an image without a record; `now` is in seconds since 1970.
     """
     album, record, absence = visit.album, visit.records.get(image.key), visit.absences.get(image.key)
-    is_asked_later = absence is not None and absence.serial == image.serial and absence.ask_at > now
-    record = record._replace(name=visit.on_disk.named(record.name)) if record else None
-    if record is not None and is_intact(record, visit.on_disk) and is_version_of(record, image) and (
-            record.is_original or image.is_video or is_asked_later):
-        return Outcome(Word.HOME, album, image, record._replace(serial=image.serial, removed=False))
-    uploaded = seconds_at(image.uploaded)  # what is "processing" for longer than a day is taken as it is
-    if image.processing and (uploaded is None or now - uploaded < DAY_SECONDS) and (image.is_video or not image.remote):
+    if absence is not None and (absence.serial != image.serial or absence.ask_at <= now):
+        absence = None  # it is time to ask again
+    if record is not None:
+        record = record._replace(name=visit.on_disk.named(record.name))
+        is_best = record.is_original or image.is_video or absence is not None
+        if is_best and is_intact(record, visit.on_disk) and is_version_of(record, image):
+            return Outcome(Word.HOME, album, image, record._replace(serial=image.serial, removed=False))
+    if is_being_processed(image, now):
         return Outcome(Word.NOT_READY, album, image, reason="SmugMug is still processing it")
-    if absence is not None and is_asked_later and record is None and image.remote is None:
-        return Outcome(Word.UNAVAILABLE, album, image, reason=absence.reason)
     if record is not None:
         return Job(album, image, visit.folder, record.name, ours=record)
+    if absence is not None and image.remote is None:
+        return Outcome(Word.UNAVAILABLE, album, image, reason=absence.reason)
     size_bytes = image.remote.size_bytes if image.remote else None
     files = [visit.on_disk.named(candidate) for candidate in (name, spare_name(image, name))]
     adoptable = [file for file in files if file in visit.on_disk and size_bytes in (None, visit.on_disk[file])]
     return Job(album, image, visit.folder, name, adoptable=tuple(adoptable))
+
+
+def is_being_processed(image: Image, now: float) -> bool:
+    """Whether to wait for SmugMug: a photo that has a file is taken as it is, and so is all that takes over a day."""
+    uploaded = seconds_at(image.uploaded)
+    is_fresh = uploaded is None or now - uploaded < DAY_SECONDS
+    return image.processing and is_fresh and (image.is_video or image.remote is None)
 
 
 def spare_name(image: Image, name: str) -> str:
@@ -2917,15 +2951,23 @@ def transfer(job: Job, shelf: Shelf, connection: Connection, landing: threading.
     except UnicodeError as error:
         reason = str(disk_problem(error, job.folder / job.name))
     except OSError as error:
-        problem = disk_problem(error, job.folder / job.name)
-        free_bytes = free_space(job.folder) or 0 if error.errno == errno.ENOSPC else 0  # a quota shows no free space
-        if isinstance(problem, DiskFull) and free_bytes < (RESERVED_BYTES if job.image.is_video else PHOTO_BYTES):
-            raise problem from None
-        reason = f"{error.strerror}; nothing already downloaded is lost" if free_bytes else str(problem)
+        reason = reason_of(error, job)
     except Exception as error:  # it concerns this image alone, whatever it is
         log.debug("Unexpected", exc_info=True)
         reason = f"{type(error).__name__}: {printable(str(error))}. This is a bug: please report it with the log of -v"
     return Outcome(Word.FAILED, job.album, job.image, reason=reason)
+
+
+def reason_of(error: OSError, job: Job) -> str:
+    """What to say of an image that the disk did not take. Raises DiskFull if it would not take others, either."""
+    problem = disk_problem(error, job.folder / job.name)
+    if not isinstance(problem, DiskFull):
+        return str(problem)
+    is_quota = error.errno != errno.ENOSPC  # which shows no free space
+    free_bytes = 0 if is_quota else free_space(job.folder) or 0
+    if free_bytes < (RESERVED_BYTES if job.image.is_video else PHOTO_BYTES):
+        raise problem from None
+    return f"{error.strerror}; nothing already downloaded is lost"
 
 
 def adopt(job: Job, remote: RemoteFile | None, stop: Stop) -> Outcome | None:
@@ -3050,7 +3092,9 @@ def fetch(remote: RemoteFile, part: PartFile, image: Image, connection: Connecti
     if not remote.md5:  # nothing would prove that what is there belongs to what comes
         part.restart()
     refused: set[str] = set()
-    for tries_left in range(2 if part.size_bytes else 1, -1, -1):  # pragma: no branch: the last one raises
+    tries_left = 3 if part.size_bytes else 2  # what was there before may be the damage
+    while True:
+        tries_left -= 1
         try:
             if part.size_bytes != remote.size_bytes:
                 connection.get(remote.url, partial(receive, remote=remote, part=part, stop=stop), headers=headers,
@@ -3090,13 +3134,17 @@ def receive(answer: Answer, remote: RemoteFile, part: PartFile, stop: Stop) -> N
 def goes_on(answer: Answer, remote: RemoteFile, part: PartFile) -> bool:
     """Whether an answer carries the bytes that follow the part's, of the same file."""
     given = re.fullmatch(r"bytes (?:(\d{1,18})-\d{1,18}|\*)/(\d{1,18}|\*)", answer.headers.get("Content-Range", ""))
-    if answer.status not in (206, 416) or given is None or answer.is_encoded or not part.size_bytes:
+    if given is None or answer.is_encoded or not part.size_bytes:
         return False
     start, total = given.groups()
     if answer.status == 416:  # nothing follows: good if the part is complete
         return bool(remote.md5) and total == str(part.size_bytes)
-    is_same_file = bool(remote.md5 or part.etag) and (remote.md5 or answer.headers.get("ETag", "") == part.etag)
-    return start == str(part.size_bytes) and is_same_file and total in ("*", str(remote.size_bytes or total))
+    if answer.status != 206 or start != str(part.size_bytes):
+        return False
+    if total not in ("*", str(remote.size_bytes or total)):
+        return False
+    # without an MD5, which would prove it in the end, the server has to say that it is the same file
+    return bool(remote.md5) or (bool(part.etag) and answer.headers.get("ETag", "") == part.etag)
 
 
 def prove(part: PartFile, remote: RemoteFile, image: Image, refused: set[str]) -> None:
@@ -3575,20 +3623,25 @@ def verdict(summary: Summary, settings: Settings, ended_with: int) -> tuple[int,
         return exit_code, f"{summary.checked[Fault.NONE]:,} of {checked:,} are intact, in {folder}" if checked else ""
     if ended_with and not summary.albums_expected:  # it did not come to anything
         return exit_code, ""
-    home, to_come = summary.home(), summary.counts[Word.TO_COME] + summary.counts[Word.AT_HAND]
-    total = summary.done() - summary.counts[Word.GONE] + summary.images_unlisted
-    if ended_with:
-        head = f"Not finished: {home:,} of {max(total, summary.images_expected):,} are home, in {folder}"
-    elif home == total and not said.keys() - {Word.IN_SOURCE}:
-        asked = "you asked for " if settings.albums or settings.exclude or settings.since else ""
-        head = f"Everything {asked}is home: {photos_and_videos(home)} in {folder}"
-    else:
-        head = f"{home:,} of {total:,} are home, in {folder}"
+    to_come = summary.counts[Word.TO_COME] + summary.counts[Word.AT_HAND]
     return exit_code, "; ".join(filter(None, (
-        head, f"{to_come:,} to come" if to_come else "",
+        how_much_is_home(summary, settings, bool(ended_with), is_all=not said.keys() - {Word.IN_SOURCE}),
+        f"{to_come:,} to come" if to_come else "",
         f"{summary.images_unlisted:,} not listed" if summary.images_unlisted else "",
         *(f"{number:,} {word.value.in_verdict.format(s='s' * (number > 1))}" for word, number in said.items()),
         f"{counted(summary.videos, 'video')} re-encoded" if summary.videos else "")))
+
+
+def how_much_is_home(summary: Summary, settings: Settings, is_early: bool, is_all: bool) -> str:
+    """The beginning of the verdict. `is_early`: something ended the run; `is_all`: nothing is said to be missing."""
+    home, folder = summary.home(), printable(full_path(settings.output))
+    total = summary.done() - summary.counts[Word.GONE] + summary.images_unlisted
+    if is_early:
+        return f"Not finished: {home:,} of {max(total, summary.images_expected):,} are home, in {folder}"
+    if home == total and is_all:
+        asked = "you asked for " if settings.albums or settings.exclude or settings.since else ""
+        return f"Everything {asked}is home: {photos_and_videos(home)} in {folder}"
+    return f"{home:,} of {total:,} are home, in {folder}"
 
 
 def summary_text(summary: Summary, settings: Settings, free_bytes: int | None) -> str:
@@ -3778,16 +3831,19 @@ class Steering:
         while an album is planned, until the first is begun.
         """
         now, under_way = self._now(), self._carriers.under_way
-        self._since, self._was_idle = self._since if under_way and not self._was_idle else now, not under_way
-        self._is_full = not under_way or (self._is_full and has_more and under_way == self._carriers.size
-                                          and self._connection.remaining_seconds() <= 0)
+        if self._was_idle or not under_way:
+            self._since = now
+        self._was_idle = not under_way
+        is_busy = (has_more and under_way == self._carriers.size and self._connection.remaining_seconds() <= 0)
+        self._is_full = not under_way or (self._is_full and is_busy)
         seconds, size_bytes, files, troubles = (later - earlier for later, earlier in zip(now, self._since))
-        if seconds >= LOOK_SECONDS:
-            self._pace = next_pace(self._pace, seconds, size_bytes, files, troubles, self._is_full)
-            if self._pace.size != self._carriers.size:
-                log.debug("%d transfers at a time instead of %d: %.1f MB/s, %d requests were refused or cut off",
-                          self._pace.size, self._carriers.size, size_bytes / seconds / 1e6, troubles)
-            self._carriers.size, self._since, self._is_full = self._pace.size, now, True
+        if seconds < LOOK_SECONDS:
+            return
+        self._pace = next_pace(self._pace, seconds, size_bytes, files, troubles, self._is_full)
+        if self._pace.size != self._carriers.size:
+            log.debug("%d transfers at a time instead of %d: %.1f MB/s, %d requests were refused or cut off",
+                      self._pace.size, self._carriers.size, size_bytes / seconds / 1e6, troubles)
+        self._carriers.size, self._since, self._is_full = self._pace.size, now, True
 
 
 def foretell(job: Job, foretold: set[Path], shelf: Shelf, stop: Stop) -> Outcome:
@@ -3811,15 +3867,8 @@ def wanted_albums(run: Run) -> list[Album]:
     if problem:
         run.summary.remark(Word.FAILED, "the list of albums", "", problem)
     else:
-        for album_key in run.known.keys() - {album.key for album in albums}:
-            run.state.mark_album_removed(album_key)
-            if not os.path.lexists(str(run.settings.output / run.folders[album_key])):
-                run.state.forget_album(album_key)  # so that its name is free again
-                del run.folders[album_key]
-    layout, other = run.settings.layout, "tree" if run.settings.layout == "album" else "album"
-    if any(run.folders.get(album.key) == album_folder(album, other) != album_folder(album, layout) for album in albums):
-        log.info("Layout %s applies to new albums only; those that are here stay where they are.", layout)
-    run.folders.update(album_folders(albums, run.folders, layout))
+        note_removed_albums(run, albums)
+    give_folders(run, albums)
     run.albums.update((album.key, album) for album in albums)
     albums = selected(run.settings, albums)
     run.summary.albums_expected = len(albums)
@@ -3827,12 +3876,36 @@ def wanted_albums(run: Run) -> list[Album]:
         albums = [album for album in albums if may_have_uploads(album, run.settings.since)]
         run.summary.albums[Change.NONE] = run.summary.albums_expected - len(albums)
     run.summary.images_expected = sum(album.image_count or 0 for album in albums)
-    home = run.state.home_sums("size_bytes")  # SmugMug's sums, which it often does not tell
-    warn_of_full_disk(sum(max(0, album.size_bytes - home.get(album.key, 0)) for album in albums if album.key not in
-                          run.known or run.known[album.key].clocks != album.clocks), run.settings.output)
+    warn_of_full_disk(bytes_to_come(run, albums), run.settings.output)
     follow_renames(run, albums)
     run.overdue = albums_to_look_at_again(albums, run.known, run.connection.now())
     return albums
+
+
+def note_removed_albums(run: Run, albums: Iterable[Album]) -> None:
+    """Remember which albums are not at SmugMug any more; one whose folder is gone, too, is forgotten."""
+    for album_key in run.known.keys() - {album.key for album in albums}:
+        run.state.mark_album_removed(album_key)
+        if not os.path.lexists(str(run.settings.output / run.folders[album_key])):
+            run.state.forget_album(album_key)  # so that its name is free again
+            del run.folders[album_key]
+
+
+def give_folders(run: Run, albums: Iterable[Album]) -> None:
+    """Give each new album a folder; those that are here stay where they are, whatever the layout."""
+    layout = run.settings.layout
+    other = "tree" if layout == "album" else "album"
+    if any(run.folders.get(album.key) == album_folder(album, other) != album_folder(album, layout) for album in albums):
+        log.info("Layout %s applies to new albums only; those that are here stay where they are.", layout)
+    run.folders.update(album_folders(albums, run.folders, layout))
+
+
+def bytes_to_come(run: Run, albums: Iterable[Album]) -> int:
+    """How much is missing of albums that are new or changed, by SmugMug's sums, which it often does not tell."""
+    home = run.state.home_sums("size_bytes")
+    changed = (album for album in albums if album.clocks != run.known.get(album.key, UNKNOWN).clocks
+               or album.key not in run.known)
+    return sum(max(0, album.size_bytes - home.get(album.key, 0)) for album in changed)
 
 
 def refuse_other_account(run: Run, albums: Iterable[Album]) -> None:
@@ -4040,20 +4113,33 @@ def album_card(run: Run, key: str, known: Mapping[str, AlbumRecord]) -> dict[str
     here = sorted(files.values(), key=lambda file: (file.image_key != album.highlight_key, file.name))
     videos = sum(split_extension(file.name)[1].lower() in VIDEO_EXTENSIONS for file in here)
     covers = [quote(file.name) for file in here if split_extension(file.name)[1][1:].lower() in SERVED_TYPES]
-    months = sorted(str(datetime(1970, 1, 1) + timedelta(seconds=file.modified_ns // 10 ** 9 - time.timezone))[:7]
-                    for file in here if file.modified_ns)
     missing, smaller = images - sum(not file.removed for file in here), sum(not file.is_original for file in here)
     why = {reason for image_key, reason in run.summary.reasons.get(key, {}).items() if image_key not in files}
-    facts = [" \u2013 ".join(sorted({*months[:1], *months[-1:]})),
+    record = known.get(key, UNKNOWN)
+    facts = [months_of(here),
              f"{counted(len(here) - videos, 'photo')}, {counted(videos, 'video')} ({images:,} at SmugMug)",
              f"{missing:,} missing: {'; '.join(sorted(why)) or NOT_YET}" if missing > 0 else "",
              f"{smaller:,} smaller or re-encoded" if smaller else "",
-             *(f"{done} on {datetime.fromtimestamp(at):%Y-%m-%d}" if at else f"never {done}"
-               for done, at in zip(("compared with SmugMug", "verified"), known.get(key, UNKNOWN)[2:]))]
+             done_on("compared with SmugMug", record.listed_at), done_on("verified", record.verified_at)]
     way, page = quote(run.summary.within(folder)) + "/", page_name(files.values())
     return {"id": key, "folder": " / ".join(album.url_path.split("/")[1:-1]), "title": album.name or folder.name,
             "text": album.description, "view": "img" if covers else "p", "src": way + "".join(covers[:1]),
             "facts": facts, "href": way + page if os.path.exists(str(folder / page)) else way if here else ""}
+
+
+def months_of(files: Iterable[FileRecord]) -> str:
+    """The first and the last month of some files, "2019-07 - 2021-03", by their time stamps in local time."""
+    seconds = [file.modified_ns // 10 ** 9 for file in files if file.modified_ns]
+    if not seconds:
+        return ""
+    first, last = (str(datetime(1970, 1, 1) + timedelta(seconds=moment - time.timezone))[:7]
+                   for moment in (min(seconds), max(seconds)))
+    return first if first == last else f"{first} \u2013 {last}"
+
+
+def done_on(what: str, seconds: float) -> str:
+    """When something was done, by its time in seconds since 1970, 0 for never."""
+    return f"{what} on {datetime.fromtimestamp(seconds):%Y-%m-%d}" if seconds else f"never {what}"
 
 
 def look_back(settings: Settings, state: State, summary: Summary, redraw: Callable[[], None]) -> None:
