@@ -48,6 +48,7 @@ The file reads downwards, as the data travels, and each section uses only the se
     19. Tasks             what a run begins and ends with
     20. Command line      the options, and `main`
 """
+
 from __future__ import annotations
 
 import argparse
@@ -79,7 +80,19 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from datetime import datetime, timedelta, timezone
 from functools import partial
 from pathlib import Path
-from typing import IO, Any, Callable, Dict, Iterable, Iterator, Mapping, NamedTuple, Sequence, TextIO, TypeVar
+from typing import (
+    IO,
+    Any,
+    Callable,
+    Dict,
+    Iterable,
+    Iterator,
+    Mapping,
+    NamedTuple,
+    Sequence,
+    TextIO,
+    TypeVar,
+)
 from urllib.parse import parse_qsl, quote, unquote_plus, urlencode, urljoin, urlsplit
 from xml.sax.saxutils import escape
 
@@ -91,10 +104,13 @@ try:
     from requests_oauthlib import OAuth1
 except ImportError as missing:
     own_python = os.path.join(".venv", "Scripts" if os.name == "nt" else "bin", "python")
-    print(f"The Python package {missing.name} is missing. To install what is needed in this folder, run:\n"
-          f"    {sys.executable} -m venv .venv\n"
-          f"    {own_python} -m pip install requests requests_oauthlib\n"
-          f"    {own_python} {sys.argv[0]}\nOr, with uv:\n    uv run {sys.argv[0]}", file=sys.stderr)
+    print(
+        f"The Python package {missing.name} is missing. To install what is needed in this folder, run:\n"
+        f"    {sys.executable} -m venv .venv\n"
+        f"    {own_python} -m pip install requests requests_oauthlib\n"
+        f"    {own_python} {sys.argv[0]}\nOr, with uv:\n    uv run {sys.argv[0]}",
+        file=sys.stderr,
+    )
     sys.exit(2)
 
 # Your SmugMug API key, from https://api.smugmug.com/api/developer/apply. Without one here, the first start asks for it.
@@ -104,21 +120,31 @@ API_SECRET = "YOUR_API_SECRET"
 
 # What you may want to tune.
 OUTPUT_FOLDER = "smugmug_photos"
-FEWEST_JOBS, FIRST_JOBS, MOST_JOBS = 2, 4, 64  # transfers at a time, where -j does not fix their number
+MIN_JOBS, INITIAL_JOBS, MAX_JOBS = (
+    2,
+    4,
+    64,
+)  # transfers at a time, where -j does not fix their number
 LISTING_THREADS = 8  # albums listed at a time, ahead of the transfers: an owner's listing takes 30 ms for each image
-IMAGES_PER_PAGE = 100  # SmugMug gives up to 500, but pages that take it longer than some 12 s may fail
+IMAGES_PER_PAGE = (
+    100  # SmugMug gives up to 500, but pages that take it longer than some 12 s may fail
+)
 ATTEMPTS = 5  # how often one request is tried before its failure counts
-FIRST_DELAY_SECONDS = 0.5  # the delay after the first failed attempt; it doubles with each further one
+FIRST_DELAY_SECONDS = (
+    0.5  # the delay after the first failed attempt; it doubles with each further one
+)
 CONNECT_TIMEOUT_SECONDS = 10.0
 READ_TIMEOUT_SECONDS = 60.0  # silence after which a connection counts as dead
 MAX_OUTAGE_MINUTES = 60.0  # how long SmugMug may be out of reach before the run ends
-COMMIT_SECONDS = 2.0  # how much of the record a crash may cost; the files are then found again by their content
+COMMIT_SECONDS = (
+    2.0  # how much of the record a crash may cost; the files are then found again by their content
+)
 
 VERSION = "1.0"
 PROGRAM = "download_smugmug_photos"
 API_ORIGIN = "https://api.smugmug.com"
 APPLY_URL = API_ORIGIN + "/api/developer/apply"
-STATE_FILE = ".smugmug.sqlite3"
+RECORD_FILE = ".smugmug.sqlite3"
 PART_SUFFIX = ".part"
 ALBUM_SIDECAR = "album.json"
 PAGE_NAME = "index.html"
@@ -133,7 +159,13 @@ log = logging.getLogger(PROGRAM)
 #    Knows the standard library. Knows nothing of requests, the disk or the screen.
 # ---------------------------------------------------------------------------------------------------------------
 
-EXIT_COMPLETE, EXIT_FAILED, EXIT_COULD_NOT_RUN, EXIT_NOT_SIGNED_IN, EXIT_INTERRUPTED = 0, 1, 2, 3, 130
+EXIT_COMPLETE, EXIT_FAILED, EXIT_COULD_NOT_RUN, EXIT_NOT_SIGNED_IN, EXIT_INTERRUPTED = (
+    0,
+    1,
+    2,
+    3,
+    130,
+)
 
 
 class Problem(Exception):
@@ -148,7 +180,7 @@ class NotSignedIn(Problem):
     exit_code = EXIT_NOT_SIGNED_IN
 
 
-class NotOurs(Problem):
+class FileInTheWay(Problem):
     """A file that another program wrote is where one of ours would go: it is kept."""
 
 
@@ -158,7 +190,7 @@ class DiskFull(Problem):
     exit_code = EXIT_FAILED
 
 
-class OutOfReach(Problem):
+class Unreachable(Problem):
     """SmugMug has been out of reach for too long: the run ends, and what was downloaded is kept."""
 
     exit_code = EXIT_FAILED
@@ -176,11 +208,19 @@ class RequestFailed(Problem):
     that the host may be out of reach for everybody.
     """
 
-    def __init__(self, text: str, *, status: int = 0, transient: bool = False, is_overload: bool = False,
-                 is_silence: bool = False, wait_seconds: float | None = None) -> None:
+    def __init__(
+        self,
+        text: str,
+        *,
+        status: int = 0,
+        transient: bool = False,
+        is_overload: bool = False,
+        is_unanswered: bool = False,
+        wait_seconds: float | None = None,
+    ) -> None:
         super().__init__(text)
         self.status, self.transient, self.is_overload = status, transient, is_overload
-        self.is_silence, self.wait_seconds = is_silence, wait_seconds
+        self.is_unanswered, self.wait_seconds = is_unanswered, wait_seconds
 
 
 class Damaged(Problem):
@@ -262,7 +302,7 @@ class Image(NamedTuple):
     title: str
     caption: str
     keywords: tuple[str, ...]
-    position: tuple[float, float, float] | None
+    location: tuple[float, float, float] | None
     hidden: bool
     web_uri: str
     source_types: tuple[str, ...]
@@ -286,7 +326,7 @@ class Album(NamedTuple):
     url_path: str
     images_uri: str
     image_count: int | None
-    clocks: str
+    change_token: str
     created: str
     changed: str
     privacy: str
@@ -337,15 +377,15 @@ class AlbumRecord(NamedTuple):
     """
 
     folder: str
-    clocks: str = ""
+    change_token: str = ""
     listed_at: float = 0.0
     verified_at: float = 0.0
 
 
-UNKNOWN = AlbumRecord("")  # all that is known of an album that was never here
+NEW_ALBUM = AlbumRecord("")  # all that is known of an album that was never here
 
 
-class Absence(NamedTuple):
+class Unavailable(NamedTuple):
     """What the sync state knows of an image of which SmugMug gave no file, or none that is the original.
 
     It is asked for again at `ask_at`, in seconds since 1970, which depends on how many `tries` there were.
@@ -356,7 +396,7 @@ class Absence(NamedTuple):
     file_name: str
     reason: str
     tries: int
-    ask_at: float
+    retry_at: float
 
 
 class Job(NamedTuple):
@@ -371,23 +411,22 @@ class Job(NamedTuple):
     image: Image
     folder: Path
     name: str
-    ours: FileRecord | None = None
+    recorded: FileRecord | None = None
     adoptable: tuple[str, ...] = ()
 
 
-class About(NamedTuple):
+class ResultRow(NamedTuple):
     """All that follows from a word of the summary.
 
     `text` is the word itself, `advice` what to do about it, `in_verdict` its words in the last line, after a number,
-    `report` the report's word for it where that is another one. Of an image that `is_home` the file is here, whole;
+    `report` the report's word for it where that is another one. Of an image that `is_on_disk` the file is here, whole;
     what `is_failure` makes the exit code 1. What `is_besides` is said of a file besides what became of its image.
     """
 
     text: str
     advice: str = ""
     in_verdict: str = ""
-    report: str = ""
-    is_home: bool = False
+    is_on_disk: bool = False
     is_failure: bool = False
     is_besides: bool = False
 
@@ -395,43 +434,74 @@ class About(NamedTuple):
         return self.text
 
 
-class Word(enum.Enum):
+class Result(enum.Enum):
     """What became of an image, and what else its owner should know: the words of the summary, as README explains them.
 
     Each image gets one of the first ones. They are shown in this order.
     """
 
-    DOWNLOADED = About("downloaded", is_home=True)
-    COPIED = About("copied", is_home=True)
-    REPLACED = About("replaced", is_home=True)
-    ADOPTED = About("adopted", is_home=True)
-    TO_COME = About("to download")
-    AT_HAND = About("to copy or adopt")
-    HOME = About("already there", is_home=True)
-    GONE = About("gone at SmugMug")
-    NOT_READY = About("still processing", "Run this again later.", "still processing", report="not ready")
-    UNAVAILABLE = About("unavailable", "Look for these on SmugMug's website, or contact SmugMug support.",
-                        "unavailable")
-    FAILED = About("failed", "Run this again to retry; nothing already downloaded is lost.", "failed",
-                   is_failure=True)
+    DOWNLOADED = ResultRow("downloaded", is_on_disk=True)
+    COPIED = ResultRow("copied", is_on_disk=True)
+    REPLACED = ResultRow("replaced", is_on_disk=True)
+    ADOPTED = ResultRow("adopted", is_on_disk=True)
+    TO_DOWNLOAD = ResultRow("to download")
+    TO_COPY = ResultRow("to copy or adopt")
+    ALREADY_THERE = ResultRow("already there", is_on_disk=True)
+    DELETED = ResultRow("deleted on SmugMug")
+    PROCESSING = ResultRow("still processing", "Run this again later.", "still processing")
+    UNAVAILABLE = ResultRow(
+        "unavailable",
+        "Look for these on SmugMug's website, or contact SmugMug support.",
+        "unavailable",
+    )
+    FAILED = ResultRow(
+        "failed",
+        "Run this again to retry; nothing already downloaded is lost.",
+        "failed",
+        is_failure=True,
+    )
 
-    CHECKSUM = About("checksum differs", "Two downloads of each file were identical, so the file was kept.",
-                     is_besides=True)
-    DAMAGED = About("damaged", "If SmugMug no longer has it, restore it from another backup or delete it.", "damaged",
-                    is_failure=True, is_besides=True)
-    IN_SOURCE = About("in SmugMug Source", "Programs cannot download these; get them on SmugMug's website.",
-                      "photo{s} with a RAW or other source file that only SmugMug's website gives", is_besides=True)
-    KEPT = About("kept", is_besides=True)
-    LOCKED = About("locked", "Remove the album's password, run this again, then set it again.", "album{s} locked",
-                   is_besides=True)
-    MENDED = About("repaired", report="mended", is_besides=True)
-    NOT_SOUND = About("damaged, changed or missing",
-                      "To download these again, run --verify without -n, --album, --exclude and --since. Files you "
-                      "changed are kept; SmugMug's copy is saved next to them.", "damaged, changed or missing",
-                      report="not sound", is_failure=True, is_besides=True)
-    NOT_ORIGINAL = About("not the original", "Do the album's settings allow original downloads?", "not the original",
-                         is_besides=True)
-    ENDED_EARLY = About("ended early", is_besides=True)
+    CHECKSUM = ResultRow(
+        "checksum differs",
+        "Two downloads of each file were identical, so the file was kept.",
+        is_besides=True,
+    )
+    DAMAGED = ResultRow(
+        "damaged",
+        "If SmugMug no longer has it, restore it from another backup or delete it.",
+        "damaged",
+        is_failure=True,
+        is_besides=True,
+    )
+    IN_SOURCE = ResultRow(
+        "in SmugMug Source",
+        "Programs cannot download these; get them on SmugMug's website.",
+        "photo{s} with a RAW or other source file that only SmugMug's website gives",
+        is_besides=True,
+    )
+    KEPT = ResultRow("kept", is_besides=True)
+    LOCKED = ResultRow(
+        "locked",
+        "Remove the album's password, run this again, then set it again.",
+        "album{s} locked",
+        is_besides=True,
+    )
+    REPAIRED = ResultRow("repaired", is_besides=True)
+    NEEDS_REPAIR = ResultRow(
+        "damaged, changed or missing",
+        "To download these again, run --verify without -n, --album, --exclude and --since. Files you "
+        "changed are kept; SmugMug's copy is saved next to them.",
+        "damaged, changed or missing",
+        is_failure=True,
+        is_besides=True,
+    )
+    NOT_ORIGINAL = ResultRow(
+        "not the original",
+        "Do the album's settings allow original downloads?",
+        "not the original",
+        is_besides=True,
+    )
+    ENDED_EARLY = ResultRow("ended early", is_besides=True)
 
     @property
     def text(self) -> str:
@@ -439,17 +509,17 @@ class Word(enum.Enum):
         return self.value.text
 
 
-OUTCOMES = tuple(word for word in Word if not word.value.is_besides)
+IMAGE_RESULTS = tuple(word for word in Result if not word.value.is_besides)
 
 
 class Outcome(NamedTuple):
     """What became of one image: `file` where it is home, `reason` where it is not (or not as one would expect)."""
 
-    kind: Word
+    result: Result
     album: Album
     image: Image
     file: FileRecord | None = None
-    fetched_bytes: int = 0
+    downloaded_bytes: int = 0
     reason: str = ""
 
 
@@ -459,11 +529,19 @@ class Outcome(NamedTuple):
 # ---------------------------------------------------------------------------------------------------------------
 
 STOP_SECONDS = 1.2  # how long an interrupted run waits for its threads
-FILE_WORTH_BYTES = 50_000  # a file counts as much as so many bytes more, so that small files count as well
-WORTHWHILE = 1.06  # another number at a time has to bring so much more
-SLOW_BYTES, SLOW_MOST_JOBS = 4e6, 16  # a line that brings no more in a second needs no more of them
-LOOK_SECONDS, MOST_RESTS = 0.5, 48  # how long is measured; how many such looks pass before another number is tried
-TROUBLES = 3  # fewer refusals and broken connections than this are an accident
+BYTES_PER_FILE = (
+    50_000  # a file counts as much as so many bytes more, so that small files count as well
+)
+MIN_GAIN = 1.06  # another number at a time has to bring so much more
+SLOW_BYTES_PER_SECOND, SLOW_MAX_JOBS = (
+    4e6,
+    16,
+)  # a line that brings no more in a second needs no more of them
+MEASURE_SECONDS, RESTS_AFTER_FAILURE = (
+    0.5,
+    48,
+)  # how long is measured; how many such looks pass before another number is tried
+MANY_FAILED_REQUESTS = 3  # fewer refusals and broken connections than this are an accident
 R = TypeVar("R")
 
 
@@ -479,7 +557,7 @@ class Stop(threading.Event):
         raise Stopped
 
 
-class Results:
+class ResultQueue:
     """What the crews bring, as each piece gets done. Its `with` block is the time in which they work.
 
     An error that leaves the block sets `stop`. Then the block waits for the threads, though not for long.
@@ -487,10 +565,10 @@ class Results:
 
     def __init__(self, stop: Stop) -> None:
         self.stop = stop
-        self.crews: list[Crew] = []
-        self.queue: queue.Queue[tuple[Crew, Any, BaseException | None]] = queue.Queue()
+        self.crews: list[WorkerPool] = []
+        self.queue: queue.Queue[tuple[WorkerPool, Any, BaseException | None]] = queue.Queue()
 
-    def __enter__(self) -> Results:
+    def __enter__(self) -> ResultQueue:
         return self
 
     def __exit__(self, error_type: Any, error: Any, traceback: Any) -> None:
@@ -498,7 +576,7 @@ class Results:
             self.stop.set()
         deadline = time.monotonic() + (STOP_SECONDS if self.stop.is_set() else 0.0)
         for crew in self.crews:
-            crew.dismiss(deadline)
+            crew.shut_down(deadline)
 
     def take(self, seconds: float) -> Any:
         """The next result; None if there is none within so many seconds. Raises the error of a thread that failed."""
@@ -506,14 +584,14 @@ class Results:
             crew, result, error = self.queue.get(block=seconds > 0, timeout=seconds)
         except queue.Empty:
             return None
-        crew.under_way -= 1
+        crew.in_progress -= 1
         crew.done += 1
         if error is not None:
             raise error
         return result
 
 
-class Crew:
+class WorkerPool:
     """Daemon threads that do one thing to every item they are given, each to one item at a time.
 
     `under_way` counts the items whose result was not taken yet, `done` the others, `size` says how many may be under
@@ -521,8 +599,8 @@ class Crew:
     concurrent.futures are joined at exit: Ctrl-C would wait for a read that hangs.)
     """
 
-    def __init__(self, function: Callable[[Any], Any], results: Results, size: int) -> None:
-        self.size, self.under_way, self.done = size, 0, 0
+    def __init__(self, function: Callable[[Any], Any], results: ResultQueue, size: int) -> None:
+        self.size, self.in_progress, self.done = size, 0, 0
         self._function, self._results = function, results
         self._items: queue.Queue[Any] = queue.Queue()
         self._threads: list[threading.Thread] = []
@@ -530,12 +608,12 @@ class Crew:
 
     def has_room(self) -> bool:
         """Whether it may be given another item."""
-        return self.under_way < self.size
+        return self.in_progress < self.size
 
-    def give(self, item: Any) -> None:
+    def submit(self, item: Any) -> None:
         """Have something done to an item, which is not None."""
-        self.under_way += 1
-        if len(self._threads) < self.under_way:
+        self.in_progress += 1
+        if len(self._threads) < self.in_progress:
             thread = threading.Thread(target=self._work, daemon=True)
             try:
                 thread.start()
@@ -547,7 +625,7 @@ class Crew:
         else:
             self._do(item)
 
-    def dismiss(self, deadline: float) -> None:
+    def shut_down(self, deadline: float) -> None:
         """Let the threads end, and wait for them until then, by time.monotonic."""
         for _ in self._threads:
             self._items.put(None)
@@ -566,18 +644,20 @@ class Crew:
             self._results.queue.put((self, None, error))
 
 
-def in_parallel(function: Callable[[Any], R], items: Iterable[Any], stop: Stop, threads: int = 0) -> Iterator[R | None]:
+def in_parallel(
+    function: Callable[[Any], R], items: Iterable[Any], stop: Stop, threads: int = 0
+) -> Iterator[R | None]:
     """Yield `function(item)` for each of `items`, in the order in which they get done; 0 threads: as many as CPUs.
 
     A None says that nothing was ready for a moment: time to redraw the screen.
     """
-    with Results(stop) as results:
-        crew = Crew(function, results, threads or os.cpu_count() or 1)
+    with ResultQueue(stop) as results:
+        crew = WorkerPool(function, results, threads or os.cpu_count() or 1)
         for item in items:
-            crew.give(item)
+            crew.submit(item)
             while not crew.has_room():
                 yield results.take(TICK_SECONDS)
-        while crew.under_way:
+        while crew.in_progress:
             yield results.take(TICK_SECONDS)
 
 
@@ -598,33 +678,44 @@ class Pace(NamedTuple):
     many looks pass as `rests` has left.
     """
 
-    size: int = FIRST_JOBS
-    best: int = FIRST_JOBS
+    size: int = INITIAL_JOBS
+    best: int = INITIAL_JOBS
     best_rate: float = 0.0
-    rests: int = 0
+    rests_left: int = 0
     factor: float = 3.0
 
 
-def next_pace(pace: Pace, seconds: float, size_bytes: float, files: float, troubles: float, is_full: bool) -> Pace:
+def next_pace(
+    pace: Pace,
+    seconds: float,
+    size_bytes: float,
+    files: float,
+    failed_requests: float,
+    is_full: bool,
+) -> Pace:
     """What follows from a look: try more or fewer, keep what is worthwhile, go back where it is not.
 
     So much was brought in so many `seconds`, with so many refused or broken requests; `is_full` if all the time as many
     were under way as were allowed. What is tried has to bring more. Troubles that come in numbers halve it at once.
     """
-    rate = (size_bytes + files * FILE_WORTH_BYTES) / seconds
-    if troubles >= max(TROUBLES, pace.size // 8):
-        less = max(FEWEST_JOBS, pace.size // 2)
-        return Pace(size=less, best=less, rests=MOST_RESTS)
+    rate = (size_bytes + files * BYTES_PER_FILE) / seconds
+    if failed_requests >= max(MANY_FAILED_REQUESTS, pace.size // 8):
+        less = max(MIN_JOBS, pace.size // 2)
+        return Pace(size=less, best=less, rests_left=RESTS_AFTER_FAILURE)
     if not is_full:  # nothing can be said
         return pace
     is_being_tried = pace.size != pace.best
-    if is_being_tried and rate < pace.best_rate * WORTHWHILE:  # not worthwhile: back, and the other way next time
-        return pace._replace(size=pace.best, rests=MOST_RESTS, factor=1 / pace.factor)
-    if pace.rests:
+    if (
+        is_being_tried and rate < pace.best_rate * MIN_GAIN
+    ):  # not worthwhile: back, and the other way next time
+        return pace._replace(
+            size=pace.best, rests_left=RESTS_AFTER_FAILURE, factor=1 / pace.factor
+        )
+    if pace.rests_left:
         known_rate = (pace.best_rate + rate) / 2 if pace.best_rate else rate
-        return pace._replace(rests=pace.rests - 1, best_rate=known_rate)
-    most = MOST_JOBS if rate > SLOW_BYTES else SLOW_MOST_JOBS
-    size = max(FEWEST_JOBS, min(most, int(pace.size * pace.factor)))
+        return pace._replace(rests_left=pace.rests_left - 1, best_rate=known_rate)
+    most = MAX_JOBS if rate > SLOW_BYTES_PER_SECOND else SLOW_MAX_JOBS
+    size = max(MIN_JOBS, min(most, int(pace.size * pace.factor)))
     if size == pace.size:  # as many, or as few, as there may be: the other way next time
         return Pace(size, best=size, best_rate=rate, factor=1 / pace.factor)
     return Pace(size, best=pace.size, best_rate=rate, factor=min(2.0, pace.factor))
@@ -638,7 +729,9 @@ class Jobs:
 
     def __init__(self) -> None:
         self.ready: deque[Job] = deque()
-        self._waiting: dict[str, tuple[Job, ...]] = {}  # by the key of each image that is ready or under way
+        self._waiting: dict[
+            str, tuple[Job, ...]
+        ] = {}  # by the key of each image that is ready or under way
 
     def add(self, jobs: Iterable[Job]) -> None:
         """More jobs."""
@@ -662,11 +755,17 @@ class Jobs:
 #    Knows text, and the rules of Linux, macOS and Windows. Never looks at the disk.
 # ---------------------------------------------------------------------------------------------------------------
 
-MAX_NAME_BYTES = 255 - len(PART_SUFFIX)  # Linux allows 255 bytes; room is left for the suffix of a file beside it
+MAX_NAME_BYTES = 255 - len(
+    PART_SUFFIX
+)  # Linux allows 255 bytes; room is left for the suffix of a file beside it
 # Device names that Windows reserves, with or without an extension:
 # https://learn.microsoft.com/windows/win32/fileio/naming-a-file
-RESERVED_NAME = re.compile(r"(?i)(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9\u00b9\u00b2\u00b3])\s*(\.|$)")
-UNSAFE_CHARACTER = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f-\x9f\ud800-\udfff\u200e\u200f\u2028-\u202e\u2066-\u2069]')
+RESERVED_NAME = re.compile(
+    r"(?i)(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9\u00b9\u00b2\u00b3])\s*(\.|$)"
+)
+UNSAFE_CHARACTER = re.compile(
+    r'[<>:"/\\|?*\x00-\x1f\x7f-\x9f\ud800-\udfff\u200e\u200f\u2028-\u202e\u2066-\u2069]'
+)
 
 
 def safe_name(text: str, fallback: str) -> str:
@@ -680,7 +779,7 @@ def safe_name(text: str, fallback: str) -> str:
     name = shortened(name, MAX_NAME_BYTES).rstrip(". ")
     if not name.strip("."):
         name = safe_name(fallback, "unnamed") if fallback else "unnamed"
-    if RESERVED_NAME.match(name) or name.lower().startswith(STATE_FILE):
+    if RESERVED_NAME.match(name) or name.lower().startswith(RECORD_FILE):
         name = shortened("_" + name, MAX_NAME_BYTES)
     if name.lower().endswith(PART_SUFFIX):
         name = shortened(name, MAX_NAME_BYTES - 1) + "_"
@@ -692,29 +791,40 @@ def shortened(name: str, max_bytes: int) -> str:
     if len(name.encode("utf-8")) <= max_bytes:
         return name
     stem, extension = split_extension(name)
-    return stem.encode()[:max_bytes - len(extension.encode())].decode("utf-8", "ignore").rstrip(". ") + extension
+    return (
+        stem.encode()[: max_bytes - len(extension.encode())].decode("utf-8", "ignore").rstrip(". ")
+        + extension
+    )
 
 
 def split_extension(name: str) -> tuple[str, str]:
     """("IMG_1", ".JPG") of "IMG_1.JPG". Only what looks like an extension counts as one."""
     match = re.search(r"(?<=.)\.[A-Za-z0-9]{1,10}$", name, re.DOTALL)
-    return (name[:match.start()], match.group()) if match else (name, "")
+    return (name[: match.start()], match.group()) if match else (name, "")
 
 
 def with_suffix(name: str, suffix: str) -> str:
-    """"IMG_1_KEY.JPG" of "IMG_1.JPG" and "_KEY", within the length that a name may have; folders before it stay."""
+    """ "IMG_1_KEY.JPG" of "IMG_1.JPG" and "_KEY", within the length that a name may have; folders before it stay."""
     folders, slash, name = name.rpartition("/")
     stem, extension = split_extension(name)
-    return folders + slash + shortened(stem, MAX_NAME_BYTES - len((suffix + extension).encode())) + suffix + extension
+    return (
+        folders
+        + slash
+        + shortened(stem, MAX_NAME_BYTES - len((suffix + extension).encode()))
+        + suffix
+        + extension
+    )
 
 
-def other_names(name: str, suffix: str, separator: str) -> Iterator[str]:
+def alternatives(name: str, suffix: str, separator: str) -> Iterator[str]:
     """Names to take instead of `name`: with the suffix, then with the suffix and a number from 2 on."""
     yield with_suffix(name, suffix)
-    yield from (with_suffix(name, f"{suffix}{separator}{number}") for number in range(2, sys.maxsize))
+    yield from (
+        with_suffix(name, f"{suffix}{separator}{number}") for number in range(2, sys.maxsize)
+    )
 
 
-def folded(name: str) -> str:
+def collision_key(name: str) -> str:
     """What two names share that some file system takes for one: macOS and Windows ignore case and normalisation."""
     if name.isascii():
         return name.lower()
@@ -728,7 +838,10 @@ def image_file_name(image: Image) -> str:
     stem, extension = split_extension(name)
     if not image.extension or extension.lower() == f".{image.extension}":
         return name
-    return safe_name(shortened(stem, MAX_NAME_BYTES - 1 - len(image.extension)) + "." + image.extension, image.key)
+    return safe_name(
+        shortened(stem, MAX_NAME_BYTES - 1 - len(image.extension)) + "." + image.extension,
+        image.key,
+    )
 
 
 def unique_names(wanted: Iterable[tuple[str, str]], taken: Iterable[str]) -> dict[str, str]:
@@ -738,35 +851,49 @@ def unique_names(wanted: Iterable[tuple[str, str]], taken: Iterable[str]) -> dic
     """
     names: dict[str, str] = {}
     wanted = list(wanted)
-    used = set(map(folded, taken)) if wanted else set()
+    used = set(map(collision_key, taken)) if wanted else set()
     for key, name in wanted:
-        if key not in names and folded(name) not in used:
+        if key not in names and collision_key(name) not in used:
             names[key] = name
-            used.add(folded(name))
+            used.add(collision_key(name))
     for key, name in wanted:
         if key not in names:
-            names[key] = next(other for other in other_names(name, f"_{key}", "_") if folded(other) not in used)
-            used.add(folded(names[key]))
+            names[key] = next(
+                other
+                for other in alternatives(name, f"_{key}", "_")
+                if collision_key(other) not in used
+            )
+            used.add(collision_key(names[key]))
     return names
 
 
-def album_folders(albums: Iterable[Album], given: Mapping[str, str], layout: str) -> dict[str, str]:
+def album_folders(
+    albums: Iterable[Album], given: Mapping[str, str], layout: str
+) -> dict[str, str]:
     """A folder within the output folder for each album key that has none yet. Older albums keep the plain name."""
     oldest_first = sorted(albums, key=lambda album: (album.created, album.key))
-    wanted = [(album.key, album_folder(album, layout)) for album in oldest_first if album.key not in given]
+    wanted = [
+        (album.key, album_folder(album, layout))
+        for album in oldest_first
+        if album.key not in given
+    ]
     return unique_names(wanted, [PAGE_NAME, *given.values()])
 
 
 def album_folder(album: Album, layout: str) -> str:
     """The folder an album would like to have: its name, under SmugMug's folders with the layout "tree"."""
     parents = [part for part in album.url_path.split("/")[:-1] if part] if layout == "tree" else []
-    return "/".join([safe_name(part, "folder") for part in parents] + [safe_name(album.name, album.key)])
+    return "/".join(
+        [safe_name(part, "folder") for part in parents] + [safe_name(album.name, album.key)]
+    )
 
 
 def image_names(images: Iterable[Image], taken: Iterable[str]) -> dict[str, str]:
     """A file name within its album's folder for each image key. Earlier uploads keep the plain name."""
     earliest_first = sorted(images, key=lambda image: (image.uploaded, image.key))
-    return unique_names(((image.key, image_file_name(image)) for image in earliest_first), [ALBUM_SIDECAR, *taken])
+    return unique_names(
+        ((image.key, image_file_name(image)) for image in earliest_first), [ALBUM_SIDECAR, *taken]
+    )
 
 
 def part_name(image: Image, md5: str) -> str:
@@ -776,13 +903,19 @@ def part_name(image: Image, md5: str) -> str:
 
 def is_part_name(name: str) -> bool:
     """Whether a name is certainly that of a part file: it has the serial, the MD5 or both."""
-    return bool(re.fullmatch(r"\.[A-Za-z0-9_-]+-([0-9]+|[0-9a-f]{32})" + re.escape(PART_SUFFIX), name))
+    return bool(
+        re.fullmatch(r"\.[A-Za-z0-9_-]+-([0-9]+|[0-9a-f]{32})" + re.escape(PART_SUFFIX), name)
+    )
 
 
 def printable(text: str | Path) -> str:
     """A text or path without anything that could upset a terminal or a log: names come from the server."""
     text = str(text)
-    return text if text.isprintable() else "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
+    return (
+        text
+        if text.isprintable()
+        else "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
+    )
 
 
 def full_path(path: Path) -> str:
@@ -797,6 +930,7 @@ def full_path(path: Path) -> str:
 #    Knows calendars. Asks no clock.
 # ---------------------------------------------------------------------------------------------------------------
 
+
 def http_date(text: str) -> float | None:
     """An HTTP date as seconds since 1970, None where it is none."""
     with suppress(TypeError, ValueError, IndexError, OverflowError):
@@ -805,7 +939,9 @@ def http_date(text: str) -> float | None:
     return None
 
 
-FILE_TIME_SECONDS = 1 << 33  # from 1697 to 2242: SQLite counts nanoseconds, and not every file system goes that far
+FILE_TIME_SECONDS = (
+    1 << 33
+)  # from 1697 to 2242: SQLite counts nanoseconds, and not every file system goes that far
 
 
 def utc_time(shown: str) -> datetime:
@@ -843,7 +979,9 @@ def pacific_hours(utc: datetime) -> int:
     """
     year = utc.year
     month, number = (3, 2) if year >= 2007 else (4, 1) if year >= 1987 else (5, 0)
-    starts = {1974: datetime(1974, 1, 6), 1975: datetime(1975, 2, 23)}.get(year, sunday(year, month, number))
+    starts = {1974: datetime(1974, 1, 6), 1975: datetime(1975, 2, 23)}.get(
+        year, sunday(year, month, number)
+    )
     ends = sunday(year, 11, 1 if year >= 2007 else 0)
     # at two o'clock on the local clock, which is in winter time when it starts and in summer time when it ends
     return -7 if starts + timedelta(hours=10) <= utc < ends + timedelta(hours=9) else -8
@@ -884,7 +1022,9 @@ def iso_time(seconds: float) -> str:
 # https://learn.microsoft.com/windows/win32/fileio/maximum-file-path-limitation
 WINDOWS_PATH_CHARACTERS = 260 - len("12345678.123")
 # How file systems say that they know no fsync, or no locks: some network shares, some in user space.
-UNSUPPORTED = frozenset({errno.EINVAL, errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, getattr(errno, "ENOTSUP", 0)})
+UNSUPPORTED = frozenset(
+    {errno.EINVAL, errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, getattr(errno, "ENOTSUP", 0)}
+)
 
 
 class PartFile:
@@ -907,7 +1047,7 @@ class PartFile:
         """Append a piece of the body."""
         view = memoryview(chunk)
         while view:
-            view = view[self._file.write(view):]
+            view = view[self._file.write(view) :]
         self.received_bytes += len(chunk)
         self._count(chunk)
 
@@ -940,7 +1080,7 @@ class PartFile:
     def _count(self, chunk: bytes) -> None:
         self._hash.update(chunk)
         self.size_bytes += len(chunk)
-        self.head += chunk[:64 - len(self.head)]
+        self.head += chunk[: 64 - len(self.head)]
 
 
 def chunks_of(file: IO[bytes]) -> Iterator[bytes]:
@@ -950,7 +1090,11 @@ def chunks_of(file: IO[bytes]) -> Iterator[bytes]:
 
 def new_md5(content: bytes = b"") -> Any:
     """An MD5 object, fed with `content`. It finds damage, it guards nothing; so systems that forbid MD5 allow it."""
-    return hashlib.md5(content) if sys.version_info < (3, 9) else hashlib.md5(content, usedforsecurity=False)
+    return (
+        hashlib.md5(content)
+        if sys.version_info < (3, 9)
+        else hashlib.md5(content, usedforsecurity=False)
+    )
 
 
 def file_md5(path: Path, stop: Stop | None = None) -> str:
@@ -972,10 +1116,13 @@ def is_beginning_of(path: Path, whole: Path) -> bool:
         return all(chunk == second.read(len(chunk)) for chunk in chunks_of(first))
 
 
-def write_atomically(path: Path, content: bytes, *, mode: int = 0o666, durable: bool = True) -> None:
-    """Put `content` at `path` so that a reader finds the old or the new, even after a crash if it is to be `durable`.
-    """
-    beside = path.with_name(f".{path.name[:40]}{PART_SUFFIX}")  # cut, or the name would get too long
+def write_atomically(
+    path: Path, content: bytes, *, mode: int = 0o666, durable: bool = True
+) -> None:
+    """Put `content` at `path` so that a reader finds the old or the new, even after a crash if it is to be `durable`."""
+    beside = path.with_name(
+        f".{path.name[:40]}{PART_SUFFIX}"
+    )  # cut, or the name would get too long
     remove(beside)
     try:
         with open(str(beside), "xb", opener=partial(os.open, mode=mode)) as file:
@@ -1027,27 +1174,33 @@ def is_file(path: Path) -> bool:
 def is_same_time(one_ns: int, other_ns: int) -> bool:
     """Whether two time stamps of a file are the same one: FAT keeps them in steps of 2 s and in local time, which
     shifts by an hour with summer time."""
-    return min(abs(abs(one_ns - other_ns) - shift_ns) for shift_ns in (0, 3600 * 10 ** 9)) <= 2 * 10 ** 9
+    return (
+        min(abs(abs(one_ns - other_ns) - shift_ns) for shift_ns in (0, 3600 * 10**9)) <= 2 * 10**9
+    )
 
 
 class FilesOnDisk(Dict[str, int]):
     """The sizes in bytes of the regular files in a folder, by the very names that the file system gives them."""
 
-    _by_folded: dict[str, str] | None = None  # made when a name is looked for that none of them has
+    _by_folded: dict[str, str] | None = (
+        None  # made when a name is looked for that none of them has
+    )
 
-    def named(self, name: str) -> str:
+    def actual_name(self, name: str) -> str:
         """The name of the file that stands at `name` on some file system, if not on this; `name` if there is none."""
         if name in self:
             return name
         if self._by_folded is None:
-            self._by_folded = {folded(found): found for found in self}
-        return self._by_folded.get(folded(name), name)
+            self._by_folded = {collision_key(found): found for found in self}
+        return self._by_folded.get(collision_key(name), name)
 
 
 def files_in(folder: Path) -> FilesOnDisk:
     """The regular files in a folder, none where there is no folder. Raises OSError if it cannot be read."""
     files = FilesOnDisk()
-    with suppress(FileNotFoundError, NotADirectoryError, UnicodeError), os.scandir(str(folder)) as entries:
+    with suppress(FileNotFoundError, NotADirectoryError, UnicodeError), os.scandir(
+        str(folder)
+    ) as entries:
         for entry in entries:
             with suppress(OSError):  # it is gone meanwhile, or a link that leads in a circle
                 if entry.is_file():
@@ -1055,7 +1208,9 @@ def files_in(folder: Path) -> FilesOnDisk:
     return files
 
 
-def album_path(output: Path, folder: str, others: Iterable[str], entries: dict[Path, dict[str, str]]) -> Path:
+def album_path(
+    output: Path, folder: str, others: Iterable[str], entries: dict[Path, dict[str, str]]
+) -> Path:
     """The path of an album's folder, or of what has its name but for case and normalisation. It need not exist.
 
     What is the folder of another album is not taken for it. `entries` are those of folders that were read before: what
@@ -1067,14 +1222,20 @@ def album_path(output: Path, folder: str, others: Iterable[str], entries: dict[P
         with suppress(OSError, UnicodeError):
             if not os.path.lexists(str(path)):
                 if parent not in entries:
-                    entries[parent] = {folded(entry): entry for entry in os.listdir(str(parent))}
-                path = parent / entries[parent].get(folded(name), name)
-    return output / folder if path != output / folder and path.relative_to(output).as_posix() in others else path
+                    entries[parent] = {
+                        collision_key(entry): entry for entry in os.listdir(str(parent))
+                    }
+                path = parent / entries[parent].get(collision_key(name), name)
+    return (
+        output / folder
+        if path != output / folder and path.relative_to(output).as_posix() in others
+        else path
+    )
 
 
-def unused(path: Path, suffix: str) -> Path:
+def free_path(path: Path, suffix: str) -> Path:
     """A path beside `path` at which nothing stands: with the suffix, with the suffix and a number if need be."""
-    beside = map(path.with_name, other_names(path.name, suffix, "-"))
+    beside = map(path.with_name, alternatives(path.name, suffix, "-"))
     return next(path for path in beside if not os.path.lexists(str(path)))
 
 
@@ -1082,7 +1243,9 @@ def free_space(folder: Path) -> int | None:
     """The bytes left on the disk that holds a folder, which need not exist yet; None where that is not known."""
     with suppress(OSError, RuntimeError, StopIteration):
         path = folder.resolve()
-        return shutil.disk_usage(str(next(place for place in (path, *path.parents) if place.exists()))).free
+        return shutil.disk_usage(
+            str(next(place for place in (path, *path.parents) if place.exists()))
+        ).free
     return None
 
 
@@ -1092,24 +1255,39 @@ def is_within(path: Path, folder: Path) -> bool:
         return folder.resolve() in path.resolve().parents
     except (UnicodeError, OSError, RuntimeError) as error:
         # a name that this file system cannot have, or a working folder that is gone: whoever writes there says so
-        return isinstance(error, UnicodeError) or getattr(error, "errno", None) in (errno.ENOENT, errno.ENAMETOOLONG)
+        return isinstance(error, UnicodeError) or getattr(error, "errno", None) in (
+            errno.ENOENT,
+            errno.ENAMETOOLONG,
+        )
 
 
-def disk_problem(error: OSError | UnicodeError, path: Path, platform: str = sys.platform) -> Problem:
+def disk_problem(
+    error: OSError | UnicodeError, path: Path, platform: str = sys.platform
+) -> Problem:
     """What to tell the user of an error of the file system: what happened, and where."""
     if isinstance(error, UnicodeError):
-        return Problem(f"the file system cannot store this name: {printable(path)}. Try LC_ALL=C.UTF-8.")
+        return Problem(
+            f"the file system cannot store this name: {printable(path)}. Try LC_ALL=C.UTF-8."
+        )
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return DiskFull(f"The disk is full: no space left for {printable(path)}. Free some space, or move the whole "
-                        f"output folder (with {STATE_FILE}) to a larger disk, then run it again; nothing is lost.")
+        return DiskFull(
+            f"The disk is full: no space left for {printable(path)}. Free some space, or move the whole "
+            f"output folder (with {RECORD_FILE}) to a larger disk, then run it again; nothing is lost."
+        )
     path = Path(str(error.filename or path))
     if error.errno in (errno.EEXIST, errno.ENOTDIR):
         file = next((place for place in (path, *path.parents) if place.is_file()), path)
         return Problem(f"{printable(file)} is a file, but a folder is needed there; move it")
     text = f"{error.strerror or error}: {printable(path)}"
     is_long = len(os.path.abspath(str(path))) >= WINDOWS_PATH_CHARACTERS
-    if platform == "win32" and is_long and error.errno in (errno.ENOENT, errno.EINVAL, errno.ENAMETOOLONG):
-        text += " (this path is too long for Windows: choose a shorter --output, or enable long paths)"
+    if (
+        platform == "win32"
+        and is_long
+        and error.errno in (errno.ENOENT, errno.EINVAL, errno.ENAMETOOLONG)
+    ):
+        text += (
+            " (this path is too long for Windows: choose a shorter --output, or enable long paths)"
+        )
     return Problem(text)
 
 
@@ -1122,26 +1300,35 @@ NOTICE = logging.INFO + 5  # the level of what -q leaves though all is well; INF
 PLAIN_LINE_SECONDS = 10.0  # without a terminal, a line about the progress comes no more often
 
 
-def cells(text: str) -> int:
+def display_width(text: str) -> int:
     """How many cells of a terminal a text takes: East Asian characters take two, accents and joiners none."""
-    return sum(0 if unicodedata.category(character) in ("Mn", "Me", "Cf") else
-               2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)
+    return sum(
+        0
+        if unicodedata.category(character) in ("Mn", "Me", "Cf")
+        else 2
+        if unicodedata.east_asian_width(character) in "WF"
+        else 1
+        for character in text
+    )
 
 
-def fitted(text: str, columns: int) -> str:
+def truncate(text: str, columns: int) -> str:
     """As much of a text as fits into so many cells, with an ellipsis where something is left out."""
-    if cells(text) <= columns:
+    if display_width(text) <= columns:
         return text
-    kept = max((length for length in range(len(text)) if cells(text[:length]) < columns), default=0)
+    kept = max(
+        (length for length in range(len(text)) if display_width(text[:length]) < columns),
+        default=0,
+    )
     return text[:kept] + "\N{HORIZONTAL ELLIPSIS}" if columns > 0 else ""
 
 
-def wrapped(line: str, columns: int) -> str:
+def wrap_line(line: str, columns: int) -> str:
     """A line broken between words where it takes more cells, with a hanging indent. Words stay whole, as paths are."""
     indent = " " * (len(line) - len(line.lstrip(" ")) + 2)
     lines = [""]
     for word in re.findall(r" *[^ ]+", line):
-        if lines[-1].strip() and cells(lines[-1] + word) > columns:
+        if lines[-1].strip() and display_width(lines[-1] + word) > columns:
             lines.append(indent + word.lstrip(" "))
         else:
             lines[-1] += word
@@ -1152,7 +1339,11 @@ def human_bytes(size_bytes: float) -> str:
     """A size as people read it: "1.2 GB", in powers of a thousand as disks are sold."""
     for unit in ("B", "kB", "MB", "GB"):
         if size_bytes < 999.5:
-            return f"{size_bytes:.0f} {unit}" if unit == "B" or size_bytes >= 100 else f"{size_bytes:.1f} {unit}"
+            return (
+                f"{size_bytes:.0f} {unit}"
+                if unit == "B" or size_bytes >= 100
+                else f"{size_bytes:.1f} {unit}"
+            )
         size_bytes /= 1000
     return f"{size_bytes:.2f} TB"
 
@@ -1165,7 +1356,11 @@ def human_seconds(seconds: float) -> str:
     if seconds < 60:
         return f"{seconds} s"
     minutes, seconds = divmod(seconds, 60)
-    return f"{minutes} min {seconds:02} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"
+    return (
+        f"{minutes} min {seconds:02} s"
+        if minutes < 60
+        else f"{minutes // 60} h {minutes % 60:02} min"
+    )
 
 
 def counted(number: int, noun: str) -> str:
@@ -1187,32 +1382,45 @@ class Screen(logging.Handler):
         with self._lock:
             self.clear()
             columns = terminal_columns(sys.stderr) if sys.stderr.isatty() else sys.maxsize
-            self._write("\n".join(wrapped(line, columns) for line in record.getMessage().split("\n")) + "\n")
+            self._write(
+                "\n".join(wrap_line(line, columns) for line in record.getMessage().split("\n"))
+                + "\n"
+            )
 
     def show(self, line: Callable[[int], str]) -> None:
         """Show how things stand: `line` makes that of a width. It is not called when it is too early for news."""
         now = time.monotonic()
-        if not self._wants_progress or now - self._shown_at < (TICK_SECONDS if self._is_live else PLAIN_LINE_SECONDS):
+        if not self._wants_progress or now - self._shown_at < (
+            TICK_SECONDS if self._is_live else PLAIN_LINE_SECONDS
+        ):
             return
         self._shown_at = now
         if not self._is_live:
             log.info("%s", line(10_000))
             return
         with self._lock:
-            columns = terminal_columns(sys.stderr) - 3  # room for a "^C"; and a full line would wrap on some terminals
-            text = fitted(line(columns), columns)
-            self._is_shown = True  # said before it is so: Ctrl-C may come as soon as somebody sees it
-            self._write("\r" + text + rest_of_line(columns - cells(text), sys.platform))
+            columns = (
+                terminal_columns(sys.stderr) - 3
+            )  # room for a "^C"; and a full line would wrap on some terminals
+            text = truncate(line(columns), columns)
+            self._is_shown = (
+                True  # said before it is so: Ctrl-C may come as soon as somebody sees it
+            )
+            self._write("\r" + text + rest_of_line(columns - display_width(text), sys.platform))
 
     def clear(self) -> None:
         """Take the live line away."""
         with self._lock:
             if self._is_shown:
-                self._write("\r" + rest_of_line(terminal_columns(sys.stderr) - 1, sys.platform) + "\r")
+                self._write(
+                    "\r" + rest_of_line(terminal_columns(sys.stderr) - 1, sys.platform) + "\r"
+                )
                 self._is_shown = False
 
     def _write(self, text: str) -> None:
-        with suppress(OSError, ValueError):  # a screen that is gone is no reason to bring no photos home
+        with suppress(
+            OSError, ValueError
+        ):  # a screen that is gone is no reason to bring no photos home
             sys.stderr.write(text)
             sys.stderr.flush()
 
@@ -1242,14 +1450,24 @@ class LogFile(logging.FileHandler):
         """Give up on the file."""
         if self in log.handlers:  # not for a thread that waited for it and finds it gone
             log.removeHandler(self)
-            log.warning("Cannot write to the log file %s any more: %s", self.baseFilename, sys.exc_info()[1])
+            log.warning(
+                "Cannot write to the log file %s any more: %s",
+                self.baseFilename,
+                sys.exc_info()[1],
+            )
             with suppress(OSError):  # what is left of it cannot be written either
                 self.close()
 
 
-def numbered(counts: Mapping[Any, int], kinds: Iterable[Any], always: Iterable[Any] = ()) -> str:
+def count_phrases(
+    counts: Mapping[Any, int], kinds: Iterable[Any], always: Iterable[Any] = ()
+) -> str:
     """How many there are of each kind, "3 downloaded, 1 failed"; those of `always` even if there are none."""
-    return ", ".join(f"{counts.get(kind, 0):,} {kind.value}" for kind in kinds if counts.get(kind) or kind in always)
+    return ", ".join(
+        f"{counts.get(kind, 0):,} {kind.value}"
+        for kind in kinds
+        if counts.get(kind) or kind in always
+    )
 
 
 def photos_and_videos(number: int) -> str:
@@ -1286,26 +1504,39 @@ def set_up_streams() -> None:
 # ---------------------------------------------------------------------------------------------------------------
 
 DEFAULT_RATE_LIMIT_SECONDS = 60.0  # the wait when a 429 does not say for how long
-RATE_LIMIT_ATTEMPTS, REDIRECT_ATTEMPTS = 20, 5  # waits as asked by SmugMug, and redirects, for one request
-PROGRESS_BYTES = 1 << 20  # a cut transfer that brought this much is not counted as a failed attempt
-ANSWER_BYTES = 16 << 20  # no answer of the API is larger; 100 images take some 300 kB
-DECODED_AT_ONCE_BYTES = 1 << 12  # a compressed body grows up to a thousandfold, so it is read in small pieces
+RATE_LIMIT_ATTEMPTS, REDIRECT_ATTEMPTS = (
+    20,
+    5,
+)  # waits as asked by SmugMug, and redirects, for one request
+PROGRESS_BYTES = (
+    1 << 20
+)  # a cut transfer that brought this much is not counted as a failed attempt
+MAX_RESPONSE_BYTES = 16 << 20  # no answer of the API is larger; 100 images take some 300 kB
+DECODED_AT_ONCE_BYTES = (
+    1 << 12
+)  # a compressed body grows up to a thousandfold, so it is read in small pieces
 LEAST_BYTES_PER_SECOND = CHUNK_BYTES / 60  # a body that comes more slowly is asked for anew
 # Where large bodies come faster, they are read in pieces so many times as large, which costs less CPU.
 QUICK_BYTES_PER_SECOND, QUICK_CHUNKS = 1e6, 4
-SILENCES_IN_A_ROW = 3  # so many requests without an answer, and somebody looks whether SmugMug is there at all
-LONGEST_LOOK_SECONDS = 60.0  # the most time between two such looks
-AUTH_USER_URL = API_ORIGIN + "/api/v2!authuser"  # which is answered whenever anything is, and 401 without a sign-in
+UNANSWERED_IN_A_ROW = (
+    3  # so many requests without an answer, and somebody looks whether SmugMug is there at all
+)
+MAX_PROBE_SECONDS = 60.0  # the most time between two such looks
+AUTH_USER_URL = (
+    API_ORIGIN + "/api/v2!authuser"
+)  # which is answered whenever anything is, and 401 without a sign-in
 JSON_HEADERS = {"Accept": "application/json", "Accept-Encoding": "gzip"}
 RATE_LIMIT_HEADERS = ("X-RateLimit-Remaining", "X-RateLimit-Reset", "Retry-After")
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 CAUSES = {  # the systems' own words for why a connection failed, and ours
-    "getaddrinfo|Name or service|name resolution|Name does not|nodename|No address associated":
-        ": host not found. Are you online?",
+    "getaddrinfo|Name or service|name resolution|Name does not|nodename|No address associated": ": host not found. Are you online?",
     "refused": ": connection refused",
-    "unreachable": ": network unreachable. Are you online?"}
+    "unreachable": ": network unreachable. Are you online?",
+}
 AUTHORIZED_SERVICES = "Account Settings > Privacy > Authorized Services"
-SIGN_IN_ANEW = f"Revoke it at SmugMug ({AUTHORIZED_SERVICES}), run this with --logout, then sign in again."
+SIGN_IN_AGAIN = (
+    f"Revoke it at SmugMug ({AUTHORIZED_SERVICES}), run this with --logout, then sign in again."
+)
 
 
 class Gate:
@@ -1324,7 +1555,9 @@ class Gate:
     def wait(self) -> None:
         """Return once the gate is open. Raises Stopped when the run is interrupted first."""
         self._stop.pause(0)
-        while self.remaining_seconds() > 0 or self.away_since:  # it may be closed for longer meanwhile
+        while (
+            self.remaining_seconds() > 0 or self.away_since
+        ):  # it may be closed for longer meanwhile
             self._stop.pause(min(0.5, max(0.1, self.remaining_seconds())))
 
     def remaining_seconds(self) -> float:
@@ -1368,7 +1601,9 @@ def rate_limit_seconds(headers: Mapping[str, str], now: float) -> float:
 
 def is_smugmug(url: str) -> bool:
     """Whether a URL leads to SmugMug over https: the token is shown to nobody else."""
-    return bool(re.match(r"(?ai)https://([a-z0-9-]{1,63}\.){0,9}smugmug\.com(:443)?([/?#]|\Z)", url))
+    return bool(
+        re.match(r"(?ai)https://([a-z0-9-]{1,63}\.){0,9}smugmug\.com(:443)?([/?#]|\Z)", url)
+    )
 
 
 def origin_of(url: str) -> str:
@@ -1377,29 +1612,41 @@ def origin_of(url: str) -> str:
     return printable(origin.group()) + "/" if origin else "an address without a host"
 
 
-class Answer:
+class Response:
     """The head of an answer, and the way to its body."""
 
-    def __init__(self, response: requests.Response, url: str, connection: Connection) -> None:
-        self._response, self._url, self._connection = response, url, connection
-        self.received_bytes = self.enough_bytes = 0  # what came of the body, and has to have come by the next look
+    def __init__(self, raw: requests.Response, url: str, connection: Connection) -> None:
+        self._raw, self._url, self._connection = raw, url, connection
+        self.received_bytes = self.enough_bytes = (
+            0  # what came of the body, and has to have come by the next look
+        )
         self.is_slow = self.is_whole = False
-        self.status, self.headers = response.status_code, response.headers
+        self.status, self.headers = raw.status_code, raw.headers
         length = self.headers.get("Content-Length", "")
         self.length = int(length) if re.fullmatch(r"[0-9]{1,18}", length) else None
-        self.is_encoded = self.headers.get("Content-Encoding", "identity").lower() not in ("", "identity")
-        self.has_end = self.length is not None or "chunked" in self.headers.get("Transfer-Encoding", "").lower()
+        self.is_encoded = self.headers.get("Content-Encoding", "identity").lower() not in (
+            "",
+            "identity",
+        )
+        self.has_end = (
+            self.length is not None
+            or "chunked" in self.headers.get("Transfer-Encoding", "").lower()
+        )
 
     def chunks(self) -> Iterator[bytes]:
         """The body, decoded. Raises RequestFailed if it breaks off: requests does not always notice that by itself.
 
         A body that hardly gets on breaks off as well: a byte now and then would hold this thread for ever.
         """
-        piece_bytes = self._connection.piece_bytes * (QUICK_CHUNKS if self._connection.is_quick else 1)
+        piece_bytes = self._connection.piece_bytes * (
+            QUICK_CHUNKS if self._connection.is_quick else 1
+        )
         began = time.monotonic()
         self._connection.bodies.add(self)
         try:
-            for chunk in self._response.iter_content(DECODED_AT_ONCE_BYTES if self.is_encoded else piece_bytes):
+            for chunk in self._raw.iter_content(
+                DECODED_AT_ONCE_BYTES if self.is_encoded else piece_bytes
+            ):
                 self.received_bytes += len(chunk)
                 self._connection.received_bytes += len(chunk)  # by several threads: near enough
                 yield chunk
@@ -1415,19 +1662,22 @@ class Answer:
         if self.is_slow:
             text = f"Almost nothing came from {host} in {self._connection.slow_seconds:.0f} s"
             raise RequestFailed(text, transient=True)
-        if self.length is not None and self._response.raw.tell() < self.length:
+        if self.length is not None and self._raw.raw.tell() < self.length:
             raise RequestFailed(f"The connection to {host} was cut off", transient=True)
         self.is_whole = True
 
-    def got_on(self) -> bool:
+    def has_progress(self) -> bool:
         """Whether so much of the body came before it was cut off that it does not count as a failed attempt."""
         return not self.is_whole and self.received_bytes >= PROGRESS_BYTES
 
-    def cut_off(self) -> None:
+    def abort(self) -> None:
         """End the body, from another thread than the one that waits for it."""
         self.is_slow = True
-        with suppress(OSError, ValueError, AttributeError), socket.fromfd(  # the socket may just have been let go
-                self._response.raw.fileno(), socket.AF_INET, socket.SOCK_STREAM) as line:
+        with suppress(
+            OSError, ValueError, AttributeError
+        ), socket.fromfd(  # the socket may just have been let go
+            self._raw.raw.fileno(), socket.AF_INET, socket.SOCK_STREAM
+        ) as line:
             line.shutdown(socket.SHUT_RDWR)
 
     def body(self) -> bytes:
@@ -1435,8 +1685,11 @@ class Answer:
         body = bytearray()
         for chunk in self.chunks():
             body += chunk
-            if len(body) > ANSWER_BYTES:
-                raise RequestFailed(f"SmugMug's answer is larger than {ANSWER_BYTES >> 20} MB", is_overload=True)
+            if len(body) > MAX_RESPONSE_BYTES:
+                raise RequestFailed(
+                    f"SmugMug's answer is larger than {MAX_RESPONSE_BYTES >> 20} MB",
+                    is_overload=True,
+                )
         return bytes(body)
 
 
@@ -1461,30 +1714,53 @@ class Connection:
     parameters such as `callback_uri` or `verifier` while signing in.
     """
 
-    def __init__(self, credentials: Credentials, timeout_seconds: float, stop: Stop, **oauth: Any) -> None:
-        self._auth = partial(OAuth1, credentials.key, credentials.secret, credentials.token or None,
-                             credentials.token_secret or None, **oauth)
+    def __init__(
+        self, credentials: Credentials, timeout_seconds: float, stop: Stop, **oauth: Any
+    ) -> None:
+        self._auth = partial(
+            OAuth1,
+            credentials.key,
+            credentials.secret,
+            credentials.token or None,
+            credentials.token_secret or None,
+            **oauth,
+        )
         self._skew_seconds = 0.0  # how far SmugMug's clock is ahead of this computer's, once a signature was refused
         self._timeout = (min(CONNECT_TIMEOUT_SECONDS, timeout_seconds), timeout_seconds)
-        self.stop, self._lock, self.max_outage_seconds = stop, threading.Lock(), MAX_OUTAGE_MINUTES * 60
+        self.stop, self._lock, self.max_outage_seconds = (
+            stop,
+            threading.Lock(),
+            MAX_OUTAGE_MINUTES * 60,
+        )
         self._adapter = requests.adapters.HTTPAdapter(pool_maxsize=1024)
         self._routing: dict[str, Any] = {}  # by host
-        self._clock = time.time() - time.monotonic()  # SmugMug's, as far as it was told, ahead of the monotonic one
-        self.bodies: set[Answer] = set()  # those that are being read
+        self._clock = (
+            time.time() - time.monotonic()
+        )  # SmugMug's, as far as it was told, ahead of the monotonic one
+        self.bodies: set[Response] = set()  # those that are being read
         self.slow_seconds = min(60.0, timeout_seconds)
         self.piece_bytes = max(1, int(LEAST_BYTES_PER_SECOND * self.slow_seconds))
         self.gates: dict[str, Gate] = {}  # by origin
-        self.was_let_in = False  # once it was, silence means an outage, and a 401 that the sign-in was revoked
+        self.was_authenticated = (
+            False  # once it was, silence means an outage, and a 401 that the sign-in was revoked
+        )
         self.is_quick = False  # whether large bodies came quickly lately
-        self.troubles = 0  # 429, 503, no answer, a body cut short
+        self.failed_requests = 0  # 429, 503, no answer, a body cut short
         self.api_requests = 0
         self.received_bytes = 0
         with suppress(RuntimeError):  # a system that allows no more threads
             threading.Thread(target=self._watch, daemon=True).start()
 
-    def get(self, url: str, consume: Callable[[Answer], R], *,
-            headers: Callable[[], dict[str, str]] = dict, accept: frozenset[int] = frozenset({200}),
-            retry_also: frozenset[int] = frozenset(), is_divisible: bool = False) -> R:
+    def get(
+        self,
+        url: str,
+        consume: Callable[[Response], R],
+        *,
+        headers: Callable[[], dict[str, str]] = dict,
+        accept: frozenset[int] = frozenset({200}),
+        retry_also: frozenset[int] = frozenset(),
+        is_divisible: bool = False,
+    ) -> R:
         """What `consume` makes of the answer to a GET: the one place where requests are tried again.
 
         `headers` is called for each attempt, so that a cut transfer can ask for the rest. `accept` are the
@@ -1497,27 +1773,37 @@ class Connection:
             gate = self.gates.setdefault(origin_of(url), Gate(self.stop))
             gate.wait()
             tried.forget_before(gate.outages)
-            signed_at, answer = time.time() + self._skew_seconds, None
+            signed_at, response = time.time() + self._skew_seconds, None
             try:
-                with self._send(gate, url, headers()) as response:
-                    answer = Answer(response, url, self)
-                    if answer.status in accept:
-                        return consume(answer)
-                    if answer.status in REDIRECTS and tried.redirects < REDIRECT_ATTEMPTS:
+                with self._send(gate, url, headers()) as raw:
+                    response = Response(raw, url, self)
+                    if response.status in accept:
+                        return consume(response)
+                    if response.status in REDIRECTS and tried.redirects < REDIRECT_ATTEMPTS:
                         tried.redirects += 1
-                        url = redirected(url, answer.headers.get("Location", ""))
+                        url = redirected(url, response.headers.get("Location", ""))
                         continue
-                    raise failure_of(answer, self.now(), signed_at, retry_also)
+                    raise failure_of(response, self.now(), signed_at, retry_also)
             except RequestFailed as error:
                 failure = error
-            self.troubles += failure.status in (429, 503) or (failure.transient and not failure.status)
+            self.failed_requests += failure.status in (429, 503) or (
+                failure.transient and not failure.status
+            )
             if self._waits_with_all(gate, url, failure, tried):
                 continue
-            tried.attempts = 1 if answer is not None and answer.got_on() else tried.attempts + 1
+            tried.attempts = (
+                1 if response is not None and response.has_progress() else tried.attempts + 1
+            )
             delay_seconds = retry_delay(failure, tried.attempts, random.random())
             if delay_seconds is None or (is_divisible and failure.is_overload):
                 raise failure
-            log.debug("%s; retrying in %.1f s (attempt %d of %d)", failure, delay_seconds, tried.attempts + 1, ATTEMPTS)
+            log.debug(
+                "%s; retrying in %.1f s (attempt %d of %d)",
+                failure,
+                delay_seconds,
+                tried.attempts + 1,
+                ATTEMPTS,
+            )
             self.stop.pause(delay_seconds)
 
     def _waits_with_all(self, gate: Gate, url: str, failure: RequestFailed, tried: Tried) -> bool:
@@ -1530,12 +1816,12 @@ class Connection:
             if gate.close(failure.wait_seconds):
                 log.warning("%s: waiting %.0f s as requested", failure, failure.wait_seconds)
             return True
-        if failure.status == 401 and not failure.transient and self.was_let_in:
+        if failure.status == 401 and not failure.transient and self.was_authenticated:
             if url == AUTH_USER_URL:
                 raise NotSignedIn(f"{failure}. The sign-in was probably revoked at SmugMug.")
             with suppress(RequestFailed):
-                self.get(AUTH_USER_URL, Answer.body)
-        return failure.is_silence and self._sit_out(gate, url, tried.outages, failure)
+                self.get(AUTH_USER_URL, Response.body)
+        return failure.is_unanswered and self._sit_out(gate, url, tried.outages, failure)
 
     def get_json(self, uri: str, query: Mapping[str, Any], **more: Any) -> dict[str, Any]:
         """The answer of an API call, `uri` being a path such as "/api/v2!authuser"; `more` is for `get`."""
@@ -1544,8 +1830,7 @@ class Connection:
         return self.get(url, read_json, headers=lambda: JSON_HEADERS, **more)
 
     def now(self) -> float:
-        """The time in seconds since 1970 by SmugMug's clock, as far as it was told. Steps of the local one do no harm.
-        """
+        """The time in seconds since 1970 by SmugMug's clock, as far as it was told. Steps of the local one do no harm."""
         return time.monotonic() + self._clock
 
     def remaining_seconds(self) -> float:
@@ -1554,7 +1839,9 @@ class Connection:
 
     def waited_seconds(self) -> float:
         """For how long gates have been closed so far, all hosts and all times together."""
-        return sum(gate.closed_seconds - gate.remaining_seconds() for gate in list(self.gates.values()))
+        return sum(
+            gate.closed_seconds - gate.remaining_seconds() for gate in list(self.gates.values())
+        )
 
     def away_since(self) -> str:
         """The time of day since when a host leaves everything unanswered, "" if none does."""
@@ -1564,10 +1851,10 @@ class Connection:
         """Cut off bodies that hardly get on, from a thread of its own: those who read them do nothing but wait."""
         while True:
             time.sleep(self.slow_seconds)
-            for answer in list(self.bodies):
-                if answer.received_bytes < answer.enough_bytes:
-                    answer.cut_off()
-                answer.enough_bytes = answer.received_bytes + self.piece_bytes
+            for response in list(self.bodies):
+                if response.received_bytes < response.enough_bytes:
+                    response.abort()
+                response.enough_bytes = response.received_bytes + self.piece_bytes
 
     def _sit_out(self, gate: Gate, url: str, outages: int, failure: RequestFailed) -> bool:
         """After a request that nothing answered: whether the host or the net was away. Returns once it is back.
@@ -1577,19 +1864,33 @@ class Connection:
         """
         with gate.lock:
             gate.silences.append(url)
-            if gate.outages != outages or len(gate.silences) < SILENCES_IN_A_ROW or not self.was_let_in:
+            if (
+                gate.outages != outages
+                or len(gate.silences) < UNANSWERED_IN_A_ROW
+                or not self.was_authenticated
+            ):
                 return gate.outages != outages
-            look_at = gate.answered_url or (url if len(set(gate.silences)) >= SILENCES_IN_A_ROW else AUTH_USER_URL)
+            look_at = gate.answered_url or (
+                url if len(set(gate.silences)) >= UNANSWERED_IN_A_ROW else AUTH_USER_URL
+            )
             away_seconds = 0.0
             while not self._is_there(gate, look_at):
                 since = self.away_since() or time.strftime("%H:%M")
                 if not self.away_since():
-                    log.warning("%s. SmugMug has been out of reach since %s; waiting until it answers", failure, since)
+                    log.warning(
+                        "%s. SmugMug has been out of reach since %s; waiting until it answers",
+                        failure,
+                        since,
+                    )
                 gate.away_since, gate.outages = since, outages + 1
                 left_seconds = self.max_outage_seconds - away_seconds
                 if left_seconds <= 0:
-                    raise OutOfReach(f"SmugMug was out of reach for {away_seconds / 60:g} minutes ({failure}).")
-                delay_seconds = min(max(FIRST_DELAY_SECONDS, away_seconds), LONGEST_LOOK_SECONDS, left_seconds)
+                    raise Unreachable(
+                        f"SmugMug was out of reach for {away_seconds / 60:g} minutes ({failure})."
+                    )
+                delay_seconds = min(
+                    max(FIRST_DELAY_SECONDS, away_seconds), MAX_PROBE_SECONDS, left_seconds
+                )
                 self.stop.pause(delay_seconds)
                 away_seconds += delay_seconds
             gate.away_since = ""
@@ -1604,23 +1905,34 @@ class Connection:
     def _send(self, gate: Gate, url: str, headers: dict[str, str]) -> requests.Response:
         """One attempt: sign and send. Returns the head of the answer; cookies and redirects are not followed."""
         if not is_smugmug(url):
-            raise RequestFailed(f"Refused to contact {origin_of(url)}: it is not an https address at smugmug.com")
+            raise RequestFailed(
+                f"Refused to contact {origin_of(url)}: it is not an https address at smugmug.com"
+            )
         headers = {"User-Agent": f"{PROGRAM}/{VERSION}", "Accept": "*/*", **headers}
         try:
             auth = self._auth(timestamp=str(int(time.time() + self._skew_seconds)))
             request = requests.Request("GET", url, headers=headers, auth=auth).prepare()
         except ValueError:  # such as a key that is no text
-            raise RequestFailed("Cannot sign a request. Check SMUGMUG_API_KEY and SMUGMUG_API_SECRET.") from None
+            raise RequestFailed(
+                "Cannot sign a request. Check SMUGMUG_API_KEY and SMUGMUG_API_SECRET."
+            ) from None
         host = urlsplit(url).netloc
         if host not in self._routing:  # what the environment says of proxies and certificates
-            self._routing[host] = requests.Session().merge_environment_settings(url, {}, True, None, None)
+            self._routing[host] = requests.Session().merge_environment_settings(
+                url, {}, True, None, None
+            )
         try:
             response = self._adapter.send(request, timeout=self._timeout, **self._routing[host])
-        except (ValueError, TypeError):  # SmugMug's address is valid, so it must be the proxy's that is not
-            raise RequestFailed(f"No connection to {host}: invalid proxy address. Check HTTPS_PROXY.") from None
+        except (
+            ValueError,
+            TypeError,
+        ):  # SmugMug's address is valid, so it must be the proxy's that is not
+            raise RequestFailed(
+                f"No connection to {host}: invalid proxy address. Check HTTPS_PROXY."
+            ) from None
         except requests.RequestException as error:
             failure = transport_failure(error, url)
-            failure.is_silence = True
+            failure.is_unanswered = True
             raise failure from None
         except OSError as error:  # such as a REQUESTS_CA_BUNDLE that is not there
             raise RequestFailed(f"No connection to {host}: {error}") from None
@@ -1631,13 +1943,15 @@ class Connection:
         is_api = host == urlsplit(API_ORIGIN).netloc
         with self._lock:
             self.api_requests += is_api
-            self.was_let_in = self.was_let_in or (is_api and response.ok)
+            self.was_authenticated = self.was_authenticated or (is_api and response.ok)
             if server_now is not None and (is_api or response.status_code == 401):
                 self._clock = server_now - time.monotonic()
         if response.status_code == 401:
             self._skew_seconds = self.now() - time.time()
         if log.isEnabledFor(logging.DEBUG):
-            log.debug("%s %s %s", response.status_code, short_url(url), rate_limit_text(response.headers))
+            log.debug(
+                "%s %s %s", response.status_code, short_url(url), rate_limit_text(response.headers)
+            )
         return response
 
 
@@ -1654,7 +1968,9 @@ def short_url(url: str) -> str:
 
 def rate_limit_text(headers: Mapping[str, str]) -> str:
     """The rate-limit headers of an answer, for the log."""
-    return ", ".join(f"{name}: {printable(headers[name])}" for name in RATE_LIMIT_HEADERS if name in headers)
+    return ", ".join(
+        f"{name}: {printable(headers[name])}" for name in RATE_LIMIT_HEADERS if name in headers
+    )
 
 
 def redirected(url: str, location: str) -> str:
@@ -1665,36 +1981,50 @@ def redirected(url: str, location: str) -> str:
         raise RequestFailed("SmugMug redirected to an invalid address") from None
 
 
-def failure_of(answer: Answer, now: float, signed_at: float, passing: frozenset[int]) -> Problem:
+def failure_of(
+    response: Response, now: float, signed_at: float, passing: frozenset[int]
+) -> Problem:
     """What an answer means that is not what was asked for. `now` is SmugMug's time in seconds since 1970, `signed_at`
     what the signature has, `passing` are statuses that may pass by themselves.
     """
-    status, message = answer.status, server_message(answer.body())
+    status, message = response.status, server_message(response.body())
     text = f"SmugMug answered {status}" + (f' "{message}"' if message else "")
     if status == 401:
         return explain_401(message, text, abs(now - signed_at) / 60)
     if "not granted the required permissions" in message:
-        text += f". The sign-in does not allow access to this. {SIGN_IN_ANEW}"
-    if status == 429 or (status == 503 and "Retry-After" in answer.headers):
-        headers = rate_limit_text(answer.headers)
-        return RequestFailed(f"{text} ({headers})" if headers else text, status=status, transient=status == 503,
-                             is_silence=status == 503, wait_seconds=rate_limit_seconds(answer.headers, now))
+        text += f". The sign-in does not allow access to this. {SIGN_IN_AGAIN}"
+    if status == 429 or (status == 503 and "Retry-After" in response.headers):
+        headers = rate_limit_text(response.headers)
+        return RequestFailed(
+            f"{text} ({headers})" if headers else text,
+            status=status,
+            transient=status == 503,
+            is_unanswered=status == 503,
+            wait_seconds=rate_limit_seconds(response.headers, now),
+        )
     if status in REDIRECTS:
         text += ": too many redirects"
-    return RequestFailed(text, status=status, transient=status >= 500 or status in passing, is_overload=status >= 500,
-                         is_silence=status == 503)
+    return RequestFailed(
+        text,
+        status=status,
+        transient=status >= 500 or status in passing,
+        is_overload=status >= 500,
+        is_unanswered=status == 503,
+    )
 
 
 def server_message(body: bytes) -> str:
     """SmugMug's own words in an error answer, JSON or a form, without what we sent; nothing where it is a web page."""
     text = body.decode("utf-8", "replace").strip()
     with suppress(ValueError, RecursionError):
-        answer = json.loads(text)
-        text = str(answer.get("Message") or "") if isinstance(answer, dict) else ""
+        response = json.loads(text)
+        text = str(response.get("Message") or "") if isinstance(response, dict) else ""
     text = "" if text.startswith("<") else text
     for _ in range(3):  # some of it may be encoded more than once
         text = unquote_plus(text)
-    text = re.sub("(oauth_(?!problem|parameters)\\w+)[\"']?\\s*[=:]\\s*[\"']?[^\"'&,\\s]*", r"\1=...", text)
+    text = re.sub(
+        "(oauth_(?!problem|parameters)\\w+)[\"']?\\s*[=:]\\s*[\"']?[^\"'&,\\s]*", r"\1=...", text
+    )
     return printable(text)[:300]
 
 
@@ -1705,47 +2035,69 @@ def explain_401(message: str, text: str, minutes_off: float) -> Problem:
     The names of `oauth_problem`: https://oauth.pbworks.com/ProblemReporting
     """
     if "nonce_used" in message:
-        return RequestFailed(text, status=401, transient=True, is_overload=True)  # a gateway may have sent it twice
+        return RequestFailed(
+            text, status=401, transient=True, is_overload=True
+        )  # a gateway may have sent it twice
     if "consumer_key_" in message:
-        return Problem(f"{text}. SmugMug does not know this API key. Compare SMUGMUG_API_KEY, or API_KEY at the top of "
-                       f"the script, with {APPLY_URL}. If you typed it in, run --logout, then enter it again.")
+        return Problem(
+            f"{text}. SmugMug does not know this API key. Compare SMUGMUG_API_KEY, or API_KEY at the top of "
+            f"the script, with {APPLY_URL}. If you typed it in, run --logout, then enter it again."
+        )
     if "terms of service" in message or "v2 access" in message:
         link = re.search(r"https://(?:[a-z0-9-]{1,63}\.){0,9}smugmug\.com/[^\s\"'<>]+", message)
-        return Problem(f"{text}. The API terms have not been accepted for this API key yet. Accept them here, then "
-                       f"run this again:\n{link.group().rstrip('.') if link else API_ORIGIN + '/api/developer/accept'}")
+        return Problem(
+            f"{text}. The API terms have not been accepted for this API key yet. Accept them here, then "
+            f"run this again:\n{link.group().rstrip('.') if link else API_ORIGIN + '/api/developer/accept'}"
+        )
     if "timestamp" in message:
         by = f" by {minutes_off:.0f} minutes" if minutes_off > 1 else ""
         text += f". This computer's clock is wrong{by}. Set it, then run this again."
-        return RequestFailed(text, status=401, transient=True) if by else Problem(text)  # the next fits better
+        return (
+            RequestFailed(text, status=401, transient=True) if by else Problem(text)
+        )  # the next fits better
     if "signature" in message:
-        return RequestFailed(f"{text}. The API secret may not belong to this API key: check SMUGMUG_API_SECRET, or "
-                             f"API_SECRET at the top of the script", status=401)
+        return RequestFailed(
+            f"{text}. The API secret may not belong to this API key: check SMUGMUG_API_SECRET, or "
+            f"API_SECRET at the top of the script",
+            status=401,
+        )
     if re.search("token_|expired token|invalid token", message):
-        return NotSignedIn(f"{text}. The sign-in is no longer valid; it was probably revoked at SmugMug.")
+        return NotSignedIn(
+            f"{text}. The sign-in is no longer valid; it was probably revoked at SmugMug."
+        )
     return RequestFailed(text, status=401)
 
 
 def transport_failure(error: requests.RequestException, url: str) -> RequestFailed:
     """What to tell the user when no answer came, or only the beginning of one."""
     host, text = urlsplit(url).netloc, str(error)
-    if isinstance(error, requests.exceptions.SSLError) and re.search("VERIFY_FAILED|hostname|doesn't match", text):
-        return RequestFailed(f"The certificate of {host} cannot be verified. Check the clock. If a company proxy or "
-                             f"virus scanner is in between, add its certificate to the file in REQUESTS_CA_BUNDLE.")
+    if isinstance(error, requests.exceptions.SSLError) and re.search(
+        "VERIFY_FAILED|hostname|doesn't match", text
+    ):
+        return RequestFailed(
+            f"The certificate of {host} cannot be verified. Check the clock. If a company proxy or "
+            f"virus scanner is in between, add its certificate to the file in REQUESTS_CA_BUNDLE."
+        )
     if isinstance(error, requests.exceptions.ProxyError):
-        return RequestFailed(f"The connection to {host} through the proxy failed. Check HTTPS_PROXY.", transient=True)
+        return RequestFailed(
+            f"The connection to {host} through the proxy failed. Check HTTPS_PROXY.",
+            transient=True,
+        )
     if isinstance(error, requests.exceptions.Timeout):
         return RequestFailed(f"No answer from {host} in time", transient=True, is_overload=True)
     cause = next((cause for pattern, cause in CAUSES.items() if re.search(pattern, text)), "")
     return RequestFailed(f"The connection to {host} failed or was cut off{cause}", transient=True)
 
 
-def read_json(answer: Answer) -> dict[str, Any]:
+def read_json(response: Response) -> dict[str, Any]:
     """The body of an API answer: always an object with an object named Response in it."""
     content = None
     with suppress(ValueError, RecursionError):
-        content = json.loads(answer.body().decode("utf-8"))
+        content = json.loads(response.body().decode("utf-8"))
     if not isinstance(content, dict) or not isinstance(content.get("Response"), dict):
-        raise RequestFailed("SmugMug did not send a valid API answer", transient=True, is_overload=True)
+        raise RequestFailed(
+            "SmugMug did not send a valid API answer", transient=True, is_overload=True
+        )
     return content
 
 
@@ -1755,13 +2107,22 @@ def read_json(answer: Answer) -> dict[str, Any]:
 # ---------------------------------------------------------------------------------------------------------------
 
 ALBUMS_PER_PAGE = 100  # the most that user!albums gives at once; larger numbers are cut down to it
-LEAST_PER_PAGE, PAGES_BEFORE_MORE = 10, 8  # after so many pages a few more entries are asked for again
-SHORT_ANSWER = {"_verbosity": 1}  # no Options, no descriptions, and Uris as plain texts: half the bytes
-ALBUM_FIELDS = ("AlbumKey,Name,UrlPath,Uri,ImageCount,LastUpdated,ImagesLastUpdated,Date,Privacy,OriginalSizes,"
-                "Description,Keywords,WebUri,HighlightAlbumImageUri,ResponseLevel")
-IMAGE_FIELDS = ("ImageKey,Serial,Uri,FileName,IsVideo,Processing,Status,SubStatus,ArchivedUri,ArchivedSize,ArchivedMD5,"
-                "OriginalSize,Date,DateTimeUploaded,DateTimeOriginal,Title,Caption,KeywordArray,Latitude,Longitude,"
-                "Altitude,Hidden,WebUri,ComponentFileTypes")
+MIN_PER_PAGE, PAGES_BEFORE_MORE = (
+    10,
+    8,
+)  # after so many pages a few more entries are asked for again
+SHORT_ANSWER = {
+    "_verbosity": 1
+}  # no Options, no descriptions, and Uris as plain texts: half the bytes
+ALBUM_FIELDS = (
+    "AlbumKey,Name,UrlPath,Uri,ImageCount,LastUpdated,ImagesLastUpdated,Date,Privacy,OriginalSizes,"
+    "Description,Keywords,WebUri,HighlightAlbumImageUri,ResponseLevel"
+)
+IMAGE_FIELDS = (
+    "ImageKey,Serial,Uri,FileName,IsVideo,Processing,Status,SubStatus,ArchivedUri,ArchivedSize,ArchivedMD5,"
+    "OriginalSize,Date,DateTimeUploaded,DateTimeOriginal,Title,Caption,KeywordArray,Latitude,Longitude,"
+    "Altitude,Hidden,WebUri,ComponentFileTypes"
+)
 SERVED_TYPES = {"jpg", "jpeg", "png", "gif"}  # what ArchivedUri gives, whatever was uploaded
 
 
@@ -1769,7 +2130,9 @@ class Entry(Dict[str, Any]):
     """A JSON object of SmugMug's. Whatever stands in it, each field is read as what it should be, or as missing."""
 
     def __init__(self, value: Any) -> None:
-        super().__init__(value if isinstance(value, dict) else {})  # PHP writes an empty object as []
+        super().__init__(
+            value if isinstance(value, dict) else {}
+        )  # PHP writes an empty object as []
 
     def text(self, name: str) -> str:
         """A text; some texts are sent as numbers. Half characters are replaced."""
@@ -1777,7 +2140,11 @@ class Entry(Dict[str, Any]):
         if not isinstance(value, (str, int, float)) or isinstance(value, bool):
             return ""
         text = str(value)
-        return text if text.isascii() else re.sub("[\ud800-\udfff]", "\N{REPLACEMENT CHARACTER}", text)
+        return (
+            text
+            if text.isascii()
+            else re.sub("[\ud800-\udfff]", "\N{REPLACEMENT CHARACTER}", text)
+        )
 
     def matching(self, name: str, pattern: str) -> str:
         """A text that all of a pattern fits, otherwise ""."""
@@ -1826,7 +2193,9 @@ class Entry(Dict[str, Any]):
         uri = uris.text(name) or uris.object(name).text("Uri")
         return uri if uri.startswith("/api/v2") else ""
 
-    def remote_file(self, is_original: bool, url: str = "Url", prefix: str = "") -> RemoteFile | None:
+    def remote_file(
+        self, is_original: bool, url: str = "Url", prefix: str = ""
+    ) -> RemoteFile | None:
         """The file that a LargestVideo, LargestImage or ImageSize object describes; it may lack Size and MD5."""
         size_bytes, md5 = self.integer(prefix + "Size"), self.md5(prefix + "MD5")
         return RemoteFile(self.text(url), size_bytes, md5, is_original) if self.text(url) else None
@@ -1839,7 +2208,11 @@ def fetch_user(connection: Connection) -> User:
     nick_name = user.text("NickName")
     if not nick_name:
         raise NotSignedIn("SmugMug does not say who is signed in; the sign-in is not valid.")
-    return User(nick_name, user.uri("UserAlbums") or f"/api/v2/user/{nick_name}!albums", user.integer("ImageCount"))
+    return User(
+        nick_name,
+        user.uri("UserAlbums") or f"/api/v2/user/{nick_name}!albums",
+        user.integer("ImageCount"),
+    )
 
 
 class PageSize:
@@ -1860,26 +2233,26 @@ class PageSize:
         """
         self._asked += 1
         if expected > 1 and not self._was_answered:
-            return min(self.size, max(LEAST_PER_PAGE, -(-expected // LISTING_THREADS)))
+            return min(self.size, max(MIN_PER_PAGE, -(-expected // LISTING_THREADS)))
         if self._asked % PAGES_BEFORE_MORE or self.size >= self.most:
             return self.size
-        return min(self.most, self.size + LEAST_PER_PAGE)
+        return min(self.most, self.size + MIN_PER_PAGE)
 
-    def answered(self, count: int) -> None:
+    def succeeded(self, count: int) -> None:
         """A page of so many came."""
         self._was_answered, self.size = True, max(self.size, count)
 
-    def refused(self, count: int) -> bool:
+    def shrink(self, count: int) -> bool:
         """A page of so many was too much: ask for half, or be content with what came before a little more was tried.
 
         Says whether that can be done.
         """
         if count > self.size:
-            self.most = max(LEAST_PER_PAGE, count - LEAST_PER_PAGE)
+            self.most = max(MIN_PER_PAGE, count - MIN_PER_PAGE)
         else:
-            self.size = max(LEAST_PER_PAGE, count // 2)
+            self.size = max(MIN_PER_PAGE, count // 2)
         self._asked = 0
-        return count > LEAST_PER_PAGE
+        return count > MIN_PER_PAGE
 
 
 class PagedList:
@@ -1889,13 +2262,23 @@ class PagedList:
     many entries are `expected`; then the pages count them.
     """
 
-    def __init__(self, uri: str, locator: str, key: str, parse: Callable[[Entry, Entry], Any], query: Mapping[str, Any],
-                 page_size: PageSize, expected: int = 1) -> None:
+    def __init__(
+        self,
+        uri: str,
+        locator: str,
+        key: str,
+        parse: Callable[[Entry, Entry], Any],
+        query: Mapping[str, Any],
+        page_size: PageSize,
+        expected: int = 1,
+    ) -> None:
         self.uri, self.locator, self.key, self.parse, self.query = uri, locator, key, parse, query
         self.page_size, self._expected = page_size, expected
         self._total: int | None = None  # as far as pages have said
         self._next = 1  # the first number that no page was asked for yet
-        self._again: deque[tuple[int, int]] = deque()  # from a number up to another: what pages did not bring
+        self._again: deque[tuple[int, int]] = (
+            deque()
+        )  # from a number up to another: what pages did not bring
         self._under_way, self._is_at_end = 0, False
         self._known: set[str] = set()
         self._pages: list[tuple[int, list[Any]]] = []
@@ -1918,14 +2301,14 @@ class PagedList:
         """What came of a page that was to be asked for."""
         self._under_way -= 1
         if page.error is not None:
-            if page.error.is_overload and self.page_size.refused(page.number):
+            if page.error.is_overload and self.page_size.shrink(page.number):
                 log.debug("%s: asking for %d at once", page.error, self.page_size.size)
                 self._again.append((page.start, page.end))
             else:
                 self._errors.append((page.start, page.error))
                 self._is_at_end = True
             return
-        self.page_size.answered(len(page.entries))
+        self.page_size.succeeded(len(page.entries))
         news = {key: entry for key, entry in page.entries if key and key not in self._known}
         self._known.update(news)
         self._pages.append((page.start, list(news.values())))
@@ -1941,11 +2324,15 @@ class PagedList:
         return not (self._under_way or self._again or self._has_more())
 
     def _has_more(self) -> bool:
-        return not self._is_at_end and self._next <= (self._expected if self._total is None else self._total)
+        return not self._is_at_end and self._next <= (
+            self._expected if self._total is None else self._total
+        )
 
     def entries(self) -> list[Any]:
         """What was made of all entries, in the order of the list, without doubles."""
-        return [entry for _, page in sorted(self._pages, key=lambda page: page[0]) for entry in page]
+        return [
+            entry for _, page in sorted(self._pages, key=lambda page: page[0]) for entry in page
+        ]
 
     def problem(self) -> str:
         """Why there may be more, "" if all are there. Raises RequestFailed if there is nothing for that reason."""
@@ -1987,47 +2374,77 @@ def fetch_page(connection: Connection, page: Page) -> Page:
     next time. https://api.smugmug.com/api/v2/doc/tutorial/paging.html
     """
     try:
-        answer = Entry(connection.get_json(page.of.uri, {**page.of.query, "start": page.start, "count": page.number},
-                                           retry_also=frozenset({404}) if page.start > 1 else frozenset(),
-                                           is_divisible=page.number > LEAST_PER_PAGE))
-        about, listed = answer.object("Response").object("Pages"), answer.object("Response").objects(page.of.locator)
+        response = Entry(
+            connection.get_json(
+                page.of.uri,
+                {**page.of.query, "start": page.start, "count": page.number},
+                retry_also=frozenset({404}) if page.start > 1 else frozenset(),
+                is_divisible=page.number > MIN_PER_PAGE,
+            )
+        )
+        about, listed = (
+            response.object("Response").object("Pages"),
+            response.object("Response").objects(page.of.locator),
+        )
         total, brought = about.integer("Total"), about.integer("Count")
         if not listed and total != 0 and brought != 0 and page.start <= (total or page.start):
             raise RequestFailed("SmugMug left the list out", is_overload=True)
     except RequestFailed as error:
         return page._replace(error=error.with_traceback(None))  # which would hold on to the answer
-    expansions = answer.object("Expansions")
+    expansions = response.object("Expansions")
     entries = tuple((entry.key(page.of.key), page.of.parse(entry, expansions)) for entry in listed)
     return page._replace(entries=entries, brought=brought or len(listed), total=total)
 
 
-def fetch_albums(connection: Connection, user: User, redraw: Callable[[], None] = lambda: None
-                 ) -> tuple[list[Album], str]:
+def fetch_albums(
+    connection: Connection, user: User, redraw: Callable[[], None] = lambda: None
+) -> tuple[list[Album], str]:
     """All albums of a user, and a reason to doubt that they are all, "" if there is none."""
     query = {**SHORT_ANSWER, "_filter": ALBUM_FIELDS, "_filteruri": "AlbumImages"}
     for _ in range(2):  # if the order changes while we read, entries come twice or are skipped
-        listing = PagedList(user.albums_uri, "Album", "AlbumKey", lambda entry, expansions: parse_album(entry), query,
-                            PageSize(ALBUMS_PER_PAGE))
+        listing = PagedList(
+            user.albums_uri,
+            "Album",
+            "AlbumKey",
+            lambda entry, expansions: parse_album(entry),
+            query,
+            PageSize(ALBUMS_PER_PAGE),
+        )
         while not listing.is_done():
             pages = iter(listing.next_page, None)
-            for page in in_parallel(partial(fetch_page, connection), pages, Stop(), LISTING_THREADS):
+            for page in in_parallel(
+                partial(fetch_page, connection), pages, Stop(), LISTING_THREADS
+            ):
                 redraw() if page is None else listing.add(page)
         albums, problem = listing.entries(), listing.problem()
         if not problem:
             break
     if not albums and not problem and user.image_count:
-        problem = (f"SmugMug counts {user.image_count} photos and videos but shows no album: the sign-in does "
-                   f"not have enough access. {SIGN_IN_ANEW}")
+        problem = (
+            f"SmugMug counts {user.image_count} photos and videos but shows no album: the sign-in does "
+            f"not have enough access. {SIGN_IN_AGAIN}"
+        )
     return albums, problem
 
 
 def image_list(album: Album, page_size: PageSize, keep: Callable[[Image], Image]) -> PagedList:
     """The list of an album's images, videos with their files: one call for each page, none for any image. Of each,
     `keep` says what is to be kept."""
-    query = {**SHORT_ANSWER, "_filter": IMAGE_FIELDS, "_filteruri": "LargestVideo", "_expand": "LargestVideo"}
-    return PagedList(album.images_uri, "AlbumImage", "ImageKey",
-                     lambda entry, expansions: keep(parse_image(entry, expansions)), query, page_size,
-                     album.image_count or 1)
+    query = {
+        **SHORT_ANSWER,
+        "_filter": IMAGE_FIELDS,
+        "_filteruri": "LargestVideo",
+        "_expand": "LargestVideo",
+    }
+    return PagedList(
+        album.images_uri,
+        "AlbumImage",
+        "ImageKey",
+        lambda entry, expansions: keep(parse_image(entry, expansions)),
+        query,
+        page_size,
+        album.image_count or 1,
+    )
 
 
 def images_listed(album: Album, pages: PagedList) -> tuple[list[Image], str]:
@@ -2048,14 +2465,24 @@ def parse_album(entry: Entry) -> Album:
     """An Album of user!albums. https://api.smugmug.com/api/v2/doc/reference/album.html"""
     key = entry.key("AlbumKey")
     updated, images_updated = entry.text("LastUpdated"), entry.text("ImagesLastUpdated")
-    state = [updated, images_updated, entry.text("ImageCount")]
-    return Album(key=key, images_uri=entry.uri("AlbumImages") or f"/api/v2/album/{key}!images", name=entry.text("Name"),
-                 url_path=entry.text("UrlPath"), web_uri=entry.text("WebUri"), image_count=entry.integer("ImageCount"),
-                 size_bytes=entry.integer("OriginalSizes") or 0, clocks="|".join(state) if all(state) else "",
-                 changed=max(updated, images_updated), created=entry.text("Date"), privacy=entry.text("Privacy"),
-                 locked=entry.text("ResponseLevel") in ("Password", "GrantAccess"),
-                 description=entry.text("Description"), keywords=entry.text("Keywords"),
-                 highlight_key=entry.text("HighlightAlbumImageUri").rpartition("/")[2].partition("-")[0])
+    token_parts = [updated, images_updated, entry.text("ImageCount")]
+    return Album(
+        key=key,
+        images_uri=entry.uri("AlbumImages") or f"/api/v2/album/{key}!images",
+        name=entry.text("Name"),
+        url_path=entry.text("UrlPath"),
+        web_uri=entry.text("WebUri"),
+        image_count=entry.integer("ImageCount"),
+        size_bytes=entry.integer("OriginalSizes") or 0,
+        change_token="|".join(token_parts) if all(token_parts) else "",
+        changed=max(updated, images_updated),
+        created=entry.text("Date"),
+        privacy=entry.text("Privacy"),
+        locked=entry.text("ResponseLevel") in ("Password", "GrantAccess"),
+        description=entry.text("Description"),
+        keywords=entry.text("Keywords"),
+        highlight_key=entry.text("HighlightAlbumImageUri").rpartition("/")[2].partition("-")[0],
+    )
 
 
 def parse_image(entry: Entry, expansions: Entry) -> Image:
@@ -2063,23 +2490,43 @@ def parse_image(entry: Entry, expansions: Entry) -> Image:
     key, serial, uri = entry.key("ImageKey"), entry.integer("Serial"), entry.uri("LargestVideo")
     is_video = entry.get("IsVideo") is True or bool(uri)
     # what _expand brought is keyed by the very text that stands under Uris
-    video = (expansions.object(uri) or expansions.object(uri + "?_shorturis=")).object("LargestVideo")
-    extension = re.sub("[^a-z0-9]", "", video.text("Ext").lower())[:10] or "mp4"  # as SmugMug serves it
+    video = (expansions.object(uri) or expansions.object(uri + "?_shorturis=")).object(
+        "LargestVideo"
+    )
+    extension = (
+        re.sub("[^a-z0-9]", "", video.text("Ext").lower())[:10] or "mp4"
+    )  # as SmugMug serves it
     # a video's ArchivedUri is a JPEG still, whose size and MD5 even agree
-    remote = video.remote_file(False) if is_video else entry.remote_file(True, "ArchivedUri", "Archived")
-    is_hopeless = entry.text("Status") == "Preprocess" and entry.text("SubStatus") == "CanNotProcess"
-    return Image(key=key, serial=sys.intern("" if serial is None else str(serial)),  # most have the same
-                 file_name=entry.text("FileName"), is_video=is_video, extension=extension if is_video else "",
-                 processing=entry.get("Processing") is True and not is_hopeless, remote=remote,
-                 original_size_bytes=None if is_video else entry.integer("OriginalSize"),
-                 uploaded=entry.text("DateTimeUploaded") or entry.text("Date"), hidden=entry.get("Hidden") is True,
-                 taken=camera_time(entry.text("DateTimeOriginal")), title=entry.text("Title"),
-                 caption=entry.text("Caption"), keywords=entry.texts("KeywordArray"), web_uri=entry.text("WebUri"),
-                 position=position_of(entry),
-                 source_types=() if is_video else types_in_source(entry.object("ComponentFileTypes")))
+    remote = (
+        video.remote_file(False)
+        if is_video
+        else entry.remote_file(True, "ArchivedUri", "Archived")
+    )
+    is_hopeless = (
+        entry.text("Status") == "Preprocess" and entry.text("SubStatus") == "CanNotProcess"
+    )
+    return Image(
+        key=key,
+        serial=sys.intern("" if serial is None else str(serial)),  # most have the same
+        file_name=entry.text("FileName"),
+        is_video=is_video,
+        extension=extension if is_video else "",
+        processing=entry.get("Processing") is True and not is_hopeless,
+        remote=remote,
+        original_size_bytes=None if is_video else entry.integer("OriginalSize"),
+        uploaded=entry.text("DateTimeUploaded") or entry.text("Date"),
+        hidden=entry.get("Hidden") is True,
+        taken=camera_time(entry.text("DateTimeOriginal")),
+        title=entry.text("Title"),
+        caption=entry.text("Caption"),
+        keywords=entry.texts("KeywordArray"),
+        web_uri=entry.text("WebUri"),
+        location=parse_location(entry),
+        source_types=() if is_video else types_in_source(entry.object("ComponentFileTypes")),
+    )
 
 
-def position_of(entry: Entry) -> tuple[float, float, float] | None:
+def parse_location(entry: Entry) -> tuple[float, float, float] | None:
     """Latitude, longitude and altitude of an AlbumImage; None where they are missing, or 0, 0, which is nowhere."""
     latitude, longitude = entry.number("Latitude", 90), entry.number("Longitude", 180)
     if latitude is None or longitude is None or (latitude, longitude) == (0, 0):
@@ -2093,15 +2540,25 @@ def types_in_source(component_file_types: Entry) -> tuple[str, ...]:
     The owner is told of them, as {"Image": ["jpg", "nef"]} or [], but ordinary keys do not get the files: 404.
     https://github.com/tommyblue/smugmug-backup/issues/61
     """
-    types = {name.lower() for kind in component_file_types for name in component_file_types.texts(kind)}
-    return tuple(sorted(name for name in types - SERVED_TYPES if re.fullmatch("[a-z0-9]{1,10}", name)))
+    types = {
+        name.lower() for kind in component_file_types for name in component_file_types.texts(kind)
+    }
+    return tuple(
+        sorted(name for name in types - SERVED_TYPES if re.fullmatch("[a-z0-9]{1,10}", name))
+    )
 
 
 # Where the file of an image may be found that its listing does not name, best first: what to ask for, the object in
 # the answer, and whether that leads to the original.
-VIDEO_PLACES = (("!largestvideo", "LargestVideo", False), ("!sizedetails", "ImageSizeDetails", False))
-PHOTO_PLACES = (("!download", "ImageDownload", True), ("!sizedetails", "ImageSizeDetails", True),
-                ("!largestimage", "LargestImage", False))
+VIDEO_ENDPOINTS = (
+    ("!largestvideo", "LargestVideo", False),
+    ("!sizedetails", "ImageSizeDetails", False),
+)
+PHOTO_ENDPOINTS = (
+    ("!download", "ImageDownload", True),
+    ("!sizedetails", "ImageSizeDetails", True),
+    ("!largestimage", "LargestImage", False),
+)
 
 
 def find_remote(connection: Connection, image: Image) -> RemoteFile | None:
@@ -2110,9 +2567,13 @@ def find_remote(connection: Connection, image: Image) -> RemoteFile | None:
     None where SmugMug answers that it has nothing at all. Raises RequestFailed if it refuses what would be better.
     """
     refusal = remote = None
-    for resource, locator, is_original in VIDEO_PLACES if image.is_video else PHOTO_PLACES:
+    for resource, locator, is_original in VIDEO_ENDPOINTS if image.is_video else PHOTO_ENDPOINTS:
         try:
-            found = Entry(connection.get_json(image.uri + resource, SHORT_ANSWER)).object("Response").object(locator)
+            found = (
+                Entry(connection.get_json(image.uri + resource, SHORT_ANSWER))
+                .object("Response")
+                .object(locator)
+            )
         except RequestFailed as error:
             if error.status not in (403, 404):
                 raise
@@ -2120,7 +2581,9 @@ def find_remote(connection: Connection, image: Image) -> RemoteFile | None:
                 refusal = error
             continue
         if locator == "ImageSizeDetails":
-            found = found.object(largest_video_size(found) if image.is_video else "ImageSizeOriginal")
+            found = found.object(
+                largest_video_size(found) if image.is_video else "ImageSizeOriginal"
+            )
         remote = found.remote_file(is_original)
         if remote is not None:
             break
@@ -2155,19 +2618,30 @@ def is_gone(connection: Connection, image: Image) -> bool:
 # ---------------------------------------------------------------------------------------------------------------
 
 OAUTH_BASE = API_ORIGIN + "/services/oauth/1.0a/"
-KEY_ADVICE = (f"Apply for them here:\n{APPLY_URL}\nThen run this in a terminal, which asks for them, or set the "
-              f"environment variables SMUGMUG_API_KEY and SMUGMUG_API_SECRET, or fill in API_KEY and API_SECRET at the "
-              f"top of {Path(__file__).name}.")
-SAVED = ("api_key", "api_secret", "access_token", "access_token_secret")  # the secret of the key if it was typed in
+KEY_ADVICE = (
+    f"Apply for them here:\n{APPLY_URL}\nThen run this in a terminal, which asks for them, or set the "
+    f"environment variables SMUGMUG_API_KEY and SMUGMUG_API_SECRET, or fill in API_KEY and API_SECRET at the "
+    f"top of {Path(__file__).name}."
+)
+SAVED = (
+    "api_key",
+    "api_secret",
+    "access_token",
+    "access_token_secret",
+)  # the secret of the key if it was typed in
 SIGN_IN_ATTEMPTS = 3  # a refused PIN uses up its request token, so each attempt has a new address
 
 
 def api_key_from(environ: Mapping[str, str]) -> Credentials | None:
     """The API key and its secret, from the environment or from the top of this file; None where there is neither."""
     key = (environ.get("SMUGMUG_API_KEY", "").strip() or API_KEY).replace("YOUR_API_KEY", "")
-    secret = (environ.get("SMUGMUG_API_SECRET", "").strip() or API_SECRET).replace("YOUR_API_SECRET", "")
+    secret = (environ.get("SMUGMUG_API_SECRET", "").strip() or API_SECRET).replace(
+        "YOUR_API_SECRET", ""
+    )
     if bool(key) != bool(secret):
-        raise Problem(f"{'The API secret' if key else 'The API key'} is missing. Set both, or neither. {KEY_ADVICE}")
+        raise Problem(
+            f"{'The API secret' if key else 'The API key'} is missing. Set both, or neither. {KEY_ADVICE}"
+        )
     return Credentials(key, secret) if key else None
 
 
@@ -2175,10 +2649,15 @@ def ask_for_api_key() -> Credentials:
     """The API key and its secret, as typed at a terminal: the secret is not shown."""
     if sys.stdin is None or not sys.stdin.isatty():
         raise Problem(f"No API key found. Every run needs a key and its secret. {KEY_ADVICE}")
-    log.warning("SmugMug gives every customer an API key. Get yours here, then enter it with its secret; both are "
-                "saved for later runs, readable by you alone:\n\n%s\n", APPLY_URL)
+    log.warning(
+        "SmugMug gives every customer an API key. Get yours here, then enter it with its secret; both are "
+        "saved for later runs, readable by you alone:\n\n%s\n",
+        APPLY_URL,
+    )
     try:
-        return Credentials(typed("API key: "), getpass.getpass("API secret (not shown): ", sys.stderr).strip())
+        return Credentials(
+            typed("API key: "), getpass.getpass("API secret (not shown): ", sys.stderr).strip()
+        )
     except EOFError:
         raise Problem(f"\nNo API key given. {KEY_ADVICE}") from None
 
@@ -2200,7 +2679,9 @@ def typed(prompt: str, pattern: str = ".+", advice: str = "") -> str:
 
 def config_folder(environ: Mapping[str, str], platform: str, home: str) -> Path:
     """The folder of the token file; `platform` is a value of sys.platform, `home` the user's folder."""
-    variable, usual = ("APPDATA", "AppData/Roaming") if platform == "win32" else ("XDG_CONFIG_HOME", ".config")
+    variable, usual = (
+        ("APPDATA", "AppData/Roaming") if platform == "win32" else ("XDG_CONFIG_HOME", ".config")
+    )
     return Path(environ.get(variable) or Path(home, usual)) / PROGRAM
 
 
@@ -2217,9 +2698,13 @@ def read_saved(path: Path) -> Credentials:
     """What was saved of an earlier sign-in; each text is "" that is not there or cannot be read."""
     try:
         saved = json.loads(path.read_text(encoding="utf-8"))
-        if sys.platform != "win32" and path.stat().st_mode & 0o077:  # on Windows, the user's folder guards it
+        if (
+            sys.platform != "win32" and path.stat().st_mode & 0o077
+        ):  # on Windows, the user's folder guards it
             log.warning("Others can read your sign-in. To fix this: chmod 600 %s", path)
-        return Credentials(*(saved[name] if isinstance(saved.get(name), str) else "" for name in SAVED))
+        return Credentials(
+            *(saved[name] if isinstance(saved.get(name), str) else "" for name in SAVED)
+        )
     except FileNotFoundError:
         pass
     except (OSError, ValueError, RecursionError, AttributeError) as error:
@@ -2227,14 +2712,17 @@ def read_saved(path: Path) -> Credentials:
     return Credentials("", "")
 
 
-def save(credentials: Credentials, path: Path) -> None:
+def save_sign_in(credentials: Credentials, path: Path) -> None:
     """Keep them for later runs, readable by their owner alone."""
     content = json.dumps({name: text for name, text in zip(SAVED, credentials) if text}, indent=2)
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_atomically(path, content.encode("utf-8") + b"\n", mode=0o600)
     except OSError as error:
-        log.warning("The sign-in could not be saved (%s), so the next run will ask again.", disk_problem(error, path))
+        log.warning(
+            "The sign-in could not be saved (%s), so the next run will ask again.",
+            disk_problem(error, path),
+        )
 
 
 def sign_in(api_key: Credentials, timeout_seconds: float, stop: Stop) -> Credentials:
@@ -2243,39 +2731,62 @@ def sign_in(api_key: Credentials, timeout_seconds: float, stop: Stop) -> Credent
     Access=Full is needed for private and unlisted albums, and Permissions=Read is all that is asked for.
     https://api.smugmug.com/api/v2/doc/tutorial/oauth/non-web.html
     """
-    if not somebody_can_answer(sys.stdin, sys.platform):
-        raise NotSignedIn(f"Not signed in to SmugMug, and there is no terminal to type the PIN into. Run "
-                          f"{Path(__file__).name} once from a terminal; later runs need no PIN.")
+    if not can_prompt(sys.stdin, sys.platform):
+        raise NotSignedIn(
+            f"Not signed in to SmugMug, and there is no terminal to type the PIN into. Run "
+            f"{Path(__file__).name} once from a terminal; later runs need no PIN."
+        )
     for attempt in range(SIGN_IN_ATTEMPTS):
-        request_token = fetch_token("getRequestToken", api_key, timeout_seconds, stop, callback_uri="oob")
-        query = urlencode({"oauth_token": request_token.token, "Access": "Full", "Permissions": "Read"})
-        log.warning("Open this %saddress, sign in to SmugMug, and allow read access:", "new " if attempt else "")
+        request_token = fetch_token(
+            "getRequestToken", api_key, timeout_seconds, stop, callback_uri="oob"
+        )
+        query = urlencode(
+            {"oauth_token": request_token.token, "Access": "Full", "Permissions": "Read"}
+        )
+        log.warning(
+            "Open this %saddress, sign in to SmugMug, and allow read access:",
+            "new " if attempt else "",
+        )
         print(f"\n{OAUTH_BASE}authorize?{query}\n", file=sys.stderr)
         try:
-            pin = typed("PIN: ", "[0-9]{6}", "A PIN has six digits.")  # it may begin with 0, so it stays a text
-            return fetch_token("getAccessToken", request_token, timeout_seconds, stop, verifier=pin)
+            pin = typed(
+                "PIN: ", "[0-9]{6}", "A PIN has six digits."
+            )  # it may begin with 0, so it stays a text
+            return fetch_token(
+                "getAccessToken", request_token, timeout_seconds, stop, verifier=pin
+            )
         except EOFError:
-            raise NotSignedIn("\nNo PIN given. Run this once from a terminal; later runs need none.") from None
+            raise NotSignedIn(
+                "\nNo PIN given. Run this once from a terminal; later runs need none."
+            ) from None
         except (NotSignedIn, RequestFailed) as error:
             if isinstance(error, RequestFailed) and error.status not in (400, 401, 403):
                 raise
             log.debug("%s", error)
             log.warning("That PIN was not accepted and cannot be used again.")
-    raise NotSignedIn("Not signed in. A PIN works only with the latest address, for five minutes. Run this again.")
+    raise NotSignedIn(
+        "Not signed in. A PIN works only with the latest address, for five minutes. Run this again."
+    )
 
 
-def somebody_can_answer(stdin: TextIO | None, platform: str) -> bool:
+def can_prompt(stdin: TextIO | None, platform: str) -> bool:
     """Whether standard input, None if it is closed, can bring a PIN: a terminal, a pipe, a file, no null device."""
-    if stdin is None or platform == "win32":  # there, all that is not a file looks like the null device
+    if (
+        stdin is None or platform == "win32"
+    ):  # there, all that is not a file looks like the null device
         return stdin is not None
     with suppress(OSError):  # a place without a null device
         return not os.path.samestat(os.fstat(stdin.fileno()), os.stat(os.devnull))
     return True
 
 
-def fetch_token(name: str, credentials: Credentials, timeout_seconds: float, stop: Stop, **oauth: str) -> Credentials:
+def fetch_token(
+    name: str, credentials: Credentials, timeout_seconds: float, stop: Stop, **oauth: str
+) -> Credentials:
     """`credentials` with the request token or access token that the OAuth endpoint of this name gives for them."""
-    body = Connection(credentials, timeout_seconds, stop, **oauth).get(OAUTH_BASE + name, Answer.body)
+    body = Connection(credentials, timeout_seconds, stop, **oauth).get(
+        OAUTH_BASE + name, Response.body
+    )
     form = dict(parse_qsl(body.decode("utf-8", "replace")))  # which leaves out what is empty
     if not {"oauth_token", "oauth_token_secret"} <= form.keys():
         raise RequestFailed("SmugMug answered without a token. Try again later.")
@@ -2287,33 +2798,43 @@ def connect(settings: Settings, stop: Stop) -> tuple[Connection, User]:
     and saves what does."""
     saved, given_key = read_saved(settings.token_file), api_key_from(os.environ)
     is_asked = given_key is None and not saved.secret
-    api_key = given_key or (ask_for_api_key() if is_asked else saved._replace(token="", token_secret=""))
+    api_key = given_key or (
+        ask_for_api_key() if is_asked else saved._replace(token="", token_secret="")
+    )
     credentials = from_environment = token_from_environment(api_key, os.environ)
     if saved.token and saved.token_secret and not from_environment:
         if saved.key == api_key.key:
             credentials = saved._replace(secret=api_key.secret)
         else:
-            log.warning("The saved sign-in was made with another API key. Sign in again, or set the earlier key.")
+            log.warning(
+                "The saved sign-in was made with another API key. Sign in again, or set the earlier key."
+            )
     if credentials is not None:
         try:
             connection, user = connect_as(credentials, settings, stop)
             if is_asked:
                 kept = saved if saved.key == api_key.key else api_key
-                save(kept._replace(secret=api_key.secret), settings.token_file)
+                save_sign_in(kept._replace(secret=api_key.secret), settings.token_file)
             return connection, user
         except NotSignedIn as error:
             if from_environment:
-                raise NotSignedIn(f"{error}\nReplace SMUGMUG_ACCESS_TOKEN or unset it to sign in with a PIN.") from None
+                raise NotSignedIn(
+                    f"{error}\nReplace SMUGMUG_ACCESS_TOKEN or unset it to sign in with a PIN."
+                ) from None
             log.warning("%s", error)
     credentials = sign_in(api_key, settings.timeout_seconds, stop)
     connection, user = connect_as(credentials, settings, stop)
-    save(credentials._replace(secret="") if given_key else credentials, settings.token_file)
+    save_sign_in(
+        credentials._replace(secret="") if given_key else credentials, settings.token_file
+    )
     if settings.task != "login":  # which says so itself
         log.info("Signed in as %s.", printable(user.nick_name))
     return connection, user
 
 
-def connect_as(credentials: Credentials, settings: Settings, stop: Stop) -> tuple[Connection, User]:
+def connect_as(
+    credentials: Credentials, settings: Settings, stop: Stop
+) -> tuple[Connection, User]:
     """A connection with an access token, and whose it is. Raises NotSignedIn if SmugMug does not take it."""
     connection = Connection(credentials, settings.timeout_seconds, stop)
     connection.max_outage_seconds = settings.max_outage_minutes * 60
@@ -2331,30 +2852,39 @@ def connect_as(credentials: Credentials, settings: Settings, stop: Stop) -> tupl
 # ---------------------------------------------------------------------------------------------------------------
 
 SCHEMA_VERSION = 5
-SCHEMAS = {0: """
+SCHEMAS = {
+    0: """
 CREATE TABLE album (album_key TEXT PRIMARY KEY, folder TEXT, clocks TEXT, listed_at REAL) WITHOUT ROWID;
 CREATE TABLE file (album_key TEXT, image_key TEXT, serial TEXT, name TEXT, size_bytes INTEGER, md5 TEXT,
                    modified_ns INTEGER, is_original INTEGER, removed INTEGER, damaged INTEGER, stated_md5 TEXT,
                    PRIMARY KEY (album_key, image_key)) WITHOUT ROWID;
 CREATE INDEX file_by_image ON file (image_key);
-CREATE TABLE absence (album_key TEXT, image_key TEXT, serial TEXT, file_name TEXT, reason TEXT, tries INTEGER,
+CREATE TABLE unavailable (album_key TEXT, image_key TEXT, serial TEXT, file_name TEXT, reason TEXT, tries INTEGER,
                       ask_at REAL, PRIMARY KEY (album_key, image_key)) WITHOUT ROWID;
 CREATE TABLE account (nick_name TEXT);
-""", 3: "ALTER TABLE file ADD COLUMN source_types TEXT DEFAULT '';",
-4: "ALTER TABLE album ADD COLUMN verified_at REAL DEFAULT 0;"}  # by the version that each of them leads on from
-TABLES = {AlbumRecord: "album", FileRecord: "file", Absence: "absence"}  # whose columns are the fields, after the key
+""",
+    3: "ALTER TABLE file ADD COLUMN source_types TEXT DEFAULT '';",
+    4: "ALTER TABLE album ADD COLUMN verified_at REAL DEFAULT 0;",
+}  # by the version that each of them leads on from
+TABLES = {
+    AlbumRecord: "album",
+    FileRecord: "file",
+    Unavailable: "unavailable",
+}  # whose columns are the fields, after the key
 SQLITE_STEPS = 100_000  # so many steps of SQLite's machine take some 5 ms
-LOCK_FILE = STATE_FILE + ".lock"
+LOCK_FILE = RECORD_FILE + ".lock"
 
 
-class State:
+class Database:
     """What is home. All that matters can be found again by looking at the files, so it may be deleted at any time."""
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db, self._committed_at = db, time.monotonic()
         version = db.execute("PRAGMA user_version").fetchone()[0]
         if version > SCHEMA_VERSION:
-            raise Problem(f"The download record has format {version}, which needs a newer version of this program.")
+            raise Problem(
+                f"The download record has format {version}, which needs a newer version of this program."
+            )
         if version in (1, 2):
             raise sqlite3.DatabaseError("of a format that was never released")
         if version < SCHEMA_VERSION:
@@ -2364,17 +2894,23 @@ class State:
 
     def albums(self) -> dict[str, AlbumRecord]:
         """What is known of each album, by its key."""
-        return {row[0]: AlbumRecord(*row[1:]) for row in self._rows("album")}
+        return {row[0]: AlbumRecord(*row[1:]) for row in self._rows_or_forget("album")}
 
     def files(self, album_key: str) -> dict[str, FileRecord]:
         """What is known of the files of an album, by image key."""
-        return {row[1]: FileRecord(*row[1:]) for row in self._rows("file WHERE album_key = ?", album_key)}
+        return {
+            row[1]: FileRecord(*row[1:])
+            for row in self._rows_or_forget("file WHERE album_key = ?", album_key)
+        }
 
-    def absences(self, album_key: str) -> dict[str, Absence]:
+    def unavailable(self, album_key: str) -> dict[str, Unavailable]:
         """The images of an album that SmugMug has no file of, by image key."""
-        return {row[1]: Absence(*row[1:]) for row in self._rows("absence WHERE album_key = ?", album_key)}
+        return {
+            row[1]: Unavailable(*row[1:])
+            for row in self._rows_or_forget("unavailable WHERE album_key = ?", album_key)
+        }
 
-    def _rows(self, which: str, *values: str) -> list[Any]:
+    def _rows_or_forget(self, which: str, *values: str) -> list[Any]:
         """Some rows of a table. If a text among them is none, they are forgotten: the files are found again."""
         try:
             return list(self._db.execute(f"SELECT * FROM {which}", values))
@@ -2384,47 +2920,67 @@ class State:
             self._db.execute(f"DELETE FROM {which}", values)
             return []
 
-    def record(self, album_key: str, known: AlbumRecord | FileRecord | Absence) -> None:
+    def save(self, album_key: str, known: AlbumRecord | FileRecord | Unavailable) -> None:
         """Remember this of an album or of one of its images, in place of what was known before."""
         places = ", ".join("?" * (1 + len(known)))
-        self._db.execute(f"INSERT OR REPLACE INTO {TABLES[type(known)]} VALUES ({places})", (album_key, *known))
+        self._db.execute(
+            f"INSERT OR REPLACE INTO {TABLES[type(known)]} VALUES ({places})", (album_key, *known)
+        )
 
     def account(self) -> str:
         """The nickname of whom the photos belong to, "" if that was not recorded yet."""
         return "".join(row[0] for row in self._db.execute("SELECT nick_name FROM account"))
 
-    def record_account(self, nick_name: str) -> None:
+    def save_account(self, nick_name: str) -> None:
         """Remember whom the photos belong to."""
-        self._db.execute("INSERT OR REPLACE INTO account (rowid, nick_name) VALUES (1, ?)", (nick_name,))
+        self._db.execute(
+            "INSERT OR REPLACE INTO account (rowid, nick_name) VALUES (1, ?)", (nick_name,)
+        )
 
     def mark_album_removed(self, album_key: str) -> None:
         """Remember that SmugMug does not have this album any more, so that it is listed if it comes back."""
         self._db.execute("UPDATE album SET clocks = '' WHERE album_key = ?", (album_key,))
         self._db.execute("UPDATE file SET removed = 1 WHERE album_key = ?", (album_key,))
 
-    def is_removed(self, album_key: str, image_key: str) -> bool:
+    def clear_damage_if_removed(self, album_key: str, image_key: str) -> bool:
         """Whether SmugMug has an image no more; whatever is wrong with its file stays so."""
         where = "WHERE album_key = ? AND image_key = ? AND removed"
-        return bool(self._db.execute(f"UPDATE file SET damaged = 0 {where}", (album_key, image_key)).rowcount)
+        return bool(
+            self._db.execute(
+                f"UPDATE file SET damaged = 0 {where}", (album_key, image_key)
+            ).rowcount
+        )
 
     def forget_album(self, album_key: str) -> None:
         """Forget an album and its files."""
         for table in TABLES.values():
             self._db.execute(f"DELETE FROM {table} WHERE album_key = ?", (album_key,))
 
-    def forget(self, kind: type[FileRecord | Absence], album_key: str, image_keys: Iterable[str]) -> None:
-        """Forget the files, or the absences, of these images."""
+    def forget(
+        self, kind: type[FileRecord | Unavailable], album_key: str, image_keys: Iterable[str]
+    ) -> None:
+        """Forget the files, or the unavailable, of these images."""
         keys = ((album_key, image_key) for image_key in image_keys)
-        self._db.executemany(f"DELETE FROM {TABLES[kind]} WHERE album_key = ? AND image_key = ?", keys)
+        self._db.executemany(
+            f"DELETE FROM {TABLES[kind]} WHERE album_key = ? AND image_key = ?", keys
+        )
 
-    def home_sums(self, of: str) -> dict[str, int]:
+    def sums_on_disk(self, of: str) -> dict[str, int]:
         """The sum of the `size_bytes`, or how many there are ("1"), of the files that are home and that SmugMug still
         has, by album key."""
-        return dict(self._db.execute(f"SELECT album_key, SUM({of}) FROM file WHERE NOT removed GROUP BY album_key"))
+        return dict(
+            self._db.execute(
+                f"SELECT album_key, SUM({of}) FROM file WHERE NOT removed GROUP BY album_key"
+            )
+        )
 
     def marked(self, mark: str) -> list[tuple[str, str]]:
         """The (folder, name) of each file that is "removed" at SmugMug, or "damaged" and did not come again."""
-        return sorted(self._db.execute(f"SELECT folder, name FROM file JOIN album USING (album_key) WHERE {mark}"))
+        return sorted(
+            self._db.execute(
+                f"SELECT folder, name FROM file JOIN album USING (album_key) WHERE {mark}"
+            )
+        )
 
     def commit_if_due(self) -> None:
         """Make what was remembered outlast a crash, if that was not done just now."""
@@ -2440,38 +2996,46 @@ class State:
 
 
 @contextmanager
-def open_state(folder: Path, redraw: Callable[[], None]) -> Iterator[State]:
+def open_database(folder: Path, redraw: Callable[[], None]) -> Iterator[Database]:
     """The state in an output folder, which is made if need be. As long as it is open, no other run gets it.
 
     `redraw` is called now and then while SQLite works.
     """
-    path = folder / STATE_FILE
+    path = folder / RECORD_FILE
     if os.path.islink(str(path)):
-        raise Problem(f"{printable(path)} is a symbolic link, but has to be a regular file; move it")
+        raise Problem(
+            f"{printable(path)} is a symbolic link, but has to be a regular file; move it"
+        )
     lock = path.with_name(LOCK_FILE)
     try:
         with ExitStack() as stack:
             try:
                 folder.mkdir(parents=True, exist_ok=True)
                 refuse_locked(lock)
-                has_locks = knows(lock_shared, path, "a+b")
+                has_locks = file_system_supports(lock_shared, path, "a+b")
                 if not has_locks:
                     write_lock(lock)
                     stack.callback(remove, lock)
-                state = stack.enter_context(closing(sound_state(path, has_locks, redraw)))
+                database = stack.enter_context(closing(open_or_replace(path, has_locks, redraw)))
             except OSError as error:
                 raise disk_problem(error, folder) from None
-            yield state
+            yield database
     except sqlite3.Error as error:
-        raise state_problem(error, path) from None
+        raise database_problem(error, path) from None
 
 
 def write_lock(lock: Path) -> None:
     """Keep other runs out of a folder in which SQLite cannot. A lock file that is there was left behind."""
     write_atomically(lock, f"{socket.gethostname()} {os.getpid()}".encode(), durable=False)
-    time.sleep(TICK_SECONDS)  # others that began at the same moment have written theirs by then, and the last one stays
+    time.sleep(
+        TICK_SECONDS
+    )  # others that began at the same moment have written theirs by then, and the last one stays
     refuse_locked(lock)
-    log.info("The file system of %s knows no locks, so %s keeps other runs out.", printable(lock.parent), lock.name)
+    log.info(
+        "The file system of %s knows no locks, so %s keeps other runs out.",
+        printable(lock.parent),
+        lock.name,
+    )
 
 
 def refuse_locked(lock: Path) -> None:
@@ -2480,8 +3044,10 @@ def refuse_locked(lock: Path) -> None:
         host, _, process = lock.read_text("utf-8", "replace").rpartition(" ")
         if host != socket.gethostname() or is_running(int(process)):
             since = time.strftime("%Y-%m-%d %H:%M", time.localtime(lock.stat().st_mtime))
-            raise Problem(f"Another run is already using {printable(lock.parent)}: process {printable(process)} on "
-                          f"{printable(host)}, since {since}. If it is no longer running, delete {printable(lock)}.")
+            raise Problem(
+                f"Another run is already using {printable(lock.parent)}: process {printable(process)} on "
+                f"{printable(host)}, since {since}. If it is no longer running, delete {printable(lock)}."
+            )
 
 
 def is_running(process: int) -> bool:
@@ -2498,10 +3064,11 @@ def lock_shared(file_number: int) -> None:
     """Lock an open file until it is closed. Raises OSError if that fails; on Windows every file system knows locks."""
     if sys.platform != "win32":
         import fcntl
+
         fcntl.lockf(file_number, fcntl.LOCK_SH | fcntl.LOCK_NB)
 
 
-def knows(action: Callable[[int], None], path: Path, mode: str) -> bool:
+def file_system_supports(action: Callable[[int], None], path: Path, mode: str) -> bool:
     """Whether a file system knows what `action` does to an open file. It does if that fails for another reason.
 
     Not to be asked while SQLite has the file: closing it ends all locks of this process.
@@ -2514,65 +3081,75 @@ def knows(action: Callable[[int], None], path: Path, mode: str) -> bool:
     return True
 
 
-def sound_state(path: Path, has_locks: bool, redraw: Callable[[], None]) -> State:
+def open_or_replace(path: Path, has_locks: bool, redraw: Callable[[], None]) -> Database:
     """The state in a file that no other process can open meanwhile; a damaged one is set aside for a new one."""
     try:
-        return owned_state(path, has_locks, redraw)
+        return open_exclusive(path, has_locks, redraw)
     except sqlite3.OperationalError:  # it may be sound, but cannot be opened or written
         raise
     except sqlite3.DatabaseError:
-        aside = f"{STATE_FILE}.damaged-{time.strftime('%Y%m%d-%H%M%S')}"
+        aside = f"{RECORD_FILE}.damaged-{time.strftime('%Y%m%d-%H%M%S')}"
         rename(path, path.with_name(aside))
-        log.warning("The download record is damaged, so the files are checked instead; a run keeps it as %s.", aside)
-        return owned_state(path, has_locks, redraw)
+        log.warning(
+            "The download record is damaged, so the files are checked instead; a run keeps it as %s.",
+            aside,
+        )
+        return open_exclusive(path, has_locks, redraw)
 
 
-def owned_state(path: Path, has_locks: bool, redraw: Callable[[], None]) -> State:
+def open_exclusive(path: Path, has_locks: bool, redraw: Callable[[], None]) -> Database:
     """The state in a file that no other process can open meanwhile. Raises sqlite3.Error, or Problem if it is newer."""
-    can_sync = knows(os.fsync, path, "a+b")
+    can_sync = file_system_supports(os.fsync, path, "a+b")
     address = str(path) if has_locks else f"{path.resolve().as_uri()}?vfs=unix-none"
-    database = sqlite3.connect(address, timeout=0, isolation_level=None, uri=not has_locks)
+    db = sqlite3.connect(address, timeout=0, isolation_level=None, uri=not has_locks)
     with ExitStack() as stack:
-        stack.callback(database.close)
-        database.set_progress_handler(redraw, SQLITE_STEPS)
+        stack.callback(db.close)
+        db.set_progress_handler(redraw, SQLITE_STEPS)
         if not can_sync:
-            database.execute("PRAGMA synchronous = OFF")
-        database.executescript("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE; COMMIT;")
-        state = State(database)
-        if database.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
+            db.execute("PRAGMA synchronous = OFF")
+        db.executescript("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE; COMMIT;")
+        database = Database(db)
+        if db.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
             raise sqlite3.DatabaseError("damaged")
         stack.pop_all()  # it stays open
-    return state
+    return database
 
 
 @contextmanager
-def copied_state(folder: Path, redraw: Callable[[], None]) -> Iterator[State]:
+def open_copy(folder: Path, redraw: Callable[[], None]) -> Iterator[Database]:
     """The state in an output folder as a copy, for a preview: nothing that happens to it reaches the folder."""
-    path = copy = folder / STATE_FILE
+    path = copy = folder / RECORD_FILE
     with ExitStack() as stack:
         try:
-            copy = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=PROGRAM)), STATE_FILE)
-            for suffix in ("", "-journal"):  # with its journal, SQLite takes back what a killed run half wrote
+            copy = Path(
+                stack.enter_context(tempfile.TemporaryDirectory(prefix=PROGRAM)), RECORD_FILE
+            )
+            for suffix in (
+                "",
+                "-journal",
+            ):  # with its journal, SQLite takes back what a killed run half wrote
                 if os.path.lexists(f"{path}{suffix}"):
                     shutil.copyfile(f"{path}{suffix}", f"{copy}{suffix}")
             refuse_used(path)  # afterwards: no run began meanwhile
         except OSError as error:
             raise disk_problem(error, copy) from None
-        yield stack.enter_context(open_state(copy.parent, redraw))
+        yield stack.enter_context(open_database(copy.parent, redraw))
 
 
 def refuse_used(path: Path) -> None:
     """Raise a Problem if another run has the state in a file. Nothing is written."""
     refuse_locked(path.with_name(LOCK_FILE))
     try:
-        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", timeout=0, uri=True)) as database:
-            database.execute("SELECT * FROM sqlite_master").fetchone()
+        with closing(
+            sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", timeout=0, uri=True)
+        ) as db:
+            db.execute("SELECT * FROM sqlite_master").fetchone()
     except sqlite3.DatabaseError as error:
-        if "locked" in str(error) and knows(lock_shared, path, "rb"):
-            raise state_problem(error, path) from None
+        if "locked" in str(error) and file_system_supports(lock_shared, path, "rb"):
+            raise database_problem(error, path) from None
 
 
-def state_problem(error: sqlite3.Error, path: Path) -> Problem:
+def database_problem(error: sqlite3.Error, path: Path) -> Problem:
     """What to tell the user when SQLite fails."""
     text = str(error)
     if "locked" in text:
@@ -2589,11 +3166,15 @@ def known_folders(settings: Settings) -> list[str]:
     """
     folders: list[str] = []
     with suppress(OSError, ValueError, RecursionError, TypeError):
-        folders = [str(folder) for folder in json.loads(settings.folders_file.read_text(encoding="utf-8"))]
-        may_be_new = settings.new_record or os.path.lexists(str(settings.output / STATE_FILE))
+        folders = [
+            str(folder) for folder in json.loads(settings.folders_file.read_text(encoding="utf-8"))
+        ]
+        may_be_new = settings.new_record or os.path.lexists(str(settings.output / RECORD_FILE))
         if not may_be_new and os.path.abspath(str(settings.output)) in folders:
-            raise Problem(f"{printable(settings.output)} has lost its download record. Is the disk connected? To "
-                          f"make a new record from the files that are there, run this with --new-record.")
+            raise Problem(
+                f"{printable(settings.output)} has lost its download record. Is the disk connected? To "
+                f"make a new record from the files that are there, run this with --new-record."
+            )
     return folders
 
 
@@ -2603,14 +3184,20 @@ def remember_folder(settings: Settings, folders: list[str]) -> None:
         folder = os.path.abspath(str(settings.output))
         if folder not in folders:
             settings.folders_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            write_atomically(settings.folders_file, json.dumps([*folders, folder], indent=2).encode(), mode=0o600)
+            write_atomically(
+                settings.folders_file,
+                json.dumps([*folders, folder], indent=2).encode(),
+                mode=0o600,
+            )
 
 
 def is_record(path: Path, output: Path) -> bool:
     """Whether a path leads to the state in an output folder, or to SQLite's files beside it."""
-    record = output / STATE_FILE
+    record = output / RECORD_FILE
     with suppress(OSError):
-        return os.path.realpath(path).startswith(os.path.realpath(record)) or os.path.samefile(path, record)
+        return os.path.realpath(path).startswith(os.path.realpath(record)) or os.path.samefile(
+            path, record
+        )
     return False
 
 
@@ -2619,14 +3206,21 @@ def is_record(path: Path, output: Path) -> bool:
 #    Knows listings, the state, and what lies in a folder. Knows nothing of how bytes arrive.
 # ---------------------------------------------------------------------------------------------------------------
 
+
 def matches(album: Album, patterns: Iterable[str]) -> bool:
     """Whether an album's name or path, with or without its first slash, fits one of these shell patterns in any case.
 
     A pattern that is the very name fits it, too, whatever brackets may be in it.
     """
-    texts = [folded(text) for text in (album.name, album.url_path, album.url_path.lstrip("/"))]
-    wanted = [folded(pattern) for pattern in patterns]
-    return any(text == pattern or fnmatch.fnmatchcase(text, pattern) for pattern in wanted for text in texts)
+    texts = [
+        collision_key(text) for text in (album.name, album.url_path, album.url_path.lstrip("/"))
+    ]
+    wanted = [collision_key(pattern) for pattern in patterns]
+    return any(
+        text == pattern or fnmatch.fnmatchcase(text, pattern)
+        for pattern in wanted
+        for text in texts
+    )
 
 
 def is_version_of(record: FileRecord, image: Image) -> bool:
@@ -2636,10 +3230,18 @@ def is_version_of(record: FileRecord, image: Image) -> bool:
     return record.serial == image.serial
 
 
-ABSENCE_SECONDS = 30 * DAY_SECONDS  # an image without a file is asked for again after a day, two, four ... this at most
-LISTING_LAG_SECONDS = 900.0  # a listing may lag behind for minutes: clocks younger than this are not believed
-UNSEEN_SECONDS = 7 * DAY_SECONDS  # an album may be listed again after so long, though its clocks stand still
-ALBUMS_PER_LOOK = 20  # of so many albums, one may be listed again in a run though its clocks stand still
+UNAVAILABLE_SECONDS = (
+    30 * DAY_SECONDS
+)  # an image without a file is asked for again after a day, two, four ... this at most
+LISTING_LAG_SECONDS = (
+    900.0  # a listing may lag behind for minutes: clocks younger than this are not believed
+)
+RECHECK_SECONDS = (
+    7 * DAY_SECONDS
+)  # an album may be listed again after so long, though its clocks stand still
+ALBUMS_PER_RECHECK = (
+    20  # of so many albums, one may be listed again in a run though its clocks stand still
+)
 
 
 class Visit:
@@ -2652,46 +3254,59 @@ class Visit:
     def __init__(self, album: Album, seen: frozenset[str] | None = None) -> None:
         self.album, self.seen = album, seen
         # what is here, before anything is done: as the state knows it, and as it lies in the folder
-        self.folder, self.known, self.on_disk = Path(), UNKNOWN, FilesOnDisk()
+        self.folder, self.album_record, self.on_disk = Path(), NEW_ALBUM, FilesOnDisk()
         self.records: dict[str, FileRecord] = {}  # by image key, as the next ones
-        self.absences: dict[str, Absence] = {}
-        self.looked_at = 0.0  # in seconds since 1970
+        self.unavailable: dict[str, Unavailable] = {}
+        self.listed_at = 0.0  # in seconds since 1970
         # what SmugMug lists, and why that may not be all, "" if it is
         self.images: list[Image] = []
         self.problem = ""
         # what becomes of the images: of so many something is still to become; some are left out on purpose
         self.pending, self.is_partial = 0, False
-        self.counts: Counter[Word] = Counter()
-        self.to_come_bytes = 0
+        self.counts: Counter[Result] = Counter()
+        self.to_download_bytes = 0
 
     def has_file(self, name: str) -> bool:
         """Whether a file of this name lay in the folder, as some file system has it."""
-        return self.on_disk.named(name) in self.on_disk
+        return self.on_disk.actual_name(name) in self.on_disk
 
-    def home(self) -> int:
+    def on_disk_count(self) -> int:
         """How many of its images turned out to be home."""
-        return sum(number for word, number in self.counts.items() if word.value.is_home)
+        return sum(number for word, number in self.counts.items() if word.value.is_on_disk)
 
 
 def is_unchanged(visit: Visit, now: float) -> bool:
     """Whether an album needs no look: its clocks stand where all was home, and all its files are still there."""
-    if not visit.album.clocks or visit.album.clocks != visit.known.clocks:
+    if not visit.album.change_token or visit.album.change_token != visit.album_record.change_token:
         return False
-    is_lost = visit.album.image_count and not visit.records and not visit.absences  # by the record
-    return not (is_lost or any(absence.ask_at <= now for absence in visit.absences.values())) and all(
-        record.removed or is_intact(record, visit.on_disk) for record in visit.records.values())
+    is_lost = (
+        visit.album.image_count and not visit.records and not visit.unavailable
+    )  # by the record
+    return not (
+        is_lost or any(unavailable.retry_at <= now for unavailable in visit.unavailable.values())
+    ) and all(
+        record.removed or is_intact(record, visit.on_disk) for record in visit.records.values()
+    )
 
 
-def albums_to_look_at_again(albums: Iterable[Album], known: Mapping[str, AlbumRecord], now: float) -> frozenset[str]:
+def albums_to_recheck(
+    albums: Iterable[Album], known: Mapping[str, AlbumRecord], now: float
+) -> frozenset[str]:
     """The keys of some albums whose clocks stand still, the longest unseen first.
 
     A replaced photo may move no clock, so each album is listed once in a while: none within a week, each within a month
     of nightly runs, and few in a run.
     """
-    listed = {album.key: known[album.key].listed_at for album in albums
-              if album.key in known and known[album.key].clocks == album.clocks}
-    due = sorted((key for key in listed if listed[key] <= now - UNSEEN_SECONDS), key=lambda key: (listed[key], key))
-    return frozenset(due[:-(-len(listed) // ALBUMS_PER_LOOK)])
+    listed = {
+        album.key: known[album.key].listed_at
+        for album in albums
+        if album.key in known and known[album.key].change_token == album.change_token
+    }
+    due = sorted(
+        (key for key in listed if listed[key] <= now - RECHECK_SECONDS),
+        key=lambda key: (listed[key], key),
+    )
+    return frozenset(due[: -(-len(listed) // ALBUMS_PER_RECHECK)])
 
 
 def is_wanted(image: Image, since: str, seen: frozenset[str]) -> bool:
@@ -2702,39 +3317,66 @@ def is_wanted(image: Image, since: str, seen: frozenset[str]) -> bool:
 def may_have_uploads(album: Album, since: str) -> bool:
     """Whether an album may hold images uploaded `since`: an upload moves its clocks. A day is left for doubts."""
     changed, asked = seconds_at(album.changed), seconds_at(since)
-    return asked is None or not album.clocks or changed is None or changed > asked - DAY_SECONDS
+    return (
+        asked is None or not album.change_token or changed is None or changed > asked - DAY_SECONDS
+    )
 
 
-def lasting_clocks(visit: Visit) -> str:
+def settled_token(visit: Visit) -> str:
     """The clocks of an album that is home, "" if they are so young that its listing may have lagged behind them."""
     changed = seconds_at(visit.album.changed)
-    return "" if changed is None or changed > visit.looked_at - LISTING_LAG_SECONDS else visit.album.clocks
+    return (
+        ""
+        if changed is None or changed > visit.listed_at - LISTING_LAG_SECONDS
+        else visit.album.change_token
+    )
 
 
-def absence_of(outcome: Outcome, before: Absence | None, now: float) -> Absence | None:
+def unavailable_after(
+    outcome: Outcome, before: Unavailable | None, now: float
+) -> Unavailable | None:
     """What to remember of an image of which SmugMug gave no file, or none that is the original. (Videos never are.)"""
     image, file = outcome.image, outcome.file
-    if outcome.kind is not Word.UNAVAILABLE and (file is None or file.is_original or image.is_video):
+    if outcome.result is not Result.UNAVAILABLE and (
+        file is None or file.is_original or image.is_video
+    ):
         return None
     is_same = before is not None and before.serial == image.serial
-    if before is not None and is_same and before.ask_at > now:
+    if before is not None and is_same and before.retry_at > now:
         return before
     tries = before.tries + 1 if before is not None and is_same else 0
-    delay_seconds = min(ABSENCE_SECONDS, DAY_SECONDS * 2 ** min(tries, 9))
-    return Absence(image.key, image.serial, image.file_name or image.key, outcome.reason, tries, now + delay_seconds)
+    delay_seconds = min(UNAVAILABLE_SECONDS, DAY_SECONDS * 2 ** min(tries, 9))
+    return Unavailable(
+        image.key,
+        image.serial,
+        image.file_name or image.key,
+        outcome.reason,
+        tries,
+        now + delay_seconds,
+    )
 
 
 def is_intact(record: FileRecord, on_disk: FilesOnDisk) -> bool:
     """Whether the file that a record tells of is there at its size, and not known to be damaged."""
-    return on_disk.get(on_disk.named(record.name)) == record.size_bytes and not record.damaged
+    return (
+        on_disk.get(on_disk.actual_name(record.name)) == record.size_bytes and not record.damaged
+    )
 
 
-def lean(visit: Visit, image: Image) -> Image:
+def without_metadata(visit: Visit, image: Image) -> Image:
     """An image without what only transfers and sidecars need, if its file is here: there may be a hundred thousand."""
     record = visit.records.get(image.key)
-    is_home = record is not None and record.is_original and record.serial == image.serial and (
-        is_intact(record, visit.on_disk) and is_version_of(record, image))
-    return image._replace(remote=None, file_name="", taken="", title="", caption="", web_uri="") if is_home else image
+    is_home = (
+        record is not None
+        and record.is_original
+        and record.serial == image.serial
+        and (is_intact(record, visit.on_disk) and is_version_of(record, image))
+    )
+    return (
+        image._replace(remote=None, file_name="", taken="", title="", caption="", web_uri="")
+        if is_home
+        else image
+    )
 
 
 def plan_image(visit: Visit, image: Image, name: str, now: float) -> Outcome | Job:
@@ -2742,23 +3384,40 @@ def plan_image(visit: Visit, image: Image, name: str, now: float) -> Outcome | J
 
     `name` is that of an image without a record; `now` is in seconds since 1970.
     """
-    album, record, absence = visit.album, visit.records.get(image.key), visit.absences.get(image.key)
-    if absence is not None and (absence.serial != image.serial or absence.ask_at <= now):
-        absence = None  # it is time to ask again
+    album, record, unavailable = (
+        visit.album,
+        visit.records.get(image.key),
+        visit.unavailable.get(image.key),
+    )
+    if unavailable is not None and (
+        unavailable.serial != image.serial or unavailable.retry_at <= now
+    ):
+        unavailable = None  # it is time to ask again
     if record is not None:
-        record = record._replace(name=visit.on_disk.named(record.name))
-        is_best = record.is_original or image.is_video or absence is not None
+        record = record._replace(name=visit.on_disk.actual_name(record.name))
+        is_best = record.is_original or image.is_video or unavailable is not None
         if is_best and is_intact(record, visit.on_disk) and is_version_of(record, image):
-            return Outcome(Word.HOME, album, image, record._replace(serial=image.serial, removed=False))
+            return Outcome(
+                Result.ALREADY_THERE,
+                album,
+                image,
+                record._replace(serial=image.serial, removed=False),
+            )
     if is_being_processed(image, now):
-        return Outcome(Word.NOT_READY, album, image, reason="SmugMug is still processing it")
+        return Outcome(Result.PROCESSING, album, image, reason="SmugMug is still processing it")
     if record is not None:
-        return Job(album, image, visit.folder, record.name, ours=record)
-    if absence is not None and image.remote is None:
-        return Outcome(Word.UNAVAILABLE, album, image, reason=absence.reason)
+        return Job(album, image, visit.folder, record.name, recorded=record)
+    if unavailable is not None and image.remote is None:
+        return Outcome(Result.UNAVAILABLE, album, image, reason=unavailable.reason)
     size_bytes = image.remote.size_bytes if image.remote else None
-    files = [visit.on_disk.named(candidate) for candidate in (name, spare_name(image, name))]
-    adoptable = [file for file in files if file in visit.on_disk and size_bytes in (None, visit.on_disk[file])]
+    files = [
+        visit.on_disk.actual_name(candidate) for candidate in (name, fallback_name(image, name))
+    ]
+    adoptable = [
+        file
+        for file in files
+        if file in visit.on_disk and size_bytes in (None, visit.on_disk[file])
+    ]
     return Job(album, image, visit.folder, name, adoptable=tuple(adoptable))
 
 
@@ -2769,7 +3428,7 @@ def is_being_processed(image: Image, now: float) -> bool:
     return image.processing and is_fresh and (image.is_video or image.remote is None)
 
 
-def spare_name(image: Image, name: str) -> str:
+def fallback_name(image: Image, name: str) -> str:
     """The name beside `name` for an image whose place is taken by something that must stay."""
     has_key = split_extension(name)[0].endswith("_" + image.key)
     return with_suffix(name, f"-{image.serial or 2}" if has_key else f"_{image.key}")
@@ -2779,16 +3438,29 @@ def selected(settings: Settings, albums: list[Album]) -> list[Album]:
     """The albums that --album and --exclude leave. Raises a Problem if a pattern of --album fits none."""
     for pattern in (*settings.albums, *settings.exclude):
         if not any(matches(album, [pattern]) for album in albums):
-            names = {text.lstrip("/").casefold(): text for album in albums for text in (album.url_path, album.name)}
-            near = [printable(names[name]) for name in difflib.get_close_matches(pattern.casefold(), names, 5, 0.5)]
+            names = {
+                text.lstrip("/").casefold(): text
+                for album in albums
+                for text in (album.url_path, album.name)
+            }
+            near = [
+                printable(names[name])
+                for name in difflib.get_close_matches(pattern.casefold(), names, 5, 0.5)
+            ]
             is_wanted = pattern in settings.albums
-            text = (f"No album matches {'--album' if is_wanted else '--exclude'} {printable(pattern)!r}. " +
-                    (f"Did you mean: {', '.join(near)}?" if near else "--list shows all albums."))
+            text = (
+                f"No album matches {'--album' if is_wanted else '--exclude'} {printable(pattern)!r}. "
+                + (f"Did you mean: {', '.join(near)}?" if near else "--list shows all albums.")
+            )
             if is_wanted:
                 raise Problem(text)
             log.warning("%s", text)
-    chosen = [album for album in albums
-              if (not settings.albums or matches(album, settings.albums)) and not matches(album, settings.exclude)]
+    chosen = [
+        album
+        for album in albums
+        if (not settings.albums or matches(album, settings.albums))
+        and not matches(album, settings.exclude)
+    ]
     if albums and not chosen:
         raise Problem("--exclude rules out every album.")
     return chosen
@@ -2799,6 +3471,7 @@ def selected(settings: Settings, albums: list[Album]) -> list[Album]:
 #    Knows the record and the disk. Knows nothing of SmugMug.
 # ---------------------------------------------------------------------------------------------------------------
 
+
 class Copy(NamedTuple):
     """A file in the output folder that should have the content of an image."""
 
@@ -2807,7 +3480,7 @@ class Copy(NamedTuple):
     is_original: bool
 
 
-class Shelf:
+class ContentIndex:
     """All files in the output folder, by what is in them: what is here already is not fetched again.
 
     Of recorded files the record tells that. The others, which somebody moved, are hashed once one of their size is
@@ -2817,21 +3490,29 @@ class Shelf:
     def __init__(self, output: Path, redraw: Callable[[], None]) -> None:
         self.output, self.redraw, self._is_filled = output, redraw, False
         self._lock = threading.Lock()
-        self._files = sqlite3.connect("", isolation_level=None, check_same_thread=False)  # there may be millions
+        self._files = sqlite3.connect(
+            "", isolation_level=None, check_same_thread=False
+        )  # there may be millions
         self._files.execute("PRAGMA journal_mode = OFF")
-        self._files.execute("CREATE TABLE file (path BLOB PRIMARY KEY, size_bytes INTEGER, md5 TEXT, stated_md5 TEXT, "
-                            "version TEXT, is_original INTEGER)")
+        self._files.execute(
+            "CREATE TABLE file (path BLOB PRIMARY KEY, size_bytes INTEGER, md5 TEXT, stated_md5 TEXT, "
+            "version TEXT, is_original INTEGER)"
+        )
 
-    def fill(self, state: State) -> None:
+    def fill(self, database: Database) -> None:
         """Find them, if that was not done yet: all but part files, and what hidden folders hold."""
         if self._is_filled:
             return
         self._is_filled = True
-        albums = {self.output / album.folder: album_key for album_key, album in state.albums().items()}
+        albums = {
+            self.output / album.folder: album_key for album_key, album in database.albums().items()
+        }
         for folder, folders, names in os.walk(str(self.output)):
             self.redraw()
             folders[:] = (name for name in folders if not name.startswith("."))
-            records = {file.name: file for file in state.files(albums.get(Path(folder), "")).values()}
+            records = {
+                file.name: file for file in database.files(albums.get(Path(folder), "")).values()
+            }
             for name in names:
                 if name in records:
                     self.add(Path(folder, name), records[name])
@@ -2846,11 +3527,20 @@ class Shelf:
         """A file is here, as its record says. Nobody is to get a copy of one that is damaged."""
         if not record.damaged:
             version = f"{record.image_key}-{record.serial}"
-            self._insert(str(path), record.size_bytes, record.md5, record.stated_md5, version, record.is_original)
+            self._insert(
+                str(path),
+                record.size_bytes,
+                record.md5,
+                record.stated_md5,
+                version,
+                record.is_original,
+            )
 
     def _insert(self, path: str, *row: Any) -> None:
         with self._lock:
-            self._files.execute("INSERT OR REPLACE INTO file VALUES (?, ?, ?, ?, ?, ?)", (os.fsencode(path), *row))
+            self._files.execute(
+                "INSERT OR REPLACE INTO file VALUES (?, ?, ?, ?, ?, ?)", (os.fsencode(path), *row)
+            )
 
     def of_size(self, size_bytes: int | None) -> list[Path]:
         """All of this size in bytes."""
@@ -2859,21 +3549,32 @@ class Shelf:
 
     def find(self, image: Image, stop: Stop) -> list[Copy]:
         """The files that have the content of an image: the MD5 says so, the serial where SmugMug states no MD5."""
-        md5, size_bytes = (image.remote.md5, image.remote.size_bytes) if image.remote else (None, None)
+        md5, size_bytes = (
+            (image.remote.md5, image.remote.size_bytes) if image.remote else (None, None)
+        )
         with self._lock:
             if md5:
-                for path in self._rows("size_bytes = ? AND md5 = ''", size_bytes):
+                for path in self._rows_or_forget("size_bytes = ? AND md5 = ''", size_bytes):
                     with suppress(OSError):
-                        self._files.execute("UPDATE file SET md5 = ? WHERE path = ?",
-                                            (file_md5(path.path, stop), os.fsencode(str(path.path))))
-                found = self._rows("md5 = ? OR stated_md5 = ?", md5, md5)
+                        self._files.execute(
+                            "UPDATE file SET md5 = ? WHERE path = ?",
+                            (file_md5(path.path, stop), os.fsencode(str(path.path))),
+                        )
+                found = self._rows_or_forget("md5 = ? OR stated_md5 = ?", md5, md5)
             else:
-                found = self._rows("version = ? AND md5 != ''", f"{image.key}-{image.serial}")
+                found = self._rows_or_forget(
+                    "version = ? AND md5 != ''", f"{image.key}-{image.serial}"
+                )
         return [copy for copy in found if copy.is_original or image.is_video]
 
-    def _rows(self, where: str, *values: Any) -> list[Copy]:
-        rows = self._files.execute(f"SELECT path, md5, is_original FROM file WHERE {where}", values)
-        return [Copy(Path(os.fsdecode(path)), md5, bool(is_original)) for path, md5, is_original in rows]
+    def _rows_or_forget(self, where: str, *values: Any) -> list[Copy]:
+        rows = self._files.execute(
+            f"SELECT path, md5, is_original FROM file WHERE {where}", values
+        )
+        return [
+            Copy(Path(os.fsdecode(path)), md5, bool(is_original))
+            for path, md5, is_original in rows
+        ]
 
 
 def readable_chunks(path: Path) -> Iterator[bytes]:
@@ -2882,42 +3583,64 @@ def readable_chunks(path: Path) -> Iterator[bytes]:
         yield from chunks_of(file)
 
 
-def follow_moved_folders(state: State, shelf: Shelf, stop: Stop) -> None:
+def follow_moved_folders(database: Database, index: ContentIndex, stop: Stop) -> None:
     """Find the album folders that somebody moved within the output folder; say so if much is missing that was home."""
-    albums = state.albums()
+    albums = database.albums()
     entries: dict[Path, dict[str, str]] = {}
     missing, taken = 0, {".", *(album.folder for album in albums.values())}
     for album_key, (folder, *_) in albums.items():
-        shelf.redraw()
-        is_home = album_path(shelf.output, folder, taken, entries).exists()
-        records = [] if is_home else [record for record in state.files(album_key).values() if not record.removed]
+        index.redraw()
+        is_home = album_path(index.output, folder, taken, entries).exists()
+        records = (
+            []
+            if is_home
+            else [record for record in database.files(album_key).values() if not record.removed]
+        )
         if records:
-            shelf.fill(state)
-            found = moved_folder(shelf, folder, taken, records, stop)
+            index.fill(database)
+            found = moved_folder(index, folder, taken, records, stop)
             if found is None:
                 missing += len(records)
             else:
-                log.info("The album folder %s was moved; it is now %s", printable(folder), printable(found))
+                log.info(
+                    "The album folder %s was moved; it is now %s",
+                    printable(folder),
+                    printable(found),
+                )
                 taken.add(found)
-                state.record(album_key, albums[album_key]._replace(folder=found))
+                database.save(album_key, albums[album_key]._replace(folder=found))
     if missing >= 10:
-        log.warning("%s that were home are missing. A full run downloads those that SmugMug still has.",
-                    counted(missing, "file"))
+        log.warning(
+            "%s that were home are missing. A full run downloads those that SmugMug still has.",
+            counted(missing, "file"),
+        )
 
 
-def moved_folder(shelf: Shelf, old: str, taken: set[str], records: list[FileRecord], stop: Stop) -> str | None:
+def moved_folder(
+    index: ContentIndex, old: str, taken: set[str], records: list[FileRecord], stop: Stop
+) -> str | None:
     """The folder, of those not `taken` in the output folder, that has half of these files or more: the MD5 of one of
     them proves it."""
-    folders = {path.parent for record in records[:50] for path in shelf.of_size(record.size_bytes)
-               if folded(path.name) == folded(record.name)}
-    folders = {folder for folder in folders if folder.relative_to(shelf.output).as_posix() not in taken}
-    for folder in sorted(folders, key=lambda folder: (folder.name != old.rpartition("/")[2], str(folder))):
+    folders = {
+        path.parent
+        for record in records[:50]
+        for path in index.of_size(record.size_bytes)
+        if collision_key(path.name) == collision_key(record.name)
+    }
+    folders = {
+        folder for folder in folders if folder.relative_to(index.output).as_posix() not in taken
+    }
+    for folder in sorted(
+        folders, key=lambda folder: (folder.name != old.rpartition("/")[2], str(folder))
+    ):
         with suppress(OSError, UnicodeError):
             on_disk = files_in(folder)
             there = [record for record in records if is_intact(record, on_disk)]
             if len(there) * 2 >= len(records) and any(
-                    file_md5(folder / on_disk.named(record.name), stop) == record.md5 for record in there):
-                return folder.relative_to(shelf.output).as_posix().encode("utf-8").decode("utf-8")
+                file_md5(folder / on_disk.actual_name(record.name), stop) == record.md5
+                for record in there
+            ):
+                return folder.relative_to(index.output).as_posix().encode("utf-8").decode("utf-8")
     return None
 
 
@@ -2928,23 +3651,41 @@ def moved_folder(shelf: Shelf, old: str, taken: set[str], records: list[FileReco
 
 # With less than this free, nothing more is tried; a photo that does not fit then says that others will not, either.
 RESERVED_BYTES, PHOTO_BYTES = 1 << 20, 32 << 20
-VIDEO_EXTENSIONS = frozenset({".mov", ".mp4", ".m4v", ".avi", ".mpg", ".mpeg", ".wmv", ".3gp", ".mts", ".m2ts"})
+VIDEO_EXTENSIONS = frozenset(
+    {".mov", ".mp4", ".m4v", ".avi", ".mpg", ".mpeg", ".wmv", ".3gp", ".mts", ".m2ts"}
+)
 
 
-def transfer(job: Job, shelf: Shelf, connection: Connection, landing: threading.Lock, stop: Stop) -> Outcome:
+def transfer(
+    job: Job, index: ContentIndex, connection: Connection, naming_lock: threading.Lock, stop: Stop
+) -> Outcome:
     """Bring one image home. A failure is an outcome; Stopped and Problems that concern all images end the run.
 
     `landing` is held while a file gets its name, so that no two get the same.
     """
-    if not os.path.exists(str(shelf.output / STATE_FILE)):
-        raise Problem(f"{printable(shelf.output)} disappeared during the run. Is the disk still connected?")
+    if not os.path.exists(str(index.output / RECORD_FILE)):
+        raise Problem(
+            f"{printable(index.output)} disappeared during the run. Is the disk still connected?"
+        )
     try:
         job.folder.mkdir(parents=True, exist_ok=True)
-        return (adopt(job, job.image.remote, stop) or copy_home(job, shelf, landing, stop)
-                or fetch_home(job, connection, landing, stop))
+        return (
+            adopt(job, job.image.remote, stop)
+            or copy_existing(job, index, naming_lock, stop)
+            or download(job, connection, naming_lock, stop)
+        )
     except (RequestFailed, Damaged) as error:
-        if isinstance(error, RequestFailed) and error.status == 404 and is_gone(connection, job.image):
-            return Outcome(Word.GONE, job.album, job.image, reason="it was deleted while its album was still listed")
+        if (
+            isinstance(error, RequestFailed)
+            and error.status == 404
+            and is_gone(connection, job.image)
+        ):
+            return Outcome(
+                Result.DELETED,
+                job.album,
+                job.image,
+                reason="it was deleted while its album was still listed",
+            )
         reason = str(error)
     except (Problem, Stopped):
         raise
@@ -2955,7 +3696,7 @@ def transfer(job: Job, shelf: Shelf, connection: Connection, landing: threading.
     except Exception as error:  # it concerns this image alone, whatever it is
         log.debug("Unexpected", exc_info=True)
         reason = f"{type(error).__name__}: {printable(str(error))}. This is a bug: please report it with the log of -v"
-    return Outcome(Word.FAILED, job.album, job.image, reason=reason)
+    return Outcome(Result.FAILED, job.album, job.image, reason=reason)
 
 
 def reason_of(error: OSError, job: Job) -> str:
@@ -2980,13 +3721,15 @@ def adopt(job: Job, remote: RemoteFile | None, stop: Stop) -> Outcome | None:
             record = file_record(job.image, path, file_md5(path, stop), remote.is_original)
             size_bytes = remote.size_bytes or job.image.original_size_bytes
             if record.md5 == remote.md5 if remote.md5 else record.size_bytes == size_bytes:
-                return Outcome(Word.ADOPTED, job.album, job.image, record)
+                return Outcome(Result.ADOPTED, job.album, job.image, record)
     return None
 
 
-def copy_home(job: Job, shelf: Shelf, landing: threading.Lock, stop: Stop) -> Outcome | None:
+def copy_existing(
+    job: Job, index: ContentIndex, naming_lock: threading.Lock, stop: Stop
+) -> Outcome | None:
     """Bring an image home from elsewhere in the output folder; None where no copy is sound."""
-    for copy in shelf.find(job.image, stop):
+    for copy in index.find(job.image, stop):
         if copy.path != job.folder / job.name and os.path.isfile(str(copy.path)):
             with closing(PartFile(job.folder / part_name(job.image, copy.md5))) as part:
                 part.restart()
@@ -2994,26 +3737,33 @@ def copy_home(job: Job, shelf: Shelf, landing: threading.Lock, stop: Stop) -> Ou
                     stop.pause(0)
                     part.write(chunk)
                 if part.md5() == copy.md5:
-                    return land(job, part, Word.COPIED, copy.is_original, landing)
+                    return move_into_place(job, part, Result.COPIED, copy.is_original, naming_lock)
                 part.restart()
     return None
 
 
-def is_there(path: Path, record: FileRecord) -> bool:
+def has_recorded_size(path: Path, record: FileRecord) -> bool:
     """Whether a file of the recorded size stands where it should."""
     return os.path.isfile(str(path)) and os.path.getsize(str(path)) == record.size_bytes
 
 
-def fetch_home(job: Job, connection: Connection, landing: threading.Lock, stop: Stop) -> Outcome:
+def download(job: Job, connection: Connection, naming_lock: threading.Lock, stop: Stop) -> Outcome:
     """Bring an image home from SmugMug, or adopt the file that turns out to be it."""
     image = job.image
     remote = image.remote or find_remote(connection, image)
     if remote is None and is_gone(connection, image):
         raise RequestFailed("SmugMug does not have it", status=404)
     if remote is None:
-        return Outcome(Word.UNAVAILABLE, job.album, image, reason="SmugMug offers no downloadable file")
-    if job.ours is not None and is_still_the_best(job.ours, remote, job):
-        return Outcome(Word.HOME, job.album, image, job.ours._replace(serial=image.serial, removed=False))
+        return Outcome(
+            Result.UNAVAILABLE, job.album, image, reason="SmugMug offers no downloadable file"
+        )
+    if job.recorded is not None and is_still_the_best(job.recorded, remote, job):
+        return Outcome(
+            Result.ALREADY_THERE,
+            job.album,
+            image,
+            job.recorded._replace(serial=image.serial, removed=False),
+        )
     adopted = None if image.remote else adopt(job, remote, stop)
     if adopted is not None:
         return adopted
@@ -3028,66 +3778,115 @@ def fetch_home(job: Job, connection: Connection, landing: threading.Lock, stop: 
             if error.errno == errno.ENOSPC:  # others may fit
                 part.restart()
             raise
-        is_old = job.ours is not None and not is_version_of(job.ours, image)
-        kind = Word.REPLACED if is_old and os.path.lexists(str(job.folder / job.name)) else Word.DOWNLOADED
-        return land(job, part, kind, remote.is_original, landing)._replace(fetched_bytes=part.received_bytes)
+        is_old = job.recorded is not None and not is_version_of(job.recorded, image)
+        result = (
+            Result.REPLACED
+            if is_old and os.path.lexists(str(job.folder / job.name))
+            else Result.DOWNLOADED
+        )
+        return move_into_place(job, part, result, remote.is_original, naming_lock)._replace(
+            downloaded_bytes=part.received_bytes
+        )
 
 
-def file_record(image: Image, path: Path, md5: str, is_original: bool, is_ours: bool = False) -> FileRecord:
-    """The record of a file that is home, which is no original if its size says so. Of our own we know the time stamp.
-    """
+def file_record(
+    image: Image, path: Path, md5: str, is_original: bool, is_ours: bool = False
+) -> FileRecord:
+    """The record of a file that is home, which is no original if its size says so. Of our own we know the time stamp."""
     status, stated_md5 = path.stat(), (image.remote.md5 or "") if image.remote else ""
-    return FileRecord(image.key, image.serial, path.name, status.st_size, md5, status.st_mtime_ns if is_ours else 0,
-                      is_original and image.original_size_bytes in (None, status.st_size),
-                      stated_md5="" if stated_md5 == md5 else stated_md5)
+    return FileRecord(
+        image.key,
+        image.serial,
+        path.name,
+        status.st_size,
+        md5,
+        status.st_mtime_ns if is_ours else 0,
+        is_original and image.original_size_bytes in (None, status.st_size),
+        stated_md5="" if stated_md5 == md5 else stated_md5,
+    )
 
 
 def is_still_the_best(record: FileRecord, remote: RemoteFile, job: Job) -> bool:
     """Whether the smaller copy that is home is all that SmugMug offers."""
     is_same = record.md5 == remote.md5 if remote.md5 else record.size_bytes == remote.size_bytes
-    return is_same and not record.is_original and not record.damaged and is_there(job.folder / record.name, record)
+    return (
+        is_same
+        and not record.is_original
+        and not record.damaged
+        and has_recorded_size(job.folder / record.name, record)
+    )
 
 
-def land(job: Job, part: PartFile, kind: Word, is_original: bool, landing: threading.Lock) -> Outcome:
+def move_into_place(
+    job: Job, part: PartFile, result: Result, is_original: bool, naming_lock: threading.Lock
+) -> Outcome:
     """Give a complete file its name. The outcome says which, and what should be known of it later."""
     part.finish(file_time(job.image))
     image, note = job.image, ""
-    with landing:
+    with naming_lock:
         path = job.folder / job.name
-        is_taken = not is_free(path, part.path, job.ours)
-        if is_taken and job.ours is not None and is_decayed(path, job.ours):
-            aside = unused(path, "-damaged")
+        is_taken = not may_replace(path, part.path, job.recorded)
+        if is_taken and job.recorded is not None and is_decayed(path, job.recorded):
+            aside = free_path(path, "-damaged")
             rename(path, aside)
             note = f"the damaged file is kept as {aside.name}"
         elif is_taken:
-            path = unused(job.folder / spare_name(image, job.name), "")
+            path = free_path(job.folder / fallback_name(image, job.name), "")
             note = f"{job.name} was changed or added here, so it was kept; SmugMug's version is {path.name}"
         rename(part.path, path)
-    return Outcome(kind, job.album, image, file_record(image, path, part.md5(), is_original, is_ours=True), reason=note)
+    return Outcome(
+        result,
+        job.album,
+        image,
+        file_record(image, path, part.md5(), is_original, is_ours=True),
+        reason=note,
+    )
 
 
-def is_free(path: Path, part: Path, ours: FileRecord | None) -> bool:
+def may_replace(path: Path, part: Path, recorded: FileRecord | None) -> bool:
     """Whether a complete file can get this path without a loss: over nothing, a cut-off copy, or what we wrote."""
     if not os.path.lexists(str(path)):
         return True
-    return path.is_file() and not path.is_symlink() and (
-        is_beginning_of(path, part) or (ours is not None and ours.modified_ns != 0 and file_md5(path) == ours.md5))
+    return (
+        path.is_file()
+        and not path.is_symlink()
+        and (
+            is_beginning_of(path, part)
+            or (
+                recorded is not None
+                and recorded.modified_ns != 0
+                and file_md5(path) == recorded.md5
+            )
+        )
+    )
 
 
 def is_decayed(path: Path, record: FileRecord) -> bool:
     """Whether a file that was found damaged looks as if nobody wrote to it: what it has now is kept nevertheless."""
     found = os.lstat(str(path))
-    return record.damaged and found.st_size == record.size_bytes and is_same_time(found.st_mtime_ns, record.modified_ns)
+    return (
+        record.damaged
+        and found.st_size == record.size_bytes
+        and is_same_time(found.st_mtime_ns, record.modified_ns)
+    )
 
 
-def fetch(remote: RemoteFile, part: PartFile, image: Image, connection: Connection, stop: Stop) -> None:
+def fetch(
+    remote: RemoteFile, part: PartFile, image: Image, connection: Connection, stop: Stop
+) -> None:
     """Fill the part file with the body of a remote file, verified.
 
     What turns out damaged is thrown away and fetched from zero, twice at most. SmugMug states a few MD5s wrongly: a
     file that comes twice alike is what it has (https://github.com/kanouk/kanouk.com). Raises RequestFailed or Damaged.
     """
-    def headers() -> dict[str, str]:  # for what is still missing, as it is: compressed bytes could not be counted
-        return {"Accept-Encoding": "identity", **({"Range": f"bytes={part.size_bytes}-"} if part.size_bytes else {})}
+
+    def headers() -> dict[
+        str, str
+    ]:  # for what is still missing, as it is: compressed bytes could not be counted
+        return {
+            "Accept-Encoding": "identity",
+            **({"Range": f"bytes={part.size_bytes}-"} if part.size_bytes else {}),
+        }
 
     if not remote.md5:  # nothing would prove that what is there belongs to what comes
         part.restart()
@@ -3097,9 +3896,13 @@ def fetch(remote: RemoteFile, part: PartFile, image: Image, connection: Connecti
         tries_left -= 1
         try:
             if part.size_bytes != remote.size_bytes:
-                connection.get(remote.url, partial(receive, remote=remote, part=part, stop=stop), headers=headers,
-                               accept=frozenset({200, 206, 416}))
-            prove(part, remote, image, refused)
+                connection.get(
+                    remote.url,
+                    partial(write_body, remote=remote, part=part, stop=stop),
+                    headers=headers,
+                    accept=frozenset({200, 206, 416}),
+                )
+            check_download(part, remote, image, refused)
             return
         except Damaged:
             part.restart()
@@ -3107,47 +3910,50 @@ def fetch(remote: RemoteFile, part: PartFile, image: Image, connection: Connecti
                 raise
 
 
-def receive(answer: Answer, remote: RemoteFile, part: PartFile, stop: Stop) -> None:
+def write_body(response: Response, remote: RemoteFile, part: PartFile, stop: Stop) -> None:
     """Write the body of an answer to where it belongs; the status decides where that is.
 
     Raises RequestFailed or Damaged.
     """
-    media_type = answer.headers.get("Content-Type", "").split(";")[0].strip().lower()
-    if answer.status != 416 and media_type in ("text/html", "application/json"):
+    media_type = response.headers.get("Content-Type", "").split(";")[0].strip().lower()
+    if response.status != 416 and media_type in ("text/html", "application/json"):
         raise RequestFailed(f"SmugMug sent {media_type} instead of the file", transient=True)
-    if not goes_on(answer, remote, part):
+    if not resumes(response, remote, part):
         part.restart()
-        if answer.status != 200:
+        if response.status != 200:
             raise RequestFailed("SmugMug did not resume the transfer", transient=True)
-    if answer.status == 416:
+    if response.status == 416:
         return
-    if not answer.has_end and remote.size_bytes is None and not remote.md5:
+    if not response.has_end and remote.size_bytes is None and not remote.md5:
         raise Damaged("SmugMug gave no file size, so completeness cannot be checked")
-    part.etag = answer.headers.get("ETag", "")
-    for chunk in answer.chunks():
+    part.etag = response.headers.get("ETag", "")
+    for chunk in response.chunks():
         stop.pause(0)
         part.write(chunk)
         if remote.size_bytes is not None and part.size_bytes > remote.size_bytes:
             raise Damaged(f"received more than the {remote.size_bytes} bytes announced")
 
 
-def goes_on(answer: Answer, remote: RemoteFile, part: PartFile) -> bool:
+def resumes(response: Response, remote: RemoteFile, part: PartFile) -> bool:
     """Whether an answer carries the bytes that follow the part's, of the same file."""
-    given = re.fullmatch(r"bytes (?:(\d{1,18})-\d{1,18}|\*)/(\d{1,18}|\*)", answer.headers.get("Content-Range", ""))
-    if given is None or answer.is_encoded or not part.size_bytes:
+    given = re.fullmatch(
+        r"bytes (?:(\d{1,18})-\d{1,18}|\*)/(\d{1,18}|\*)",
+        response.headers.get("Content-Range", ""),
+    )
+    if given is None or response.is_encoded or not part.size_bytes:
         return False
     start, total = given.groups()
-    if answer.status == 416:  # nothing follows: good if the part is complete
+    if response.status == 416:  # nothing follows: good if the part is complete
         return bool(remote.md5) and total == str(part.size_bytes)
-    if answer.status != 206 or start != str(part.size_bytes):
+    if response.status != 206 or start != str(part.size_bytes):
         return False
     if total not in ("*", str(remote.size_bytes or total)):
         return False
     # without an MD5, which would prove it in the end, the server has to say that it is the same file
-    return bool(remote.md5) or (bool(part.etag) and answer.headers.get("ETag", "") == part.etag)
+    return bool(remote.md5) or (bool(part.etag) and response.headers.get("ETag", "") == part.etag)
 
 
-def prove(part: PartFile, remote: RemoteFile, image: Image, refused: set[str]) -> None:
+def check_download(part: PartFile, remote: RemoteFile, image: Image, refused: set[str]) -> None:
     """Raise Damaged unless a part file is, as far as can be known, the very file that SmugMug describes.
 
     `refused` are the MD5s of what was refused for nothing else: the same file again is what SmugMug has.
@@ -3172,7 +3978,9 @@ def prove(part: PartFile, remote: RemoteFile, image: Image, refused: set[str]) -
 #    Knows HTML.
 # ---------------------------------------------------------------------------------------------------------------
 
-UNSEALED = f"{PROGRAM} {VERSION} {'0' * 32}"  # the mark of this program, at the beginning of each sidecar
+UNSEALED = (
+    f"{PROGRAM} {VERSION} {'0' * 32}"  # the mark of this program, at the beginning of each sidecar
+)
 # One template for the page of all albums and those of each. What a page shows stands in it as JSON, and its script sets
 # every text as nothing but text. The policy lets no other script run (a test tells the hash of this one), and nothing
 # come from elsewhere. The large view is the same list in one row, each figure as wide as the window: it is open while
@@ -3243,12 +4051,26 @@ def page_name(files: Iterable[FileRecord]) -> str:
 def image_card(image: Image, file: FileRecord | None, reason: str) -> dict[str, Any]:
     """An image on its album's page; `reason` says why it is missing."""
     name, href = (file.name, quote(file.name)) if file else (image.file_name or image.key, "")
-    is_sure = image.position and not (image.is_video and image.position[1] > 0)  # see image_xmp
-    facts = [image.taken[:10 if image.is_video else 19].replace("T", " "), ", ".join(image.keywords),
-             "{}, {}".format(*image.position) if image.position and is_sure else "",
-             f"missing: {reason}" if file is None else "" if file.is_original else "smaller or re-encoded copy"]
-    return {"id": image.key, "title": image.title or name, "text": image.caption, "facts": facts, "href": href,
-            "view": "p" if file is None else "video" if image.is_video else "img", "src": href}
+    is_sure = image.location and not (image.is_video and image.location[1] > 0)  # see image_xmp
+    facts = [
+        image.taken[: 10 if image.is_video else 19].replace("T", " "),
+        ", ".join(image.keywords),
+        "{}, {}".format(*image.location) if image.location and is_sure else "",
+        f"missing: {reason}"
+        if file is None
+        else ""
+        if file.is_original
+        else "smaller or re-encoded copy",
+    ]
+    return {
+        "id": image.key,
+        "title": image.title or name,
+        "text": image.caption,
+        "facts": facts,
+        "href": href,
+        "view": "p" if file is None else "video" if image.is_video else "img",
+        "src": href,
+    }
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -3258,43 +4080,70 @@ def image_card(image: Image, file: FileRecord | None, reason: str) -> dict[str, 
 
 # https://developer.adobe.com/xmp/docs/xmp-namespaces/
 XMP_NAMESPACES = {
-    "x": "adobe:ns:meta/", "rdf": "http://www.w3.org/1999/02/22-rdf-syntax-ns#",
-    "dc": "http://purl.org/dc/elements/1.1/", "digiKam": "http://www.digikam.org/ns/1.0/",
-    "exif": "http://ns.adobe.com/exif/1.0/", "lr": "http://ns.adobe.com/lightroom/1.0/", "xmp": "http://ns.adobe.com/xap/1.0/",
-    "photoshop": "http://ns.adobe.com/photoshop/1.0/", "smugmug": "https://api.smugmug.com/api/v2/"}
+    "x": "adobe:ns:meta/",
+    "rdf": "http://www.w3.org/1999/02/22-rdf-syntax-ns#",
+    "dc": "http://purl.org/dc/elements/1.1/",
+    "digiKam": "http://www.digikam.org/ns/1.0/",
+    "exif": "http://ns.adobe.com/exif/1.0/",
+    "lr": "http://ns.adobe.com/lightroom/1.0/",
+    "xmp": "http://ns.adobe.com/xap/1.0/",
+    "photoshop": "http://ns.adobe.com/photoshop/1.0/",
+    "smugmug": "https://api.smugmug.com/api/v2/",
+}
 SEAL = re.compile(rf"({PROGRAM} [0-9.]+ )[0-9a-f]{{32}}".encode())
 NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def write_sidecars(kinds: Iterable[str], visit: Visit, records: Mapping[str, FileRecord], reasons: Mapping[str, str],
-                   folder: str) -> Iterator[tuple[str, Problem | None]]:
+def write_sidecars(
+    kinds: Iterable[str],
+    visit: Visit,
+    records: Mapping[str, FileRecord],
+    reasons: Mapping[str, str],
+    folder: str,
+) -> Iterator[tuple[str, Problem | None]]:
     """Bring the sidecars of an album up to date. Yields the name of each that changed or, with the reason, could not.
 
     `reasons` say, by image key, why an image is missing; `folder` is the album's within the output folder.
     """
     if "json" in kinds:
-        yield from update_sidecar(visit.folder / ALBUM_SIDECAR, album_json(visit.album, visit.images, records))
+        yield from update_sidecar(
+            visit.folder / ALBUM_SIDECAR, album_json(visit.album, visit.images, records)
+        )
     if "html" in kinds:
-        cards = [image_card(image, records.get(image.key), reasons.get(image.key, NOT_YET)) for image in visit.images]
-        page = html_page(visit.album.name, visit.album.description, cards, "../" * (folder.count("/") + 1) + PAGE_NAME)
+        cards = [
+            image_card(image, records.get(image.key), reasons.get(image.key, NOT_YET))
+            for image in visit.images
+        ]
+        page = html_page(
+            visit.album.name,
+            visit.album.description,
+            cards,
+            "../" * (folder.count("/") + 1) + PAGE_NAME,
+        )
         yield from update_sidecar(visit.folder / page_name(records.values()), page)
-    for image in [image for image in visit.images if image.key in records] if "xmp" in kinds else []:
-        name = visit.on_disk.named(records[image.key].name + ".xmp")
+    for image in (
+        [image for image in visit.images if image.key in records] if "xmp" in kinds else []
+    ):
+        name = visit.on_disk.actual_name(records[image.key].name + ".xmp")
         if has_words(image) or name in visit.on_disk:
             yield from update_sidecar(visit.folder / name, image_xmp(image, "dates" in kinds))
 
 
 def update_sidecar(path: Path, content: bytes) -> Iterator[tuple[str, Problem | None]]:
-    """Write a sidecar if it is new or changed. Yields its name if it changed or, with the reason, could not be written.
-    """
+    """Write a sidecar if it is new or changed. Yields its name if it changed or, with the reason, could not be written."""
     content = sealed(content)
     try:
         old = path.read_bytes() if os.path.lexists(str(path)) else b""
         if old and sealed(old) != old:
-            yield path.name, NotOurs("changed here or written by another program, so it was kept")
+            yield (
+                path.name,
+                FileInTheWay("changed here or written by another program, so it was kept"),
+            )
         elif content != old:
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, content, durable=False)  # thousands of them, and each can be made again
+            write_atomically(
+                path, content, durable=False
+            )  # thousands of them, and each can be made again
             if old:
                 yield path.name, None
     except (OSError, UnicodeError) as error:
@@ -3304,7 +4153,11 @@ def update_sidecar(path: Path, content: bytes) -> Iterator[tuple[str, Problem | 
 def sealed(content: bytes) -> bytes:
     """A sidecar with its own MD5 in this program's mark, so that it shows if somebody else wrote to it; b"" without."""
     blank = SEAL.sub(rb"\g<1>" + b"0" * 32, content, count=1)
-    return SEAL.sub(rb"\g<1>" + new_md5(blank).hexdigest().encode(), blank, count=1) if SEAL.search(blank) else b""
+    return (
+        SEAL.sub(rb"\g<1>" + new_md5(blank).hexdigest().encode(), blank, count=1)
+        if SEAL.search(blank)
+        else b""
+    )
 
 
 def has_words(image: Image) -> bool:
@@ -3314,29 +4167,47 @@ def has_words(image: Image) -> bool:
     """
     of_name = {"heic", *re.findall(r"[^\W_]+", image.file_name.casefold())}
     has_keywords = any(keyword.casefold() not in of_name for keyword in image.keywords)
-    return bool(image.title or image.caption or has_keywords or image.position)
+    return bool(image.title or image.caption or has_keywords or image.location)
 
 
 def album_json(album: Album, images: Iterable[Image], records: Mapping[str, FileRecord]) -> bytes:
     """album.json: the album, and its images in the album's own order."""
     content = {
-        "written_by": UNSEALED, "version": 1, "album_key": album.key, "name": album.name, "path": album.url_path,
-        "description": album.description, "keywords": album.keywords, "web_uri": album.web_uri,
-        "privacy": album.privacy, "created": album.created, "changed": album.changed,
-        "images": [image_json(image, records.get(image.key)) for image in images]}
+        "written_by": UNSEALED,
+        "version": 1,
+        "album_key": album.key,
+        "name": album.name,
+        "path": album.url_path,
+        "description": album.description,
+        "keywords": album.keywords,
+        "web_uri": album.web_uri,
+        "privacy": album.privacy,
+        "created": album.created,
+        "changed": album.changed,
+        "images": [image_json(image, records.get(image.key)) for image in images],
+    }
     return json.dumps(content, indent=2, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
 
 
 def image_json(image: Image, record: FileRecord | None) -> dict[str, Any]:
     """One image of album.json; `file` is null for one that is not home."""
     return {
-        "file": record.name if record else None, "image_key": image.key, "smugmug_file_name": image.file_name,
-        "title": image.title, "caption": image.caption, "keywords": list(image.keywords),
-        **dict(zip(("latitude", "longitude", "altitude"), image.position or (None, None, None))),
-        "uploaded": image.uploaded or None, "taken": None if image.is_video else image.taken or None,
-        "web_uri": image.web_uri, "size_bytes": record.size_bytes if record else None,
-        "md5": record.md5 or None if record else None, "hidden": image.hidden, "is_video": image.is_video,
-        "is_original": bool(record.is_original) if record else None}
+        "file": record.name if record else None,
+        "image_key": image.key,
+        "smugmug_file_name": image.file_name,
+        "title": image.title,
+        "caption": image.caption,
+        "keywords": list(image.keywords),
+        **dict(zip(("latitude", "longitude", "altitude"), image.location or (None, None, None))),
+        "uploaded": image.uploaded or None,
+        "taken": None if image.is_video else image.taken or None,
+        "web_uri": image.web_uri,
+        "size_bytes": record.size_bytes if record else None,
+        "md5": record.md5 or None if record else None,
+        "hidden": image.hidden,
+        "is_video": image.is_video,
+        "is_original": bool(record.is_original) if record else None,
+    }
 
 
 def image_xmp(image: Image, has_dates: bool) -> bytes:
@@ -3345,17 +4216,27 @@ def image_xmp(image: Image, has_dates: bool) -> bytes:
     Some readers take its date before that of the photo, so there is one only if it is asked for, or the photo can have
     none. Longitudes of films may have lost their sign, so none is given that is positive.
     """
-    properties = [xmp_list("dc:title", "Alt", [image.title]),
-                  xmp_list("dc:description", "Alt", [image.caption or image.title]),  # Immich shows no title
-                  xmp_list("dc:subject", "Bag", image.keywords),  # each of these is read by some programs
-                  xmp_list("digiKam:TagsList", "Seq", image.keywords),
-                  xmp_list("lr:hierarchicalSubject", "Bag", image.keywords)]
-    is_dated = not image.is_video and (has_dates or split_extension(image.file_name)[1].lower() in (".png", ".gif"))
+    properties = [
+        xmp_list("dc:title", "Alt", [image.title]),
+        xmp_list("dc:description", "Alt", [image.caption or image.title]),  # Immich shows no title
+        xmp_list("dc:subject", "Bag", image.keywords),  # each of these is read by some programs
+        xmp_list("digiKam:TagsList", "Seq", image.keywords),
+        xmp_list("lr:hierarchicalSubject", "Bag", image.keywords),
+    ]
+    is_dated = not image.is_video and (
+        has_dates or split_extension(image.file_name)[1].lower() in (".png", ".gif")
+    )
     taken = image.taken if is_dated else ""
-    simple = {"dc:source": image.web_uri, "photoshop:DateCreated": taken, "exif:DateTimeOriginal": taken,
-              "xmp:CreateDate": taken, "smugmug:ImageKey": image.key, "smugmug:DateTimeUploaded": image.uploaded}
-    if image.position and not (image.is_video and image.position[1] > 0):
-        latitude, longitude, altitude = image.position
+    simple = {
+        "dc:source": image.web_uri,
+        "photoshop:DateCreated": taken,
+        "exif:DateTimeOriginal": taken,
+        "xmp:CreateDate": taken,
+        "smugmug:ImageKey": image.key,
+        "smugmug:DateTimeUploaded": image.uploaded,
+    }
+    if image.location and not (image.is_video and image.location[1] > 0):
+        latitude, longitude, altitude = image.location
         simple["exif:GPSLatitude"] = xmp_coordinate(latitude, "N", "S")
         simple["exif:GPSLongitude"] = xmp_coordinate(longitude, "E", "W")
         if altitude:
@@ -3363,8 +4244,10 @@ def image_xmp(image: Image, has_dates: bool) -> bytes:
             simple["exif:GPSAltitudeRef"] = "1" if altitude < 0 else "0"
     properties += [f"<{name}>{xml_text(text)}</{name}>" for name, text in simple.items() if text]
     namespaces = " ".join(f'xmlns:{prefix}="{uri}"' for prefix, uri in XMP_NAMESPACES.items())
-    return (f'<?xml version="1.0" encoding="UTF-8"?>\n<x:xmpmeta {namespaces} x:xmptk="{UNSEALED}"><rdf:RDF>'
-            f'<rdf:Description rdf:about="">{"".join(properties)}</rdf:Description></rdf:RDF></x:xmpmeta>\n').encode()
+    return (
+        f'<?xml version="1.0" encoding="UTF-8"?>\n<x:xmpmeta {namespaces} x:xmptk="{UNSEALED}"><rdf:RDF>'
+        f'<rdf:Description rdf:about="">{"".join(properties)}</rdf:Description></rdf:RDF></x:xmpmeta>\n'
+    ).encode()
 
 
 def xmp_list(name: str, kind: str, texts: Iterable[str]) -> str:
@@ -3390,7 +4273,8 @@ def xmp_coordinate(degrees: float, positive: str, negative: str) -> str:
 #    Knows the state and the files. Knows nothing of the network.
 # ---------------------------------------------------------------------------------------------------------------
 
-class Fault(enum.Enum):
+
+class Condition(enum.Enum):
     """What --verify may find of a file."""
 
     NONE = "intact"
@@ -3400,22 +4284,25 @@ class Fault(enum.Enum):
     UNREADABLE = "unreadable"
 
 
-class Check(NamedTuple):
+class CheckedFile(NamedTuple):
     """A file to verify, and what was found; `reason` says more of one that is unreadable."""
 
     album_key: str
     record: FileRecord
     path: Path
-    fault: Fault = Fault.NONE
+    condition: Condition = Condition.NONE
     reason: str = ""
 
     def is_damaged(self) -> bool:
         """Whether the image should come again: not if its owner changed what only he has now."""
-        return self.fault is Fault.DAMAGED or (self.fault is Fault.CHANGED and not self.record.removed) or (
-            self.fault is Fault.UNREADABLE and self.record.damaged)
+        return (
+            self.condition is Condition.DAMAGED
+            or (self.condition is Condition.CHANGED and not self.record.removed)
+            or (self.condition is Condition.UNREADABLE and self.record.damaged)
+        )
 
 
-def check_file(check: Check, stop: Stop) -> Check:
+def check_file(check: CheckedFile, stop: Stop) -> CheckedFile:
     """Compare a file with the MD5 that is known of it, twice before it is found to differ."""
     try:
         status = os.stat(str(check.path))
@@ -3423,27 +4310,29 @@ def check_file(check: Check, stop: Stop) -> Check:
         if check.record.md5 not in ("", md5):
             md5 = file_md5(check.path, stop)
     except (FileNotFoundError, IsADirectoryError):
-        return check._replace(fault=Fault.MISSING)
+        return check._replace(condition=Condition.MISSING)
     except (OSError, UnicodeError) as error:
-        return check._replace(fault=Fault.UNREADABLE, reason=str(disk_problem(error, check.path)))
+        return check._replace(
+            condition=Condition.UNREADABLE, reason=str(disk_problem(error, check.path))
+        )
     if check.record.md5 in ("", md5):
         return check._replace(record=check.record._replace(md5=md5))
     is_untouched = is_same_time(status.st_mtime_ns, check.record.modified_ns)
-    return check._replace(fault=Fault.DAMAGED if is_untouched else Fault.CHANGED)
+    return check._replace(condition=Condition.DAMAGED if is_untouched else Condition.CHANGED)
 
 
-def files_to_check(state: State, output: Path) -> Iterator[Check]:
+def files_to_check(database: Database, output: Path) -> Iterator[CheckedFile]:
     """Every file that should be home, under the name that it really has."""
     entries: dict[Path, dict[str, str]] = {}
-    albums = state.albums()
+    albums = database.albums()
     others = {album.folder for album in albums.values()}
     for album_key, album in albums.items():
         folder, on_disk = album_path(output, album.folder, others, entries), FilesOnDisk()
         with suppress(OSError):  # it shows with each file
             on_disk = files_in(folder)
-        for record in state.files(album_key).values():
-            name = on_disk.named(record.name)
-            yield Check(album_key, record._replace(name=name), folder / name)
+        for record in database.files(album_key).values():
+            name = on_disk.actual_name(record.name)
+            yield CheckedFile(album_key, record._replace(name=name), folder / name)
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -3451,10 +4340,11 @@ def files_to_check(state: State, output: Path) -> Iterator[Check]:
 #    Knows outcomes. Knows nothing of where they come from.
 # ---------------------------------------------------------------------------------------------------------------
 
-class Remark(NamedTuple):
+
+class Note(NamedTuple):
     """Something that the user should know at the end. `folder` and `file` are where it lies, or would lie."""
 
-    word: Word
+    result: Result
     folder: str
     file: str
     reason: str
@@ -3462,15 +4352,18 @@ class Remark(NamedTuple):
     image_key: str = ""
 
 
-FILES_NAMED, REASONS_NAMED = 3, 20  # in the summary, so many for one reason, and so many under one heading
+FILES_NAMED, REASONS_NAMED = (
+    3,
+    20,
+)  # in the summary, so many for one reason, and so many under one heading
 
 
-class Change(enum.Enum):
+class AlbumStatus(enum.Enum):
     """Why an album was looked at, if it was."""
 
     NEW = "new"
     CHANGED = "changed"
-    AGAIN = "looked at again"
+    RECHECKED = "looked at again"
     NONE = "unchanged"
 
 
@@ -3480,83 +4373,133 @@ class Summary:
     def __init__(self, output: Path = Path()) -> None:
         self.output, self.user = output, User("", "", None)
         self.started, self.began = time.time(), time.monotonic()
-        self.counts: Counter[Word] = Counter()
-        self.checked: Counter[Fault] = Counter()
-        self.unsound: dict[tuple[str, str], Check] = {}  # by album key and image key, until they come again
-        self.remarks: list[Remark] = []
-        self.reasons: dict[str, dict[str, str]] = {}  # of what went wrong, by album key and image key
+        self.counts: Counter[Result] = Counter()
+        self.checked: Counter[Condition] = Counter()
+        self.to_repair: dict[
+            tuple[str, str], CheckedFile
+        ] = {}  # by album key and image key, until they come again
+        self.notes: list[Note] = []
+        self.reasons: dict[
+            str, dict[str, str]
+        ] = {}  # of what went wrong, by album key and image key
         self.removed: list[str] = []  # the files that SmugMug no longer has
-        self.videos = self.fetched_bytes = self.api_requests = self.sidecars_changed = self.under_way = 0
-        self.albums: Counter[Change] = Counter()
-        self.albums_expected = self.images_expected = self.images_unlisted = self.to_come_bytes = 0
+        self.videos = self.downloaded_bytes = self.api_requests = self.sidecars_changed = (
+            self.in_progress
+        ) = 0
+        self.albums: Counter[AlbumStatus] = Counter()
+        self.albums_expected = self.images_expected = self.images_unlisted = (
+            self.to_download_bytes
+        ) = 0
         self.wait_seconds = 0.0  # how long SmugMug asked us to wait
-        self.visits: dict[str, Visit] = {}  # of the albums that something is still to become of, by their keys
-        self.by_album: dict[str, dict[str, Any]] = {}  # what the report says of each album, by its key
+        self.visits: dict[
+            str, Visit
+        ] = {}  # of the albums that something is still to become of, by their keys
+        self.by_album: dict[
+            str, dict[str, Any]
+        ] = {}  # what the report says of each album, by its key
 
-    def home(self) -> int:
+    def on_disk_count(self) -> int:
         """How many images are home."""
-        return sum(number for word, number in self.counts.items() if word.value.is_home)
+        return sum(number for word, number in self.counts.items() if word.value.is_on_disk)
 
     def done(self) -> int:
         """How many images something has become of."""
         return sum(self.counts.values())
 
-    def check(self, check: Check) -> None:
+    def check(self, check: CheckedFile) -> None:
         """Count a verified file."""
-        if check.record.removed and check.fault in (Fault.MISSING, Fault.CHANGED):  # that is its owner's business
+        if check.record.removed and check.condition in (
+            Condition.MISSING,
+            Condition.CHANGED,
+        ):  # that is its owner's business
             return
-        self.checked[check.fault] += 1
-        if check.fault is not Fault.NONE:
-            self.unsound[check.album_key, check.record.image_key] = check
+        self.checked[check.condition] += 1
+        if check.condition is not Condition.NONE:
+            self.to_repair[check.album_key, check.record.image_key] = check
 
-    def pass_over(self, visit: Visit) -> None:
+    def count_unchanged(self, visit: Visit) -> None:
         """Count an album in which nothing has changed."""
-        self.albums[Change.NONE] += 1
+        self.albums[AlbumStatus.NONE] += 1
         for record in visit.records.values():
             if not record.removed:
-                visit.counts[Word.HOME] += 1
-                self._remark_file(visit, record, not record.is_original and record.image_key not in visit.absences)
-        for key, absence in visit.absences.items():
+                visit.counts[Result.ALREADY_THERE] += 1
+                self._note_file(
+                    visit,
+                    record,
+                    not record.is_original and record.image_key not in visit.unavailable,
+                )
+        for key, unavailable in visit.unavailable.items():
             if key not in visit.records:
-                visit.counts[Word.UNAVAILABLE] += 1
-                self.remark(Word.UNAVAILABLE, visit.folder, absence.file_name, absence.reason, visit.album.key, key)
+                visit.counts[Result.UNAVAILABLE] += 1
+                self.add_note(
+                    Result.UNAVAILABLE,
+                    visit.folder,
+                    unavailable.file_name,
+                    unavailable.reason,
+                    visit.album.key,
+                    key,
+                )
         self.counts.update(visit.counts)
         self._count_album(visit)
 
     def begin(self, visit: Visit) -> None:
         """Expect the outcomes of an album; one in its second look was counted before."""
-        album, known = visit.album, visit.known
+        album, known = visit.album, visit.album_record
         self.visits[album.key] = visit
-        again = Change.AGAIN if known.clocks in ("", album.clocks) else Change.CHANGED
-        self.albums[Change.NEW if known is UNKNOWN else again] += visit.seen is None
+        again = (
+            AlbumStatus.RECHECKED
+            if known.change_token in ("", album.change_token)
+            else AlbumStatus.CHANGED
+        )
+        self.albums[AlbumStatus.NEW if known is NEW_ALBUM else again] += visit.seen is None
 
     def add(self, visit: Visit, outcome: Outcome) -> None:
         """Count an outcome."""
         visit.pending -= 1
-        visit.counts[outcome.kind] += 1
-        self.counts[outcome.kind] += 1
-        self.fetched_bytes += outcome.fetched_bytes
+        visit.counts[outcome.result] += 1
+        self.counts[outcome.result] += 1
+        self.downloaded_bytes += outcome.downloaded_bytes
         image, file, reason = outcome.image, outcome.file, outcome.reason
-        word = outcome.kind if file is None else Word.KEPT  # a note on a file that is home says what was kept
-        visit.to_come_bytes += file.size_bytes if file is not None and outcome.kind is Word.TO_COME else 0
-        check = self.unsound.pop((visit.album.key, image.key), None) if file is not None else None
+        word = (
+            outcome.result if file is None else Result.KEPT
+        )  # a note on a file that is home says what was kept
+        visit.to_download_bytes += (
+            file.size_bytes if file is not None and outcome.result is Result.TO_DOWNLOAD else 0
+        )
+        check = (
+            self.to_repair.pop((visit.album.key, image.key), None) if file is not None else None
+        )
         if check is not None:
-            word = Word.MENDED
-            reason = "; ".join(filter(None, (check.reason or check.fault.value, f"{outcome.kind.text} again", reason)))
+            word = Result.REPAIRED
+            reason = "; ".join(
+                filter(
+                    None,
+                    (
+                        check.reason or check.condition.value,
+                        f"{outcome.result.text} again",
+                        reason,
+                    ),
+                )
+            )
         if reason or file is None:
             name = file.name if file is not None else image.file_name or image.key
-            self.remark(word, visit.folder, name, reason, visit.album.key, image.key)
+            self.add_note(word, visit.folder, name, reason, visit.album.key, image.key)
         if file is not None:
-            self._remark_file(visit, file, image.is_video)
+            self._note_file(visit, file, image.is_video)
 
-    def _remark_file(self, visit: Visit, file: FileRecord, is_video: bool) -> None:
+    def _note_file(self, visit: Visit, file: FileRecord, is_video: bool) -> None:
         """Note in which way a file that is home is not all that one would expect."""
         self.videos += is_video and not file.is_original
-        for word, text in ((Word.NOT_ORIGINAL, "" if file.is_original or is_video else "smaller or re-encoded copy"),
-                           (Word.CHECKSUM, file.md5 if file.stated_md5 else ""),
-                           (Word.IN_SOURCE, file.source_types)):
+        for word, text in (
+            (
+                Result.NOT_ORIGINAL,
+                "" if file.is_original or is_video else "smaller or re-encoded copy",
+            ),
+            (Result.CHECKSUM, file.md5 if file.stated_md5 else ""),
+            (Result.IN_SOURCE, file.source_types),
+        ):
             if text:
-                self.remark(word, visit.folder, file.name, text, visit.album.key, file.image_key)
+                self.add_note(word, visit.folder, file.name, text, visit.album.key, file.image_key)
 
     def end(self, visit: Visit) -> None:
         """Nothing more will become of an album."""
@@ -3564,49 +4507,79 @@ class Summary:
         self._count_album(visit)
 
     def _count_album(self, visit: Visit) -> None:
-        about = {"album_key": visit.album.key, "folder": printable(self.within(visit.folder)),
-                 "smugmug_count": visit.album.image_count, "home": 0}
-        self.by_album.setdefault(visit.album.key, about)["home"] += visit.home()
+        about = {
+            "album_key": visit.album.key,
+            "folder": printable(self.within(visit.folder)),
+            "smugmug_count": visit.album.image_count,
+            "on_disk": 0,
+        }
+        self.by_album.setdefault(visit.album.key, about)["on_disk"] += visit.on_disk_count()
 
     def within(self, path: Path) -> str:
         """A path as it is seen from the output folder."""
         return path.relative_to(self.output).as_posix()
 
-    def remark(self, word: Word, folder: Path | str, file: str, reason: str, *keys: str) -> None:
+    def add_note(
+        self, word: Result, folder: Path | str, file: str, reason: str, *keys: str
+    ) -> None:
         """Note something that the user should know at the end. `keys` are those of the album and of the image."""
         folder = self.within(folder) if isinstance(folder, Path) else folder
         reason = "\n".join(map(printable, reason.split("\n")))
-        remark = Remark(word, printable(folder), printable(file), reason, *keys)
-        self.remarks.append(remark)
-        if remark.image_key or not file:
-            self.reasons.setdefault(remark.album_key, {}).setdefault(remark.image_key, reason)
-        log.debug("%s: %s: %s", word.text, where(remark), reason)
+        note = Note(word, printable(folder), printable(file), reason, *keys)
+        self.notes.append(note)
+        if note.image_key or not file:
+            self.reasons.setdefault(note.album_key, {}).setdefault(note.image_key, reason)
+        log.debug("%s: %s: %s", word.text, note_path(note), reason)
 
-    def count(self, word: Word) -> int:
+    def count(self, word: Result) -> int:
         """Of how many things it is remarked."""
-        return sum(remark.word is word for remark in self.remarks)
+        return sum(note.result is word for note in self.notes)
 
     def report(self, exit_code: int, sentence: str) -> dict[str, Any]:
         """The summary for programs; `version` rises when the meaning of a field changes."""
         seconds = time.monotonic() - self.began
         return {
-            "version": 1, "verdict": sentence, "exit_code": exit_code, "account": self.user.nick_name,
-            "output": full_path(self.output), "videos": self.videos, "removed": self.removed,
-            "started": iso_time(self.started), "finished": iso_time(self.started + seconds),
-            "seconds": round(seconds, 3), "rate_limit_wait_seconds": round(self.wait_seconds, 3),
-            "api_requests": self.api_requests, "bytes": self.fetched_bytes, "albums": self.albums_expected,
-            "albums_unchanged": self.albums[Change.NONE], "smugmug_count": self.user.image_count,
-            **{word.name.lower(): self.counts[word] for word in OUTCOMES},
-            "home": self.home(), "skipped": self.counts[Word.HOME] + self.counts[Word.ADOPTED],
-            "failed": self.count(Word.FAILED), "by_album": list(self.by_album.values()),
-            "verified": {fault.value: self.checked[fault] for fault in Fault} if self.checked else None,
-            "problems": [{"kind": word.value.report or word.text, **dict(zip(Remark._fields[1:], more))}
-                         for word, *more in self.remarks]}
+            "version": 2,
+            "verdict": sentence,
+            "exit_code": exit_code,
+            "account": self.user.nick_name,
+            "output": full_path(self.output),
+            "videos": self.videos,
+            "removed": self.removed,
+            "started": iso_time(self.started),
+            "finished": iso_time(self.started + seconds),
+            "seconds": round(seconds, 3),
+            "rate_limit_wait_seconds": round(self.wait_seconds, 3),
+            "api_requests": self.api_requests,
+            "bytes": self.downloaded_bytes,
+            "albums": self.albums_expected,
+            "albums_unchanged": self.albums[AlbumStatus.NONE],
+            "smugmug_count": self.user.image_count,
+            **{word.name.lower(): self.counts[word] for word in IMAGE_RESULTS},
+            "on_disk": self.on_disk_count(),
+            "skipped": self.counts[Result.ALREADY_THERE] + self.counts[Result.ADOPTED],
+            "failed": self.count(Result.FAILED),  # albums that could not be listed included
+            "by_album": list(self.by_album.values()),
+            "verified": {condition.value: self.checked[condition] for condition in Condition}
+            if self.checked
+            else None,
+            "problems": [
+                {
+                    "kind": note.result.name.lower(),
+                    "folder": note.folder,
+                    "file": note.file,
+                    "reason": note.reason,
+                    "album_key": note.album_key,
+                    "image_key": note.image_key,
+                }
+                for note in self.notes
+            ],
+        }
 
 
-def where(remark: Remark) -> str:
-    """What a remark is about: a folder and a file in it."""
-    return "/".join(filter(None, (remark.folder, remark.file)))
+def note_path(note: Note) -> str:
+    """What a note is about: a folder and a file in it."""
+    return "/".join(filter(None, (note.folder, note.file)))
 
 
 def verdict(summary: Summary, settings: Settings, ended_with: int) -> tuple[int, str]:
@@ -3615,27 +4588,52 @@ def verdict(summary: Summary, settings: Settings, ended_with: int) -> tuple[int,
     The one rule: 0 if all is home that SmugMug can give; whatever it cannot give is counted in the sentence.
     `ended_with` is the exit code of what ended the run early, 0 if nothing did.
     """
-    said = {word: summary.count(word) for word in Word if word.value.in_verdict and summary.count(word)}
-    exit_code = ended_with or (EXIT_FAILED if any(word.value.is_failure for word in said) else EXIT_COMPLETE)
+    said = {
+        word: summary.count(word)
+        for word in Result
+        if word.value.in_verdict and summary.count(word)
+    }
+    exit_code = ended_with or (
+        EXIT_FAILED if any(word.value.is_failure for word in said) else EXIT_COMPLETE
+    )
     folder = printable(full_path(settings.output))
     if not summary.user.nick_name:  # --verify --dry-run, which needs no network
         checked = sum(summary.checked.values())
-        return exit_code, f"{summary.checked[Fault.NONE]:,} of {checked:,} are intact, in {folder}" if checked else ""
+        return (
+            exit_code,
+            f"{summary.checked[Condition.NONE]:,} of {checked:,} are intact, in {folder}"
+            if checked
+            else "",
+        )
     if ended_with and not summary.albums_expected:  # it did not come to anything
         return exit_code, ""
-    to_come = summary.counts[Word.TO_COME] + summary.counts[Word.AT_HAND]
-    return exit_code, "; ".join(filter(None, (
-        how_much_is_home(summary, settings, bool(ended_with), is_all=not said.keys() - {Word.IN_SOURCE}),
-        f"{to_come:,} to come" if to_come else "",
-        f"{summary.images_unlisted:,} not listed" if summary.images_unlisted else "",
-        *(f"{number:,} {word.value.in_verdict.format(s='s' * (number > 1))}" for word, number in said.items()),
-        f"{counted(summary.videos, 'video')} re-encoded" if summary.videos else "")))
+    to_come = summary.counts[Result.TO_DOWNLOAD] + summary.counts[Result.TO_COPY]
+    return exit_code, "; ".join(
+        filter(
+            None,
+            (
+                count_clause(
+                    summary,
+                    settings,
+                    bool(ended_with),
+                    is_all=not said.keys() - {Result.IN_SOURCE},
+                ),
+                f"{to_come:,} to come" if to_come else "",
+                f"{summary.images_unlisted:,} not listed" if summary.images_unlisted else "",
+                *(
+                    f"{number:,} {word.value.in_verdict.format(s='s' * (number > 1))}"
+                    for word, number in said.items()
+                ),
+                f"{counted(summary.videos, 'video')} re-encoded" if summary.videos else "",
+            ),
+        )
+    )
 
 
-def how_much_is_home(summary: Summary, settings: Settings, is_early: bool, is_all: bool) -> str:
+def count_clause(summary: Summary, settings: Settings, is_early: bool, is_all: bool) -> str:
     """The beginning of the verdict. `is_early`: something ended the run; `is_all`: nothing is said to be missing."""
-    home, folder = summary.home(), printable(full_path(settings.output))
-    total = summary.done() - summary.counts[Word.GONE] + summary.images_unlisted
+    home, folder = summary.on_disk_count(), printable(full_path(settings.output))
+    total = summary.done() - summary.counts[Result.DELETED] + summary.images_unlisted
     if is_early:
         return f"Not finished: {home:,} of {max(total, summary.images_expected):,} are home, in {folder}"
     if home == total and is_all:
@@ -3647,38 +4645,63 @@ def how_much_is_home(summary: Summary, settings: Settings, is_early: bool, is_al
 def summary_text(summary: Summary, settings: Settings, free_bytes: int | None) -> str:
     """The summary for people, all but the verdict: the numbers, then what they should know, by topic."""
     is_sync = bool(summary.user.nick_name) and settings.task == "sync"
-    in_account = 0 if settings.albums or settings.exclude or settings.since else summary.user.image_count or 0
-    files = numbered({**summary.counts, Word.FAILED: summary.count(Word.FAILED)}, OUTCOMES,
-                     (Word.DOWNLOADED, Word.HOME, Word.FAILED) if is_sync else ())
-    more = [f"{album['folder']} ({album['home']:,} home, SmugMug counts {album['smugmug_count']:,})"
-            for album in summary.by_album.values()
-            if album["smugmug_count"] is not None and album["home"] > album["smugmug_count"]]
+    in_account = (
+        0
+        if settings.albums or settings.exclude or settings.since
+        else summary.user.image_count or 0
+    )
+    files = count_phrases(
+        {**summary.counts, Result.FAILED: summary.count(Result.FAILED)},
+        IMAGE_RESULTS,
+        (Result.DOWNLOADED, Result.ALREADY_THERE, Result.FAILED) if is_sync else (),
+    )
+    more = [
+        f"{album['folder']} ({album['home']:,} home, SmugMug counts {album['smugmug_count']:,})"
+        for album in summary.by_album.values()
+        if album["smugmug_count"] is not None and album["on_disk"] > album["smugmug_count"]
+    ]
     removed, expected = len(summary.removed), summary.images_expected
     numbers = (
-        (summary.checked, f"Verified: {numbered(summary.checked, Fault)}"),
-        (removed, f"No longer at SmugMug: {counted(removed, 'file')}, kept here (see --list-removed)"),
-        (summary.albums_expected, f"Albums: {numbered(summary.albums, Change, set(Change) - {Change.AGAIN})}"),
-        (files, f"Files: {files}"), (summary.sidecars_changed, f"Sidecars: {summary.sidecars_changed:,} changed"),
-        (summary.videos, f"Videos: {summary.videos:,} (re-encoded by SmugMug, which does not offer the uploads)"),
-        (in_account > expected, f"SmugMug counts: {in_account:,} in the account, {expected:,} in its albums"),
-        (more, f"More than counted: {first_of(more)}"))
+        (summary.checked, f"Verified: {count_phrases(summary.checked, Condition)}"),
+        (
+            removed,
+            f"No longer at SmugMug: {counted(removed, 'file')}, kept here (see --list-removed)",
+        ),
+        (
+            summary.albums_expected,
+            f"Albums: {count_phrases(summary.albums, AlbumStatus, set(AlbumStatus) - {AlbumStatus.RECHECKED})}",
+        ),
+        (files, f"Files: {files}"),
+        (summary.sidecars_changed, f"Sidecars: {summary.sidecars_changed:,} changed"),
+        (
+            summary.videos,
+            f"Videos: {summary.videos:,} (re-encoded by SmugMug, which does not offer the uploads)",
+        ),
+        (
+            in_account > expected,
+            f"SmugMug counts: {in_account:,} in the account, {expected:,} in its albums",
+        ),
+        (more, f"More than counted: {first_of(more)}"),
+    )
     lines = [*(line for is_told, line in numbers if is_told), cost_line(summary, free_bytes)]
-    for word in Word:
-        remarks = [remark for remark in summary.remarks if remark.word is word]
-        if remarks:
-            lines.append(f"{word.text[0].upper() + word.text[1:]} ({len(remarks):,}):")
-            lines += by_reason(remarks) + ([f"  {word.value.advice}"] if word.value.advice else [])
+    for word in Result:
+        notes = [note for note in summary.notes if note.result is word]
+        if notes:
+            lines.append(f"{word.text[0].upper() + word.text[1:]} ({len(notes):,}):")
+            lines += by_reason(notes) + ([f"  {word.value.advice}"] if word.value.advice else [])
     return "\n".join(lines)
 
 
-def by_reason(remarks: Iterable[Remark]) -> list[str]:
+def by_reason(notes: Iterable[Note]) -> list[str]:
     """A line for each reason, with the first of the files that it holds for."""
     files: dict[str, list[str]] = {}
-    for remark in sorted(remarks, key=where):
-        files.setdefault(remark.reason, []).append(where(remark))
+    for note in sorted(notes, key=note_path):
+        files.setdefault(note.reason, []).append(note_path(note))
     lines = [f"  {first_of(names)}: {reason}" for reason, names in files.items()]
     if len(lines) > REASONS_NAMED:
-        lines[REASONS_NAMED:] = [f"  ... and {len(lines) - REASONS_NAMED:,} more (-v and --report name all)"]
+        lines[REASONS_NAMED:] = [
+            f"  ... and {len(lines) - REASONS_NAMED:,} more (-v and --report name all)"
+        ]
     return lines
 
 
@@ -3691,29 +4714,52 @@ def first_of(names: Sequence[str]) -> str:
 def cost_line(summary: Summary, free_bytes: int | None) -> str:
     """What a run took, in bytes, time and calls, and what room is left."""
     seconds = time.monotonic() - summary.began
-    speed = f" ({human_bytes(summary.fetched_bytes / max(seconds, 0.001))}/s)" if summary.fetched_bytes else ""
-    waited = f"waited {human_seconds(summary.wait_seconds)} at SmugMug's request" if summary.wait_seconds >= 0.5 else ""
-    return ", ".join(filter(None, (
-        f"{human_bytes(summary.fetched_bytes)} in {human_seconds(seconds)}{speed}",
-        counted(summary.api_requests, "API call"), waited,
-        f"{human_bytes(free_bytes)} free on disk" if free_bytes is not None else "")))
+    speed = (
+        f" ({human_bytes(summary.downloaded_bytes / max(seconds, 0.001))}/s)"
+        if summary.downloaded_bytes
+        else ""
+    )
+    waited = (
+        f"waited {human_seconds(summary.wait_seconds)} at SmugMug's request"
+        if summary.wait_seconds >= 0.5
+        else ""
+    )
+    return ", ".join(
+        filter(
+            None,
+            (
+                f"{human_bytes(summary.downloaded_bytes)} in {human_seconds(seconds)}{speed}",
+                counted(summary.api_requests, "API call"),
+                waited,
+                f"{human_bytes(free_bytes)} free on disk" if free_bytes is not None else "",
+            ),
+        )
+    )
 
 
-def progress_line(summary: Summary, received_bytes: int, wait_seconds: float, away_since: str, columns: int) -> str:
+def progress_line(
+    summary: Summary, received_bytes: int, wait_seconds: float, away_since: str, columns: int
+) -> str:
     """How things stand, the most important first: as much of it as fits."""
     seconds, done = max(0.001, time.monotonic() - summary.began), summary.done()
     expected = max(done, summary.images_expected)
-    fetched = summary.counts[Word.DOWNLOADED] + summary.counts[Word.REPLACED]
-    told = [f"SmugMug out of reach since {away_since}" if away_since else "",
-            f"waiting for SmugMug: {human_seconds(wait_seconds)}" if wait_seconds > 0 else "",
-            f"{100 * done // expected}%" if expected else "",
-            f"{human_seconds((expected - done) * seconds / fetched)} left" if fetched and done < expected else "",
-            f"{done:,}/{expected:,} files", human_bytes(received_bytes),
-            f"{sum(summary.albums.values()) - len(summary.visits):,}/{summary.albums_expected:,} albums",
-            f"{human_bytes(received_bytes / seconds)}/s", f"{summary.under_way} at a time" if summary.under_way else ""]
+    fetched = summary.counts[Result.DOWNLOADED] + summary.counts[Result.REPLACED]
+    told = [
+        f"SmugMug out of reach since {away_since}" if away_since else "",
+        f"waiting for SmugMug: {human_seconds(wait_seconds)}" if wait_seconds > 0 else "",
+        f"{100 * done // expected}%" if expected else "",
+        f"{human_seconds((expected - done) * seconds / fetched)} left"
+        if fetched and done < expected
+        else "",
+        f"{done:,}/{expected:,} files",
+        human_bytes(received_bytes),
+        f"{sum(summary.albums.values()) - len(summary.visits):,}/{summary.albums_expected:,} albums",
+        f"{human_bytes(received_bytes / seconds)}/s",
+        f"{summary.in_progress} at a time" if summary.in_progress else "",
+    ]
     first, *others = filter(None, told)
     for part in others:
-        if cells(f"{first}, {part}") > columns:
+        if display_width(f"{first}, {part}") > columns:
             break
         first += f", {part}"
     return first
@@ -3725,14 +4771,23 @@ def album_table(albums: Iterable[Album], here: Mapping[str, int], columns: int) 
     In a narrow terminal the names are cut so that the numbers stay, and then the end of each line.
     """
     rows = [("ALBUM", "FILES", "HERE", "CHANGED", "PRIVACY", "PATH")]
-    rows += [(fitted(printable(album.name) or album.key, max(12, columns // 3)),
-              "" if album.image_count is None else str(album.image_count),
-              str(here.get(album.key, 0)), printable(album.changed[:10]),
-              printable(album.privacy) or ("Locked" if album.locked else ""), printable(album.url_path))
-             for album in sorted(albums, key=lambda album: (album.url_path.casefold(), album.key))]
-    widths = [max(map(cells, column)) for column in zip(*rows)]
-    lines = ("  ".join(text + " " * (width - cells(text)) for text, width in zip(row, widths)) for row in rows)
-    return "\n".join(fitted(line.rstrip(), columns) for line in lines)
+    rows += [
+        (
+            truncate(printable(album.name) or album.key, max(12, columns // 3)),
+            "" if album.image_count is None else str(album.image_count),
+            str(here.get(album.key, 0)),
+            printable(album.changed[:10]),
+            printable(album.privacy) or ("Locked" if album.locked else ""),
+            printable(album.url_path),
+        )
+        for album in sorted(albums, key=lambda album: (album.url_path.casefold(), album.key))
+    ]
+    widths = [max(map(display_width, column)) for column in zip(*rows)]
+    lines = (
+        "  ".join(text + " " * (width - display_width(text)) for text, width in zip(row, widths))
+        for row in rows
+    )
+    return "\n".join(truncate(line.rstrip(), columns) for line in lines)
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -3746,21 +4801,32 @@ JOBS_AHEAD = 1000  # while fewer jobs wait, albums are listed: no line is idle, 
 class Run:
     """One run: what it was asked for, and the few objects that change in its course.
 
-    By album key: `known` is what the state knew before, `folders` the folder of each album, `albums` are all that
+    By album key: `album_records` is what the state knew before, `folders` the folder of each album, `albums` are all that
     SmugMug has, whatever was asked for. Albums whose listings were not complete get `second_looks`. `overdue` are the
     keys of albums to list again though nothing has changed.
     """
 
-    def __init__(self, settings: Settings, connection: Connection, user: User, state: State, summary: Summary,
-                 screen: Screen, stop: Stop, shelf: Shelf) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        connection: Connection,
+        user: User,
+        database: Database,
+        summary: Summary,
+        screen: Screen,
+        stop: Stop,
+        index: ContentIndex,
+    ) -> None:
         self.settings, self.connection, self.user, self.stop = settings, connection, user, stop
-        self.state, self.summary, self.screen, self.shelf = state, summary, screen, shelf
-        self.is_preview = settings.task == "dry-run"  # nothing is fetched, and only a copy of the state is written
-        self.keep = lean if not settings.sidecars else lambda visit, image: image
-        self.page_size, self.known = PageSize(IMAGES_PER_PAGE), state.albums()
-        self.folders = {album_key: album.folder for album_key, album in self.known.items()}
-        self.second_looks: deque[Visit] = deque()
-        self.overdue: frozenset[str] = frozenset()
+        self.database, self.summary, self.screen, self.index = database, summary, screen, index
+        self.is_preview = (
+            settings.task == "dry-run"
+        )  # nothing is fetched, and only a copy of the state is written
+        self.keep = without_metadata if not settings.sidecars else lambda visit, image: image
+        self.page_size, self.album_records = PageSize(IMAGES_PER_PAGE), database.albums()
+        self.folders = {album_key: album.folder for album_key, album in self.album_records.items()}
+        self.to_relist: deque[Visit] = deque()
+        self.to_recheck: frozenset[str] = frozenset()
         self.entries: dict[Path, dict[str, str]] = {}
         self.albums: dict[str, Album] = {}
 
@@ -3771,41 +4837,54 @@ def sync(run: Run) -> None:
     All of that goes on at the same time. Two crews of threads work, the listers and the carriers. What they bring is
     dealt with here, in one thread, where Ctrl-C ends the block of the crews, and so both.
     """
-    visits, jobs = deque(map(Visit, wanted_albums(run))), Jobs()
+    visits, jobs = deque(map(Visit, choose_albums(run))), Jobs()
     listed: dict[PagedList, Visit] = {}  # the albums that are being listed, in their order
-    with Results(run.stop) as results:
-        listers = Crew(partial(fetch_page, run.connection), results, size=LISTING_THREADS)
-        bring = partial(transfer, connection=run.connection, landing=threading.Lock())
-        carry = partial(partial(foretell, foretold=set()) if run.is_preview else bring, shelf=run.shelf, stop=run.stop)
-        carriers = Crew(carry, results, size=run.settings.jobs or FIRST_JOBS)
-        steering = Steering(carriers, run.connection)
-        while visits or run.second_looks or listed or jobs.ready or carriers.under_way:
-            while jobs.ready and carriers.has_room():
-                run.shelf.fill(run.state)
-                carriers.give(jobs.ready.popleft())
+    with ResultQueue(run.stop) as results:
+        listers = WorkerPool(partial(fetch_page, run.connection), results, size=LISTING_THREADS)
+        bring = partial(transfer, connection=run.connection, naming_lock=threading.Lock())
+        carry = partial(
+            partial(preview_job, previewed=set()) if run.is_preview else bring,
+            index=run.index,
+            stop=run.stop,
+        )
+        downloaders = WorkerPool(carry, results, size=run.settings.jobs or INITIAL_JOBS)
+        steering = Steering(downloaders, run.connection)
+        while visits or run.to_relist or listed or jobs.ready or downloaders.in_progress:
+            while jobs.ready and downloaders.has_room():
+                run.index.fill(run.database)
+                downloaders.submit(jobs.ready.popleft())
             if not run.settings.jobs:
                 steering.look(has_more=bool(jobs.ready))
-            if not (visits or listed or jobs.ready or carriers.under_way):
-                visits.extend(run.second_looks)  # last of all, once each: their listings were not complete
-                run.second_looks.clear()
+            if not (visits or listed or jobs.ready or downloaders.in_progress):
+                visits.extend(
+                    run.to_relist
+                )  # last of all, once each: their listings were not complete
+                run.to_relist.clear()
             page = next_page(listed) if listers.has_room() else None
-            is_begun = page is None and bool(visits) and len(jobs.ready) < JOBS_AHEAD and listers.has_room()
+            is_begun = (
+                page is None
+                and bool(visits)
+                and len(jobs.ready) < JOBS_AHEAD
+                and listers.has_room()
+            )
             if page is not None:
-                listers.give(page)
+                listers.submit(page)
             elif is_begun:
                 visit = visits.popleft()
                 if needs_listing(run, visit):  # otherwise it is home as it stands, and counted
-                    listed[image_list(visit.album, run.page_size, partial(run.keep, visit))] = visit
+                    listed[image_list(visit.album, run.page_size, partial(run.keep, visit))] = (
+                        visit
+                    )
             result = results.take(0 if page is not None or is_begun else TICK_SECONDS)
             if isinstance(result, Page):
                 result.of.add(result)
                 if result.of.is_done():
-                    jobs.add(begin_album(run, listed.pop(result.of), result.of))
+                    jobs.add(plan_album(run, listed.pop(result.of), result.of))
             elif isinstance(result, Outcome):
-                settle(run, result)
+                record_outcome(run, result)
                 jobs.done(result.image)
-            run.state.commit_if_due()
-            run.summary.under_way = carriers.under_way
+            run.database.commit_if_due()
+            run.summary.in_progress = downloaders.in_progress
             show_progress(run)
 
 
@@ -3817,12 +4896,17 @@ def next_page(lists: Iterable[PagedList]) -> Page | None:
 class Steering:
     """Sets how many transfers there may be at a time, by what is measured while there are as many as there may be."""
 
-    def __init__(self, carriers: Crew, connection: Connection) -> None:
-        self._carriers, self._connection = carriers, connection
+    def __init__(self, downloaders: WorkerPool, connection: Connection) -> None:
+        self._carriers, self._connection = downloaders, connection
         self._pace, self._since, self._is_full, self._was_idle = Pace(), self._now(), True, True
 
     def _now(self) -> tuple[float, int, int, int]:
-        return time.monotonic(), self._connection.received_bytes, self._carriers.done, self._connection.troubles
+        return (
+            time.monotonic(),
+            self._connection.received_bytes,
+            self._carriers.done,
+            self._connection.failed_requests,
+        )
 
     def look(self, *, has_more: bool) -> None:
         """Measure, and each time that was long enough, go on as `next_pace` says. `has_more`: others could be begun.
@@ -3830,42 +4914,59 @@ class Steering:
         What more are still under way from before would be counted for the fewer that are being tried. And time passes
         while an album is planned, until the first is begun.
         """
-        now, under_way = self._now(), self._carriers.under_way
-        if self._was_idle or not under_way:
+        now, in_progress = self._now(), self._carriers.in_progress
+        if self._was_idle or not in_progress:
             self._since = now
-        self._was_idle = not under_way
-        is_busy = (has_more and under_way == self._carriers.size and self._connection.remaining_seconds() <= 0)
-        self._is_full = not under_way or (self._is_full and is_busy)
-        seconds, size_bytes, files, troubles = (later - earlier for later, earlier in zip(now, self._since))
-        if seconds < LOOK_SECONDS:
+        self._was_idle = not in_progress
+        is_busy = (
+            has_more
+            and in_progress == self._carriers.size
+            and self._connection.remaining_seconds() <= 0
+        )
+        self._is_full = not in_progress or (self._is_full and is_busy)
+        seconds, size_bytes, files, failed_requests = (
+            later - earlier for later, earlier in zip(now, self._since)
+        )
+        if seconds < MEASURE_SECONDS:
             return
-        self._pace = next_pace(self._pace, seconds, size_bytes, files, troubles, self._is_full)
+        self._pace = next_pace(
+            self._pace, seconds, size_bytes, files, failed_requests, self._is_full
+        )
         if self._pace.size != self._carriers.size:
-            log.debug("%d transfers at a time instead of %d: %.1f MB/s, %d requests were refused or cut off",
-                      self._pace.size, self._carriers.size, size_bytes / seconds / 1e6, troubles)
+            log.debug(
+                "%d transfers at a time instead of %d: %.1f MB/s, %d requests were refused or cut off",
+                self._pace.size,
+                self._carriers.size,
+                size_bytes / seconds / 1e6,
+                failed_requests,
+            )
         self._carriers.size, self._since, self._is_full = self._pace.size, now, True
 
 
-def foretell(job: Job, foretold: set[Path], shelf: Shelf, stop: Stop) -> Outcome:
+def preview_job(job: Job, previewed: set[Path], index: ContentIndex, stop: Stop) -> Outcome:
     """What would become of a job. Nothing is fetched, and nothing is written. `foretold` are the files that would have
     come by then."""
     image, remote = job.image, job.image.remote or RemoteFile("", 0, None)
-    record = FileRecord(image.key, image.serial, job.name, remote.size_bytes or 0, remote.md5 or "?", 0, True)
+    record = FileRecord(
+        image.key, image.serial, job.name, remote.size_bytes or 0, remote.md5 or "?", 0, True
+    )
     is_at_hand = bool(job.adoptable) or any(
-        copy.path != job.folder / job.name and (copy.path in foretold or os.path.isfile(str(copy.path)))
-        for copy in shelf.find(image, stop))
-    foretold.add(job.folder / job.name)
-    return Outcome(Word.AT_HAND if is_at_hand else Word.TO_COME, job.album, image, record)
+        copy.path != job.folder / job.name
+        and (copy.path in previewed or os.path.isfile(str(copy.path)))
+        for copy in index.find(image, stop)
+    )
+    previewed.add(job.folder / job.name)
+    return Outcome(Result.TO_COPY if is_at_hand else Result.TO_DOWNLOAD, job.album, image, record)
 
 
-def wanted_albums(run: Run) -> list[Album]:
+def choose_albums(run: Run) -> list[Album]:
     """The albums that were asked for, each with a folder."""
     redraw = partial(run.screen.show, lambda columns: "Reading the list of albums ...")
     redraw()
     albums, problem = fetch_albums(run.connection, run.user, redraw)
     refuse_other_account(run, albums)
     if problem:
-        run.summary.remark(Word.FAILED, "the list of albums", "", problem)
+        run.summary.add_note(Result.FAILED, "the list of albums", "", problem)
     else:
         note_removed_albums(run, albums)
     give_folders(run, albums)
@@ -3874,20 +4975,20 @@ def wanted_albums(run: Run) -> list[Album]:
     run.summary.albums_expected = len(albums)
     if not (run.settings.full or run.settings.sidecars):
         albums = [album for album in albums if may_have_uploads(album, run.settings.since)]
-        run.summary.albums[Change.NONE] = run.summary.albums_expected - len(albums)
+        run.summary.albums[AlbumStatus.NONE] = run.summary.albums_expected - len(albums)
     run.summary.images_expected = sum(album.image_count or 0 for album in albums)
-    warn_of_full_disk(bytes_to_come(run, albums), run.settings.output)
+    warn_of_full_disk(bytes_to_download(run, albums), run.settings.output)
     follow_renames(run, albums)
-    run.overdue = albums_to_look_at_again(albums, run.known, run.connection.now())
+    run.to_recheck = albums_to_recheck(albums, run.album_records, run.connection.now())
     return albums
 
 
 def note_removed_albums(run: Run, albums: Iterable[Album]) -> None:
     """Remember which albums are not at SmugMug any more; one whose folder is gone, too, is forgotten."""
-    for album_key in run.known.keys() - {album.key for album in albums}:
-        run.state.mark_album_removed(album_key)
+    for album_key in run.album_records.keys() - {album.key for album in albums}:
+        run.database.mark_album_removed(album_key)
         if not os.path.lexists(str(run.settings.output / run.folders[album_key])):
-            run.state.forget_album(album_key)  # so that its name is free again
+            run.database.forget_album(album_key)  # so that its name is free again
             del run.folders[album_key]
 
 
@@ -3895,35 +4996,54 @@ def give_folders(run: Run, albums: Iterable[Album]) -> None:
     """Give each new album a folder; those that are here stay where they are, whatever the layout."""
     layout = run.settings.layout
     other = "tree" if layout == "album" else "album"
-    if any(run.folders.get(album.key) == album_folder(album, other) != album_folder(album, layout) for album in albums):
-        log.info("Layout %s applies to new albums only; those that are here stay where they are.", layout)
+    if any(
+        run.folders.get(album.key) == album_folder(album, other) != album_folder(album, layout)
+        for album in albums
+    ):
+        log.info(
+            "Layout %s applies to new albums only; those that are here stay where they are.",
+            layout,
+        )
     run.folders.update(album_folders(albums, run.folders, layout))
 
 
-def bytes_to_come(run: Run, albums: Iterable[Album]) -> int:
+def bytes_to_download(run: Run, albums: Iterable[Album]) -> int:
     """How much is missing of albums that are new or changed, by SmugMug's sums, which it often does not tell."""
-    home = run.state.home_sums("size_bytes")
-    changed = (album for album in albums if album.clocks != run.known.get(album.key, UNKNOWN).clocks
-               or album.key not in run.known)
+    home = run.database.sums_on_disk("size_bytes")
+    changed = (
+        album
+        for album in albums
+        if album.change_token != run.album_records.get(album.key, NEW_ALBUM).change_token
+        or album.key not in run.album_records
+    )
     return sum(max(0, album.size_bytes - home.get(album.key, 0)) for album in changed)
 
 
 def refuse_other_account(run: Run, albums: Iterable[Album]) -> None:
     """Raise a Problem if the photos here belong to another account. (A nickname may change, albums do not.)"""
-    owner = run.state.account()
-    if owner not in ("", run.user.nick_name) and run.known and not any(album.key in run.known for album in albums):
-        raise Problem(f"{printable(run.settings.output)} holds the photos of {printable(owner)}, and you are signed in "
-                      f"as {printable(run.user.nick_name)}. Choose another folder with --output.")
+    owner = run.database.account()
+    if (
+        owner not in ("", run.user.nick_name)
+        and run.album_records
+        and not any(album.key in run.album_records for album in albums)
+    ):
+        raise Problem(
+            f"{printable(run.settings.output)} holds the photos of {printable(owner)}, and you are signed in "
+            f"as {printable(run.user.nick_name)}. Choose another folder with --output."
+        )
     if owner != run.user.nick_name:
-        run.state.record_account(run.user.nick_name)
+        run.database.save_account(run.user.nick_name)
 
 
-def warn_of_full_disk(to_come_bytes: int, output: Path) -> None:
+def warn_of_full_disk(to_download_bytes: int, output: Path) -> None:
     """Say so if what is to come cannot fit."""
     free_bytes = free_space(output)
-    if free_bytes is not None and to_come_bytes > free_bytes:
-        log.warning("Not enough space: at least %s to download, %s free. Only what fits will be downloaded.",
-                    human_bytes(to_come_bytes), human_bytes(free_bytes))
+    if free_bytes is not None and to_download_bytes > free_bytes:
+        log.warning(
+            "Not enough space: at least %s to download, %s free. Only what fits will be downloaded.",
+            human_bytes(to_download_bytes),
+            human_bytes(free_bytes),
+        )
 
 
 def path_of(run: Run, folder: str) -> Path:
@@ -3938,29 +5058,43 @@ def needs_listing(run: Run, visit: Visit) -> bool:
     """
     show_progress(run)  # in a preview, thousands of albums may need no listing
     album = visit.album
-    visit.folder, visit.known = path_of(run, run.folders[album.key]), run.known.get(album.key, UNKNOWN)
+    visit.folder, visit.album_record = (
+        path_of(run, run.folders[album.key]),
+        run.album_records.get(album.key, NEW_ALBUM),
+    )
     try:
         visit.on_disk = files_in(visit.folder)
     except OSError as error:
-        run.summary.remark(Word.FAILED, visit.folder, "", str(disk_problem(error, visit.folder)), album.key)
+        run.summary.add_note(
+            Result.FAILED, visit.folder, "", str(disk_problem(error, visit.folder)), album.key
+        )
         run.summary.images_unlisted += album.image_count or 0
         return False
     show_progress(run)  # the folder may hold a hundred thousand
-    visit.records, visit.absences = run.state.files(album.key), run.state.absences(album.key)
-    gone = [key for key, file in visit.records.items() if file.removed and not visit.has_file(file.name)]
-    run.state.forget(FileRecord, album.key, gone)  # their names are free again
+    visit.records, visit.unavailable = (
+        run.database.files(album.key),
+        run.database.unavailable(album.key),
+    )
+    gone = [
+        key
+        for key, file in visit.records.items()
+        if file.removed and not visit.has_file(file.name)
+    ]
+    run.database.forget(FileRecord, album.key, gone)  # their names are free again
     for key in gone:
         del visit.records[key]
-    visit.looked_at = run.connection.now()
+    visit.listed_at = run.connection.now()
     is_second_look = visit.seen is not None
-    is_wanted = run.settings.full or run.settings.sidecars or album.key in run.overdue or is_second_look
-    if is_wanted or not is_unchanged(visit, visit.looked_at):
+    is_wanted = (
+        run.settings.full or run.settings.sidecars or album.key in run.to_recheck or is_second_look
+    )
+    if is_wanted or not is_unchanged(visit, visit.listed_at):
         return True
-    run.summary.pass_over(visit)
+    run.summary.count_unchanged(visit)
     return False
 
 
-def begin_album(run: Run, visit: Visit, pages: PagedList) -> list[Job]:
+def plan_album(run: Run, visit: Visit, pages: PagedList) -> list[Job]:
     """Plan what to do for an album that was listed, and settle what needs no work. Returns the jobs that are left.
 
     An album that may have more images than were listed gets a second look when all else is done: listings lag behind.
@@ -3969,20 +5103,37 @@ def begin_album(run: Run, visit: Visit, pages: PagedList) -> list[Job]:
     visit.images, visit.problem = images_listed(album, pages)
     is_looked_at_again = bool(visit.problem) and not album.locked and visit.seen is None
     if is_looked_at_again:
-        run.second_looks.append(Visit(album, frozenset(image.key for image in visit.images)))
+        run.to_relist.append(Visit(album, frozenset(image.key for image in visit.images)))
     if not is_within(visit.folder, run.settings.output):
         visit.images = []
-        visit.problem = f"{printable(visit.folder)} leads outside the output folder. Is it a symbolic link?"
+        visit.problem = (
+            f"{printable(visit.folder)} leads outside the output folder. Is it a symbolic link?"
+        )
     elif not visit.problem:
-        note_removed(run.state, visit)
+        note_removed_images(run.database, visit)
     if visit.problem and not is_looked_at_again:
-        run.summary.remark(Word.LOCKED if album.locked else Word.FAILED, visit.folder, "", visit.problem, album.key)
+        run.summary.add_note(
+            Result.LOCKED if album.locked else Result.FAILED,
+            visit.folder,
+            "",
+            visit.problem,
+            album.key,
+        )
         run.summary.images_unlisted += max(0, (album.image_count or 0) - len(visit.images))
-    listed_at = visit.known.listed_at if visit.problem else visit.looked_at
-    run.state.record(album.key, visit.known._replace(folder=run.folders[album.key], clocks="", listed_at=listed_at))
+    listed_at = visit.album_record.listed_at if visit.problem else visit.listed_at
+    run.database.save(
+        album.key,
+        visit.album_record._replace(
+            folder=run.folders[album.key], change_token="", listed_at=listed_at
+        ),
+    )
     new = [image for image in visit.images if image.key not in visit.records]
     names = image_names(new, (record.name for record in visit.records.values()))
-    wanted = [image for image in visit.images if is_wanted(image, run.settings.since, visit.seen or frozenset())]
+    wanted = [
+        image
+        for image in visit.images
+        if is_wanted(image, run.settings.since, visit.seen or frozenset())
+    ]
     visit.pending, visit.is_partial = len(wanted), len(wanted) < len(visit.images)
     run.summary.begin(visit)
     jobs = []
@@ -3992,19 +5143,19 @@ def begin_album(run: Run, visit: Visit, pages: PagedList) -> list[Job]:
         if isinstance(step, Job):
             jobs.append(step)
         else:
-            settle(run, step)
+            record_outcome(run, step)
     if not wanted:
         finish_album(run, visit)
     return jobs
 
 
-def note_removed(state: State, visit: Visit) -> None:
+def note_removed_images(database: Database, visit: Visit) -> None:
     """Remember which images of a complete listing are not there any more. Their files stay."""
     listed = {image.key for image in visit.images}
     for key in visit.records.keys() - listed:
         visit.records[key] = visit.records[key]._replace(removed=True)
-        state.record(visit.album.key, visit.records[key])
-    state.forget(Absence, visit.album.key, visit.absences.keys() - listed)
+        database.save(visit.album.key, visit.records[key])
+    database.forget(Unavailable, visit.album.key, visit.unavailable.keys() - listed)
 
 
 def follow_renames(run: Run, albums: Iterable[Album]) -> None:
@@ -4012,41 +5163,62 @@ def follow_renames(run: Run, albums: Iterable[Album]) -> None:
     for album in albums:
         folder = run.folders[album.key]
         here, there = folder.rpartition("/")[2], album_folder(album, "album")
-        if album.key not in run.known or here in (there, with_suffix(there, f"_{album.key}")):
+        if album.key not in run.album_records or here in (
+            there,
+            with_suffix(there, f"_{album.key}"),
+        ):
             continue
         others = [name for key, name in run.folders.items() if key != album.key]
-        wanted = unique_names([(album.key, folder[:-len(here)] + there)], [PAGE_NAME, *others])[album.key]
+        wanted = unique_names([(album.key, folder[: -len(here)] + there)], [PAGE_NAME, *others])[
+            album.key
+        ]
         path = path_of(run, folder)
         new_path = path.with_name(wanted.rpartition("/")[2])
-        if not run.settings.rename or run.is_preview or os.path.lexists(str(new_path)) or not path.exists():
-            log.info("%s holds the album that is now called %s.", printable(folder), printable(album.name))
+        if (
+            not run.settings.rename
+            or run.is_preview
+            or os.path.lexists(str(new_path))
+            or not path.exists()
+        ):
+            log.info(
+                "%s holds the album that is now called %s.",
+                printable(folder),
+                printable(album.name),
+            )
             continue
         try:
             rename(path, new_path)
         except OSError as error:
-            run.summary.remark(Word.FAILED, folder, "", str(disk_problem(error, new_path)), album.key)
+            run.summary.add_note(
+                Result.FAILED, folder, "", str(disk_problem(error, new_path)), album.key
+            )
             continue
         log.info("%s was renamed to %s.", printable(folder), printable(wanted))
         run.folders[album.key] = wanted
-        run.state.record(album.key, run.known[album.key]._replace(folder=wanted))
+        run.database.save(album.key, run.album_records[album.key]._replace(folder=wanted))
 
 
-def settle(run: Run, outcome: Outcome) -> None:
+def record_outcome(run: Run, outcome: Outcome) -> None:
     """Record an outcome and count it; the last one of an album finishes the album."""
     visit, file = run.summary.visits[outcome.album.key], outcome.file
     if file is not None:
         file = file._replace(source_types=", ".join(outcome.image.source_types))
         outcome = outcome._replace(file=file)
-        run.state.record(outcome.album.key, file)
-        run.shelf.add(visit.folder / file.name, file)
-    before = visit.absences.get(outcome.image.key)
-    absence = absence_of(outcome, before, run.connection.now())
-    if absence is not None:
-        run.state.record(outcome.album.key, absence)
+        run.database.save(outcome.album.key, file)
+        run.index.add(visit.folder / file.name, file)
+    before = visit.unavailable.get(outcome.image.key)
+    unavailable = unavailable_after(outcome, before, run.connection.now())
+    if unavailable is not None:
+        run.database.save(outcome.album.key, unavailable)
     elif before is not None:
-        run.state.forget(Absence, outcome.album.key, [outcome.image.key])
-    if file is not None and outcome.kind is not Word.HOME:
-        log.debug("%s: %s/%s", outcome.kind.value, printable(run.folders[outcome.album.key]), printable(file.name))
+        run.database.forget(Unavailable, outcome.album.key, [outcome.image.key])
+    if file is not None and outcome.result is not Result.ALREADY_THERE:
+        log.debug(
+            "%s: %s/%s",
+            outcome.result.value,
+            printable(run.folders[outcome.album.key]),
+            printable(file.name),
+        )
     run.summary.add(visit, outcome)
     if not visit.pending:
         finish_album(run, visit)
@@ -4056,84 +5228,147 @@ def finish_album(run: Run, visit: Visit) -> None:
     """Bring an album's sidecars up to date, remember it if it is home as a whole, and show what became of it."""
     album, kinds = visit.album, run.settings.sidecars
     if run.is_preview:
-        if visit.counts[Word.TO_COME]:
-            size = human_bytes(visit.to_come_bytes)
+        if visit.counts[Result.TO_DOWNLOAD]:
+            size = human_bytes(visit.to_download_bytes)
             run.screen.clear()
-            print(f"{printable(run.folders[album.key])}: {counted(visit.counts[Word.TO_COME], 'file')}, {size}")
-        run.summary.to_come_bytes += visit.to_come_bytes
+            print(
+                f"{printable(run.folders[album.key])}: {counted(visit.counts[Result.TO_DOWNLOAD], 'file')}, {size}"
+            )
+        run.summary.to_download_bytes += visit.to_download_bytes
         run.summary.end(visit)
         return
     if kinds and not visit.problem:
-        files, reasons = files_here(run, album.key, visit.folder), run.summary.reasons.get(album.key, {})
+        files, reasons = (
+            files_here(run, album.key, visit.folder),
+            run.summary.reasons.get(album.key, {}),
+        )
         for name, problem in write_sidecars(kinds, visit, files, reasons, run.folders[album.key]):
             if isinstance(problem, DiskFull):
                 raise problem
             run.summary.sidecars_changed += problem is None
             if problem is not None:
-                is_kept = isinstance(problem, NotOurs)
+                is_kept = isinstance(problem, FileInTheWay)
                 visit.problem = visit.problem if is_kept else "some sidecars could not be written"
-                run.summary.remark(Word.KEPT if is_kept else Word.FAILED, visit.folder, name, str(problem), album.key)
-    is_whole = all(word.value.is_home or word is Word.UNAVAILABLE for word in visit.counts)
+                run.summary.add_note(
+                    Result.KEPT if is_kept else Result.FAILED,
+                    visit.folder,
+                    name,
+                    str(problem),
+                    album.key,
+                )
+    is_whole = all(word.value.is_on_disk or word is Result.UNAVAILABLE for word in visit.counts)
     if is_whole and not (visit.problem or visit.is_partial):
-        with suppress(OSError):  # they are in nobody's way: SmugMug replaced what they are the beginnings of
+        with suppress(
+            OSError
+        ):  # they are in nobody's way: SmugMug replaced what they are the beginnings of
             for name in filter(is_part_name, visit.on_disk):
                 remove(visit.folder / name)
-        run.state.record(album.key, AlbumRecord(run.folders[album.key], lasting_clocks(visit), visit.looked_at,
-                                                visit.known.verified_at))
+        run.database.save(
+            album.key,
+            AlbumRecord(
+                run.folders[album.key],
+                settled_token(visit),
+                visit.listed_at,
+                visit.album_record.verified_at,
+            ),
+        )
     run.summary.end(visit)
-    told = ", ".join(filter(None, (visit.problem, numbered(visit.counts, OUTCOMES)))) or "nothing to download"
+    told = (
+        ", ".join(filter(None, (visit.problem, count_phrases(visit.counts, IMAGE_RESULTS))))
+        or "nothing to download"
+    )
     log.info("%s: %s", printable(run.folders[album.key]), told)
 
 
 def files_here(run: Run, album_key: str, folder: Path) -> dict[str, FileRecord]:
     """The files of an album that are home, by image key. Those of which something was said are looked for."""
-    return {key: file for key, file in run.state.files(album_key).items()
-            if key not in run.summary.reasons.get(album_key, {}) or is_file(folder / file.name)}
+    return {
+        key: file
+        for key, file in run.database.files(album_key).items()
+        if key not in run.summary.reasons.get(album_key, {}) or is_file(folder / file.name)
+    }
 
 
-GONE = parse_album(Entry({"UrlPath": "/Not in SmugMug's list of albums/"}))
+UNLISTED_ALBUM = parse_album(Entry({"UrlPath": "/Not in SmugMug's list of albums/"}))
 
 
 def write_overview(run: Run) -> None:
     """Bring the page of all albums up to date: it says what stands in the record."""
-    known = run.state.albums()
-    keys = sorted(run.folders, key=lambda key: run.albums.get(key, GONE).url_path.rpartition("/"))
-    here, images = sum(run.state.home_sums("1").values()), sum(album.image_count or 0 for album in run.albums.values())
+    known = run.database.albums()
+    keys = sorted(
+        run.folders, key=lambda key: run.albums.get(key, UNLISTED_ALBUM).url_path.rpartition("/")
+    )
+    here, images = (
+        sum(run.database.sums_on_disk("1").values()),
+        sum(album.image_count or 0 for album in run.albums.values()),
+    )
     about = f"{photos_and_videos(here)} in the download record; SmugMug counts {images:,}"
-    page = html_page(f"Albums of {run.user.nick_name}", about, [album_card(run, key, known) for key in keys])
+    page = html_page(
+        f"Albums of {run.user.nick_name}", about, [album_card(run, key, known) for key in keys]
+    )
     for name, problem in update_sidecar(run.settings.output / PAGE_NAME, page):
         if problem is not None:
-            run.summary.remark(Word.KEPT if isinstance(problem, NotOurs) else Word.FAILED, "", name, str(problem))
+            run.summary.add_note(
+                Result.KEPT if isinstance(problem, FileInTheWay) else Result.FAILED,
+                "",
+                name,
+                str(problem),
+            )
 
 
 def album_card(run: Run, key: str, known: Mapping[str, AlbumRecord]) -> dict[str, Any]:
     """An album on the page of all, with the picture that its owner chose, otherwise the first by name."""
-    album, folder = run.albums.get(key, GONE), path_of(run, run.folders[key])
+    album, folder = run.albums.get(key, UNLISTED_ALBUM), path_of(run, run.folders[key])
     files, images = files_here(run, key, folder), album.image_count or 0
-    here = sorted(files.values(), key=lambda file: (file.image_key != album.highlight_key, file.name))
+    here = sorted(
+        files.values(), key=lambda file: (file.image_key != album.highlight_key, file.name)
+    )
     videos = sum(split_extension(file.name)[1].lower() in VIDEO_EXTENSIONS for file in here)
-    covers = [quote(file.name) for file in here if split_extension(file.name)[1][1:].lower() in SERVED_TYPES]
-    missing, smaller = images - sum(not file.removed for file in here), sum(not file.is_original for file in here)
-    why = {reason for image_key, reason in run.summary.reasons.get(key, {}).items() if image_key not in files}
-    record = known.get(key, UNKNOWN)
-    facts = [months_of(here),
-             f"{counted(len(here) - videos, 'photo')}, {counted(videos, 'video')} ({images:,} at SmugMug)",
-             f"{missing:,} missing: {'; '.join(sorted(why)) or NOT_YET}" if missing > 0 else "",
-             f"{smaller:,} smaller or re-encoded" if smaller else "",
-             done_on("compared with SmugMug", record.listed_at), done_on("verified", record.verified_at)]
+    covers = [
+        quote(file.name)
+        for file in here
+        if split_extension(file.name)[1][1:].lower() in SERVED_TYPES
+    ]
+    missing, smaller = (
+        images - sum(not file.removed for file in here),
+        sum(not file.is_original for file in here),
+    )
+    why = {
+        reason
+        for image_key, reason in run.summary.reasons.get(key, {}).items()
+        if image_key not in files
+    }
+    record = known.get(key, NEW_ALBUM)
+    facts = [
+        months_of(here),
+        f"{counted(len(here) - videos, 'photo')}, {counted(videos, 'video')} ({images:,} at SmugMug)",
+        f"{missing:,} missing: {'; '.join(sorted(why)) or NOT_YET}" if missing > 0 else "",
+        f"{smaller:,} smaller or re-encoded" if smaller else "",
+        done_on("compared with SmugMug", record.listed_at),
+        done_on("verified", record.verified_at),
+    ]
     way, page = quote(run.summary.within(folder)) + "/", page_name(files.values())
-    return {"id": key, "folder": " / ".join(album.url_path.split("/")[1:-1]), "title": album.name or folder.name,
-            "text": album.description, "view": "img" if covers else "p", "src": way + "".join(covers[:1]),
-            "facts": facts, "href": way + page if os.path.exists(str(folder / page)) else way if here else ""}
+    return {
+        "id": key,
+        "folder": " / ".join(album.url_path.split("/")[1:-1]),
+        "title": album.name or folder.name,
+        "text": album.description,
+        "view": "img" if covers else "p",
+        "src": way + "".join(covers[:1]),
+        "facts": facts,
+        "href": way + page if os.path.exists(str(folder / page)) else way if here else "",
+    }
 
 
 def months_of(files: Iterable[FileRecord]) -> str:
     """The first and the last month of some files, "2019-07 - 2021-03", by their time stamps in local time."""
-    seconds = [file.modified_ns // 10 ** 9 for file in files if file.modified_ns]
+    seconds = [file.modified_ns // 10**9 for file in files if file.modified_ns]
     if not seconds:
         return ""
-    first, last = (str(datetime(1970, 1, 1) + timedelta(seconds=moment - time.timezone))[:7]
-                   for moment in (min(seconds), max(seconds)))
+    first, last = (
+        str(datetime(1970, 1, 1) + timedelta(seconds=moment - time.timezone))[:7]
+        for moment in (min(seconds), max(seconds))
+    )
     return first if first == last else f"{first} \u2013 {last}"
 
 
@@ -4142,26 +5377,39 @@ def done_on(what: str, seconds: float) -> str:
     return f"{what} on {datetime.fromtimestamp(seconds):%Y-%m-%d}" if seconds else f"never {what}"
 
 
-def look_back(settings: Settings, state: State, summary: Summary, redraw: Callable[[], None]) -> None:
+def add_final_notes(
+    settings: Settings, database: Database, summary: Summary, redraw: Callable[[], None]
+) -> None:
     """Note what only shows in the end: damaged files that did not come again, and files that SmugMug has no more."""
-    summary.unsound = {key: check for key, check in summary.unsound.items()  # all but what its owner did away with
-                       if check.fault not in (Fault.MISSING, Fault.CHANGED) or not state.is_removed(*key)}
-    unsound = {check.path for check in summary.unsound.values()}
+    summary.to_repair = {
+        key: check
+        for key, check in summary.to_repair.items()  # all but what its owner did away with
+        if check.condition not in (Condition.MISSING, Condition.CHANGED)
+        or not database.clear_damage_if_removed(*key)
+    }
+    to_repair = {check.path for check in summary.to_repair.values()}
     for mark in ("damaged", "removed"):
-        for folder, name in state.marked(mark):
+        for folder, name in database.marked(mark):
             redraw()
             path = settings.output / folder / name
             is_there = os.path.lexists(str(path))
             if is_there and mark == "removed":
                 summary.removed.append(printable(f"{folder}/{name}"))
-            elif is_there and settings.task != "dry-run" and path not in unsound:
-                summary.remark(Word.DAMAGED, folder, name, "not downloaded again")
+            elif is_there and settings.task != "dry-run" and path not in to_repair:
+                summary.add_note(Result.DAMAGED, folder, name, "not downloaded again")
 
 
 def show_progress(run: Run) -> None:
     """Redraw the live line, if it is time to."""
-    run.screen.show(partial(progress_line, run.summary, run.connection.received_bytes,
-                            run.connection.remaining_seconds(), run.connection.away_since()))
+    run.screen.show(
+        partial(
+            progress_line,
+            run.summary,
+            run.connection.received_bytes,
+            run.connection.remaining_seconds(),
+            run.connection.away_since(),
+        )
+    )
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -4181,91 +5429,119 @@ def ending(error: BaseException) -> tuple[str, int]:
     # It is of standard output: all others are dealt with where they come up.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     # Whoever closes a pipe has seen enough.
-    return "" if isinstance(error, BrokenPipeError) else f"Cannot write to standard output: {error}", EXIT_FAILED
+    return "" if isinstance(
+        error, BrokenPipeError
+    ) else f"Cannot write to standard output: {error}", EXIT_FAILED
 
 
-def bring_home(settings: Settings, screen: Screen, stop: Stop) -> int:
+def sync_task(settings: Settings, screen: Screen, stop: Stop) -> int:
     """Bring everything home, or preview that, and tell what became of it, whatever ended it. Returns the exit code."""
     summary, ended, ended_with = Summary(settings.output), "", EXIT_COMPLETE
     try:
-        work(settings, summary, screen, stop)
+        run_steps(settings, summary, screen, stop)
         for name in summary.removed if settings.list_removed else ():
             print(name)
         sys.stdout.flush()
     except ENDINGS as error:
         ended, ended_with = ending(error)
         untried = max(0, summary.images_expected - summary.done())
-        if isinstance(error, OutOfReach) and untried:
+        if isinstance(error, Unreachable) and untried:
             ended += f" {photos_and_videos(untried)} not tried."
         if ended_with == EXIT_INTERRUPTED:
             ended += " Run again to continue; nothing already downloaded is lost."
     screen.clear()
-    return tell(settings, summary, ended, ended_with)
+    return report_result(settings, summary, ended, ended_with)
 
 
-def work(settings: Settings, summary: Summary, screen: Screen, stop: Stop) -> None:
+def run_steps(settings: Settings, summary: Summary, screen: Screen, stop: Stop) -> None:
     """Verify if asked to, sign in, and bring everything home, or preview that."""
     is_preview = settings.task == "dry-run"
     signed_in = None if settings.verify else connect(settings, stop)  # to verify needs no network
-    summary.started, summary.began = time.time(), time.monotonic()  # nobody knows how long a PIN takes
+    summary.started, summary.began = (
+        time.time(),
+        time.monotonic(),
+    )  # nobody knows how long a PIN takes
     folders = known_folders(settings)
     redraw = partial(screen.show, lambda columns: "Reading the download record")
-    with (copied_state if is_preview else open_state)(settings.output, redraw) as state:
+    with (open_copy if is_preview else open_database)(settings.output, redraw) as database:
         if not is_preview:
             remember_folder(settings, folders)
-        shelf = Shelf(settings.output, redraw)
-        follow_moved_folders(state, shelf, stop)
+        index = ContentIndex(settings.output, redraw)
+        follow_moved_folders(database, index, stop)
         if settings.verify:
-            verify_home(settings, state, summary, screen, stop)
+            verify_files(settings, database, summary, screen, stop)
         if not (settings.verify and is_preview):
             connection, user = signed_in or connect(settings, stop)
             summary.user = user
-            run = Run(settings, connection, user, state, summary, screen, stop, shelf)
+            run = Run(settings, connection, user, database, summary, screen, stop, index)
             try:
                 sync(run)
                 if "html" in settings.sidecars and not is_preview:
                     write_overview(run)
             finally:
-                summary.api_requests, summary.wait_seconds = connection.api_requests, connection.waited_seconds()
+                summary.api_requests, summary.wait_seconds = (
+                    connection.api_requests,
+                    connection.waited_seconds(),
+                )
             if is_preview:
                 screen.clear()
-                warn_of_full_disk(summary.to_come_bytes, settings.output)
-                to_come, at_hand = summary.counts[Word.TO_COME], summary.counts[Word.AT_HAND]
+                warn_of_full_disk(summary.to_download_bytes, settings.output)
+                to_come, at_hand = (
+                    summary.counts[Result.TO_DOWNLOAD],
+                    summary.counts[Result.TO_COPY],
+                )
                 more = f" ({at_hand:,} more without a download, from copies)" if at_hand else ""
-                print(f"To download: {counted(to_come, 'file')}, {human_bytes(summary.to_come_bytes)}{more}")
-        look_back(settings, state, summary, redraw)
+                print(
+                    f"To download: {counted(to_come, 'file')}, {human_bytes(summary.to_download_bytes)}{more}"
+                )
+        add_final_notes(settings, database, summary, redraw)
 
 
-def verify_home(settings: Settings, state: State, summary: Summary, screen: Screen, stop: Stop) -> None:
+def verify_files(
+    settings: Settings, database: Database, summary: Summary, screen: Screen, stop: Stop
+) -> None:
     """--verify: hash every file that is home. One that is damaged is remembered as such, so that it comes again."""
-    albums = state.albums()
+    albums = database.albums()
     if not albums:
         text = f"Nothing to verify: {printable(settings.output)} has no download record."
         if settings.task == "dry-run":
             raise Problem(f"{text} A run without -n creates one.")
-        log.warning("%s This run creates one, matching existing files by content. Then run --verify again.", text)
-    for check in in_parallel(partial(check_file, stop=stop), files_to_check(state, settings.output), stop):
+        log.warning(
+            "%s This run creates one, matching existing files by content. Then run --verify again.",
+            text,
+        )
+    for check in in_parallel(
+        partial(check_file, stop=stop), files_to_check(database, settings.output), stop
+    ):
         screen.show(lambda columns: f"Verified {counted(sum(summary.checked.values()), 'file')}")
         if check is not None:
-            state.record(check.album_key, check.record._replace(damaged=check.is_damaged()))
+            database.save(check.album_key, check.record._replace(damaged=check.is_damaged()))
             summary.check(check)
-    for album_key in albums.keys() - {album_key for album_key, _ in summary.unsound}:
-        state.record(album_key, albums[album_key]._replace(verified_at=time.time()))
+    for album_key in albums.keys() - {album_key for album_key, _ in summary.to_repair}:
+        database.save(album_key, albums[album_key]._replace(verified_at=time.time()))
 
 
-def tell(settings: Settings, summary: Summary, ended: str, ended_with: int) -> int:
+def report_result(settings: Settings, summary: Summary, ended: str, ended_with: int) -> int:
     """Say what became of everything, and what ended it early, "" and 0 if nothing did. Returns the exit code."""
-    for check in summary.unsound.values():
-        summary.remark(Word.NOT_SOUND, check.path.parent, check.path.name, check.reason or check.fault.value,
-                       check.album_key, check.record.image_key)
+    for check in summary.to_repair.values():
+        summary.add_note(
+            Result.NEEDS_REPAIR,
+            check.path.parent,
+            check.path.name,
+            check.reason or check.condition.value,
+            check.album_key,
+            check.record.image_key,
+        )
     exit_code, sentence = verdict(summary, settings, ended_with)
     level = NOTICE if exit_code == EXIT_COMPLETE else logging.WARNING
     if summary.albums_expected or summary.checked or not ended:
         log.log(level, "%s", summary_text(summary, settings, free_space(settings.output)))
     if ended:
         log.error("%s", ended)
-        summary.remark(Word.ENDED_EARLY, "", "", ended)
-    if settings.report is not None and not write_report(settings.report, summary.report(exit_code, sentence)):
+        summary.add_note(Result.ENDED_EARLY, "", "", ended)
+    if settings.report is not None and not write_report(
+        settings.report, summary.report(exit_code, sentence)
+    ):
         exit_code, level = exit_code or EXIT_FAILED, logging.WARNING
     if sentence:
         log.log(level, "%s", sentence)
@@ -4277,11 +5553,17 @@ def list_albums(settings: Settings, screen: Screen, stop: Stop) -> int:
     connection, user = connect(settings, stop)
     screen.show(lambda columns: "Reading the list of albums ...")
     albums, problem = fetch_albums(connection, user)
-    with copied_state(settings.output, partial(screen.show, lambda columns: "Reading the download record")) as state:
-        here = state.home_sums("1")
+    with open_copy(
+        settings.output, partial(screen.show, lambda columns: "Reading the download record")
+    ) as database:
+        here = database.sums_on_disk("1")
     screen.clear()
     albums = selected(settings, albums)
-    print(album_table(albums, here, terminal_columns(sys.stdout) if sys.stdout.isatty() else sys.maxsize))
+    print(
+        album_table(
+            albums, here, terminal_columns(sys.stdout) if sys.stdout.isatty() else sys.maxsize
+        )
+    )
     files = sum(album.image_count or 0 for album in albums)
     home = sum(here.get(album.key, 0) for album in albums)
     log.info("%s", f"{counted(files, 'file')} in {counted(len(albums), 'album')}, {home:,} here.")
@@ -4292,11 +5574,19 @@ def list_albums(settings: Settings, screen: Screen, stop: Stop) -> int:
 
 def list_md5(settings: Settings, screen: Screen, stop: Stop) -> int:
     """--list-md5: what is home by the record, in lines that `md5sum -c` checks, on standard output."""
-    with copied_state(settings.output, partial(screen.show, lambda columns: "Reading the download record")) as state:
-        if not state.albums():
-            raise Problem(f"Nothing to list: {printable(settings.output)} has no download record. A run creates one.")
-        for folder, album_key in sorted((album.folder, album_key) for album_key, album in state.albums().items()):
-            for record in sorted(state.files(album_key).values(), key=lambda record: record.name):
+    with open_copy(
+        settings.output, partial(screen.show, lambda columns: "Reading the download record")
+    ) as database:
+        if not database.albums():
+            raise Problem(
+                f"Nothing to list: {printable(settings.output)} has no download record. A run creates one."
+            )
+        for folder, album_key in sorted(
+            (album.folder, album_key) for album_key, album in database.albums().items()
+        ):
+            for record in sorted(
+                database.files(album_key).values(), key=lambda record: record.name
+            ):
                 print(f"{record.md5}  {folder}/{record.name}")
     return EXIT_COMPLETE
 
@@ -4312,8 +5602,12 @@ def log_out(settings: Settings, screen: Screen, stop: Stop) -> int:
     """--logout: forget the sign-in, and the API key that was typed in."""
     try:
         settings.token_file.unlink()
-        log.log(NOTICE, "Removed %s. SmugMug still lists this permission. To revoke it: %s.", settings.token_file,
-                AUTHORIZED_SERVICES)
+        log.log(
+            NOTICE,
+            "Removed %s. SmugMug still lists this permission. To revoke it: %s.",
+            settings.token_file,
+            AUTHORIZED_SERVICES,
+        )
     except FileNotFoundError:
         log.log(NOTICE, "There is no saved sign-in.")
     except OSError as error:
@@ -4327,10 +5621,16 @@ def write_report(path: Path, report: dict[str, Any]) -> bool:
     try:
         if str(path) == "-":
             sys.stdout.write(text)
-        elif path.exists() and not path.is_file():  # a device or a pipe, which somebody has to read
-            with os.fdopen(os.open(str(path), os.O_WRONLY | getattr(os, "O_NONBLOCK", 0)), "wb") as file:
+        elif (
+            path.exists() and not path.is_file()
+        ):  # a device or a pipe, which somebody has to read
+            with os.fdopen(
+                os.open(str(path), os.O_WRONLY | getattr(os, "O_NONBLOCK", 0)), "wb"
+            ) as file:
                 if sys.platform != "win32":  # pragma: no branch
-                    os.set_blocking(file.fileno(), True)  # now that somebody reads, all of it will go through
+                    os.set_blocking(
+                        file.fileno(), True
+                    )  # now that somebody reads, all of it will go through
                 file.write(text.encode("utf-8"))
         else:
             write_atomically(Path(os.path.realpath(str(path))), text.encode("utf-8"))
@@ -4345,12 +5645,16 @@ def write_report(path: Path, report: dict[str, Any]) -> bool:
 #    Knows everything, holds no rule.
 # ---------------------------------------------------------------------------------------------------------------
 
+
 def main(argv: list[str] | None = None) -> int:
     """Run the program with these arguments. Returns its exit code."""
     set_up_streams()
     settings = read_settings(argv, os.environ)
     quiet_level = (logging.INFO, NOTICE, logging.WARNING)[min(settings.quiet, 2)]
-    screen = Screen(logging.DEBUG if settings.verbose else quiet_level, settings.progress and not settings.quiet)
+    screen = Screen(
+        logging.DEBUG if settings.verbose else quiet_level,
+        settings.progress and not settings.quiet,
+    )
     stop = Stop()
     try:
         catch_signals(stop)
@@ -4365,20 +5669,38 @@ def main(argv: list[str] | None = None) -> int:
 
 
 TASKS: dict[str, Callable[[Settings, Screen, Stop], int]] = {
-    "sync": bring_home, "dry-run": bring_home, "list": list_albums, "list-md5": list_md5,
-    "login": log_in, "logout": log_out}
-NOT_TO_LIST = ("report", "verify", "full", "new_record", "rename", "list_removed")
-NOT_TO_SELECT = (*NOT_TO_LIST, "albums", "exclude", "since")
-MEANINGLESS = {"list": NOT_TO_LIST, "list-md5": NOT_TO_SELECT, "login": NOT_TO_SELECT, "logout": NOT_TO_SELECT}
+    "sync": sync_task,
+    "dry-run": sync_task,
+    "list": list_albums,
+    "list-md5": list_md5,
+    "login": log_in,
+    "logout": log_out,
+}
+LIST_CONFLICTS = ("report", "verify", "full", "new_record", "rename", "list_removed")
+SELECTION_CONFLICTS = (*LIST_CONFLICTS, "albums", "exclude", "since")
+CONFLICTING_OPTIONS = {
+    "list": LIST_CONFLICTS,
+    "list-md5": SELECTION_CONFLICTS,
+    "login": SELECTION_CONFLICTS,
+    "logout": SELECTION_CONFLICTS,
+}
 
 
 def catch_signals(stop: Stop) -> None:
     """Let Ctrl-C, a request to terminate, and a terminal that is closed end the run in order."""
-    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGBREAK", "SIGHUP") if hasattr(signal, name)]
-    numbers = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]  # as nohup leaves one
+    numbers = [
+        getattr(signal, name)
+        for name in ("SIGINT", "SIGTERM", "SIGBREAK", "SIGHUP")
+        if hasattr(signal, name)
+    ]
+    numbers = [
+        number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN
+    ]  # as nohup leaves one
 
     def interrupt(number: int, frame: Any) -> None:
-        for every_number in numbers:  # the end, which takes two seconds at most, is not to be interrupted
+        for (
+            every_number
+        ) in numbers:  # the end, which takes two seconds at most, is not to be interrupted
             signal.signal(every_number, signal.SIG_IGN)
         stop.set()
         raise KeyboardInterrupt
@@ -4389,17 +5711,25 @@ def catch_signals(stop: Stop) -> None:
 
 def read_settings(argv: list[str] | None, environ: Mapping[str, str]) -> Settings:
     """The settings that the command line and the environment ask for."""
-    usage = parser(environ)
+    usage = build_parser(environ)
     options, defaults = usage.parse_args(argv), usage.parse_args([])
-    for option in MEANINGLESS.get(options.task, ()):  # what the environment says is for other tasks
+    for option in CONFLICTING_OPTIONS.get(
+        options.task, ()
+    ):  # what the environment says is for other tasks
         if getattr(options, option) != getattr(defaults, option):
-            usage.error(f"--{option.replace('_', '-').rstrip('s')} cannot be combined with --{options.task}")
+            usage.error(
+                f"--{option.replace('_', '-').rstrip('s')} cannot be combined with --{options.task}"
+            )
     for option, path in (("--report", options.report), ("--log-file", options.log_file)):
         if path is not None and is_record(path, options.output):
             usage.error(f"{option}: {printable(path)} is the download record; choose another file")
-    home = os.path.expanduser("~")  # which stays "~" where there is no such folder: then nothing can be saved
+    home = os.path.expanduser(
+        "~"
+    )  # which stays "~" where there is no such folder: then nothing can be saved
     folder = config_folder(environ, sys.platform, os.devnull if home == "~" else home)
-    return Settings(token_file=folder / "token.json", folders_file=folder / "folders.json", **vars(options))
+    return Settings(
+        token_file=folder / "token.json", folders_file=folder / "folders.json", **vars(options)
+    )
 
 
 class OneLineParser(argparse.ArgumentParser):
@@ -4413,22 +5743,29 @@ class OneLineParser(argparse.ArgumentParser):
 class Gather(argparse.Action):
     """Store a value, the tuples of an option that may be given several times joined, in the place of its default."""
 
-    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
+    def __call__(
+        self, parser: Any, namespace: Any, values: Any, option_string: str | None = None
+    ) -> None:
         before = getattr(namespace, self.dest)
         is_first = before is self.default or not isinstance(values, tuple)
         setattr(namespace, self.dest, values if is_first else before + values)
 
 
-def parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
+def build_parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
     """The command line. What an option is without being given comes from SMUGMUG_<OPTION>, where that is set."""
     result = OneLineParser(
-        usage="%(prog)s [...]", add_help=False, formatter_class=partial(argparse.HelpFormatter, max_help_position=27),
+        usage="%(prog)s [...]",
+        add_help=False,
+        formatter_class=partial(argparse.HelpFormatter, max_help_position=27),
         description="Download every photo and video of a SmugMug account; later runs fetch only what's new.",
         epilog="Options with a value can also be set as SMUGMUG_OUTPUT, SMUGMUG_JOBS ...; the key is SMUGMUG_API_KEY "
-               "and SMUGMUG_API_SECRET. Exit codes: 0 complete, 1 something failed, 2 could not run, 3 not signed in, "
-               "130 interrupted.")
+        "and SMUGMUG_API_SECRET. Exit codes: 0 complete, 1 something failed, 2 could not run, 3 not signed in, "
+        "130 interrupted.",
+    )
 
-    def option(group: Any, names: str, metavar: str, read: Any, about: str, default: Any = "", **more: Any) -> None:
+    def option(
+        group: Any, names: str, metavar: str, read: Any, about: str, default: Any = "", **more: Any
+    ) -> None:
         variable = "SMUGMUG_" + names.partition("--")[2].upper().replace("-", "_")
         given = environ.get(variable)
 
@@ -4436,75 +5773,165 @@ def parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
             try:
                 return read(text)
             except argparse.ArgumentTypeError as error:
-                raise argparse.ArgumentTypeError(f"{variable}: {error}" if text is given else str(error)) from None
+                raise argparse.ArgumentTypeError(
+                    f"{variable}: {error}" if text is given else str(error)
+                ) from None
 
-        group.add_argument(*names.split(), metavar=metavar, type=value, help=about, default=given or default,
-                           action=Gather, **more)
+        group.add_argument(
+            *names.split(),
+            metavar=metavar,
+            type=value,
+            help=about,
+            default=given or default,
+            action=Gather,
+            **more,
+        )
 
     what = result.add_argument_group("what to download")
-    option(what, "-a --album", "PATTERN", lines, "only albums whose name or path matches; repeatable", dest="albums")
-    option(what, "-x --exclude", "PATTERN", lines, "skip albums that match; repeatable")
-    option(what, "--since", "DATE", since_date, "only uploads since 2024-05-31, or 30d for 30 days")
-    what.add_argument("--full", action="store_true", help="check unchanged albums too: finds replaced photos")
-    what.add_argument("--verify", action="store_true", help="check all files, repair damaged ones (-n: report)")
+    option(
+        what,
+        "-a --album",
+        "PATTERN",
+        parse_lines,
+        "only albums whose name or path matches; repeatable",
+        dest="albums",
+    )
+    option(what, "-x --exclude", "PATTERN", parse_lines, "skip albums that match; repeatable")
+    option(
+        what, "--since", "DATE", parse_since, "only uploads since 2024-05-31, or 30d for 30 days"
+    )
+    what.add_argument(
+        "--full", action="store_true", help="check unchanged albums too: finds replaced photos"
+    )
+    what.add_argument(
+        "--verify", action="store_true", help="check all files, repair damaged ones (-n: report)"
+    )
 
     how = result.add_argument_group("where and how")
-    option(how, "-o --output", "DIR", folder_name, f"folder for the photos (default {OUTPUT_FOLDER})", OUTPUT_FOLDER)
-    option(how, "--layout", "album|tree", reader(str, ("album", "tree").__contains__, "a layout; choose album or tree"),
-           "tree: put new albums into SmugMug's folders", "album")
-    how.add_argument("--rename", action="store_true", help="rename folders whose albums were renamed at SmugMug")
-    how.add_argument("--new-record", action="store_true", help="rebuild a lost download record from the files")
-    kinds = reader(words, {"xmp", "json", "html", "dates"}.issuperset, "a sidecar: xmp, json, html or dates")
-    option(how, "--sidecar", "xmp|json|html", kinds, "save captions, keywords, places; html: pages", dest="sidecars")
-    option(how, "-j --jobs", "N", reader(int, range(1, 1000).__contains__, "a number from 1 to 999"),
-           "simultaneous downloads (default: as many as help)", None)
-    positive_number = reader(float, lambda number: 0 < number < 1e6, "a number above 0")
-    option(how, "--timeout", "SECONDS", positive_number, "retry after this many silent seconds (default 60)",
-           READ_TIMEOUT_SECONDS, dest="timeout_seconds")
-    option(how, "--max-outage", "MINUTES", positive_number, "stop after so long without connection (default 60)",
-           MAX_OUTAGE_MINUTES, dest="max_outage_minutes")
+    option(
+        how,
+        "-o --output",
+        "DIR",
+        parse_folder,
+        f"folder for the photos (default {OUTPUT_FOLDER})",
+        OUTPUT_FOLDER,
+    )
+    option(
+        how,
+        "--layout",
+        "album|tree",
+        make_reader(str, ("album", "tree").__contains__, "a layout; choose album or tree"),
+        "tree: put new albums into SmugMug's folders",
+        "album",
+    )
+    how.add_argument(
+        "--rename", action="store_true", help="rename folders whose albums were renamed at SmugMug"
+    )
+    how.add_argument(
+        "--new-record", action="store_true", help="rebuild a lost download record from the files"
+    )
+    kinds = make_reader(
+        parse_words,
+        {"xmp", "json", "html", "dates"}.issuperset,
+        "a sidecar: xmp, json, html or dates",
+    )
+    option(
+        how,
+        "--sidecar",
+        "xmp|json|html",
+        kinds,
+        "save captions, keywords, places; html: pages",
+        dest="sidecars",
+    )
+    option(
+        how,
+        "-j --jobs",
+        "N",
+        make_reader(int, range(1, 1000).__contains__, "a number from 1 to 999"),
+        "simultaneous downloads (default: as many as help)",
+        None,
+    )
+    positive_number = make_reader(float, lambda number: 0 < number < 1e6, "a number above 0")
+    option(
+        how,
+        "--timeout",
+        "SECONDS",
+        positive_number,
+        "retry after this many silent seconds (default 60)",
+        READ_TIMEOUT_SECONDS,
+        dest="timeout_seconds",
+    )
+    option(
+        how,
+        "--max-outage",
+        "MINUTES",
+        positive_number,
+        "stop after so long without connection (default 60)",
+        MAX_OUTAGE_MINUTES,
+        dest="max_outage_minutes",
+    )
 
     instead = result.add_argument_group("other actions").add_mutually_exclusive_group()
-    for names, task, text in ((("--list",), "list", "show a table of the albums"),
-                              (("--list-md5",), "list-md5", "show the MD5 of each file, for md5sum -c"),
-                              (("-n", "--dry-run"), "dry-run", "show what would be downloaded"),
-                              (("--login",), "login", "sign in and exit, for unattended runs later"),
-                              (("--logout",), "logout", "forget the sign-in and the API key")):
-        instead.add_argument(*names, dest="task", action="store_const", const=task, default="sync", help=text)
+    for names, task, text in (
+        (("--list",), "list", "show a table of the albums"),
+        (("--list-md5",), "list-md5", "show the MD5 of each file, for md5sum -c"),
+        (("-n", "--dry-run"), "dry-run", "show what would be downloaded"),
+        (("--login",), "login", "sign in and exit, for unattended runs later"),
+        (("--logout",), "logout", "forget the sign-in and the API key"),
+    ):
+        instead.add_argument(
+            *names, dest="task", action="store_const", const=task, default="sync", help=text
+        )
 
     told = result.add_argument_group("messages")
     loudness = told.add_mutually_exclusive_group()
-    loudness.add_argument("-q", "--quiet", action="count", default=0,
-                          help="only problems and summary (-qq: silent if all well)")
-    loudness.add_argument("-v", "--verbose", action="store_true", help="also each file and rate-limit headers")
-    told.add_argument("--no-progress", dest="progress", action="store_false", help="no progress line")
-    told.add_argument("--list-removed", action="store_true", help="list files that SmugMug no longer has")
-    option(told, "--report", "FILE", writable_file, "write the summary as JSON")
-    option(told, "--log-file", "FILE", writable_file, "append verbose output")
-    told.add_argument("--version", action="version", version=f"%(prog)s {VERSION}", help="show the version")
+    loudness.add_argument(
+        "-q",
+        "--quiet",
+        action="count",
+        default=0,
+        help="only problems and summary (-qq: silent if all well)",
+    )
+    loudness.add_argument(
+        "-v", "--verbose", action="store_true", help="also each file and rate-limit headers"
+    )
+    told.add_argument(
+        "--no-progress", dest="progress", action="store_false", help="no progress line"
+    )
+    told.add_argument(
+        "--list-removed", action="store_true", help="list files that SmugMug no longer has"
+    )
+    option(told, "--report", "FILE", parse_writable_file, "write the summary as JSON")
+    option(told, "--log-file", "FILE", parse_writable_file, "append verbose output")
+    told.add_argument(
+        "--version", action="version", version=f"%(prog)s {VERSION}", help="show the version"
+    )
     told.add_argument("-h", "--help", action="help", help="show this help")
     return result
 
 
-def folder_name(text: str) -> Path:
+def parse_folder(text: str) -> Path:
     """The path of a folder, for argparse. An empty one, of a variable that is not set, would be the working folder."""
     if not text:
         raise argparse.ArgumentTypeError("a folder name is needed (. means the current folder)")
     return Path(os.path.expanduser(text))
 
 
-def lines(text: str) -> tuple[str, ...]:
+def parse_lines(text: str) -> tuple[str, ...]:
     """The lines of a text, such as patterns for albums, for argparse."""
     return tuple(filter(str.strip, text.splitlines()))
 
 
-def words(text: str) -> tuple[str, ...]:
+def parse_words(text: str) -> tuple[str, ...]:
     """The words of a list such as "xmp,json"."""
     return tuple(re.findall(r"[^\s,]+", text))
 
 
-def reader(read: Callable[[str], Any], is_good: Callable[[Any], bool], what: str) -> Callable[[str], Any]:
+def make_reader(
+    read: Callable[[str], Any], is_good: Callable[[Any], bool], what: str
+) -> Callable[[str], Any]:
     """A function that reads a value, for argparse: as `read` does, if the value `is_good`. A text should be `what`."""
+
     def checked(text: str) -> Any:
         with suppress(ValueError):
             if is_good(read(text)):
@@ -4514,7 +5941,7 @@ def reader(read: Callable[[str], Any], is_good: Callable[[Any], bool], what: str
     return checked
 
 
-def since_date(text: str) -> str:
+def parse_since(text: str) -> str:
     """A day or time (local, or UTC with a Z) or a number of days back, as SmugMug writes times in UTC; "" for ""."""
     if not text:
         return ""
@@ -4523,11 +5950,13 @@ def since_date(text: str) -> str:
     for form in ("%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%SZ"):
         with suppress(ValueError, OverflowError):
             moment = time.strptime(text, form)
-            return iso_time(calendar.timegm(moment) if form.endswith("Z") else time.mktime(moment))[:19]
+            return iso_time(
+                calendar.timegm(moment) if form.endswith("Z") else time.mktime(moment)
+            )[:19]
     raise argparse.ArgumentTypeError(f"{text!r} is not a date; use for example 2024-05-31 or 30d")
 
 
-def writable_file(text: str) -> Path | None:
+def parse_writable_file(text: str) -> Path | None:
     """A path at which a file can be written, for argparse; None for ""."""
     if text in ("", "-"):
         return Path(text) if text else None

@@ -20,12 +20,22 @@ from pathlib import Path
 from typing import IO, Any, Callable, List, NamedTuple, Sequence
 
 ROOT = Path(__file__).resolve().parent.parent
-VERSIONS = ("3.13", "3.12", "3.11", "3.10", "3.9", "3.8")  # newest first; the oldest is a check of its own
+VERSIONS = (
+    "3.13",
+    "3.12",
+    "3.11",
+    "3.10",
+    "3.9",
+    "3.8",
+)  # newest first; the oldest is a check of its own
 OLDEST = "3.7"
 CHECKS_AT_A_TIME = 3
 README_LINES = (r"^.*pytest tests$", r"^.*fake_smugmug\.py -- .*$")
 PIN = b"027518\n"  # which the demo asks for
-READERS = {"exiftool": "libimage-exiftool-perl", "chromium": "chromium"}  # programs, and Debian's packages of them
+READERS = {
+    "exiftool": "libimage-exiftool-perl",
+    "chromium": "chromium",
+}  # programs, and Debian's packages of them
 
 _output = threading.Lock()
 
@@ -49,7 +59,14 @@ class Bench:
         """Run a command in the clone; CalledProcessError if it fails."""
         if "input" not in options:
             options["stdin"] = subprocess.DEVNULL
-        subprocess.run(command, cwd=str(self.clone), stdout=self.log, stderr=subprocess.STDOUT, check=True, **options)
+        subprocess.run(
+            command,
+            cwd=str(self.clone),
+            stdout=self.log,
+            stderr=subprocess.STDOUT,
+            check=True,
+            **options,
+        )
 
     def module(self, *arguments: str) -> None:
         """Run a module of this Python."""
@@ -72,6 +89,7 @@ class Bench:
 # The checks.
 # ======================================================================================================================
 
+
 def readme(bench: Bench) -> None:
     """README's lines as they stand; they make an environment of their own."""
     text = (bench.clone / "README.md").read_text(encoding="utf-8")
@@ -80,14 +98,21 @@ def readme(bench: Bench) -> None:
         if line is None:
             raise LookupError(f"README.md has no line like {pattern}")
         say(f"== {bench.name}: {line.group()}")
-        bench.run("bash", "-euo", "pipefail", "-c", line.group(), input=PIN,
-                  env={**os.environ, "TMPDIR": str(bench.work)})
+        bench.run(
+            "bash",
+            "-euo",
+            "pipefail",
+            "-c",
+            line.group(),
+            input=PIN,
+            env={**os.environ, "TMPDIR": str(bench.work)},
+        )
 
 
 def suite(bench: Bench) -> None:
     """The suite and nothing else."""
     bench.make_environment()
-    bench.module("pytest", "tests", "--warm")
+    bench.module("pytest", "tests")
 
 
 def oldest(bench: Bench) -> None:
@@ -96,8 +121,8 @@ def oldest(bench: Bench) -> None:
     minima = bench.work / "oldest.txt"
     minima.write_text((bench.clone / "requirements.txt").read_text().replace(">=", "=="))
     bench.install(str(minima))
-    bench.module("pytest", "tests", "--warm")
-    bench.module("pytest", "tests/test_verify.py", "tests/test_sign_in.py")
+    bench.module("pytest", "tests")
+    bench.module("pytest", "tests/runs/test_verify.py", "tests/runs/test_sign_in.py", "--cold")
 
 
 def newest(bench: Bench) -> None:
@@ -109,7 +134,7 @@ def newest(bench: Bench) -> None:
         bench.module("mypy", "--platform", platform)
     # The tests use more than Windows has, and are skipped there.
     bench.module("mypy", "--platform", "win32", "download_smugmug_photos.py")
-    bench.module("coverage", "run", "-m", "pytest", "tests", "--warm")
+    bench.module("coverage", "run", "-m", "pytest", "tests")
     bench.module("coverage", "combine", "--quiet")
     bench.module("coverage", "report")
 
@@ -123,7 +148,11 @@ class Check(NamedTuple):
 
     def passes(self, work: Path) -> bool:
         """Make the check, and print what came of it."""
-        began, name, ending = time.monotonic(), f"{self.make.__name__}, Python {self.version}", "passed"
+        began, name, ending = (
+            time.monotonic(),
+            f"{self.make.__name__}, Python {self.version}",
+            "passed",
+        )
         with tempfile.TemporaryFile() as log:
             try:
                 self.make(Bench(name, self.python, work, log))
@@ -138,13 +167,19 @@ class Check(NamedTuple):
 # What there is on this machine.
 # ======================================================================================================================
 
+
 def python_of(version: str) -> str:
     """The interpreter of a version; "" if there is none, which is said."""
     pyenv = os.environ.get("PYENV_ROOT", os.path.expanduser("~/.pyenv"))
     found = sorted(glob.glob(f"{pyenv}/versions/{version}.*/bin/python"), reverse=True)
     for candidate in [*found, shutil.which(f"python{version}")]:
-        if candidate and subprocess.run([candidate, "-c", "import ssl, sqlite3"], stderr=subprocess.DEVNULL,
-                                        check=False).returncode == 0:
+        if (
+            candidate
+            and subprocess.run(
+                [candidate, "-c", "import ssl, sqlite3"], stderr=subprocess.DEVNULL, check=False
+            ).returncode
+            == 0
+        ):
             return candidate
     say(f"== Python {version}: not on this machine")
     return ""
@@ -159,7 +194,9 @@ def all_checks() -> List[Check]:
     if not found:
         sys.exit("== no Python from 3.8 to 3.13 for types, style and coverage")
     checks.append(Check(newest, *found[0]))
-    checks += [Check(suite, version, python) for version, python in found[1:] if version != default]
+    checks += [
+        Check(suite, version, python) for version, python in found[1:] if version != default
+    ]
     python = python_of(OLDEST)
     return [*checks, Check(oldest, OLDEST, python)] if python else checks
 
@@ -169,11 +206,22 @@ def install_readers() -> None:
     packages = [package for program, package in READERS.items() if not shutil.which(program)]
     if not packages or not shutil.which("apt-get") or os.getuid() != 0:
         return
-    commands = [["apt-get", "update", "-qq"], *(["apt-get", "install", "-qq", "-y", package] for package in packages)]
+    commands = [
+        ["apt-get", "update", "-qq"],
+        *(["apt-get", "install", "-qq", "-y", package] for package in packages),
+    ]
     for command in commands:
         say(f"== {' '.join(command)}")
-        if subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                          check=False).returncode != 0:
+        if (
+            subprocess.run(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                check=False,
+            ).returncode
+            != 0
+        ):
             say(f"== {command[-1]}: cannot be installed here")
 
 

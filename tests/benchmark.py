@@ -57,7 +57,9 @@ FAKE = HERE / "fake_smugmug.py"
 SCRIPT = HERE.parent / "download_smugmug_photos.py"
 
 MEGA = 1_000_000
-CURL_FILES_MAXIMUM = 10_000  # of more files, curl fetches only so many, and its figures are scaled up
+CURL_FILES_MAXIMUM = (
+    10_000  # of more files, curl fetches only so many, and its figures are scaled up
+)
 HASHED_BYTES = 1 << 18  # how much is hashed at once where MD5 alone is measured
 SECONDS_TO_STOP = 30.0  # how long the server may take to end
 
@@ -103,6 +105,7 @@ class Failure(Exception):
 # Workloads and their goals
 # ---------------------------------------------------------------------------------------------------------------------
 
+
 class Workload(NamedTuple):
     """An account and the line to it; rates are in bytes per second, and 0 means no limit. `is_home`: nothing is new.
     `is_filled`: the benchmark makes files and record itself, instead of having them fetched first.
@@ -133,24 +136,66 @@ class Workload(NamedTuple):
         return self.files * self.size_bytes
 
 
-WAN = Workload("WAN", 20, 50, 500_000, api_latency=0.12, file_latency=0.08, connection_rate=2e6, line_rate=20e6,
-               pace=1.0)
-WORKLOADS = {workload.name: workload for workload in (
-    WAN,
-    Workload("RAW", 4, 50, 5_000_000),
-    Workload("MANY", 200, 500, 2_000, api_latency=0.01, file_latency=0.01),
-    WAN._replace(name="LISTING", images=500, size_bytes=50_000),
-    WAN._replace(name="AGAIN", is_home=True),
-    Workload("LARGE", 1_000, 100, 2_000, is_home=True),
-    Workload("GROWTH", 20_000, 100, 2_000, is_home=True, is_filled=True),
-    Workload("ALBUM", 1, 100_000, 2_000, is_home=True, is_filled=True),
-    Workload("HOME", 4, 50, 2_500_000, api_latency=0.08, file_latency=0.08, connection_rate=2e6, line_rate=20e6),
-    Workload("FAST", 10, 100, 3_000_000, api_latency=0.04, file_latency=0.04, connection_rate=2e6, line_rate=120e6),
-    Workload("FAR", 8, 50, 2_500_000, api_latency=0.25, file_latency=0.25, connection_rate=1e6, line_rate=40e6),
-    Workload("SLOW", 2, 30, 1_500_000, api_latency=0.08, file_latency=0.08, line_rate=3e6),
-)}
+WAN = Workload(
+    "WAN",
+    20,
+    50,
+    500_000,
+    api_latency=0.12,
+    file_latency=0.08,
+    connection_rate=2e6,
+    line_rate=20e6,
+    pace=1.0,
+)
+WORKLOADS = {
+    workload.name: workload
+    for workload in (
+        WAN,
+        Workload("RAW", 4, 50, 5_000_000),
+        Workload("MANY", 200, 500, 2_000, api_latency=0.01, file_latency=0.01),
+        WAN._replace(name="LISTING", images=500, size_bytes=50_000),
+        WAN._replace(name="AGAIN", is_home=True),
+        Workload("LARGE", 1_000, 100, 2_000, is_home=True),
+        Workload("GROWTH", 20_000, 100, 2_000, is_home=True, is_filled=True),
+        Workload("ALBUM", 1, 100_000, 2_000, is_home=True, is_filled=True),
+        Workload(
+            "HOME",
+            4,
+            50,
+            2_500_000,
+            api_latency=0.08,
+            file_latency=0.08,
+            connection_rate=2e6,
+            line_rate=20e6,
+        ),
+        Workload(
+            "FAST",
+            10,
+            100,
+            3_000_000,
+            api_latency=0.04,
+            file_latency=0.04,
+            connection_rate=2e6,
+            line_rate=120e6,
+        ),
+        Workload(
+            "FAR",
+            8,
+            50,
+            2_500_000,
+            api_latency=0.25,
+            file_latency=0.25,
+            connection_rate=1e6,
+            line_rate=40e6,
+        ),
+        Workload("SLOW", 2, 30, 1_500_000, api_latency=0.08, file_latency=0.08, line_rate=3e6),
+    )
+}
 LINE_GOALS = {"WAN": 1.10, "HOME": 1.10, "FAST": 1.25, "FAR": 1.30, "SLOW": 1.10}
-FIXED_JOBS = {"RAW": (2, 3, 4, 8, 16), "MANY": (16,)}  # the program runs with these as well, to compare
+FIXED_JOBS = {
+    "RAW": (2, 3, 4, 8, 16),
+    "MANY": (16,),
+}  # the program runs with these as well, to compare
 CURL_CONNECTIONS = 16
 BARE_THREADS = 4
 DEFAULT_WORKLOADS = ("WAN", "RAW", "MANY", "AGAIN")
@@ -168,8 +213,11 @@ class Cost(NamedTuple):
 
     def scaled(self, factor: float) -> Cost:
         """The cost of so many times the work; memory stays."""
-        return self._replace(wall_seconds=self.wall_seconds * factor, cpu_seconds=self.cpu_seconds * factor,
-                             files=self.files * factor)
+        return self._replace(
+            wall_seconds=self.wall_seconds * factor,
+            cpu_seconds=self.cpu_seconds * factor,
+            files=self.files * factor,
+        )
 
 
 class Result(NamedTuple):
@@ -199,37 +247,77 @@ def figures(result: Result) -> list[Figure]:
     workload, ours, curl = result.workload, result.ours, result.curl
     if workload.name in LINE_GOALS:
         needed = workload.total_bytes / workload.line_rate
-        return [Figure(f"wall / the {needed:.0f} s that the line needs", ours.wall_seconds / needed,
-                       LINE_GOALS[workload.name])]
+        return [
+            Figure(
+                f"wall / the {needed:.0f} s that the line needs",
+                ours.wall_seconds / needed,
+                LINE_GOALS[workload.name],
+            )
+        ]
     if workload.name == "LISTING" and curl is not None:
-        return [Figure("wall / that of curl, which lists nothing", ours.wall_seconds / curl.wall_seconds, 1.4)]
+        return [
+            Figure(
+                "wall / that of curl, which lists nothing",
+                ours.wall_seconds / curl.wall_seconds,
+                1.4,
+            )
+        ]
     fixed = [cost for name, cost in result.others if name.startswith("-j")]
     bare = [cost for name, cost in result.others if name == "requests"]
     found = []
     if workload.name == "RAW" and fixed:
-        found.append(Figure("wall / that of the best fixed -j",
-                            ours.wall_seconds / min(cost.wall_seconds for cost in fixed), 1.10))
+        found.append(
+            Figure(
+                "wall / that of the best fixed -j",
+                ours.wall_seconds / min(cost.wall_seconds for cost in fixed),
+                1.10,
+            )
+        )
     if workload.name == "RAW" and bare:
-        found.append(Figure("CPU / that of bare requests with MD5", ours.cpu_seconds / bare[0].cpu_seconds, 1.15))
+        found.append(
+            Figure(
+                "CPU / that of bare requests with MD5",
+                ours.cpu_seconds / bare[0].cpu_seconds,
+                1.15,
+            )
+        )
     if workload.name == "MANY":
-        found = [Figure("CPU per file, ms", 1000 * ours.cpu_seconds / workload.files, 1.2),
-                 Figure("peak RSS, MB", ours.peak_bytes / MEGA, 80)]
-        found += [Figure(f"wall / that of {name}", ours.wall_seconds / cost.wall_seconds, 1.0)
-                  for name, cost in result.others if name.startswith("-j")]
-    found += [Figure("CPU / that of the version beside", ours.cpu_seconds / cost.cpu_seconds, 1.0)
-              for name, cost in result.others if name == "beside"]
+        found = [
+            Figure("CPU per file, ms", 1000 * ours.cpu_seconds / workload.files, 1.2),
+            Figure("peak RSS, MB", ours.peak_bytes / MEGA, 80),
+        ]
+        found += [
+            Figure(f"wall / that of {name}", ours.wall_seconds / cost.wall_seconds, 1.0)
+            for name, cost in result.others
+            if name.startswith("-j")
+        ]
+    found += [
+        Figure("CPU / that of the version beside", ours.cpu_seconds / cost.cpu_seconds, 1.0)
+        for name, cost in result.others
+        if name == "beside"
+    ]
     if workload.name == "LARGE":
-        return [Figure("CPU, s", ours.cpu_seconds, 3.0), Figure("peak RSS, MB", ours.peak_bytes / MEGA, 100),
-                Figure("API requests", ours.api_requests, 11)]
+        return [
+            Figure("CPU, s", ours.cpu_seconds, 3.0),
+            Figure("peak RSS, MB", ours.peak_bytes / MEGA, 100),
+            Figure("API requests", ours.api_requests, 11),
+        ]
     if workload.name == "GROWTH":
-        return [Figure("CPU per 1,000 files, ms", 1e6 * ours.cpu_seconds / workload.files, 30),
-                Figure("peak RSS, MB", ours.peak_bytes / MEGA, 200),
-                Figure("API requests", ours.api_requests, 1 + workload.albums / 100),
-                Figure("longest silence, s", ours.silent_seconds, 1.0)]
+        return [
+            Figure("CPU per 1,000 files, ms", 1e6 * ours.cpu_seconds / workload.files, 30),
+            Figure("peak RSS, MB", ours.peak_bytes / MEGA, 200),
+            Figure("API requests", ours.api_requests, 1 + workload.albums / 100),
+            Figure("longest silence, s", ours.silent_seconds, 1.0),
+        ]
     if workload.name == "ALBUM":
-        return [figure for name, cost in (("unchanged", ours), *result.others) for figure in (
-            Figure(f"{name}: peak RSS, MB", cost.peak_bytes / MEGA, 200),
-            Figure(f"{name}: longest silence, s", cost.silent_seconds, 1.0))]
+        return [
+            figure
+            for name, cost in (("unchanged", ours), *result.others)
+            for figure in (
+                Figure(f"{name}: peak RSS, MB", cost.peak_bytes / MEGA, 200),
+                Figure(f"{name}: longest silence, s", cost.silent_seconds, 1.0),
+            )
+        ]
     return found
 
 
@@ -241,15 +329,22 @@ def notes(result: Result) -> Iterator[str]:
     if result.curl_share < 1:
         yield f"curl fetched {result.curl_share:.0%} of the files; its time and CPU are scaled up."
     if not workload.line_rate:
-        rates = [f"{workload.files / cost.wall_seconds:,.0f} files/s and "
-                 f"{workload.total_bytes / MEGA / cost.wall_seconds:,.0f} MB/s" for cost in (curl, ours)]
+        rates = [
+            f"{workload.files / cost.wall_seconds:,.0f} files/s and "
+            f"{workload.total_bytes / MEGA / cost.wall_seconds:,.0f} MB/s"
+            for cost in (curl, ours)
+        ]
         yield f"The server gave curl {rates[0]}, the program {rates[1]}: if these are close, the server is the limit."
     if workload.name == "RAW":
         md5_seconds = md5_cpu_seconds(workload.total_bytes)
-        yield (f"MD5 over as many bytes takes {md5_seconds:.2f} s of CPU, which curl does not spend; without them the "
-               f"program's CPU is {(ours.cpu_seconds - md5_seconds) / curl.cpu_seconds:.2f} times curl's.")
-        yield (f"The program ends with all files on the disk. After curl, the system took {result.sync_seconds:.2f} s "
-               f"more to write them out.")
+        yield (
+            f"MD5 over as many bytes takes {md5_seconds:.2f} s of CPU, which curl does not spend; without them the "
+            f"program's CPU is {(ours.cpu_seconds - md5_seconds) / curl.cpu_seconds:.2f} times curl's."
+        )
+        yield (
+            f"The program ends with all files on the disk. After curl, the system took {result.sync_seconds:.2f} s "
+            f"more to write them out."
+        )
 
 
 def md5_cpu_seconds(total_bytes: int) -> float:
@@ -265,17 +360,33 @@ def md5_cpu_seconds(total_bytes: int) -> float:
 # The server
 # ---------------------------------------------------------------------------------------------------------------------
 
+
 class Server:
     """The fake SmugMug in its own process, serving the account of a workload."""
 
     def __init__(self, workload: Workload) -> None:
-        options = {"albums": workload.albums, "images": workload.images, "size": workload.size_bytes,
-                   "api-latency": workload.api_latency, "file-latency": workload.file_latency,
-                   "connection-rate": workload.connection_rate, "line-rate": workload.line_rate,
-                   "pace": workload.pace}
+        options = {
+            "albums": workload.albums,
+            "images": workload.images,
+            "size": workload.size_bytes,
+            "api-latency": workload.api_latency,
+            "file-latency": workload.file_latency,
+            "connection-rate": workload.connection_rate,
+            "line-rate": workload.line_rate,
+            "pace": workload.pace,
+        }
         self._process = subprocess.Popen(
-            [sys.executable, str(FAKE), "--serve", "--no-log", *(f"--{name}={options[name]}" for name in options)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, universal_newlines=True)
+            [
+                sys.executable,
+                str(FAKE),
+                "--serve",
+                "--no-log",
+                *(f"--{name}={options[name]}" for name in options),
+            ],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            universal_newlines=True,
+        )
         self._about: dict[str, Any] = self._answer()
 
     @property
@@ -290,10 +401,14 @@ class Server:
 
     def environment(self) -> dict[str, str]:
         """What leads the program here, signed in."""
-        return {"HTTPS_PROXY": self.proxy, "REQUESTS_CA_BUNDLE": self.ca_path,
-                "SMUGMUG_API_KEY": self._about["api_key"], "SMUGMUG_API_SECRET": self._about["api_secret"],
-                "SMUGMUG_ACCESS_TOKEN": self._about["access_token"],
-                "SMUGMUG_ACCESS_TOKEN_SECRET": self._about["access_token_secret"]}
+        return {
+            "HTTPS_PROXY": self.proxy,
+            "REQUESTS_CA_BUNDLE": self.ca_path,
+            "SMUGMUG_API_KEY": self._about["api_key"],
+            "SMUGMUG_API_SECRET": self._about["api_secret"],
+            "SMUGMUG_ACCESS_TOKEN": self._about["access_token"],
+            "SMUGMUG_ACCESS_TOKEN_SECRET": self._about["access_token_secret"],
+        }
 
     def requests(self) -> tuple[int, int]:
         """How many requests for the API and for files have come so far."""
@@ -344,14 +459,26 @@ def server_for(workload: Workload) -> Iterator[Server]:
 # Running and measuring
 # ---------------------------------------------------------------------------------------------------------------------
 
-def measured(command: Sequence[str], environment: dict[str, str], folder: Path, server: Server,
-             on_terminal: bool = False) -> Cost:
+
+def measured(
+    command: Sequence[str],
+    environment: dict[str, str],
+    folder: Path,
+    server: Server,
+    on_terminal: bool = False,
+) -> Cost:
     """What a command took. Raises Failure, with the end of what it said, unless it exited 0."""
     os.sync()  # so that nobody pays for what the one before has written
     api_before, files_before = server.requests()
     screen, terminal = pty.openpty() if on_terminal else os.pipe()
-    with subprocess.Popen([sys.executable, "-ISc", STARTER, *command], env=environment, cwd=str(folder),
-                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=terminal) as process:
+    with subprocess.Popen(
+        [sys.executable, "-ISc", STARTER, *command],
+        env=environment,
+        cwd=str(folder),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=terminal,
+    ) as process:
         os.close(terminal)
         shown, silent_seconds = watched(screen)
         assert process.stdout is not None
@@ -364,8 +491,14 @@ def measured(command: Sequence[str], environment: dict[str, str], folder: Path, 
         raise Failure(f"{Path(command[0]).name} ended with status {status}: {said[-2000:]}")
     api_after, files_after = server.requests()
     unit = 1 if sys.platform == "darwin" else 1024  # Linux counts the peak in kibibytes
-    return Cost(wall_seconds, cpu_seconds, peak * unit, api_after - api_before, files_after - files_before,
-                silent_seconds)
+    return Cost(
+        wall_seconds,
+        cpu_seconds,
+        peak * unit,
+        api_after - api_before,
+        files_after - files_before,
+        silent_seconds,
+    )
 
 
 def watched(screen: int) -> tuple[bytes, float]:
@@ -386,15 +519,23 @@ def watched(screen: int) -> tuple[bytes, float]:
 
 def check(folder: Path, files: int, size_bytes: int) -> None:
     """Raise Failure unless so many files of this size, and no others, lie in a folder. Hidden ones are not counted."""
-    sizes = [path.stat().st_size for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")]
+    sizes = [
+        path.stat().st_size
+        for path in folder.rglob("*")
+        if path.is_file() and not path.name.startswith(".")
+    ]
     if len(sizes) != files or sum(sizes) != files * size_bytes:
-        raise Failure(f"{len(sizes)} files with {sum(sizes)} bytes came; {files} with {files * size_bytes} were due")
+        raise Failure(
+            f"{len(sizes)} files with {sum(sizes)} bytes came; {files} with {files * size_bytes} were due"
+        )
 
 
 class Bench:
     """Where things are: the script, a scratch folder, and how many connections either side may open."""
 
-    def __init__(self, script: Path, scratch: Path, jobs: Optional[int], beside: Optional[Path] = None) -> None:
+    def __init__(
+        self, script: Path, scratch: Path, jobs: Optional[int], beside: Optional[Path] = None
+    ) -> None:
         self._script = script
         self.beside = beside
         self._scratch = scratch
@@ -402,8 +543,11 @@ class Bench:
         self._connections = jobs or CURL_CONNECTIONS
         settings = scratch / "settings"
         settings.mkdir()
-        kept = {name: value for name, value in os.environ.items()
-                if not name.upper().endswith("_PROXY") and not name.startswith("SMUGMUG_")}
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.upper().endswith("_PROXY") and not name.startswith("SMUGMUG_")
+        }
         self._environment = {**kept, "HOME": str(settings), "XDG_CONFIG_HOME": str(settings)}
 
     @contextmanager
@@ -415,12 +559,24 @@ class Bench:
         finally:
             shutil.rmtree(str(path))
 
-    def ours(self, server: Server, folder: Path, workload: Workload, *options: str,
-             script: Optional[Path] = None) -> Cost:
+    def ours(
+        self,
+        server: Server,
+        folder: Path,
+        workload: Workload,
+        *options: str,
+        script: Optional[Path] = None,
+    ) -> Cost:
         """What the program, or another version of it, takes to bring everything home, or to see that it is there."""
         command = [sys.executable, str(script or self._script), f"--output={folder / 'photos'}"]
         command += options or self._options
-        cost = measured(command, {**self._environment, **server.environment()}, folder, server, workload.is_filled)
+        cost = measured(
+            command,
+            {**self._environment, **server.environment()},
+            folder,
+            server,
+            workload.is_filled,
+        )
         if "-n" in options:
             return cost
         check(folder / "photos", workload.files, workload.size_bytes)
@@ -432,18 +588,39 @@ class Bench:
         """What a few lines of Python take that fetch these files with requests, hash them and write them."""
         listed = folder / ".urls"
         listed.write_text("\n".join(urls))
-        cost = measured([sys.executable, "-c", BARE, str(listed), str(BARE_THREADS)],
-                        {**self._environment, **server.environment()}, folder, server)
+        cost = measured(
+            [sys.executable, "-c", BARE, str(listed), str(BARE_THREADS)],
+            {**self._environment, **server.environment()},
+            folder,
+            server,
+        )
         check(folder, len(urls), size_bytes)
         return cost
 
     def curl(self, server: Server, folder: Path, urls: Sequence[str], size_bytes: int) -> Cost:
         """What curl takes to bring these files into a folder."""
         config = folder / ".curl"
-        config.write_text("".join(f'url = "{url}"\noutput = "{number}"\n' for number, url in enumerate(urls)))
-        command = ["curl", "-q", "--silent", "--show-error", "--fail", "--http1.1", "--proxy", server.proxy,
-                   "--cacert", server.ca_path, "--parallel", "--parallel-immediate",
-                   "--parallel-max", str(self._connections), "--config", str(config)]
+        config.write_text(
+            "".join(f'url = "{url}"\noutput = "{number}"\n' for number, url in enumerate(urls))
+        )
+        command = [
+            "curl",
+            "-q",
+            "--silent",
+            "--show-error",
+            "--fail",
+            "--http1.1",
+            "--proxy",
+            server.proxy,
+            "--cacert",
+            server.ca_path,
+            "--parallel",
+            "--parallel-immediate",
+            "--parallel-max",
+            str(self._connections),
+            "--config",
+            str(config),
+        ]
         cost = measured(command, self._environment, folder, server)
         check(folder, len(urls), size_bytes)
         return cost
@@ -451,7 +628,11 @@ class Bench:
 
 def run(workload: Workload, bench: Bench, runs: int) -> Result:
     """Measure a workload."""
-    return run_home(workload, bench, runs) if workload.is_home else run_with_curl(workload, bench, runs)
+    return (
+        run_home(workload, bench, runs)
+        if workload.is_home
+        else run_with_curl(workload, bench, runs)
+    )
 
 
 def run_home(workload: Workload, bench: Bench, runs: int) -> Result:
@@ -484,22 +665,36 @@ def fill(server: Server, output: Path, workload: Workload) -> None:
 
     environment = server.environment()
     os.environ.update(environment)
-    credentials = script.Credentials(*(environment[f"SMUGMUG_{name}"] for name in (
-        "API_KEY", "API_SECRET", "ACCESS_TOKEN", "ACCESS_TOKEN_SECRET")))
+    credentials = script.Credentials(
+        *(
+            environment[f"SMUGMUG_{name}"]
+            for name in ("API_KEY", "API_SECRET", "ACCESS_TOKEN", "ACCESS_TOKEN_SECRET")
+        )
+    )
     connection = script.Connection(credentials, 60.0, script.Stop())
     albums, _ = script.fetch_albums(connection, script.fetch_user(connection))
     number = 0
-    with script.open_state(output, lambda: None) as state:
+    with script.open_database(output, lambda: None) as state:
         for album in sorted(albums, key=lambda album: album.name):
             (output / album.name).mkdir()
-            state.record(album.key, script.AlbumRecord(album.name, album.clocks, time.time()))
+            state.save(album.key, script.AlbumRecord(album.name, album.change_token, time.time()))
             for index in range(1, workload.images + 1):
                 path = output / album.name / f"IMG_{index:04}.JPG"
                 with open(str(path), "wb") as file:
                     file.truncate(workload.size_bytes)
                 md5 = md5_of(Pattern(workload.size_bytes, number, JPEG_MAGIC))
-                state.record(album.key, script.FileRecord(_crowd_key(number), "0", path.name, workload.size_bytes, md5,
-                                                          time.time_ns(), True))
+                state.save(
+                    album.key,
+                    script.FileRecord(
+                        _crowd_key(number),
+                        "0",
+                        path.name,
+                        workload.size_bytes,
+                        md5,
+                        time.time_ns(),
+                        True,
+                    ),
+                )
                 number += 1
 
 
@@ -507,7 +702,11 @@ def run_with_curl(workload: Workload, bench: Bench, runs: int) -> Result:
     """Measure what it takes to fetch everything: the program, curl and others, each with a disk that has nothing left
     to do, and in another order each time: whoever comes first may find other conditions than the last."""
     fixed = [f"-j {jobs}" for jobs in FIXED_JOBS.get(workload.name, ())]
-    others = [*fixed, *(["requests"] if workload.name == "RAW" else []), *(["beside"] if bench.beside else [])]
+    others = [
+        *fixed,
+        *(["requests"] if workload.name == "RAW" else []),
+        *(["beside"] if bench.beside else []),
+    ]
     turns = ["program", "curl", *others]
     costs: dict[str, list[Cost]] = {name: [] for name in turns}
     syncs = []
@@ -517,19 +716,32 @@ def run_with_curl(workload: Workload, bench: Bench, runs: int) -> Result:
             for name in random.Random(number).sample(turns, len(turns)):
                 with bench.folder() as folder:
                     if name == "curl":
-                        cost = bench.curl(server, folder, urls, workload.size_bytes).scaled(workload.files / len(urls))
+                        cost = bench.curl(server, folder, urls, workload.size_bytes).scaled(
+                            workload.files / len(urls)
+                        )
                     elif name == "requests":
                         cost = bench.bare(server, folder, urls, workload.size_bytes)
                     else:
-                        cost = bench.ours(server, folder, workload, *(name.split() if name in fixed else ()),
-                                          script=bench.beside if name == "beside" else None)
+                        cost = bench.ours(
+                            server,
+                            folder,
+                            workload,
+                            *(name.split() if name in fixed else ()),
+                            script=bench.beside if name == "beside" else None,
+                        )
                     costs[name].append(cost)
                     seconds = seconds_to_sync()
                     syncs += [seconds] if name == "curl" else []
             ours, curl = costs["program"][-1], costs["curl"][-1]
             say(f"{workload.name} {number}/{runs}: {described(ours)}; curl {described(curl)}")
-    return Result(workload, medians(costs["program"]), medians(costs["curl"]), len(urls) / workload.files,
-                  median(syncs), tuple((name, medians(costs[name])) for name in others))
+    return Result(
+        workload,
+        medians(costs["program"]),
+        medians(costs["curl"]),
+        len(urls) / workload.files,
+        median(syncs),
+        tuple((name, medians(costs[name])) for name in others),
+    )
 
 
 def seconds_to_sync() -> float:
@@ -548,35 +760,71 @@ def medians(costs: Sequence[Cost]) -> Cost:
 # Report
 # ---------------------------------------------------------------------------------------------------------------------
 
-HEADINGS = ("workload", "", "wall s", "CPU s", "peak RSS MB", "API requests", "files", "wall / curl", "CPU / curl")
+HEADINGS = (
+    "workload",
+    "",
+    "wall s",
+    "CPU s",
+    "peak RSS MB",
+    "API requests",
+    "files",
+    "wall / curl",
+    "CPU / curl",
+)
 
 
 def described(cost: Cost) -> str:
     """A cost in a few words."""
-    return f"{cost.wall_seconds:.2f} s, CPU {cost.cpu_seconds:.2f} s, {cost.peak_bytes / MEGA:.0f} MB"
+    return (
+        f"{cost.wall_seconds:.2f} s, CPU {cost.cpu_seconds:.2f} s, {cost.peak_bytes / MEGA:.0f} MB"
+    )
 
 
 def rows(result: Result) -> Iterator[tuple[str, ...]]:
     """The lines of the table for one workload."""
     ours, curl = result.ours, result.curl
-    ratios = ("", "") if curl is None else (f"{ours.wall_seconds / curl.wall_seconds:.2f}",
-                                            f"{ours.cpu_seconds / curl.cpu_seconds:.2f}")
+    ratios = (
+        ("", "")
+        if curl is None
+        else (
+            f"{ours.wall_seconds / curl.wall_seconds:.2f}",
+            f"{ours.cpu_seconds / curl.cpu_seconds:.2f}",
+        )
+    )
     others = [("", name, cost, ("", "")) for name, cost in result.others]
-    for name, who, cost, last in ((result.workload.name, "program", ours, ratios), ("", "curl", curl, ("", "")),
-                                  *others):
+    for name, who, cost, last in (
+        (result.workload.name, "program", ours, ratios),
+        ("", "curl", curl, ("", "")),
+        *others,
+    ):
         if cost is not None:
-            yield (name, who, f"{cost.wall_seconds:.2f}", f"{cost.cpu_seconds:.2f}", f"{cost.peak_bytes / MEGA:.0f}",
-                   f"{cost.api_requests:.0f}", f"{cost.files:.0f}", *last)
+            yield (
+                name,
+                who,
+                f"{cost.wall_seconds:.2f}",
+                f"{cost.cpu_seconds:.2f}",
+                f"{cost.peak_bytes / MEGA:.0f}",
+                f"{cost.api_requests:.0f}",
+                f"{cost.files:.0f}",
+                *last,
+            )
 
 
 def table(lines: Sequence[tuple[str, ...]], markdown: bool) -> str:
     """Lines, the first being the headings, in columns: two of text, then numbers."""
     widths = [max(map(len, column)) for column in zip(*lines)]
-    texts = [[cell.ljust(width) if index < 2 else cell.rjust(width)
-              for index, (cell, width) in enumerate(zip(line, widths))] for line in lines]
+    texts = [
+        [
+            cell.ljust(width) if index < 2 else cell.rjust(width)
+            for index, (cell, width) in enumerate(zip(line, widths))
+        ]
+        for line in lines
+    ]
     if not markdown:
         return "\n".join("  ".join(line).rstrip() for line in texts)
-    rule = ["-" * width if index < 2 else "-" * (width - 1) + ":" for index, width in enumerate(widths)]
+    rule = [
+        "-" * width if index < 2 else "-" * (width - 1) + ":" for index, width in enumerate(widths)
+    ]
     return "\n".join("| " + " | ".join(line) + " |" for line in [texts[0], rule, *texts[1:]])
 
 
@@ -587,7 +835,9 @@ def report(results: Sequence[Result], markdown: bool) -> str:
     for result in results:
         start = f"{bullet}{result.workload.name}: "
         for text, value, limit in figures(result):
-            lines.append(f"{start}{text}: {value:.2f}, goal {limit:g}: {'met' if value <= limit else 'MISSED'}")
+            lines.append(
+                f"{start}{text}: {value:.2f}, goal {limit:g}: {'met' if value <= limit else 'MISSED'}"
+            )
         lines.extend(start + note for note in notes(result))
     return "\n".join(lines)
 
@@ -601,37 +851,91 @@ def say(text: str) -> None:
 # Command line
 # ---------------------------------------------------------------------------------------------------------------------
 
+
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Measure what is asked for; the exit code."""
     parser = argparse.ArgumentParser(description="Measure the downloader next to curl.")
-    parser.add_argument("workloads", nargs="*", metavar="WORKLOAD",
-                        help=f"of {' '.join(WORKLOADS)}; without any: {' '.join(DEFAULT_WORKLOADS)}")
+    parser.add_argument(
+        "workloads",
+        nargs="*",
+        metavar="WORKLOAD",
+        help=f"of {' '.join(WORKLOADS)}; without any: {' '.join(DEFAULT_WORKLOADS)}",
+    )
     parser.add_argument("--all", action="store_true", help="all workloads")
-    parser.add_argument("--runs", type=int, default=3, metavar="N", help="runs of each (%(default)s)")
-    parser.add_argument("--jobs", type=int, metavar="N", help="transfers at a time, for both (the program's default)")
-    parser.add_argument("--many-albums", type=int, default=WORKLOADS["MANY"].albums, metavar="N",
-                        help="albums in MANY (%(default)s)")
-    parser.add_argument("--large-albums", type=int, default=WORKLOADS["LARGE"].albums, metavar="N",
-                        help="albums in LARGE (%(default)s)")
-    parser.add_argument("--growth-albums", type=int, default=WORKLOADS["GROWTH"].albums, metavar="N",
-                        help="albums in GROWTH (%(default)s)")
-    parser.add_argument("--script", type=Path, default=SCRIPT, metavar="FILE", help="another version to measure")
-    parser.add_argument("--beside", type=Path, metavar="FILE", help="another version to measure in turns with this one")
+    parser.add_argument(
+        "--runs", type=int, default=3, metavar="N", help="runs of each (%(default)s)"
+    )
+    parser.add_argument(
+        "--jobs",
+        type=int,
+        metavar="N",
+        help="transfers at a time, for both (the program's default)",
+    )
+    parser.add_argument(
+        "--many-albums",
+        type=int,
+        default=WORKLOADS["MANY"].albums,
+        metavar="N",
+        help="albums in MANY (%(default)s)",
+    )
+    parser.add_argument(
+        "--large-albums",
+        type=int,
+        default=WORKLOADS["LARGE"].albums,
+        metavar="N",
+        help="albums in LARGE (%(default)s)",
+    )
+    parser.add_argument(
+        "--growth-albums",
+        type=int,
+        default=WORKLOADS["GROWTH"].albums,
+        metavar="N",
+        help="albums in GROWTH (%(default)s)",
+    )
+    parser.add_argument(
+        "--script", type=Path, default=SCRIPT, metavar="FILE", help="another version to measure"
+    )
+    parser.add_argument(
+        "--beside",
+        type=Path,
+        metavar="FILE",
+        help="another version to measure in turns with this one",
+    )
     parser.add_argument("--markdown", action="store_true", help="print the table as Markdown")
     options = parser.parse_args(argv)
-    names = list(WORKLOADS) if options.all else [name.upper() for name in options.workloads] or DEFAULT_WORKLOADS
+    names = (
+        list(WORKLOADS)
+        if options.all
+        else [name.upper() for name in options.workloads] or DEFAULT_WORKLOADS
+    )
     unknown = [name for name in names if name not in WORKLOADS]
     if unknown:
         parser.error(f"there is no workload {' '.join(unknown)}")
-    if min(options.runs, options.many_albums, options.large_albums, options.growth_albums,
-           options.jobs or 1) < 1:
+    if (
+        min(
+            options.runs,
+            options.many_albums,
+            options.large_albums,
+            options.growth_albums,
+            options.jobs or 1,
+        )
+        < 1
+    ):
         parser.error("numbers must be at least 1")
-    albums = {"MANY": options.many_albums, "LARGE": options.large_albums, "GROWTH": options.growth_albums}
+    albums = {
+        "MANY": options.many_albums,
+        "LARGE": options.large_albums,
+        "GROWTH": options.growth_albums,
+    }
     results = []
     try:
         with tempfile.TemporaryDirectory() as scratch:
-            bench = Bench(options.script.resolve(), Path(scratch), options.jobs,
-                          options.beside and options.beside.resolve())
+            bench = Bench(
+                options.script.resolve(),
+                Path(scratch),
+                options.jobs,
+                options.beside and options.beside.resolve(),
+            )
             for name in names:
                 workload = WORKLOADS[name]
                 workload = workload._replace(albums=albums.get(name, workload.albums))

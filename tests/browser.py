@@ -19,9 +19,22 @@ from typing import Any, Dict, List, Optional
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 REASON = "no Chromium is installed (Debian: chromium), so no browser has looked at the pages"
-FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
-         "--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage", "--mute-audio",
-         "--force-color-profile=srgb", "--hide-scrollbars", "--remote-debugging-pipe", "about:blank")
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-sync",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-dev-shm-usage",
+    "--mute-audio",
+    "--force-color-profile=srgb",
+    "--hide-scrollbars",
+    "--remote-debugging-pipe",
+    "about:blank",
+)
 # It reads its commands from descriptor 3 and answers on 4.
 LAUNCH = """
 import fcntl, os, sys
@@ -48,11 +61,24 @@ class Browser:
     def __init__(self, program: str, folder: Path) -> None:
         theirs_in, self._out = os.pipe()
         self._in, theirs_out = os.pipe()
-        command = [sys.executable, "-c", LAUNCH, str(theirs_in), str(theirs_out), program,
-                   f"--user-data-dir={folder}", *FLAGS]
-        self._process = subprocess.Popen(command, pass_fds=(theirs_in, theirs_out), stdin=subprocess.DEVNULL,
-                                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                                         env={**os.environ, "HOME": str(folder)})
+        command = [
+            sys.executable,
+            "-c",
+            LAUNCH,
+            str(theirs_in),
+            str(theirs_out),
+            program,
+            f"--user-data-dir={folder}",
+            *FLAGS,
+        ]
+        self._process = subprocess.Popen(
+            command,
+            pass_fds=(theirs_in, theirs_out),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, "HOME": str(folder)},
+        )
         for pipe in (theirs_in, theirs_out):
             os.close(pipe)
         self._numbers = itertools.count(1)
@@ -80,7 +106,10 @@ class Browser:
 
     def open(self, path: Path, fragment: str = "") -> None:
         """Open a file as a double click does, and wait until it has loaded."""
-        for url in ("about:blank", path.as_uri() + fragment):  # or another fragment would be no new page
+        for url in (
+            "about:blank",
+            path.as_uri() + fragment,
+        ):  # or another fragment would be no new page
             self._events.clear()
             self.requests.clear()
             self.errors.clear()
@@ -90,7 +119,9 @@ class Browser:
 
     def run(self, code: str) -> Any:
         """The value of a piece of JavaScript in the page."""
-        answer = self.call("Runtime.evaluate", expression=code, returnByValue=True, awaitPromise=True)
+        answer = self.call(
+            "Runtime.evaluate", expression=code, returnByValue=True, awaitPromise=True
+        )
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
 
@@ -104,7 +135,13 @@ class Browser:
     def press(self, key: str) -> None:
         """Press a key."""
         for kind in ("keyDown", "keyUp"):
-            self.call("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=KEYS[key])
+            self.call(
+                "Input.dispatchKeyEvent",
+                type=kind,
+                key=key,
+                code=key,
+                windowsVirtualKeyCode=KEYS[key],
+            )
 
     def type(self, text: str) -> None:
         """Type into what has the focus."""
@@ -112,8 +149,10 @@ class Browser:
 
     def click(self, selector: str) -> None:
         """Click on what is on the screen in the middle of an element."""
-        x, y = self.run(f"""(({{left, top, width, height}}) => [left + width / 2, top + height / 2])(
+        x, y = (
+            self.run(f"""(({{left, top, width, height}}) => [left + width / 2, top + height / 2])(
             document.querySelector({json.dumps(selector)}).getBoundingClientRect())""")
+        )
         for kind in ("mousePressed", "mouseReleased"):
             self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
@@ -127,14 +166,25 @@ class Browser:
 
     def show(self, width: int, height: int, scheme: str = "light") -> None:
         """Be a screen of so many pixels."""
-        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
-        self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+        self.call(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=False,
+        )
+        self.call(
+            "Emulation.setEmulatedMedia",
+            features=[{"name": "prefers-color-scheme", "value": scheme}],
+        )
         self.call("Emulation.setTouchEmulationEnabled", enabled=True)
 
     def screenshot(self, width: int, height: int) -> bytes:
         """The upper left of what is to be seen, as a PNG."""
         clip = {"x": 0, "y": 0, "width": width, "height": height, "scale": 1}
-        return base64.b64decode(self.call("Page.captureScreenshot", format="png", clip=clip)["data"])
+        return base64.b64decode(
+            self.call("Page.captureScreenshot", format="png", clip=clip)["data"]
+        )
 
     def close(self) -> None:
         """End it."""

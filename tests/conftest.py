@@ -22,9 +22,28 @@ sys.path.insert(0, str(SCRIPT.parent))  # so that tests can import it
 pytest.register_assert_rewrite("helpers")
 
 FOREIGN_VARIABLES = (  # what a developer's environment may hold and no test should see; upper or lower case
-    "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE",
-    "SSL_CERT_DIR", "NETRC", "NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "TZ", "PYTHONWARNINGS", "PYTHONPATH",
-    "PYTHONUNBUFFERED", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "ALL_PROXY",
+    "NO_PROXY",
+    "REQUESTS_CA_BUNDLE",
+    "CURL_CA_BUNDLE",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "NETRC",
+    "NO_COLOR",
+    "FORCE_COLOR",
+    "COLUMNS",
+    "LINES",
+    "TZ",
+    "PYTHONWARNINGS",
+    "PYTHONPATH",
+    "PYTHONUNBUFFERED",
+    "XDG_CONFIG_HOME",
+    "XDG_CACHE_HOME",
+    "XDG_DATA_HOME",
+    "XDG_STATE_HOME",
+    "XDG_RUNTIME_DIR",
 )
 
 
@@ -41,16 +60,31 @@ class Result(NamedTuple):
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """The suite's own options."""
-    parser.addoption("--warm", action="store_true",
-                     help="fork the script from a process that has loaded the packages: half the CPU")
-    parser.addoption("--histories", type=int, default=40, metavar="N", help="live through so many random histories")
+    parser.addoption(
+        "--cold",
+        action="store_true",
+        help="start each run of the script as a user does, instead of forking it",
+    )
+    parser.addoption(
+        "--histories",
+        type=int,
+        default=40,
+        metavar="N",
+        help="live through so many random histories",
+    )
     parser.addoption("--draw", action="store_true", help="draw README's screenshot anew")
-    parser.addoption("--history", type=int, default=0, metavar="SEED", help="begin with the history of this seed")
+    parser.addoption(
+        "--history",
+        type=int,
+        default=0,
+        metavar="SEED",
+        help="begin with the history of this seed",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Get ready for it."""
-    Run.is_warm = config.getoption("--warm")
+    Run.is_warm = sys.platform != "win32" and not config.getoption("--cold")
     if Run.is_warm:
         warm.prepare()
 
@@ -58,6 +92,7 @@ def pytest_configure(config: pytest.Config) -> None:
 # ======================================================================================================================
 # The sealed environment, and the fake in it.
 # ======================================================================================================================
+
 
 @pytest.fixture(autouse=True)
 def sealed_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -68,8 +103,13 @@ def sealed_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir()
     for name, folder in (
-        ("HOME", home), ("USERPROFILE", home), ("XDG_CONFIG_HOME", home / "config"), ("APPDATA", home / "config"),
-        ("LOCALAPPDATA", home / "local"), ("XDG_CACHE_HOME", home / "cache"), ("XDG_DATA_HOME", home / "data"),
+        ("HOME", home),
+        ("USERPROFILE", home),
+        ("XDG_CONFIG_HOME", home / "config"),
+        ("APPDATA", home / "config"),
+        ("LOCALAPPDATA", home / "local"),
+        ("XDG_CACHE_HOME", home / "cache"),
+        ("XDG_DATA_HOME", home / "data"),
         ("XDG_STATE_HOME", home / "state"),
     ):
         monkeypatch.setenv(name, str(folder))
@@ -102,6 +142,7 @@ def smugmug(account: Account, ca: Authority) -> Iterator[FakeSmugMug]:
 # The script under test.
 # ======================================================================================================================
 
+
 class Run:
     """Runs the script in the test's own folder, against the test's own fake.
 
@@ -129,8 +170,14 @@ class Run:
         traceback: bool = False,
     ) -> Result:
         """Run to the end.  Without `input` there is nothing to read; a traceback fails the test unless allowed."""
-        process = self.start(*args, env=env, cwd=cwd, signed_in=signed_in, keys=keys,
-                             stdin=subprocess.DEVNULL if input is None else subprocess.PIPE)
+        process = self.start(
+            *args,
+            env=env,
+            cwd=cwd,
+            signed_in=signed_in,
+            keys=keys,
+            stdin=subprocess.DEVNULL if input is None else subprocess.PIPE,
+        )
         try:
             stdout, stderr = process.communicate(input, timeout=timeout)
         except subprocess.TimeoutExpired:
@@ -153,7 +200,7 @@ class Run:
     ) -> Process:
         """Start, and leave the process to the test; it is ended with the test if it still runs.
 
-        What is to start `cold` starts as a user starts it, even with --warm.
+        What is to start `cold` starts as a user starts it, even without --cold.
         """
         arguments = [str(argument) for argument in args]
         variables = self.environment(env, signed_in, keys)
@@ -161,21 +208,37 @@ class Run:
         if self.is_warm and not cold and warm.can_be_warm(stdin, env or {}, options):
             process: Process = warm.WarmProcess(arguments, variables, folder, stdin)
         else:
-            process = subprocess.Popen([sys.executable, str(SCRIPT), *arguments], env=variables, cwd=folder,
-                                       stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8",
-                                       errors="replace", **options)
+            process = subprocess.Popen(
+                [sys.executable, str(SCRIPT), *arguments],
+                env=variables,
+                cwd=folder,
+                stdin=stdin,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                encoding="utf-8",
+                errors="replace",
+                **options,
+            )
         self._processes.append(process)
         return process
 
-    def environment(self, env: Optional[Mapping[str, Optional[str]]] = None, signed_in: bool = True,
-                    keys: bool = True) -> Dict[str, str]:
+    def environment(
+        self,
+        env: Optional[Mapping[str, Optional[str]]] = None,
+        signed_in: bool = True,
+        keys: bool = True,
+    ) -> Dict[str, str]:
         """The variables of a run; None in `env` takes a variable away."""
         variables: Dict[str, Optional[str]] = {**os.environ, **self.smugmug.environment}
         if keys:
-            variables.update(SMUGMUG_API_KEY=self.smugmug.api_key, SMUGMUG_API_SECRET=self.smugmug.api_secret)
+            variables.update(
+                SMUGMUG_API_KEY=self.smugmug.api_key, SMUGMUG_API_SECRET=self.smugmug.api_secret
+            )
         if signed_in:
-            variables.update(SMUGMUG_ACCESS_TOKEN=self.smugmug.access_token,
-                             SMUGMUG_ACCESS_TOKEN_SECRET=self.smugmug.access_token_secret)
+            variables.update(
+                SMUGMUG_ACCESS_TOKEN=self.smugmug.access_token,
+                SMUGMUG_ACCESS_TOKEN_SECRET=self.smugmug.access_token_secret,
+            )
         variables.update(env or {})
         return {name: value for name, value in variables.items() if value is not None}
 
@@ -202,6 +265,7 @@ def run(smugmug: FakeSmugMug, tmp_path: Path) -> Iterator[Run]:
 # A disk of its own.
 # ======================================================================================================================
 
+
 class SmallDisk:
     """A file system of its own for a test, of a size that can be changed."""
 
@@ -219,12 +283,18 @@ class SmallDisk:
 
     def _call(self, *command: Any) -> None:
         try:
-            done = subprocess.run([str(part) for part in command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                                  check=False)
+            done = subprocess.run(
+                [str(part) for part in command],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                check=False,
+            )
         except OSError as error:
             pytest.skip(f"no disk can be mounted here: {error}")
         if done.returncode:
-            pytest.skip(f"no disk can be mounted here: {done.stdout.decode(errors='replace').strip()}")
+            pytest.skip(
+                f"no disk can be mounted here: {done.stdout.decode(errors='replace').strip()}"
+            )
 
 
 @pytest.fixture

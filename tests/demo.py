@@ -36,20 +36,41 @@ def demonstrate(command: Sequence[str], slow: bool = False) -> int:
     with FakeSmugMug(account, secret="demo", line=line) as smugmug:
         if slow:
             arm_troubles(smugmug)
-        environment = {name: value for name, value in os.environ.items() if name.upper() not in (
-            "NO_PROXY", "ALL_PROXY", "CURL_CA_BUNDLE", "SMUGMUG_ACCESS_TOKEN", "SMUGMUG_ACCESS_TOKEN_SECRET")}
+        environment = {
+            name: value
+            for name, value in os.environ.items()
+            if name.upper()
+            not in (
+                "NO_PROXY",
+                "ALL_PROXY",
+                "CURL_CA_BUNDLE",
+                "SMUGMUG_ACCESS_TOKEN",
+                "SMUGMUG_ACCESS_TOKEN_SECRET",
+            )
+        }
         settings = str(_demo_folder())
         environment.update(smugmug.environment)
-        environment.update(SMUGMUG_API_KEY=smugmug.api_key, SMUGMUG_API_SECRET=smugmug.api_secret,
-                           XDG_CONFIG_HOME=settings, APPDATA=settings)
-        print(f"This is a demo: no real SmugMug is asked. An address will be shown:\n"
-              f"do not open it, just enter the PIN {smugmug.pin}\n"
-              f"(no question after an earlier demo: that sign-in is in {settings}).\n"
-              "The pictures are drawn; the video does not play.\n", file=sys.stderr, flush=True)
+        environment.update(
+            SMUGMUG_API_KEY=smugmug.api_key,
+            SMUGMUG_API_SECRET=smugmug.api_secret,
+            XDG_CONFIG_HOME=settings,
+            APPDATA=settings,
+        )
+        print(
+            f"This is a demo: no real SmugMug is asked. An address will be shown:\n"
+            f"do not open it, just enter the PIN {smugmug.pin}\n"
+            f"(no question after an earlier demo: that sign-in is in {settings}).\n"
+            "The pictures are drawn; the video does not play.\n",
+            file=sys.stderr,
+            flush=True,
+        )
         process = subprocess.Popen(list(command), env=environment)
         code = _wait_for(process)
         if smugmug.unknown_paths:
-            print(f"The fake SmugMug does not know: {', '.join(smugmug.unknown_paths)}", file=sys.stderr)
+            print(
+                f"The fake SmugMug does not know: {', '.join(smugmug.unknown_paths)}",
+                file=sys.stderr,
+            )
         return 128 - code if code < 0 else code
 
 
@@ -68,7 +89,9 @@ def _demo_folder() -> Path:
     folder = Path(tempfile.gettempdir()) / f"fake_smugmug_demo_{user}"
     folder.mkdir(mode=0o700, exist_ok=True)
     status = os.lstat(folder)
-    if not stat.S_ISDIR(status.st_mode) or (hasattr(os, "getuid") and status.st_uid != os.getuid()):
+    if not stat.S_ISDIR(status.st_mode) or (
+        hasattr(os, "getuid") and status.st_uid != os.getuid()
+    ):
         raise SystemExit(f"{folder} belongs to somebody else; remove it first")
     folder.chmod(0o700)
     return folder
@@ -94,8 +117,12 @@ def demo_account() -> Account:
     garden = account.album("Garden: spring & autumn", folder="Family")
     for name in ("first tulips.png", "Äpfel.png"):
         draw(garden, name)
-    garden.video("pond.mov", MP4_MAGIC + b"Not a video that plays: bytes that only look like one. " * 400,
-                 still=drawn_png(99), created_utc=datetime(2020, 4, 12, 15, 0))
+    garden.video(
+        "pond.mov",
+        MP4_MAGIC + b"Not a video that plays: bytes that only look like one. " * 400,
+        still=drawn_png(99),
+        created_utc=datetime(2020, 4, 12, 15, 0),
+    )
     draw(account.album("Only for me", privacy="Private"), "secret.png")
     return account
 
@@ -108,8 +135,13 @@ def slow_account() -> Account:
         album = account.album(name, folder="Family")
         for index in range(1, count + 1):
             number = next(numbers)
-            album.photo(f"IMG_{index}.png", drawn_png(number, bytes_at_least=SLOW_PHOTO_BYTES), width=320, height=240,
-                        taken=datetime(2021, 5, 1, 10, 0) + timedelta(days=9 * number))
+            album.photo(
+                f"IMG_{index}.png",
+                drawn_png(number, bytes_at_least=SLOW_PHOTO_BYTES),
+                width=320,
+                height=240,
+                taken=datetime(2021, 5, 1, 10, 0) + timedelta(days=9 * number),
+            )
     return account
 
 
@@ -117,8 +149,12 @@ def arm_troubles(smugmug: FakeSmugMug, seconds: float = SLOW_TROUBLES_SECONDS) -
     """Let happen once each: too many requests, an album that is slow to list, a transfer that is cut off."""
     crowded, slow, cut = smugmug.account.albums[:3]
     return [
-        smugmug.fault("rate_limited", where=rf"/{crowded.key}!images", times=1, retry_after=f"{seconds:.0f}"),
-        smugmug.fault("stall", where=rf"/{slow.key}!images", times=1, seconds=seconds, before_headers=True),
+        smugmug.fault(
+            "rate_limited", where=rf"/{crowded.key}!images", times=1, retry_after=f"{seconds:.0f}"
+        ),
+        smugmug.fault(
+            "stall", where=rf"/{slow.key}!images", times=1, seconds=seconds, before_headers=True
+        ),
         smugmug.fault("cut", where=rf"/i-{cut.images[0].key}/", times=1, at=SLOW_PHOTO_BYTES // 2),
     ]
 
@@ -128,8 +164,16 @@ def arm_troubles(smugmug: FakeSmugMug, seconds: float = SLOW_TROUBLES_SECONDS) -
 # ======================================================================================================================
 
 DIGITS = (  # each digit is five rows of three pixels
-    "111101101101111", "010110010010111", "111001111100111", "111001111001111", "101101111001001",
-    "111100111001111", "111100111101111", "111001001001001", "111101111101111", "111101111001111",
+    "111101101101111",
+    "010110010010111",
+    "111001111100111",
+    "111001111001111",
+    "101101111001001",
+    "111100111001111",
+    "111100111101111",
+    "111001001001001",
+    "111101111101111",
+    "111101111001111",
 )
 
 
@@ -141,19 +185,25 @@ def drawn_png(number: int, width: int = 320, height: int = 240, bytes_at_least: 
     colours = random.Random(number)
     above = [colours.randrange(60, 230) for _ in range(3)]
     below = [colours.randrange(60, 230) for _ in range(3)]
-    centre, radius = (colours.randrange(width), colours.randrange(height)), colours.randrange(40, 90)
+    centre, radius = (
+        (colours.randrange(width), colours.randrange(height)),
+        colours.randrange(40, 90),
+    )
     rows = bytearray()
     for y in range(height):
         shade = [a + (b - a) * y // height for a, b in zip(above, below)]
         row = bytearray(bytes(shade) * width)
-        half = math.sqrt(max(0, radius ** 2 - (y - centre[1]) ** 2))
+        half = math.sqrt(max(0, radius**2 - (y - centre[1]) ** 2))
         left, right = max(0, int(centre[0] - half)), min(width, int(centre[0] + half))
         if half and left < right:
             row[3 * left : 3 * right] = bytes(255 - value // 2 for value in shade) * (right - left)
         _draw_number(row, y, str(number), scale=16)
         rows += b"\0" + row
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    filling = (b"raNd", colours.getrandbits(8 * bytes_at_least + 8).to_bytes(bytes_at_least + 1, "big"))
+    filling = (
+        b"raNd",
+        colours.getrandbits(8 * bytes_at_least + 8).to_bytes(bytes_at_least + 1, "big"),
+    )
     fillings = [filling] if bytes_at_least else []
     chunks = [(b"IHDR", header), *fillings, (b"IDAT", zlib.compress(bytes(rows))), (b"IEND", b"")]
     return b"\x89PNG\r\n\x1a\n" + b"".join(_png_chunk(kind, data) for kind, data in chunks)

@@ -32,12 +32,25 @@ PIN = b"027518\n"
 SHOWN_FOLDER = "/home/you"
 
 LETTER_WIDTH, LINE_HEIGHT, MARGIN, GAP = 8, 19, 16, 14
-TEXT, FAINT, PAPER, RIM = "#e6e6e6", "#8fd694", "#1e2127", "#5c6370"  # its own dark paper: light or dark around it
+TEXT, FAINT, PAPER, RIM = (
+    "#e6e6e6",
+    "#8fd694",
+    "#1e2127",
+    "#5c6370",
+)  # its own dark paper: light or dark around it
 
 
 def demo(*options: str) -> List[str]:
     """A command against the slow demo."""
-    return [sys.executable, str(TESTS / "fake_smugmug.py"), "--slow", "--", sys.executable, str(SCRIPT), *options]
+    return [
+        sys.executable,
+        str(TESTS / "fake_smugmug.py"),
+        "--slow",
+        "--",
+        sys.executable,
+        str(SCRIPT),
+        *options,
+    ]
 
 
 def screens_of(command: Sequence[str], folder: Path) -> Iterator[List[str]]:
@@ -46,8 +59,14 @@ def screens_of(command: Sequence[str], folder: Path) -> Iterator[List[str]]:
     stream = pyte.ByteStream(screen)
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", LINES, COLUMNS, 0, 0))
-    process = subprocess.Popen(list(command), cwd=str(folder), stdin=theirs, stdout=theirs, stderr=theirs,
-                               env={**os.environ, "TERM": "xterm-256color", "TMPDIR": str(folder)})
+    process = subprocess.Popen(
+        list(command),
+        cwd=str(folder),
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env={**os.environ, "TERM": "xterm-256color", "TMPDIR": str(folder)},
+    )
     os.close(theirs)
     while select.select([ours], [], [], 120)[0]:
         try:
@@ -68,7 +87,10 @@ def shown(screen: Sequence[str], folder: Path) -> List[str]:
     lines = [line.replace(str(folder), SHOWN_FOLDER) for line in screen]
     while lines and not lines[-1]:
         lines.pop()
-    last = max((number for number, line in enumerate(lines) if "The pictures are drawn" in line), default=-1)
+    last = max(
+        (number for number, line in enumerate(lines) if "The pictures are drawn" in line),
+        default=-1,
+    )
     return [line for line in lines[last + 1 :] if line]
 
 
@@ -78,17 +100,23 @@ def drawing(windows: Sequence[Sequence[str]]) -> str:
     parts, top = [], 1
     for lines in windows:
         height = 2 * MARGIN + len(lines) * LINE_HEIGHT
-        parts.append(f'<rect x="1" y="{top}" width="{width - 2}" height="{height}" rx="8" fill="{PAPER}" '
-                     f'stroke="{RIM}"/>')
+        parts.append(
+            f'<rect x="1" y="{top}" width="{width - 2}" height="{height}" rx="8" fill="{PAPER}" '
+            f'stroke="{RIM}"/>'
+        )
         for number, line in enumerate(lines):
             baseline = top + MARGIN + number * LINE_HEIGHT + 14
             colour = FAINT if line.startswith("$ ") or number == len(lines) - 1 else TEXT
-            parts.append(f'<text x="{MARGIN}" y="{baseline}" fill="{colour}" textLength="{len(line) * LETTER_WIDTH}" '
-                         f'lengthAdjust="spacingAndGlyphs" xml:space="preserve">{escape(line)}</text>')
+            parts.append(
+                f'<text x="{MARGIN}" y="{baseline}" fill="{colour}" textLength="{len(line) * LETTER_WIDTH}" '
+                f'lengthAdjust="spacingAndGlyphs" xml:space="preserve">{escape(line)}</text>'
+            )
         top += height + GAP
     height = top - GAP + 1
-    head = (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" '
-            f'height="{height}" font-family="monospace" font-size="13">')
+    head = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" '
+        f'height="{height}" font-family="monospace" font-size="13">'
+    )
     title = "<title>A run in a terminal: half way, and at its end</title>"
     return "\n".join([head, title, *parts, "</svg>", ""])
 
@@ -98,8 +126,15 @@ def main(arguments: Sequence[str]) -> int:
     target = Path(arguments[0]) if arguments else TESTS / "demo.svg"
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name).resolve()
-        subprocess.run(demo("--login"), cwd=str(folder), env={**os.environ, "TMPDIR": str(folder)}, input=PIN,
-                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
+        subprocess.run(
+            demo("--login"),
+            cwd=str(folder),
+            env={**os.environ, "TMPDIR": str(folder)},
+            input=PIN,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            check=True,
+        )
         half_way: List[str] = []
         screen: List[str] = []
         for screen in screens_of(demo(), folder):

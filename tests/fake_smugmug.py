@@ -86,7 +86,9 @@ from typing import (
 )
 
 with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # on Python 3.7 its cryptography says that it is the last of its kind
+    warnings.simplefilter(
+        "ignore"
+    )  # on Python 3.7 its cryptography says that it is the last of its kind
     import trustme
 
 API_HOSTS = ("api.smugmug.com", "secure.smugmug.com")
@@ -106,7 +108,9 @@ Pairs = List[Tuple[str, str]]
 BLOCK_BYTES = 1 << 20  # all patterns are cut out of one random block of this size
 HEAD_BYTES = 64  # ... after a head that is each pattern's own
 PIECE_BYTES = 1 << 18  # the largest piece that is given to a socket at once
-CACHED_MD5_FROM_BYTES = 1 << 16  # smaller patterns are hashed anew, which costs less than remembering a million
+CACHED_MD5_FROM_BYTES = (
+    1 << 16
+)  # smaller patterns are hashed anew, which costs less than remembering a million
 
 _BLOCK = memoryview(random.Random(2002).getrandbits(8 * BLOCK_BYTES).to_bytes(BLOCK_BYTES, "big"))
 
@@ -155,7 +159,11 @@ def pieces_of(content: Content, start: int, stop: int) -> Iterator[memoryview]:
 
 def bytes_of(content: Content) -> bytes:
     """The whole content in memory; for tests, which like to compare."""
-    return b"".join(pieces_of(content, 0, size_of(content))) if isinstance(content, Pattern) else content
+    return (
+        b"".join(pieces_of(content, 0, size_of(content)))
+        if isinstance(content, Pattern)
+        else content
+    )
 
 
 def md5_of(content: Content) -> str:
@@ -217,7 +225,9 @@ class Account:
     ImageCount is not known: `total_follows` is "listing", with which the listing agrees with itself, or "count".
     """
 
-    def __init__(self, nickname: str = "family", name: str = "", site_password: bool = False) -> None:
+    def __init__(
+        self, nickname: str = "family", name: str = "", site_password: bool = False
+    ) -> None:
         self.nickname = nickname
         self.name = name or nickname.title()
         self.site_password = site_password
@@ -240,8 +250,11 @@ class Account:
         """The date of a change, in UTC: never that of another one, since SmugMug's dates have no parts of a second."""
         with self.lock:
             next_second = self._last_change + timedelta(seconds=1)
-            self._last_change = (max(next_second, self._time_of_day()) if self._clock_runs
-                                 else self._last_change + MINUTE)
+            self._last_change = (
+                max(next_second, self._time_of_day())
+                if self._clock_runs
+                else self._last_change + MINUTE
+            )
             return self._last_change
 
     def time_of_day(self) -> datetime:
@@ -275,7 +288,11 @@ class Account:
         with self.lock:
             folder = self.root
             for name in filter(None, path.split("/")):
-                known = [child for child in folder.children if isinstance(child, Folder) and child.name == name]
+                known = [
+                    child
+                    for child in folder.children
+                    if isinstance(child, Folder) and child.name == name
+                ]
                 folder = known[0] if known else self._new_folder(name, folder)
             return folder
 
@@ -300,10 +317,22 @@ class Account:
             parent = self.folder(folder) if isinstance(folder, str) else folder
             now = self.now()
             album = Album(
-                account=self, name=name, folder=parent, key=self._new_key(6), node_id=self._new_key(6),
-                url_path=self._url_path(name, parent), privacy=privacy, security=security, description=description,
-                keywords=keywords, locked=locked, allow_downloads=allow_downloads, external_links=external_links,
-                created=now, last_updated=now, images_last_updated=now,
+                account=self,
+                name=name,
+                folder=parent,
+                key=self._new_key(6),
+                node_id=self._new_key(6),
+                url_path=self._url_path(name, parent),
+                privacy=privacy,
+                security=security,
+                description=description,
+                keywords=keywords,
+                locked=locked,
+                allow_downloads=allow_downloads,
+                external_links=external_links,
+                created=now,
+                last_updated=now,
+                images_last_updated=now,
             )
             self.albums.append(album)
             parent.children.append(album)
@@ -331,7 +360,10 @@ class Account:
         if not key.startswith(CROWD_LETTER):
             return self._images.get(key)
         number = _number_of_crowd_key(key)
-        crowd = next((crowd for crowd in self._crowds if crowd.first <= number < crowd.first + len(crowd)), None)
+        crowd = next(
+            (crowd for crowd in self._crowds if crowd.first <= number < crowd.first + len(crowd)),
+            None,
+        )
         return crowd.entry(number - crowd.first).image if crowd else None
 
     def find_album(self, key: str) -> Optional[Album]:
@@ -350,7 +382,9 @@ class Account:
         return None
 
     def _new_folder(self, name: str, parent: Folder) -> Folder:
-        folder = Folder(self, name, parent, self._new_key(6), self._url_path(name, parent), created=self.now())
+        folder = Folder(
+            self, name, parent, self._new_key(6), self._url_path(name, parent), created=self.now()
+        )
         parent.children.append(folder)
         return folder
 
@@ -418,25 +452,46 @@ class Album:
         """The photos and videos, in order."""
         return [entry.image for entry in self.entries]
 
-    def photo(self, name: str = "IMG_1.JPG", content: Optional[Content] = None, *, origin: str = "Album",
-              **fields: Any) -> Photo:
+    def photo(
+        self,
+        name: str = "IMG_1.JPG",
+        content: Optional[Content] = None,
+        *,
+        origin: str = "Album",
+        **fields: Any,
+    ) -> Photo:
         """Add a photo; `fields` are those of `Image` and `Photo`.  Without `content` it gets some of its own."""
         with self.account.lock:
             if content is None:
                 content = Pattern(2000 + len(self.entries), self.account.new_seed(), JPEG_MAGIC)
-            photo = Photo(home=self, key=self._key(fields), file_name=name, content=content, **fields)
+            photo = Photo(
+                home=self, key=self._key(fields), file_name=name, content=content, **fields
+            )
             self._add(photo, origin)
             return photo
 
-    def video(self, name: str = "MVI_1.MOV", content: Optional[Content] = None, *, origin: str = "Album",
-              **fields: Any) -> Video:
+    def video(
+        self,
+        name: str = "MVI_1.MOV",
+        content: Optional[Content] = None,
+        *,
+        origin: str = "Album",
+        **fields: Any,
+    ) -> Video:
         """Add a video; `content` is the re-encoded file that SmugMug hands out, `fields` those of `Image`, `Video`."""
         with self.account.lock:
             seed = self.account.new_seed()
             if content is None:
                 content = Pattern(4000 + len(self.entries), seed, MP4_MAGIC)
             still = fields.pop("still", None) or Pattern(1500, seed, JPEG_MAGIC)
-            video = Video(home=self, key=self._key(fields), file_name=name, content=content, still=still, **fields)
+            video = Video(
+                home=self,
+                key=self._key(fields),
+                file_name=name,
+                content=content,
+                still=still,
+                **fields,
+            )
             self._add(video, origin)
             return video
 
@@ -505,14 +560,19 @@ class Album:
         self._append(Entry(image, origin))
         before = self.images_last_updated
         self.touch()
-        self.images_last_updated = max(before, self.images_last_updated, image.uploaded)  # no album is older than that
+        self.images_last_updated = max(
+            before, self.images_last_updated, image.uploaded
+        )  # no album is older than that
 
     def listed(self, is_new_listing: bool = True) -> Sequence[Entry]:
         """The images as the API lists them at this time; later pages of a listing are not a new one."""
         for late in self.late:
             late.listings -= is_new_listing
-        self.late = [late for late in self.late
-                     if late.listings >= 0 or late.until_seconds > self.account.seconds_passed]
+        self.late = [
+            late
+            for late in self.late
+            if late.listings >= 0 or late.until_seconds > self.account.seconds_passed
+        ]
         coming = [late.entry for late in self.late if late.place is None]
         if not self.late:
             return self.entries
@@ -633,7 +693,9 @@ class Image:
             if not (account.replacements_move_clocks if moves_clock is None else moves_clock):
                 return
             for album in account.albums:
-                if not isinstance(album.entries, Crowd) and any(entry.image is self for entry in album.entries):
+                if not isinstance(album.entries, Crowd) and any(
+                    entry.image is self for entry in album.entries
+                ):
                     album.touch()
 
 
@@ -694,8 +756,11 @@ class Video(Image):
         """Width and height of the files to hand out, by their longer side, which is the number in their names."""
         is_playable = self.playable if self.playable is not None else not self.processing
         longer = max(self.width, self.height)
-        return {size: (self.width * size // longer, self.height * size // longer)
-                for size in VIDEO_SIZES if is_playable and size <= self.largest_size}
+        return {
+            size: (self.width * size // longer, self.height * size // longer)
+            for size in VIDEO_SIZES
+            if is_playable and size <= self.largest_size
+        }
 
     @property
     def has_largest_video(self) -> bool:
@@ -726,16 +791,27 @@ class Crowd(Sequence[Entry]):
 
     def __getitem__(self, index: Any) -> Any:
         positions = range(self.length)[index]
-        return self.entry(positions) if isinstance(positions, int) else [self.entry(place) for place in positions]
+        return (
+            self.entry(positions)
+            if isinstance(positions, int)
+            else [self.entry(place) for place in positions]
+        )
 
     def entry(self, index: int) -> Entry:
         """The image at a position, made anew."""
         uploaded = self.album.created + timedelta(seconds=index)
-        return Entry(Photo(
-            home=self.album, key=_crowd_key(self.first + index), file_name=f"IMG_{index + 1:04}.JPG",
-            content=Pattern(self.size, self.first + index, JPEG_MAGIC), uploaded=uploaded, last_updated=uploaded,
-            taken=datetime(2019, 8, 4) + timedelta(seconds=index),
-        ), "Album")
+        return Entry(
+            Photo(
+                home=self.album,
+                key=_crowd_key(self.first + index),
+                file_name=f"IMG_{index + 1:04}.JPG",
+                content=Pattern(self.size, self.first + index, JPEG_MAGIC),
+                uploaded=uploaded,
+                last_updated=uploaded,
+                taken=datetime(2019, 8, 4) + timedelta(seconds=index),
+            ),
+            "Album",
+        )
 
 
 def _crowd_key(number: int) -> str:
@@ -747,12 +823,15 @@ def _crowd_key(number: int) -> str:
 
 
 def _number_of_crowd_key(key: str) -> int:
-    return functools.reduce(lambda number, letter: number * len(KEY_LETTERS) + KEY_LETTERS.find(letter), key[1:], 0)
+    return functools.reduce(
+        lambda number, letter: number * len(KEY_LETTERS) + KEY_LETTERS.find(letter), key[1:], 0
+    )
 
 
 def _listed_entries(account: Account) -> Iterator[Entry]:
-    return itertools.chain.from_iterable(album.entries for album in account.albums
-                                         if not isinstance(album.entries, Crowd))
+    return itertools.chain.from_iterable(
+        album.entries for album in account.albums if not isinstance(album.entries, Crowd)
+    )
 
 
 def _machine_time() -> datetime:
@@ -807,10 +886,24 @@ def _sunday(year: int, month: int, day: int) -> datetime:
 # ======================================================================================================================
 
 REASONS = {
-    200: "OK", 206: "Partial Content", 301: "Moved Permanently", 302: "Found", 303: "See Other",
-    307: "Temporary Redirect", 308: "Permanent Redirect", 400: "Bad Request", 401: "Unauthorized", 403: "Forbidden",
-    404: "Not Found", 405: "Method Not Allowed", 416: "Requested Range Not Satisfiable", 429: "Too Many Requests",
-    500: "Internal Server Error", 502: "Bad Gateway", 503: "Service Unavailable", 504: "Gateway Timeout",
+    200: "OK",
+    206: "Partial Content",
+    301: "Moved Permanently",
+    302: "Found",
+    303: "See Other",
+    307: "Temporary Redirect",
+    308: "Permanent Redirect",
+    400: "Bad Request",
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    416: "Requested Range Not Satisfiable",
+    429: "Too Many Requests",
+    500: "Internal Server Error",
+    502: "Bad Gateway",
+    503: "Service Unavailable",
+    504: "Gateway Timeout",
 }
 HEADER_BYTES_MAXIMUM = 1 << 16
 
@@ -818,14 +911,24 @@ HEADER_BYTES_MAXIMUM = 1 << 16
 class Request:
     """One request, read completely.  `target` is as it was sent; `kind` says which part of SmugMug it is for."""
 
-    def __init__(self, method: str, host: str, target: str, headers: Dict[str, str], body: bytes) -> None:
-        self.method, self.host, self.target, self.headers, self.body = method, host, target, headers, body
+    def __init__(
+        self, method: str, host: str, target: str, headers: Dict[str, str], body: bytes
+    ) -> None:
+        self.method, self.host, self.target, self.headers, self.body = (
+            method,
+            host,
+            target,
+            headers,
+            body,
+        )
         self.path, _, self.query_text = target.partition("?")
         self.query_pairs = parse_pairs(self.query_text)
         self.query = dict(self.query_pairs)
         self.kind = _kind(host, self.path)
         self.oauth = self._oauth_parameters()
-        self.image: Optional[Image] = None  # what a request to the CDN is about, once that is known
+        self.image: Optional[Image] = (
+            None  # what a request to the CDN is about, once that is known
+        )
 
     @property
     def line(self) -> str:
@@ -843,7 +946,11 @@ class Request:
         if header.startswith("OAuth "):
             found = re.findall(r'([^\s,="]+)="([^"]*)"', header[6:])
             return {name: urllib.parse.unquote(value) for name, value in found if name != "realm"}
-        return {name: value for name, value in self.query_pairs + self.form() if name.startswith("oauth_")}
+        return {
+            name: value
+            for name, value in self.query_pairs + self.form()
+            if name.startswith("oauth_")
+        }
 
 
 def _kind(host: str, path: str) -> str:
@@ -859,7 +966,10 @@ def _kind(host: str, path: str) -> str:
 def parse_pairs(text: str) -> Pairs:
     """The parameters of a query or form, in order, empty ones too."""
     parts = [part.partition("=") for part in text.split("&") if part]
-    return [(urllib.parse.unquote_plus(name), urllib.parse.unquote_plus(value)) for name, _, value in parts]
+    return [
+        (urllib.parse.unquote_plus(name), urllib.parse.unquote_plus(value))
+        for name, _, value in parts
+    ]
 
 
 @dataclass
@@ -891,7 +1001,9 @@ class Response:
     def write_out(self, **layout: Any) -> None:
         """Turn the payload, if there is one, into a body."""
         if self.payload is not None:
-            self.body = json.dumps(self.payload, ensure_ascii=False, **layout).encode("utf-8", "surrogatepass")
+            self.body = json.dumps(self.payload, ensure_ascii=False, **layout).encode(
+                "utf-8", "surrogatepass"
+            )
             self.headers["Content-Type"] = "application/json; charset=utf-8"
             self.payload = None
 
@@ -914,8 +1026,10 @@ def not_found_error(request: Request) -> Response:
 
 def html_page(status: int, title: str, text: str = "") -> Response:
     """A page for people."""
-    page = (f"<!DOCTYPE html>\n<html><head><title>{title}</title></head>"
-            f"<body><h1>{title}</h1><p>{text}</p></body></html>\n")
+    page = (
+        f"<!DOCTYPE html>\n<html><head><title>{title}</title></head>"
+        f"<body><h1>{title}</h1><p>{text}</p></body></html>\n"
+    )
     return Response(status, {"Content-Type": "text/html; charset=utf-8"}, page.encode())
 
 
@@ -933,7 +1047,11 @@ TIMESTAMP_TOLERANCE_SECONDS = 300
 REQUEST_TOKEN_SECONDS = 300
 OAUTH_PATH = "/services/oauth/1.0a/"
 SIGNATURE_PARAMETERS = (
-    "oauth_consumer_key", "oauth_signature", "oauth_signature_method", "oauth_timestamp", "oauth_nonce",
+    "oauth_consumer_key",
+    "oauth_signature",
+    "oauth_signature_method",
+    "oauth_timestamp",
+    "oauth_nonce",
 )
 
 
@@ -942,8 +1060,13 @@ def percent_encode(text: str) -> str:
     return urllib.parse.quote(text, safe="-._~")
 
 
-def signature(method: str, url: str, parameters: Iterable[Tuple[str, str]], consumer_secret: str,
-              token_secret: str = "") -> str:
+def signature(
+    method: str,
+    url: str,
+    parameters: Iterable[Tuple[str, str]],
+    consumer_secret: str,
+    token_secret: str = "",
+) -> str:
     """HMAC-SHA1 of RFC 5849 section 3.4; `url` without its query, `parameters` without ``oauth_signature``."""
     encoded = sorted((percent_encode(name), percent_encode(value)) for name, value in parameters)
     normalized = "&".join(f"{name}={value}" for name, value in encoded)
@@ -998,7 +1121,9 @@ class OAuth:
     def access_token(self, level: str = "Full") -> Tuple[str, str]:
         """Token and secret of the account's present sign-in."""
         name = f"{self._generation} {level}"
-        return _derived(self._secret, f"token {name}", 32), _derived(self._secret, f"token secret {name}", 64)
+        return _derived(self._secret, f"token {name}", 32), _derived(
+            self._secret, f"token secret {name}", 64
+        )
 
     def revoke(self) -> None:
         """Make all tokens invalid; the next sign-in gets new ones."""
@@ -1027,7 +1152,7 @@ class OAuth:
 
     def answer(self, request: Request) -> Optional[Response]:
         """The answer of an OAuth page, or None where there is no page."""
-        page = request.path[len(OAUTH_PATH):] if request.path.startswith(OAUTH_PATH) else ""
+        page = request.path[len(OAUTH_PATH) :] if request.path.startswith(OAUTH_PATH) else ""
         if request.method not in ("GET", "POST"):
             return None
         if page == "authorize":
@@ -1043,27 +1168,51 @@ class OAuth:
             pin = self.authorize(request.query)
         except ValueError as error:
             return html_page(400, "Authorization failed", str(error).capitalize() + ".")
-        return html_page(200, "Authorized", f"Enter this six-digit code in the application: <b>{pin}</b>")
+        return html_page(
+            200, "Authorized", f"Enter this six-digit code in the application: <b>{pin}</b>"
+        )
 
     def _give_request_token(self, request: Request) -> Response:
-        absent = [name for name in (*SIGNATURE_PARAMETERS, "oauth_callback") if not request.oauth.get(name)]
+        absent = [
+            name
+            for name in (*SIGNATURE_PARAMETERS, "oauth_callback")
+            if not request.oauth.get(name)
+        ]
         if absent:
-            return form_text(401, {"oauth_problem": "parameter_absent", "oauth_parameters_absent": "&".join(absent)})
+            return form_text(
+                401,
+                {"oauth_problem": "parameter_absent", "oauth_parameters_absent": "&".join(absent)},
+            )
         problem = self._problem(request, "")
         if problem:
             return form_text(401, {"oauth_problem": problem})
         with self._lock:
             name = f"{next(self._numbers)} {time.monotonic()}"
-            token, secret = _derived(self._secret, f"request {name}", 32), _derived(self._secret, f"{name}", 64)
-            self._request_tokens[token] = RequestToken(secret, time.monotonic() + self._skipped_seconds)
-        return form_text(200, {
-            "oauth_token": token, "oauth_token_secret": secret, "oauth_callback_confirmed": "true",
-        })
+            token, secret = (
+                _derived(self._secret, f"request {name}", 32),
+                _derived(self._secret, f"{name}", 64),
+            )
+            self._request_tokens[token] = RequestToken(
+                secret, time.monotonic() + self._skipped_seconds
+            )
+        return form_text(
+            200,
+            {
+                "oauth_token": token,
+                "oauth_token_secret": secret,
+                "oauth_callback_confirmed": "true",
+            },
+        )
 
     def _give_access_token(self, request: Request) -> Response:
-        absent = [name for name in (*SIGNATURE_PARAMETERS, "oauth_token") if not request.oauth.get(name)]
+        absent = [
+            name for name in (*SIGNATURE_PARAMETERS, "oauth_token") if not request.oauth.get(name)
+        ]
         if absent:
-            return form_text(401, {"oauth_problem": "parameter_absent", "oauth_parameters_absent": "&".join(absent)})
+            return form_text(
+                401,
+                {"oauth_problem": "parameter_absent", "oauth_parameters_absent": "&".join(absent)},
+            )
         with self._lock:
             token = self._request_tokens.pop(request.oauth["oauth_token"], None)
         if token is None or self._expired(token):
@@ -1113,14 +1262,18 @@ class OAuth:
             return "parameter_rejected"
         if abs(int(oauth["oauth_timestamp"]) - time.time()) > TIMESTAMP_TOLERANCE_SECONDS:
             return "timestamp_refused"
-        if not hmac.compare_digest(self._expected_signature(request, token_secret).encode(),
-                                   oauth["oauth_signature"].encode()):
+        if not hmac.compare_digest(
+            self._expected_signature(request, token_secret).encode(),
+            oauth["oauth_signature"].encode(),
+        ):
             return "signature_invalid"
         return "" if self._is_new_nonce(oauth) else "nonce_used"
 
     def _expected_signature(self, request: Request, token_secret: str) -> str:
         signed = request.query_pairs + request.form()
-        signed = [(name, value) for name, value in signed if name not in request.oauth] + list(request.oauth.items())
+        signed = [(name, value) for name, value in signed if name not in request.oauth] + list(
+            request.oauth.items()
+        )
         parameters = [(name, value) for name, value in signed if name != "oauth_signature"]
         url = f"https://{request.host}{request.path}"
         return signature(request.method, url, parameters, self.api_secret, token_secret)
@@ -1130,7 +1283,11 @@ class OAuth:
         period = int(oauth["oauth_timestamp"]) // TIMESTAMP_TOLERANCE_SECONDS
         nonce = (oauth.get("oauth_token", ""), oauth["oauth_timestamp"], oauth["oauth_nonce"])
         with self._lock:
-            for old in [known for known in self._nonces if known < time.time() // TIMESTAMP_TOLERANCE_SECONDS - 1]:
+            for old in [
+                known
+                for known in self._nonces
+                if known < time.time() // TIMESTAMP_TOLERANCE_SECONDS - 1
+            ]:
                 del self._nonces[old]
             seen = self._nonces.setdefault(period, set())
             is_new = nonce not in seen
@@ -1147,12 +1304,21 @@ def _derived(secret: str, purpose: str, length: int) -> str:
 # Addresses and sizes of files: what the listings promise and the CDN keeps.
 # ======================================================================================================================
 
-IMAGE_SIZES = OrderedDict([  # name in ImageSizeDetails -> (code in the address, longer side in pixels)
-    ("ImageSizeTiny", ("Ti", 100)), ("ImageSizeThumb", ("Th", 150)), ("ImageSizeSmall", ("S", 400)),
-    ("ImageSizeMedium", ("M", 600)), ("ImageSizeLarge", ("L", 800)), ("ImageSizeXLarge", ("XL", 1024)),
-    ("ImageSizeX2Large", ("X2", 1280)), ("ImageSizeX3Large", ("X3", 1600)), ("ImageSizeX4Large", ("X4", 2048)),
-    ("ImageSizeX5Large", ("X5", 2560)), ("ImageSize4K", ("4K", 3840)),
-])
+IMAGE_SIZES = OrderedDict(
+    [  # name in ImageSizeDetails -> (code in the address, longer side in pixels)
+        ("ImageSizeTiny", ("Ti", 100)),
+        ("ImageSizeThumb", ("Th", 150)),
+        ("ImageSizeSmall", ("S", 400)),
+        ("ImageSizeMedium", ("M", 600)),
+        ("ImageSizeLarge", ("L", 800)),
+        ("ImageSizeXLarge", ("XL", 1024)),
+        ("ImageSizeX2Large", ("X2", 1280)),
+        ("ImageSizeX3Large", ("X3", 1600)),
+        ("ImageSizeX4Large", ("X4", 2048)),
+        ("ImageSizeX5Large", ("X5", 2560)),
+        ("ImageSize4K", ("4K", 3840)),
+    ]
+)
 SIZE_WITHOUT_SIZE = "ImageSizeX4Large"  # not generated yet: its Size is missing
 ORIGINAL_CODES = ("D", "O")
 FILE_PATH = re.compile(r"/i-([A-Za-z0-9]+)/([0-9]+)/(?:([A-Za-z0-9]+)/)?([A-Za-z0-9]+)/[^/]+$")
@@ -1169,7 +1335,9 @@ def file_url(image: Image, code: str) -> str:
     if isinstance(image, Video) and code.isdigit():
         extension = "mp4"
     else:
-        extension = image.format.lower() if isinstance(image, Photo) and code in ORIGINAL_CODES else "jpg"
+        extension = (
+            image.format.lower() if isinstance(image, Photo) and code in ORIGINAL_CODES else "jpg"
+        )
     if image.home.privacy == "Public" and image.file_name:
         folder = urllib.parse.quote(image.home.url_path)
         stem = urllib.parse.quote(os.path.splitext(image.file_name)[0], safe="")
@@ -1177,7 +1345,9 @@ def file_url(image: Image, code: str) -> str:
         folder, stem = "/photos", f"i-{image.key}"
     file_name = f"{stem}.{extension}" if code == "O" else f"{stem}-{code}.{extension}"
     hash_text = hashlib.sha256(b"%d" % next(_hash_numbers)).hexdigest()[:41]
-    return f"https://{CDN_HOST}{folder}/i-{image.key}/{image.serial}/{hash_text}/{code}/{file_name}"
+    return (
+        f"https://{CDN_HOST}{folder}/i-{image.key}/{image.serial}/{hash_text}/{code}/{file_name}"
+    )
 
 
 def file_content(image: Image, code: str) -> Optional[Content]:
@@ -1187,7 +1357,11 @@ def file_content(image: Image, code: str) -> Optional[Content]:
     if code.isdigit():
         if not isinstance(image, Video) or int(code) not in image.sizes:
             return None
-        return image.content if int(code) == image.largest_size else _smaller(image, image.content, code, MP4_MAGIC)
+        return (
+            image.content
+            if int(code) == image.largest_size
+            else _smaller(image, image.content, code, MP4_MAGIC)
+        )
     if code in {known for known, _ in IMAGE_SIZES.values()}:
         return _smaller(image, image.original, code, JPEG_MAGIC)
     return None
@@ -1201,6 +1375,7 @@ def _smaller(image: Image, content: Content, code: str, magic: bytes) -> Pattern
 # ======================================================================================================================
 # The API: from a path to a resource, from a resource to JSON.  Knows SmugMug's nouns and how answers are shaped.
 # ======================================================================================================================
+
 
 class Link(NamedTuple):
     """An entry of Uris."""
@@ -1243,7 +1418,16 @@ class Shape(NamedTuple):
 
 
 ECHOED_PARAMETERS = {
-    "_filter", "_filteruri", "_shorturis", "_pretty", "count", "start", "Order", "SortMethod", "SortDirection", "Type",
+    "_filter",
+    "_filteruri",
+    "_shorturis",
+    "_pretty",
+    "count",
+    "start",
+    "Order",
+    "SortMethod",
+    "SortDirection",
+    "Type",
 }
 URI_MAXIMUM = 8000
 
@@ -1283,7 +1467,10 @@ class API:
         target = f"{moved.group(1)}-0{moved.group(2) or ''}"
         if request.query_text:
             target += "?" + request.query_text
-        return Response(301, {"Location": f"https://{request.host}{target}", "Cache-Control": "private, no-store"})
+        return Response(
+            301,
+            {"Location": f"https://{request.host}{target}", "Cache-Control": "private, no-store"},
+        )
 
     # -- the envelope ---------------------------------------------------------------------------------------------
 
@@ -1291,19 +1478,32 @@ class API:
         query = request.query
         verbosity = int(query["_verbosity"]) if query.get("_verbosity") in ("1", "2", "3") else 3
         shape = Shape(
-            fields=_names(query, "_filter"), uris=_names(query, "_filteruri"), verbosity=verbosity,
-            short_uris="_shorturis" in query or verbosity == 1, inline=query.get("_expandmethod") == "inline",
+            fields=_names(query, "_filter"),
+            uris=_names(query, "_filteruri"),
+            verbosity=verbosity,
+            short_uris="_shorturis" in query or verbosity == 1,
+            inline=query.get("_expandmethod") == "inline",
         )
         expansions: JSON = {}
         answer: JSON = {}
         if verbosity == 3:
             answer["Request"] = {"Version": "v2", "Method": request.method, "Uri": request.target}
         if verbosity > 1:
-            answer["Options"] = {"Methods": ["OPTIONS", "GET"], "MediaTypes": ["application/json", "text/html"],
-                                 "Path": [{"type": "path", "text": "api"}, {"type": "path", "text": "v2"}]}
+            answer["Options"] = {
+                "Methods": ["OPTIONS", "GET"],
+                "MediaTypes": ["application/json", "text/html"],
+                "Path": [{"type": "path", "text": "api"}, {"type": "path", "text": "v2"}],
+            }
         echo = _echoed(request.query_text)
-        body = self._body(resource, request.path + ("?" + echo if echo else ""), query, shape,
-                          _expand_tree(query.get("_expand", "")), caller.level == "Full", expansions)
+        body = self._body(
+            resource,
+            request.path + ("?" + echo if echo else ""),
+            query,
+            shape,
+            _expand_tree(query.get("_expand", "")),
+            caller.level == "Full",
+            expansions,
+        )
         if verbosity == 3:
             body["Timing"] = {"Total": {"time": 0.05, "cycles": 1, "objects": 0}}
         answer["Response"] = body
@@ -1312,8 +1512,16 @@ class API:
             answer["Expansions"] = expansions
         return answer
 
-    def _body(self, resource: Resource, uri: str, query: Dict[str, str], shape: Shape, tree: Tree, full: bool,
-              expansions: JSON) -> JSON:
+    def _body(
+        self,
+        resource: Resource,
+        uri: str,
+        query: Dict[str, str],
+        shape: Shape,
+        tree: Tree,
+        full: bool,
+        expansions: JSON,
+    ) -> JSON:
         """What stands in Response, and in each entry of Expansions."""
         body: JSON = {"Uri": uri, "Locator": resource.locator, "LocatorType": resource.kind}
         things = resource.things
@@ -1321,7 +1529,10 @@ class API:
         if things is not None and resource.page_default:
             pages, things = _page(resource, uri, query)
         if things:
-            shown = [self._shown(resource.describe(thing), shape, tree, full, expansions) for thing in things]
+            shown = [
+                self._shown(resource.describe(thing), shape, tree, full, expansions)
+                for thing in things
+            ]
             body[resource.locator] = shown if resource.kind == "Objects" else shown[0]
         if shape.verbosity > 1:
             body["UriDescription"] = f"{resource.endpoint} resource"
@@ -1332,17 +1543,25 @@ class API:
 
     def _shown(self, thing: Thing, shape: Shape, tree: Tree, full: bool, expansions: JSON) -> JSON:
         """One object, shaped: only the fields and Uris that were asked for, and expansions noted."""
-        shown = {name: value() if callable(value) else value for name, value in thing.fields.items()
-                 if shape.fields is None or name in shape.fields or name == "ResponseLevel"}
+        shown = {
+            name: value() if callable(value) else value
+            for name, value in thing.fields.items()
+            if shape.fields is None or name in shape.fields or name == "ResponseLevel"
+        }
         if shape.verbosity > 1 and shape.fields is None:
             shown["UriDescription"] = "An object by its key"
-        uris = {link.name: self._link(link, shape, tree, full, expansions) for link in thing.links
-                if shape.uris is None or link.name in shape.uris}
+        uris = {
+            link.name: self._link(link, shape, tree, full, expansions)
+            for link in thing.links
+            if shape.uris is None or link.name in shape.uris
+        }
         if uris:
             shown["Uris"] = uris
         return shown
 
-    def _link(self, link: Link, shape: Shape, tree: Tree, full: bool, expansions: JSON) -> Union[str, JSON]:
+    def _link(
+        self, link: Link, shape: Shape, tree: Tree, full: bool, expansions: JSON
+    ) -> Union[str, JSON]:
         uri = link.uri
         expanded = None
         if link.name in tree:
@@ -1362,17 +1581,22 @@ class API:
             entry.update({name: value for name, value in expanded.items() if name == link.locator})
         return entry
 
-    def _expanded(self, path: str, uri: str, shape: Shape, tree: Tree, full: bool,
-                  expansions: JSON) -> Optional[JSON]:
+    def _expanded(
+        self, path: str, uri: str, shape: Shape, tree: Tree, full: bool, expansions: JSON
+    ) -> Optional[JSON]:
         """An object that was asked for by ``_expand``; the filters of the request do not reach it."""
         resource = self._find(path, full, {}, expanding=True)
         if resource is None:
             return None
-        return self._body(resource, uri, {}, shape._replace(fields=None, uris=None), tree, full, expansions)
+        return self._body(
+            resource, uri, {}, shape._replace(fields=None, uris=None), tree, full, expansions
+        )
 
     # -- from a path to a resource --------------------------------------------------------------------------------
 
-    def _find(self, path: str, full: bool, query: Dict[str, str], expanding: bool = False) -> Optional[Resource]:
+    def _find(
+        self, path: str, full: bool, query: Dict[str, str], expanding: bool = False
+    ) -> Optional[Resource]:
         for pattern, method in self.ROUTES:
             match = re.fullmatch("/api/v2" + pattern, path)
             if match:
@@ -1382,21 +1606,38 @@ class API:
         return None
 
     def _auth_user(self, full: bool, query: Dict[str, str]) -> Optional[Resource]:
-        return Resource("User", "AuthUser", things=[self.account], describe=lambda _: self._user_thing(full))
+        return Resource(
+            "User", "AuthUser", things=[self.account], describe=lambda _: self._user_thing(full)
+        )
 
     def _user(self, full: bool, query: Dict[str, str], nickname: str) -> Optional[Resource]:
         if nickname != self.account.nickname:
             return None
-        return Resource("User", "User", things=[self.account], describe=lambda _: self._user_thing(full))
+        return Resource(
+            "User", "User", things=[self.account], describe=lambda _: self._user_thing(full)
+        )
 
     def _user_albums(self, full: bool, query: Dict[str, str], nickname: str) -> Optional[Resource]:
         if nickname != self.account.nickname:
             return None
-        albums = sorted((album for album in self.account.albums if self._is_listed(album, full)),
-                        key=lambda album: album.key)  # an order that means nothing, like the service's
+        albums = sorted(
+            (album for album in self.account.albums if self._is_listed(album, full)),
+            key=lambda album: album.key,
+        )  # an order that means nothing, like the service's
         if query.get("SortMethod") == "LastUpdated":
-            albums.sort(key=lambda album: album.last_updated, reverse=query.get("SortDirection") == "Descending")
-        return Resource("Album", "UserAlbums", "Objects", albums, lambda album: self._album_thing(album, full), 50, 100)
+            albums.sort(
+                key=lambda album: album.last_updated,
+                reverse=query.get("SortDirection") == "Descending",
+            )
+        return Resource(
+            "Album",
+            "UserAlbums",
+            "Objects",
+            albums,
+            lambda album: self._album_thing(album, full),
+            50,
+            100,
+        )
 
     def _album(self, full: bool, query: Dict[str, str], keys: str) -> Optional[Resource]:
         found = [self.account.find_album(key) for key in keys.split(",")]
@@ -1404,7 +1645,9 @@ class API:
         if not albums:
             return None
         kind = "Objects" if "," in keys else "Object"
-        return Resource("Album", "Album", kind, albums, lambda album: self._album_thing(album, full))
+        return Resource(
+            "Album", "Album", kind, albums, lambda album: self._album_thing(album, full)
+        )
 
     def _album_images(self, full: bool, query: Dict[str, str], key: str) -> Optional[Resource]:
         album = self.account.find_album(key)
@@ -1417,43 +1660,83 @@ class API:
         if not full and not isinstance(entries, Crowd):
             entries = [entry for entry in entries if not entry.image.hidden]
             total = sum(not entry.image.hidden for entry in album.entries)
-        return Resource("AlbumImage", "AlbumImages", "Objects", entries,
-                        lambda entry: self._album_image_thing(album, entry, full), 100, 500,
-                        total if self.account.total_follows == "count" else None)
+        return Resource(
+            "AlbumImage",
+            "AlbumImages",
+            "Objects",
+            entries,
+            lambda entry: self._album_image_thing(album, entry, full),
+            100,
+            500,
+            total if self.account.total_follows == "count" else None,
+        )
 
     def _node(self, full: bool, query: Dict[str, str], node_id: str) -> Optional[Resource]:
         node = self.account.find_node(node_id)
         if node is None:
             return None
-        return Resource("Node", "Node", things=[node], describe=lambda found: self._node_thing(found, full))
+        return Resource(
+            "Node", "Node", things=[node], describe=lambda found: self._node_thing(found, full)
+        )
 
-    def _node_children(self, full: bool, query: Dict[str, str], node_id: str) -> Optional[Resource]:
+    def _node_children(
+        self, full: bool, query: Dict[str, str], node_id: str
+    ) -> Optional[Resource]:
         node = self.account.find_node(node_id)
         if node is None:
             return None
         children = node.children if isinstance(node, Folder) else []
         wanted = query.get("Type", "All").split() or ["All"]
-        shown = [child for child in children
-                 if (isinstance(child, Folder) or self._is_listed(child, full))
-                 and ("All" in wanted or type(child).__name__ in wanted)]
-        return Resource("Node", "ChildNodes", "Objects", shown, lambda child: self._node_thing(child, full), 10, 200)
+        shown = [
+            child
+            for child in children
+            if (isinstance(child, Folder) or self._is_listed(child, full))
+            and ("All" in wanted or type(child).__name__ in wanted)
+        ]
+        return Resource(
+            "Node",
+            "ChildNodes",
+            "Objects",
+            shown,
+            lambda child: self._node_thing(child, full),
+            10,
+            200,
+        )
 
-    def _image(self, full: bool, query: Dict[str, str], key: str, serial: str) -> Optional[Resource]:
+    def _image(
+        self, full: bool, query: Dict[str, str], key: str, serial: str
+    ) -> Optional[Resource]:
         image = self._visible_image(key, serial, full)
         if image is None:
             return None
-        return Resource("Image", "Image", things=[image], describe=lambda found: self._image_thing(found, full))
+        return Resource(
+            "Image", "Image", things=[image], describe=lambda found: self._image_thing(found, full)
+        )
 
-    def _album_image(self, full: bool, query: Dict[str, str], album_key: str, key: str,
-                     serial: str) -> Optional[Resource]:
+    def _album_image(
+        self, full: bool, query: Dict[str, str], album_key: str, key: str, serial: str
+    ) -> Optional[Resource]:
         album, image = self.account.find_album(album_key), self._visible_image(key, serial, full)
-        entry = next((entry for entry in (album.entries if album else []) if image and entry.image.key == key), None)
+        entry = next(
+            (
+                entry
+                for entry in (album.entries if album else [])
+                if image and entry.image.key == key
+            ),
+            None,
+        )
         if album is None or entry is None:
             return None
-        return Resource("AlbumImage", "AlbumImage", things=[entry],
-                        describe=lambda found: self._album_image_thing(album, found, full))
+        return Resource(
+            "AlbumImage",
+            "AlbumImage",
+            things=[entry],
+            describe=lambda found: self._album_image_thing(album, found, full),
+        )
 
-    def _largest_video(self, full: bool, query: Dict[str, str], key: str, serial: str) -> Optional[Resource]:
+    def _largest_video(
+        self, full: bool, query: Dict[str, str], key: str, serial: str
+    ) -> Optional[Resource]:
         image = self._visible_image(key, serial, full)
         if image is None:
             return None
@@ -1461,39 +1744,61 @@ class API:
             return None
         return Resource("LargestVideo", "LargestVideo", things=[self._largest_video_thing(image)])
 
-    def _largest_image(self, full: bool, query: Dict[str, str], key: str, serial: str) -> Optional[Resource]:
+    def _largest_image(
+        self, full: bool, query: Dict[str, str], key: str, serial: str
+    ) -> Optional[Resource]:
         image = self._visible_image(key, serial, full)
         if image is None:
             return None
-        return Resource("LargestImage", "LargestImage", things=[self._largest_image_thing(image, full)])
+        return Resource(
+            "LargestImage", "LargestImage", things=[self._largest_image_thing(image, full)]
+        )
 
-    def _size_details(self, full: bool, query: Dict[str, str], key: str, serial: str) -> Optional[Resource]:
+    def _size_details(
+        self, full: bool, query: Dict[str, str], key: str, serial: str
+    ) -> Optional[Resource]:
         image = self._visible_image(key, serial, full)
         if image is None:
             return None
-        return Resource("ImageSizeDetails", "ImageSizeDetails", things=[self._sizes_thing(image, full)])
+        return Resource(
+            "ImageSizeDetails", "ImageSizeDetails", things=[self._sizes_thing(image, full)]
+        )
 
-    def _download(self, full: bool, query: Dict[str, str], key: str, serial: str) -> Optional[Resource]:
+    def _download(
+        self, full: bool, query: Dict[str, str], key: str, serial: str
+    ) -> Optional[Resource]:
         return self._download_resource("ImageDownload", key, serial, full)
 
-    def _album_image_download(self, full: bool, query: Dict[str, str], album_key: str, key: str,
-                              serial: str) -> Optional[Resource]:
+    def _album_image_download(
+        self, full: bool, query: Dict[str, str], album_key: str, key: str, serial: str
+    ) -> Optional[Resource]:
         return self._download_resource("AlbumImageDownload", key, serial, full)
 
-    def _download_resource(self, locator: str, key: str, serial: str, full: bool) -> Optional[Resource]:
+    def _download_resource(
+        self, locator: str, key: str, serial: str, full: bool
+    ) -> Optional[Resource]:
         image = self._visible_image(key, serial, full)
         if image is None:
             return None
         permitted = image.download_uri and self._may_download(image, full) and not image.processing
-        thing = Thing({"Url": file_url(image, "D"), "Uri": f"/api/v2/image/{key}-{serial}!download"}, [])
+        thing = Thing(
+            {"Url": file_url(image, "D"), "Uri": f"/api/v2/image/{key}-{serial}!download"}, []
+        )
         return Resource(locator, locator, things=[thing] if permitted else None)
 
-    def _metadata(self, full: bool, query: Dict[str, str], key: str, serial: str) -> Optional[Resource]:
+    def _metadata(
+        self, full: bool, query: Dict[str, str], key: str, serial: str
+    ) -> Optional[Resource]:
         image = self._visible_image(key, serial, full)
-        return Resource("ImageMetadata", "ImageMetadata", things=[self._metadata_thing(image)]) if image else None
+        return (
+            Resource("ImageMetadata", "ImageMetadata", things=[self._metadata_thing(image)])
+            if image
+            else None
+        )
 
-    def _of_album_image(self, full: bool, query: Dict[str, str], album_key: str, key: str, serial: str,
-                        action: str) -> Optional[Resource]:
+    def _of_album_image(
+        self, full: bool, query: Dict[str, str], album_key: str, key: str, serial: str, action: str
+    ) -> Optional[Resource]:
         """``album/K/image/I-0!action`` is ``image/I-0!action`` for an image that is in the album."""
         if self._album_image(full, query, album_key, key, serial) is None:
             return None
@@ -1515,7 +1820,10 @@ class API:
         (r"/image/(\w+)-(\d+)!metadata", _metadata),
         (r"/album/(\w+)/image/(\w+)-(\d+)", _album_image),
         (r"/album/(\w+)/image/(\w+)-(\d+)!download", _album_image_download),
-        (r"/album/(\w+)/image/(\w+)-(\d+)!(largestvideo|largestimage|sizedetails|metadata)", _of_album_image),
+        (
+            r"/album/(\w+)/image/(\w+)-(\d+)!(largestvideo|largestimage|sizedetails|metadata)",
+            _of_album_image,
+        ),
     )
 
     # -- who may see what -----------------------------------------------------------------------------------------
@@ -1533,7 +1841,11 @@ class API:
         image = self.account.find_image(key)
         if image is None or int(serial) > image.serial:
             return None
-        is_public = image.home.privacy != "Private" and not image.hidden and not self._is_locked(image.home, full)
+        is_public = (
+            image.home.privacy != "Private"
+            and not image.hidden
+            and not self._is_locked(image.home, full)
+        )
         return image if full or is_public else None
 
     # -- the objects ----------------------------------------------------------------------------------------------
@@ -1542,8 +1854,13 @@ class API:
         account = self.account
         uri = f"/api/v2/user/{account.nickname}"
         fields = {
-            "Name": account.name, "NickName": account.nickname, "QuickShare": True, "RefTag": "XXXXXXXXXXXXX",
-            "ViewPassHint": "", "Uri": uri, "WebUri": f"https://{account.nickname}.smugmug.com",
+            "Name": account.name,
+            "NickName": account.nickname,
+            "QuickShare": True,
+            "RefTag": "XXXXXXXXXXXXX",
+            "ViewPassHint": "",
+            "Uri": uri,
+            "WebUri": f"https://{account.nickname}.smugmug.com",
             "ResponseLevel": "Full" if full else "Public",
         }
         links = [
@@ -1554,12 +1871,22 @@ class API:
             Link("UrlPathLookup", f"{uri}!urlpathlookup", "Folder,Album,Page"),
         ]
         if full:
-            fields.update({
-                "AccountStatus": "Active", "Domain": "", "DomainOnly": "", "FirstName": "", "LastName": "",
-                "FriendsView": False, "IsTrial": False, "Plan": "Power", "SortBy": "LastUpdated", "ViewPassword": "",
-                "ImageCount": lambda: sum(len(album.entries) for album in account.albums),
-                "TotalAccountSize": "0",
-            })
+            fields.update(
+                {
+                    "AccountStatus": "Active",
+                    "Domain": "",
+                    "DomainOnly": "",
+                    "FirstName": "",
+                    "LastName": "",
+                    "FriendsView": False,
+                    "IsTrial": False,
+                    "Plan": "Power",
+                    "SortBy": "LastUpdated",
+                    "ViewPassword": "",
+                    "ImageCount": lambda: sum(len(album.entries) for album in account.albums),
+                    "TotalAccountSize": "0",
+                }
+            )
             links.append(Link("SortUserFeaturedAlbums", f"{uri}!sortfeaturedalbums"))
         return Thing(fields, links)
 
@@ -1568,28 +1895,63 @@ class API:
         locked = self._is_locked(album, full)
         url_name = album.url_path.rsplit("/", 1)[-1]
         fields: JSON = {
-            "NiceName": url_name, "UrlName": url_name, "Title": album.name, "Name": album.name,
-            "AllowDownloads": album.allow_downloads, "Description": album.description, "EXIF": True,
-            "External": album.external_links, "Filenames": False, "Geography": True, "Keywords": album.keywords,
-            "PasswordHint": "", "Protected": False, "SortDirection": "Ascending", "SortMethod": "Position",
-            "SecurityType": album.security, "CommerceLightbox": True, "AlbumKey": album.key, "CanBuy": True,
-            "CanFavorite": False, "LastUpdated": utc_text(album.last_updated),
-            "ImagesLastUpdated": utc_text(album.images_last_updated), "NodeID": album.node_id,
-            "ImageCount": len(album.entries), "UrlPath": album.url_path, "CanShare": True,
-            "HasDownloadPassword": False, "Packages": False,
+            "NiceName": url_name,
+            "UrlName": url_name,
+            "Title": album.name,
+            "Name": album.name,
+            "AllowDownloads": album.allow_downloads,
+            "Description": album.description,
+            "EXIF": True,
+            "External": album.external_links,
+            "Filenames": False,
+            "Geography": True,
+            "Keywords": album.keywords,
+            "PasswordHint": "",
+            "Protected": False,
+            "SortDirection": "Ascending",
+            "SortMethod": "Position",
+            "SecurityType": album.security,
+            "CommerceLightbox": True,
+            "AlbumKey": album.key,
+            "CanBuy": True,
+            "CanFavorite": False,
+            "LastUpdated": utc_text(album.last_updated),
+            "ImagesLastUpdated": utc_text(album.images_last_updated),
+            "NodeID": album.node_id,
+            "ImageCount": len(album.entries),
+            "UrlPath": album.url_path,
+            "CanShare": True,
+            "HasDownloadPassword": False,
+            "Packages": False,
         }
         if full:
-            fields.update({
-                "Privacy": album.privacy, "Date": utc_text(album.created), "Password": "", "LargestSize": "Original",
-                "MaxPhotoDownloadSize": "Original", "OriginalSizes": 0, "TotalSizes": 0, "Watermark": False,
-                "Share": True, "Printable": True, "SmugSearchable": "Inherit from User", "WorldSearchable": True,
-            })
+            fields.update(
+                {
+                    "Privacy": album.privacy,
+                    "Date": utc_text(album.created),
+                    "Password": "",
+                    "LargestSize": "Original",
+                    "MaxPhotoDownloadSize": "Original",
+                    "OriginalSizes": 0,
+                    "TotalSizes": 0,
+                    "Watermark": False,
+                    "Share": True,
+                    "Printable": True,
+                    "SmugSearchable": "Inherit from User",
+                    "WorldSearchable": True,
+                }
+            )
             if album.highlight is not None:
-                fields["HighlightAlbumImageUri"] = f"{uri}/image/{album.highlight.key}-{album.highlight.serial}"
-        fields.update({
-            "Uri": uri, "WebUri": f"https://{self.account.nickname}.smugmug.com{album.url_path}",
-            "ResponseLevel": "Password" if locked else "Full" if full else "Public",
-        })
+                fields["HighlightAlbumImageUri"] = (
+                    f"{uri}/image/{album.highlight.key}-{album.highlight.serial}"
+                )
+        fields.update(
+            {
+                "Uri": uri,
+                "WebUri": f"https://{self.account.nickname}.smugmug.com{album.url_path}",
+                "ResponseLevel": "Password" if locked else "Full" if full else "Public",
+            }
+        )
         links = [
             Link("Node", f"/api/v2/node/{album.node_id}", "Node"),
             Link("User", f"/api/v2/user/{self.account.nickname}", "User"),
@@ -1615,15 +1977,29 @@ class API:
         security = "None" if isinstance(node, Folder) else node.security
         description = "" if isinstance(node, Folder) else node.description
         fields: JSON = {
-            "Description": description, "Name": node.name, "Keywords": [], "PasswordHint": "",
-            "SecurityType": security, "ShowCoverImage": False, "SortDirection": "Ascending",
-            "SortMethod": "SortIndex", "Type": "Folder" if is_folder else "Album",
-            "UrlName": node.url_path.rsplit("/", 1)[-1], "DateAdded": utc_text(node.created),
-            "DateModified": utc_text(node.created), "EffectiveSecurityType": security,
-            "FormattedValues": {"Name": {"html": node.name}, "Description": {"html": description, "text": description}},
-            "HasChildren": isinstance(node, Folder) and bool(node.children), "IsRoot": parent is None,
-            "NodeID": node.node_id, "SortIndex": 0 if parent is None else parent.children.index(node),
-            "UrlPath": node.url_path or "/", "Uri": uri,
+            "Description": description,
+            "Name": node.name,
+            "Keywords": [],
+            "PasswordHint": "",
+            "SecurityType": security,
+            "ShowCoverImage": False,
+            "SortDirection": "Ascending",
+            "SortMethod": "SortIndex",
+            "Type": "Folder" if is_folder else "Album",
+            "UrlName": node.url_path.rsplit("/", 1)[-1],
+            "DateAdded": utc_text(node.created),
+            "DateModified": utc_text(node.created),
+            "EffectiveSecurityType": security,
+            "FormattedValues": {
+                "Name": {"html": node.name},
+                "Description": {"html": description, "text": description},
+            },
+            "HasChildren": isinstance(node, Folder) and bool(node.children),
+            "IsRoot": parent is None,
+            "NodeID": node.node_id,
+            "SortIndex": 0 if parent is None else parent.children.index(node),
+            "UrlPath": node.url_path or "/",
+            "Uri": uri,
             "WebUri": f"https://{self.account.nickname}.smugmug.com{node.url_path}",
             "ResponseLevel": "Full" if full else "Public",
         }
@@ -1645,12 +2021,21 @@ class API:
     def _image_thing(self, image: Image, full: bool) -> Thing:
         uploaded = utc_text(image.uploaded or FIRST_DATE)
         fields: JSON = {
-            "Title": image.title, "Caption": image.caption, "Keywords": _joined_keywords(image.keywords),
-            "KeywordArray": list(image.keywords), "Watermark": "No", "Latitude": str(image.latitude),
-            "Longitude": str(image.longitude), "Altitude": image.altitude, "Hidden": image.hidden,
-            "ThumbnailUrl": lambda: file_url(image, "Th"), "FileName": image.file_name,
-            "Processing": image.processing, "UploadKey": str(10 ** 10 + zlib.crc32(image.key.encode())),
-            "Date": uploaded, "DateTimeUploaded": uploaded,
+            "Title": image.title,
+            "Caption": image.caption,
+            "Keywords": _joined_keywords(image.keywords),
+            "KeywordArray": list(image.keywords),
+            "Watermark": "No",
+            "Latitude": str(image.latitude),
+            "Longitude": str(image.longitude),
+            "Altitude": image.altitude,
+            "Hidden": image.hidden,
+            "ThumbnailUrl": lambda: file_url(image, "Th"),
+            "FileName": image.file_name,
+            "Processing": image.processing,
+            "UploadKey": str(10**10 + zlib.crc32(image.key.encode())),
+            "Date": uploaded,
+            "DateTimeUploaded": uploaded,
         }
         if image.date_in_file is not None:
             fields["DateTimeOriginal"] = utc_text(shown_as_taken(image.date_in_file))
@@ -1659,25 +2044,45 @@ class API:
         if image.original_size_listed:
             fields["OriginalSize"] = size_of(image.original)
         kinds = image.component_file_types
-        fields.update({
-            "LastUpdated": utc_text(image.last_updated or FIRST_DATE), "Collectable": True, "IsArchive": False,
-            "IsVideo": isinstance(image, Video), "ComponentFileTypes": dict(kinds) if isinstance(kinds, dict) and kinds
-            else [], "CanEdit": full, "CanBuy": True, "Protected": False, "EZProject": False, "Watermarked": False,
-            "ImageKey": image.key, "Serial": image.serial,
-        })
+        fields.update(
+            {
+                "LastUpdated": utc_text(image.last_updated or FIRST_DATE),
+                "Collectable": True,
+                "IsArchive": False,
+                "IsVideo": isinstance(image, Video),
+                "ComponentFileTypes": dict(kinds) if isinstance(kinds, dict) and kinds else [],
+                "CanEdit": full,
+                "CanBuy": True,
+                "Protected": False,
+                "EZProject": False,
+                "Watermarked": False,
+                "ImageKey": image.key,
+                "Serial": image.serial,
+            }
+        )
         if image.has_archive and self._may_download(image, full):
-            fields.update({
-                "ArchivedUri": lambda: file_url(image, "D"), "ArchivedSize": size_of(image.original),
-                "ArchivedMD5": lambda: image.stated_md5 or md5_of(image.original),
-            })
-        fields.update({
-            "Status": image.status, "SubStatus": image.sub_status, "CanShare": True, "Comments": True,
-            "ShowKeywords": True, "FormattedValues": {
-                "Caption": {"html": image.caption, "text": image.caption},
-                "FileName": {"html": image.file_name, "text": image.file_name},
-            },
-            "PreferredDisplayFileExtension": fields["Format"], "Uri": f"/api/v2/image/{image.key}-{image.serial}",
-        })
+            fields.update(
+                {
+                    "ArchivedUri": lambda: file_url(image, "D"),
+                    "ArchivedSize": size_of(image.original),
+                    "ArchivedMD5": lambda: image.stated_md5 or md5_of(image.original),
+                }
+            )
+        fields.update(
+            {
+                "Status": image.status,
+                "SubStatus": image.sub_status,
+                "CanShare": True,
+                "Comments": True,
+                "ShowKeywords": True,
+                "FormattedValues": {
+                    "Caption": {"html": image.caption, "text": image.caption},
+                    "FileName": {"html": image.file_name, "text": image.file_name},
+                },
+                "PreferredDisplayFileExtension": fields["Format"],
+                "Uri": f"/api/v2/image/{image.key}-{image.serial}",
+            }
+        )
         return Thing(fields, self._image_links(image, full))
 
     def _image_links(self, image: Image, full: bool) -> List[Link]:
@@ -1686,7 +2091,9 @@ class API:
             Link("LargestImage", f"{uri}!largestimage", "LargestImage"),
             Link("ImageSizes", f"{uri}!sizes", "ImageSizes"),
             Link("ImageSizeDetails", f"{uri}!sizedetails", "ImageSizeDetails"),
-            Link("PointOfInterest", f"/api/v2/image/{image.key}!pointofinterest", "PointOfInterest"),
+            Link(
+                "PointOfInterest", f"/api/v2/image/{image.key}!pointofinterest", "PointOfInterest"
+            ),
             Link("Regions", f"{uri}!regions", "Region", "Objects"),
             Link("ImageComments", f"{uri}!comments", "Comment", "Objects"),
             Link("ImageMetadata", f"{uri}!metadata", "ImageMetadata"),
@@ -1708,13 +2115,20 @@ class API:
         image = entry.image
         fields, links = self._image_thing(image, full)
         uri = f"/api/v2/album/{album.key}/image/{image.key}-{image.serial}"
-        fields.update({
-            "Uri": uri, "WebUri": f"https://{self.account.nickname}.smugmug.com{album.url_path}/i-{image.key}",
-            "AlbumKey": album.key, "Movable": entry.origin == "Album", "Origin": entry.origin,
-        })
+        fields.update(
+            {
+                "Uri": uri,
+                "WebUri": f"https://{self.account.nickname}.smugmug.com{album.url_path}/i-{image.key}",
+                "AlbumKey": album.key,
+                "Movable": entry.origin == "Album",
+                "Origin": entry.origin,
+            }
+        )
         if entry.origin != "Album":
             fields["CollectedFrom"] = image.home.name
-            fields["CollectedWebUri"] = f"https://{self.account.nickname}.smugmug.com{image.home.url_path}"
+            fields["CollectedWebUri"] = (
+                f"https://{self.account.nickname}.smugmug.com{image.home.url_path}"
+            )
         extra = [
             Link("Album", f"/api/v2/album/{album.key}", "Album"),
             Link("Image", f"/api/v2/image/{image.key}-{image.serial}", "Image"),
@@ -1726,17 +2140,29 @@ class API:
         return Thing(fields, [*links, *extra])
 
     def _largest_video_thing(self, video: Video) -> Thing:
-        fields = {**self._video_size(video, video.largest_size), "Bitrate": 8000, "Duration": 12, "Usable": True,
-                  "Uri": f"/api/v2/image/{video.key}-{video.serial}!largestvideo"}
+        fields = {
+            **self._video_size(video, video.largest_size),
+            "Bitrate": 8000,
+            "Duration": 12,
+            "Usable": True,
+            "Uri": f"/api/v2/image/{video.key}-{video.serial}!largestvideo",
+        }
         name = f"VideoSize{video.largest_size}"
-        return Thing(fields, [Link(name, f"/api/v2/image/{video.key}-{video.serial}!{name.lower()}", name)])
+        return Thing(
+            fields, [Link(name, f"/api/v2/image/{video.key}-{video.serial}!{name.lower()}", name)]
+        )
 
     def _video_size(self, video: Video, size: int) -> JSON:
         content = file_content(video, str(size))
         assert content is not None
         width, height = video.sizes[size]
-        fields: JSON = {"Url": file_url(video, str(size)), "Ext": "mp4", "Height": height, "Width": width,
-                        "Watermarked": False}
+        fields: JSON = {
+            "Url": file_url(video, str(size)),
+            "Ext": "mp4",
+            "Height": height,
+            "Width": width,
+            "Watermarked": False,
+        }
         if video.size_listed:
             fields["Size"] = size_of(content)
         if video.md5_listed:
@@ -1746,34 +2172,66 @@ class API:
     def _largest_image_thing(self, image: Image, full: bool) -> Thing:
         uri = f"/api/v2/image/{image.key}-{image.serial}!largestimage"
         if image.original_size_listed and self._may_download(image, full):
-            fields: JSON = {"Url": file_url(image, "O"), "Ext": "jpg", "Height": image.height, "Width": image.width,
-                            "Size": size_of(image.original)}  # and no MD5: so it is for originals
+            fields: JSON = {
+                "Url": file_url(image, "O"),
+                "Ext": "jpg",
+                "Height": image.height,
+                "Width": image.width,
+                "Size": size_of(image.original),
+            }  # and no MD5: so it is for originals
         else:
             smaller = _smaller(image, image.original, "XL", JPEG_MAGIC)
-            fields = {"Url": file_url(image, "XL"), "Ext": "jpg", "Height": 768, "Width": 1024,
-                      "Size": smaller.size, "MD5": md5_of(smaller)}
+            fields = {
+                "Url": file_url(image, "XL"),
+                "Ext": "jpg",
+                "Height": 768,
+                "Width": 1024,
+                "Size": smaller.size,
+                "MD5": md5_of(smaller),
+            }
         fields.update({"Usable": True, "Watermarked": False, "Uri": uri})
         return Thing(fields, [])
 
     def _sizes_thing(self, image: Image, full: bool) -> Thing:
         sizes: JSON = {}
         for name, (code, side) in IMAGE_SIZES.items():
-            sizes[name] = {"Url": file_url(image, code), "Ext": "jpg", "Height": side * 3 // 4, "Width": side,
-                           "Size": _smaller(image, image.original, code, JPEG_MAGIC).size, "Watermarked": False}
+            sizes[name] = {
+                "Url": file_url(image, code),
+                "Ext": "jpg",
+                "Height": side * 3 // 4,
+                "Width": side,
+                "Size": _smaller(image, image.original, code, JPEG_MAGIC).size,
+                "Watermarked": False,
+            }
         del sizes[SIZE_WITHOUT_SIZE]["Size"]
         if image.original_size_listed and self._may_download(image, full):
-            sizes["ImageSizeOriginal"] = {"Url": file_url(image, "O"), "Ext": "jpg", "Height": image.height,
-                                          "Width": image.width, "Size": size_of(image.original), "Watermarked": False}
+            sizes["ImageSizeOriginal"] = {
+                "Url": file_url(image, "O"),
+                "Ext": "jpg",
+                "Height": image.height,
+                "Width": image.width,
+                "Size": size_of(image.original),
+                "Watermarked": False,
+            }
         if isinstance(image, Video):
-            sizes.update({f"VideoSize{size}": self._video_size(image, size) for size in image.sizes})
+            sizes.update(
+                {f"VideoSize{size}": self._video_size(image, size) for size in image.sizes}
+            )
         uri = f"/api/v2/image/{image.key}-{image.serial}!sizedetails"
         template = f"https://{CDN_HOST}/photos/i-{image.key}/{image.serial}/#size#/i-{image.key}-#size#.jpg"
-        return Thing({"ImageUrlTemplate": template, "UsableSizes": list(sizes), **sizes, "Uri": uri}, [])
+        return Thing(
+            {"ImageUrlTemplate": template, "UsableSizes": list(sizes), **sizes, "Uri": uri}, []
+        )
 
     def _metadata_thing(self, image: Image) -> Thing:
-        fields: JSON = {"FileName": image.file_name, "Title": image.title, "Caption": image.caption,
-                        "Keywords": _joined_keywords(image.keywords), "ISO": "100",
-                        "Uri": f"/api/v2/image/{image.key}-{image.serial}!metadata"}
+        fields: JSON = {
+            "FileName": image.file_name,
+            "Title": image.title,
+            "Caption": image.caption,
+            "Keywords": _joined_keywords(image.keywords),
+            "ISO": "100",
+            "Uri": f"/api/v2/image/{image.key}-{image.serial}!metadata",
+        }
         if image.date_in_file is not None:
             fields["DateTimeCreated"] = image.date_in_file.strftime("%Y-%m-%dT%H:%M:%S")
         return Thing(fields, [])
@@ -1800,8 +2258,11 @@ def _expand_tree(text: str) -> Tree:
 
 def _echoed(query_text: str) -> str:
     """The part of a query that answers repeat, in its order and its encoding."""
-    return "&".join(part for part in query_text.split("&")
-                    if urllib.parse.unquote_plus(part.partition("=")[0]) in ECHOED_PARAMETERS)
+    return "&".join(
+        part
+        for part in query_text.split("&")
+        if urllib.parse.unquote_plus(part.partition("=")[0]) in ECHOED_PARAMETERS
+    )
 
 
 def _page(resource: Resource, uri: str, query: Dict[str, str]) -> Tuple[JSON, Sequence[Any]]:
@@ -1828,8 +2289,14 @@ def _page(resource: Resource, uri: str, query: Dict[str, str]) -> Tuple[JSON, Se
             parts.append(f"count={count}")
         return path + "?" + "&".join(parts)
 
-    pages: JSON = {"Total": total, "Start": start, "Count": len(shown), "RequestedCount": count,
-                   "FirstPage": link(1), "LastPage": link(last)}
+    pages: JSON = {
+        "Total": total,
+        "Start": start,
+        "Count": len(shown),
+        "RequestedCount": count,
+        "FirstPage": link(1),
+        "LastPage": link(last),
+    }
     if start + count <= total:
         pages["NextPage"] = link(start + count)
     if start > 1:
@@ -1840,6 +2307,7 @@ def _page(resource: Resource, uri: str, query: Dict[str, str]) -> Tuple[JSON, Se
 # ======================================================================================================================
 # The CDN: files, ranges, and what a private file looks like without a signature.
 # ======================================================================================================================
+
 
 class CDN:
     """Answers for photos.smugmug.com.
@@ -1875,8 +2343,11 @@ class CDN:
         if is_private and (caller.problem or caller.level != "Full"):
             return self._private()
         headers = {
-            "Content-Type": CONTENT_TYPES.get(name.rpartition(".")[2].lower(), "application/octet-stream"),
-            "Cache-Control": "private, max-age=31536000, s-maxage=0" if code in ORIGINAL_CODES
+            "Content-Type": CONTENT_TYPES.get(
+                name.rpartition(".")[2].lower(), "application/octet-stream"
+            ),
+            "Cache-Control": "private, max-age=31536000, s-maxage=0"
+            if code in ORIGINAL_CODES
             else "public, max-age=31536000",
             "Last-Modified": email.utils.format_datetime(uploaded).replace("-0000", "GMT"),
         }
@@ -1933,8 +2404,12 @@ def named_fault(function: Callable[..., Bent]) -> Callable[..., Bent]:
 
 
 @named_fault
-def rate_limited(request: Request, honest: Response, retry_after: Optional[str] = "7",
-                 reset: Optional[int] = None) -> Bent:
+def rate_limited(
+    request: Request,
+    honest: Response,
+    retry_after: Optional[str] = "7",
+    reset: Optional[int] = None,
+) -> Bent:
     """429; `retry_after` in seconds, as an HTTP date, or None for no such header; `reset` in epoch seconds."""
     response = json_error(429, "Too Many Requests")
     response.headers["X-RateLimit-Remaining"] = "0"
@@ -1946,8 +2421,13 @@ def rate_limited(request: Request, honest: Response, retry_after: Optional[str] 
 
 
 @named_fault
-def server_error(request: Request, honest: Response, status: int = 503, empty: bool = False,
-                 retry_after: Optional[str] = None) -> Bent:
+def server_error(
+    request: Request,
+    honest: Response,
+    status: int = 503,
+    empty: bool = False,
+    retry_after: Optional[str] = None,
+) -> Bent:
     """A 5xx with an HTML page, or with nothing in it; `retry_after` as for `rate_limited`."""
     if empty:
         return Response(status, {"Content-Type": "text/html"})
@@ -1975,7 +2455,9 @@ def broken_json(request: Request, honest: Response) -> Bent:
 @named_fault
 def json_200(request: Request, honest: Response) -> Bent:
     """An error as JSON text, and status 200."""
-    return Response(200, {"Content-Type": "application/json"}, b'{"Code":500,"Message":"Internal error"}')
+    return Response(
+        200, {"Content-Type": "application/json"}, b'{"Code":500,"Message":"Internal error"}'
+    )
 
 
 @named_fault
@@ -1986,18 +2468,33 @@ def reset(request: Request, honest: Response) -> Bent:
 
 
 @named_fault
-def stall(request: Request, honest: Response, seconds: float = 3600.0, before_headers: bool = False,
-          after_bytes: int = 0) -> Bent:
+def stall(
+    request: Request,
+    honest: Response,
+    seconds: float = 3600.0,
+    before_headers: bool = False,
+    after_bytes: int = 0,
+) -> Bent:
     """Nothing more comes for a while: before the headers, or after so many bytes of the body."""
     honest.stall_seconds, honest.stall_at = seconds, -1 if before_headers else after_bytes
     return honest
 
 
 @named_fault
-def trickle(request: Request, honest: Response, seconds: float, after_bytes: int = 0, chunked: bool = False,
-            status: int = 200) -> Bent:
+def trickle(
+    request: Request,
+    honest: Response,
+    seconds: float,
+    after_bytes: int = 0,
+    chunked: bool = False,
+    status: int = 200,
+) -> Bent:
     """After so many bytes of the body, one byte comes every so many seconds: of the answer, or of an error."""
-    response = honest if status == 200 else html_page(status, REASONS.get(status, "Error"), "Something went wrong.")
+    response = (
+        honest
+        if status == 200
+        else html_page(status, REASONS.get(status, "Error"), "Something went wrong.")
+    )
     response.stall_seconds, response.stall_at, response.trickles = seconds, after_bytes, True
     response.framing = "chunked" if chunked else response.framing
     return response
@@ -2006,7 +2503,11 @@ def trickle(request: Request, honest: Response, seconds: float, after_bytes: int
 @named_fault
 def inflated(request: Request, honest: Response, megabytes: int) -> Bent:
     """JSON of so many MB, nearly all of it white space, so that it travels as a thousandth of that."""
-    return Response(200, {"Content-Type": "application/json", "Content-Encoding": "gzip"}, packed_space(megabytes))
+    return Response(
+        200,
+        {"Content-Type": "application/json", "Content-Encoding": "gzip"},
+        packed_space(megabytes),
+    )
 
 
 @functools.lru_cache(maxsize=None)
@@ -2088,7 +2589,9 @@ def not_satisfiable(request: Request, honest: Response) -> Bent:
     """416 to a request for a part."""
     if "range" not in request.headers:
         return None
-    return Response(416, {"Content-Type": "text/html", "Content-Range": f"bytes */{size_of(honest.body)}"})
+    return Response(
+        416, {"Content-Type": "text/html", "Content-Range": f"bytes */{size_of(honest.body)}"}
+    )
 
 
 @named_fault
@@ -2130,8 +2633,11 @@ def clock_wrong(request: Request, honest: Response) -> Bent:
 @named_fault
 def terms_not_accepted(request: Request, honest: Response) -> Bent:
     """401: the key's owner has yet to agree to the terms of the API."""
-    return json_error(401, "API key lacks v2 access; please accept the terms of service at "
-                           "https://api.smugmug.com/api/developer/accept")
+    return json_error(
+        401,
+        "API key lacks v2 access; please accept the terms of service at "
+        "https://api.smugmug.com/api/developer/accept",
+    )
 
 
 @named_fault
@@ -2197,7 +2703,9 @@ def duplicate_item(request: Request, honest: Response, item: int = 0) -> Bent:
 
 
 @named_fault
-def foreign_uri(request: Request, honest: Response, url: str = "https://evil.example/x.jpg") -> Bent:
+def foreign_uri(
+    request: Request, honest: Response, url: str = "https://evil.example/x.jpg"
+) -> Bent:
     """All addresses of files in a listing lead elsewhere."""
     return honest if honest.payload is not None and _replace_urls(honest.payload, url) else None
 
@@ -2212,8 +2720,13 @@ def mangle(request: Request, honest: Response, function: Callable[[JSON], JSON])
 
 
 @named_fault
-def respond(request: Request, honest: Response, status: int = 200, headers: Optional[Mapping[str, str]] = None,
-            body: bytes = b"") -> Bent:
+def respond(
+    request: Request,
+    honest: Response,
+    status: int = 200,
+    headers: Optional[Mapping[str, str]] = None,
+    body: bytes = b"",
+) -> Bent:
     """Any answer at all."""
     return Response(status, dict(headers or {}), body)
 
@@ -2244,11 +2757,21 @@ def _replace_urls(value: Any, url: str) -> int:
 class ArmedFault:
     """A named fault that waits for its requests.  `hits` counts those it met; `reached` is set with the first."""
 
-    def __init__(self, name: str, where: str, times: Optional[int], after: int, options: Dict[str, Any]) -> None:
+    def __init__(
+        self, name: str, where: str, times: Optional[int], after: int, options: Dict[str, Any]
+    ) -> None:
         if name not in FAULTS:
-            raise ValueError(f"there is no fault named {name!r}; there are {', '.join(sorted(FAULTS))}")
+            raise ValueError(
+                f"there is no fault named {name!r}; there are {', '.join(sorted(FAULTS))}"
+            )
         inspect.signature(FAULTS[name]).bind(None, None, **options)
-        self.name, self.where, self.times, self.after, self.options = name, where, times, after, options
+        self.name, self.where, self.times, self.after, self.options = (
+            name,
+            where,
+            times,
+            after,
+            options,
+        )
         self.hits = 0
         self.reached = threading.Event()
         self._lock = threading.Lock()
@@ -2280,6 +2803,7 @@ class ArmedFault:
 # The line: how fast bytes arrive.  The limiter: how often one may ask.  The gateway: how much one may ask for.
 # ======================================================================================================================
 
+
 class Line(NamedTuple):
     """A slow line, for measurements; 0 means no limit."""
 
@@ -2306,7 +2830,9 @@ class Bucket:
             return self._free_at
 
 
-SLOT_SECONDS = 0.01  # the slots of a shaped line are about this long, so that connections take turns
+SLOT_SECONDS = (
+    0.01  # the slots of a shaped line are about this long, so that connections take turns
+)
 SLOT_BYTES_MINIMUM = 4096
 
 
@@ -2322,8 +2848,12 @@ class Limiter:
     With `used`, so many came before, and half of the window is over.
     """
 
-    def __init__(self, requests: int = RATE_LIMIT_REQUESTS, window_seconds: float = RATE_LIMIT_SECONDS,
-                 used: int = 0) -> None:
+    def __init__(
+        self,
+        requests: int = RATE_LIMIT_REQUESTS,
+        window_seconds: float = RATE_LIMIT_SECONDS,
+        used: int = 0,
+    ) -> None:
         self._requests, self._window_seconds = requests, window_seconds
         self._opened_at = time.monotonic() - window_seconds / 2 if used else -math.inf
         self._used = used
@@ -2344,8 +2874,12 @@ class Limiter:
             self._opened_at -= seconds
 
 
-SECONDS_PER_IMAGE = 0.03  # an owner's listing takes the server 25 to 35 ms for each image, however many to a page
-SECONDS_PER_EXPANSION = 0.05  # a call for one LargestVideo takes so long; what it adds to a page is not known
+SECONDS_PER_IMAGE = (
+    0.03  # an owner's listing takes the server 25 to 35 ms for each image, however many to a page
+)
+SECONDS_PER_EXPANSION = (
+    0.05  # a call for one LargestVideo takes so long; what it adds to a page is not known
+)
 # Pages of 100 to 200 images are advised, 3 to 6 s; the fastest page of 500 takes 12.5 s, and such pages fail now and
 # then.  Where between them the trouble begins is not known: here at 12 s, 400 photos, so that no page of 500 comes.
 PATIENCE_SECONDS = 12.0
@@ -2384,8 +2918,15 @@ class Gateway:
         images = _list_of(honest)
         if not images or payload["Response"]["Locator"] != "AlbumImage":
             return 0.0
-        links = [link for image in images for link in image.get("Uris", {}).values() if isinstance(link, dict)]
-        expansions = len(payload.get("Expansions", ())) + sum(link.get("Locator") in link for link in links)
+        links = [
+            link
+            for image in images
+            for link in image.get("Uris", {}).values()
+            if isinstance(link, dict)
+        ]
+        expansions = len(payload.get("Expansions", ())) + sum(
+            link.get("Locator") in link for link in links
+        )
         return len(images) * self.seconds_per_image + expansions * self.seconds_per_expansion
 
     def answer(self, honest: Response, wait: Callable[[float], None]) -> Response:
@@ -2465,7 +3006,9 @@ class FakeSmugMug:
     ) -> None:
         self.account = account
         self.unknown_paths: List[str] = []
-        self.allow_unknown_paths = False  # a test that means to go astray says so; only the fixture looks at it
+        self.allow_unknown_paths = (
+            False  # a test that means to go astray says so; only the fixture looks at it
+        )
         self.errors: List[BaseException] = []
         self.gateway = gateway or Gateway()
         self._folder = None if authority else tempfile.TemporaryDirectory()
@@ -2505,7 +3048,9 @@ class FakeSmugMug:
         if self._closing.is_set():
             return
         self._closing.set()
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1):
+        with contextlib.suppress(OSError), socket.create_connection(
+            ("127.0.0.1", self.port), timeout=1
+        ):
             pass  # wakes the accepting thread
         self._listener.close()
         with self._changed:
@@ -2555,8 +3100,13 @@ class FakeSmugMug:
     @property
     def environment(self) -> Dict[str, str]:
         """The variables that lead a program here, in place of the real SmugMug."""
-        return {"HTTPS_PROXY": self.url, "https_proxy": self.url, "HTTP_PROXY": self.url, "http_proxy": self.url,
-                "REQUESTS_CA_BUNDLE": self.ca_path}
+        return {
+            "HTTPS_PROXY": self.url,
+            "https_proxy": self.url,
+            "HTTP_PROXY": self.url,
+            "http_proxy": self.url,
+            "REQUESTS_CA_BUNDLE": self.ca_path,
+        }
 
     @property
     def api_key(self) -> str:
@@ -2597,7 +3147,11 @@ class FakeSmugMug:
     def authorize(self, url: str) -> str:
         """Open the authorize page as its owner would, and say yes: the PIN.  ValueError if the address is no good."""
         parts = urllib.parse.urlsplit(url)
-        if parts.scheme != "https" or parts.netloc not in API_HOSTS or parts.path != OAUTH_PATH + "authorize":
+        if (
+            parts.scheme != "https"
+            or parts.netloc not in API_HOSTS
+            or parts.path != OAUTH_PATH + "authorize"
+        ):
             raise ValueError(f"this is not SmugMug's authorize page: {url}")
         return self._oauth.authorize(dict(parse_pairs(parts.query)))
 
@@ -2637,7 +3191,9 @@ class FakeSmugMug:
     def private_answer(self, answer: str) -> None:
         self._cdn.private_answer = answer
 
-    def fault(self, name: str, where: str, times: Optional[int] = 1, after: int = 0, **options: Any) -> ArmedFault:
+    def fault(
+        self, name: str, where: str, times: Optional[int] = 1, after: int = 0, **options: Any
+    ) -> ArmedFault:
         """Arm a fault for the requests at `where`: "api", "cdn", "oauth", or a pattern in "METHOD host path?query".
 
         It lets `after` of them pass and then meets `times` (None: all).  A request meets one fault at most, the
@@ -2665,8 +3221,11 @@ class FakeSmugMug:
 
     def select(self, kind: Optional[str] = None, pattern: str = "") -> List[Record]:
         """The requests of a kind whose "METHOD host path?query" matches a pattern."""
-        return [record for record in self.requests
-                if kind in (None, record.kind) and re.search(pattern, record.line)]
+        return [
+            record
+            for record in self.requests
+            if kind in (None, record.kind) and re.search(pattern, record.line)
+        ]
 
     def count(self, kind: Optional[str] = None, pattern: str = "") -> int:
         """The number of requests of a kind that match a pattern."""
@@ -2681,7 +3240,9 @@ class FakeSmugMug:
 
     def connections(self, host: Optional[str] = None) -> int:
         """The number of connections over which requests came (to a host)."""
-        return len({record.connection_id for record in self.requests if host in (None, record.host)})
+        return len(
+            {record.connection_id for record in self.requests if host in (None, record.host)}
+        )
 
     @property
     def open_connections(self) -> int:
@@ -2706,7 +3267,11 @@ class FakeSmugMug:
     def statistics(self) -> JSON:
         """Requests and bytes by kind, and connections; counted even without a log."""
         with self._changed:
-            return {"requests": dict(self._counts), "bytes": dict(self._bytes), "connections": self._opened}
+            return {
+                "requests": dict(self._counts),
+                "bytes": dict(self._bytes),
+                "connections": self._opened,
+            }
 
     def note_connection(self) -> None:
         """A connection was opened."""
@@ -2721,8 +3286,18 @@ class FakeSmugMug:
 
     def note_request(self, request: Request, connection_id: int) -> Record:
         """A request has come in."""
-        record = Record(time.monotonic(), request.kind, request.method, request.host, request.path, request.query,
-                        request.headers, "oauth_signature" in request.oauth, connection_id, request.line)
+        record = Record(
+            time.monotonic(),
+            request.kind,
+            request.method,
+            request.host,
+            request.path,
+            request.query,
+            request.headers,
+            "oauth_signature" in request.oauth,
+            connection_id,
+            request.line,
+        )
         with self._changed:
             if self._log:
                 self._records.append(record)
@@ -2793,14 +3368,20 @@ class FakeSmugMug:
     def _written(self, request: Request, response: Response) -> Response:
         """JSON as bytes, compressed if the client likes; the headers that all answers of the API have."""
         if response.payload is not None:
-            response.write_out(**({"indent": 4} if request.query.get("_pretty") else {"separators": (",", ":")}))
+            response.write_out(
+                **({"indent": 4} if request.query.get("_pretty") else {"separators": (",", ":")})
+            )
             if "gzip" in request.headers.get("accept-encoding", "") and request.kind == "api":
                 response.body = gzip.compress(response.data(), compresslevel=1)
                 response.headers["Content-Encoding"] = "gzip"
         if request.kind == "api":
-            response.headers.setdefault("Cache-Control", "private, no-store, no-cache, max-age=0, must-revalidate")
+            response.headers.setdefault(
+                "Cache-Control", "private, no-store, no-cache, max-age=0, must-revalidate"
+            )
             response.headers.setdefault("Vary", "Accept-Encoding")
-        response.headers.setdefault("Date", email.utils.formatdate(self._time_of_day(), usegmt=True))
+        response.headers.setdefault(
+            "Date", email.utils.formatdate(self._time_of_day(), usegmt=True)
+        )
         return response
 
     def _time_of_day(self) -> float:
@@ -2883,7 +3464,9 @@ class Conversation:
             self._deliver(request, html_page(400, "SmugMug speaks https only"), record)
         host, _, port = target.rpartition(":")
         self._socket.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
-        self._socket = self._server.context(host.strip("[]")).wrap_socket(self._socket, server_side=True)
+        self._socket = self._server.context(host.strip("[]")).wrap_socket(
+            self._socket, server_side=True
+        )
         if self._is_ended:  # meanwhile, when there was no socket to shut down
             raise Hangup
         return host.lower() if port == "443" else target.lower()
@@ -2942,7 +3525,10 @@ class Conversation:
                 raise Hangup
             if response.framing == "close":
                 self._say_goodbye()
-            return response.framing != "close" and request.headers.get("connection", "").lower() != "close"
+            return (
+                response.framing != "close"
+                and request.headers.get("connection", "").lower() != "close"
+            )
         finally:
             self._server.note_answer(record, status, max(0, sent))
 
@@ -3022,6 +3608,7 @@ class Conversation:
 # The command line: a demo around a command (in demo.py), or a server for measurements.
 # ======================================================================================================================
 
+
 def main(argv: Sequence[str]) -> int:
     """Run the fake by hand; the exit code."""
     options, command = list(argv), []
@@ -3032,23 +3619,45 @@ def main(argv: Sequence[str]) -> int:
         description="A SmugMug of your own: run a program against it, or serve it for measurements.",
         usage="%(prog)s [--slow] -- COMMAND ...\n       %(prog)s --serve [options]",
     )
-    parser.add_argument("--slow", action="store_true", help="a demo of 20 to 30 seconds, with a few troubles")
-    parser.add_argument("--serve", action="store_true", help="serve until stdin ends; 'stats' and 'urls' are commands")
+    parser.add_argument(
+        "--slow", action="store_true", help="a demo of 20 to 30 seconds, with a few troubles"
+    )
+    parser.add_argument(
+        "--serve",
+        action="store_true",
+        help="serve until stdin ends; 'stats' and 'urls' are commands",
+    )
     parser.add_argument("--albums", type=int, default=20, help="number of albums")
     parser.add_argument("--images", type=int, default=50, help="number of photos in each album")
     parser.add_argument("--size", type=int, default=500_000, help="bytes of each photo")
-    parser.add_argument("--api-latency", type=float, default=0.0, help="seconds before each answer of the API")
+    parser.add_argument(
+        "--api-latency", type=float, default=0.0, help="seconds before each answer of the API"
+    )
     parser.add_argument("--file-latency", type=float, default=0.0, help="seconds before each file")
-    parser.add_argument("--connection-rate", type=float, default=0.0, help="bytes per second on each connection")
-    parser.add_argument("--line-rate", type=float, default=0.0, help="bytes per second on all connections")
-    parser.add_argument("--pace", type=float, default=0.0,
-                        help="how much of the time that an owner's listing takes SmugMug really passes; 1 is all of it")
-    parser.add_argument("--no-log", action="store_true", help="count requests, but keep no list of them")
+    parser.add_argument(
+        "--connection-rate", type=float, default=0.0, help="bytes per second on each connection"
+    )
+    parser.add_argument(
+        "--line-rate", type=float, default=0.0, help="bytes per second on all connections"
+    )
+    parser.add_argument(
+        "--pace",
+        type=float,
+        default=0.0,
+        help="how much of the time that an owner's listing takes SmugMug really passes; 1 is all of it",
+    )
+    parser.add_argument(
+        "--no-log", action="store_true", help="count requests, but keep no list of them"
+    )
     arguments = parser.parse_args(options)
     if arguments.serve == bool(command):
         parser.error("give either a command after -- or --serve")
     for name, value in vars(arguments).items():
-        if name != "serve" and (name == "slow") == arguments.serve and value != parser.get_default(name):
+        if (
+            name != "serve"
+            and (name == "slow") == arguments.serve
+            and value != parser.get_default(name)
+        ):
             wanted = "a command after --" if arguments.serve else "--serve"
             parser.error(f"--{name.replace('_', '-')} goes with {wanted}")
     if arguments.serve:
@@ -3067,16 +3676,36 @@ def serve(arguments: argparse.Namespace) -> int:
         for album in account.albums:  # so that no listing has to wait for it later
             for entry in album.entries:
                 md5_of(entry.image.content)
-    line = Line(arguments.api_latency, arguments.file_latency, arguments.connection_rate, arguments.line_rate)
-    with FakeSmugMug(account, line=line, log=not arguments.no_log, gateway=Gateway(pace=arguments.pace)) as smugmug:
-        _say({"port": smugmug.port, "ca": smugmug.ca_path, "api_key": smugmug.api_key,
-              "api_secret": smugmug.api_secret, "access_token": smugmug.access_token,
-              "access_token_secret": smugmug.access_token_secret})
+    line = Line(
+        arguments.api_latency,
+        arguments.file_latency,
+        arguments.connection_rate,
+        arguments.line_rate,
+    )
+    with FakeSmugMug(
+        account, line=line, log=not arguments.no_log, gateway=Gateway(pace=arguments.pace)
+    ) as smugmug:
+        _say(
+            {
+                "port": smugmug.port,
+                "ca": smugmug.ca_path,
+                "api_key": smugmug.api_key,
+                "api_secret": smugmug.api_secret,
+                "access_token": smugmug.access_token,
+                "access_token_secret": smugmug.access_token_secret,
+            }
+        )
         for command in map(str.strip, sys.stdin):
             if command == "stats":
                 _say(smugmug.statistics)
             elif command == "urls":
-                _say([file_url(entry.image, "D") for album in account.albums for entry in album.entries])
+                _say(
+                    [
+                        file_url(entry.image, "D")
+                        for album in account.albums
+                        for entry in album.entries
+                    ]
+                )
             elif command:
                 _say({"error": "the commands are stats and urls"})
     return 0

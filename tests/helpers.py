@@ -28,6 +28,7 @@ def readme_section(heading: str) -> str:
 # Images, and their files on the disk.
 # ======================================================================================================================
 
+
 def image_of(**fields: Any) -> script.Image:
     """An image, of fields as a listing has them."""
     return parse_image({"ImageKey": "abc", "Serial": 0, **fields})
@@ -64,7 +65,11 @@ def home_files(folder: Path) -> Dict[str, bytes]:
     found = {}
     for path in sorted(folder.rglob("*")):
         relative = path.relative_to(folder)
-        if path.is_file() and not path.is_symlink() and not any(part.startswith(".") for part in relative.parts):
+        if (
+            path.is_file()
+            and not path.is_symlink()
+            and not any(part.startswith(".") for part in relative.parts)
+        ):
             found[relative.as_posix()] = path.read_bytes()
     return found
 
@@ -76,9 +81,14 @@ def part_files(run: Run) -> List[Path]:
 
 def snapshot(folder: Path) -> Dict[str, Tuple[int, int, bytes]]:
     """A folder and everything below it, hidden or not: modes, time stamps, contents."""
-    return {str(path.relative_to(folder)): (path.lstat().st_mode, path.lstat().st_mtime_ns,
-                                            path.read_bytes() if path.is_file() else b"")
-            for path in [folder, *folder.rglob("*")]}
+    return {
+        str(path.relative_to(folder)): (
+            path.lstat().st_mode,
+            path.lstat().st_mtime_ns,
+            path.read_bytes() if path.is_file() else b"",
+        )
+        for path in [folder, *folder.rglob("*")]
+    }
 
 
 def edit(path: Path, keep_size: bool = True, keep_time: bool = False) -> bytes:
@@ -87,7 +97,7 @@ def edit(path: Path, keep_size: bool = True, keep_time: bool = False) -> bytes:
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 0xFF
     path.write_bytes(bytes(content) + (b"" if keep_size else b"edited"))
-    modified_ns = status.st_mtime_ns if keep_time else status.st_mtime_ns + 10 ** 10
+    modified_ns = status.st_mtime_ns if keep_time else status.st_mtime_ns + 10**10
     os.utime(str(path), ns=(status.st_atime_ns, modified_ns))
     return path.read_bytes()
 
@@ -97,7 +107,10 @@ def edit(path: Path, keep_size: bool = True, keep_time: bool = False) -> bytes:
 # ======================================================================================================================
 
 STATE = ".smugmug.sqlite3"
-NOTHING_NEW = (2, 0)  # the cost where up to a hundred albums are home: who is signed in, and one page of albums
+NOTHING_NEW = (
+    2,
+    0,
+)  # the cost where up to a hundred albums are home: who is signed in, and one page of albums
 SECONDS_TO_STOP = 30  # the workers get two; the rest is for a slow machine
 
 
@@ -115,7 +128,9 @@ class Sync(NamedTuple):
         return self.calls, self.fetched
 
 
-def sync(run: Run, *args: Any, exit_code: int = 0, env: Optional[Mapping[str, Optional[str]]] = None) -> Sync:
+def sync(
+    run: Run, *args: Any, exit_code: int = 0, env: Optional[Mapping[str, Optional[str]]] = None
+) -> Sync:
     """Run the script, which has to end with an exit code, and count what it asked for."""
     run.smugmug.clear_requests()
     result = run(*args, env=env)
@@ -147,6 +162,7 @@ def stop(process: Process, number: int) -> str:
 # A computer with a fault of its own.
 # ======================================================================================================================
 
+
 def broken_python(folder: Path, code: str) -> Dict[str, Optional[str]]:
     """The variables of a run whose Python executes this code first: so breaks what no test can break from outside."""
     folder.mkdir()
@@ -158,7 +174,10 @@ def without_rights() -> None:
     """For `preexec_fn`: let the modes of files hold for root as for anybody."""
     if sys.platform.startswith("linux") and os.geteuid() == 0:
         library = ctypes.CDLL(None)
-        for capability in (1, 2):  # CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH, taken out of what the next program gets
+        for capability in (
+            1,
+            2,
+        ):  # CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH, taken out of what the next program gets
             library.prctl(24, capability, 0, 0, 0)
 
 
@@ -196,6 +215,7 @@ def of_list(album: Album) -> str:
 
 def without_counts(smugmug: FakeSmugMug) -> None:
     """Have the list of albums say nothing of how many images there are: then a first page tells."""
+
     def mangled(answer: Dict[str, Any]) -> Dict[str, Any]:
         for album in answer["Response"]["Album"]:
             del album["ImageCount"]
@@ -223,5 +243,9 @@ def token_file(run: Run) -> Path:
 
 def good_token(smugmug: FakeSmugMug, **changes: str) -> Dict[str, str]:
     """The content of a token file that works."""
-    return {"api_key": smugmug.api_key, "access_token": smugmug.access_token,
-            "access_token_secret": smugmug.access_token_secret, **changes}
+    return {
+        "api_key": smugmug.api_key,
+        "access_token": smugmug.access_token,
+        "access_token_secret": smugmug.access_token_secret,
+        **changes,
+    }

@@ -51,14 +51,22 @@ class Client:
 
     def __init__(self, smugmug: FakeSmugMug, token: str = "", secret: str = "") -> None:
         self.smugmug = smugmug
-        self.session = OAuth1Session(smugmug.api_key, smugmug.api_secret, token or smugmug.access_token,
-                                     secret or smugmug.access_token_secret)
+        self.session = OAuth1Session(
+            smugmug.api_key,
+            smugmug.api_secret,
+            token or smugmug.access_token,
+            secret or smugmug.access_token_secret,
+        )
         lead_to(self.session, smugmug)
 
-    def get(self, url: str, headers: Dict[str, str] = JSON_ACCEPTED, **options: Any) -> requests.Response:
+    def get(
+        self, url: str, headers: Dict[str, str] = JSON_ACCEPTED, **options: Any
+    ) -> requests.Response:
         """One signed GET; a bare path is one of the API."""
         options.setdefault("timeout", 10)
-        response: requests.Response = self.session.get(url if "://" in url else API + url, headers=headers, **options)
+        response: requests.Response = self.session.get(
+            url if "://" in url else API + url, headers=headers, **options
+        )
         return response
 
     def body(self, url: str) -> Dict[str, Any]:
@@ -97,32 +105,76 @@ def stranger(smugmug: FakeSmugMug) -> Iterator[requests.Session]:
 # Signatures and tokens
 # ======================================================================================================================
 
-@pytest.mark.parametrize("method, url, parameters, secrets, expected", [
-    ("GET", "http://photos.example.net/photos",  # RFC 5849 section 1.2, the last request
-     [("file", "vacation.jpg"), ("size", "original"), ("oauth_consumer_key", "dpf43f3p2l4k3l03"),
-      ("oauth_token", "nnch734d00sl2jdk"), ("oauth_signature_method", "HMAC-SHA1"),
-      ("oauth_timestamp", "137131202"), ("oauth_nonce", "chapoH")],
-     ("kd94hf93k423kf44", "pfkkdhi9sl3r4s00"), "MdpQcU8iPSUjWoN/UDMsK2sui9I="),
-    ("POST", "http://example.com/request",  # RFC 5849 section 3.4.1, with the value of erratum 2550
-     [("b5", "=%3D"), ("a3", "a"), ("c@", ""), ("a2", "r b"), ("c2", ""), ("a3", "2 q"),
-      ("oauth_consumer_key", "9djdj82h48djs9d2"), ("oauth_token", "kkk9d7dh3k39sjv7"),
-      ("oauth_signature_method", "HMAC-SHA1"), ("oauth_timestamp", "137131201"), ("oauth_nonce", "7d8f3e4a")],
-     ("j49sk3j29djd", "dh893hdasih9"), "r6/TJjbCOr97/+UU0NsvSne7s5g="),
-])
-def test_signatures_are_those_of_the_rfc(method: str, url: str, parameters: List[Tuple[str, str]],
-                                         secrets: Tuple[str, str], expected: str) -> None:
+
+@pytest.mark.parametrize(
+    "method, url, parameters, secrets, expected",
+    [
+        (
+            "GET",
+            "http://photos.example.net/photos",  # RFC 5849 section 1.2, the last request
+            [
+                ("file", "vacation.jpg"),
+                ("size", "original"),
+                ("oauth_consumer_key", "dpf43f3p2l4k3l03"),
+                ("oauth_token", "nnch734d00sl2jdk"),
+                ("oauth_signature_method", "HMAC-SHA1"),
+                ("oauth_timestamp", "137131202"),
+                ("oauth_nonce", "chapoH"),
+            ],
+            ("kd94hf93k423kf44", "pfkkdhi9sl3r4s00"),
+            "MdpQcU8iPSUjWoN/UDMsK2sui9I=",
+        ),
+        (
+            "POST",
+            "http://example.com/request",  # RFC 5849 section 3.4.1, with the value of erratum 2550
+            [
+                ("b5", "=%3D"),
+                ("a3", "a"),
+                ("c@", ""),
+                ("a2", "r b"),
+                ("c2", ""),
+                ("a3", "2 q"),
+                ("oauth_consumer_key", "9djdj82h48djs9d2"),
+                ("oauth_token", "kkk9d7dh3k39sjv7"),
+                ("oauth_signature_method", "HMAC-SHA1"),
+                ("oauth_timestamp", "137131201"),
+                ("oauth_nonce", "7d8f3e4a"),
+            ],
+            ("j49sk3j29djd", "dh893hdasih9"),
+            "r6/TJjbCOr97/+UU0NsvSne7s5g=",
+        ),
+    ],
+)
+def test_signatures_are_those_of_the_rfc(
+    method: str,
+    url: str,
+    parameters: List[Tuple[str, str]],
+    secrets: Tuple[str, str],
+    expected: str,
+) -> None:
     assert signature(method, url, parameters, *secrets) == expected
 
 
 def test_a_signed_request_with_all_kinds_of_parameters_is_accepted(client: Client) -> None:
     query = "?_filter=Name%2CNickName&_shorturis&count=%2b%20+&start=~"
-    assert client.get("/api/v2!authuser" + query).json()["Response"]["User"]["NickName"] == "family"
+    assert (
+        client.get("/api/v2!authuser" + query).json()["Response"]["User"]["NickName"] == "family"
+    )
 
 
-def test_a_signature_in_the_query_is_accepted(smugmug: FakeSmugMug, stranger: requests.Session) -> None:
-    auth = OAuth1(smugmug.api_key, smugmug.api_secret, smugmug.access_token, smugmug.access_token_secret,
-                  signature_type="query")
-    assert stranger.get(API + "/api/v2!authuser", auth=auth, headers=JSON_ACCEPTED).status_code == 200
+def test_a_signature_in_the_query_is_accepted(
+    smugmug: FakeSmugMug, stranger: requests.Session
+) -> None:
+    auth = OAuth1(
+        smugmug.api_key,
+        smugmug.api_secret,
+        smugmug.access_token,
+        smugmug.access_token_secret,
+        signature_type="query",
+    )
+    assert (
+        stranger.get(API + "/api/v2!authuser", auth=auth, headers=JSON_ACCEPTED).status_code == 200
+    )
 
 
 def signed_request(client: Client, path: str, **fields: str) -> requests.PreparedRequest:
@@ -132,7 +184,8 @@ def signed_request(client: Client, path: str, **fields: str) -> requests.Prepare
     for name, value in fields.items():
         setattr(auth, name, value)
     prepared: requests.PreparedRequest = client.session.prepare_request(
-        requests.Request("GET", API + path, headers=JSON_ACCEPTED))
+        requests.Request("GET", API + path, headers=JSON_ACCEPTED)
+    )
     for name, value in saved.items():
         setattr(auth, name, value)
     return prepared
@@ -141,18 +194,24 @@ def signed_request(client: Client, path: str, **fields: str) -> requests.Prepare
 def send(client: Client, prepared: requests.PreparedRequest) -> requests.Response:
     """Send a request as it is, without signing it (again)."""
     response: requests.Response = client.session.send(
-        prepared, proxies=client.session.proxies, verify=client.smugmug.ca_path, timeout=10)
+        prepared, proxies=client.session.proxies, verify=client.smugmug.ca_path, timeout=10
+    )
     return response
 
 
-@pytest.mark.parametrize("fields, problem", [
-    ({"client_key": "nobody"}, "consumer_key_unknown"),
-    ({"resource_owner_key": "nobody"}, "token_rejected"),
-    ({"resource_owner_secret": "wrong"}, "signature_invalid"),
-    ({"timestamp": "137131200"}, "timestamp_refused"),
-    ({"signature_method": "PLAINTEXT"}, "signature_method_rejected"),
-])
-def test_a_wrong_signature_is_refused_with_its_reason(client: Client, fields: Dict[str, str], problem: str) -> None:
+@pytest.mark.parametrize(
+    "fields, problem",
+    [
+        ({"client_key": "nobody"}, "consumer_key_unknown"),
+        ({"resource_owner_key": "nobody"}, "token_rejected"),
+        ({"resource_owner_secret": "wrong"}, "signature_invalid"),
+        ({"timestamp": "137131200"}, "timestamp_refused"),
+        ({"signature_method": "PLAINTEXT"}, "signature_method_rejected"),
+    ],
+)
+def test_a_wrong_signature_is_refused_with_its_reason(
+    client: Client, fields: Dict[str, str], problem: str
+) -> None:
     response = send(client, signed_request(client, "/api/v2!authuser", **fields))
     assert response.status_code == 401
     assert response.json() == {"Code": 401, "Message": f"oauth_problem={problem}"}
@@ -160,7 +219,9 @@ def test_a_wrong_signature_is_refused_with_its_reason(client: Client, fields: Di
 
 def test_a_clock_may_be_wrong_by_less_than_five_minutes(client: Client) -> None:
     for seconds, status in ((-280, 200), (280, 200), (-320, 401), (320, 401)):
-        prepared = signed_request(client, "/api/v2!authuser", timestamp=str(int(time.time()) + seconds))
+        prepared = signed_request(
+            client, "/api/v2!authuser", timestamp=str(int(time.time()) + seconds)
+        )
         assert send(client, prepared).status_code == status
 
 
@@ -168,7 +229,10 @@ def test_a_nonce_is_good_for_one_request(client: Client) -> None:
     prepared = signed_request(client, "/api/v2!authuser")
     assert send(client, prepared).status_code == 200
     again = send(client, prepared)
-    assert (again.status_code, again.text) == (401, '{"Code":401,"Message":"oauth_problem=nonce_used"}')
+    assert (again.status_code, again.text) == (
+        401,
+        '{"Code":401,"Message":"oauth_problem=nonce_used"}',
+    )
 
 
 def test_a_lost_answer_has_used_up_the_nonce(smugmug: FakeSmugMug, client: Client) -> None:
@@ -186,7 +250,8 @@ def test_a_changed_query_spoils_the_signature(client: Client) -> None:
 
 
 def test_without_a_signature_there_is_public_data_for_a_key_and_nothing_else(
-        smugmug: FakeSmugMug, account: Account, stranger: requests.Session) -> None:
+    smugmug: FakeSmugMug, account: Account, stranger: requests.Session
+) -> None:
     public, _ = account.album("Open"), account.album("Closed", privacy="Private")
     assert stranger.get(API + "/api/v2!authuser", headers=JSON_ACCEPTED).json()["Code"] == 401
     url = f"{API}/api/v2/user/family!albums?APIKey={smugmug.api_key}"
@@ -200,35 +265,51 @@ def test_without_a_signature_there_is_public_data_for_a_key_and_nothing_else(
 # Signing in
 # ======================================================================================================================
 
-def sign_in(smugmug: FakeSmugMug, pin: str = "", access: str = "Full", host: str = API) -> Dict[str, str]:
+
+def sign_in(
+    smugmug: FakeSmugMug, pin: str = "", access: str = "Full", host: str = API
+) -> Dict[str, str]:
     """The whole PIN flow; the last answer of it."""
     base = host + "/services/oauth/1.0a/"
     session = OAuth1Session(smugmug.api_key, smugmug.api_secret, callback_uri="oob")
     with lead_to(session, smugmug):
         session.fetch_request_token(base + "getRequestToken")
-        shown = smugmug.authorize(session.authorization_url(base + "authorize", Access=access, Permissions="Read"))
-        tokens: Dict[str, str] = session.fetch_access_token(base + "getAccessToken", verifier=pin or shown)
+        shown = smugmug.authorize(
+            session.authorization_url(base + "authorize", Access=access, Permissions="Read")
+        )
+        tokens: Dict[str, str] = session.fetch_access_token(
+            base + "getAccessToken", verifier=pin or shown
+        )
         return tokens
 
 
 @pytest.mark.parametrize("host", [API, "https://secure.smugmug.com"])
 def test_the_pin_flow_leads_to_the_access_token(smugmug: FakeSmugMug, host: str) -> None:
     tokens = sign_in(smugmug, host=host)
-    assert tokens == {"oauth_token": smugmug.access_token, "oauth_token_secret": smugmug.access_token_secret}
+    assert tokens == {
+        "oauth_token": smugmug.access_token,
+        "oauth_token_secret": smugmug.access_token_secret,
+    }
     assert (len(smugmug.access_token), len(smugmug.access_token_secret)) == (32, 64)
     assert smugmug.authorizations[0]["Access"] == "Full"
     assert smugmug.authorizations[0]["Permissions"] == "Read"
     assert smugmug.pin.startswith("0")
 
 
-def test_the_authorize_page_shows_the_pin(smugmug: FakeSmugMug, stranger: requests.Session) -> None:
-    with lead_to(OAuth1Session(smugmug.api_key, smugmug.api_secret, callback_uri="oob"), smugmug) as session:
+def test_the_authorize_page_shows_the_pin(
+    smugmug: FakeSmugMug, stranger: requests.Session
+) -> None:
+    with lead_to(
+        OAuth1Session(smugmug.api_key, smugmug.api_secret, callback_uri="oob"), smugmug
+    ) as session:
         token = session.fetch_request_token(OAUTH + "getRequestToken")["oauth_token"]
     page = stranger.get(OAUTH + f"authorize?oauth_token={token}&Access=Full")
     assert smugmug.pin in page.text and page.headers["Content-Type"].startswith("text/html")
     assert stranger.get(OAUTH + "authorize?oauth_token=other").status_code == 400
     with pytest.raises(ValueError):
-        smugmug.authorize("http://api.smugmug.com/services/oauth/1.0a/authorize?oauth_token=" + token)
+        smugmug.authorize(
+            "http://api.smugmug.com/services/oauth/1.0a/authorize?oauth_token=" + token
+        )
 
 
 def test_a_wrong_pin_uses_up_the_request_token(smugmug: FakeSmugMug) -> None:
@@ -256,20 +337,26 @@ def test_a_request_token_lives_five_minutes_and_is_good_once(smugmug: FakeSmugMu
 def test_a_request_token_needs_a_callback_and_a_known_key(smugmug: FakeSmugMug) -> None:
     with lead_to(OAuth1Session(smugmug.api_key, smugmug.api_secret), smugmug) as session:
         response = session.post(OAUTH + "getRequestToken")
-        assert "oauth_problem=parameter_absent" in response.text and "oauth_callback" in response.text
+        assert (
+            "oauth_problem=parameter_absent" in response.text and "oauth_callback" in response.text
+        )
     with lead_to(OAuth1Session("nobody", "nothing", callback_uri="oob"), smugmug) as session:
         response = session.post(OAUTH + "getRequestToken")
         assert (response.status_code, response.text) == (401, "oauth_problem=consumer_key_unknown")
 
 
-def test_a_token_without_full_access_sees_public_albums_only(smugmug: FakeSmugMug, account: Account) -> None:
+def test_a_token_without_full_access_sees_public_albums_only(
+    smugmug: FakeSmugMug, account: Account
+) -> None:
     public = account.album("Open")
     for privacy in ("Unlisted", "Private"):
         account.album(privacy, privacy=privacy)
     public.photo("seen.jpg")
     public.photo("hidden.jpg", hidden=True)
     tokens = sign_in(smugmug, access="Public")
-    assert sign_in(smugmug, access="Full") == tokens  # the level cannot be changed by signing in again
+    assert (
+        sign_in(smugmug, access="Full") == tokens
+    )  # the level cannot be changed by signing in again
     client = Client(smugmug, tokens["oauth_token"], tokens["oauth_token_secret"])
     albums = client.body("/api/v2/user/family!albums")["Album"]
     assert [album["Name"] for album in albums] == ["Open"] and "Privacy" not in albums[0]
@@ -278,7 +365,9 @@ def test_a_token_without_full_access_sees_public_albums_only(smugmug: FakeSmugMu
     client.close()
 
 
-def test_revoked_tokens_are_rejected_and_the_next_sign_in_gives_new_ones(smugmug: FakeSmugMug, client: Client) -> None:
+def test_revoked_tokens_are_rejected_and_the_next_sign_in_gives_new_ones(
+    smugmug: FakeSmugMug, client: Client
+) -> None:
     old = smugmug.access_token
     smugmug.revoke_tokens()
     assert smugmug.access_token == old
@@ -295,9 +384,14 @@ def test_tokens_survive_a_restart(smugmug: FakeSmugMug, ca: Authority) -> None:
 # The API
 # ======================================================================================================================
 
+
 def test_who_does_not_accept_json_gets_a_page(client: Client) -> None:
-    assert client.get("/api/v2!authuser", headers={}).headers["Content-Type"].startswith("text/html")
-    assert client.get("/api/v2!authuser?_accept=application/json", headers={}).json()["Code"] == 200
+    assert (
+        client.get("/api/v2!authuser", headers={}).headers["Content-Type"].startswith("text/html")
+    )
+    assert (
+        client.get("/api/v2!authuser?_accept=application/json", headers={}).json()["Code"] == 200
+    )
 
 
 def test_pages_are_clamped(smugmug: FakeSmugMug, account: Account, client: Client) -> None:
@@ -305,9 +399,11 @@ def test_pages_are_clamped(smugmug: FakeSmugMug, account: Account, client: Clien
     for number in range(120):
         account.album(f"Album {number}")
     account.albums[0].fill(600, 10)
-    for path, default, maximum in (("/api/v2/user/family!albums", 50, 100),
-                                   (f"/api/v2/album/{account.albums[0].key}!images", 100, 500),
-                                   (f"/api/v2/node/{account.root.node_id}!children", 10, 120)):
+    for path, default, maximum in (
+        ("/api/v2/user/family!albums", 50, 100),
+        (f"/api/v2/album/{account.albums[0].key}!images", 100, 500),
+        (f"/api/v2/node/{account.root.node_id}!children", 10, 120),
+    ):
         assert client.body(path)["Pages"]["Count"] == default
         pages = client.body(path + "?count=9999")["Pages"]
         assert pages["Count"] == maximum and pages["RequestedCount"] in (100, 500, 200)
@@ -328,12 +424,19 @@ def test_pages_cover_everything_once(account: Account, client: Client) -> None:
     assert body["Pages"]["LastPage"] == f"{path}?count=10&start=21"
 
 
-def test_the_link_to_the_next_page_forgets_how_it_was_asked(account: Account, client: Client) -> None:
+def test_the_link_to_the_next_page_forgets_how_it_was_asked(
+    account: Account, client: Client
+) -> None:
     album = account.album("Many")
     album.fill(3, 10)
-    body = client.body(f"/api/v2/album/{album.key}!images?_verbosity=1&_expand=Album&_filter=Uri%2CTitle&count=2")
+    body = client.body(
+        f"/api/v2/album/{album.key}!images?_verbosity=1&_expand=Album&_filter=Uri%2CTitle&count=2"
+    )
     assert body["Uri"] == f"/api/v2/album/{album.key}!images?_filter=Uri%2CTitle&count=2"
-    assert body["Pages"]["NextPage"] == f"/api/v2/album/{album.key}!images?_filter=Uri%2CTitle&count=2&start=3"
+    assert (
+        body["Pages"]["NextPage"]
+        == f"/api/v2/album/{album.key}!images?_filter=Uri%2CTitle&count=2&start=3"
+    )
     assert body["Pages"]["FirstPage"].endswith("&start=1")
 
 
@@ -352,17 +455,21 @@ def test_answers_are_shaped_as_asked(account: Account, client: Client) -> None:
     path = f"/api/v2/album/{album.key}!images"
     full = client.get(path).json()
     assert "Options" in full and "Request" in full and "Timing" in full["Response"]
-    assert full["Response"]["AlbumImage"][0]["Uris"]["Album"]["Uri"] == f"/api/v2/album/{album.key}"
+    assert (
+        full["Response"]["AlbumImage"][0]["Uris"]["Album"]["Uri"] == f"/api/v2/album/{album.key}"
+    )
     short = client.get(path + "?_verbosity=1&_filter=FileName,DateTime&_filteruri=Album").json()
     assert set(short) == {"Response", "Code", "Message"}
-    image, = short["Response"]["AlbumImage"]
+    (image,) = short["Response"]["AlbumImage"]
     assert image == {"FileName": "IMG_1.JPG", "Uris": {"Album": f"/api/v2/album/{album.key}"}}
     assert client.body(path + "?_verbosity=1&_filter=&_filteruri=")["AlbumImage"] == [{}]
     assert isinstance(client.body(path + "?_shorturis")["AlbumImage"][0]["Uris"]["Album"], str)
     assert client.get(path + "?_pretty=true").text.startswith("{\n")
     assert client.get(path + "?_config=%7B%7D").status_code == 400
     assert client.body(f"/api/v2/album/{album.key}?_filter=Name&_filteruri=")["Album"] == {
-        "Name": "Album", "ResponseLevel": "Full"}
+        "Name": "Album",
+        "ResponseLevel": "Full",
+    }
 
 
 def test_expansions_stand_under_the_exact_uri(account: Account, client: Client) -> None:
@@ -378,21 +485,27 @@ def test_expansions_stand_under_the_exact_uri(account: Account, client: Client) 
     short = client.get(path + "&_verbosity=1&_filter=Uri&_filteruri=LargestVideo").json()
     uri = short["Response"]["AlbumImage"][1]["Uris"]["LargestVideo"]
     assert uri == f"/api/v2/image/{video.key}-0!largestvideo?_shorturis="
-    assert short["Expansions"][uri]["LargestVideo"]["Size"] == video.size  # filters do not reach expansions
+    assert (
+        short["Expansions"][uri]["LargestVideo"]["Size"] == video.size
+    )  # filters do not reach expansions
     assert "Uris" not in short["Response"]["AlbumImage"][0]
     inline = client.get(path + "&_expandmethod=inline").json()
     assert "Expansions" not in inline
-    assert inline["Response"]["AlbumImage"][1]["Uris"]["LargestVideo"]["LargestVideo"]["MD5"] == video.md5
+    assert (
+        inline["Response"]["AlbumImage"][1]["Uris"]["LargestVideo"]["LargestVideo"]["MD5"]
+        == video.md5
+    )
 
 
 @pytest.mark.parametrize("short", ["_shorturis", "_shorturis=", "_verbosity=1"])
 def test_short_uris_of_what_is_expanded_and_no_others_carry_a_parameter(
-        account: Account, client: Client, short: str) -> None:
+    account: Account, client: Client, short: str
+) -> None:
     album = account.album("Album")
     album.video("clip.mov")
     path = f"/api/v2/album/{album.key}!images?_expand=LargestVideo,Album"
     answer = client.get(f"{path}&{short}&_filter=FileName").json()
-    video, = answer["Response"]["AlbumImage"]
+    (video,) = answer["Response"]["AlbumImage"]
     marked = {name: uri for name, uri in video["Uris"].items() if "?" in uri}
     assert set(marked) == {"LargestVideo", "Album"} and len(video["Uris"]) > 10
     assert set(answer["Expansions"]) == set(marked.values())
@@ -407,14 +520,17 @@ def test_short_uris_of_what_is_expanded_and_no_others_carry_a_parameter(
 
 
 def test_an_image_without_serial_moves_and_the_same_signature_does_not_follow(
-        smugmug: FakeSmugMug, account: Account, client: Client) -> None:
+    smugmug: FakeSmugMug, account: Account, client: Client
+) -> None:
     photo = account.album("Album").photo("IMG_1.JPG", serial=2)
     path = f"/api/v2/image/{photo.key}"
     moved = client.get(path + "?_filter=FileName", allow_redirects=False)
     assert moved.status_code == 301 and "no-store" in moved.headers["Cache-Control"]
     assert moved.headers["Location"] == f"{API}{path}-0?_filter=FileName"
     assert client.get(path).json()["Response"]["Image"]["Serial"] == 2  # OAuth1Session signs anew
-    auth = OAuth1(smugmug.api_key, smugmug.api_secret, smugmug.access_token, smugmug.access_token_secret)
+    auth = OAuth1(
+        smugmug.api_key, smugmug.api_secret, smugmug.access_token, smugmug.access_token_secret
+    )
     with lead_to(requests.Session(), smugmug) as plain:
         assert plain.get(API + path, auth=auth, headers=JSON_ACCEPTED).status_code == 401
 
@@ -428,7 +544,9 @@ def test_folders_make_a_tree_and_albums_may_share_names(account: Account, client
     node = client.body(node["Uris"]["ChildNodes"]["Uri"])["Node"][0]
     albums = client.body(node["Uris"]["ChildNodes"]["Uri"] + "?Type=Album")["Node"]
     assert [album["Uris"]["Album"]["Uri"] for album in albums] == [
-        f"/api/v2/album/{first.key}", f"/api/v2/album/{second.key}"]
+        f"/api/v2/album/{first.key}",
+        f"/api/v2/album/{second.key}",
+    ]
     assert albums[0]["HasChildren"] is False
 
 
@@ -440,11 +558,16 @@ def test_several_albums_come_in_one_answer(account: Account, client: Client) -> 
 
 
 def test_a_locked_album_looks_empty_and_a_locked_site_too(
-        smugmug: FakeSmugMug, account: Account, client: Client, stranger: requests.Session) -> None:
+    smugmug: FakeSmugMug, account: Account, client: Client, stranger: requests.Session
+) -> None:
     album = account.album("Locked", locked=True)
     album.photo()
     shown = client.body(f"/api/v2/album/{album.key}")["Album"]
-    assert shown["ResponseLevel"] == "Password" and "ImageCount" not in shown and "AlbumImages" not in shown["Uris"]
+    assert (
+        shown["ResponseLevel"] == "Password"
+        and "ImageCount" not in shown
+        and "AlbumImages" not in shown["Uris"]
+    )
     assert client.body(f"/api/v2/album/{album.key}!images")["Pages"]["Total"] == 0
     account.site_password = True
     url = f"{API}/api/v2/user/family!albums?APIKey={smugmug.api_key}"
@@ -491,12 +614,18 @@ def test_editing_words_moves_no_date_of_the_album(account: Account, client: Clie
     after = clocks(client, photo)
     assert after[0] > before[0] and after[1:] == before[1:]
     shown = client.body(f"/api/v2/album/{photo.home.key}!images")["AlbumImage"][0]
-    assert (shown["Caption"], shown["KeywordArray"], shown["Serial"]) == ("A day by the sea", ["sea", "summer"], 0)
+    assert (shown["Caption"], shown["KeywordArray"], shown["Serial"]) == (
+        "A day by the sea",
+        ["sea", "summer"],
+        0,
+    )
     with pytest.raises(TypeError):
         photo.edit(captoin="A day by the sea")
 
 
-def test_a_replacement_moves_no_date_of_an_album_unless_it_is_told_to(account: Account, client: Client) -> None:
+def test_a_replacement_moves_no_date_of_an_album_unless_it_is_told_to(
+    account: Account, client: Client
+) -> None:
     photo = account.album("Album").photo("IMG_1.JPG", content=b"zero")
     before = clocks(client, photo)
     photo.replace(b"one")
@@ -518,11 +647,17 @@ def listing(client: Client, album: Any, query: str = "") -> Tuple[List[str], int
     """The file names that an album lists, the Total of the list, and the ImageCount of the album."""
     body = client.body(f"/api/v2/album/{album.key}!images{query}")
     count: int = client.body(f"/api/v2/album/{album.key}")["Album"]["ImageCount"]
-    return [image["FileName"] for image in body.get("AlbumImage", [])], body["Pages"]["Total"], count
+    return (
+        [image["FileName"] for image in body.get("AlbumImage", [])],
+        body["Pages"]["Total"],
+        count,
+    )
 
 
 @pytest.mark.parametrize("total_follows", ["listing", "count"])
-def test_listings_lag_behind_what_comes_and_goes(account: Account, client: Client, total_follows: str) -> None:
+def test_listings_lag_behind_what_comes_and_goes(
+    account: Account, client: Client, total_follows: str
+) -> None:
     account.total_follows = total_follows
     album = account.album("Album")
     for name in ("a.JPG", "b.JPG", "c.JPG", "d.JPG"):
@@ -538,13 +673,19 @@ def test_listings_lag_behind_what_comes_and_goes(account: Account, client: Clien
     album.photo("e.JPG")
     total = 4 if total_follows == "listing" else 3
     assert listing(client, album, "?count=2") == (["a.JPG", "b.JPG"], total, 3)
-    assert listing(client, album, "?count=2&start=3") == (["c.JPG", "d.JPG"], total, 3)  # of the same listing
+    assert listing(client, album, "?count=2&start=3") == (
+        ["c.JPG", "d.JPG"],
+        total,
+        3,
+    )  # of the same listing
     total = 2 if total_follows == "listing" else 3
     assert listing(client, album) == (["a.JPG", "d.JPG"], total, 3)
     assert listing(client, album) == (["a.JPG", "d.JPG", "e.JPG"], 3, 3)
 
 
-def test_listings_may_lag_until_time_has_passed(smugmug: FakeSmugMug, account: Account, client: Client) -> None:
+def test_listings_may_lag_until_time_has_passed(
+    smugmug: FakeSmugMug, account: Account, client: Client
+) -> None:
     album, other = account.album("Album"), account.album("Other")
     photo = album.photo("a.JPG")
     account.lag = Lag(seconds=300)
@@ -557,7 +698,11 @@ def test_listings_may_lag_until_time_has_passed(smugmug: FakeSmugMug, account: A
     for _ in range(3):
         assert listing(client, album) == (["a.JPG"], 1, 1) and listing(client, other) == ([], 0, 1)
     smugmug.let_time_pass(101)
-    assert listing(client, album) == (["a.JPG", "b.JPG"], 2, 1) and listing(client, other) == (["a.JPG"], 1, 1)
+    assert listing(client, album) == (["a.JPG", "b.JPG"], 2, 1) and listing(client, other) == (
+        ["a.JPG"],
+        1,
+        1,
+    )
     smugmug.let_time_pass(200)
     assert listing(client, album) == (["b.JPG"], 1, 1)
 
@@ -570,10 +715,20 @@ def test_what_is_deleted_and_still_listed_is_gone(account: Account, client: Clie
         album.remove(image)
     answer = client.get(f"/api/v2/album/{album.key}!images?_expand=LargestVideo").json()
     first, second = answer["Response"]["AlbumImage"]
-    assert (first["ImageKey"], second["ImageKey"]) == (photo.key, video.key) and "Expansions" not in answer
+    assert (first["ImageKey"], second["ImageKey"]) == (
+        photo.key,
+        video.key,
+    ) and "Expansions" not in answer
     assert client.get(first["ArchivedUri"]).status_code == 404
     for image in (first, second):
-        for action in ("", "!download", "!sizedetails", "!largestimage", "!largestvideo", "!metadata"):
+        for action in (
+            "",
+            "!download",
+            "!sizedetails",
+            "!largestimage",
+            "!largestvideo",
+            "!metadata",
+        ):
             assert client.get(f"/api/v2/image/{image['ImageKey']}-0{action}").status_code == 404
         assert client.get(image["Uri"]).status_code == 404
     album.photo("c.JPG", key="hereNow")  # not listed yet, and there all the same
@@ -582,7 +737,8 @@ def test_what_is_deleted_and_still_listed_is_gone(account: Account, client: Clie
 
 
 def test_a_clock_that_runs_gives_changes_the_time_of_day(
-        smugmug: FakeSmugMug, account: Account, client: Client) -> None:
+    smugmug: FakeSmugMug, account: Account, client: Client
+) -> None:
     account.album("Before the clock ran")
     account.set_clock(datetime(2031, 5, 1, 22, 0))
     album = account.album("Album")
@@ -591,22 +747,32 @@ def test_a_clock_that_runs_gives_changes_the_time_of_day(
     def dates() -> List[datetime]:
         """Of the answer, of the album's images, and of when they were uploaded."""
         answer = client.get(f"/api/v2/album/{album.key}!images?_expand=Album")
-        texts = [answer.json()["Expansions"][f"/api/v2/album/{album.key}"]["Album"]["ImagesLastUpdated"]]
+        texts = [
+            answer.json()["Expansions"][f"/api/v2/album/{album.key}"]["Album"]["ImagesLastUpdated"]
+        ]
         texts += [image["DateTimeUploaded"] for image in answer.json()["Response"]["AlbumImage"]]
-        return [parsedate_to_datetime(answer.headers["Date"]).replace(tzinfo=None),
-                *(datetime.strptime(text, "%Y-%m-%dT%H:%M:%S+00:00") for text in texts)]
+        return [
+            parsedate_to_datetime(answer.headers["Date"]).replace(tzinfo=None),
+            *(datetime.strptime(text, "%Y-%m-%dT%H:%M:%S+00:00") for text in texts),
+        ]
 
     date, changed, *uploaded = dates()
     assert datetime(2031, 5, 1, 22, 0) <= uploaded[0] < uploaded[1] < uploaded[2] < changed <= date
-    assert date < datetime(2031, 5, 1, 22, 1) and account.albums[0].created == fake_smugmug.FIRST_DATE
+    assert (
+        date < datetime(2031, 5, 1, 22, 1) and account.albums[0].created == fake_smugmug.FIRST_DATE
+    )
     smugmug.let_time_pass(86_400)
     photos[0].replace(b"new", moves_clock=True)
     date, changed, *uploaded_then = dates()
-    assert datetime(2031, 5, 2, 22, 0) <= changed <= date < datetime(2031, 5, 2, 22, 1) and uploaded_then == uploaded
+    assert (
+        datetime(2031, 5, 2, 22, 0) <= changed <= date < datetime(2031, 5, 2, 22, 1)
+        and uploaded_then == uploaded
+    )
 
 
 def test_time_that_passes_moves_what_smugmug_shows_and_not_the_clock_of_signatures(
-        smugmug: FakeSmugMug, account: Account, client: Client) -> None:
+    smugmug: FakeSmugMug, account: Account, client: Client
+) -> None:
     smugmug.limit(requests=2, window_seconds=1000)
     album = account.album("Album")
     before = album.images_last_updated
@@ -615,7 +781,9 @@ def test_time_that_passes_moves_what_smugmug_shows_and_not_the_clock_of_signatur
         answer = client.get("/api/v2!authuser")
         assert answer.status_code == 200
         date = parsedate_to_datetime(answer.headers["Date"]).timestamp()
-        return int(answer.headers["X-RateLimit-Remaining"]), int(answer.headers["X-RateLimit-Reset"]) - date
+        return int(answer.headers["X-RateLimit-Remaining"]), int(
+            answer.headers["X-RateLimit-Reset"]
+        ) - date
 
     assert remaining_and_seconds()[0] == 1
     smugmug.let_time_pass(600)
@@ -623,25 +791,42 @@ def test_time_that_passes_moves_what_smugmug_shows_and_not_the_clock_of_signatur
     assert remaining == 0 and 390 < seconds <= 402
     smugmug.let_time_pass(400)
     assert remaining_and_seconds()[0] == 1
-    ahead = parsedate_to_datetime(client.get("/api/v2!authuser").headers["Date"]).timestamp() - time.time()
+    ahead = (
+        parsedate_to_datetime(client.get("/api/v2!authuser").headers["Date"]).timestamp()
+        - time.time()
+    )
     assert 990 < ahead < 1010
     album.touch()
     assert album.images_last_updated == before + timedelta(seconds=1060)
 
 
-def test_the_cameras_clock_is_shown_as_pacific_time_in_utc(account: Account, client: Client) -> None:
+def test_the_cameras_clock_is_shown_as_pacific_time_in_utc(
+    account: Account, client: Client
+) -> None:
     album = account.album("Album")
-    album.photo("summer.jpg", taken=datetime(2019, 8, 4, 11, 28, 12), latitude=47.97, component_file_types={"A": ["x"]})
+    album.photo(
+        "summer.jpg",
+        taken=datetime(2019, 8, 4, 11, 28, 12),
+        latitude=47.97,
+        component_file_types={"A": ["x"]},
+    )
     album.photo("winter.jpg", taken=datetime(2015, 2, 22, 17, 34, 44), keywords=["two words"])
     album.photo("never.jpg", keywords=["a", "b c"])
     shown = client.body(f"/api/v2/album/{album.key}!images")["AlbumImage"]
     assert [image.get("DateTimeOriginal") for image in shown] == [
-        "2019-08-04T18:28:12+00:00", "2015-02-23T01:34:44+00:00", None]
+        "2019-08-04T18:28:12+00:00",
+        "2015-02-23T01:34:44+00:00",
+        None,
+    ]
     assert shown[0]["Latitude"] == "47.97" and shown[1]["Latitude"] == "0"
     assert [image["Keywords"] for image in shown[1:]] == ['"two words"', "a; b c"]
     assert [image["ComponentFileTypes"] for image in shown[:2]] == [{"A": ["x"]}, []]
-    assert client.body(f"/api/v2/image/{shown[0]['ImageKey']}-0!metadata")["ImageMetadata"][
-        "DateTimeCreated"] == "2019-08-04T11:28:12"
+    assert (
+        client.body(f"/api/v2/image/{shown[0]['ImageKey']}-0!metadata")["ImageMetadata"][
+            "DateTimeCreated"
+        ]
+        == "2019-08-04T11:28:12"
+    )
 
 
 def test_a_phones_film_is_shown_hours_late(account: Account, client: Client) -> None:
@@ -649,28 +834,52 @@ def test_a_phones_film_is_shown_hours_late(account: Account, client: Client) -> 
     uploaded = datetime(2019, 4, 28, 2, 31, 35)
     album.video("phone.mp4", created_utc=datetime(2019, 4, 28, 2, 5, 11), uploaded=uploaded)
     album.video("camera.mov", taken=datetime(2019, 4, 27, 19, 5, 11), uploaded=uploaded)
-    album.video("winter.mov", created_utc=datetime(2019, 1, 15, 3, 0), taken=datetime(2019, 1, 14, 19, 0))
+    album.video(
+        "winter.mov", created_utc=datetime(2019, 1, 15, 3, 0), taken=datetime(2019, 1, 14, 19, 0)
+    )
     shown = client.body(f"/api/v2/album/{album.key}!images")["AlbumImage"]
     assert [image["DateTimeOriginal"] for image in shown] == [
-        "2019-04-28T09:05:11+00:00", "2019-04-28T02:05:11+00:00", "2019-01-15T11:00:00+00:00"]
-    assert shown[0]["DateTimeOriginal"] > shown[0]["DateTimeUploaded"] == "2019-04-28T02:31:35+00:00"
-    assert client.body(f"/api/v2/image/{shown[0]['ImageKey']}-0!metadata")["ImageMetadata"][
-        "DateTimeCreated"] == "2019-04-28T02:05:11"
+        "2019-04-28T09:05:11+00:00",
+        "2019-04-28T02:05:11+00:00",
+        "2019-01-15T11:00:00+00:00",
+    ]
+    assert (
+        shown[0]["DateTimeOriginal"] > shown[0]["DateTimeUploaded"] == "2019-04-28T02:31:35+00:00"
+    )
+    assert (
+        client.body(f"/api/v2/image/{shown[0]['ImageKey']}-0!metadata")["ImageMetadata"][
+            "DateTimeCreated"
+        ]
+        == "2019-04-28T02:05:11"
+    )
 
 
-@pytest.mark.parametrize("local, hours", [
-    (datetime(2024, 3, 10, 1, 59), 8), (datetime(2024, 3, 10, 2, 0), 7), (datetime(2024, 11, 3, 1, 59), 7),
-    (datetime(2024, 11, 3, 2, 0), 8), (datetime(2006, 4, 2, 2, 0), 7), (datetime(2006, 3, 31), 8),
-    (datetime(1980, 4, 27, 2, 0), 7), (datetime(1980, 10, 26, 2, 0), 8),
-])
+@pytest.mark.parametrize(
+    "local, hours",
+    [
+        (datetime(2024, 3, 10, 1, 59), 8),
+        (datetime(2024, 3, 10, 2, 0), 7),
+        (datetime(2024, 11, 3, 1, 59), 7),
+        (datetime(2024, 11, 3, 2, 0), 8),
+        (datetime(2006, 4, 2, 2, 0), 7),
+        (datetime(2006, 3, 31), 8),
+        (datetime(1980, 4, 27, 2, 0), 7),
+        (datetime(1980, 10, 26, 2, 0), 8),
+    ],
+)
 def test_pacific_summer_begins_and_ends_on_the_right_sunday(local: datetime, hours: int) -> None:
     assert (shown_as_taken(local) - local).total_seconds() == hours * 3600
 
 
 def test_api_answers_are_compressed_counted_and_not_cached(client: Client) -> None:
     response = client.get("/api/v2!authuser")
-    assert response.headers["Content-Encoding"] == "gzip" and "no-store" in response.headers["Cache-Control"]
-    plain = client.get("/api/v2!authuser", headers={**JSON_ACCEPTED, "Accept-Encoding": "identity"})
+    assert (
+        response.headers["Content-Encoding"] == "gzip"
+        and "no-store" in response.headers["Cache-Control"]
+    )
+    plain = client.get(
+        "/api/v2!authuser", headers={**JSON_ACCEPTED, "Accept-Encoding": "identity"}
+    )
     assert "Content-Encoding" not in plain.headers and plain.json()["Code"] == 200
 
 
@@ -684,21 +893,31 @@ def test_an_unknown_path_is_404_and_remembered(smugmug: FakeSmugMug, client: Cli
 
 @pytest.mark.parametrize("faulty", [False, True])
 def test_the_body_of_a_404_repeats_the_key_that_was_in_the_query(
-        smugmug: FakeSmugMug, stranger: requests.Session, faulty: bool) -> None:
+    smugmug: FakeSmugMug, stranger: requests.Session, faulty: bool
+) -> None:
     if faulty:
         smugmug.fault("not_found", "api")
     path = f"/api/v2/image/nothing-0?APIKey={smugmug.api_key}&_verbosity=1"
     answer = stranger.get(API + path, headers=JSON_ACCEPTED)
     assert answer.status_code == 404 and answer.json() == {
-        "Request": {"Version": "v2", "Method": "GET", "Uri": path}, "Code": 404, "Message": "Not Found"}
+        "Request": {"Version": "v2", "Method": "GET", "Uri": path},
+        "Code": 404,
+        "Message": "Not Found",
+    }
 
 
-@pytest.mark.parametrize("gives, status, text", [
-    ("nonce_used", 401, '{"Code":401,"Message":"oauth_problem=nonce_used"}'), ("timeout", 504, "Gateway Timeout"),
-    ("server_error", 502, "Bad Gateway"), ("no_response", 200, '{"Code":200,"Message":"Ok"}'),
-])
-def test_the_gateway_gives_up_long_pages(smugmug: FakeSmugMug, account: Account, client: Client,
-                                         gives: str, status: int, text: str) -> None:
+@pytest.mark.parametrize(
+    "gives, status, text",
+    [
+        ("nonce_used", 401, '{"Code":401,"Message":"oauth_problem=nonce_used"}'),
+        ("timeout", 504, "Gateway Timeout"),
+        ("server_error", 502, "Bad Gateway"),
+        ("no_response", 200, '{"Code":200,"Message":"Ok"}'),
+    ],
+)
+def test_the_gateway_gives_up_long_pages(
+    smugmug: FakeSmugMug, account: Account, client: Client, gives: str, status: int, text: str
+) -> None:
     album = account.album("Many")
     album.fill(250, 10)
     path = f"/api/v2/album/{album.key}!images"
@@ -708,31 +927,46 @@ def test_the_gateway_gives_up_long_pages(smugmug: FakeSmugMug, account: Account,
     for _ in range(2):  # the same page is as slow the next time
         answer = client.get(path + "?count=101")
         assert answer.status_code == status and text in answer.text
-    assert client.body(path + "?count=500&start=151")["Pages"]["Count"] == 100  # what counts is what is listed
+    assert (
+        client.body(path + "?count=500&start=151")["Pages"]["Count"] == 100
+    )  # what counts is what is listed
     smugmug.gateway.give_up_above(images=101)
     assert client.body(path + "?count=101")["Pages"]["Count"] == 101
 
 
-def test_an_owner_gets_pages_of_two_hundred_photos_and_none_of_five_hundred(account: Account, client: Client) -> None:
+def test_an_owner_gets_pages_of_two_hundred_photos_and_none_of_five_hundred(
+    account: Account, client: Client
+) -> None:
     album = account.album("Many")
     album.fill(600, 10)
     for count, status in ((200, 200), (400, 200), (401, 401), (500, 401)):
-        assert client.get(f"/api/v2/album/{album.key}!images?count={count}").status_code == status, count
+        assert (
+            client.get(f"/api/v2/album/{album.key}!images?count={count}").status_code == status
+        ), count
 
 
 def test_the_gateway_asks_how_long_a_page_takes_and_expansions_take_time_as_well(
-        smugmug: FakeSmugMug, account: Account, client: Client) -> None:
+    smugmug: FakeSmugMug, account: Account, client: Client
+) -> None:
     album = account.album("Album")
     album.photo(), album.video(), album.video()
     path = f"/api/v2/album/{album.key}!images"
-    smugmug.gateway.patience_seconds = 0.15  # three images take 0.09 s, and each of two expansions 0.05 s
+    smugmug.gateway.patience_seconds = (
+        0.15  # three images take 0.09 s, and each of two expansions 0.05 s
+    )
     assert client.get(path).status_code == 200
-    for query, status in (("", 401), ("&count=2", 200), ("&_expandmethod=inline", 401), ("&_shorturis", 401)):
+    for query, status in (
+        ("", 401),
+        ("&count=2", 200),
+        ("&_expandmethod=inline", 401),
+        ("&_shorturis", 401),
+    ):
         assert client.get(f"{path}?_expand=LargestVideo{query}").status_code == status, query
 
 
 def test_the_gateway_leaves_strangers_and_other_lists_alone(
-        smugmug: FakeSmugMug, account: Account, client: Client, stranger: requests.Session) -> None:
+    smugmug: FakeSmugMug, account: Account, client: Client, stranger: requests.Session
+) -> None:
     albums = [account.album(f"Album {number}") for number in range(3)]
     albums[0].fill(3, 10)
     smugmug.gateway.patience_seconds = 0.0
@@ -741,7 +975,10 @@ def test_the_gateway_leaves_strangers_and_other_lists_alone(
     assert len(stranger.get(url, headers=JSON_ACCEPTED).json()["Response"]["AlbumImage"]) == 3
     assert len(client.body("/api/v2/user/family!albums")["Album"]) == 3
     assert client.get(f"/api/v2/album/{albums[1].key}!images").status_code == 200
-    assert client.get(f"/api/v2/album/{albums[0].key}/image/{albums[0].images[0].key}-0").status_code == 200
+    assert (
+        client.get(f"/api/v2/album/{albums[0].key}/image/{albums[0].images[0].key}-0").status_code
+        == 200
+    )
 
 
 def test_the_time_of_a_page_may_really_pass(account: Account, ca: Authority) -> None:
@@ -770,11 +1007,17 @@ def test_the_limiter_says_when_to_come_back(smugmug: FakeSmugMug, client: Client
     assert Limiter(1, 0.0).count()[0] == 0
 
 
-def test_a_hundred_thousand_requests_are_counted_in_half_an_hour_by_more_than_one_counter(client: Client) -> None:
-    counters: Dict[int, List[int]] = {}  # what remains, by the end of the window in minutes from now
+def test_a_hundred_thousand_requests_are_counted_in_half_an_hour_by_more_than_one_counter(
+    client: Client,
+) -> None:
+    counters: Dict[
+        int, List[int]
+    ] = {}  # what remains, by the end of the window in minutes from now
     for _ in range(6):
         headers = client.get("/api/v2!authuser").headers
-        seconds = int(headers["X-RateLimit-Reset"]) - parsedate_to_datetime(headers["Date"]).timestamp()
+        seconds = (
+            int(headers["X-RateLimit-Reset"]) - parsedate_to_datetime(headers["Date"]).timestamp()
+        )
         counters.setdefault(round(seconds / 60), []).append(int(headers["X-RateLimit-Remaining"]))
     assert counters == {28: [99_999, 99_998, 99_997], 14: [99_849, 99_848, 99_847]}
 
@@ -783,6 +1026,7 @@ def test_a_hundred_thousand_requests_are_counted_in_half_an_hour_by_more_than_on
 # Files
 # ======================================================================================================================
 
+
 def archived_url(client: Client, image: Any) -> str:
     """ArchivedUri as the API gives it."""
     url: str = client.body(f"/api/v2/image/{image.key}-{image.serial}")["Image"]["ArchivedUri"]
@@ -790,20 +1034,30 @@ def archived_url(client: Client, image: Any) -> str:
 
 
 def test_a_photo_comes_home_with_or_without_a_signature(
-        account: Account, client: Client, stranger: requests.Session) -> None:
-    photo = account.album("Summer 2019", folder="Trips").photo("IMG 1.JPEG", content=b"\xff\xd8 a photo")
+    account: Account, client: Client, stranger: requests.Session
+) -> None:
+    photo = account.album("Summer 2019", folder="Trips").photo(
+        "IMG 1.JPEG", content=b"\xff\xd8 a photo"
+    )
     url = archived_url(client, photo)
     assert url.startswith(f"https://photos.smugmug.com/Trips/Summer-2019/i-{photo.key}/0/")
     assert url.endswith("/D/IMG%201-D.jpg")
     for session in (client.session, stranger):
         response = session.get(url, headers={"If-None-Match": f'"{photo.md5}"'})
         assert (response.status_code, response.content) == (200, photo.content)
-        assert response.headers["ETag"] == f'"{photo.md5}"' and response.headers["Content-Type"] == "image/jpeg"
-        assert "Accept-Ranges" not in response.headers and "X-RateLimit-Remaining" not in response.headers
+        assert (
+            response.headers["ETag"] == f'"{photo.md5}"'
+            and response.headers["Content-Type"] == "image/jpeg"
+        )
+        assert (
+            "Accept-Ranges" not in response.headers
+            and "X-RateLimit-Remaining" not in response.headers
+        )
 
 
 def test_the_hash_is_new_each_time_and_any_hash_will_do(
-        account: Account, client: Client, stranger: requests.Session) -> None:
+    account: Account, client: Client, stranger: requests.Session
+) -> None:
     photo = account.album("Album").photo("IMG_1.JPG")
     first, second = archived_url(client, photo), archived_url(client, photo)
     assert first != second
@@ -816,7 +1070,9 @@ def test_the_hash_is_new_each_time_and_any_hash_will_do(
 
 
 @pytest.mark.parametrize("privacy", ["Unlisted", "Private"])
-def test_albums_that_are_not_public_hide_names(account: Account, client: Client, privacy: str) -> None:
+def test_albums_that_are_not_public_hide_names(
+    account: Account, client: Client, privacy: str
+) -> None:
     photo = account.album("Quiet", privacy=privacy).photo("secret.png")
     url = archived_url(client, photo)
     assert url.startswith(f"https://photos.smugmug.com/photos/i-{photo.key}/0/")
@@ -824,8 +1080,12 @@ def test_albums_that_are_not_public_hide_names(account: Account, client: Client,
 
 
 def test_a_private_file_is_empty_without_a_signature(
-        smugmug: FakeSmugMug, account: Account, client: Client, stranger: requests.Session) -> None:
-    for album in (account.album("Private", privacy="Private"), account.album("Inside", external_links=False)):
+    smugmug: FakeSmugMug, account: Account, client: Client, stranger: requests.Session
+) -> None:
+    for album in (
+        account.album("Private", privacy="Private"),
+        account.album("Inside", external_links=False),
+    ):
         photo = album.photo("IMG_1.JPG")
         url = archived_url(client, photo)
         unsigned = stranger.get(url)
@@ -849,8 +1109,10 @@ def test_ranges(account: Account, client: Client, stranger: requests.Session) ->
     photo = account.album("Album").photo("IMG_1.JPG", content=bytes(range(100)))
     url = archived_url(client, photo)
     for asked, expected, content_range in (
-        ("bytes=10-19", photo.data[10:20], "bytes 10-19/100"), ("bytes=90-", photo.data[90:], "bytes 90-99/100"),
-        ("bytes=-5", photo.data[-5:], "bytes 95-99/100"), ("bytes=90-500", photo.data[90:], "bytes 90-99/100"),
+        ("bytes=10-19", photo.data[10:20], "bytes 10-19/100"),
+        ("bytes=90-", photo.data[90:], "bytes 90-99/100"),
+        ("bytes=-5", photo.data[-5:], "bytes 95-99/100"),
+        ("bytes=90-500", photo.data[90:], "bytes 90-99/100"),
     ):
         response = stranger.get(url, headers={"Range": asked, "If-Range": '"something else"'})
         assert (response.status_code, response.content) == (206, expected)
@@ -863,13 +1125,17 @@ def test_ranges(account: Account, client: Client, stranger: requests.Session) ->
 
 
 def test_behind_a_video_lies_a_still_and_the_video_elsewhere(
-        account: Account, client: Client, stranger: requests.Session) -> None:
+    account: Account, client: Client, stranger: requests.Session
+) -> None:
     album = account.album("Album")
     video = album.video("clip.mov")
     shown = client.body(f"/api/v2/image/{video.key}-0")["Image"]
     still = stranger.get(shown["ArchivedUri"]).content
     assert still.startswith(JPEG_MAGIC) and shown["ArchivedUri"].endswith("-D.jpg")
-    assert (len(still), hashlib.md5(still).hexdigest()) == (shown["ArchivedSize"], shown["ArchivedMD5"])
+    assert (len(still), hashlib.md5(still).hexdigest()) == (
+        shown["ArchivedSize"],
+        shown["ArchivedMD5"],
+    )
     assert (shown["IsVideo"], shown["Format"], shown["FileName"]) == (True, "MP4", "clip.mov")
     largest = client.body(shown["Uris"]["LargestVideo"]["Uri"])["LargestVideo"]
     assert largest["Url"].endswith("/1920/clip-1920.mp4")
@@ -885,7 +1151,9 @@ def test_behind_a_video_lies_a_still_and_the_video_elsewhere(
 
 def video_sizes(client: Client, video: Any) -> Dict[str, Dict[str, Any]]:
     """The sizes of a video in ``!sizedetails``."""
-    sizes = client.body(f"/api/v2/image/{video.key}-{video.serial}!sizedetails")["ImageSizeDetails"]
+    sizes = client.body(f"/api/v2/image/{video.key}-{video.serial}!sizedetails")[
+        "ImageSizeDetails"
+    ]
     found = {name: size for name, size in sizes.items() if name.startswith("VideoSize")}
     assert set(found) == {name for name in sizes["UsableSizes"] if name.startswith("VideoSize")}
     return found
@@ -894,26 +1162,43 @@ def video_sizes(client: Client, video: Any) -> Dict[str, Dict[str, Any]]:
 @pytest.mark.parametrize("linked", [False, True])
 @pytest.mark.parametrize("playable", [False, True])
 def test_a_video_may_have_sizes_and_no_largest_one_or_nothing_at_all(
-        account: Account, client: Client, stranger: requests.Session, linked: bool, playable: bool) -> None:
+    account: Account, client: Client, stranger: requests.Session, linked: bool, playable: bool
+) -> None:
     album = account.album("Album")
-    video = album.video("clip.mov", playable=playable, largest_given=False, largest_linked=linked,
-                        width=1080, height=1920)
+    video = album.video(
+        "clip.mov",
+        playable=playable,
+        largest_given=False,
+        largest_linked=linked,
+        width=1080,
+        height=1920,
+    )
     answer = client.get(f"/api/v2/album/{album.key}!images?_expand=LargestVideo").json()
-    assert ("LargestVideo" in answer["Response"]["AlbumImage"][0]["Uris"]) is linked and "Expansions" not in answer
+    assert (
+        "LargestVideo" in answer["Response"]["AlbumImage"][0]["Uris"]
+    ) is linked and "Expansions" not in answer
     assert client.get(f"/api/v2/image/{video.key}-0!largestvideo").status_code == 404
     sizes = video_sizes(client, video)
     assert len(sizes) == (7 if playable else 0)
     for size in sizes.values():
         data = stranger.get(size["Url"]).content
-        assert (len(data), hashlib.md5(data).hexdigest(), size["Ext"]) == (size["Size"], size["MD5"], "mp4")
+        assert (len(data), hashlib.md5(data).hexdigest(), size["Ext"]) == (
+            size["Size"],
+            size["MD5"],
+            "mp4",
+        )
     if playable:
         assert (sizes["VideoSize1920"]["Width"], sizes["VideoSize1920"]["Height"]) == (1080, 1920)
         assert (sizes["VideoSize640"]["Width"], sizes["VideoSize640"]["Height"]) == (360, 640)
         assert sizes["VideoSize1920"]["MD5"] == video.md5
 
 
-def test_a_small_video_has_small_sizes_only(account: Account, client: Client, stranger: requests.Session) -> None:
-    video = account.album("Album").video("clip.avi", largest_size=640, width=640, height=480, md5_listed=False)
+def test_a_small_video_has_small_sizes_only(
+    account: Account, client: Client, stranger: requests.Session
+) -> None:
+    video = account.album("Album").video(
+        "clip.avi", largest_size=640, width=640, height=480, md5_listed=False
+    )
     sizes = video_sizes(client, video)
     assert list(sizes) == ["VideoSize110", "VideoSize200", "VideoSize320", "VideoSize640"]
     assert (sizes["VideoSize320"]["Width"], sizes["VideoSize320"]["Height"]) == (320, 240)
@@ -926,80 +1211,117 @@ def test_a_small_video_has_small_sizes_only(account: Account, client: Client, st
 
 def test_a_video_in_processing_has_no_video(account: Account, client: Client) -> None:
     album = account.album("Album")
-    video = album.video("clip.mov", processing=True, status="Preprocess", sub_status="CanNotProcess")
+    video = album.video(
+        "clip.mov", processing=True, status="Preprocess", sub_status="CanNotProcess"
+    )
     shown = client.body(f"/api/v2/album/{album.key}!images")["AlbumImage"][0]
     assert "LargestVideo" not in shown["Uris"] and "ArchivedUri" not in shown
-    assert (shown["Processing"], shown["Status"], shown["SubStatus"]) == (True, "Preprocess", "CanNotProcess")
+    assert (shown["Processing"], shown["Status"], shown["SubStatus"]) == (
+        True,
+        "Preprocess",
+        "CanNotProcess",
+    )
     assert client.get(f"/api/v2/image/{video.key}-0!largestvideo").status_code == 404
     assert not video_sizes(client, video)
     stuck = album.video("stuck.mov", processing=True, playable=True)
-    assert client.body(f"/api/v2/image/{stuck.key}-0!largestvideo")["LargestVideo"]["MD5"] == stuck.md5
+    assert (
+        client.body(f"/api/v2/image/{stuck.key}-0!largestvideo")["LargestVideo"]["MD5"]
+        == stuck.md5
+    )
 
 
 def test_without_archived_uri_there_are_other_ways(
-        account: Account, client: Client, stranger: requests.Session) -> None:
+    account: Account, client: Client, stranger: requests.Session
+) -> None:
     album = account.album("Album")
     photo = album.photo("IMG_1.JPG", archived=False)
     shown = client.body(f"/api/v2/image/{photo.key}-0")["Image"]
     assert not {"ArchivedUri", "ArchivedSize", "ArchivedMD5"} & set(shown)
     download = client.body(f"/api/v2/image/{photo.key}-0!download")["ImageDownload"]
     assert stranger.get(download["Url"]).content == photo.data
-    sizes = client.body(f"/api/v2/album/{album.key}/image/{photo.key}-0!sizedetails")["ImageSizeDetails"]
+    sizes = client.body(f"/api/v2/album/{album.key}/image/{photo.key}-0!sizedetails")[
+        "ImageSizeDetails"
+    ]
     assert stranger.get(sizes["ImageSizeOriginal"]["Url"]).content == photo.data
     assert "Size" not in sizes["ImageSizeX4Large"]
     small = stranger.get(sizes["ImageSizeMedium"]["Url"])
-    assert len(small.content) == sizes["ImageSizeMedium"]["Size"] < photo.size and "ETag" not in small.headers
+    assert (
+        len(small.content) == sizes["ImageSizeMedium"]["Size"] < photo.size
+        and "ETag" not in small.headers
+    )
     largest = client.body(f"/api/v2/image/{photo.key}-0!largestimage")["LargestImage"]
     assert "MD5" not in largest and largest["Url"].endswith("/O/IMG_1.jpg")
 
 
 def test_without_permission_the_object_is_missing(account: Account, client: Client) -> None:
     album = account.album("Album")
-    photo = album.photo("IMG_1.JPG", archived=False, download_uri=False, original_size_listed=False)
+    photo = album.photo(
+        "IMG_1.JPG", archived=False, download_uri=False, original_size_listed=False
+    )
     body = client.body(f"/api/v2/album/{album.key}/image/{photo.key}-0!download")
     assert body["Locator"] == "AlbumImageDownload" and "AlbumImageDownload" not in body
-    assert "ImageSizeOriginal" not in client.body(f"/api/v2/image/{photo.key}-0!sizedetails")["ImageSizeDetails"]
+    assert (
+        "ImageSizeOriginal"
+        not in client.body(f"/api/v2/image/{photo.key}-0!sizedetails")["ImageSizeDetails"]
+    )
     assert "MD5" in client.body(f"/api/v2/image/{photo.key}-0!largestimage")["LargestImage"]
 
 
 @pytest.mark.parametrize("in_etag", [True, False])
 def test_a_stated_md5_may_be_wrong_while_the_bytes_are_always_the_same(
-        account: Account, client: Client, stranger: requests.Session, in_etag: bool) -> None:
+    account: Account, client: Client, stranger: requests.Session, in_etag: bool
+) -> None:
     wrong = "0" * 32
     photo = account.album("Album").photo("IMG_1.JPG", stated_md5=wrong, stated_in_etag=in_etag)
     shown = client.body(f"/api/v2/image/{photo.key}-0")["Image"]
     assert (shown["ArchivedMD5"], shown["ArchivedSize"]) == (wrong, photo.size)
     for _ in range(2):
         response = stranger.get(shown["ArchivedUri"])
-        assert response.content == photo.data and response.headers["ETag"] == f'"{wrong if in_etag else photo.md5}"'
+        assert (
+            response.content == photo.data
+            and response.headers["ETag"] == f'"{wrong if in_etag else photo.md5}"'
+        )
     photo.replace(b"new")
     assert client.body(f"/api/v2/image/{photo.key}-1")["Image"]["ArchivedMD5"] == photo.md5
 
 
 def test_some_raw_files_come_and_of_others_there_is_an_address_only(
-        account: Account, client: Client, stranger: requests.Session) -> None:
+    account: Account, client: Client, stranger: requests.Session
+) -> None:
     album = account.album("Album")
     for name, found in (("IMG_1.CR2", True), ("IMG_2.DNG", True), ("IMG_3.ARW", False)):
         photo = album.photo(name, archive_found=found)
         url = archived_url(client, photo)
         assert url.endswith("/" + name.replace(".", "-D.").replace(name[-3:], name[-3:].lower()))
         response = stranger.get(url)
-        assert (response.status_code, response.content == photo.data) == ((200, True) if found else (404, False))
+        assert (response.status_code, response.content == photo.data) == (
+            (200, True) if found else (404, False)
+        )
         for action, locator in (("!download", "ImageDownload"), ("!largestimage", "LargestImage")):
             url = client.body(f"/api/v2/image/{photo.key}-0{action}")[locator]["Url"]
             assert stranger.get(url).status_code == (200 if found else 404)
 
 
-@pytest.mark.parametrize("file_name, keywords", [
-    ("IMG_7058_heic.JPG", "7058; heic"), ("2019 ELL-Coast.jpg", "2019; ELL; Coast"), ("IMG_1.JPG", "1"),
-])
-def test_keywords_are_made_of_file_names(account: Account, client: Client, file_name: str, keywords: str) -> None:
+@pytest.mark.parametrize(
+    "file_name, keywords",
+    [
+        ("IMG_7058_heic.JPG", "7058; heic"),
+        ("2019 ELL-Coast.jpg", "2019; ELL; Coast"),
+        ("IMG_1.JPG", "1"),
+    ],
+)
+def test_keywords_are_made_of_file_names(
+    account: Account, client: Client, file_name: str, keywords: str
+) -> None:
     photo = account.album("Album").photo(file_name, keywords=keywords_from(file_name))
     assert client.body(f"/api/v2/image/{photo.key}-0")["Image"]["Keywords"] == keywords
 
 
 def test_the_name_of_a_heic_file_depends_on_the_year() -> None:
-    assert (heic_name("IMG_7058.HEIC"), heic_name("IMG_7058.heic", year=2020)) == ("IMG_7058.JPG", "IMG_7058_heic.JPG")
+    assert (heic_name("IMG_7058.HEIC"), heic_name("IMG_7058.heic", year=2020)) == (
+        "IMG_7058.JPG",
+        "IMG_7058_heic.JPG",
+    )
 
 
 def test_albums_may_be_sorted_by_their_last_change(account: Account, client: Client) -> None:
@@ -1018,11 +1340,14 @@ def test_collected_images_keep_their_key(account: Account, client: Client) -> No
     other.collect(photo, origin="Smart")
     shown = client.body(f"/api/v2/album/{other.key}!images")["AlbumImage"]
     assert [image["Origin"] for image in shown] == ["Collected", "Smart"]
-    assert {image["ImageKey"] for image in shown} == {photo.key} and shown[0]["CollectedFrom"] == "Home"
+    assert {image["ImageKey"] for image in shown} == {photo.key} and shown[0][
+        "CollectedFrom"
+    ] == "Home"
 
 
 def test_a_replaced_file_has_a_new_serial_and_the_old_address_is_gone(
-        account: Account, client: Client, stranger: requests.Session) -> None:
+    account: Account, client: Client, stranger: requests.Session
+) -> None:
     photo = account.album("Album").photo("IMG_1.JPG", content=b"one")
     old = archived_url(client, photo)
     photo.replace(b"two")
@@ -1031,9 +1356,12 @@ def test_a_replaced_file_has_a_new_serial_and_the_old_address_is_gone(
     assert stranger.get(old).status_code == 404
 
 
-@pytest.mark.parametrize("name", ["a/b.jpg", "..", "", "Äpfel 100%.jpg", "con.jpg", "photo#1?.png", "no extension"])
+@pytest.mark.parametrize(
+    "name", ["a/b.jpg", "..", "", "Äpfel 100%.jpg", "con.jpg", "photo#1?.png", "no extension"]
+)
 def test_any_file_name_has_an_address_that_works(
-        account: Account, client: Client, stranger: requests.Session, name: str) -> None:
+    account: Account, client: Client, stranger: requests.Session, name: str
+) -> None:
     photo = account.album("Äpfel / Birnen").photo(name)
     assert stranger.get(archived_url(client, photo)).content == photo.data
     assert client.get(archived_url(client, photo)).content == photo.data
@@ -1043,26 +1371,39 @@ def test_any_file_name_has_an_address_that_works(
 # Patterns and filled albums
 # ======================================================================================================================
 
+
 @pytest.mark.parametrize("size", [0, 1, 63, 64, 65, 5000, (1 << 20) + 64, 3_000_001])
 def test_a_pattern_is_the_same_however_it_is_cut(size: int) -> None:
     pattern = Pattern(size, 7, JPEG_MAGIC)
     whole = bytes_of(pattern)
     assert len(whole) == size and hashlib.md5(whole).hexdigest() == md5_of(pattern)
-    for start, stop in ((0, size), (size // 3, size // 2), (min(size, 63), min(size, 70)), (size, size)):
+    for start, stop in (
+        (0, size),
+        (size // 3, size // 2),
+        (min(size, 63), min(size, 70)),
+        (size, size),
+    ):
         assert b"".join(pieces_of(pattern, start, stop)) == whole[start:stop]
 
 
 def test_patterns_of_different_seeds_differ_everywhere() -> None:
     first, second = (bytes_of(Pattern(100_000, seed)) for seed in (1, 2))
-    assert all(first[place : place + 16] != second[place : place + 16] for place in range(0, 100_000, 16))
+    assert all(
+        first[place : place + 16] != second[place : place + 16] for place in range(0, 100_000, 16)
+    )
 
 
-def test_a_million_photos_cost_nothing(account: Account, client: Client, stranger: requests.Session) -> None:
+def test_a_million_photos_cost_nothing(
+    account: Account, client: Client, stranger: requests.Session
+) -> None:
     albums = [account.album(f"Album {number}") for number in range(2)]
     for album in albums:
         album.fill(500_000, 2000)
     shown = client.body(f"/api/v2/album/{albums[1].key}!images?start=499999")
-    assert [image["FileName"] for image in shown["AlbumImage"]] == ["IMG_499999.JPG", "IMG_500000.JPG"]
+    assert [image["FileName"] for image in shown["AlbumImage"]] == [
+        "IMG_499999.JPG",
+        "IMG_500000.JPG",
+    ]
     content = stranger.get(shown["AlbumImage"][1]["ArchivedUri"]).content
     assert hashlib.md5(content).hexdigest() == shown["AlbumImage"][1]["ArchivedMD5"]
     with pytest.raises(ValueError):
@@ -1078,23 +1419,41 @@ def test_drawn_pictures_differ_and_are_png() -> None:
 # Faults
 # ======================================================================================================================
 
+
 @pytest.fixture
 def photo(account: Account) -> Any:
     """A photo of a thousand bytes."""
     return account.album("Album").photo("IMG_1.JPG", content=bytes(range(250)) * 4)
 
 
-@pytest.mark.parametrize("name, options, status", [
-    ("rate_limited", {"retry_after": "3", "reset": 5}, 429), ("server_error", {"status": 502}, 502),
-    ("server_error", {"status": 500, "empty": True}, 500), ("html_200", {}, 200), ("broken_json", {}, 200),
-    ("json_200", {}, 200), ("empty_200", {}, 200), ("not_found", {}, 404), ("nonce_used", {}, 401),
-    ("token_rejected", {}, 401), ("key_unknown", {}, 401), ("clock_wrong", {}, 401), ("terms_not_accepted", {}, 401),
-    ("permission_denied", {}, 403), ("respond", {"status": 418, "body": b"x", "headers": {"A": "b"}}, 418),
-    ("redirect", {"to": "https://evil.example/x"}, 302), ("short", {"by": 5}, 200), ("long", {"by": 5}, 200),
-    ("corrupt", {}, 200), ("no_length", {}, 200),
-])
+@pytest.mark.parametrize(
+    "name, options, status",
+    [
+        ("rate_limited", {"retry_after": "3", "reset": 5}, 429),
+        ("server_error", {"status": 502}, 502),
+        ("server_error", {"status": 500, "empty": True}, 500),
+        ("html_200", {}, 200),
+        ("broken_json", {}, 200),
+        ("json_200", {}, 200),
+        ("empty_200", {}, 200),
+        ("not_found", {}, 404),
+        ("nonce_used", {}, 401),
+        ("token_rejected", {}, 401),
+        ("key_unknown", {}, 401),
+        ("clock_wrong", {}, 401),
+        ("terms_not_accepted", {}, 401),
+        ("permission_denied", {}, 403),
+        ("respond", {"status": 418, "body": b"x", "headers": {"A": "b"}}, 418),
+        ("redirect", {"to": "https://evil.example/x"}, 302),
+        ("short", {"by": 5}, 200),
+        ("long", {"by": 5}, 200),
+        ("corrupt", {}, 200),
+        ("no_length", {}, 200),
+    ],
+)
 def test_an_answer_of_the_api_is_replaced_once(
-        smugmug: FakeSmugMug, client: Client, name: str, options: Dict[str, Any], status: int) -> None:
+    smugmug: FakeSmugMug, client: Client, name: str, options: Dict[str, Any], status: int
+) -> None:
     honest = client.get("/api/v2!authuser").text
     fault = smugmug.fault(name, "api", after=1, **options)
     answers = [client.get("/api/v2!authuser", allow_redirects=False) for _ in range(3)]
@@ -1128,9 +1487,15 @@ def test_faults_on_the_way_of_a_file(smugmug: FakeSmugMug, client: Client, photo
     assert get("json_200").json()["Code"] == 500
     assert get("not_found").headers["Content-Type"].startswith("text/html")
     part = {"Range": "bytes=500-"}
-    assert (get("range_ignored", part).status_code, get("not_satisfiable", part).status_code) == (200, 416)
+    assert (get("range_ignored", part).status_code, get("not_satisfiable", part).status_code) == (
+        200,
+        416,
+    )
     wrong = get("wrong_range", part, shift=7)
-    assert wrong.headers["Content-Range"] == "bytes 493-992/1000" and wrong.content == photo.data[493:993]
+    assert (
+        wrong.headers["Content-Range"] == "bytes 493-992/1000"
+        and wrong.content == photo.data[493:993]
+    )
     assert client.get(url, headers=part).content == photo.data[500:]
 
 
@@ -1151,7 +1516,9 @@ def test_a_cut_ends_the_body_early(smugmug: FakeSmugMug, client: Client, photo: 
     assert smugmug.select("cdn")[0].bytes_sent == 400
 
 
-def test_a_reset_ends_the_connection_before_an_answer(smugmug: FakeSmugMug, client: Client) -> None:
+def test_a_reset_ends_the_connection_before_an_answer(
+    smugmug: FakeSmugMug, client: Client
+) -> None:
     smugmug.fault("reset", "authuser")
     with pytest.raises(requests.ConnectionError):
         client.get("/api/v2!authuser")
@@ -1161,7 +1528,8 @@ def test_a_reset_ends_the_connection_before_an_answer(smugmug: FakeSmugMug, clie
 
 @pytest.mark.parametrize("options", [{"before_headers": True}, {}, {"after_bytes": 300}])
 def test_a_stall_ends_when_the_client_goes(
-        smugmug: FakeSmugMug, client: Client, photo: Any, options: Dict[str, Any]) -> None:
+    smugmug: FakeSmugMug, client: Client, photo: Any, options: Dict[str, Any]
+) -> None:
     url = archived_url(client, photo)
     fault = smugmug.fault("stall", "cdn", **options)
     with pytest.raises(requests.RequestException):
@@ -1220,11 +1588,17 @@ def test_faults_in_listings(smugmug: FakeSmugMug, account: Account, client: Clie
     assert client.get(path).json()["Response"] == []
     smugmug.fault("foreign_uri", "!images", url="https://evil.example/x.jpg")
     answer = client.get(path).json()
-    assert {image["ArchivedUri"] for image in answer["Response"]["AlbumImage"]} == {"https://evil.example/x.jpg"}
-    assert [entry["LargestVideo"]["Url"] for entry in answer["Expansions"].values()] == ["https://evil.example/x.jpg"]
+    assert {image["ArchivedUri"] for image in answer["Response"]["AlbumImage"]} == {
+        "https://evil.example/x.jpg"
+    }
+    assert [entry["LargestVideo"]["Url"] for entry in answer["Expansions"].values()] == [
+        "https://evil.example/x.jpg"
+    ]
 
 
-def test_a_still_comes_instead_of_a_video(smugmug: FakeSmugMug, account: Account, client: Client) -> None:
+def test_a_still_comes_instead_of_a_video(
+    smugmug: FakeSmugMug, account: Account, client: Client
+) -> None:
     video = account.album("Album").video("clip.mov")
     smugmug.fault("still_instead_of_video", "cdn")
     client.get(archived_url(client, video))
@@ -1235,7 +1609,9 @@ def test_a_still_comes_instead_of_a_video(smugmug: FakeSmugMug, account: Account
 
 def test_a_fault_on_the_oauth_pages_speaks_their_language(smugmug: FakeSmugMug) -> None:
     smugmug.fault("key_unknown", "getRequestToken")
-    with lead_to(OAuth1Session(smugmug.api_key, smugmug.api_secret, callback_uri="oob"), smugmug) as session:
+    with lead_to(
+        OAuth1Session(smugmug.api_key, smugmug.api_secret, callback_uri="oob"), smugmug
+    ) as session:
         assert session.post(OAUTH + "getRequestToken").text == "oauth_problem=consumer_key_unknown"
 
 
@@ -1260,38 +1636,56 @@ def test_a_fault_that_does_not_exist_is_an_error(smugmug: FakeSmugMug) -> None:
 # The proxy, the records, the line
 # ======================================================================================================================
 
-def test_requests_abroad_are_answered_and_recorded(smugmug: FakeSmugMug, stranger: requests.Session) -> None:
-    response = stranger.get("https://evil.example/x.jpg?a=b", headers={"Authorization": "OAuth secret"})
+
+def test_requests_abroad_are_answered_and_recorded(
+    smugmug: FakeSmugMug, stranger: requests.Session
+) -> None:
+    response = stranger.get(
+        "https://evil.example/x.jpg?a=b", headers={"Authorization": "OAuth secret"}
+    )
     assert response.status_code == 200 and response.content
-    record, = smugmug.select("abroad")
+    (record,) = smugmug.select("abroad")
     assert (record.host, record.path, record.query) == ("evil.example", "/x.jpg", {"a": "b"})
     assert record.headers["authorization"] == "OAuth secret"
     assert stranger.get("https://evil.example:8443/").status_code == 200
     assert smugmug.requests[-1].host == "evil.example:8443"
 
 
-def test_other_hosts_of_smugmug_have_no_such_page(smugmug: FakeSmugMug, stranger: requests.Session) -> None:
+def test_other_hosts_of_smugmug_have_no_such_page(
+    smugmug: FakeSmugMug, stranger: requests.Session
+) -> None:
     assert stranger.get("https://www.smugmug.com/").status_code == 404
     assert smugmug.requests[-1].kind == "other" and smugmug.unknown_paths == []
 
 
-def test_plain_requests_are_refused_and_recorded(smugmug: FakeSmugMug, stranger: requests.Session) -> None:
+def test_plain_requests_are_refused_and_recorded(
+    smugmug: FakeSmugMug, stranger: requests.Session
+) -> None:
     assert stranger.get("http://api.smugmug.com/api/v2!authuser?a=b").status_code == 400
     assert [(record.kind, record.host, record.path) for record in smugmug.requests] == [
-        ("plain", "api.smugmug.com", "/api/v2!authuser")]
+        ("plain", "api.smugmug.com", "/api/v2!authuser")
+    ]
 
 
 def test_requests_are_recorded(smugmug: FakeSmugMug, client: Client, photo: Any) -> None:
     url = archived_url(client, photo)
     for _ in range(2):
         client.get(url)
-    assert (smugmug.count("api"), smugmug.count("cdn"), smugmug.count(), smugmug.count(None, "D/IMG_1")) == (1, 2, 3, 2)
+    assert (
+        smugmug.count("api"),
+        smugmug.count("cdn"),
+        smugmug.count(),
+        smugmug.count(None, "D/IMG_1"),
+    ) == (1, 2, 3, 2)
     assert smugmug.paths("api") == [f"/api/v2/image/{photo.key}-0"]
     assert (smugmug.connections(), smugmug.connections("photos.smugmug.com")) == (2, 1)
     smugmug.wait_for(lambda: smugmug.requests[-1].bytes_sent == 1000)
     record = smugmug.requests[-1]
     assert (record.method, record.status, record.signed, record.kind) == ("GET", 200, True, "cdn")
-    assert smugmug.statistics["requests"] == {"api": 1, "cdn": 2} and smugmug.statistics["bytes"]["cdn"] == 2000
+    assert (
+        smugmug.statistics["requests"] == {"api": 1, "cdn": 2}
+        and smugmug.statistics["bytes"]["cdn"] == 2000
+    )
     smugmug.clear_requests()
     assert smugmug.requests == [] and smugmug.count() == 0
     with pytest.raises(AssertionError):
@@ -1303,7 +1697,11 @@ def test_the_log_can_be_switched_off(account: Account, ca: Authority) -> None:
         client = Client(smugmug)
         client.get("/api/v2!authuser")
         client.close()
-        assert smugmug.requests == [] and smugmug.count("api") == 1 and smugmug.statistics["connections"] == 1
+        assert (
+            smugmug.requests == []
+            and smugmug.count("api") == 1
+            and smugmug.statistics["connections"] == 1
+        )
 
 
 def test_a_line_has_its_speed(account: Account, ca: Authority) -> None:
@@ -1312,7 +1710,9 @@ def test_a_line_has_its_speed(account: Account, ca: Authority) -> None:
         clients = [Client(smugmug) for _ in range(2)]
         urls = [archived_url(client, photo) for client in clients]
         begin = time.monotonic()
-        threads = [threading.Thread(target=client.get, args=(url,)) for client, url in zip(clients, urls)]
+        threads = [
+            threading.Thread(target=client.get, args=(url,)) for client, url in zip(clients, urls)
+        ]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -1336,14 +1736,28 @@ def test_the_docstring_of_the_fake_lists_its_sections_in_their_order() -> None:
 
 
 def test_the_demo_runs_a_command_and_returns_its_exit_code(tmp_path: Path) -> None:
-    script = ("import os, requests; r = requests.get('https://api.smugmug.com/api/v2/user/demo!albums?APIKey='"
-              " + os.environ['SMUGMUG_API_KEY'], headers={'Accept': 'application/json'});"
-              " print(sorted(a['Name'] for a in r.json()['Response']['Album']));"
-              " print(os.environ['XDG_CONFIG_HOME']); raise SystemExit(7)")
-    environment = {**os.environ, "TMPDIR": str(tmp_path), "TEMP": str(tmp_path), "TMP": str(tmp_path),
-                   "NO_PROXY": "*", "USER": "somebody"}
-    done = subprocess.run([sys.executable, FAKE, "--", sys.executable, "-c", script], env=environment,
-                          capture_output=True, text=True, timeout=300, check=False)
+    script = (
+        "import os, requests; r = requests.get('https://api.smugmug.com/api/v2/user/demo!albums?APIKey='"
+        " + os.environ['SMUGMUG_API_KEY'], headers={'Accept': 'application/json'});"
+        " print(sorted(a['Name'] for a in r.json()['Response']['Album']));"
+        " print(os.environ['XDG_CONFIG_HOME']); raise SystemExit(7)"
+    )
+    environment = {
+        **os.environ,
+        "TMPDIR": str(tmp_path),
+        "TEMP": str(tmp_path),
+        "TMP": str(tmp_path),
+        "NO_PROXY": "*",
+        "USER": "somebody",
+    }
+    done = subprocess.run(
+        [sys.executable, FAKE, "--", sys.executable, "-c", script],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
     assert done.returncode == 7, done.stderr
     names, settings = done.stdout.splitlines()
     assert names == "['Garden: spring & autumn', 'Summer', 'Summer']"
@@ -1352,26 +1766,45 @@ def test_the_demo_runs_a_command_and_returns_its_exit_code(tmp_path: Path) -> No
     assert "027518" in done.stderr
 
 
-@pytest.mark.parametrize("arguments, said", [
-    (["--albums", "3", "--", "true"], "--albums goes with --serve"),
-    (["--no-log", "--", "true"], "--no-log goes with --serve"),
-    (["--serve", "--slow"], "--slow goes with a command after --"),
-    (["--slwo", "--", "true"], "unrecognized arguments: --slwo"),
-    (["--slow"], "give either a command after -- or --serve"),
-])
+@pytest.mark.parametrize(
+    "arguments, said",
+    [
+        (["--albums", "3", "--", "true"], "--albums goes with --serve"),
+        (["--no-log", "--", "true"], "--no-log goes with --serve"),
+        (["--serve", "--slow"], "--slow goes with a command after --"),
+        (["--slwo", "--", "true"], "unrecognized arguments: --slwo"),
+        (["--slow"], "give either a command after -- or --serve"),
+    ],
+)
 def test_the_fake_ignores_no_option_in_silence(arguments: List[str], said: str) -> None:
-    done = subprocess.run([sys.executable, FAKE, *arguments], capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(
+        [sys.executable, FAKE, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
     assert done.returncode == 2 and said in done.stderr and done.stdout == ""
 
 
 def test_the_server_for_measurements_speaks_json(stranger: requests.Session) -> None:
     process = subprocess.Popen(
         [sys.executable, FAKE, "--serve", "--albums", "2", "--images", "3", "--size", "70000"],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, universal_newlines=True)
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        universal_newlines=True,
+    )
     assert process.stdin is not None and process.stdout is not None
     with process:
         access = json.loads(process.stdout.readline())
-        assert set(access) == {"port", "ca", "api_key", "api_secret", "access_token", "access_token_secret"}
+        assert set(access) == {
+            "port",
+            "ca",
+            "api_key",
+            "api_secret",
+            "access_token",
+            "access_token_secret",
+        }
         stranger.proxies = {"https": f"http://127.0.0.1:{access['port']}"}
         stranger.verify = access["ca"]
         print("urls", file=process.stdin, flush=True)
@@ -1379,7 +1812,9 @@ def test_the_server_for_measurements_speaks_json(stranger: requests.Session) -> 
         assert len(urls) == 6 and {len(stranger.get(url).content) for url in urls} == {70000}
         statistics: Dict[str, Any] = {"bytes": {}}
         patience = time.monotonic() + 120
-        while statistics["bytes"] != {"cdn": 420000} and time.monotonic() < patience:  # counted after they are sent
+        while (
+            statistics["bytes"] != {"cdn": 420000} and time.monotonic() < patience
+        ):  # counted after they are sent
             print("stats", file=process.stdin, flush=True)
             statistics = json.loads(process.stdout.readline())
         assert statistics == {"requests": {"cdn": 6}, "bytes": {"cdn": 420000}, "connections": 1}

@@ -1,7 +1,7 @@
 """The script in processes that are forked from one that has loaded the packages already.
 
 Four fifths of what a short run costs is the start of Python and the loading of `requests`, and the suite has hundreds
-of them. With ``pytest --warm`` each worker pays for that once. The script itself is run whole, as ``__main__``, in a
+of them. Without ``pytest --cold`` each worker pays for that once. The script itself is run whole, as ``__main__``, in a
 process of its own with its own arguments, variables, folder and streams. A test that wants something of the start
 itself gets an ordinary process: `can_be_warm` tells.
 """
@@ -38,16 +38,24 @@ def prepare() -> None:
         os.environ["PYTHONPATH"] = paths
 
 
-def can_be_warm(stdin: int, variables: Mapping[str, Optional[str]], options: Mapping[str, Any]) -> bool:
+def can_be_warm(
+    stdin: int, variables: Mapping[str, Optional[str]], options: Mapping[str, Any]
+) -> bool:
     """Whether a process with such a standard input, variables and options of `subprocess.Popen` can be had."""
-    return (sys.platform != "win32" and not options and stdin in (subprocess.PIPE, subprocess.DEVNULL)
-            and not any(name.startswith(("PYTHON", "LC_", "LANG")) for name in variables))
+    return (
+        sys.platform != "win32"
+        and not options
+        and stdin in (subprocess.PIPE, subprocess.DEVNULL)
+        and not any(name.startswith(("PYTHON", "LC_", "LANG")) for name in variables)
+    )
 
 
 class WarmProcess:
     """As much of a `subprocess.Popen` with pipes of text as the tests use."""
 
-    def __init__(self, arguments: Sequence[str], variables: Mapping[str, str], folder: str, stdin: int) -> None:
+    def __init__(
+        self, arguments: Sequence[str], variables: Mapping[str, str], folder: str, stdin: int
+    ) -> None:
         self.args = [sys.executable, str(SCRIPT), *arguments]
         self.stdin: Optional[TextIO] = None
         if stdin == subprocess.PIPE:
@@ -64,7 +72,9 @@ class WarmProcess:
         self.stdout, self.stderr = outputs
         self._texts: List[Future[str]] = []
         assert CONTEXT is not None
-        self._process = CONTEXT.Process(target=_run, args=(arguments, variables, folder, streams), daemon=True)
+        self._process = CONTEXT.Process(
+            target=_run, args=(arguments, variables, folder, streams), daemon=True
+        )
         self._process.start()
         for stream in streams:
             stream.close()
@@ -91,7 +101,9 @@ class WarmProcess:
             raise subprocess.TimeoutExpired(self.args, timeout or 0)
         return self.returncode
 
-    def communicate(self, input: Optional[str] = None, timeout: Optional[float] = None) -> Tuple[str, str]:
+    def communicate(
+        self, input: Optional[str] = None, timeout: Optional[float] = None
+    ) -> Tuple[str, str]:
         """Write what there is to write, read all there is to read, and wait for the end."""
         ends_at = None if timeout is None else time.monotonic() + timeout
         if not self._texts:  # or this is the second time, after a first one that took too long
@@ -118,20 +130,27 @@ class WarmProcess:
         self._process.kill()
 
 
-def _run(arguments: Sequence[str], variables: Mapping[str, str], folder: str, streams: List[Connection]) -> None:
+def _run(
+    arguments: Sequence[str], variables: Mapping[str, str], folder: str, streams: List[Connection]
+) -> None:
     """What a new process does: make everything as Python would have made it, and run the script."""
     for number, stream in enumerate(streams):
         os.dup2(stream.fileno(), number)
         stream.close()
     sys.stdin = open(0, encoding="utf-8", closefd=False)
     sys.stdout = open(1, "w", encoding="utf-8", closefd=False)
-    sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", closefd=False, buffering=1)
+    sys.stderr = open(
+        2, "w", encoding="utf-8", errors="backslashreplace", closefd=False, buffering=1
+    )
     os.environ.clear()
     os.environ.update(variables)
     time.tzset()
     os.chdir(folder)
     sys.argv = [str(SCRIPT), *arguments]
-    sys.path[:] = [str(SCRIPT.parent), *(path for path in sys.path if path not in (str(HERE), str(SCRIPT.parent)))]
+    sys.path[:] = [
+        str(SCRIPT.parent),
+        *(path for path in sys.path if path not in (str(HERE), str(SCRIPT.parent))),
+    ]
     sys.modules["__main__"] = main = ModuleType("__main__")
     main.__file__ = str(SCRIPT)
     exec(CODE, main.__dict__)

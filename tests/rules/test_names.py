@@ -1,0 +1,534 @@
+"""Names: whatever SmugMug calls a thing, its file gets a name of its own that every file system takes."""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import Any, Callable, Dict, List, Sequence, Tuple
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+import download_smugmug_photos as script
+from helpers import parse_album, parse_image
+
+BUDGET = settings(max_examples=300, deadline=None, database=None, derandomize=True)
+
+MAX_BYTES = 250  # 255 that Linux allows, less the part suffix
+UNSAFE = set('<>:"/\\|?*') | {
+    "\u200e",
+    "\u200f",
+    "\u2028",
+    "\u2029",
+    "\u202a",
+    "\u202e",
+    "\u2066",
+    "\u2069",
+}
+RESERVED = {"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"} | {
+    device + digit for device in ("COM", "LPT") for digit in "0123456789\u00b9\u00b2\u00b3"
+}
+
+
+# ======================================================================================================================
+# What is right: written from the rules of the file systems, not from the script.
+# ======================================================================================================================
+
+
+def complaints(name: str) -> List[str]:
+    """What some file system, terminal or part of the program has against a name."""
+    found = {
+        "empty": not name,
+        "an unsafe character": bool(UNSAFE & set(name)),
+        "a control character": any(
+            unicodedata.category(character) in ("Cc", "Cs") for character in name
+        ),
+        "a dot or space at the end": name.endswith((".", " ")),
+        "a space at the beginning": name.startswith(" "),
+        "reserved by Windows": name.split(".")[0].rstrip(" ").upper() in RESERVED,
+        "too long": len(name.encode("utf-8", "replace")) > MAX_BYTES,
+        "not NFC": unicodedata.normalize("NFC", name) != name,
+        "looks like a part file": name.lower().endswith(".part"),
+        "looks like the record": name.lower().startswith(".smugmug.sqlite3"),
+    }
+    return [complaint for complaint, applies in found.items() if applies]
+
+
+def as_file_systems_see(names: Sequence[str]) -> List[List[str]]:
+    """The names as file systems compare them: exactly, or without case, or without normalisation, or without both."""
+    views: Sequence[Callable[[str], str]] = (
+        str,
+        str.lower,
+        str.upper,
+        str.casefold,
+        lambda name: unicodedata.normalize("NFD", name),
+        lambda name: unicodedata.normalize("NFC", name),
+        lambda name: unicodedata.normalize("NFD", unicodedata.normalize("NFD", name).casefold()),
+        lambda name: unicodedata.normalize("NFC", name).upper(),
+    )
+    return [[view(name) for name in names] for view in views]
+
+
+def image(key: str, name: str, uploaded: str = "", extension: str = "") -> Any:
+    """An image as the listing describes it, as far as its name depends on it."""
+    entry = {"ImageKey": "K", "Serial": 0, "FileName": name, "DateTimeUploaded": uploaded}
+    return parse_image(entry)._replace(key=key, extension=extension)
+
+
+def album(key: str, name: str, created: str = "") -> Any:
+    """An album as the listing describes it, as far as its folder depends on it."""
+    return parse_album({"AlbumKey": "K", "Name": name, "Date": created})._replace(key=key)
+
+
+# ======================================================================================================================
+# One name
+# ======================================================================================================================
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "IMG_1.JPG",
+        "img_1.jpg",
+        "Summer 2019",
+        "A  B",
+        "a.b.c.jpg",
+        ".hidden",
+        "~",
+        "-rf",
+        "100%",
+        "$HOME",
+        "it's",
+        "a;b",
+        "#1 & (2) [3] {4} + = , @ !",
+        "Übergrößen.png",
+        "海の家",
+        "😀 party.gif",
+        "Ελλάδα",
+        "עברית.jpg",
+        "..and so on",
+        "console.txt",
+        "COM10.jpg",
+        "nul_1.jpg",
+        "xcon",
+        "Lpt",
+        "part",
+        "a.party",
+        "smugmug.sqlite3",
+        "x" * 246 + ".jpg",
+        "é" * 123 + ".jpg",
+        "K-1_2",
+    ],
+)
+def test_a_harmless_name_stays_as_it_is(name: str) -> None:
+    assert script.safe_name(name, "KEY") == name
+
+
+@pytest.mark.parametrize(
+    "name, expected",
+    [
+        ("a/b", "a_b"),
+        ("a\\b", "a_b"),
+        ("/etc/passwd", "_etc_passwd"),
+        ("../../up.jpg", ".._.._up.jpg"),
+        ("C:\\Windows\\x", "C__Windows_x"),
+        ('Trip: Rome? *new* <1> |2| "3"', "Trip_ Rome_ _new_ _1_ _2_ _3_"),
+        ("a\x00b\x1fc\x7fd\x85e", "a_b_c_d_e"),
+        ("two\r\nlines\t.jpg", "two__lines_.jpg"),
+        ("\x1b[31mred", "_[31mred"),
+        ("gpj.\u202ephoto.exe", "gpj._photo.exe"),
+        ("half\ud800pair", "half_pair"),
+        ("end. . ", "end"),
+        ("end...", "end"),
+        ("  begin", "begin"),
+        ("Cafe\u0301.jpg", "Café.jpg"),
+        ("con", "_con"),
+        ("CON.jpg", "_CON.jpg"),
+        ("nul.tar.gz", "_nul.tar.gz"),
+        ("Aux .txt", "_Aux .txt"),
+        ("com1", "_com1"),
+        ("LPT\u00b2.png", "_LPT\u00b2.png"),
+        ("conout$", "_conout$"),
+        ("movie.part", "movie.part_"),
+        ("movie.PART", "movie.PART_"),
+        (".smugmug.sqlite3", "_.smugmug.sqlite3"),
+        (".SmugMug.sqlite3-journal", "_.SmugMug.sqlite3-journal"),
+    ],
+)
+def test_what_upsets_a_file_system_or_this_program_is_taken_out(name: str, expected: str) -> None:
+    assert script.safe_name(name, "KEY") == expected
+
+
+@pytest.mark.parametrize("name", ["", " ", ".", "..", "...", ". .", "   ..  "])
+def test_where_nothing_is_left_of_a_name_the_key_stands_in(name: str) -> None:
+    assert script.safe_name(name, "Kx2b") == "Kx2b"
+
+
+@pytest.mark.parametrize(
+    "key, expected", [("", "unnamed"), ("..", "unnamed"), ("../x", ".._x"), ("nul", "_nul")]
+)
+def test_a_key_is_not_trusted_more_than_a_name(key: str, expected: str) -> None:
+    assert script.safe_name("", key) == expected
+
+
+def test_a_name_that_is_too_long_keeps_its_beginning_and_its_extension() -> None:
+    assert script.safe_name("x" * 300 + ".jpeg", "KEY") == "x" * 245 + ".jpeg"
+
+
+def test_a_name_that_is_too_long_is_never_cut_within_a_character() -> None:
+    assert script.safe_name("😀" * 100 + ".jpg", "KEY") == "😀" * 61 + ".jpg"
+
+
+def test_what_follows_the_last_dot_of_a_long_title_is_no_extension() -> None:
+    assert (
+        script.safe_name("Chapter 1. " + "word " * 60, "KEY")
+        == ("Chapter 1. " + "word " * 60)[:250].rstrip()
+    )
+
+
+HOSTILE_PIECES = st.sampled_from(
+    [
+        "/",
+        "\\",
+        "..",
+        ".",
+        " ",
+        "\x00",
+        "\n",
+        "\x1b[2J",
+        "\x7f",
+        "\x9b",
+        "\ud800",
+        "\udfff",
+        "\u202e",
+        "\u2028",
+        ":",
+        "*",
+        "con",
+        "NUL",
+        "com1",
+        "LPT\u00b9",
+        "conin$",
+        ".part",
+        ".PART",
+        ".smugmug.sqlite3",
+        "e\u0301",
+        "\u0301",
+        "ｶﾞ",
+        "ﬁ",
+        "İ",
+        "ß",
+        "\u212b",
+        "😀",
+        "x" * 83,
+        "é" * 61,
+        "word. " * 20,
+        ".jpg",
+        ".mp4",
+        "_",
+        "-",
+    ]
+)
+HOSTILE_NAMES = st.lists(st.one_of(HOSTILE_PIECES, st.text(max_size=4)), max_size=8).map("".join)
+KEYS = st.text("ABCabc12", min_size=1, max_size=3)
+ANY_KEYS = st.one_of(
+    KEYS,
+    st.sampled_from(["NUL", "con", "-", "_", "a_b"]),
+    st.from_regex("[A-Za-z0-9_-]{1,40}", fullmatch=True),
+)
+
+
+@BUDGET
+@given(name=HOSTILE_NAMES, key=st.one_of(KEYS, HOSTILE_NAMES))
+@example(name="x" * 245 + ".part", key="K")
+@example(name="con" + " " * 247 + ".jpg", key="K")
+@example(name="x" * 248 + "e\u0301.jpg", key="K")
+def test_no_name_upsets_any_file_system(name: str, key: str) -> None:
+    assert complaints(script.safe_name(name, key)) == []
+
+
+@BUDGET
+@given(name=HOSTILE_NAMES)
+@example(name="x" * 245 + ".part")
+def test_a_name_that_was_made_safe_stays_as_it_is(name: str) -> None:
+    once = script.safe_name(name, "KEY")
+    assert script.safe_name(once, "KEY") == once
+
+
+@BUDGET
+@given(
+    name=st.text(
+        st.one_of(
+            st.sampled_from("aZ09 ._-()é海😀"), st.characters(whitelist_categories=("L", "N"))
+        ),
+        min_size=1,
+        max_size=40,
+    ).map(lambda name: unicodedata.normalize("NFC", name))
+)
+def test_a_name_that_nobody_complains_about_stays_as_it_is(name: str) -> None:
+    if not complaints(name):
+        assert script.safe_name(name, "KEY") == name
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "..",
+        ".",
+        "",
+        "../x",
+        "a/b",
+        "a\\b",
+        "a.b",
+        "a b",
+        "a\n",
+        "\u00e4",
+        "\u0661",
+        "a\x00",
+        "x" * 41,
+        None,
+        1.5,
+        True,
+        ["a"],
+        {},
+    ],
+)
+def test_a_key_that_could_upset_a_file_system_is_none(key: Any) -> None:
+    assert script.Entry({"ImageKey": key}).key("ImageKey") == ""
+
+
+@pytest.mark.parametrize("key", ["B2fHSt7", "N74KSK", "zhwdzCW", "a", "a_b-c", "x" * 40, 7])
+def test_a_key_that_is_one_stays_as_it_is(key: Any) -> None:
+    assert script.Entry({"ImageKey": key}).key("ImageKey") == str(key)
+
+
+# ======================================================================================================================
+# The name of an image
+# ======================================================================================================================
+
+
+@pytest.mark.parametrize(
+    "name, extension, expected",
+    [
+        ("pond.mov", "mp4", "pond.mp4"),
+        ("pond.MP4", "mp4", "pond.MP4"),
+        ("pond", "mp4", "pond.mp4"),
+        ("pond 2.0 final cut", "mp4", "pond 2.0 final cut.mp4"),
+        ("", "mp4", "KEY.mp4"),
+        ("con.avi", "mp4", "_con.mp4"),
+        ("x" * 300 + ".mov", "mp4", "x" * 246 + ".mp4"),
+        ("x" * 300, "mp4", "x" * 246 + ".mp4"),
+        ("IMG_7058_heic.JPG", "", "IMG_7058_heic.JPG"),
+        ("IMG_1", "", "IMG_1"),
+    ],
+)
+def test_a_video_gets_the_extension_of_the_file_that_is_served(
+    name: str, extension: str, expected: str
+) -> None:
+    assert script.image_file_name(image("KEY", name, extension=extension)) == expected
+
+
+@BUDGET
+@given(
+    name=HOSTILE_NAMES, key=ANY_KEYS, extension=st.from_regex(r"[a-z0-9]{0,10}", fullmatch=True)
+)
+@example(name="movie.mov", key="K", extension="part")
+def test_no_name_of_a_video_upsets_any_file_system(name: str, key: str, extension: str) -> None:
+    wanted = script.image_file_name(image(key, name, extension=extension))
+    assert complaints(wanted) == []
+
+
+# ======================================================================================================================
+# Many names
+# ======================================================================================================================
+
+CROWDED_NAMES = st.sampled_from(
+    [
+        "IMG_1.JPG",
+        "img_1.jpg",
+        "IMG_1_A.JPG",
+        "IMG_1_a.jpg",
+        "IMG_1_A_2.JPG",
+        "Café",
+        "CAFE\u0301",
+        "",
+        "..",
+        "straße",
+        "STRASSE",
+        "x" * 260 + ".jpg",
+        "x" * 300 + ".jpg",
+        "A",
+        "a",
+        "nul",
+    ]
+)
+DATES = st.sampled_from(["", "2024-01-01T00:00:00+00:00", "2024-01-02T00:00:00+00:00"])
+ENTRIES = st.lists(
+    st.tuples(KEYS, CROWDED_NAMES, DATES), max_size=12, unique_by=lambda entry: entry[0]
+)
+
+
+def folders_of(entries: Sequence[Tuple[str, str, str]]) -> Dict[str, str]:
+    """The folder for each album key."""
+    return dict(script.album_folders([album(*entry) for entry in entries], {}, "album"))
+
+
+def names_of(entries: Sequence[Tuple[str, str, str]]) -> Dict[str, str]:
+    """The file name for each image key."""
+    return dict(script.image_names([image(*entry) for entry in entries], []))
+
+
+@pytest.mark.parametrize("give", [folders_of, names_of])
+def test_the_oldest_keeps_the_plain_name_and_others_get_their_key_added(
+    give: Callable[[Sequence[Tuple[str, str, str]]], Dict[str, str]],
+) -> None:
+    entries = [
+        ("Knew", "Same.jpg", "2024-03-01"),
+        ("Kold", "Same.jpg", "2024-01-01"),
+        ("Kmid", "same.JPG", "2024-02-01"),
+    ]
+    assert give(entries) == {"Kold": "Same.jpg", "Knew": "Same_Knew.jpg", "Kmid": "same_Kmid.JPG"}
+
+
+@pytest.mark.parametrize(
+    "first, second",
+    [
+        ("IMG.JPG", "IMG.JPG"),
+        ("IMG.JPG", "img.jpg"),
+        ("Café", "Cafe\u0301"),
+        ("CAFÉ", "cafe\u0301"),
+        ("straße", "STRASSE"),
+        ("a/b", "a_b"),
+        ("a:b", "a?b"),
+        ("end", "end. "),
+        ("K1", ""),
+        ("ﬁn", "FIN"),
+        ("\u212bngström", "Ångström"),
+        ("x" * 300 + "1.jpg", "x" * 300 + "2.jpg"),
+    ],
+)
+def test_two_names_that_some_file_system_takes_for_one_are_told_apart(
+    first: str, second: str
+) -> None:
+    names = names_of([("K0", first, "2024-01-01"), ("K1", second, "2024-01-02")])
+    for view in as_file_systems_see(list(names.values())):
+        assert len(set(view)) == 2, view
+
+
+def test_a_plain_name_is_not_taken_away_by_one_that_needed_a_key() -> None:
+    names = names_of(
+        [
+            ("K1", "a.jpg", "2024-01-01"),
+            ("K2", "a.jpg", "2024-01-02"),
+            ("K3", "a_K2.jpg", "2024-01-03"),
+        ]
+    )
+    assert names == {"K1": "a.jpg", "K2": "a_K2_2.jpg", "K3": "a_K2.jpg"}
+
+
+@BUDGET
+@given(entries=ENTRIES)
+@pytest.mark.parametrize("give", [folders_of, names_of])
+def test_no_two_names_are_alike_on_any_file_system(
+    give: Callable[[Any], Dict[str, str]], entries: Any
+) -> None:
+    names = give(entries)
+    assert names.keys() == {key for key, _, _ in entries}
+    for view in as_file_systems_see(list(names.values())):
+        assert len(set(view)) == len(entries), view
+
+
+@BUDGET
+@given(
+    entries=st.lists(st.tuples(ANY_KEYS, DATES), max_size=4, unique_by=lambda entry: entry[0]),
+    name=HOSTILE_NAMES,
+)
+@example(
+    entries=[("k" * 40, "1"), ("K" * 40, "2"), ("k" * 39 + "K", "3")], name="x" * 300 + ".jpeg"
+)
+def test_names_with_a_key_added_upset_no_file_system_either(entries: Any, name: str) -> None:
+    crowded = [(key, name, date) for key, date in entries]
+    for names in (folders_of(crowded), names_of(crowded)):
+        assert [complaints(given_name) for given_name in names.values()] == [[]] * len(entries), (
+            names
+        )
+        assert len({given_name.casefold() for given_name in names.values()}) == len(entries)
+
+
+@BUDGET
+@given(name=HOSTILE_NAMES, key=ANY_KEYS, serial=st.sampled_from(["", "0", "12"]))
+def test_the_name_beside_upsets_no_file_system_either_and_is_another_one(
+    name: str, key: str, serial: str
+) -> None:
+    found = image(key, name)._replace(serial=serial)
+    plain = script.image_file_name(found)
+    beside = script.fallback_name(found, plain)
+    next_to_that = script.fallback_name(found, beside)
+    assert complaints(beside) == [] and complaints(next_to_that) == []
+    assert len({plain.casefold(), beside.casefold(), next_to_that.casefold()}) == 3
+
+
+@BUDGET
+@given(entries=ENTRIES, randomness=st.randoms(use_true_random=False))
+@pytest.mark.parametrize("give", [folders_of, names_of])
+def test_names_do_not_depend_on_the_order_of_the_listing(
+    give: Callable[[Any], Dict[str, str]], entries: Any, randomness: Any
+) -> None:
+    shuffled = list(entries)
+    randomness.shuffle(shuffled)
+    assert give(shuffled) == give(entries)
+
+
+@BUDGET
+@given(before=ENTRIES, after=ENTRIES)
+def test_a_name_that_was_given_is_not_given_again(before: Any, after: Any) -> None:
+    names = names_of(before)
+    later = script.image_names(
+        [image(*entry) for entry in after if entry[0] not in names], names.values()
+    )
+    for view in as_file_systems_see([*names.values(), *later.values()]):
+        assert len(set(view)) == len(names) + len(later), view
+
+
+def test_nobody_gets_a_name_that_is_reserved() -> None:
+    assert script.unique_names([("K1", "album.json")], ["Album.JSON"]) == {"K1": "album_K1.json"}
+
+
+# ======================================================================================================================
+# Part files, and names on the screen
+# ======================================================================================================================
+
+
+@BUDGET
+@given(key=ANY_KEYS, md5=st.sampled_from(["", "0123456789abcdef" * 2]))
+def test_a_part_file_has_a_name_that_no_file_system_minds(key: str, md5: str) -> None:
+    name = script.part_name(image(key, "a.jpg"), md5)
+    assert name.startswith(".") and name.endswith(".part")
+    assert set(complaints(name)) <= {"looks like a part file"}
+
+
+def test_each_version_of_an_image_has_a_part_file_of_its_own() -> None:
+    versions = [
+        image("K1", "a.jpg"),
+        image("K2", "a.jpg"),
+        image("K1", "a.jpg")._replace(serial="1"),
+    ]
+    names = {
+        script.part_name(version, md5) for version in versions for md5 in ("", "a" * 32, "b" * 32)
+    }
+    assert len(names) == 9
+
+
+@BUDGET
+@given(text=HOSTILE_NAMES)
+def test_what_is_shown_cannot_upset_a_terminal(text: str) -> None:
+    shown = script.printable(text)
+    assert len(shown) == len(text)
+    assert all(
+        unicodedata.category(character) not in ("Cc", "Cs", "Cf", "Zl", "Zp")
+        for character in shown
+    )
+
+
+def test_harmless_text_is_shown_as_it_is() -> None:
+    assert script.printable("Summer 2019 / Übergrößen 海 😀") == "Summer 2019 / Übergrößen 海 😀"

@@ -1,0 +1,177 @@
+"""Checksums: what SmugMug states wrongly comes home all the same, and anybody can check what is home without us."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import subprocess
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+import download_smugmug_photos as script
+from conftest import Run
+from fake_smugmug import Account, FakeSmugMug
+from helpers import NOTHING_NEW, broken_python, contents, edit, home_files, sync
+
+WRONG_MD5 = "ab" * 16
+
+
+def test_a_photo_whose_md5_is_stated_wrongly_comes_home_after_two_downloads_that_agree_and_is_named_by_every_run(
+    account: Account, smugmug: FakeSmugMug, run: Run
+) -> None:
+    album = account.album("Summer")
+    wrong = album.photo("wrong.JPG", stated_md5=WRONG_MD5)
+    album.photo("right.JPG")
+    first = sync(run)
+    assert home_files(run.output) == contents(album)
+    assert smugmug.count("cdn", f"/i-{wrong.key}/") == 2 and first.fetched == 3
+    for args in ((), ("--full",), ("--verify",)):
+        again = sync(run, *args)
+        assert again.fetched == 0 and "Checksum differs (1):\n  Summer/wrong.JPG: " in again.stderr
+
+
+def test_a_film_is_no_still_even_if_the_still_comes_twice(
+    account: Account, smugmug: FakeSmugMug, run: Run
+) -> None:
+    album = account.album("Summer")
+    album.video("film.mp4")
+    smugmug.fault("still_instead_of_video", "cdn", times=None)
+    assert run().returncode == 1 and home_files(run.output) == {}
+
+
+def test_two_downloads_that_differ_are_no_proof(
+    account: Account, smugmug: FakeSmugMug, run: Run
+) -> None:
+    account.album("Summer").photo("a.JPG")
+    smugmug.fault("corrupt", "cdn", times=None)
+    assert run().returncode == 1 and home_files(run.output) == {}
+
+
+def test_a_copy_in_another_album_keeps_the_stated_md5(
+    account: Account, smugmug: FakeSmugMug, run: Run
+) -> None:
+    album = account.album("Summer")
+    wrong = album.photo("wrong.JPG", stated_md5=WRONG_MD5)
+    account.album("Best of").collect(wrong)
+    sync(run)
+    assert sync(run).cost == NOTHING_NEW
+    assert sync(run, "--full").fetched == 0
+
+
+def test_raw_files_that_smugmug_gives_out_come_home_and_one_that_it_does_not_is_named(
+    account: Account, run: Run
+) -> None:
+    album = account.album("Summer")
+    given = [album.photo(name) for name in ("IMG_1.CR2", "IMG_2.CRW", "IMG_3.DNG")]
+    album.photo("IMG_4.ARW", archive_found=False)
+    done = run()
+    assert {photo.file_name: photo.data for photo in given} == {
+        name.rpartition("/")[2]: data for name, data in home_files(run.output).items()
+    }
+    assert "IMG_4.ARW" in done.stderr and "Everything" not in done.stderr
+
+
+@pytest.mark.skipif(shutil.which("md5sum") is None, reason="md5sum is not installed")
+def test_md5sum_accepts_what_list_md5_prints(account: Account, run: Run) -> None:
+    album = account.album("Summer & more")
+    album.photo("a b.JPG")
+    album.video("film.mov")
+    album.photo("wrong.JPG", stated_md5=WRONG_MD5)
+    sync(run)
+    listed = sync(run, "--list-md5")
+    assert listed.cost == (0, 0) and len(listed.stdout.splitlines()) == 3
+    check = ["md5sum", "-c", "--strict", "-"]
+    done = subprocess.run(
+        check, input=listed.stdout, cwd=str(run.output), encoding="utf-8", check=False
+    )
+    assert done.returncode == 0
+    edit(run.output / "Summer & more" / "a b.JPG")
+    done = subprocess.run(
+        check, input=listed.stdout, cwd=str(run.output), encoding="utf-8", check=False
+    )
+    assert done.returncode == 1
+
+
+def test_without_a_sound_record_nothing_is_listed_and_that_is_said(
+    account: Account, run: Run
+) -> None:
+    account.album("Summer").photo()
+    assert "has no download record" in sync(run, "--list-md5", exit_code=2).stderr
+    sync(run)
+    (run.output / ".smugmug.sqlite3").write_bytes(b"no database at all" * 100)
+    damaged = sync(run, "--list-md5", exit_code=2)
+    assert "The download record is damaged" in damaged.stderr and damaged.stdout == ""
+
+
+def test_what_was_edited_here_and_deleted_there_since_is_no_fault_of_the_verification_that_finds_both(
+    account: Account, run: Run
+) -> None:
+    album = account.album("Summer")
+    gone = album.photo("gone.JPG")
+    album.photo("stays.JPG")
+    sync(run)
+    edit(run.output / "Summer" / "gone.JPG")
+    album.remove(gone)
+    for _ in range(2):
+        assert "gone.JPG" not in sync(run, "--verify").stderr
+
+
+def test_a_damaged_file_that_its_owner_removed_is_not_called_damaged(
+    account: Account, smugmug: FakeSmugMug, run: Run
+) -> None:
+    account.album("Summer").photo("a.JPG")
+    account.album("Winter").photo("b.JPG")
+    sync(run)
+    path = run.output / "Summer" / "a.JPG"
+    edit(path, keep_time=True)
+    assert run("--verify", "--album", "Winter").returncode == 1
+    path.unlink()
+    assert "a.JPG" not in sync(run, "--album", "Winter").stderr
+
+
+def test_a_folder_with_less_than_half_of_an_albums_files_is_not_the_album(
+    account: Account, run: Run
+) -> None:
+    album = account.album("Summer")
+    for index in range(3):
+        album.photo(f"{index}.JPG")
+    sync(run)
+    (run.output / "Best").mkdir()
+    (run.output / "Summer" / "0.JPG").rename(run.output / "Best" / "0.JPG")
+    shutil.rmtree(str(run.output / "Summer"))
+    again = sync(run)
+    assert again.fetched == 2 and {
+        name for name in home_files(run.output) if "Summer" in name
+    } == set(contents(album))
+
+
+def test_a_folder_that_cannot_be_renamed_is_a_failure_and_stays(
+    account: Account, run: Run
+) -> None:
+    album = account.album("Summer")
+    album.photo("a.JPG")
+    sync(run)
+    album.name = "Winter"
+    album.touch_settings()
+    broken = broken_python(
+        run.folder / "broken",
+        """
+        import os
+        def refuse(*paths):
+            raise PermissionError(13, "Permission denied", paths[0])
+        os.replace = refuse
+        """,
+    )
+    refused = run("--rename", env=broken)
+    assert refused.returncode == 1 and "Permission denied" in refused.stderr
+    assert (run.output / "Summer" / "a.JPG").read_bytes() == album.images[0].data
+
+
+def test_an_error_of_the_record_that_is_no_damage_is_no_reason_to_forget(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(str(tmp_path / "state"), isolation_level=None)) as database:
+        state = script.Database(database)
+        database.execute("DROP TABLE file")
+        with pytest.raises(sqlite3.OperationalError):
+            state.files("K")

@@ -1,0 +1,1299 @@
+"""What a person types and what comes back: options, selection, previews, messages, the summary, the report, the log."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+import unicodedata
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any, Callable, Dict, FrozenSet, Iterable, List, Mapping, NamedTuple, Set, Tuple
+
+import pyte
+import pytest
+
+import download_smugmug_photos as script
+from conftest import SCRIPT, Result, Run
+from fake_smugmug import JPEG_MAGIC, Account, FakeSmugMug, Pattern
+from helpers import home_files, parse_album, readme_section, snapshot, stop
+
+REPORT_KEYS = {
+    "version",
+    "account",
+    "started",
+    "finished",
+    "seconds",
+    "exit_code",
+    "albums",
+    "albums_unchanged",
+    "downloaded",
+    "verdict",
+    "output",
+    "smugmug_count",
+    "on_disk",
+    "already_there",
+    "to_download",
+    "to_copy",
+    "deleted",
+    "copied",
+    "adopted",
+    "videos",
+    "verified",
+    "removed",
+    "by_album",
+    "skipped",
+    "replaced",
+    "processing",
+    "unavailable",
+    "failed",
+    "bytes",
+    "api_requests",
+    "rate_limit_wait_seconds",
+    "problems",
+}
+PROBLEM_KEYS = {"kind", "folder", "file", "album_key", "image_key", "reason"}
+TOO_MUCH = 10**15  # bytes: more than the disk of any machine that runs tests has to spare
+STAMP = r"20\d\d-\d\d-\d\d \d\d:\d\d:\d\d"
+
+posix_only = pytest.mark.skipif(
+    sys.platform == "win32", reason="Windows sends no signals to other processes"
+)
+linux_only = pytest.mark.skipif(
+    not sys.platform.startswith("linux"), reason="only Linux has a file that is full"
+)
+
+
+@pytest.fixture
+def empty_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The width that help is written for."""
+    monkeypatch.setenv("COLUMNS", "80")
+
+
+# ======================================================================================================================
+# --help, --version, and README's word for it.
+# ======================================================================================================================
+
+Options = Dict[
+    FrozenSet[str], str
+]  # the ways to write an option -> what stands for its value, "" if it has none
+
+
+def option_of(forms: Iterable[str]) -> Tuple[FrozenSet[str], str]:
+    """An option as it is described: the ways to write it, and its metavar."""
+    words = [form.split(" ", 1) for form in forms]
+    return frozenset(word[0] for word in words), words[-1][1] if len(words[-1]) > 1 else ""
+
+
+def options_of_help() -> Options:
+    """All options that --help names."""
+    text = script.build_parser({}).format_help()
+    columns = re.findall(r"^  (-\S.*?)(?:  .*)?$", text, re.MULTILINE)
+    return dict(option_of(column.split(", ")) for column in columns)
+
+
+def options_of_readme() -> Options:
+    """All options in the table under README's heading "Options": rows like "| `-a`, `--album PATTERN` | ... |"."""
+    rows = [
+        re.split(r"(?<!\\)\|", line)
+        for line in readme_section("Options").splitlines()
+        if line.startswith("| `-")
+    ]
+    return dict(option_of(re.findall("`([^`]+)`", row[1].replace("\\|", "|"))) for row in rows)
+
+
+def variable_of(names: FrozenSet[str]) -> str:
+    """The variable of the environment that stands for an option."""
+    return "SMUGMUG_" + max(names, key=len).lstrip("-").upper().replace("-", "_")
+
+
+def test_help_fits_on_a_screen_and_a_half_and_is_grouped(run: Run) -> None:
+    result = run("--help", env={"COLUMNS": "80"}, signed_in=False, keys=False)
+    lines = result.stdout.splitlines()
+    assert (result.returncode, result.stderr) == (0, "")
+    assert len(lines) <= 44 and max(map(len, lines)) <= 80
+    headings = [line for line in lines if re.match(r"[a-z ]+:$", line)]
+    assert len(headings) >= 3 and not {"options:", "optional arguments:"} & set(headings)
+    assert options_of_help() and all(
+        name in result.stdout for names in options_of_help() for name in names
+    )
+
+
+def test_the_version_is_told(run: Run) -> None:
+    result = run("--version", signed_in=False, keys=False)
+    assert result == Result(0, f"{SCRIPT.name} {script.VERSION}\n", "")
+
+
+def test_readme_lists_the_options_that_help_lists(empty_terminal: None) -> None:
+    assert options_of_readme() == options_of_help()
+
+
+def test_readme_names_the_variable_of_each_option_that_has_one(empty_terminal: None) -> None:
+    variables = {variable_of(names) for names, metavar in options_of_help().items() if metavar}
+    assert variables - set(re.findall("SMUGMUG_[A-Z_]+", readme_section("Options"))) == set()
+
+
+# ======================================================================================================================
+# Options from the environment.
+# ======================================================================================================================
+
+VALUES = {
+    "PATTERN": ("Summer*", "Winter"),
+    "DATE": ("2024-05-31", "2020-01-01"),
+    "DIR": ("here", "there"),
+    "album|tree": ("tree", "album"),
+    "xmp|json|html": ("html", "xmp"),
+    "N": ("3", "5"),
+    "SECONDS": ("7", "8"),
+    "MINUTES": ("7", "8"),
+    "FILE": ("one.txt", "other.txt"),
+}
+
+
+def test_each_option_that_has_a_value_can_come_from_the_environment_and_the_command_line_wins(
+    empty_terminal: None,
+) -> None:
+    for names, metavar in options_of_help().items():
+        if metavar:
+            name, variable, (value, other) = (
+                max(names, key=len),
+                variable_of(names),
+                VALUES[metavar],
+            )
+            wanted = script.read_settings([f"{name}={value}"], os.environ)
+            assert wanted != script.read_settings([f"{name}={other}"], os.environ), name
+            assert script.read_settings([], {**os.environ, variable: value}) == wanted, variable
+            assert (
+                script.read_settings([f"{name}={value}"], {**os.environ, variable: other})
+                == wanted
+            ), variable
+
+
+def test_a_variable_that_is_set_to_nothing_counts_as_not_set(empty_terminal: None) -> None:
+    variables = {variable_of(names): "" for names, metavar in options_of_help().items() if metavar}
+    assert script.read_settings([], {**os.environ, **variables}) == script.read_settings(
+        [], os.environ
+    )
+
+
+def test_a_container_can_be_set_up_by_variables_alone(
+    account: Account, smugmug: FakeSmugMug, run: Run, tmp_path: Path
+) -> None:
+    album = account.album("Summer", folder="Family")
+    for _ in range(6):
+        album.photo(title="The sea")
+    smugmug.fault("stall", "cdn", before_headers=True)
+    result = run(
+        env={
+            "SMUGMUG_OUTPUT": str(tmp_path / "photos"),
+            "SMUGMUG_LAYOUT": "tree",
+            "SMUGMUG_JOBS": "1",
+            "SMUGMUG_TIMEOUT": "0.5",
+            "SMUGMUG_SIDECAR": "json",
+            "SMUGMUG_REPORT": str(tmp_path / "report.json"),
+            "SMUGMUG_LOG_FILE": str(tmp_path / "log.txt"),
+        }
+    )
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "photos/Family/Summer/IMG_1.JPG").exists() and not run.output.exists()
+    assert (tmp_path / "photos/Family/Summer/album.json").exists()
+    assert (
+        smugmug.connections("photos.smugmug.com") == 2
+    )  # one that was silent for too long, one for all the rest
+    assert read_report(tmp_path / "report.json")["downloaded"] == 6
+    assert "IMG_1.JPG" in (tmp_path / "log.txt").read_text(encoding="utf-8")
+
+
+# ======================================================================================================================
+# Bad use: one line, exit 2, nothing done.
+# ======================================================================================================================
+
+
+class Misuse(NamedTuple):
+    """A command line that asks for what cannot be, and what the answer must name."""
+
+    arguments: Tuple[str, ...]
+    names: str
+    variables: Mapping[str, str] = {}
+
+
+MISUSES = (
+    Misuse(("--frobnicate",), "--frobnicate"),
+    Misuse(("-z",), "-z"),
+    Misuse(("photos",), "photos"),
+    Misuse(("-o",), "-o"),
+    Misuse(("-a",), "-a"),
+    Misuse(("-j", "0"), "'0'"),
+    Misuse(("-j", "-1"), "-j"),
+    Misuse(("-j", "four"), "'four'"),
+    Misuse(("-j", "1.5"), "'1.5'"),
+    Misuse(("-j", "1000000"), "'1000000'"),
+    Misuse(("--timeout", "0"), "'0'"),
+    Misuse(("--timeout", "-3"), "--timeout"),
+    Misuse(("--timeout", "nan"), "'nan'"),
+    Misuse(("--timeout", "inf"), "'inf'"),
+    Misuse(("--since", "yesterday"), "'yesterday'"),
+    Misuse(("--since", "2024-02-30"), "'2024-02-30'"),
+    Misuse(("--since", "31.05.2024"), "'31.05.2024'"),
+    Misuse(("--since", "30"), "'30'"),
+    Misuse(("--since", "d"), "'d'"),
+    Misuse(("--since", "999999999999d"), "'999999999999d'"),
+    Misuse(("--layout", "flat"), "'flat'"),
+    Misuse(("--sidecar", "pdf"), "'pdf'"),
+    Misuse(("--report", "missing/report.json"), "missing"),
+    Misuse(("--report", "."), "'.'"),
+    Misuse(("--report", "file/report.json"), "file/report.json"),
+    Misuse(("--log-file", "missing/log.txt"), "missing"),
+    Misuse(("--log-file", "."), "'.'"),
+    Misuse(("--log-file", "file/log.txt"), "file/log.txt"),
+    Misuse(("--list", "--dry-run"), "--list"),
+    Misuse(("--login", "--logout"), "--log"),
+    Misuse(("--verify", "--list"), "--verify"),
+    Misuse(("--report", "report.json", "--list"), "--report"),
+    Misuse(("--full", "--login"), "--full"),
+    Misuse(("-a", "Summer", "--logout"), "--logout"),
+    Misuse(("--verify", "--logout"), "--logout"),
+    Misuse(("-o", ""), "folder"),
+    Misuse(("-q", "-v"), "-q"),
+    Misuse((), "SMUGMUG_JOBS", {"SMUGMUG_JOBS": "0"}),
+    Misuse((), "SMUGMUG_TIMEOUT", {"SMUGMUG_TIMEOUT": "soon"}),
+    Misuse((), "SMUGMUG_SINCE", {"SMUGMUG_SINCE": "yesterday"}),
+    Misuse((), "SMUGMUG_LAYOUT", {"SMUGMUG_LAYOUT": "flat"}),
+    Misuse((), "SMUGMUG_SIDECAR", {"SMUGMUG_SIDECAR": "pdf"}),
+    Misuse((), "SMUGMUG_REPORT", {"SMUGMUG_REPORT": "missing/report.json"}),
+    Misuse((), "SMUGMUG_LOG_FILE", {"SMUGMUG_LOG_FILE": "missing/log.txt"}),
+)
+
+
+@pytest.mark.parametrize(
+    "misuse", MISUSES, ids=lambda misuse: " ".join(misuse.arguments) or misuse.names
+)
+def test_bad_use_is_answered_in_one_line(
+    misuse: Misuse,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(SystemExit) as ended:
+        script.read_settings(list(misuse.arguments), {**os.environ, **misuse.variables})
+    said = capsys.readouterr()
+    assert ended.value.code == 2 and said.out == ""
+    assert said.err.count("\n") == 1 and misuse.names in said.err and "Traceback" not in said.err
+
+
+@pytest.mark.parametrize(
+    "arguments, variables",
+    [
+        (["--frobnicate"], {}),
+        (["--report", "missing/report.json"], {}),
+        ([], {"SMUGMUG_SIDECAR": "pdf"}),
+    ],
+    ids=["unknown", "report", "variable"],
+)
+def test_bad_use_ends_the_run_before_it_begins(
+    smugmug: FakeSmugMug, run: Run, arguments: List[str], variables: Dict[str, str]
+) -> None:
+    result = run(*arguments, env=variables)
+    assert result.returncode == 2 and result.stdout == "" and result.stderr.count("\n") == 1, (
+        result.stderr
+    )
+    assert smugmug.requests == [] and not run.output.exists()
+
+
+def test_an_output_folder_that_is_a_file_is_named_in_one_line(
+    account: Account, run: Run, tmp_path: Path
+) -> None:
+    account.album("Summer").photo()
+    (tmp_path / "photos").write_bytes(b"mine")
+    result = run("-o", tmp_path / "photos")
+    assert (
+        result.returncode == 2
+        and result.stderr.count("\n") == 1
+        and str(tmp_path / "photos") in result.stderr
+    )
+    assert (tmp_path / "photos").read_bytes() == b"mine"
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere"
+)
+def test_a_report_in_a_folder_of_somebody_else_is_refused_at_once(
+    smugmug: FakeSmugMug, run: Run, tmp_path: Path
+) -> None:
+    (tmp_path / "theirs").mkdir(mode=0o555)
+    result = run("--report", tmp_path / "theirs" / "report.json")
+    assert result.returncode == 2 and result.stderr.count("\n") == 1
+    assert smugmug.requests == []
+
+
+# ======================================================================================================================
+# Where to: -o and --layout.
+# ======================================================================================================================
+
+
+def test_files_land_in_the_folder_that_is_asked_for(
+    account: Account, run: Run, tmp_path: Path
+) -> None:
+    account.album("Summer", folder="Family/Trips").photo()
+    assert run("-o", tmp_path / "deep" / "photos").returncode == 0
+    assert list(home_files(tmp_path / "deep" / "photos")) == ["Summer/IMG_1.JPG"]
+    assert not run.output.exists()
+
+
+def test_the_tree_layout_keeps_the_folders_of_smugmug(account: Account, run: Run) -> None:
+    account.album("Summer", folder="Family/Trips").photo()
+    account.album("Summer", folder="Family").photo()
+    account.album("Lonely").photo()
+    assert run("--layout", "tree").returncode == 0
+    assert list(home_files(run.output)) == [
+        "Family/Summer/IMG_1.JPG",
+        "Family/Trips/Summer/IMG_1.JPG",
+        "Lonely/IMG_1.JPG",
+    ]
+
+
+@pytest.mark.parametrize(
+    "before, after, old, new",
+    [
+        ("album", "tree", "Summer/IMG_1.JPG", "Family/Winter/IMG_1.JPG"),
+        ("tree", "album", "Family/Summer/IMG_1.JPG", "Winter/IMG_1.JPG"),
+    ],
+)
+def test_another_layout_later_moves_nothing_fetches_nothing_twice_and_is_explained(
+    account: Account, smugmug: FakeSmugMug, run: Run, before: str, after: str, old: str, new: str
+) -> None:
+    account.album("Summer", folder="Family").photo()
+    assert run("--layout", before).returncode == 0
+    assert smugmug.count("cdn") == 1
+
+    result = run("--layout", after)
+    assert result.returncode == 0 and list(home_files(run.output)) == [old]
+    assert smugmug.count("cdn") == 1
+    assert re.search(r"\blayout\b.*\bstay", result.stderr, re.IGNORECASE), result.stderr
+
+    account.album("Winter", folder="Family").photo()
+    assert run("--layout", after).returncode == 0
+    assert sorted(home_files(run.output)) == sorted([old, new])
+    assert smugmug.count("cdn") == 2
+
+
+def test_where_no_album_has_to_stay_put_nothing_is_said_of_layouts(
+    account: Account, run: Run
+) -> None:
+    account.album("Lonely").photo()
+    account.album("Summer", folder="Family").photo()
+    for _ in range(2):
+        assert "stay" not in run("--layout", "tree").stderr
+
+
+# ======================================================================================================================
+# What: -a, -x, --since.
+# ======================================================================================================================
+
+ALBUMS = (
+    ("Summer", "Family/Trips"),
+    ("Winter", "Family/Trips"),
+    ("Summer party", "Work"),
+    ("Trip [2019]", ""),
+    ("A\u0308pfel", ""),
+    ("日本の写真", ""),
+)
+
+
+@pytest.mark.parametrize(
+    "arguments, expected",
+    [
+        (["-a", "Summer"], ["Summer"]),
+        (["-a", "sUMMER*"], ["Summer", "Summer party"]),
+        (["-a", "*part?"], ["Summer party"]),
+        (["-a", "[vw]inter"], ["Winter"]),
+        (["-a", "/Family/Trips/*"], ["Summer", "Winter"]),
+        (["-a", "family/*"], ["Summer", "Winter"]),
+        (["-a", "winter", "--album", "日本*"], ["Winter", "日本の写真"]),
+        (["-a", "Trip [2019]"], ["Trip [2019]"]),
+        (["-a", "\u00c4PFEL"], ["A\u0308pfel"]),
+        (["-x", "SUMMER*", "-x", "日*", "-x", "*/Trip-2019"], ["Winter", "A\u0308pfel"]),
+        (["-a", "Family/*", "--exclude", "winter"], ["Summer"]),
+    ],
+    ids=lambda value: " ".join(value) if value and value[0][0] == "-" else "",
+)
+def test_albums_are_chosen_by_patterns_on_names_and_paths_in_any_case(
+    account: Account, arguments: List[str], expected: List[str]
+) -> None:
+    fakes = [account.album(name, folder=folder) for name, folder in ALBUMS]
+    albums = [
+        parse_album({"AlbumKey": fake.key, "Name": fake.name, "UrlPath": fake.url_path})
+        for fake in fakes
+    ]
+    chosen = script.selected(script.read_settings(arguments, os.environ), albums)
+    assert [album.name for album in chosen] == expected
+
+
+def test_what_is_not_chosen_is_neither_listed_nor_fetched(
+    account: Account, smugmug: FakeSmugMug, run: Run
+) -> None:
+    for name in ("Summer", "Winter", "Spring"):
+        account.album(name).photo()
+    assert run("-a", "s*", "-x", "spring").returncode == 0
+    assert list(home_files(run.output)) == ["Summer/IMG_1.JPG"]
+    assert (smugmug.count("api", "!images"), smugmug.count("cdn")) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    "arguments, near",
+    [
+        (["-a", "sumer"], "Summer"),
+        (["-a", "Summer", "-a", "Wintr"], "Winter"),
+        (["-a", "/family/trips/sumer"], "/Family/Trips/Summer"),
+        (["--list", "-a", "sumer"], "Summer"),
+        (["--dry-run", "-a", "sumer"], "Summer"),
+    ],
+    ids=["album", "one of two", "path", "list", "dry run"],
+)
+def test_a_pattern_that_fits_no_album_is_an_error_that_shows_near_names(
+    account: Account, smugmug: FakeSmugMug, run: Run, arguments: List[str], near: str
+) -> None:
+    for name in ("Summer", "Winter"):
+        account.album(name, folder="Family/Trips").photo()
+    result = run(*arguments)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert near in result.stderr and f"No album matches --album {arguments[-1]!r}" in result.stderr
+    assert smugmug.count("api", "!images") == smugmug.count("cdn") == 0
+
+
+def test_an_excluding_pattern_that_fits_no_album_is_said_and_ends_nothing(
+    account: Account, run: Run
+) -> None:
+    account.album("Summer").photo()
+    result = run("-x", "Clients/*", "-x", "sumer")
+    assert result.returncode == 0 and list(home_files(run.output)) == ["Summer/IMG_1.JPG"]
+    assert (
+        "No album matches --exclude 'Clients/*'" in result.stderr
+        and "Did you mean: Summer?" in result.stderr
+    )
+
+
+def test_where_no_name_is_near_the_error_leads_to_the_list(account: Account, run: Run) -> None:
+    account.album("Summer")
+    result = run("-a", "qqqqqq")
+    assert result.returncode == 2 and "'qqqqqq'" in result.stderr and "--list" in result.stderr
+    assert "Summer" not in result.stderr
+
+
+def test_an_exclusion_that_leaves_nothing_is_an_error(
+    account: Account, smugmug: FakeSmugMug, run: Run
+) -> None:
+    account.album("Summer").photo()
+    result = run("-a", "Sum*", "-x", "*mer")
+    assert result.returncode == 2 and "--exclude rules out every album" in result.stderr
+    assert smugmug.count("api", "!images") == 0
+
+
+def dated(account: Account) -> None:
+    """An album of images whose names tell when they were uploaded."""
+    album = account.album("Summer")
+    now = datetime.now(timezone.utc).replace(tzinfo=None)
+    for name, uploaded in (
+        ("before", datetime(2024, 5, 30, 23, 59, 59)),
+        ("morning", datetime(2024, 5, 31)),
+        ("evening", datetime(2024, 5, 31, 18)),
+        ("longer", now - timedelta(days=30, hours=1)),
+        ("not as long", now - timedelta(days=30, hours=-1)),
+    ):
+        album.photo(f"{name}.JPG", uploaded=uploaded)
+
+
+@pytest.mark.parametrize(
+    "since, zone, expected",
+    [
+        ("2024-05-31", "EAST-12", {"before", "morning", "evening", "longer", "not as long"}),
+        ("2024-05-31", "WEST5", {"evening", "longer", "not as long"}),
+        ("30d", "WEST5", {"not as long"}),
+    ],
+)
+def test_since_leaves_images_that_were_uploaded_since_then(
+    account: Account, smugmug: FakeSmugMug, run: Run, since: str, zone: str, expected: Set[str]
+) -> None:
+    dated(account)
+    result = run("--since", since, env={"TZ": zone})
+    assert result.returncode == 0, result.stderr
+    assert set(home_files(run.output)) == {f"Summer/{name}.JPG" for name in expected}
+    assert smugmug.count("cdn") == len(expected)
+
+
+@pytest.mark.skipif(not hasattr(time, "tzset"), reason="Windows has no way to try another zone")
+@pytest.mark.parametrize(
+    "since, zone, expected",
+    [
+        ("2024-05-31", "UTC0", "2024-05-31T00:00:00"),
+        ("2024-05-31", "EAST-12", "2024-05-30T12:00:00"),
+        ("2024-05-31", "CET-1CEST,M3.5.0,M10.5.0", "2024-05-30T22:00:00"),
+        ("2024-01-31", "CET-1CEST,M3.5.0,M10.5.0", "2024-01-30T23:00:00"),
+        ("2024-05-31T18:01", "WEST5", "2024-05-31T23:01:00"),
+        ("2024-05-31T18:01:02", "WEST5", "2024-05-31T23:01:02"),
+        ("2024-05-31T18:01:02Z", "WEST5", "2024-05-31T18:01:02"),
+    ],
+)
+def test_a_date_is_one_of_this_computers_calendar_unless_it_says_utc_as_the_report_does(
+    monkeypatch: pytest.MonkeyPatch, since: str, zone: str, expected: str
+) -> None:
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        assert script.read_settings(["--since", since], os.environ).since == expected
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+def test_what_since_left_out_comes_with_the_next_run_that_asks_for_all(
+    account: Account, run: Run
+) -> None:
+    dated(account)
+    assert run("--since", "30d").returncode == 0
+    assert run().returncode == 0
+    assert len(home_files(run.output)) == 5
+
+
+# ======================================================================================================================
+# Looking first: --list and --dry-run.
+# ======================================================================================================================
+
+
+def composed(text: str) -> str:
+    """A text as a terminal keeps it: accents and their letters in one cell."""
+    return unicodedata.normalize("NFC", text)
+
+
+def cells(line: str) -> List[str]:
+    """What stands in each cell of a terminal that shows a line; the second cell of a wide character is empty."""
+    screen = pyte.Screen(300, 1)
+    pyte.Stream(screen).feed(line)
+    return [screen.buffer[0][column].data for column in range(300)]
+
+
+def table(text: str) -> List[Dict[str, str]]:
+    """A table as it is seen: what stands below each word of its first line."""
+    first, *rows = [cells(line) for line in text.splitlines()]
+    places = [
+        place
+        for place in range(300)
+        if first[place] != " " and (place == 0 or first[place - 1] == " ")
+    ]
+    words = "".join(first).split()
+    return [
+        {
+            word: "".join(row[start:end]).strip()
+            for word, start, end in zip(words, places, [*places[1:], None])
+        }
+        for row in rows
+    ]
+
+
+def test_the_list_is_a_table_on_standard_output_that_is_aligned_whatever_the_script(
+    account: Account, smugmug: FakeSmugMug, run: Run
+) -> None:
+    for name, folder, privacy, count in (
+        ("日本の写真", "Family/Trips", "Private", 2),
+        ("Summer", "", "Public", 1),
+        ("한국 e\u0301te\u0301", "Family", "Unlisted", 0),
+    ):
+        album = account.album(name, folder=folder, privacy=privacy)
+        for _ in range(count):
+            album.photo()
+    result = run("--list")
+    assert (result.returncode, result.stderr) == (0, "3 files in 3 albums, 0 here.\n")
+    rows = table(result.stdout)
+    assert [list(row) for row in rows] == [
+        ["ALBUM", "FILES", "HERE", "CHANGED", "PRIVACY", "PATH"]
+    ] * 3
+    assert {
+        (row["ALBUM"], row["FILES"], row["CHANGED"], row["PRIVACY"], row["PATH"]) for row in rows
+    } == {
+        (composed(album.name), str(len(album.images)), "2024-01-01", album.privacy, album.url_path)
+        for album in account.albums
+    }
+    assert not run.output.exists() and smugmug.count("cdn") == smugmug.count("api", "!images") == 0
+
+
+def test_the_list_of_an_empty_account_is_an_empty_table(run: Run) -> None:
+    result = run("--list")
+    assert (result.returncode, table(result.stdout)) == (0, [])
+
+
+def test_a_list_that_is_not_complete_is_an_error(
+    account: Account, smugmug: FakeSmugMug, run: Run
+) -> None:
+    account.album("Summer")
+    smugmug.fault("wrong_total", "!albums", times=None)
+    result = run("--list")
+    assert result.returncode == 1 and "Summer" in result.stdout and "incomplete" in result.stderr
+
+
+def test_a_dry_run_tells_what_is_missing_or_short_as_the_run_after_it_will_find(
+    account: Account, run: Run
+) -> None:
+    summer, winter = account.album("Summer"), account.album("Winter")
+    gone, short, shared = (
+        summer.photo("gone.JPG"),
+        summer.photo("short.JPG"),
+        summer.photo("shared.JPG"),
+    )
+    winter.collect(shared)
+    assert run().returncode == 0
+    folders = [run.output / "Summer", run.output / "Winter"]
+    (folders[0] / gone.file_name).unlink()
+    (folders[0] / short.file_name).write_bytes(short.data[:100])
+    (folders[0] / shared.file_name).unlink()
+    size_bytes = len(gone.data) + len(short.data)
+    assert run("--dry-run").stdout.splitlines()[-1] == (
+        f"To download: 2 files, {script.human_bytes(size_bytes)} (1 more without a download, from copies)"
+    )
+    (folders[1] / shared.file_name).unlink()  # now there is nothing to copy from
+    size_bytes += len(shared.data)
+    assert run("--dry-run").stdout.splitlines()[-1] == (
+        f"To download: 3 files, {script.human_bytes(size_bytes)} (1 more without a download, from copies)"
+    )
+    assert "3 downloaded, 1 copied" in run().stderr
+    assert run("--dry-run").stdout == "To download: 0 files, 0 B\n"
+
+
+def test_a_dry_run_does_not_count_on_a_missing_copy_of_a_photo_older_than_1970(
+    account: Account, run: Run
+) -> None:
+    photo = account.album("Summer").photo(taken=datetime(1965, 7, 3, 4, 5, 6))
+    account.album("Winter").collect(photo)
+    assert run().returncode == 0
+    for path in run.output.rglob("*.JPG"):
+        path.unlink()
+    assert run("--dry-run").stdout.splitlines()[-1] == (
+        f"To download: 1 file, {script.human_bytes(len(photo.data))} (1 more without a download, from copies)"
+    )
+
+
+def test_a_dry_run_tells_files_and_bytes_per_album_and_in_total_and_they_are_what_then_comes(
+    account: Account, smugmug: FakeSmugMug, run: Run, tmp_path: Path
+) -> None:
+    summer, winter = account.album("Summer"), account.album("Winter")
+    summer.photo(content=b"\xff\xd8 old")
+    winter.photo()
+    assert run().returncode == 0
+    summer.images[0].replace(Pattern(1500, 1, JPEG_MAGIC), moves_clock=True)
+    spring = account.album("Spring")
+    for size in (700, 300):
+        spring.photo(content=Pattern(size, size, JPEG_MAGIC))
+    smugmug.clear_requests()
+    before = snapshot(run.output)
+
+    result = run("--dry-run")
+
+    assert result.returncode == 0, result.stderr
+    *albums, total = result.stdout.splitlines()
+    assert sorted(albums) == ["Spring: 2 files, 1.0 kB", "Summer: 1 file, 1.5 kB"]
+    assert total == "To download: 3 files, 2.5 kB"
+    assert "Albums: 1 new, 1 changed, 1 unchanged" in result.stderr
+    assert snapshot(run.output) == before and smugmug.count("cdn") == 0
+
+    run("--report", tmp_path / "report.json")
+    report = read_report(tmp_path / "report.json")
+    assert (report["downloaded"] + report["replaced"], report["bytes"]) == (3, 2500)
+
+
+@pytest.mark.parametrize("task", ["--list", "--dry-run"])
+def test_looking_first_writes_nothing_at_all(
+    account: Account, run: Run, tmp_path: Path, task: str
+) -> None:
+    account.album("Summer").photo()
+    before = snapshot(tmp_path)
+    result = run(task, "--sidecar", "json")
+    assert result.returncode == 0 and "Summer" in result.stdout
+    assert snapshot(tmp_path) == before
+
+
+def test_standard_output_carries_data_and_nothing_else(account: Account, run: Run) -> None:
+    account.album("Summer").photo()
+    assert (
+        run("-q", "-n").stdout
+        == run("-v", "-n").stdout
+        == "Summer: 1 file, 2.0 kB\nTo download: 1 file, 2.0 kB\n"
+    )
+    assert run("-v").stdout == ""
+
+
+@pytest.mark.parametrize("task", ["--list", "--dry-run", "-v"])
+def test_letters_that_the_console_does_not_have_end_no_run(
+    account: Account, run: Run, task: str
+) -> None:
+    account.album("日本の写真 1").photo("日本.JPG")
+    result = run(task, env={"PYTHONIOENCODING": "ascii"})
+    assert result.returncode == 0, result.stderr
+    assert "????? 1" in (result.stdout or result.stderr)
+
+
+@posix_only
+def test_a_reader_who_has_seen_enough_is_no_reason_for_a_traceback(
+    account: Account, smugmug: FakeSmugMug, run: Run
+) -> None:
+    account.album("Summer").photo()
+    stall = smugmug.fault("stall", "!albums", seconds=0.2, before_headers=True)
+    process = run.start("--list", env={"PYTHONUNBUFFERED": None})
+    assert stall.reached.wait(30) and process.stdout is not None
+    process.stdout.close()
+    assert process.stderr is not None
+    stderr = process.stderr.read()
+    assert process.wait(30) in (0, 1)
+    assert "Broken" not in stderr and "Traceback" not in stderr
+
+
+@linux_only
+@pytest.mark.parametrize("task", ["--list", "--dry-run"])
+def test_data_that_cannot_be_written_is_a_failure_and_no_reason_for_a_traceback(
+    account: Account, run: Run, task: str
+) -> None:
+    account.album("Summer").photo()
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, str(SCRIPT), task],
+            env=run.environment(),
+            cwd=str(run.folder),
+            stdin=subprocess.DEVNULL,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+            timeout=300,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert (
+        "Cannot write to standard output: [Errno 28] No space left on device"
+        in done.stderr.splitlines()
+    )
+
+
+@posix_only
+def test_a_run_without_any_place_to_talk_to_brings_the_photos_home(
+    account: Account, run: Run
+) -> None:
+    account.album("Summer").photo()
+    command = ["sh", "-c", 'exec "$@" >&- 2>&-', "sh", sys.executable, str(SCRIPT)]
+    assert (
+        subprocess.call(
+            command, env=run.environment(), cwd=str(run.folder), stdin=subprocess.DEVNULL
+        )
+        == 0
+    )
+    assert list(home_files(run.output)) == ["Summer/IMG_1.JPG"]
+
+
+# ======================================================================================================================
+# What is told: -q, -v, --log-file.
+# ======================================================================================================================
+
+
+def test_by_default_each_album_has_one_line_and_the_summary_ends_it(
+    account: Account, run: Run
+) -> None:
+    account.album("Summer").photo()
+    account.album("Winter")
+    lines = run().stderr.splitlines()
+    assert sorted(lines[:2]) == ["Summer: 1 downloaded", "Winter: nothing to download"]
+    assert [line.split(":")[0] for line in lines[2:4]] == ["Albums", "Files"] and len(lines) == 6
+    assert lines[-1].startswith("Everything is home: ")
+
+
+def test_quiet_leaves_the_summary_and_the_problems(
+    account: Account, smugmug: FakeSmugMug, run: Run
+) -> None:
+    album = account.album("Summer")
+    good, bad = album.photo("good.JPG"), album.photo("bad.JPG")
+    smugmug.fault("not_found", f"/i-{bad.key}/", times=None)
+    result = run("-q")
+    assert result.returncode == 1
+    assert "Summer/bad.JPG: " in result.stderr and "Files: 1 downloaded" in result.stderr
+    assert "\nSummer: " not in f"\n{result.stderr}" and good.file_name not in result.stderr
+
+
+def test_verbose_names_each_file_and_the_rate_limit_headers(
+    account: Account, smugmug: FakeSmugMug, run: Run
+) -> None:
+    album = account.album("Summer")
+    names = [album.photo(f"IMG_{number}.JPG").file_name for number in range(3)]
+    smugmug.fault("rate_limited", "!images", retry_after="1")
+    result, quieter = run("-v"), run("--full")
+    assert all(f"downloaded: Summer/{name}" in result.stderr for name in names)
+    assert (
+        len(re.findall("X-RateLimit-Remaining: [0-9]+, X-RateLimit-Reset: [0-9]+", result.stderr))
+        >= 3
+    )
+    assert re.search("429 .*Retry-After: 1", result.stderr)
+    assert "X-RateLimit" not in quieter.stderr and names[0] not in quieter.stderr
+
+
+def test_the_log_file_gets_everything_with_time_stamps_and_is_appended_to(
+    account: Account, run: Run, tmp_path: Path
+) -> None:
+    path = tmp_path / "log.txt"
+    path.write_text("something of mine\n")
+    account.album("日本の写真").photo("海.JPG")
+    first = run("-q", "--log-file", path)
+    after_first = path.read_text(encoding="utf-8")
+    run("--log-file", path)
+    after_second = path.read_text(encoding="utf-8")
+    assert after_first.startswith("something of mine\n") and after_second.startswith(after_first)
+    assert re.search(f"^{STAMP}.* downloaded: 日本の写真/海.JPG$", after_first, re.MULTILINE)
+    assert "X-RateLimit-Remaining: " in after_first and "海" not in first.stderr
+    assert all(re.match(STAMP, line) for line in after_second.splitlines()[1:])
+    assert all(line in after_first for line in first.stderr.splitlines())
+
+
+@linux_only
+def test_a_log_file_that_cannot_be_written_any_more_is_said_once_and_hinders_nothing(
+    account: Account, run: Run
+) -> None:
+    account.album("Summer").photo()
+    result = run("--log-file", "/dev/full")
+    assert result.returncode == 0 and list(home_files(run.output)) == ["Summer/IMG_1.JPG"]
+    assert re.findall("log file.*", result.stderr) == [
+        "log file /dev/full any more: [Errno 28] No space left on device"
+    ]
+    assert "Everything is home" in result.stderr and "ignored" not in result.stderr
+
+
+@posix_only
+def test_a_log_file_that_cannot_be_opened_ends_the_run_before_it_begins(
+    smugmug: FakeSmugMug, run: Run, tmp_path: Path
+) -> None:
+    (tmp_path / "log.txt").symlink_to(tmp_path / "nowhere" / "log.txt")
+    result = run("--log-file", "log.txt")
+    assert result.returncode == 2
+    assert result.stderr.startswith("No such file or directory: ") and "log.txt" in result.stderr
+    assert smugmug.requests == []
+
+
+# ======================================================================================================================
+# The summary and the report.
+# ======================================================================================================================
+
+
+def read_report(path: Path) -> Dict[str, Any]:
+    """A report that has all it should have."""
+    report: Dict[str, Any] = json.loads(path.read_bytes().decode("utf-8"))
+    assert REPORT_KEYS - set(report) == set() and report["version"] == 2
+    assert all(set(problem) == PROBLEM_KEYS for problem in report["problems"])
+    return report
+
+
+def eventful(account: Account, smugmug: FakeSmugMug, run: Run, *arguments: Any) -> Result:
+    """The second run of two, which meets one of each: an album that is new, changed, unchanged, an image of each kind."""
+    account.album("Unchanged").photo("same.JPG")
+    changed = account.album("Changed")
+    changed.photo("kept.JPG")
+    changed.photo("edited.JPG")
+    assert run().returncode == 0
+    changed.images[1].replace(Pattern(3000, 1, JPEG_MAGIC), moves_clock=True)
+    new = account.album("New")
+    new.photo("fresh.JPG", Pattern(700, 1, JPEG_MAGIC))
+    new.photo("fine.JPG", Pattern(300, 2, JPEG_MAGIC))
+    new.photo("slow.JPG", processing=True, uploaded=account.time_of_day())
+    new.video("never.MOV", processing=True, status="Preprocess", sub_status="CanNotProcess")
+    smugmug.fault("not_found", f"/i-{new.photo('gone.JPG').key}/", times=None)
+    smugmug.fault("rate_limited", f"{new.key}!images", retry_after="1")
+    smugmug.clear_requests()
+    return run(*arguments)
+
+
+def test_the_summary_tells_what_became_of_everything_and_what_to_do_about_each_problem(
+    account: Account, smugmug: FakeSmugMug, run: Run
+) -> None:
+    result = eventful(account, smugmug, run)
+    lines = result.stderr.splitlines()
+    assert result.returncode == 1
+    assert "Albums: 1 new, 1 changed, 1 unchanged" in lines
+    parts = next(line for line in lines if line.startswith("Files: "))[7:].split(", ")
+    counts = {kind: number for number, kind in (part.split(" ", 1) for part in parts)}
+    assert counts == {
+        "downloaded": "2",
+        "replaced": "1",
+        "already there": "2",
+        "still processing": "1",
+        "unavailable": "1",
+        "failed": "1",
+    }
+    calls = smugmug.count("api")
+    assert re.search(
+        rf"\b4\.0 kB in \d.* s \(.*B/s\), {calls} API calls, waited \d.* s at .*, "
+        r"[\d.]+ [MGT]B free on disk",
+        result.stderr,
+    )
+    for heading, image, reason in (
+        ("Failed (1):", "gone.JPG", "SmugMug answered 404"),
+        ("Still processing (1):", "slow.JPG", "still processing"),
+        ("Unavailable (1):", "never.MOV", "no downloadable file"),
+    ):
+        item, advice = lines[lines.index(heading) + 1 :][:2]
+        assert item.startswith(f"  New/{image}: ") and reason in item
+        assert re.fullmatch(r"  [A-Z].*[.?]", advice) and " / " not in advice, (
+            f"what to do about {heading}"
+        )
+
+
+def test_the_summary_of_a_run_with_nothing_to_do_is_short(
+    account: Account, smugmug: FakeSmugMug, run: Run
+) -> None:
+    account.album("Summer").photo()
+    run()
+    smugmug.clear_requests()
+    result = run()
+    calls = smugmug.count("api")
+    assert re.fullmatch(
+        "Albums: 0 new, 0 changed, 1 unchanged\nFiles: 0 downloaded, 1 already there, 0 failed\n"
+        rf"0 B in .* s, {calls} API calls, .* free on disk\n"
+        "Everything is home: 1 photo or video in /.*\n",
+        result.stderr,
+    )
+
+
+def test_the_summary_claims_no_more_than_is_known(
+    account: Account, smugmug: FakeSmugMug, run: Run
+) -> None:
+    account.album("Summer").photo()
+    account.album("Winter").photo()
+
+    def one_more(answer: Dict[str, Any]) -> Dict[str, Any]:
+        answer["Response"]["Album"][0]["ImageCount"] += 1
+        return answer
+
+    assert "Everything you asked for is home: 1 photo or video in /" in run("-a", "summer").stderr
+    smugmug.fault("mangle", "!albums", function=one_more)
+    doubtful = run("--full")
+    assert doubtful.returncode == 1 and doubtful.stderr.count("2 of 3 are home, in /") == 1
+    assert doubtful.stderr.endswith(f"are home, in {run.output}; 1 not listed; 1 failed\n")
+    assert "SmugMug counts 2 photos and videos in this album but lists 1" in doubtful.stderr
+    assert "\nEverything is home: 2 photos and videos in /" in run().stderr
+
+
+def test_the_report_is_the_summary_for_programs(
+    account: Account, smugmug: FakeSmugMug, run: Run, tmp_path: Path
+) -> None:
+    result = eventful(account, smugmug, run, "--report", tmp_path / "report.json")
+    report = read_report(tmp_path / "report.json")
+    assert {
+        key: report[key]
+        for key in REPORT_KEYS
+        - {
+            "started",
+            "finished",
+            "seconds",
+            "rate_limit_wait_seconds",
+            "problems",
+            "by_album",
+            "verdict",
+            "output",
+        }
+    } == {
+        "smugmug_count": 8,
+        "on_disk": 5,
+        "already_there": 2,
+        "to_download": 0,
+        "to_copy": 0,
+        "deleted": 0,
+        "copied": 0,
+        "adopted": 0,
+        "videos": 0,
+        "verified": None,
+        "removed": [],
+        "version": 2,
+        "account": "family",
+        "exit_code": result.returncode,
+        "albums": 3,
+        "albums_unchanged": 1,
+        "downloaded": 2,
+        "skipped": 2,
+        "replaced": 1,
+        "processing": 1,
+        "unavailable": 1,
+        "failed": 1,
+        "bytes": 4000,
+        "api_requests": smugmug.count("api"),
+    }
+    assert report["seconds"] > report["rate_limit_wait_seconds"] > 0
+    times = [
+        datetime.strptime(report[key], "%Y-%m-%dT%H:%M:%SZ") for key in ("started", "finished")
+    ]
+    assert times[0] < times[1]  # the rate limit's second lies between
+    keys = {image.file_name: image.key for image in account.albums[2].images}
+    assert {
+        (problem["kind"], problem["folder"], problem["file"], problem["image_key"])
+        for problem in report["problems"]
+    } == {
+        ("failed", "New", "gone.JPG", keys["gone.JPG"]),
+        ("processing", "New", "slow.JPG", keys["slow.JPG"]),
+        ("unavailable", "New", "never.MOV", keys["never.MOV"]),
+    }
+    assert all(problem["reason"] for problem in report["problems"])
+    assert report["verdict"] == result.stderr.splitlines()[-1] and report["output"] == str(
+        run.output
+    )
+    albums = {album.name: album.key for album in account.albums}
+    assert {problem["album_key"] for problem in report["problems"]} == {albums["New"]}
+    assert sorted(report["by_album"], key=lambda album: album["folder"]) == [
+        {"album_key": albums[name], "folder": name, "smugmug_count": count, "on_disk": on_disk}
+        for name, count, on_disk in (("Changed", 2, 2), ("New", 5, 2), ("Unchanged", 1, 1))
+    ]
+
+
+def test_names_in_the_report_are_readable_and_harmless(
+    account: Account, run: Run, tmp_path: Path
+) -> None:
+    account.album("日本 \x1b[31m").photo(
+        "slow\n.JPG", processing=True, uploaded=account.time_of_day()
+    )
+    run("--report", tmp_path / "report.json")
+    (problem,) = read_report(tmp_path / "report.json")["problems"]
+    assert (problem["folder"], problem["file"]) == ("日本 _[31m", "slow\ufffd.JPG")
+
+
+@pytest.mark.parametrize(
+    "arguments, options, exit_code",
+    [
+        ([], {"signed_in": False}, 3),
+        ([], {"keys": False}, 2),
+        (["-o", "file"], {}, 2),
+        (["-a", "nothing"], {}, 2),
+    ],
+    ids=["not signed in", "no key", "no folder", "no album"],
+)
+def test_a_run_that_cannot_begin_leaves_a_report_that_says_why(
+    run: Run, tmp_path: Path, arguments: List[str], options: Dict[str, Any], exit_code: int
+) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    result = run(*arguments, "--report", tmp_path / "report.json", **options)
+    report = read_report(tmp_path / "report.json")
+    assert result.returncode == report["exit_code"] == exit_code
+    (problem,) = report["problems"]
+    assert problem["reason"] == result.stderr[-len(problem["reason"]) - 1 : -1]
+
+
+@posix_only
+@pytest.mark.parametrize("where", ["!authuser", "cdn"])
+def test_an_interrupted_run_leaves_a_report_as_well(
+    account: Account, smugmug: FakeSmugMug, run: Run, tmp_path: Path, where: str
+) -> None:
+    account.album("Summer").photo()
+    stall = smugmug.fault("stall", where, before_headers=True)
+    process = run.start("--report", tmp_path / "report.json")
+    assert stall.reached.wait(30)
+    assert "Interrupted" in stop(process, signal.SIGINT)
+    report = read_report(tmp_path / "report.json")
+    assert process.returncode == report["exit_code"] == 130 and report["downloaded"] == 0
+
+
+@posix_only
+def test_the_report_takes_the_place_of_the_old_one_in_one_step(
+    account: Account, smugmug: FakeSmugMug, run: Run, tmp_path: Path
+) -> None:
+    path = tmp_path / "reports" / "report.json"
+    path.parent.mkdir()
+    path.write_bytes(b"the old report")
+    account.album("Summer").photo()
+    stall = smugmug.fault("stall", "cdn", before_headers=True)
+    process = run.start("--report", path)
+    assert stall.reached.wait(30)
+    with open(str(path), "rb") as reader:
+        assert path.read_bytes() == b"the old report"
+        stop(process, signal.SIGINT)
+        assert reader.read() == b"the old report"
+    assert read_report(path)["exit_code"] == 130
+    assert os.listdir(str(path.parent)) == ["report.json"]
+
+
+def test_a_report_that_could_not_be_written_is_a_failure(
+    account: Account, smugmug: FakeSmugMug, run: Run, tmp_path: Path
+) -> None:
+    folder = tmp_path / "reports"
+    folder.mkdir()
+    account.album("Summer").photo()
+
+    def remove_the_folder(answer: Dict[str, Any]) -> Dict[str, Any]:
+        folder.rmdir()
+        return answer
+
+    smugmug.fault("mangle", "!albums", function=remove_the_folder)
+    result = run("--report", folder / "report.json")
+    assert result.returncode == 1 and "Cannot write the report" in result.stderr
+    assert list(home_files(run.output)) == ["Summer/IMG_1.JPG"]
+
+
+@posix_only
+def test_the_report_can_go_to_a_program(account: Account, run: Run) -> None:
+    account.album("Summer").photo()
+    result = run("--report", "/dev/stdout")
+    assert result.returncode == 0 and json.loads(result.stdout)["downloaded"] == 1
+
+
+# ======================================================================================================================
+# Before it starts: does it fit?
+# ======================================================================================================================
+
+
+def of_size(size_bytes: int) -> Callable[[Dict[str, Any]], Dict[str, Any]]:
+    """A listing whose albums called "Huge" say that they have so many bytes."""
+
+    def mangled(answer: Dict[str, Any]) -> Dict[str, Any]:
+        for album in answer["Response"].get("Album", []):
+            if album["Name"] == "Huge":
+                album["OriginalSizes"] = size_bytes
+        return answer
+
+    return mangled
+
+
+@pytest.mark.parametrize("options", [[], ["-q"], ["--dry-run"]], ids=["", "-q", "--dry-run"])
+def test_a_run_that_cannot_fit_begins_with_a_warning(
+    account: Account, smugmug: FakeSmugMug, run: Run, options: List[str]
+) -> None:
+    account.album("Huge").photo()
+    smugmug.fault("mangle", "!albums", times=None, function=of_size(TOO_MUCH))
+    result = run(*options)
+    assert result.returncode == 0
+    assert re.match(
+        r"Not enough space: at least 1000\.00 TB to download, .*B free\. ", result.stderr
+    )
+
+
+def test_a_dry_run_warns_by_the_sizes_of_the_files_where_smugmug_gives_no_sums(
+    account: Account, smugmug: FakeSmugMug, run: Run
+) -> None:
+    def huge(answer: Dict[str, Any]) -> Dict[str, Any]:
+        answer["Response"]["AlbumImage"][0]["ArchivedSize"] = TOO_MUCH
+        return answer
+
+    account.album("Summer").photo()
+    smugmug.fault("mangle", "!images", times=None, function=huge)
+    assert "Not enough space: at least 1000.00 TB to download, " in run("--dry-run").stderr
+
+
+def test_what_is_not_to_come_needs_no_space(
+    account: Account, smugmug: FakeSmugMug, run: Run
+) -> None:
+    for name in ("Huge", "Summer"):
+        account.album(name).photo()
+    smugmug.fault("mangle", "!albums", times=None, function=of_size(TOO_MUCH))
+    assert "Not enough space" not in run("-x", "huge").stderr
+    assert "Not enough space" in run().stderr
+    assert "Not enough space" not in run().stderr  # SmugMug's sum is wrong: all is home
+
+
+# ======================================================================================================================
+# --login and --logout.
+# ======================================================================================================================
+
+
+def test_login_signs_in_and_does_nothing_else_so_that_later_runs_need_nobody(
+    account: Account, smugmug: FakeSmugMug, run: Run
+) -> None:
+    account.album("Summer").photo()
+    result = run("--login", input=f"{smugmug.pin}\n", signed_in=False)
+    assert (
+        result.returncode == 0 and "Signed in as family" in result.stderr and result.stdout == ""
+    )
+    assert smugmug.paths("api") == ["/api/v2!authuser"] and not run.output.exists()
+    assert run(signed_in=False).returncode == 0
+    assert list(home_files(run.output)) == ["Summer/IMG_1.JPG"]
+
+
+def test_login_asks_for_nothing_where_there_is_a_sign_in_that_works(
+    smugmug: FakeSmugMug, run: Run
+) -> None:
+    run("--login", input=f"{smugmug.pin}\n", signed_in=False)
+    result = run("--login", signed_in=False)
+    assert result.returncode == 0 and "PIN:" not in result.stderr
+
+
+def test_logout_removes_the_token_and_says_how_to_take_the_permission_back(
+    smugmug: FakeSmugMug, run: Run
+) -> None:
+    run("--login", input=f"{smugmug.pin}\n", signed_in=False)
+    (token,) = run.config.rglob("token.json")
+    smugmug.clear_requests()
+    result = run("--logout", signed_in=False, keys=False)
+    assert result.returncode == 0 and not token.exists()
+    assert (
+        str(token) in result.stderr
+        and "Authorized Services" in result.stderr
+        and smugmug.requests == []
+    )
+    assert run(signed_in=False).returncode == 3
+
+
+def test_logout_without_a_sign_in_is_no_error(run: Run) -> None:
+    result = run("--logout", signed_in=False, keys=False)
+    assert result.returncode == 0 and "no saved sign-in" in result.stderr
+
+
+def test_a_sign_in_that_cannot_be_removed_is_named(run: Run) -> None:
+    token = run.config / "download_smugmug_photos" / "token.json"
+    (token / "mine").mkdir(parents=True)
+    result = run("--logout", signed_in=False, keys=False)
+    assert (
+        result.returncode == 2 and str(token) in result.stderr and "Removed" not in result.stderr
+    )
+
+
+# ======================================================================================================================
+# Reports to other places than files.
+# ======================================================================================================================
+
+
+def test_a_report_to_standard_output_is_all_that_stands_there(account: Account, run: Run) -> None:
+    account.album("Summer").photo()
+    result = run("--report", "-")
+    assert result.returncode == 0 and json.loads(result.stdout)["downloaded"] == 1
+    assert not (run.folder / "-").exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pipes with a name in a folder")
+def test_a_report_into_a_pipe_comes_whole_and_waits_for_no_reader(
+    account: Account, run: Run
+) -> None:
+    album = account.album("Summer")
+    for number in range(250):  # a report of more than a pipe holds
+        album.photo(
+            f"{number} {'x' * 200}.JPG",
+            archived=False,
+            download_uri=False,
+            original_size_listed=False,
+        )
+    pipe = run.folder / "pipe"
+    os.mkfifo(str(pipe))
+    unread = run("--report", "pipe", "--since", "2099-01-01")
+    assert unread.returncode == 1 and "Cannot write the report" in unread.stderr
+
+    received: List[bytes] = []
+
+    def read_slowly() -> None:
+        with open(str(pipe), "rb", buffering=0) as file:
+            time.sleep(1)
+            received.append(b"".join(iter(lambda: file.read(1 << 12), b"")))
+
+    reader = threading.Thread(target=read_slowly, daemon=True)
+    reader.start()
+    assert run("--report", "pipe").returncode == 0
+    reader.join(10)
+    assert (
+        len(received[0]) > 1 << 16
+        and len(json.loads(received[0].decode("utf-8"))["problems"]) == 250
+    )
+
+
+def test_a_home_folder_that_nobody_has_is_an_ordinary_name(account: Account, run: Run) -> None:
+    account.album("Summer").photo()
+    assert run("-o", "~nobody at all/photos").returncode == 0
+    assert (run.folder / "~nobody at all" / "photos" / "Summer").is_dir()

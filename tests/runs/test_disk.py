@@ -1,0 +1,417 @@
+"""What the disk refuses: the message says what and where, one file's trouble stays its own, and a full disk keeps what
+is home.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterator, List, Sequence
+
+import pytest
+
+from conftest import Run, SmallDisk
+from fake_smugmug import JPEG_MAGIC, MP4_MAGIC, Account, FakeSmugMug, Pattern
+from helpers import contents, home_files
+
+PAGE = 4096
+
+
+# ======================================================================================================================
+# No space.
+# ======================================================================================================================
+
+
+def test_a_full_disk_ends_the_run_keeps_what_is_home_and_with_space_the_next_run_completes(
+    account: Account, smugmug: FakeSmugMug, run: Run, small_disk: SmallDisk
+) -> None:
+    album = account.album("Summer")
+    for index in range(40):
+        album.photo(f"IMG_{index:02}.JPG", Pattern(50 * PAGE, index, JPEG_MAGIC))
+    output = small_disk.mount(size_bytes=500 * PAGE)  # room for nine of them and a bit
+
+    result = run("-o", output, "-j", 3)
+
+    assert result.returncode == 1
+    assert "The disk is full: no space left for " in result.stderr and str(output) in result.stderr
+    home = home_files(output)
+    assert 3 <= len(home) <= 9 and set(home.items()) <= set(contents(album).items())
+    assert (
+        smugmug.count("cdn") <= len(home) + 2 * 3
+    )  # it ends: what is under way or queued, and no more
+
+    small_disk.resize(size_bytes=3000 * PAGE)
+    smugmug.clear_requests()
+    assert run("-o", output).returncode == 0
+    assert home_files(output) == contents(album)
+    assert smugmug.count("cdn") <= 40 - len(home)
+
+
+def test_a_film_that_does_not_fit_is_skipped_and_all_that_fits_comes(
+    account: Account, smugmug: FakeSmugMug, run: Run, small_disk: SmallDisk
+) -> None:
+    album = account.album("Summer")
+    films = [
+        album.video(f"film {number}.mp4", Pattern(2000 * PAGE, number, MP4_MAGIC))
+        for number in range(3)
+    ]
+    silent = album.video(
+        "silent.mp4", Pattern(2000 * PAGE, 9, MP4_MAGIC), size_listed=False, md5_listed=False
+    )
+    photos = [album.photo(f"IMG_{number}.JPG") for number in range(30)]
+    output = small_disk.mount(size_bytes=1000 * PAGE)
+
+    result = run("-o", output, "-j", 1, "-v")
+
+    assert result.returncode == 1
+    assert home_files(output) == {f"Summer/{photo.file_name}": photo.data for photo in photos}
+    assert all(
+        f"Summer/{film.file_name}: Not enough space for 8.2 MB" in result.stderr for film in films
+    )
+    assert f"Summer/{silent.file_name}: No space left" in result.stderr
+    assert smugmug.count("cdn") <= len(photos) + 1 and list(output.rglob("*.part")) == []
+
+
+def test_photos_none_of_which_fits_are_not_named_one_by_one(
+    account: Account, smugmug: FakeSmugMug, run: Run, small_disk: SmallDisk
+) -> None:
+    album = account.album("Summer")
+    for index in range(100):
+        album.photo(f"IMG_{index:02}.JPG", Pattern(1500 * PAGE, index, JPEG_MAGIC))
+    output = small_disk.mount(size_bytes=1000 * PAGE)  # four megabytes
+
+    result = run("-o", output)
+
+    assert result.returncode == 1 and result.stderr.count("The disk is full") == 1
+    assert smugmug.count("cdn") == 0 and home_files(output) == {}
+
+
+def test_a_disk_without_room_for_the_record_of_what_is_home_is_called_full(
+    account: Account, smugmug: FakeSmugMug, run: Run, small_disk: SmallDisk
+) -> None:
+    account.album("Summer").photo()
+    output = small_disk.mount(size_bytes=2 * PAGE)
+    (output / "other").write_bytes(b"\0" * PAGE)
+
+    result = run("-o", output)
+
+    assert (
+        result.returncode == 1
+        and "The disk is full" in result.stderr
+        and str(output) in result.stderr
+    )
+    assert smugmug.count("cdn") == 0
+
+
+def test_a_disk_without_room_for_a_new_record_in_place_of_a_damaged_one_is_called_full(
+    account: Account, smugmug: FakeSmugMug, run: Run, small_disk: SmallDisk
+) -> None:
+    account.album("Summer").photo()
+    output = small_disk.mount(size_bytes=2 * PAGE)
+    (output / ".smugmug.sqlite3").write_bytes(b"no record at all" * (2 * PAGE // 16))
+
+    result = run("-o", output)
+
+    assert (
+        result.returncode == 1
+        and "The disk is full" in result.stderr
+        and str(output) in result.stderr
+    )
+    assert smugmug.count("cdn") == 0
+
+
+def test_a_disk_without_room_for_a_sidecar_ends_the_run_and_with_space_the_next_one_completes(
+    account: Account, run: Run, small_disk: SmallDisk
+) -> None:
+    album = account.album("Summer")
+    album.photo(caption="A long story. " * 50_000)
+    output = small_disk.mount(size_bytes=100 * PAGE)
+
+    result = run("-o", output, "--sidecar", "xmp")
+
+    assert result.returncode == 1 and home_files(output) == contents(album)
+    assert_says(result.stderr, "The disk is full: no space left for ", "IMG_1.JPG.xmp")
+    assert result.stderr.splitlines()[-1].startswith("Not finished: 1 of 1 are home")
+
+    small_disk.resize(size_bytes=1000 * PAGE)
+    assert run("-o", output, "--sidecar", "xmp").returncode == 0
+    assert set(home_files(output)) == {"Summer/IMG_1.JPG", "Summer/IMG_1.JPG.xmp"}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit for the size of a file")
+def test_a_file_too_large_for_the_file_system_fails_alone(
+    account: Account, smugmug: FakeSmugMug, run: Run
+) -> None:
+    album = account.album("Summer")
+    small, large = (
+        album.photo("small.JPG"),
+        album.photo("large.JPG", Pattern(3_000_000, 1, JPEG_MAGIC)),
+    )
+
+    process = run.start(preexec_fn=limit_file_size)
+    _, stderr = process.communicate(timeout=300)
+
+    assert process.returncode == 1 and "Traceback" not in stderr
+    assert home_files(run.output) == {"Summer/small.JPG": small.data}
+    assert_says(stderr, f"Summer/{large.file_name}", "File too large")
+    assert "1 downloaded, 0 already there, 1 failed" in stderr
+
+
+# ======================================================================================================================
+# Where the photos should go, something else stands.
+# ======================================================================================================================
+
+
+@pytest.mark.parametrize("output", ["taken", "taken/below/it"])
+def test_a_file_in_the_place_of_the_output_folder_is_named(
+    account: Account, smugmug: FakeSmugMug, run: Run, output: str
+) -> None:
+    account.album("Summer").photo()
+    (run.folder / "taken").write_bytes(b"mine")
+
+    result = run("-o", output)
+
+    assert result.returncode == 2
+    assert "is a file, but a folder is needed there" in result.stderr and "taken" in result.stderr
+    assert (run.folder / "taken").read_bytes() == b"mine" and smugmug.count("cdn") == 0
+
+
+@pytest.mark.parametrize("arguments", [["-o"], ["--verify", "-n", "-o"], ["--log-file"]])
+def test_a_name_that_is_too_long_is_named(
+    account: Account, smugmug: FakeSmugMug, run: Run, arguments: List[str]
+) -> None:
+    result = run(*arguments, "n" * 300)
+
+    assert result.returncode == 2
+    assert "n" * 300 in result.stderr and "output cannot" not in result.stderr
+
+
+def test_a_folder_that_cannot_be_written_is_named(
+    account: Account, smugmug: FakeSmugMug, run: Run, read_only: Callable[[Path], None]
+) -> None:
+    account.album("Summer").photo()
+    run.output.mkdir()
+    read_only(run.output)
+
+    result = run()
+
+    assert result.returncode == 2
+    assert "Cannot write to smugmug_photos" in result.stderr
+    assert smugmug.count("cdn") == 0
+
+
+def test_an_album_folder_that_cannot_be_written_fails_its_files_and_no_others(
+    account: Account, smugmug: FakeSmugMug, run: Run, read_only: Callable[[Path], None]
+) -> None:
+    summer, winter = account.album("Summer"), account.album("Winter")
+    summer.photo("a.JPG")
+    summer.photo("b.JPG")
+    winter.photo("c.JPG")
+    (run.output / "Summer").mkdir(parents=True)
+    read_only(run.output / "Summer")
+
+    result = run()
+
+    assert result.returncode == 1 and home_files(run.output) == contents(winter)
+    for name in ("a.JPG", "b.JPG"):
+        assert_says(result.stderr, f"Summer/{name}")
+    assert "1 downloaded, 0 already there, 2 failed" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "put_there",
+    [
+        lambda path: path.write_bytes(b"mine"),
+        lambda path: path.symlink_to(path),
+        lambda path: path.symlink_to(path.parent / "nowhere"),
+    ],
+    ids=["a file", "a link to itself", "a link to nowhere"],
+)
+def test_what_stands_in_the_place_of_an_album_folder_fails_that_album_and_no_other(
+    account: Account, smugmug: FakeSmugMug, run: Run, put_there: Callable[[Path], Any]
+) -> None:
+    summer, winter = account.album("Summer"), account.album("Winter")
+    summer.photo("a.JPG")
+    winter.photo("b.JPG")
+    run.output.mkdir()
+    put_there(run.output / "Summer")
+
+    result = run()
+
+    home = home_files(run.output)
+    assert home.pop("Summer", b"mine") == b"mine"
+    assert result.returncode == 1 and home == contents(winter)
+    assert_says(result.stderr, "  Summer", ": ", str(Path("smugmug_photos") / "Summer"))
+
+    (run.output / "Summer").unlink()
+    assert run().returncode == 0
+    assert home_files(run.output) == contents(summer, winter)
+
+
+def test_a_folder_in_the_place_of_a_file_stays_and_the_file_comes_beside_it(
+    account: Account, smugmug: FakeSmugMug, run: Run
+) -> None:
+    photo = account.album("Summer").photo("IMG_1.JPG")
+    in_the_way = run.output / "Summer" / "IMG_1.JPG"
+    in_the_way.mkdir(parents=True)
+    (in_the_way / "mine").write_bytes(b"mine")
+    expected = {"Summer/IMG_1.JPG/mine": b"mine", f"Summer/IMG_1_{photo.key}.JPG": photo.data}
+
+    result = run()
+
+    assert result.returncode == 0 and home_files(run.output) == expected
+    assert_says(
+        result.stderr, f"Summer/IMG_1_{photo.key}.JPG", "IMG_1.JPG was changed or added here"
+    )
+    assert run().returncode == 0
+    assert home_files(run.output) == expected and smugmug.count("cdn") == 1
+
+
+@pytest.mark.skipif(
+    sys.platform == "win32", reason="Windows moves no folder in which a file is open"
+)
+@pytest.mark.parametrize("options", [(), ("--sidecar", "json,html")], ids=["photos", "sidecars"])
+def test_an_output_folder_that_goes_away_ends_the_run_and_is_not_made_anew(
+    account: Account, smugmug: FakeSmugMug, run: Run, options: Sequence[str]
+) -> None:
+    album = account.album("Summer")
+    album.photo()
+
+    def unplug(answer: Dict[str, Any]) -> Dict[str, Any]:
+        run.output.rename(run.folder / "unplugged")
+        return answer
+
+    smugmug.fault("mangle", f"{album.key}!images", function=unplug)
+
+    result = run(*options)
+
+    assert result.returncode == 2 and "smugmug_photos disappeared during the run" in result.stderr
+    assert not run.output.exists() and smugmug.count("cdn") == 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows takes no working folder away")
+def test_a_working_folder_that_goes_away_is_said_by_a_run_and_hinders_no_preview(
+    account: Account, smugmug: FakeSmugMug, run: Run
+) -> None:
+    album = account.album("Summer")
+    album.photo()
+    here = run.folder / "here"
+
+    def take_away(answer: Dict[str, Any]) -> Dict[str, Any]:
+        shutil.rmtree(str(here))
+        return answer
+
+    smugmug.fault("mangle", f"{album.key}!images", times=None, function=take_away)
+
+    here.mkdir()
+    preview = run("--dry-run", cwd=here)
+    assert preview.returncode == 0 and preview.stdout.startswith("Summer: 1 file, ")
+    assert " free on disk" not in preview.stderr  # nobody knows of which disk
+
+    here.mkdir()
+    result = run(cwd=here)
+    assert result.returncode == 2 and "smugmug_photos disappeared during the run" in result.stderr
+    assert smugmug.count("cdn") == 0
+
+
+# ======================================================================================================================
+# Names.
+# ======================================================================================================================
+
+
+@pytest.mark.skipif(
+    sys.platform in ("win32", "darwin"),
+    reason="names are Unicode on this system, whatever the locale",
+)
+def test_a_name_that_the_system_refuses_fails_what_bears_it_and_nothing_else(
+    account: Account, smugmug: FakeSmugMug, run: Run
+) -> None:
+    summer, foreign = account.album("Summer"), account.album("\u00dcbung")
+    plain, umlaut = summer.photo("plain.JPG"), summer.photo("\u00c4pfel.JPG")
+    foreign.photo("IMG_1.JPG")
+    ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+
+    result = run(env=ascii_only)
+
+    assert result.returncode == 1
+    assert home_files(run.output) == {"Summer/plain.JPG": plain.data}
+    assert_says(result.stderr, f"Summer/{umlaut.file_name}: ")
+    assert_says(result.stderr, f"{foreign.name}/IMG_1.JPG: ")
+
+    assert run().returncode == 0
+    assert home_files(run.output) == contents(summer, foreign)
+
+
+@pytest.mark.skipif(
+    sys.platform in ("win32", "darwin"),
+    reason="names are Unicode on this system, whatever the locale",
+)
+def test_a_name_that_the_system_refuses_is_named_where_it_is_verified_or_has_a_sidecar(
+    account: Account, run: Run
+) -> None:
+    album = account.album("Summer")
+    album.photo("plain.JPG", caption="Snow")
+    album.photo("\u00c4pfel.JPG", caption="Swans")
+    ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    assert run().returncode == 0
+
+    verified = run("--verify", "--dry-run", env=ascii_only)
+    assert verified.returncode == 1 and "1 intact, 1 unreadable" in verified.stderr
+    assert_says(verified.stderr, "\u00c4pfel.JPG: the file system cannot store this name")
+
+    described = run("--sidecar", "xmp", env=ascii_only)
+    assert described.returncode == 1
+    assert_says(described.stderr, "\u00c4pfel.JPG: the file system cannot store this name")
+    assert {"Summer/plain.JPG.xmp"} == {
+        name for name in home_files(run.output) if name.endswith(".xmp")
+    }
+
+
+# ======================================================================================================================
+# Disks and permissions, as far as this system lets us have them.
+# ======================================================================================================================
+
+
+@pytest.fixture
+def read_only() -> Iterator[Callable[[Path], None]]:
+    """A way to forbid writing to a folder: its mode, or where that forbids us nothing, a read-only mount over it."""
+    forbidden = []
+
+    def forbid(folder: Path) -> None:
+        folder.chmod(0o555)
+        forbidden.append(folder)
+        if not os.access(str(folder), os.W_OK):
+            return
+        if sys.platform == "win32":
+            pytest.skip("the mode of a folder forbids nothing on Windows")
+        mounted = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "ro", "none", str(folder)],
+            stderr=subprocess.DEVNULL,
+            check=False,
+        )
+        if mounted.returncode:
+            pytest.skip("whoever runs this may write everywhere and mount nowhere")
+
+    yield forbid
+    for folder in forbidden:
+        if os.path.ismount(str(folder)):
+            subprocess.run(["umount", str(folder)], check=True)
+        folder.chmod(0o755)
+
+
+def limit_file_size() -> None:
+    """Let no file of this process grow beyond two megabytes."""
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2_000_000, 2_000_000))
+
+
+def assert_says(stderr: str, *texts: str) -> None:
+    """One line of the summary holds all of these."""
+    assert any(all(text in line for text in texts) for line in stderr.splitlines()), (
+        texts,
+        stderr,
+    )

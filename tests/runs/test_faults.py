@@ -1,0 +1,634 @@
+"""What goes wrong between here and SmugMug, by name: what can be had comes home whole, the rest is named."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from typing import Any, Dict, List, NamedTuple, Tuple
+from urllib.parse import urlsplit
+
+import pytest
+
+import download_smugmug_photos as script
+from conftest import Result, Run
+from fake_smugmug import (
+    JPEG_MAGIC,
+    MP4_MAGIC,
+    Account,
+    Album,
+    Authority,
+    FakeSmugMug,
+    Image,
+    Line,
+    Pattern,
+    file_url,
+)
+from helpers import Faults, arm, contents, home_files, of_file, of_list, part_files, stop
+
+SIZE = 600_000  # more than two of the pieces in which a body is written
+CUT = 400_000
+HALVINGS = 4  # of a page, from 100 to 10
+
+
+class Passing(NamedTuple):
+    """Faults that pass by, and how many requests it takes until the file or the list is there."""
+
+    name: str
+    faults: Faults
+    requests: int
+    is_video: bool = False
+
+
+class Lasting(NamedTuple):
+    """A fault that stays, how many requests are made before giving up, and what the summary says.
+
+    `may_be_too_much` is a fault of a list that asking for less might help against.
+    """
+
+    name: str
+    fault: Tuple[str, Dict[str, Any]]
+    requests: int
+    says: str
+    kind: str = "photo"
+    may_be_too_much: bool = False
+
+
+def one(name: str, **options: Any) -> Tuple[str, Dict[str, Any]]:
+    """A fault by its name and options."""
+    return name, options
+
+
+WEB_PAGE = {
+    "headers": {"Content-Type": "image/jpeg"},
+    "body": b"<!DOCTYPE html><title>Log in</title>" + b" " * 3000,
+}
+MESSAGE = {
+    "headers": {"Content-Type": "image/jpeg"},
+    "body": b'{"Code":500,"Message":"Later"}' + b" " * 3000,
+}
+ABROAD = "https://evil.example/x.jpg"
+
+PASSING_CDN = (
+    Passing("500", [one("server_error", status=500)], 2),
+    Passing("502", [one("server_error", status=502)], 2),
+    Passing("503", [one("server_error", status=503)], 2),
+    Passing("503 without a body", [one("server_error", status=503, empty=True)], 2),
+    Passing("504", [one("server_error", status=504)], 2),
+    Passing("three in a row", [one("server_error"), one("reset"), one("cut", at=0)], 4),
+    Passing("html 200", [one("html_200")], 2),
+    Passing("json 200", [one("json_200")], 2),
+    Passing("empty 200", [one("empty_200")], 2),
+    Passing("nonce used", [one("nonce_used")], 2),
+    Passing("reset", [one("reset")], 2),
+    Passing("cut before the first byte", [one("cut", at=0)], 2),
+    Passing("cut", [one("cut", at=CUT)], 2),
+    Passing("cut before the last byte", [one("cut", at=SIZE - 1)], 2),
+    Passing("short", [one("short")], 2),
+    Passing("long", [one("long")], 2),
+    Passing("corrupt", [one("corrupt")], 2),
+    Passing("gzip", [one("gzip_body")], 1),
+    Passing("chunked", [one("no_length", chunked=True)], 1),
+    Passing("no length", [one("no_length", chunked=False)], 1),
+    Passing("range ignored", [one("cut", at=CUT), one("range_ignored")], 2),
+    Passing("wrong range", [one("cut", at=CUT), one("wrong_range")], 3),
+    Passing("416", [one("cut", at=CUT), one("not_satisfiable")], 3),
+    Passing("gzip from the middle on", [one("cut", at=CUT), one("gzip_body")], 3),
+    Passing("cut and corrupt", [one("cut", at=CUT), one("corrupt")], 3),
+    Passing("cut and short", [one("cut", at=CUT), one("short")], 3),
+    Passing("cut and long", [one("cut", at=CUT), one("long")], 3),
+    Passing("still", [one("still_instead_of_video")], 2, is_video=True),
+    Passing("cut video", [one("cut", at=CUT)], 2, is_video=True),
+)
+
+LASTING_CDN = (
+    Lasting("500", one("server_error", status=500), 5, "SmugMug answered 500"),
+    Lasting("502", one("server_error", status=502), 5, "SmugMug answered 502"),
+    Lasting("503", one("server_error", status=503), 5, "SmugMug answered 503"),
+    Lasting("504", one("server_error", status=504), 5, "SmugMug answered 504"),
+    Lasting("html 200", one("html_200"), 5, "text/html instead of the file"),
+    Lasting("json 200", one("json_200"), 5, "application/json instead of the file"),
+    Lasting("nonce used", one("nonce_used"), 5, "nonce_used"),
+    Lasting("reset", one("reset"), 5, "failed"),
+    Lasting("cut", one("cut", at=0), 5, "was cut off"),
+    Lasting("empty 200", one("empty_200"), 2, "empty file"),
+    Lasting("short", one("short"), 2, f"received {SIZE - 1} of {SIZE} bytes"),
+    Lasting("long", one("long"), 2, f"received more than the {SIZE} bytes"),
+    Lasting("corrupt", one("corrupt"), 2, "checksum (MD5)"),
+    Lasting("404", one("not_found"), 1, "SmugMug answered 404"),
+    Lasting("403", one("respond", status=403), 1, "SmugMug answered 403"),
+    Lasting(
+        "301 abroad",
+        one("redirect", to=ABROAD, status=301),
+        1,
+        "Refused to contact https://evil.example/",
+    ),
+    Lasting(
+        "302 abroad",
+        one("redirect", to=ABROAD, status=302),
+        1,
+        "Refused to contact https://evil.example/",
+    ),
+    Lasting(
+        "303 abroad",
+        one("redirect", to=ABROAD, status=303),
+        1,
+        "Refused to contact https://evil.example/",
+    ),
+    Lasting(
+        "307 abroad",
+        one("redirect", to=ABROAD, status=307),
+        1,
+        "Refused to contact https://evil.example/",
+    ),
+    Lasting(
+        "308 abroad",
+        one("redirect", to=ABROAD, status=308),
+        1,
+        "Refused to contact https://evil.example/",
+    ),
+    Lasting(
+        "no scheme abroad",
+        one("redirect", to="//evil.example/x.jpg"),
+        1,
+        "Refused to contact https://evil.example/",
+    ),
+    Lasting(
+        "to http",
+        one("redirect", to="http://photos.smugmug.com/x.jpg"),
+        1,
+        "Refused to contact http://photos.",
+    ),
+    Lasting("to nowhere", one("respond", status=302), 6, "too many redirects"),
+    Lasting("to no address", one("redirect", to="https://[x/"), 1, "an invalid address"),
+    Lasting("still", one("still_instead_of_video"), 2, f"of {SIZE} bytes", kind="video"),
+    Lasting(
+        "still of no size",
+        one("still_instead_of_video"),
+        2,
+        "a still picture instead",
+        kind="bare video",
+    ),
+    Lasting(
+        "no end of no size",
+        one("no_length", chunked=False),
+        2,
+        "gave no file size",
+        kind="bare video",
+    ),
+    Lasting(
+        "web page of no MD5",
+        one("respond", **WEB_PAGE),
+        2,
+        "a web page or a message",
+        kind="bare photo",
+    ),
+    Lasting(
+        "message of no MD5",
+        one("respond", **MESSAGE),
+        2,
+        "a web page or a message",
+        kind="bare photo",
+    ),
+    Lasting("empty of no MD5", one("empty_200"), 2, "empty file", kind="bare photo"),
+)
+
+PASSING_API = (
+    Passing("500", [one("server_error", status=500)], 2),
+    Passing("502", [one("server_error", status=502)], 2),
+    Passing("503", [one("server_error", status=503)], 2),
+    Passing("500 without a body", [one("server_error", status=500, empty=True)], 2),
+    Passing("504", [one("server_error", status=504)], 2),
+    Passing("html 200", [one("html_200")], 2),
+    Passing("json 200", [one("json_200")], 2),
+    Passing("empty 200", [one("empty_200")], 2),
+    Passing("broken JSON", [one("broken_json")], 2),
+    Passing("JSON that is no object", [one("mangle", function=lambda answer: [])], 2),
+    Passing("nonce used", [one("nonce_used")], 2),
+    Passing("reset", [one("reset")], 2),
+    Passing("cut before the first byte", [one("cut", at=0)], 2),
+    Passing("cut", [one("cut", at=100)], 2),
+    Passing("chunked", [one("no_length", chunked=True)], 1),
+    Passing("no length", [one("no_length", chunked=False)], 1),
+)
+
+LASTING_API = (
+    Lasting(
+        "503", one("server_error", status=503), 5, "SmugMug answered 503", may_be_too_much=True
+    ),
+    Lasting(
+        "html 200", one("html_200"), 5, "did not send a valid API answer", may_be_too_much=True
+    ),
+    Lasting(
+        "broken JSON",
+        one("broken_json"),
+        5,
+        "did not send a valid API answer",
+        may_be_too_much=True,
+    ),
+    Lasting("reset", one("reset"), 5, "failed"),
+    Lasting("404", one("not_found"), 1, "SmugMug answered 404"),
+    Lasting("403", one("respond", status=403), 1, "SmugMug answered 403"),
+    Lasting("abroad", one("redirect", to=ABROAD), 1, "Refused to contact https://evil.example/"),
+    Lasting(
+        "to http",
+        one("redirect", to="http://api.smugmug.com/api/v2"),
+        1,
+        "Refused to contact http://api.",
+    ),
+    Lasting("to nowhere", one("respond", status=302), 6, "too many redirects"),
+)
+
+
+# ======================================================================================================================
+# The matrix: on the way of a file, and on the way of a list.
+# ======================================================================================================================
+
+
+def test_a_file_whose_way_is_disturbed_for_a_while_comes_home_whole(
+    account: Account, smugmug: FakeSmugMug, run: Run
+) -> None:
+    album = account.album("Faults")
+    images = {
+        row.name: add(album, row.name, "video" if row.is_video else "photo") for row in PASSING_CDN
+    }
+    for row in PASSING_CDN:
+        arm(smugmug, row.faults, of_file(images[row.name]))
+
+    result = run("-j", 32)
+
+    assert home_files(run.output) == contents(album)
+    assert counts(smugmug, images) == {row.name: row.requests for row in PASSING_CDN}
+    assert result.returncode == 0 and "Failed" not in result.stderr
+    assert not part_files(run)
+    assert_signed_anew(smugmug)
+
+
+def test_a_file_that_cannot_be_had_whole_is_named_and_all_others_come_home(
+    account: Account, smugmug: FakeSmugMug, run: Run
+) -> None:
+    album, sound = account.album("Faults"), account.album("Sound")
+    sound.photo("IMG_1.JPG")
+    images = {row.name: add(album, row.name, row.kind) for row in LASTING_CDN}
+    for row in LASTING_CDN:
+        arm(smugmug, [row.fault], of_file(images[row.name]), times=None)
+
+    result = run("-j", 32, "-v")
+
+    assert home_files(run.output) == contents(sound)
+    assert counts(smugmug, images) == {row.name: row.requests for row in LASTING_CDN}
+    assert unsaid(result, {f"Faults/{row.name}.": row.says for row in LASTING_CDN}) == []
+    assert (
+        result.returncode == 1
+        and f"1 downloaded, 0 already there, {len(LASTING_CDN)} failed" in result.stderr
+    )
+    assert smugmug.count("abroad") == smugmug.count("plain") == 0
+
+
+def test_a_list_whose_way_is_disturbed_for_a_while_is_read_whole(
+    account: Account, smugmug: FakeSmugMug, run: Run
+) -> None:
+    albums = {row.name: account.album(row.name) for row in PASSING_API}
+    for row in PASSING_API:
+        albums[row.name].photo()
+        arm(smugmug, row.faults, of_list(albums[row.name]))
+    smugmug.fault("server_error", where="!authuser")
+    smugmug.fault("broken_json", where="user/family!albums")
+
+    result = run()
+
+    assert home_files(run.output) == contents(*albums.values())
+    assert list_counts(smugmug, albums) == {row.name: row.requests for row in PASSING_API}
+    assert smugmug.count("api", "!authuser") == smugmug.count("api", "!albums") == 2
+    assert result.returncode == 0 and "Failed" not in result.stderr
+    assert_signed_anew(smugmug)
+
+
+def test_an_album_that_cannot_be_listed_is_named_and_all_others_come_home(
+    account: Account, smugmug: FakeSmugMug, run: Run
+) -> None:
+    sound = account.album("Sound")
+    sound.photo()
+    albums = {row.name: account.album(row.name) for row in LASTING_API}
+    for row in LASTING_API:
+        albums[row.name].photo()
+        arm(smugmug, [row.fault], of_list(albums[row.name]), times=None)
+
+    result = run()
+
+    assert home_files(run.output) == contents(sound)
+    made = list_counts(smugmug, albums)
+    for row in (
+        LASTING_API
+    ):  # each is listed once more at the end; a page that may be too much is halved before
+        assert (
+            2 * row.requests <= made[row.name] <= 2 * row.requests + HALVINGS * row.may_be_too_much
+        ), row.name
+    assert (
+        unsaid(
+            result, {f"{row.name}: the album could not be listed": row.says for row in LASTING_API}
+        )
+        == []
+    )
+    assert result.returncode == 1
+    assert smugmug.count("abroad") == smugmug.count("plain") == 0
+
+
+def test_a_line_gone_silent_counts_as_dead_after_the_timeout(
+    account: Account, smugmug: FakeSmugMug, run: Run
+) -> None:
+    album = account.album("Stalls")
+    images = {
+        name: add(album, name, "photo") for name in ("before the head", "in the body", "for ever")
+    }
+    smugmug.fault("stall", where=of_file(images["before the head"]), before_headers=True)
+    smugmug.fault("stall", where=of_file(images["in the body"]), after_bytes=CUT)
+    smugmug.fault("stall", where=of_file(images["for ever"]), times=None, before_headers=True)
+    smugmug.fault("stall", where=of_list(album), before_headers=True)
+    smugmug.fault("stall", where="!albums", after_bytes=10)
+
+    result = run("--timeout", 1)
+
+    expected = contents(album)
+    del expected["Stalls/for ever.JPG"]
+    assert home_files(run.output) == expected
+    assert counts(smugmug, images) == {"before the head": 2, "in the body": 2, "for ever": 5}
+    assert smugmug.count("api", "!albums") == smugmug.count("api", "!images") == 2
+    assert unsaid(result, {"Stalls/for ever.": "No answer from photos.smugmug.com in time"}) == []
+    assert result.returncode == 1
+
+
+@pytest.mark.parametrize(
+    "fault, says",
+    [
+        (one("redirect", to=ABROAD), "Refused to contact https://evil.example/"),
+        (one("not_found"), "SmugMug answered 404"),
+    ],
+)
+def test_without_a_list_of_albums_it_could_not_run(
+    account: Account, smugmug: FakeSmugMug, run: Run, fault: Tuple[str, Dict[str, Any]], says: str
+) -> None:
+    account.album("Summer").photo()
+    arm(smugmug, [fault], "!albums", times=None)
+
+    result = run()
+
+    assert result.returncode == 2 and says in result.stderr
+    assert smugmug.count("api", "!albums") == 1 and smugmug.count("abroad") == 0
+
+
+def test_smugmug_out_of_reach_means_that_it_could_not_run(
+    account: Account, smugmug: FakeSmugMug, run: Run
+) -> None:
+    smugmug.fault("reset", where="api", times=None)
+
+    result = run()
+
+    assert result.returncode == 2 and "The connection to api.smugmug.com" in result.stderr
+    assert smugmug.count("api") == 5
+    assert not run.output.exists()
+
+
+# ======================================================================================================================
+# Where the token may be shown.
+# ======================================================================================================================
+
+
+def test_a_redirect_within_smugmug_is_followed_and_signed_anew(
+    account: Account, smugmug: FakeSmugMug, run: Run
+) -> None:
+    album = account.album("Moved")
+    photo, other, video = album.photo("a.JPG"), album.photo("b.JPG"), album.video("c.MOV")
+    smugmug.fault("redirect", where=of_file(photo), to=file_url(photo, "D"), status=301)
+    smugmug.fault(
+        "redirect", where=of_file(other), to=urlsplit(file_url(other, "D")).path, status=307
+    )
+    smugmug.fault(
+        "redirect",
+        where=of_list(album),
+        to=f"https://secure.smugmug.com/api/v2/album/{album.key}!images?count=500&_expand=LargestVideo",
+    )
+
+    result = run()
+
+    assert result.returncode == 0, result.stderr
+    assert home_files(run.output) == contents(album)
+    assert counts(smugmug, {"a": photo, "b": other, "c": video}) == {"a": 2, "b": 2, "c": 1}
+    assert_signed_anew(smugmug)
+
+
+def test_a_foreign_or_unencrypted_address_in_a_listing_is_refused_and_never_shown_the_token(
+    account: Account, smugmug: FakeSmugMug, run: Run
+) -> None:
+    sound, foreign, plain = (
+        account.album("Sound"),
+        account.album("Foreign"),
+        account.album("Plain"),
+    )
+    for album in (sound, foreign, plain):
+        album.photo("IMG_1.JPG")
+    foreign.video("MVI_1.MOV")
+    smugmug.fault("foreign_uri", where=of_list(foreign), times=None, url=ABROAD)
+    smugmug.fault(
+        "foreign_uri", where=of_list(plain), times=None, url="http://photos.smugmug.com/x.jpg"
+    )
+
+    result = run()
+
+    assert home_files(run.output) == contents(sound)
+    assert smugmug.count("abroad") == smugmug.count("plain") == 0 and smugmug.count("cdn") == 1
+    assert (
+        unsaid(
+            result,
+            {
+                "Foreign/IMG_1.JPG": "Refused to contact https://evil.example/",
+                "Foreign/MVI_1.MOV": "Refused to contact https://evil.example/",
+                "Plain/IMG_1.JPG": "Refused to contact http://photos.smugmug.com/",
+            },
+        )
+        == []
+    )
+    assert result.returncode == 1
+
+
+# ======================================================================================================================
+# 429: one wait for all.
+# ======================================================================================================================
+
+WAIT_SECONDS = 2
+LATENCY_SECONDS = (
+    0.7  # long enough for all workers to have sent their requests before the first is answered
+)
+WORKERS = 8
+SERVER_CLOCK = "Mon, 01 Jan 2024 00:00:00 GMT"  # SmugMug's clock counts, not that of this computer
+RATE_LIMITS = {
+    "seconds": {"Date": SERVER_CLOCK, "Retry-After": str(WAIT_SECONDS)},
+    "date": {"Date": SERVER_CLOCK, "Retry-After": "Mon, 01 Jan 2024 00:00:02 GMT"},
+    "reset": {"Date": SERVER_CLOCK, "X-RateLimit-Reset": "1704067202"},
+}
+
+
+@pytest.mark.parametrize("headers", RATE_LIMITS.values(), ids=RATE_LIMITS)
+def test_when_all_workers_are_told_to_wait_they_wait_once_and_together(
+    account: Account, ca: Authority, tmp_path: Path, headers: Dict[str, str]
+) -> None:
+    album = account.album("Busy")
+    for number in range(2 * WORKERS):
+        album.photo(f"IMG_{number}.JPG")
+    with FakeSmugMug(account, ca, Line(file_latency_seconds=LATENCY_SECONDS)) as smugmug:
+        smugmug.fault("respond", where="cdn", times=WORKERS, status=429, headers=headers)
+        run = Run(smugmug, tmp_path)
+
+        result = run("-j", WORKERS)
+
+        assert result.returncode == 0 and home_files(run.output) == contents(album)
+        assert result.stderr.count("waiting 2 s") == 1
+        assert all(
+            f"{name}: {value}" in result.stderr
+            for name, value in headers.items()
+            if name != "Date"
+        )
+        refused, served = cdn_by_status(smugmug, 429), cdn_by_status(smugmug, 200)
+        assert len(refused) == WORKERS and len(served) == 2 * WORKERS
+        assert (
+            min(served) >= max(refused) + WAIT_SECONDS
+        )  # nobody knocked while the gate was closed
+
+
+def test_when_one_worker_is_told_to_wait_all_wait(
+    account: Account, ca: Authority, tmp_path: Path
+) -> None:
+    album = account.album("Busy")
+    for number in range(8 * WORKERS):
+        album.photo(f"IMG_{number}.JPG")
+    with FakeSmugMug(account, ca, Line(file_latency_seconds=0.2)) as smugmug:
+        smugmug.fault("rate_limited", where="cdn", retry_after=str(WAIT_SECONDS), after=WORKERS)
+        run = Run(smugmug, tmp_path)
+
+        result = run("-j", WORKERS)
+
+        assert result.returncode == 0 and home_files(run.output) == contents(album)
+        assert result.stderr.count("waiting 2 s") == 1
+        (refused_at,) = cdn_by_status(smugmug, 429)
+        knocked = [
+            at for at in cdn_by_status(smugmug, 200) if refused_at < at < refused_at + WAIT_SECONDS
+        ]
+        assert len(knocked) <= 2 * WORKERS  # what was under way, and no more
+
+
+def test_the_api_asking_to_wait_holds_up_every_listing_and_nothing_is_lost(
+    account: Account, smugmug: FakeSmugMug, run: Run
+) -> None:
+    for number in range(8):
+        account.album(f"Album {number}").photo()
+    smugmug.limit(requests=6, window_seconds=2)
+
+    result = run()
+
+    assert result.returncode == 0 and home_files(run.output) == contents(*account.albums)
+    waits = result.stderr.count("waiting")
+    refused = [record for record in smugmug.select("api") if record.status == 429]
+    assert waits == 1 and 1 <= len(refused) <= 4  # at most what was under way
+    assert "X-RateLimit-Remaining: 0" in result.stderr and "Retry-After: " in result.stderr
+
+
+# ======================================================================================================================
+# How often, and how many at a time.
+# ======================================================================================================================
+
+
+def test_a_transfer_that_gets_on_may_be_cut_more_often_than_a_request_is_tried(
+    account: Account, smugmug: FakeSmugMug, run: Run
+) -> None:
+    photo = account.album("Big").photo("pano.JPG", Pattern(10_000_000, 1, JPEG_MAGIC))
+    fault = smugmug.fault("cut", where="cdn", times=6, at=1_500_000)
+
+    result = run()
+
+    assert result.returncode == 0 and fault.hits == 6
+    assert home_files(run.output) == {"Big/pano.JPG": photo.data}
+
+
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_each_worker_keeps_one_connection_to_each_host(
+    account: Account, smugmug: FakeSmugMug, run: Run, jobs: int
+) -> None:
+    for number in range(3):
+        album = account.album(f"Album {number}")
+        for index in range(8):
+            album.photo(f"IMG_{index}.JPG")
+        album.photo("unlisted.JPG", archived=False)  # takes a call of the worker's own
+
+    result = run("-j", jobs)
+
+    assert result.returncode == 0 and home_files(run.output) == contents(*account.albums)
+    assert smugmug.connections("photos.smugmug.com") <= jobs
+    assert len({record.connection_id for record in smugmug.select("api", "!download")}) <= jobs
+
+
+def test_albums_are_listed_no_further_ahead_than_the_transfers_need(
+    account: Account, smugmug: FakeSmugMug, run: Run
+) -> None:
+    for number in range(40):
+        account.album(f"Album {number}").fill(200, 60)
+    smugmug.fault("stall", where="cdn", seconds=3, before_headers=True)
+
+    process = run.start("-j", 1)
+    smugmug.wait_for(lambda: smugmug.count("cdn") == 2)
+    listed = {record.path for record in smugmug.select("api", "!images")}
+    stop(process, signal.SIGINT)
+
+    enough = script.JOBS_AHEAD // 200
+    assert enough <= len(listed) <= enough + script.LISTING_THREADS
+
+
+# ======================================================================================================================
+# Helpers.
+# ======================================================================================================================
+
+
+def add(album: Album, name: str, kind: str) -> Image:
+    """A photo or a video named `name`; of a "bare" one the listing tells neither size nor MD5."""
+    content = Pattern(SIZE, album.account.new_seed(), JPEG_MAGIC if "photo" in kind else MP4_MAGIC)
+    if kind == "bare photo":
+        return album.photo(f"{name}.JPG", content, archived=False)
+    if kind == "photo":
+        return album.photo(f"{name}.JPG", content)
+    listed = kind != "bare video"
+    return album.video(f"{name}.MOV", content, size_listed=listed, md5_listed=listed)
+
+
+def counts(smugmug: FakeSmugMug, images: Dict[str, Image]) -> Dict[str, int]:
+    """How many requests there were for each file, without looks whether SmugMug is there at all: these take a byte."""
+    return {
+        name: sum(
+            record.headers.get("range") != "bytes=0-0"
+            for record in smugmug.select("cdn", of_file(image))
+        )
+        for name, image in images.items()
+    }
+
+
+def list_counts(smugmug: FakeSmugMug, albums: Dict[str, Album]) -> Dict[str, int]:
+    """How many requests there were for each album's list."""
+    return {name: smugmug.count("api", of_list(album)) for name, album in albums.items()}
+
+
+def unsaid(result: Result, reasons: Dict[str, str]) -> List[str]:
+    """What the summary fails to say: each name should stand on a line with its reason."""
+    lines = result.stderr.splitlines()
+    return [
+        f"{name} ... {reason}"
+        for name, reason in reasons.items()
+        if not any(f" {name}" in f" {line}" and reason in line for line in lines)
+    ]
+
+
+def cdn_by_status(smugmug: FakeSmugMug, status: int) -> List[float]:
+    """When the requests for files came in that were answered so."""
+    return [record.time_monotonic for record in smugmug.select("cdn") if record.status == status]
+
+
+def assert_signed_anew(smugmug: FakeSmugMug) -> None:
+    """No request went without a signature, and no two with the same."""
+    signatures = [record.headers.get("authorization") for record in smugmug.requests]
+    assert None not in signatures and len(set(signatures)) == len(signatures)

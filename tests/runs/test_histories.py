@@ -1,0 +1,694 @@
+"""Random histories: an account and its owner do what comes to their minds, and runs, good and bad, come between.
+
+After each run: nothing that the owner ever made is gone from the folder, and what is claimed to be home is home. In the
+end nothing is missing, and one more run fetches nothing. `pytest tests/runs/test_histories.py --histories 500` lives through
+500 histories, `--history 17 --histories 1` through that of seed 17; a failure tells the story that led to it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+import unicodedata
+from collections import Counter
+from pathlib import Path
+from random import Random
+from typing import Any, Callable, Dict, List, Optional, Sequence, Set, Tuple
+
+import pytest
+
+from conftest import Process, Result, Run
+from fake_smugmug import JPEG_MAGIC, MP4_MAGIC, Account, Album, FakeSmugMug, Image, Lag, Photo
+from helpers import STATE, home_files
+
+STEPS = 10
+ALBUM_NAMES = ("Summer", "summer", "Winter", "\u00dcbersee", "2019")
+PHOTO_NAMES = ("a.JPG", "b.JPG", "A.jpg", "Caf\u00e9.JPG", "")
+FILM_NAMES = ("a.MOV", "b.MOV")
+SIZES = (300, 301)  # few, so that strangers are often as large as what they stand in for
+PATIENCE_SECONDS = 60.0
+FAULTS: Sequence[Tuple[str, str, Dict[str, Any]]] = (
+    ("cut", "cdn", {"at": 100}),
+    ("corrupt", "provable", {}),
+    ("server_error", "cdn", {}),
+    ("server_error", "api", {}),
+    ("nonce_used", "cdn", {}),
+    ("nonce_used", "api", {}),
+    ("reset", "cdn", {}),
+    ("broken_json", "api", {}),
+    ("lost_item", "!images", {}),
+    ("not_found", "image", {}),
+    ("not_found", "image", {}),
+    ("long", "provable", {}),
+)
+
+pytestmark = pytest.mark.skipif(
+    sys.platform == "win32", reason="Windows sends no signals and has other names"
+)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """As many histories as were asked for."""
+    first = metafunc.config.getoption("--history")
+    metafunc.parametrize("seed", range(first, first + metafunc.config.getoption("--histories")))
+
+
+def test_nothing_is_lost_and_nothing_is_claimed_that_is_not_so(
+    account: Account, smugmug: FakeSmugMug, run: Run, seed: int
+) -> None:
+    History(account, smugmug, run, seed).live()
+
+
+class History:
+    """The life of one account.
+
+    `treasures` are the contents that the owner made and did not remove, with the paths where that was. `edits` leads
+    from the content of an edited file to what it was when it came: one of the same size is not found without --verify,
+    and stands for it. So does one of the same size that the owner put where it should be: `moved_here`
+    are such contents. `unseen` holds what a place in an album may still hold because SmugMug replaced it and moved no
+    clock.
+    """
+
+    def __init__(self, account: Account, smugmug: FakeSmugMug, run: Run, seed: int) -> None:
+        self.account, self.smugmug, self.run = account, smugmug, run
+        self.random = Random(f"history {seed}")
+        self.story = [f"This is the history of seed {seed}."]
+        self.treasures: Dict[bytes, str] = {}
+        self.edits: Dict[bytes, bytes] = {}
+        self.moved_here: Set[bytes] = set()
+        self.unseen: Dict[Tuple[str, str], Set[bytes]] = {}
+        self.deleted: List[Tuple[Album, Image]] = []
+        self.deleted_albums: List[Album] = []
+        self.sizes = iter(range(1000, 100_000))
+        self.numbers = iter(range(1, 100_000))
+        self.is_record_lost = False
+        self.was_stealthy = False
+        self.keeps_time = (
+            self.random.random() < 0.3
+        )  # whether dates are those of today, and listings lag behind
+        self.options: List[str] = self.random.choice(
+            [[], [], [], ["--sidecar", "xmp,json"], ["--layout", "tree"]]
+        )
+        self.options += ["-j", str(self.random.choice([1, 4]))]
+
+    def live(self) -> None:
+        """Ten steps, with runs between them, and the proof in the end."""
+        if self.keeps_time:
+            self.account.set_clock()
+        for _ in range(2):
+            self.new_album()
+        for _ in range(self.random.randint(0, 1)):
+            self.some_run()
+        for _ in range(STEPS):
+            self.step()
+            if self.random.random() < 0.55:
+                self.some_run()
+        for _ in range(3):  # what lags behind is there after so many listings
+            if not self.is_late():
+                break
+            self.sync()
+        self.sync()
+        self.sync("--full", must_be_home=True)
+        self.sync(must_be_idle=True)
+
+    # -- what is true after a run -----------------------------------------------------------------------------------
+
+    def some_run(self) -> None:
+        """A run, a good one or one that something happens to."""
+        more = self.random.choice(
+            [[], [], [], ["--full"], ["--verify"], ["--verify"], ["--rename"]]
+        )
+        kind = self.random.random()
+        if kind < 0.2:
+            self.killed_sync(*more)
+        elif kind < 0.4:
+            self.troubled_sync(*more)
+        else:
+            self.sync(*more)
+
+    def sync(self, *more: str, must_be_home: bool = False, must_be_idle: bool = False) -> None:
+        """A run on a good day."""
+        was_late = self.is_late()
+        result = self.finished(self.start(more), more)
+        if not was_late and not self.was_stealthy:
+            self.demand(
+                result.returncode == 0, "nothing was wrong, and yet the exit code is not 0"
+            )
+        if not was_late or must_be_home:
+            self.demand_completeness()
+        if must_be_idle and not self.unseen:
+            self.demand(self.smugmug.count("cdn") == 0, "a run with nothing new fetched something")
+
+    def troubled_sync(self, *more: str) -> None:
+        """A run on a bad day."""
+        images = [image for album in self.account.albums for image in album.images]
+        provable = [
+            image for image in images if image.size in SIZES
+        ]  # the others have no MD5 to tell what is wrong
+        for _ in range(self.random.randint(1, 2)):
+            name, where, options = self.random.choice(FAULTS)
+            if where in ("image", "provable"):
+                chosen = images if where == "image" else provable
+                where = (
+                    f"photos.smugmug.com .*/i-{self.random.choice(chosen).key}/"
+                    if chosen
+                    else "no such place"
+                )
+            times = self.random.choice([1, None]) if name == "not_found" else 1
+            self.smugmug.fault(
+                name, where, times=times, after=self.random.randint(0, 2), **options
+            )
+            self.tell(f"trouble: {name} at {where}")
+        was_late = self.is_late()
+        result = self.finished(self.start(more), more, codes=(0, 1, 2))
+        self.smugmug.clear_faults()
+        if result.returncode == 0 and not was_late:
+            self.demand_completeness()
+
+    def killed_sync(self, *more: str) -> None:
+        """A run that is killed while it waits for something, unless it does not."""
+        where = self.random.choice(["cdn", "cdn", "!images"])
+        options: Dict[str, Any] = {"before_headers": True}
+        if where == "cdn" and self.random.random() < 0.5:
+            options = {"after_bytes": self.random.randint(1, 250)}
+        stall = self.smugmug.fault("stall", where, after=self.random.randint(0, 3), **options)
+        self.tell(f"to be killed at {where}")
+        process = self.start(more)
+        while process.poll() is None and not stall.reached.wait(0.02):
+            pass
+        process.kill()
+        was_late = self.is_late()
+        result = self.finished(process, more, codes=(0, 1, -signal.SIGKILL))
+        self.smugmug.clear_faults()
+        if result.returncode == 0 and not was_late:
+            self.demand_completeness()
+
+    def start(self, more: Sequence[str]) -> Process:
+        """Start a run."""
+        args = [*self.options, *more, *(["--new-record"] if self.is_record_lost else [])]
+        self.tell(f"RUN {' '.join(args)}")
+        self.smugmug.clear_requests()
+        return self.run.start(*args)
+
+    def finished(
+        self, process: Process, more: Sequence[str], codes: Sequence[int] = (0, 1)
+    ) -> Result:
+        """The end of a run, after which the owner's things must be there."""
+        stdout, stderr = process.communicate(timeout=PATIENCE_SECONDS)
+        code = process.wait()
+        self.story += [f"    {line}" for line in stderr.splitlines()]
+        self.tell(f"exit code {code}, {self.smugmug.count('cdn')} files asked for")
+        self.demand("Traceback" not in stderr and code in codes, f"this is no way to end: {code}")
+        if code in (0, 1) and (self.is_record_lost or "--verify" in more):
+            # all are found by now, but where no MD5 tells it, or where SmugMug has nothing to put beside it
+            self.moved_here.clear()
+            gone = {image.data for album in self.deleted_albums for image in album.images}
+            gone.update(image.data for _, image in self.deleted)
+            self.edits = {
+                content: before
+                for content, before in self.edits.items()
+                if len(before) not in SIZES or before in gone
+            }
+        if (self.run.output / STATE).exists():
+            self.is_record_lost = False
+        for album in self.account.albums if code in (0, 1) else []:
+            if self.smugmug.count("api", f"/album/{album.key}!images"):
+                for image in album.images:
+                    self.unseen.pop((album.key, image.key), None)
+        gone = self.treasures.keys() - home_files(self.run.output).values()
+        self.demand(
+            not gone,
+            f"of the owner's own is gone: {[self.treasures[content] for content in sorted(gone)]}",
+        )
+        return Result(code, stdout, stderr)
+
+    def demand_completeness(self) -> None:
+        """For each album there is a folder that has all of its images."""
+        folders: Dict[str, Counter[bytes]] = {"": Counter()}
+        for path, content in home_files(self.run.output).items():
+            folders.setdefault(path.rpartition("/")[0], Counter())[content] += 1
+        for album in self.account.albums:
+            gaps = min((self.gaps(album, folder) for folder in folders.values()), key=len)
+            self.demand(not gaps, f"{', '.join(gaps)} of {album.name!r} ({album.key}) not home")
+
+    def gaps(self, album: Album, folder: Counter[bytes]) -> List[str]:
+        """The images of an album that a folder has not."""
+        left = Counter(folder)
+        gaps = []
+        for image in album.images:
+            versions = [image.data, *sorted(self.unseen.get((album.key, image.key), ()))]
+            versions += [content for content, before in self.edits.items() if before in versions]
+            versions += sorted(
+                content for content in self.moved_here if len(content) in map(len, versions)
+            )
+            found = next((content for content in versions if left[content] > 0), None)
+            if found is None:
+                gaps.append(f"{image.file_name!r} ({image.key})")
+            else:
+                left[found] -= 1
+        return gaps
+
+    def demand(self, is_so: bool, otherwise: str) -> None:
+        """Fail with the story, if it is not so."""
+        if not is_so:
+            files = [
+                f"    {path}: {len(content)} bytes, {content[-4:].hex()}"
+                f"{' (the owner made it)' if content in self.treasures else ''}"
+                for path, content in home_files(self.run.output).items()
+            ]
+            albums = [
+                f"    {album.name!r} ({album.key}): "
+                + ", ".join(
+                    f"{image.file_name!r} ({image.key}-{image.serial}, {image.size} bytes, {image.data[-4:].hex()})"
+                    for image in album.images
+                )
+                for album in self.account.albums
+            ]
+            pytest.fail(
+                "\n".join(
+                    [*self.story, "SMUGMUG HAS", *albums, "HERE IS", *files, f"BUT {otherwise}"]
+                ),
+                pytrace=False,
+            )
+
+    def tell(self, text: str) -> None:
+        """Go on with the story."""
+        self.story.append(text)
+
+    def is_late(self) -> bool:
+        """Whether some listing does not show what is true."""
+        return any(album.late for album in self.account.albums)
+
+    # -- what may happen ----------------------------------------------------------------------------------------------
+
+    def step(self) -> None:
+        """Something happens, there or here."""
+        steps: Sequence[Callable[[], Optional[str]]] = (
+            self.new_photo,
+            self.new_photo,
+            self.new_photo,
+            self.new_album,
+            self.rename_photo,
+            self.swap_photos,
+            self.rename_album,
+            self.swap_albums,
+            self.replace,
+            self.replace,
+            self.delete,
+            self.delete,
+            self.undelete,
+            self.delete_album,
+            self.undelete_album,
+            self.collect,
+            self.collect,
+            self.time_passes,
+            self.move_file,
+            self.move_file,
+            self.move_folder,
+            self.move_folder,
+            self.other_form,
+            self.swap_folders,
+            self.edit,
+            self.edit,
+            self.edit,
+            self.stealthy_edit,
+            self.stealthy_edit,
+            self.own_file,
+            self.own_file,
+            self.own_file,
+            self.remove_file,
+            self.remove_folder,
+            self.lose_record,
+        )
+        told = None
+        while told is None:
+            told = self.random.choice(steps)()
+        self.tell(told)
+
+    def fresh(self, size: int, magic: bytes = JPEG_MAGIC) -> bytes:
+        """A content that nothing else has."""
+        return magic + self.random.getrandbits(8 * (size - len(magic))).to_bytes(
+            size - len(magic), "big"
+        )
+
+    def some_album(self) -> Optional[Album]:
+        """One of the albums, if there are any."""
+        return self.random.choice(self.account.albums) if self.account.albums else None
+
+    def some_image(self) -> Tuple[Optional[Album], Optional[Image]]:
+        """One of the images with an album in which it is."""
+        all_images = [(album, image) for album in self.account.albums for image in album.images]
+        return self.random.choice(all_images) if all_images else (None, None)
+
+    # -- there: what happens at SmugMug --------------------------------------------------------------------------------
+
+    def new_album(self) -> str:
+        """An album with a few images."""
+        album = self.account.album(
+            self.random.choice(ALBUM_NAMES), folder=self.random.choice(["", "Family"])
+        )
+        for _ in range(self.random.randint(1, 3)):
+            self.add_photo(album)
+        return self.tell_of_album("a new album", album)
+
+    def new_photo(self) -> Optional[str]:
+        """One more image in an album."""
+        album = self.some_album()
+        if album is None:
+            return None
+        with_lag = self.lag()
+        return f"there: {self.add_photo(album).file_name!r} comes to {album.key}{with_lag()}"
+
+    def add_photo(self, album: Album) -> Image:
+        """An image of one of the kinds that there are; those without an MD5 have sizes of their own."""
+        kind, name = self.random.random(), self.random.choice(PHOTO_NAMES)
+        everywhere = [
+            image.data
+            for other in self.account.albums
+            for image in other.images
+            if isinstance(image, Photo) and image.size in SIZES
+        ]
+        if kind < 0.1:
+            return album.video(
+                FILM_NAMES[0], self.fresh(next(self.sizes), MP4_MAGIC), md5_listed=False
+            )
+        if kind < 0.2:
+            return album.video(FILM_NAMES[1], self.fresh(self.random.choice(SIZES), MP4_MAGIC))
+        if kind < 0.3:
+            return album.photo(name, self.fresh(next(self.sizes)), archived=False)
+        if kind < 0.4 and everywhere:
+            return album.photo(name, self.random.choice(everywhere), caption="Twice")
+        return album.photo(
+            name, self.fresh(self.random.choice(SIZES)), caption=self.random.choice(["", "Words"])
+        )
+
+    def rename_photo(self) -> Optional[str]:
+        """An image gets another name, and the album's clock may move."""
+        album, image = self.some_image()
+        if album is None or image is None:
+            return None
+        image.file_name = self.random.choice(
+            PHOTO_NAMES if isinstance(image, Photo) else FILM_NAMES
+        )
+        self.perhaps(album.touch)
+        return f"there: {image.key} is now called {image.file_name!r}"
+
+    def swap_photos(self) -> Optional[str]:
+        """Two photos of an album swap their names."""
+        album = self.some_album()
+        photos = (
+            [image for image in album.images if isinstance(image, Photo)]
+            if album is not None
+            else []
+        )
+        if album is None or len(photos) < 2:
+            return None
+        first, second = self.random.sample(photos, 2)
+        first.file_name, second.file_name = second.file_name, first.file_name
+        self.perhaps(album.touch)
+        return f"there: {first.key} and {second.key} swap their names"
+
+    def rename_album(self) -> Optional[str]:
+        """An album gets another name."""
+        album = self.some_album()
+        if album is None:
+            return None
+        album.name = self.random.choice(ALBUM_NAMES)
+        self.perhaps(album.touch_settings)
+        return f"there: {album.key} is now called {album.name!r}"
+
+    def swap_albums(self) -> Optional[str]:
+        """Two albums swap their names."""
+        if len(self.account.albums) < 2:
+            return None
+        first, second = self.random.sample(self.account.albums, 2)
+        first.name, second.name = second.name, first.name
+        self.perhaps(first.touch_settings)
+        return f"there: {first.key} and {second.key} swap their names"
+
+    def replace(self) -> Optional[str]:
+        """An image is replaced, with or without a clock that says so."""
+        _, image = self.some_image()
+        if image is None:
+            return None
+        size = image.size if image.size in SIZES else next(self.sizes)
+        moves_clock = self.random.random() < 0.5
+        for album in [*self.account.albums, *self.deleted_albums]:
+            if not moves_clock and image in album.images:
+                self.unseen.setdefault((album.key, image.key), set()).add(image.data)
+        image.replace(self.fresh(size, image.data[: len(JPEG_MAGIC)]), moves_clock=moves_clock)
+        return f"there: {image.key} is replaced, {'and' if moves_clock else 'but'} {'a' if moves_clock else 'no'} clock"
+
+    def delete(self) -> Optional[str]:
+        """An image is deleted from an album."""
+        album, image = self.some_image()
+        if album is None or image is None:
+            return None
+        with_lag = self.lag()
+        album.remove(image)
+        self.deleted.append((album, image))
+        return f"there: {image.key} is deleted from {album.key}{with_lag()}"
+
+    def undelete(self) -> Optional[str]:
+        """An image that was deleted comes back."""
+        if not self.deleted:
+            return None
+        album, image = self.deleted.pop(self.random.randrange(len(self.deleted)))
+        if album not in self.account.albums or image in album.images:
+            return None
+        with_lag = self.lag()
+        album.restore(image)
+        return f"there: {image.key} is back in {album.key}{with_lag()}"
+
+    def delete_album(self) -> Optional[str]:
+        """An album is deleted."""
+        album = self.some_album()
+        if album is None or self.random.random() < 0.5:
+            return None
+        self.account.albums.remove(album)
+        self.deleted_albums.append(album)
+        return self.tell_of_album("deleted", album)
+
+    def undelete_album(self) -> Optional[str]:
+        """An album that was deleted comes back as it was."""
+        if not self.deleted_albums:
+            return None
+        album = self.deleted_albums.pop()
+        self.account.restore(album)
+        return self.tell_of_album("back", album)
+
+    def collect(self) -> Optional[str]:
+        """An image is shown in another album as well."""
+        album, (_, image) = self.some_album(), self.some_image()
+        if album is None or image is None or image in album.images:
+            return None
+        album.collect(image)
+        return f"there: {image.key} is collected into {album.key}"
+
+    def time_passes(self) -> str:
+        """It is later."""
+        seconds = self.random.choice([1000, 90_000, 700_000])
+        self.smugmug.let_time_pass(seconds)
+        return f"{seconds} s pass"
+
+    def lag(self) -> Callable[[], str]:
+        """Let what happens until the return value is called show late in listings, perhaps."""
+        if self.keeps_time and self.random.random() < 0.3:
+            self.account.lag = Lag(listings=self.random.randint(1, 2))
+
+        def end() -> str:
+            is_late, self.account.lag = self.account.lag != Lag(), Lag()
+            return ", which shows late" if is_late else ""
+
+        return end
+
+    def perhaps(self, move_clock: Callable[[], None]) -> None:
+        """Move a clock, or not."""
+        if self.random.random() < 0.5:
+            move_clock()
+
+    @staticmethod
+    def tell_of_album(what: str, album: Album) -> str:
+        """What became of an album."""
+        return f"there: {what}: {album.name!r} ({album.key}) with {[image.file_name for image in album.images]}"
+
+    # -- here: what the owner does in the folder -----------------------------------------------------------------------
+
+    def files(self) -> List[Path]:
+        """The files that the owner sees."""
+        return [self.run.output / path for path in sorted(home_files(self.run.output))]
+
+    def folders(self) -> List[Path]:
+        """The folders that the owner sees."""
+        return sorted({path.parent for path in self.files()} - {self.run.output})
+
+    def some_file(self) -> Optional[Path]:
+        """One of the files."""
+        files = self.files()
+        return self.random.choice(files) if files else None
+
+    def some_folder(self) -> Optional[Path]:
+        """One of the folders."""
+        folders = self.folders()
+        return self.random.choice(folders) if folders else None
+
+    def free(self, path: Path) -> Path:
+        """A path, with a number if something is there."""
+        while os.path.lexists(str(path)):
+            path = path.with_name(f"{path.stem} {next(self.numbers)}{path.suffix}")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def moved(self, source: Path, target: Path) -> str:
+        """Move a file or folder; what happened."""
+        source.rename(target)
+        self.moved_here.update(
+            path.read_bytes() for path in self.files() if target in (path, *path.parents)
+        )
+        return f"here: {source.relative_to(self.run.output)} is now {target.relative_to(self.run.output)}"
+
+    def move_file(self) -> Optional[str]:
+        """A file is moved or renamed."""
+        path, folder = self.some_file(), self.some_folder()
+        if path is None or folder is None:
+            return None
+        to = self.random.choice([path.parent, folder, self.run.output / "mine"])
+        return self.moved(
+            path,
+            self.free(
+                to / self.random.choice([path.name, "mine.JPG", *filter(None, PHOTO_NAMES)])
+            ),
+        )
+
+    def move_folder(self) -> Optional[str]:
+        """A folder is moved or renamed."""
+        folder = self.some_folder()
+        if folder is None:
+            return None
+        to = self.random.choice(
+            [self.run.output, self.run.output / "2019", self.run.output / "Family"]
+        )
+        if folder in (to, *to.parents):
+            return None
+        return self.moved(
+            folder, self.free(to / self.random.choice([folder.name, "mine", *ALBUM_NAMES]))
+        )
+
+    def swap_folders(self) -> Optional[str]:
+        """Two folders swap their places."""
+        folders = self.folders()
+        if len(folders) < 2:
+            return None
+        first, second = self.random.sample(folders, 2)
+        if first in second.parents or second in first.parents:
+            return None
+        aside = self.free(self.run.output / "aside")
+        first.rename(aside)
+        second.rename(first)
+        aside.rename(second)
+        self.moved_here.update(
+            path.read_bytes() for path in self.files() if {first, second} & {*path.parents}
+        )
+        return f"here: {first.relative_to(self.run.output)} and {second.relative_to(self.run.output)} are swapped"
+
+    def other_form(self) -> Optional[str]:
+        """A name comes back in another form, as from a Mac or from Windows."""
+        path = self.random.choice([self.some_file, self.some_folder])()
+        if path is None:
+            return None
+        form: Callable[[str], str] = self.random.choice(
+            [lambda name: unicodedata.normalize("NFD", name), str.swapcase]
+        )
+        target = path.with_name(form(path.name))
+        return None if os.path.lexists(str(target)) else self.moved(path, target)
+
+    def edit(self) -> Optional[str]:
+        """A file is edited, and its time stamp shows it."""
+        return self.changed(keep_size=self.random.random() < 0.5, keep_time=False)
+
+    def stealthy_edit(self) -> Optional[str]:
+        """A file is edited, and nothing shows it."""
+        return self.changed(keep_size=True, keep_time=True)
+
+    def changed(self, keep_size: bool, keep_time: bool) -> Optional[str]:
+        """Change a file; what happened."""
+        path = self.some_file()
+        if path is None:
+            return None
+        before, status = path.read_bytes(), path.stat()
+        middle, mark = len(before) // 2, b"%06d" % next(self.numbers)
+        after = before[:middle] + mark + before[middle + (len(mark) if keep_size else 0) :]
+        path.write_bytes(after)
+        os.utime(
+            str(path), ns=(status.st_atime_ns, status.st_mtime_ns + (0 if keep_time else 10**10))
+        )
+        self.forget(before)
+        self.treasures[after] = str(path.relative_to(self.run.output))
+        if keep_size:
+            self.edits[after] = self.edits.get(before, before)
+            self.was_stealthy = self.was_stealthy or keep_time
+        return (
+            f"here: {path.relative_to(self.run.output)} is edited, {'as' if keep_size else 'not as'} large and "
+            f"{'as' if keep_time else 'not as'} old as before"
+        )
+
+    def own_file(self) -> str:
+        """A file of the owner's own, under a name that an image may want, and perhaps as large."""
+        _, image = self.some_image()
+        folder = self.random.choice(
+            [*self.folders(), *(self.run.output / name for name in ALBUM_NAMES)]
+        )
+        names = [
+            "mine.JPG",
+            "a-damaged.JPG",
+            "album.json",
+            "a.JPG.xmp",
+            "a.mp4",
+            *filter(None, PHOTO_NAMES),
+        ]
+        if image is not None:
+            names += [f"a_{image.key}.JPG", f"{image.key}.JPG"]
+        path = self.free(folder / self.random.choice(names))
+        path.write_bytes(self.fresh(self.random.choice(SIZES), b"mine"))
+        self.treasures[path.read_bytes()] = str(path.relative_to(self.run.output))
+        self.moved_here.add(path.read_bytes())
+        return f"here: a file of the owner's own: {path.relative_to(self.run.output)}"
+
+    def remove_file(self) -> Optional[str]:
+        """The owner removes a file."""
+        path = self.some_file()
+        if path is None:
+            return None
+        content = path.read_bytes()
+        path.unlink()
+        self.forget(content)
+        return f"here: {path.relative_to(self.run.output)} is removed"
+
+    def remove_folder(self) -> Optional[str]:
+        """The owner removes a folder."""
+        folder = self.some_folder()
+        if folder is None or self.random.random() < 0.5:
+            return None
+        contents = [path.read_bytes() for path in self.files() if folder in path.parents]
+        shutil.rmtree(str(folder))
+        for content in contents:
+            self.forget(content)
+        return f"here: {folder.relative_to(self.run.output)} is removed with all that is in it"
+
+    def forget(self, content: bytes) -> None:
+        """The owner did away with a content himself, unless there is another file of it."""
+        if content not in home_files(self.run.output).values():
+            self.treasures.pop(content, None)
+
+    def lose_record(self) -> Optional[str]:
+        """The record is lost."""
+        path = self.run.output / STATE
+        if not path.exists():
+            return None
+        for name in (STATE, STATE + "-journal"):
+            if (path.with_name(name)).exists():
+                path.with_name(name).unlink()
+        self.is_record_lost = True
+        return "here: the record is lost"

@@ -1,0 +1,904 @@
+"""Nothing is claimed that is not so: what is not the original, what is missing, what does not fit, what was renamed."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import signal
+from pathlib import Path
+from typing import Any, Dict, List
+
+import pytest
+
+from conftest import Run, SmallDisk
+from fake_smugmug import JPEG_MAGIC, MP4_MAGIC, Account, FakeSmugMug, Image, Pattern
+from helpers import (
+    NOTHING_NEW,
+    Sync,
+    contents,
+    edit,
+    home_files,
+    key_name,
+    of_file,
+    of_list,
+    snapshot,
+    stop,
+    sync,
+)
+
+DAY = 86_400
+PAGE = 4096
+
+
+def lines_with(text: str, *words: str) -> List[str]:
+    """The lines in which all of these words stand."""
+    return [line for line in text.splitlines() if all(word in line for word in words)]
+
+
+def topic(told: Sync, heading: str) -> str:
+    """What the summary says under one of its headings; nothing where it has none."""
+    return ("\n" + told.stderr).partition(f"\n{heading} (")[2].partition("\n  ")[2]
+
+
+# ======================================================================================================================
+# 8. What is not the original.
+# ======================================================================================================================
+
+
+def with_original_size(image: Image) -> Any:
+    """A listing that tells the size of an image's original, though SmugMug does not give it."""
+
+    def mangled(answer: Dict[str, Any]) -> Dict[str, Any]:
+        for entry in answer["Response"]["AlbumImage"]:
+            if entry["ImageKey"] == image.key:
+                entry["OriginalSize"] = image.size
+        return answer
+
+    return mangled
+
+
+@pytest.mark.parametrize("fault", ["not_found", "permission_denied"], ids=["404", "403"])
+@pytest.mark.parametrize("refused", ["!download", "!sizedetails", "!(download|sizedetails)"])
+def test_a_better_source_that_refuses_is_a_failure_where_the_rest_is_not_as_large_as_the_original(
+    account: Account, smugmug: FakeSmugMug, run: Run, fault: str, refused: str
+) -> None:
+    album = account.album("Summer")
+    photo = album.photo(
+        "a.JPG",
+        Pattern(50_000, 1, JPEG_MAGIC),
+        archived=False,
+        original_size_listed=False,
+        download_uri="download" in refused,
+    )
+    other = album.photo("b.JPG")
+    smugmug.fault(
+        "mangle", f"/album/{album.key}!images", times=None, function=with_original_size(photo)
+    )
+    smugmug.fault(fault, f"/image/{photo.key}-0{refused}", times=None)
+    for _ in range(2):
+        told = sync(run, exit_code=1)
+        assert "a.JPG" in topic(told, "Failed")
+        assert home_files(run.output) == {"Summer/b.JPG": other.data}
+
+    smugmug.clear_faults()
+    photo.archived = True
+    sync(run)
+    assert home_files(run.output) == contents(album)
+
+
+@pytest.fixture
+def smaller(account: Account) -> Image:
+    """A photo of which SmugMug gives nothing but a smaller copy, beside one that is whole."""
+    album = account.album("Summer")
+    album.photo("b.JPG")
+    return album.photo(
+        "a.JPG",
+        Pattern(50_000, 1, JPEG_MAGIC),
+        archived=False,
+        download_uri=False,
+        original_size_listed=False,
+    )
+
+
+def test_a_smaller_copy_is_named_at_every_run_even_if_nothing_has_changed(
+    run: Run, smaller: Image
+) -> None:
+    first = sync(run)
+    assert first.fetched == 2 and "a.JPG" in topic(first, "Not the original")
+    copy = home_files(run.output)["Summer/a.JPG"]
+    assert 0 < len(copy) < smaller.size
+    for args in ([], ["--full"], ["--verify"]):
+        again = sync(run, *args)
+        assert again.fetched == 0
+        assert "a.JPG" in topic(again, "Not the original") and "b.JPG" not in topic(
+            again, "Not the original"
+        )
+    assert home_files(run.output)["Summer/a.JPG"] == copy
+
+
+def test_the_original_of_a_smaller_copy_is_asked_for_again_at_growing_intervals(
+    smugmug: FakeSmugMug, run: Run, smaller: Image
+) -> None:
+    sync(run)
+    for days in (1, 2, 4, 8, 16, 30, 30):
+        for seconds, is_asked_for in ((days * DAY - 600, False), (1200, True), (0, False)):
+            smugmug.let_time_pass(seconds)
+            assert sync(run).fetched == 0
+            assert (smugmug.count("api", f"/image/{smaller.key}-0!") > 0) is is_asked_for, days
+
+
+@pytest.mark.parametrize(
+    "given", [{"archived": True}, {"download_uri": True}], ids=["in the listing", "when asked"]
+)
+def test_the_original_takes_the_place_of_its_smaller_copy_when_it_is_offered(
+    smugmug: FakeSmugMug, run: Run, smaller: Image, given: Dict[str, bool]
+) -> None:
+    sync(run)
+    vars(smaller).update(given)
+    smugmug.let_time_pass(DAY + 600)
+    told = sync(run)
+    assert told.fetched == 1 and "Not the original" not in told.stderr
+    assert home_files(run.output) == contents(smaller.home)
+    assert sync(run).fetched == 0
+
+
+def test_the_original_goes_beside_a_smaller_copy_that_its_owner_edited(
+    smugmug: FakeSmugMug, run: Run, smaller: Image
+) -> None:
+    sync(run)
+    edited = edit(run.output / "Summer" / "a.JPG")
+    smaller.archived = True
+    smugmug.let_time_pass(DAY + 600)
+    sync(run)
+    home = home_files(run.output)
+    assert home["Summer/a.JPG"] == edited and home[f"Summer/{key_name(smaller)}"] == smaller.data
+
+
+def test_a_smaller_copy_is_known_for_what_it_is_in_every_album_and_after_the_record_is_lost(
+    account: Account, run: Run, smaller: Image
+) -> None:
+    account.album("Best of").collect(smaller)
+    assert lines_with(topic(sync(run), "Not the original"), "Best of/a.JPG, Summer/a.JPG")
+    (run.output / ".smugmug.sqlite3").unlink()
+    again = sync(run, "--new-record")
+    assert again.fetched == 0 and lines_with(
+        topic(again, "Not the original"), "Best of/a.JPG, Summer/a.JPG"
+    )
+
+
+# ======================================================================================================================
+# 9. Missing is not home, and unavailable is what SmugMug says it has not.
+# ======================================================================================================================
+
+
+def test_photos_that_are_counted_and_not_listed_are_missing(
+    account: Account, smugmug: FakeSmugMug, run: Run
+) -> None:
+    album = account.album("Summer")
+    for name in ("a.JPG", "b.JPG", "c.JPG"):
+        album.photo(name)
+
+    def six(answer: Dict[str, Any]) -> Dict[str, Any]:
+        answer["Response"]["Album"][0]["ImageCount"] = 6
+        return answer
+
+    smugmug.fault("mangle", "!albums", times=None, function=six)
+    for _ in range(2):
+        told = sync(run, exit_code=1)
+        assert lines_with(told.stderr, "Summer", "6", "3") and "All is home" not in told.stderr
+        assert home_files(run.output) == contents(album)
+
+
+@pytest.mark.parametrize("is_video", [False, True], ids=["photos", "films"])
+def test_images_that_smugmug_refuses_to_speak_of_are_failed_and_not_unavailable(
+    account: Account, smugmug: FakeSmugMug, run: Run, is_video: bool
+) -> None:
+    album = account.album("Summer")
+    if is_video:
+        album.video("a.mp4", largest_given=False)
+    else:
+        album.photo("a.JPG", archived=False)
+    album.photo("b.JPG")
+    fault = smugmug.fault("permission_denied", "/api/v2/image/", times=None)
+    for _ in range(2):
+        told = sync(run, exit_code=1)
+        assert (
+            fault.hits and "Summer/a." in topic(told, "Failed") and "navailable" not in told.stderr
+        )
+    smugmug.clear_faults()
+    assert sync(run).fetched == 1
+    assert home_files(run.output) == contents(album)
+
+
+@pytest.mark.parametrize("refused", ["!download", "!sizedetails", "!largestimage"])
+def test_one_refusal_among_answers_that_have_nothing_is_a_failure(
+    account: Account, smugmug: FakeSmugMug, run: Run, refused: str
+) -> None:
+    photo = account.album("Summer").photo(
+        "a.JPG", archived=False, download_uri=False, original_size_listed=False
+    )
+
+    def nothing(answer: Dict[str, Any]) -> Dict[str, Any]:
+        answer["Response"].pop(answer["Response"]["Locator"], None)
+        return answer
+
+    smugmug.fault("permission_denied", f"/image/{photo.key}-0{refused}", times=None)
+    smugmug.fault("mangle", f"/image/{photo.key}-0!", times=None, function=nothing)
+    told = sync(run, exit_code=1)
+    assert "a.JPG" in topic(told, "Failed") and "navailable" not in told.stderr
+
+
+@pytest.mark.parametrize("answer", ["200 without an object", "404"])
+def test_an_image_of_which_smugmug_says_that_it_has_no_file_is_unavailable(
+    account: Account, smugmug: FakeSmugMug, run: Run, answer: str
+) -> None:
+    photo = account.album("Summer").photo(
+        "a.JPG", archived=False, download_uri=False, original_size_listed=False
+    )
+
+    def nothing(answer: Dict[str, Any]) -> Dict[str, Any]:
+        answer["Response"].pop(answer["Response"]["Locator"], None)
+        return answer
+
+    if answer == "404":
+        smugmug.fault("not_found", f"/image/{photo.key}-0!", times=None)
+    else:
+        smugmug.fault("mangle", f"/image/{photo.key}-0!", times=None, function=nothing)
+    for _ in range(2):
+        told = sync(run)
+        assert "a.JPG" in topic(told, "Unavailable") and told.fetched == 0
+
+
+# ======================================================================================================================
+# 10. What does not fit.
+# ======================================================================================================================
+
+
+@pytest.mark.parametrize("is_size_known", [True, False], ids=["of known size", "of unknown size"])
+def test_a_film_that_does_not_fit_is_left_out_and_all_that_fits_comes_home(
+    account: Account, smugmug: FakeSmugMug, run: Run, small_disk: SmallDisk, is_size_known: bool
+) -> None:
+    album = account.album("Summer")
+    film = album.video(
+        "film.mp4",
+        Pattern(1000 * PAGE, 1, MP4_MAGIC),
+        size_listed=is_size_known,
+        md5_listed=is_size_known,
+    )
+    for index in range(10):
+        album.photo(f"IMG_{index}.JPG", Pattern(20 * PAGE, 10 + index, JPEG_MAGIC))
+    output = small_disk.mount(size_bytes=600 * PAGE)
+    photos = {path: data for path, data in contents(album).items() if "IMG" in path}
+    for _ in range(2):
+        smugmug.clear_requests()
+        told = run("-o", output, "-j", 1)
+        assert told.returncode == 1
+        assert lines_with(told.stderr, "film.mp4", "4.1 MB") or not is_size_known
+        assert lines_with(told.stderr, "film.mp4")
+        assert home_files(output) == photos and not list(output.rglob("*.part"))
+        assert smugmug.count("cdn", f"/i-{film.key}/") == 0 or not is_size_known
+
+    small_disk.resize(size_bytes=3000 * PAGE)
+    assert run("-o", output).returncode == 0
+    assert home_files(output) == contents(album)
+
+
+def test_the_part_of_a_film_that_does_not_fit_any_more_makes_room_for_the_rest(
+    account: Account, smugmug: FakeSmugMug, run: Run, small_disk: SmallDisk
+) -> None:
+    album = account.album("Summer")
+    film = album.video("film.mp4", Pattern(500 * PAGE, 1, MP4_MAGIC))
+    output = small_disk.mount(size_bytes=600 * PAGE)
+    stall = smugmug.fault("stall", f"/i-{film.key}/", after_bytes=300 * PAGE)
+    process = run.start("-o", output)
+    assert stall.reached.wait(30)
+    process.kill()
+    process.wait()
+    small_disk.resize(size_bytes=450 * PAGE)
+    for index in range(10):
+        album.photo(f"IMG_{index}.JPG", Pattern(35 * PAGE, 10 + index, JPEG_MAGIC))
+    smugmug.clear_faults()
+
+    assert run("-o", output, "-j", 1).returncode == 1
+    assert run("-o", output, "-j", 1).returncode == 1
+    photos = {path: data for path, data in contents(album).items() if "IMG" in path}
+    assert home_files(output) == photos and not list(output.rglob("*.part"))
+
+
+# ======================================================================================================================
+# 11. Edited here, deleted there.
+# ======================================================================================================================
+
+
+def test_what_was_edited_here_and_then_deleted_there_is_no_fault(
+    account: Account, run: Run
+) -> None:
+    album = account.album("Summer")
+    for name in ("edited.JPG", "longer.JPG", "stays.JPG"):
+        album.photo(name)
+    sync(run)
+    edited = edit(run.output / "Summer" / "edited.JPG")
+    longer = edit(run.output / "Summer" / "longer.JPG", keep_size=False)
+    for photo in album.images[:2]:
+        album.remove(photo)
+    sync(run)
+    for args in (["--verify"], ["--verify", "--dry-run"], ["--verify"]):
+        verified = sync(run, *args)
+        assert verified.fetched == 0 and "sound (" not in verified.stderr
+        assert not lines_with(verified.stderr, "edited.JPG") and not lines_with(
+            verified.stderr, "longer.JPG"
+        )
+    assert home_files(run.output) == {
+        "Summer/edited.JPG": edited,
+        "Summer/longer.JPG": longer,
+        **contents(album),
+    }
+
+
+# ======================================================================================================================
+# 12. Renamed there.
+# ======================================================================================================================
+
+
+def test_an_album_that_was_renamed_there_is_told_with_its_folder_which_stays(
+    account: Account, run: Run
+) -> None:
+    album = account.album("Summer")
+    album.photo("a.JPG")
+    sync(run)
+    before = snapshot(run.output / "Summer")
+    album.name = "Winter"
+    album.touch_settings()
+    for _ in range(2):
+        told = sync(run)
+        assert told.fetched == 0 and len(lines_with(told.stderr, "Summer", "Winter")) == 1
+        assert snapshot(run.output / "Summer") == before and not (run.output / "Winter").exists()
+
+
+def test_messages_name_the_folder_that_is_on_the_disk(
+    account: Account, smugmug: FakeSmugMug, run: Run
+) -> None:
+    album = account.album("Summer")
+    album.photo("a.JPG")
+    sync(run)
+    album.name = "Winter"
+    failing = album.photo("b.JPG")
+    smugmug.fault("not_found", f"/i-{failing.key}/", times=None)
+    assert "Summer/b.JPG" in topic(sync(run, exit_code=1), "Failed")
+
+
+def test_a_folder_follows_the_new_name_of_its_album_if_that_is_asked_for(
+    account: Account, run: Run
+) -> None:
+    album, other = account.album("Summer"), account.album("Other")
+    album.photo("a.JPG", caption="Swans")
+    other.photo("a.JPG")
+    sync(run, "--sidecar", "xmp")
+    (run.output / "Summer" / "notes.txt").write_bytes(b"mine")
+    before = snapshot(run.output / "Summer")
+    album.name = "Winter"
+    album.touch_settings()
+    told = sync(run, "--rename")
+    assert told.fetched == 0 and lines_with(told.stderr, "Summer", "Winter")
+    assert not (run.output / "Summer").exists()
+    after = snapshot(run.output / "Winter")
+    del before["."], after["."]
+    assert after == before
+    for args in ([], ["--rename"]):
+        again = sync(run, *args)
+        assert again.cost == NOTHING_NEW and "Summer" not in again.stderr
+    assert sync(run, "--verify").cost == NOTHING_NEW
+    album.photo("b.JPG")
+    assert sync(run).fetched == 1 and (run.output / "Winter" / "b.JPG").exists()
+
+
+def test_a_dry_run_renames_nothing(account: Account, run: Run) -> None:
+    album = account.album("Summer")
+    album.photo("a.JPG")
+    sync(run)
+    album.name = "Winter"
+    album.touch_settings()
+    before = snapshot(run.output)
+    sync(run, "--rename", "--dry-run")
+    assert snapshot(run.output) == before
+
+
+def test_no_folder_is_renamed_over_anything(account: Account, run: Run) -> None:
+    album = account.album("Summer")
+    album.photo("a.JPG")
+    sync(run)
+    (run.output / "Winter").mkdir()
+    (run.output / "Winter" / "a.JPG").write_bytes(b"mine")
+    album.name = "Winter"
+    album.touch_settings()
+    for _ in range(2):
+        assert sync(run, "--rename").fetched == 0
+        assert (run.output / "Winter" / "a.JPG").read_bytes() == b"mine"
+        mine = home_files(run.output)
+        del mine["Winter/a.JPG"]
+        assert list(mine.values()) == [album.images[0].data]
+    assert sync(run).cost == NOTHING_NEW
+
+
+def test_albums_that_swapped_names_lose_nothing_when_their_folders_follow(
+    account: Account, run: Run
+) -> None:
+    first, second = account.album("Summer"), account.album("Winter")
+    first.photo("a.JPG")
+    second.photo("a.JPG")
+    sync(run)
+    first.name, second.name = second.name, first.name
+    for album in (first, second):
+        album.touch_settings()
+    for _ in range(3):
+        assert sync(run, "--rename").fetched == 0
+        home = home_files(run.output)
+        assert sorted(home.values()) == sorted(album.images[0].data for album in (first, second))
+    assert sync(run).cost == NOTHING_NEW
+    assert sync(run, "--verify").cost == NOTHING_NEW
+
+
+def test_a_name_that_differs_in_case_alone_is_followed_as_well(account: Account, run: Run) -> None:
+    album = account.album("summer")
+    album.photo("a.JPG")
+    sync(run)
+    album.name = "Summer"
+    album.touch_settings()
+    assert sync(run, "--rename").fetched == 0
+    assert [path.name for path in run.output.iterdir() if path.is_dir()] == ["Summer"]
+    assert sync(run).cost == NOTHING_NEW
+
+
+def test_in_a_tree_a_renamed_album_stays_among_its_folders(account: Account, run: Run) -> None:
+    album = account.album("Summer", folder="Family/2019")
+    album.photo("a.JPG")
+    sync(run, "--layout", "tree")
+    (folder,) = {Path(path).parent for path in home_files(run.output)}
+    album.name = "Winter"
+    album.touch_settings()
+    assert sync(run, "--layout", "tree", "--rename").fetched == 0
+    assert list(home_files(run.output)) == [(folder.with_name("Winter") / "a.JPG").as_posix()]
+
+
+@pytest.mark.parametrize("is_gone", [True, False], ids=["its file is gone", "its file is there"])
+def test_the_name_of_a_deleted_photo_is_free_again_when_its_file_is_gone(
+    account: Account, run: Run, is_gone: bool
+) -> None:
+    album = account.album("Summer")
+    old, _ = album.photo("a.JPG"), album.photo("b.JPG")
+    sync(run)
+    album.remove(old)
+    sync(run)
+    path = run.output / "Summer" / "a.JPG"
+    if is_gone:
+        path.unlink()
+    new = album.photo("a.JPG")
+    assert sync(run).fetched == 1
+    beside = {} if is_gone else {"Summer/a.JPG": old.data}
+    assert home_files(run.output) == {
+        **contents(album),
+        **beside,
+        f"Summer/{'a.JPG' if is_gone else key_name(new)}": new.data,
+    }
+    assert sync(run).cost == NOTHING_NEW
+
+
+@pytest.mark.parametrize(
+    "is_gone", [True, False], ids=["its folder is gone", "its folder is there"]
+)
+def test_the_name_of_a_deleted_album_is_free_again_when_its_folder_is_gone(
+    account: Account, run: Run, is_gone: bool
+) -> None:
+    album = account.album("Summer")
+    old = album.photo("a.JPG")
+    account.album("Winter").photo("b.JPG")
+    sync(run)
+    account.remove(album)
+    sync(run)
+    if is_gone:
+        shutil.rmtree(str(run.output / "Summer"))
+    new = account.album("Summer").photo("a.JPG")
+    assert sync(run).fetched == 1
+    home = home_files(run.output)
+    assert home["Summer/a.JPG"] == (new if is_gone else old).data and new.data in home.values()
+    assert sync(run).cost == NOTHING_NEW
+
+
+# ======================================================================================================================
+# The last line.
+# ======================================================================================================================
+
+
+def last_line(told: Sync) -> str:
+    """What a run said last of all."""
+    return told.stderr.splitlines()[-1]
+
+
+def test_a_locked_album_shows_in_the_last_line_of_every_run(account: Account, run: Run) -> None:
+    account.album("Summer").photo()
+    account.album("Secret", security="Password", locked=True).photo()
+    for _ in range(2):
+        told = sync(run)
+        assert last_line(told) == f"1 of 1 are home, in {run.output}; 1 album locked"
+        assert lines_with(topic(told, "Locked"), "Secret: ", "password")
+
+
+def test_what_smugmug_does_not_give_shows_in_the_last_line_of_every_run(
+    account: Account, run: Run
+) -> None:
+    album = account.album("Summer")
+    album.video("film.MOV")
+    album.photo("raw.JPG", component_file_types={"Image": ["JPG", "NEF"]})
+    album.photo("small.JPG", archived=False, download_uri=False, original_size_listed=False)
+    for _ in range(2):
+        assert last_line(sync(run)) == (
+            f"3 of 3 are home, in {run.output}; 1 photo with a RAW or other source file that only SmugMug's website "
+            f"gives; 1 not the original; 1 video re-encoded"
+        )
+
+
+def test_the_last_line_of_an_interrupted_and_of_a_dry_run_says_how_much_is_home(
+    account: Account, smugmug: FakeSmugMug, run: Run
+) -> None:
+    account.album("Summer").photo()
+    sync(run)
+    photo = account.album("Winter").photo()
+    assert last_line(sync(run, "--dry-run")) == f"1 of 2 are home, in {run.output}; 1 to come"
+    stall = smugmug.fault("stall", f"/i-{photo.key}/", before_headers=True)
+    process = run.start()
+    assert stall.reached.wait(30)
+    said = stop(process, signal.SIGINT).splitlines()
+    assert (
+        said[-2].startswith("Interrupted.")
+        and said[-1] == f"Not finished: 1 of 2 are home, in {run.output}"
+    )
+
+
+def test_what_is_missing_and_was_not_asked_for_is_no_success(account: Account, run: Run) -> None:
+    for name in ("Summer", "Winter"):
+        account.album(name).photo("a.JPG")
+    sync(run)
+    (run.output / "Winter" / "a.JPG").unlink()
+    told = sync(run, "--verify", "-a", "Summer", exit_code=1)
+    assert lines_with(topic(told, "Damaged, changed or missing"), "Winter/a.JPG: missing")
+    assert last_line(told) == f"1 of 1 are home, in {run.output}; 1 damaged, changed or missing"
+
+
+def test_many_failures_of_one_cause_are_one_line_and_verbose_names_each(
+    account: Account, smugmug: FakeSmugMug, run: Run
+) -> None:
+    album = account.album("Summer", folder="Family")
+    for number in range(30):
+        album.photo(f"{number:02}.JPG")
+    smugmug.fault("not_found", "cdn", times=None)
+    told = sync(run, "--layout", "tree", "-v", exit_code=1)
+    names = [f"Family/Summer/{number:02}.JPG" for number in range(30)]
+    failed = topic(told, "Failed").splitlines()
+    assert (
+        failed[0].startswith(f"{', '.join(names[:3])} and 27 more: SmugMug answered 404")
+        and len(failed) == 3
+    )
+    assert all(lines_with(told.stderr, f"failed: {name}: SmugMug answered 404") for name in names)
+    assert (
+        "30 failed" in told.stderr
+        and last_line(told) == f"0 of 30 are home, in {run.output}; 30 failed"
+    )
+
+
+def test_reasons_that_all_differ_are_not_all_shown(account: Account, run: Run) -> None:
+    album = account.album("Summer")
+    for number in range(25):
+        album.photo(f"{number:02}.JPG", Pattern(1000 + number, number, JPEG_MAGIC))
+    (run.output / "Summer").mkdir(parents=True)
+    for number in range(25):
+        (run.output / "Summer" / f"{number:02}.JPG").write_bytes(b"mine")
+    kept = topic(sync(run), "Kept")
+    assert (
+        kept.count("so it was kept") == 20 and "... and 5 more (-v and --report name all)" in kept
+    )
+
+
+def test_quiet_said_twice_is_silent_if_all_is_well_and_tells_all_if_not(
+    account: Account, smugmug: FakeSmugMug, run: Run
+) -> None:
+    photo = account.album("Summer").photo()
+    assert sync(run, "-qq").stderr == ""
+    assert last_line(sync(run, "-q")).startswith("Everything is home")
+    (run.output / "Summer" / photo.file_name).unlink()
+    smugmug.fault("not_found", "cdn", times=None)
+    told = sync(run, "-qq", exit_code=1)
+    assert "Failed (1):" in told.stderr and last_line(told).endswith("; 1 failed")
+
+
+def test_in_the_log_all_is_well_is_no_warning(
+    account: Account, smugmug: FakeSmugMug, run: Run
+) -> None:
+    account.album("Summer").photo()
+    log = run.folder / "log.txt"
+    sync(run, "--log-file", log)
+    assert "WARNING" not in log.read_text() and lines_with(
+        log.read_text(), " INFO Everything is home"
+    )
+    account.albums[0].photo()
+    smugmug.fault("not_found", "cdn", times=None)
+    sync(run, "--log-file", log, exit_code=1)
+    assert lines_with(log.read_text(), " WARNING 1 of 2 are home")
+
+
+def test_photos_that_are_in_the_account_and_in_no_album_are_told(
+    account: Account, smugmug: FakeSmugMug, run: Run
+) -> None:
+    account.album("Summer").photo()
+
+    def three(answer: Dict[str, Any]) -> Dict[str, Any]:
+        answer["Response"]["User"]["ImageCount"] = 3
+        return answer
+
+    assert "SmugMug counts" not in sync(run).stderr
+    smugmug.fault("mangle", "!authuser", function=three)
+    assert "SmugMug counts: 3 in the account, 1 in its albums\n" in sync(run).stderr
+
+
+def test_albums_that_since_leaves_out_are_not_said_to_be_missing_in_smugmugs_count(
+    account: Account, run: Run
+) -> None:
+    account.album("Summer").photo()
+    sync(run)
+    assert "SmugMug counts" not in sync(run, "--since", "1d").stderr
+
+
+def test_albums_that_list_more_than_smugmug_counts_are_told(
+    account: Account, smugmug: FakeSmugMug, run: Run
+) -> None:
+    for name in ("Autumn", "Spring", "Summer", "Winter"):
+        account.album(name).photo()
+    account.albums[0].photo()
+
+    def fewer(answer: Dict[str, Any]) -> Dict[str, Any]:
+        for album in answer["Response"]["Album"]:
+            album["ImageCount"] -= 1
+        return answer
+
+    assert "More than counted" not in sync(run).stderr
+    smugmug.fault("mangle", "!albums", function=fewer)
+    (told,) = lines_with(sync(run, "--full").stderr, "More than counted: ")
+    assert (
+        "Autumn (2 home, SmugMug counts 1)" in told or "Spring (1 home, SmugMug counts 0)" in told
+    )
+    assert told.count("SmugMug counts") == 3 and told.endswith(" and 1 more")
+
+
+def test_an_album_that_is_looked_at_again_is_not_called_changed(
+    account: Account, smugmug: FakeSmugMug, run: Run
+) -> None:
+    photo = account.album("Winter").photo(title="The sea")
+    stall = smugmug.fault("stall", f"/i-{photo.key}/", before_headers=True)
+    process = run.start()
+    assert stall.reached.wait(30)
+    stop(process, signal.SIGINT)
+    again = "Albums: 0 new, 0 changed, 1 looked at again, 0 unchanged\n"
+    assert again in sync(run).stderr
+    assert "Albums: 0 new, 0 changed, 1 unchanged\n" in sync(run).stderr
+    assert again in sync(run, "--sidecar", "xmp").stderr
+
+
+def test_the_report_tells_all_that_the_summary_does(account: Account, run: Run) -> None:
+    album = account.album("Summer")
+    photo = album.photo()
+    album.video("film.MOV")
+    account.album("Secret", security="Password", locked=True)
+    sync(run)
+    album.remove(photo)
+    path = run.folder / "report.json"
+    told = sync(run, "--verify", "--report", path)
+    report = json.loads(path.read_text(encoding="utf-8"))
+    assert report["verdict"] == last_line(told) and report["output"] == str(run.output)
+    assert (
+        report["on_disk"],
+        report["videos"],
+        report["adopted"],
+        report["albums_unchanged"],
+    ) == (
+        1,
+        1,
+        0,
+        0,
+    )
+    assert report["verified"] == {
+        "intact": 2,
+        "missing": 0,
+        "changed": 0,
+        "damaged": 0,
+        "unreadable": 0,
+    }
+    assert report["removed"] == [f"Summer/{photo.file_name}"]
+    assert {
+        (entry["folder"], entry["smugmug_count"], entry["on_disk"]) for entry in report["by_album"]
+    } == {("Summer", 1, 1), ("Secret", None, 0)}
+    (problem,) = report["problems"]
+    assert (problem["kind"], problem["folder"], problem["album_key"]) == (
+        "locked",
+        "Secret",
+        account.albums[1].key,
+    )
+
+
+def test_a_table_of_albums_says_how_much_of_each_is_here(account: Account, run: Run) -> None:
+    for name in ("Summer", "Winter"):
+        account.album(name).photo()
+    sync(run, "-a", "Summer")
+    account.albums[0].photo()
+    listed = sync(run, "--list")
+    assert [line.split()[:3] for line in listed.stdout.splitlines()] == [
+        ["ALBUM", "FILES", "HERE"],
+        ["Summer", "2", "1"],
+        ["Winter", "1", "0"],
+    ]
+    assert listed.stderr == "3 files in 2 albums, 1 here.\n"
+
+
+def test_a_file_in_the_way_of_the_output_folder_is_the_one_that_is_named(run: Run) -> None:
+    (run.folder / "taken.txt").write_bytes(b"mine")
+    told = sync(run, "-o", run.folder / "taken.txt" / "a" / "b", exit_code=2)
+    assert f"{run.folder / 'taken.txt'} is a file, but a folder is needed there" in told.stderr
+
+
+# ======================================================================================================================
+# What is said is so, wherever it is said.
+# ======================================================================================================================
+
+
+def claim(run: Run, told: Sync) -> str:
+    """The one line that says how much is home and where that is."""
+    (found,) = lines_with(told.stderr, " home", f"in {run.output}")
+    return found
+
+
+def test_nothing_says_that_all_is_home_while_an_album_is_locked(
+    account: Account, run: Run
+) -> None:
+    account.album("Summer").photo()
+    account.album("Secret", security="Password", locked=True).photo()
+    for _ in range(2):
+        said = claim(run, sync(run))
+        assert not re.match("Everything|All ", said) and said.endswith("; 1 album locked")
+
+
+def test_how_much_is_home_is_said_with_what_is_not_and_as_the_exit_code_says_it(
+    account: Account, smugmug: FakeSmugMug, run: Run
+) -> None:
+    album = account.album("Summer")
+    album.photo()
+    album.video("dead.MOV", processing=True, status="Preprocess", sub_status="CanNotProcess")
+    album.photo("slow.JPG", processing=True, uploaded=account.time_of_day())
+    for args in ([], [], ["--full"], ["--verify"]):
+        told = sync(run, *args)
+        assert (
+            claim(run, told)
+            == f"1 of 3 are home, in {run.output}; 1 still processing; 1 unavailable"
+        )
+    failing = album.photo("failing.JPG")
+    smugmug.fault("not_found", of_file(failing), times=None)
+    told = sync(run, exit_code=1)
+    assert (
+        claim(run, told)
+        == f"1 of 4 are home, in {run.output}; 1 still processing; 1 unavailable; 1 failed"
+    )
+    smugmug.clear_faults()
+    assert (
+        claim(run, sync(run))
+        == f"2 of 4 are home, in {run.output}; 1 still processing; 1 unavailable"
+    )
+
+
+def test_a_raw_file_that_no_program_gets_is_named_as_well_if_nothing_has_changed(
+    account: Account, run: Run
+) -> None:
+    account.album("Summer").photo("raw.JPG", component_file_types={"Image": ["JPG", "NEF"]})
+    for calls in (3, 2, 2):
+        told = sync(run)
+        assert told.calls == calls and "raw.JPG" in topic(told, "In SmugMug Source")
+
+
+def test_every_number_of_failures_is_the_same(
+    account: Account, smugmug: FakeSmugMug, run: Run
+) -> None:
+    album, unlisted = account.album("Summer"), account.album("Winter")
+    failing, _ = album.photo(), album.photo()
+    unlisted.photo()
+    smugmug.fault("not_found", of_file(failing), times=None)
+    smugmug.fault("not_found", of_list(unlisted), times=None)
+    path = run.folder / "report.json"
+    told = sync(run, "--report", path, exit_code=1)
+    report = json.loads(path.read_text(encoding="utf-8"))
+    assert re.findall(
+        r" already there, (\d+) failed$|^Failed \((\d+)\):$", told.stderr, re.MULTILINE
+    ) == [("2", ""), ("", "2")]
+    assert report["failed"] == len(report["problems"]) == 2
+    assert last_line(told).endswith("; 2 failed")
+
+
+def test_a_table_of_albums_and_a_dry_run_count_the_same_files(account: Account, run: Run) -> None:
+    album = account.album("Summer")
+    shared, _ = album.photo(), album.photo()
+    account.album("Winter").collect(shared)
+    listed = sum(int(line.split()[1]) for line in sync(run, "--list").stdout.splitlines()[1:])
+    total = sync(run, "--dry-run").stdout.splitlines()[-1]
+    assert (
+        sum(int(number) for number in re.findall(r"\b(\d+) (?:files?|more)\b", total))
+        == listed
+        == 3
+    )
+
+
+def test_a_file_that_was_repaired_stands_under_one_heading(account: Account, run: Run) -> None:
+    photo = account.album("Summer").photo("a.JPG")
+    sync(run)
+    edit(run.output / "Summer" / "a.JPG")
+    path = run.folder / "report.json"
+    told = sync(run, "--verify", "--report", path)
+    assert len(lines_with(told.stderr, "  Summer", "a.JPG")) == 1
+    assert [
+        problem["image_key"] for problem in json.loads(path.read_text("utf-8"))["problems"]
+    ] == [photo.key]
+
+
+def test_each_file_is_named_as_it_landed_on_the_screen_and_in_the_log(
+    account: Account, run: Run
+) -> None:
+    for folder in ("Family", "Friends"):
+        album = account.album("Trip", folder=folder)
+        for _ in range(2):
+            album.photo("IMG_1.JPG")
+    log = run.folder / "log.txt"
+    told = sync(run, "-v", "--log-file", log)
+    landed = sorted(home_files(run.output))
+    for text in (told.stderr, log.read_text(encoding="utf-8")):
+        named = re.findall("downloaded: (.*)", text)
+        assert len(set(named)) == 4 and sorted(named) == landed
+
+
+def test_each_of_many_failures_is_in_the_report_with_its_folder_and_its_album(
+    account: Account, smugmug: FakeSmugMug, run: Run
+) -> None:
+    albums = [account.album("Trip", folder=folder) for folder in ("Family", "Friends")]
+    for album in albums:
+        for number in range(20):
+            album.photo(f"{number:02}.JPG")
+    smugmug.fault("not_found", "cdn", times=None)
+    path = run.folder / "report.json"
+    sync(run, "--report", path, exit_code=1)
+    problems = json.loads(path.read_text(encoding="utf-8"))["problems"]
+    assert len(problems) == 40
+    assert {problem.get("album_key") for problem in problems} == {album.key for album in albums}
+    assert len({(problem["folder"], problem["file"]) for problem in problems}) == 40
+
+
+def test_whoever_meets_a_busy_folder_is_not_sent_to_another_one(
+    account: Account, smugmug: FakeSmugMug, run: Run
+) -> None:
+    stall = smugmug.fault("stall", of_file(account.album("Summer").photo()), before_headers=True)
+    process = run.start()
+    assert stall.reached.wait(30)
+    told = sync(run, exit_code=2)
+    assert "Wait until it is done." in told.stderr and "another folder" not in told.stderr
+    stop(process, signal.SIGINT)
+
+
+def test_whoever_has_a_full_disk_is_told_to_move_the_folder_which_then_goes_on(
+    account: Account, run: Run, small_disk: SmallDisk
+) -> None:
+    album = account.album("Summer")
+    for number in range(10):
+        album.photo(f"{number}.JPG", Pattern(40 * PAGE, number, JPEG_MAGIC))
+    full = small_disk.mount(size_bytes=200 * PAGE)
+    told = sync(run, "-o", full, "-j", 1, exit_code=1)
+    assert (
+        "move the whole output folder (with .smugmug.sqlite3)" in told.stderr
+        and "another folder" not in told.stderr
+    )
+    home, larger = home_files(full), run.folder / "larger"
+    shutil.copytree(str(full), str(larger))
+    assert home and sync(run, "-o", larger).fetched == 10 - len(home)
+    assert home_files(larger) == contents(album)

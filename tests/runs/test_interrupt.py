@@ -1,0 +1,242 @@
+"""Whenever a run is stopped, and however rudely: nothing half-written bears a final name, and the next run completes."""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import sys
+from typing import Any, Callable, Dict, List, Tuple
+
+import pytest
+
+from conftest import Run
+from fake_smugmug import JPEG_MAGIC, MP4_MAGIC, Account, FakeSmugMug, Pattern
+from helpers import contents, home_files, part_files, stop
+
+KILLS = 20
+SIZE = 600_000
+
+pytestmark = pytest.mark.skipif(
+    sys.platform == "win32", reason="Windows sends no signals to other processes"
+)
+
+
+# ======================================================================================================================
+# Ctrl-C and SIGTERM.
+# ======================================================================================================================
+
+
+@pytest.mark.parametrize(
+    "number",
+    [signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", 0)],
+    ids=["Ctrl-C", "SIGTERM", "a closed terminal"],
+)
+def test_an_interrupted_run_stops_at_once_keeps_what_is_home_and_the_next_one_completes(
+    account: Account, smugmug: FakeSmugMug, run: Run, number: int
+) -> None:
+    album, endless = account.album("Summer"), account.album("Winter")
+    for index in range(3):
+        album.photo(f"IMG_{index}.JPG")
+    stalled = [
+        album.photo(f"BIG_{index}.JPG", Pattern(SIZE, index, JPEG_MAGIC)) for index in range(4)
+    ]
+    endless.photo("IMG_9.JPG")
+    for photo in stalled:
+        smugmug.fault("stall", where=f"/i-{photo.key}/", after_bytes=400_000)
+    smugmug.fault("stall", where=f"{endless.key}!images", before_headers=True)
+    process = run.start("-j", 8)
+    smugmug.wait_for(lambda: smugmug.count("cdn") == 7 and smugmug.count("api", "!images") == 2)
+    smugmug.wait_for(
+        lambda: sum(record.status == 200 for record in smugmug.select("cdn", "IMG")) == 3
+    )
+
+    stderr = stop(process, number)
+
+    assert process.returncode == 130
+    assert (
+        "Files: " in stderr
+        and " downloaded, 0 already there, 0 failed" in stderr
+        and "Interrupted" in stderr
+    )
+    home = home_files(run.output)
+    assert set(home.items()) <= set(contents(*account.albums).items()) and not any(
+        "BIG" in path for path in home
+    )
+
+    smugmug.clear_faults()
+    smugmug.clear_requests()
+    assert run().returncode == 0
+    assert home_files(run.output) == contents(*account.albums) and not part_files(run)
+    assert smugmug.count("cdn") == 8 - len(home)
+
+
+def test_a_closed_terminal_does_not_end_a_run_that_was_started_with_nohup(
+    account: Account, smugmug: FakeSmugMug, run: Run
+) -> None:
+    album = account.album("Summer")
+    album.photo()
+    fault = smugmug.fault("stall", where="cdn", seconds=1, before_headers=True)
+    process = run.start(preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+    assert fault.reached.wait(30)
+    process.send_signal(signal.SIGHUP)
+
+    process.communicate(timeout=300)
+
+    assert process.returncode == 0 and home_files(run.output) == contents(album)
+
+
+@pytest.mark.parametrize("where", ["!authuser", "!albums", "!images", "cdn"])
+def test_an_interrupt_is_heard_whatever_a_run_is_waiting_for(
+    account: Account, smugmug: FakeSmugMug, run: Run, where: str
+) -> None:
+    account.album("Summer").photo()
+    fault = smugmug.fault("stall", where=where, before_headers=True)
+    process = run.start()
+    assert fault.reached.wait(30)
+
+    stderr = stop(process, signal.SIGINT)
+
+    assert process.returncode == 130 and "Interrupted" in stderr
+    assert home_files(run.output) == {}
+
+
+def test_an_interrupt_is_heard_while_a_list_is_awaited(
+    account: Account, smugmug: FakeSmugMug, run: Run
+) -> None:
+    fault = smugmug.fault("stall", where="!albums", before_headers=True)
+    process = run.start("--list")
+    assert fault.reached.wait(30)
+
+    assert stop(process, signal.SIGINT) == "Interrupted.\n"
+
+    assert process.returncode == 130
+
+
+def test_an_interrupt_is_heard_while_the_pin_is_awaited(smugmug: FakeSmugMug, run: Run) -> None:
+    process = run.start("--login", signed_in=False, stdin=subprocess.PIPE)
+    assert process.stderr is not None
+    said = ""
+    while not said.endswith("PIN: "):
+        said += process.stderr.read(1) or pytest.fail(said)
+
+    assert stop(process, signal.SIGINT).strip() == "Interrupted."
+
+    assert process.returncode == 130
+
+
+@pytest.mark.parametrize(
+    "fault, options", [("rate_limited", {"retry_after": "86400"}), ("server_error", {})]
+)
+def test_an_interrupt_is_heard_during_a_wait(
+    account: Account, smugmug: FakeSmugMug, run: Run, fault: str, options: Dict[str, Any]
+) -> None:
+    account.album("Summer").photo()
+    smugmug.fault(fault, where="cdn", times=None, **options)
+    process = run.start()
+    smugmug.wait_for(lambda: any(record.status for record in smugmug.select("cdn")))
+
+    stop(process, signal.SIGINT)
+
+    assert process.returncode == 130
+    assert smugmug.count("cdn") <= 2
+
+
+# ======================================================================================================================
+# Two at a time, and kill -9.
+# ======================================================================================================================
+
+
+def test_a_second_run_on_the_same_folder_is_refused_and_the_first_goes_on(
+    account: Account, smugmug: FakeSmugMug, run: Run
+) -> None:
+    account.album("Summer").photo()
+    stall = smugmug.fault("stall", where="cdn", before_headers=True)
+    first = run.start()
+    assert stall.reached.wait(30)
+
+    second = run()
+
+    assert second.returncode == 2
+    assert "Another run is already using" in second.stderr and run.output.name in second.stderr
+    assert smugmug.count("cdn") == 1 and first.poll() is None
+
+    stop(first, signal.SIGINT)
+    assert run().returncode == 0
+    assert home_files(run.output) == contents(*account.albums)
+
+
+def test_after_being_killed_at_any_moment_one_quiet_run_brings_everything_home_once_and_whole(
+    account: Account, smugmug: FakeSmugMug, run: Run
+) -> None:
+    whole = fill(account)
+    chance = random.Random(20)
+    process = run.start("-j", 4)
+    smugmug.wait_for(lambda: smugmug.count("cdn") >= 4)
+    stop(
+        process, signal.SIGTERM
+    )  # so that there is a state as well, of which the killed ones can make a mess
+    seen = [len(home_files(run.output))]
+
+    for _ in range(KILLS):
+        kill_once(smugmug, run, chance)
+        home = home_files(run.output)
+        assert set(home.items()) <= set(whole.items())  # nothing half-written under a final name
+        seen.append(len(home))
+
+    assert seen[0] < seen[-1] < len(whole) and seen == sorted(
+        seen
+    )  # the kills met runs that had something to do
+    missing, complete = (
+        len(whole) - seen[-1],
+        len(part_files(run)),
+    )  # a part may lack nothing but its name
+    smugmug.clear_requests()
+    result = run()
+    assert result.returncode == 0, result.stderr
+    assert home_files(run.output) == whole and not part_files(run)
+    assert missing - complete <= smugmug.count("cdn") <= missing
+    smugmug.clear_requests()
+    assert run().returncode == 0 and smugmug.count("cdn") == 0
+
+
+# ======================================================================================================================
+# Helpers.
+# ======================================================================================================================
+
+
+def kill_once(smugmug: FakeSmugMug, run: Run, chance: random.Random) -> None:
+    """Start a run and kill it at a moment that is counted in requests, answers or bytes, not in seconds."""
+    smugmug.clear_requests()
+    moments: List[Tuple[Callable[[], int], int]] = [
+        (lambda: smugmug.count("api"), chance.randint(1, 5)),
+        (lambda: smugmug.count("cdn"), chance.randint(1, 4)),
+        (
+            lambda: sum(record.status != 0 for record in smugmug.select("cdn")),
+            chance.randint(1, 4),
+        ),
+        (
+            lambda: sum(record.bytes_sent for record in smugmug.select("cdn")),
+            chance.randint(1, 3 * SIZE),
+        ),
+    ]
+    so_far, enough = chance.choice(moments)
+    process = run.start("-j", chance.choice([1, 2, 4]))
+    smugmug.wait_for(lambda: so_far() >= enough)
+    process.kill()
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+
+
+def fill(account: Account) -> Dict[str, bytes]:
+    """An account with more than the killed runs can bring home, in which nothing comes twice; what it should look like."""
+    for number in range(4):
+        album = account.album(f"Album {number}")
+        for index in range(50):
+            album.photo(
+                f"IMG_{index % 40}.JPG",
+                Pattern(SIZE // (1 + index % 3), account.new_seed(), JPEG_MAGIC),
+                key=f"n{number}i{index}",
+            )
+        album.video("clip.MOV", Pattern(SIZE, account.new_seed(), MP4_MAGIC), key=f"n{number}v")
+    return contents(*account.albums)

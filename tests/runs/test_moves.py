@@ -1,0 +1,304 @@
+"""What its owner moves, renames or deletes within the output folder is found again, and nobody's file is lost by it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import List
+
+import pytest
+
+from conftest import Run
+from fake_smugmug import JPEG_MAGIC, Account, FakeSmugMug, Pattern
+from helpers import NOTHING_NEW, contents, edit, harmless, home_files, of_file, part_files, sync
+
+
+def move(run: Run, before: str, after: str) -> None:
+    """Move something within the output folder."""
+    (run.output / after).parent.mkdir(parents=True, exist_ok=True)
+    (run.output / before).rename(run.output / after)
+
+
+# ======================================================================================================================
+# Folders and files that were moved.
+# ======================================================================================================================
+
+
+def test_album_folders_that_were_moved_are_followed_each_to_its_own_even_if_they_hold_the_same(
+    account: Account, run: Run
+) -> None:
+    albums = [account.album(name) for name in ("Summer", "Best of", "Print", "Winter")]
+    photos = [albums[0].photo(f"IMG_{number}.JPG") for number in range(6)]
+    for photo in photos:
+        albums[1].collect(photo)
+        albums[2].collect(photo)
+    albums[3].photo("w.JPG")
+    sync(run)
+    for name in ("Summer", "Print"):
+        move(run, name, f"2019/{name}")
+    before = home_files(run.output)
+    moved = sync(run)
+    assert moved.cost == NOTHING_NEW and home_files(run.output) == before
+    assert "The album folder Summer was moved; it is now 2019/Summer" in moved.stderr
+    assert "The album folder Print was moved; it is now 2019/Print" in moved.stderr
+    again = sync(run)
+    assert again.cost == NOTHING_NEW and "moved" not in again.stderr
+    assert "19 intact" in harmless(run, "--verify", "--dry-run").stderr
+
+
+def test_files_in_a_folder_that_was_moved_are_verified_where_they_are(
+    account: Account, run: Run
+) -> None:
+    album = account.album("Summer")
+    photos = [album.photo(f"IMG_{number}.JPG") for number in range(3)]
+    sync(run)
+    move(run, "Summer", "2019/Summer")
+    edited = edit(run.output / "2019/Summer/IMG_1.JPG", keep_time=True)
+    report = harmless(run, "--verify", "--dry-run", exit_code=1).stderr
+    assert "Verified: 2 intact, 1 damaged\n" in report
+    report = sync(run, "--verify").stderr
+    assert "Verified: 2 intact, 1 damaged\n" in report
+    assert home_files(run.output) == {
+        "2019/Summer/IMG_1-damaged.JPG": edited,
+        **{f"2019/{path}": content for path, content in contents(album).items()},
+    }
+    assert photos[1].data in home_files(run.output).values()
+
+
+def test_files_that_were_moved_one_by_one_are_copied_back_and_not_fetched(
+    account: Account, run: Run
+) -> None:
+    album = account.album("Summer")
+    for number in range(4):
+        album.photo(f"IMG_{number}.JPG")
+    sync(run)
+    move(run, "Summer/IMG_1.JPG", "chosen/best.JPG")
+    assert "To download: 0 files" in harmless(run, "--dry-run").stdout
+    moved = sync(run)
+    assert moved.fetched == 0 and "1 copied" in moved.stderr
+    assert home_files(run.output) == {**contents(album), "chosen/best.JPG": album.images[1].data}
+
+
+def test_what_only_has_the_size_of_a_missing_file_is_not_taken_for_it_nor_does_it_cost_the_part(
+    account: Account, smugmug: FakeSmugMug, run: Run
+) -> None:
+    photo = account.album("Summer").photo("a.JPG", Pattern(200_000, 1, JPEG_MAGIC))
+    smugmug.fault("cut", where=of_file(photo), at=150_000)
+    smugmug.fault("not_found", where=of_file(photo), times=None)
+    sync(run, exit_code=1)
+    (part,) = part_files(run)
+    kept = part.read_bytes()
+    assert len(kept) >= 65_536
+    (run.output / "other.JPG").write_bytes(bytes(len(photo.data)))
+    smugmug.clear_faults()
+    assert "To download: 1 file" in harmless(run, "--dry-run").stdout
+    assert sync(run).fetched == 1
+    assert f"bytes={len(kept)}-" in str(smugmug.select("cdn", of_file(photo))[0].headers)
+    assert home_files(run.output) == {
+        "Summer/a.JPG": photo.data,
+        "other.JPG": bytes(len(photo.data)),
+    }
+
+
+@pytest.mark.parametrize("name", [".a.JPG.part", ".snapshot/Summer/a.JPG"])
+def test_nothing_is_copied_from_part_files_and_hidden_folders(
+    account: Account, run: Run, name: str
+) -> None:
+    photo = account.album("Summer").photo("a.JPG")
+    path = run.output / name
+    path.parent.mkdir(parents=True)
+    path.write_bytes(photo.data)
+    assert sync(run).fetched == 1
+
+
+def test_much_that_is_missing_is_said_before_it_is_fetched(account: Account, run: Run) -> None:
+    album = account.album("Summer")
+    for number in range(12):
+        album.photo(f"IMG_{number}.JPG")
+    sync(run)
+    for path in (run.output / "Summer").iterdir():
+        path.unlink()
+    (run.output / "Summer").rmdir()
+    report = sync(run).stderr
+    assert report.startswith("12 files that were home are missing") and home_files(
+        run.output
+    ) == contents(album)
+
+
+def test_names_in_another_form_are_found_in_folders_of_another_form(
+    account: Account, run: Run
+) -> None:
+    album = account.album("Caf\u00e9")
+    album.photo("Stra\u00dfe \u00e9.JPG")
+    sync(run)
+    move(run, "Caf\u00e9", "Cafe\u0301")
+    move(run, "Cafe\u0301/Stra\u00dfe \u00e9.JPG", "Cafe\u0301/STRASSE e\u0301.jpg")
+    before = home_files(run.output)
+    assert sync(run).cost == NOTHING_NEW
+    assert sync(run, "--full").fetched == 0
+    assert "1 intact" in sync(run, "--verify").stderr
+    assert home_files(run.output) == before
+
+
+# ======================================================================================================================
+# Albums that were renamed at SmugMug.
+# ======================================================================================================================
+
+
+def test_a_renamed_album_is_told_and_followed_only_if_asked_to_and_never_over_anything(
+    account: Account, run: Run
+) -> None:
+    album, other, third = account.album("Summer"), account.album("Winter"), account.album("Autumn")
+    for each in (album, other, third):
+        each.photo()
+    sync(run)
+    (run.output / "Taken").mkdir()
+    album.name, other.name, third.name = "Winter", "Taken", "Fall"
+    for each in (album, other, third):
+        each.touch_settings()
+    before = set(home_files(run.output))
+    told = sync(run)
+    assert told.fetched == 0 and set(home_files(run.output)) == before
+    assert "Summer holds the album that is now called Winter" in told.stderr
+    renamed = sync(run, "--rename")
+    assert renamed.fetched == 0
+    assert "Winter holds the album that is now called Taken" in renamed.stderr
+    assert set(home_files(run.output)) == {
+        f"Winter_{album.key}/IMG_1.JPG",
+        "Winter/IMG_1.JPG",
+        "Fall/IMG_1.JPG",
+    }
+    assert "now called" not in sync(run, "--rename", "-x", "Taken").stderr
+    assert "3 intact" in harmless(run, "--verify", "--dry-run").stderr
+
+
+def test_in_the_layout_tree_a_renamed_album_stays_in_its_folder(
+    account: Account, run: Run
+) -> None:
+    album = account.album("Summer", folder="Family")
+    album.photo()
+    sync(run, "--layout", "tree")
+    album.name = "Summer: 2019"
+    album.touch_settings()
+    assert sync(run, "--layout", "tree", "--rename").fetched == 0
+    assert list(home_files(run.output)) == ["Family/Summer_ 2019/IMG_1.JPG"]
+    assert sync(run, "--layout", "tree").fetched == 0
+
+
+# ======================================================================================================================
+# Damage, deletions, names.
+# ======================================================================================================================
+
+
+def test_a_preview_counts_a_file_that_is_known_to_be_damaged(
+    account: Account, smugmug: FakeSmugMug, run: Run
+) -> None:
+    photo = account.album("Summer").photo("a.JPG")
+    sync(run)
+    edit(run.output / "Summer" / "a.JPG", keep_time=True)
+    smugmug.fault("not_found", where="cdn", times=None)
+    sync(run, "--verify", exit_code=1)
+    assert "To download: 1 file" in harmless(run, "--dry-run").stdout
+    assert photo.data not in home_files(run.output).values()
+
+
+def test_the_name_of_a_deleted_image_is_free_again_and_its_return_finds_nobody_elses_file(
+    account: Account, run: Run
+) -> None:
+    album = account.album("Summer")
+    first, _ = album.photo("a.JPG"), album.photo("b.JPG")
+    account.album("Best of").collect(first)
+    sync(run)
+    album.remove(first)
+    sync(run)
+    (run.output / "Summer" / "a.JPG").unlink()
+    second = album.photo("a.JPG", Pattern(len(first.data), 99, JPEG_MAGIC))
+    sync(run)
+    assert home_files(run.output)["Summer/a.JPG"] == second.data
+    assert "No longer at SmugMug" not in sync(run).stderr
+    album.collect(first)
+    sync(run)
+    in_album = [
+        data for name, data in home_files(run.output).items() if name.startswith("Summer/")
+    ]
+    assert sorted(in_album) == sorted(image.data for image in album.images)
+    assert sync(run).cost == NOTHING_NEW
+
+
+def test_a_damaged_file_that_cannot_be_read_stays_known_as_damaged(
+    account: Account, run: Run
+) -> None:
+    photo = account.album("Summer").photo("a.JPG")
+    sync(run)
+    path = run.output / "Summer" / "a.JPG"
+    damaged = edit(path, keep_time=True)
+    assert harmless(run, "--verify", "--dry-run", exit_code=1)
+    path.chmod(0)
+    if os.access(str(path), os.R_OK):
+        pytest.skip("whoever runs this may read everything")
+    sync(run, "--verify", exit_code=1)
+    path.chmod(0o644)
+    assert path.read_bytes() == damaged != photo.data
+
+
+# ======================================================================================================================
+# The disk that is not there.
+# ======================================================================================================================
+
+
+@pytest.mark.parametrize("arguments", [[], ["--dry-run"], ["--verify"], ["--verify", "--dry-run"]])
+def test_a_known_folder_without_its_record_is_not_taken_for_an_empty_one(
+    account: Account, run: Run, arguments: List[str]
+) -> None:
+    account.album("Summer").photo()
+    sync(run)
+    unplugged = run.folder / "unplugged"
+    run.output.rename(unplugged)
+    for is_mount_point in (False, True):
+        if is_mount_point:
+            run.output.mkdir()
+        report = sync(run, *arguments, exit_code=2)
+        assert (
+            report.fetched == 0
+            and "Is the disk connected?" in report.stderr
+            and "--new-record" in report.stderr
+        )
+    assert list(run.output.iterdir()) == []
+    run.output.rmdir()
+    unplugged.rename(run.output)
+    assert sync(run).cost == NOTHING_NEW
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"null", b"[[1]]", b"7"])
+def test_a_damaged_list_of_folders_hinders_nothing(
+    account: Account, run: Run, content: bytes
+) -> None:
+    account.album("Summer").photo()
+    path = run.config / "download_smugmug_photos" / "folders.json"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content)
+    sync(run)
+    assert Path(str(run.output)).name in path.read_text(encoding="utf-8")
+
+
+# ======================================================================================================================
+# Odd dates.
+# ======================================================================================================================
+
+
+@pytest.mark.parametrize("year", [1601, 2300, 9999])
+def test_an_odd_date_hinders_nothing(
+    account: Account, run: Run, year: int, smugmug: FakeSmugMug
+) -> None:
+    album = account.album("Summer")
+    album.photo("a.JPG")
+
+    def oddly(answer):  # type: ignore[no-untyped-def]
+        for image in answer["Response"]["AlbumImage"]:
+            image["DateTimeOriginal"] = f"{year}-06-01T12:00:00+00:00"
+        return answer
+
+    smugmug.fault("mangle", where=f"/album/{album.key}!images", times=None, function=oddly)
+    sync(run)
+    assert home_files(run.output) == contents(album)
+    assert sync(run, "--verify").cost == NOTHING_NEW

@@ -1,0 +1,505 @@
+"""Odd dates, odd computers, odd wishes: the run goes on with what it has, and says in plain words what is wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Callable, Dict, List, Optional
+
+import pytest
+
+from conftest import SCRIPT, Result, Run, SmallDisk
+from fake_smugmug import Account, Album, FakeSmugMug
+from helpers import (
+    NOTHING_NEW,
+    STATE,
+    broken_python,
+    contents,
+    edit,
+    harmless,
+    home_files,
+    snapshot,
+    sync,
+    token_file,
+)
+
+posix_only = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such files")
+linux_only = pytest.mark.skipif(
+    not sys.platform.startswith("linux"), reason="only Linux has /dev/full"
+)
+
+
+def album_of(account: Account, *names: str) -> Album:
+    """An album of photos and films of these names."""
+    album = account.album("Summer")
+    for name in names:
+        (album.video if name.endswith("mp4") else album.photo)(name)
+    return album
+
+
+# ======================================================================================================================
+# 13. Odd dates, and whatever nobody thought of.
+# ======================================================================================================================
+
+
+@pytest.mark.parametrize(
+    "date",
+    [
+        "0000-00-00T00:00:00+00:00",
+        "0001-01-01T00:00:00+00:00",
+        "1601-01-01T00:00:00+00:00",
+        "1901-01-01T00:00:00+00:00",
+        "2300-06-01T12:00:00+00:00",
+        "2446-06-01T12:00:00+00:00",
+        "9999-12-31T23:59:59+00:00",
+    ],
+)
+def test_photos_with_odd_dates_are_home_like_any_others(
+    account: Account, smugmug: FakeSmugMug, run: Run, date: str
+) -> None:
+    album = album_of(account, "taken.JPG", "uploaded.JPG", "both.JPG", "both.mp4")
+
+    def odd(answer: Dict[str, Any]) -> Dict[str, Any]:
+        for entry in answer["Response"]["AlbumImage"]:
+            if not entry["FileName"].startswith("uploaded"):
+                entry["DateTimeOriginal"] = date
+            if not entry["FileName"].startswith("taken"):
+                entry["DateTimeUploaded"] = date
+        return answer
+
+    smugmug.fault("mangle", f"/album/{album.key}!images", times=None, function=odd)
+    assert sync(run, "--sidecar", "xmp,json").fetched == 4
+    assert contents(album).items() <= home_files(run.output).items()
+    assert sync(run).cost == NOTHING_NEW
+    assert "4 intact" in sync(run, "--verify").stderr
+
+
+# All ways in which a file may get its name fail for one of them, and in a way that nobody expects.
+NO_NAME_FOR_BROKEN = """
+    import os
+
+    def refusing(function):
+        def refuse(source, target, *args, **kwargs):
+            if os.fspath(target).endswith("broken.JPG"):
+                raise ArithmeticError("nobody expects this")
+            return function(source, target, *args, **kwargs)
+        return refuse
+
+    for name in ("replace", "rename", "link"):
+        setattr(os, name, refusing(getattr(os, name)))
+"""
+
+
+def test_what_nobody_expects_fails_one_image_and_asks_for_a_report(
+    account: Account, run: Run, tmp_path: Path
+) -> None:
+    album = album_of(account, "a.JPG", "broken.JPG", "c.JPG")
+    broken = sync(run, exit_code=1, env=broken_python(tmp_path / "broken", NO_NAME_FOR_BROKEN))
+    line = next(line for line in broken.stderr.splitlines() if "Summer/broken.JPG" in line)
+    assert "ArithmeticError" in line and "nobody expects this" in line and "report" in line
+    assert "2 downloaded" in broken.stderr
+    assert set(home_files(run.output)) == {"Summer/a.JPG", "Summer/c.JPG"}
+    assert sync(run).fetched <= 1
+    assert home_files(run.output) == contents(album)
+
+
+# ======================================================================================================================
+# 14. A computer that is short of something.
+# ======================================================================================================================
+
+
+def assert_previewed_or_explained(result: Result, temporary: str) -> None:
+    """A preview that says what is to come, or an end that names the temporary folder as what is wrong."""
+    if result.returncode == 0:
+        assert "To download: 1 file" in result.stdout
+    else:
+        assert (
+            result.returncode in (1, 2) and temporary in result.stderr
+        )  # 1: a disk is full, as in a run
+
+
+def test_a_dry_run_copes_with_a_temporary_folder_that_is_missing(
+    account: Account, run: Run, tmp_path: Path
+) -> None:
+    album = album_of(account, "a.JPG")
+    sync(run)
+    album.photo("b.JPG")
+    missing = tmp_path / "missing"
+    env = broken_python(
+        tmp_path / "broken", f"import tempfile; tempfile.tempdir = {str(missing)!r}"
+    )
+    assert_previewed_or_explained(run("--dry-run", env=env), str(missing))
+
+
+def test_a_dry_run_copes_with_a_temporary_folder_that_is_tiny(
+    account: Account, run: Run, small_disk: SmallDisk
+) -> None:
+    album = account.album("Winter")
+    album.fill(400, 10)
+    sync(run)
+    assert (run.output / STATE).stat().st_size > 30_000
+    account.album("Summer").photo("a.JPG")
+    tiny = small_disk.mount(size_bytes=2 * 4096)
+    assert_previewed_or_explained(run("--dry-run", env={"TMPDIR": str(tiny)}), str(tiny))
+    assert list(tiny.iterdir()) == []
+
+
+FEW_THREADS = """
+    import threading
+
+    real_start = threading.Thread.start
+
+    def start(self):
+        if threading.active_count() >= %d:
+            raise RuntimeError("can't start new thread")
+        real_start(self)
+
+    threading.Thread.start = start
+"""
+
+
+@pytest.mark.parametrize("threads", [4, 8])
+def test_a_run_goes_on_with_as_many_threads_as_the_system_allows(
+    account: Account, run: Run, tmp_path: Path, threads: int
+) -> None:
+    for name in ("Spring", "Summer", "Autumn"):
+        album = account.album(name)
+        for number in range(5):
+            album.photo(f"{number}.JPG")
+    env = broken_python(tmp_path / "broken", FEW_THREADS % threads)
+    sync(run, env=env)
+    assert home_files(run.output) == contents(*account.albums)
+    for path in run.output.glob("*/1.JPG"):
+        edit(path, keep_time=True)
+    sync(run, "--verify", env=env)
+    assert contents(*account.albums).items() <= home_files(run.output).items()
+
+
+CLOCK_STEPS_BACK = """
+    import os, time
+
+    real_time = time.time
+    time.time = lambda: real_time() - (200 if os.path.exists({flag!r}) else 0)
+"""
+
+
+def test_no_time_is_below_zero_when_the_clock_steps_back(
+    account: Account, smugmug: FakeSmugMug, run: Run, tmp_path: Path
+) -> None:
+    album_of(account, "a.JPG", "b.JPG")
+    flag = tmp_path / "now"
+
+    def step(answer: Dict[str, Any]) -> Dict[str, Any]:
+        flag.touch()
+        return answer
+
+    smugmug.fault("mangle", "!images", function=step)
+    env = broken_python(tmp_path / "broken", CLOCK_STEPS_BACK.format(flag=str(flag)))
+    told = sync(run, "--report", "report.json", env=env)
+    assert not re.search(r"-[0-9]", told.stderr.replace(str(tmp_path), ""))
+    report = json.loads((run.folder / "report.json").read_text(encoding="utf-8"))
+    assert report["seconds"] >= 0 and report["finished"] >= report["started"]
+
+
+# ======================================================================================================================
+# 14. A record, and leavings, of another kind.
+# ======================================================================================================================
+
+NO_NAME = "UPDATE file SET name = CAST(X'ff2e4a5047' AS TEXT) WHERE name = 'a.JPG'"
+
+
+@pytest.mark.parametrize(
+    "statement, args",
+    [
+        (NO_NAME, []),
+        (NO_NAME, ["--verify"]),
+        (NO_NAME, ["--dry-run"]),
+        (NO_NAME, ["--list-removed", "--full"]),
+        ("UPDATE file SET md5 = CAST(X'ff' AS TEXT)", []),
+        ("UPDATE album SET folder = CAST(X'53ff' AS TEXT)", []),
+        ("UPDATE album SET clocks = X'ff'", []),
+    ],
+)
+def test_a_record_with_a_text_that_is_none_counts_as_damaged_and_nothing_is_fetched_again(
+    account: Account, run: Run, statement: str, args: List[str]
+) -> None:
+    album = album_of(account, "a.JPG", "b.JPG")
+    sync(run)
+    with closing(sqlite3.connect(str(run.output / STATE))) as database:
+        database.execute(statement)
+        database.commit()
+    assert sync(run, *args).fetched == 0
+    assert home_files(run.output) == contents(album)
+    assert sync(run).fetched == 0
+    assert sync(run).cost == NOTHING_NEW
+
+
+KILLED_AT = """
+    import os, signal
+
+    def killing(function):
+        def kill(source, target, *args, **kwargs):
+            if os.fspath(target).endswith({end!r}):
+                os.kill(os.getpid(), signal.SIGKILL)
+            return function(source, target, *args, **kwargs)
+        return kill
+
+    for name in ("replace", "rename", "link"):
+        setattr(os, name, killing(getattr(os, name)))
+"""
+
+
+def all_files(folder: Path) -> List[str]:
+    """The names of all files below a folder, hidden ones as well."""
+    return sorted(
+        path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()
+    )
+
+
+@posix_only
+@pytest.mark.parametrize("end", [".xmp", "album.json"])
+def test_what_a_killed_write_of_a_sidecar_left_does_not_stay_for_ever(
+    account: Account, run: Run, tmp_path: Path, end: str
+) -> None:
+    account.album("Summer").photo("a.JPG", caption="Swans")
+    env = broken_python(tmp_path / "broken", KILLED_AT.format(end=end))
+    sync(run, "--sidecar", "xmp,json", exit_code=-9, env=env)
+    for _ in range(2):
+        sync(run, "--sidecar", "xmp,json")
+    assert all_files(run.output / "Summer") == ["a.JPG", "a.JPG.xmp", "album.json"]
+
+
+@posix_only
+def test_what_a_killed_write_of_the_sign_in_left_does_not_stay_for_ever(
+    smugmug: FakeSmugMug, run: Run, tmp_path: Path
+) -> None:
+    env = broken_python(tmp_path / "broken", KILLED_AT.format(end="token.json"))
+    killed = run("--login", signed_in=False, input=f"{smugmug.pin}\n", env=env)
+    assert killed.returncode == -9
+    assert run("--login", signed_in=False, input=f"{smugmug.pin}\n").returncode == 0
+    assert set(all_files(token_file(run).parent)) <= {"token.json", "folders.json"}
+
+
+@posix_only
+def test_what_a_killed_write_of_the_report_left_does_not_stay_for_ever(
+    account: Account, run: Run, tmp_path: Path
+) -> None:
+    album_of(account, "a.JPG")
+    reports = tmp_path / "reports"
+    reports.mkdir()
+    env = broken_python(tmp_path / "broken", KILLED_AT.format(end="report.json"))
+    sync(run, "--report", str(reports / "report.json"), exit_code=-9, env=env)
+    sync(run, "--report", str(reports / "report.json"))
+    assert all_files(reports) == ["report.json"]
+
+
+def test_a_dry_run_counts_a_file_that_is_known_to_be_damaged(
+    account: Account, smugmug: FakeSmugMug, run: Run
+) -> None:
+    album_of(account, "a.JPG", "b.JPG")
+    sync(run)
+    edit(run.output / "Summer" / "a.JPG", keep_time=True)
+    smugmug.fault("not_found", "cdn", times=None)
+    sync(run, "--verify", exit_code=1)
+    smugmug.clear_faults()
+    preview = harmless(run, "--dry-run")
+    assert "To download: 1 file" in preview.stdout
+    assert sync(run).fetched == 1
+
+
+# ======================================================================================================================
+# 14. Where results go.
+# ======================================================================================================================
+
+
+@linux_only
+@pytest.mark.parametrize("args", [["--list-removed"], ["--list-removed", "--dry-run"]])
+def test_names_that_cannot_be_written_keep_back_neither_the_summary_nor_the_report(
+    account: Account, run: Run, args: List[str]
+) -> None:
+    album = album_of(account, "a.JPG", "b.JPG")
+    sync(run)
+    album.remove(album.images[0])
+    sync(run)
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, str(SCRIPT), *args, "--report", "report.json"],
+            env=run.environment(),
+            cwd=str(run.folder),
+            stdin=subprocess.DEVNULL,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+            timeout=300,
+            check=False,
+        )
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert (
+        "No longer at SmugMug: 1 file" in done.stderr
+        and "Cannot write to standard output" in done.stderr
+    )
+    report = json.loads((run.folder / "report.json").read_text(encoding="utf-8"))
+    assert report["exit_code"] == 1
+
+
+@posix_only
+def test_a_pipe_that_nobody_reads_is_no_place_for_a_report(account: Account, run: Run) -> None:
+    album = album_of(account, "a.JPG")
+    os.mkfifo(str(run.folder / "pipe"))
+    result = run("--report", "pipe", timeout=300)
+    assert result.returncode != 0 and any("pipe" in line for line in result.stderr.splitlines())
+    assert result.returncode == 2 or home_files(run.output) == contents(album)
+
+
+def as_it_is(path: Path) -> str:
+    """The record under its own name."""
+    return str(path)
+
+
+def by_a_detour(path: Path) -> str:
+    """The record under another path."""
+    return str(path.parent / ".." / path.parent.name / path.name)
+
+
+def by_a_link(path: Path) -> str:
+    """The record through a symbolic link."""
+    link = path.parent.with_name("link")
+    link.symlink_to(path)
+    return str(link)
+
+
+def by_a_hard_link(path: Path) -> str:
+    """The record through a second name of the same file."""
+    link = path.parent.with_name("link")
+    os.link(str(path), str(link))
+    return str(link)
+
+
+def beside_it(path: Path) -> str:
+    """The journal of the record."""
+    return str(path) + "-journal"
+
+
+@posix_only
+@pytest.mark.parametrize(
+    "option, way, is_there",
+    [
+        *(
+            ("--report", way, True)
+            for way in (as_it_is, by_a_detour, by_a_link, by_a_hard_link, beside_it)
+        ),
+        *(("--report", way, False) for way in (as_it_is, by_a_link)),
+        ("--log-file", as_it_is, True),
+        ("--log-file", as_it_is, False),
+    ],
+)
+def test_what_is_written_over_the_record_is_refused_before_anything_is_done(
+    account: Account, run: Run, option: str, way: Callable[[Path], str], is_there: bool
+) -> None:
+    album_of(account, "a.JPG")
+    if is_there:
+        sync(run)
+    else:
+        run.output.mkdir()
+    path = way(run.output / STATE)
+    before = snapshot(run.output)
+    refused = sync(run, option, path, exit_code=2)
+    assert option in refused.stderr and refused.cost == (0, 0)
+    assert snapshot(run.output) == before
+
+
+@pytest.mark.parametrize("args", [[], ["--quiet"], ["--verify"]])
+def test_a_dash_sends_the_report_to_standard_output(
+    account: Account, run: Run, args: List[str]
+) -> None:
+    album_of(account, "a.JPG")
+    told = sync(run, "--report", "-", *args)
+    report = json.loads(told.stdout)
+    assert report["exit_code"] == 0 and report["downloaded"] == 1
+    assert not (run.folder / "-").exists()
+
+
+def test_a_dash_from_the_environment_does_the_same(account: Account, run: Run) -> None:
+    album_of(account, "a.JPG")
+    assert json.loads(sync(run, env={"SMUGMUG_REPORT": "-"}).stdout)["downloaded"] == 1
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["--list", "--report", "x.json"],
+        ["--login", "--report", "x.json"],
+        ["--logout", "--report", "x.json"],
+        ["--login", "-a", "nosuch"],
+        ["--logout", "-x", "nosuch"],
+        ["--login", "--since", "2024-01-01"],
+        ["--list", "--new-record"],
+        ["--list", "--rename"],
+    ],
+    ids=" ".join,
+)
+def test_an_option_that_has_no_meaning_for_a_task_is_refused_before_anything_is_done(
+    account: Account, run: Run, args: List[str]
+) -> None:
+    album_of(account, "a.JPG")
+    refused = sync(run, *args, exit_code=2)
+    assert (
+        refused.cost == (0, 0)
+        and args[0] in refused.stderr
+        and args[1].lstrip("-")[0] in refused.stderr
+    )
+    assert "unrecognized" not in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1 and not (run.folder / "x.json").exists()
+
+
+@pytest.mark.parametrize("task", ["--list", "--login"])
+def test_what_the_environment_says_of_runs_hinders_no_other_task(
+    account: Account, run: Run, task: str
+) -> None:
+    album_of(account, "a.JPG")
+    env: Dict[str, Optional[str]] = {"SMUGMUG_REPORT": "x.json", "SMUGMUG_ALBUM": "Summer"}
+    assert run(task, env=env).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "variable, expected",
+    [
+        ({"SMUGMUG_ALBUM": "\nSummer\n\n"}, {"Summer/a.JPG"}),
+        ({"SMUGMUG_ALBUM": "\n  \n"}, {"Summer/a.JPG", "Winter/b.JPG"}),
+        ({"SMUGMUG_EXCLUDE": "\n\nSummer\r\n\n"}, {"Winter/b.JPG"}),
+    ],
+)
+def test_a_blank_line_is_no_album(
+    account: Account, run: Run, variable: Dict[str, str], expected: List[str]
+) -> None:
+    album_of(account, "a.JPG")
+    account.album("Winter").photo("b.JPG")
+    sync(run, env=dict(variable))
+    assert set(home_files(run.output)) == set(expected)
+
+
+@pytest.mark.parametrize(
+    "args, env",
+    [(["-o", "~/photos"], {}), (["--output=~/photos"], {}), ([], {"SMUGMUG_OUTPUT": "~/photos"})],
+)
+def test_a_tilde_that_no_shell_has_seen_is_the_home_folder(
+    account: Account, run: Run, args: List[str], env: Dict[str, str]
+) -> None:
+    album = album_of(account, "a.JPG")
+    sync(run, *args, env=dict(env))
+    assert home_files(Path(os.environ["HOME"]) / "photos") == contents(album)
+    assert not (run.folder / "~").exists()
+
+
+def test_a_tilde_is_understood_for_reports_and_logs_as_well(account: Account, run: Run) -> None:
+    album_of(account, "a.JPG")
+    sync(run, "--report", "~/report.json", "--log-file", "~/log.txt")
+    home = Path(os.environ["HOME"])
+    assert json.loads((home / "report.json").read_text(encoding="utf-8"))["downloaded"] == 1
+    assert (home / "log.txt").read_text(encoding="utf-8")

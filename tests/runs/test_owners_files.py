@@ -1,0 +1,767 @@
+"""What belongs to the owner stays: edits, notes, files of other tools, names, the places to which things were moved."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import unicodedata
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Callable, Dict, Iterator, List
+
+import pytest
+
+from conftest import Run
+from fake_smugmug import Account, Album, Authority, FakeSmugMug, Photo
+from helpers import (
+    NOTHING_NEW,
+    STATE,
+    broken_python,
+    contents,
+    edit,
+    home_files,
+    key_name,
+    run_without_rights,
+    snapshot,
+    sync,
+)
+
+posix_only = pytest.mark.skipif(
+    sys.platform == "win32", reason="Windows knows no such links and modes"
+)
+NFD = partial(unicodedata.normalize, "NFD")
+
+
+def one_photo_home(account: Account, run: Run, name: str = "a.JPG") -> Photo:
+    """An account of one photo, which is home."""
+    photo = account.album("Summer").photo(name)
+    sync(run)
+    return photo
+
+
+def decay(path: Path) -> bytes:
+    """Change a file and leave its size and time stamp: so do failing disks, and so does `exiftool -P`."""
+    return edit(path, keep_time=True)
+
+
+# ======================================================================================================================
+# 1. What is not as it was written is never written over.
+# ======================================================================================================================
+
+
+def test_what_looks_decayed_is_set_aside_under_a_name_that_says_so(
+    account: Account, run: Run
+) -> None:
+    photo = one_photo_home(account, run)
+    path = run.output / "Summer" / "a.JPG"
+    first = decay(path)
+    verified = sync(run, "--verify")
+    assert verified.fetched == 1
+    assert home_files(run.output) == {"Summer/a.JPG": photo.data, "Summer/a-damaged.JPG": first}
+    assert any(
+        "a.JPG" in line and "a-damaged.JPG" in line for line in verified.stderr.splitlines()
+    )
+    assert sync(run, "--verify").cost == NOTHING_NEW
+
+    path.write_bytes(bytes(photo.size))
+    os.utime(str(path), ns=(0, (run.output / "Summer" / "a-damaged.JPG").stat().st_mtime_ns))
+    assert "a-damaged-2.JPG" in sync(run, "--verify").stderr
+    assert home_files(run.output) == {
+        "Summer/a.JPG": photo.data,
+        "Summer/a-damaged.JPG": first,
+        "Summer/a-damaged-2.JPG": bytes(photo.size),
+    }
+    assert sync(run, "--verify").cost == NOTHING_NEW
+
+
+def test_a_film_that_looks_decayed_is_set_aside_as_well(account: Account, run: Run) -> None:
+    film = account.album("Summer").video("a.mp4", md5_listed=False)
+    sync(run)
+    decayed = decay(run.output / "Summer" / "a.mp4")
+    sync(run, "--verify")
+    assert home_files(run.output) == {"Summer/a.mp4": film.data, "Summer/a-damaged.mp4": decayed}
+
+
+def test_what_looks_decayed_is_set_aside_even_if_a_copy_mends_it(
+    account: Account, run: Run
+) -> None:
+    photo = account.album("Summer").photo("a.JPG")
+    account.album("Best of").collect(photo)
+    sync(run)
+    decayed = decay(run.output / "Summer" / "a.JPG")
+    assert sync(run, "--verify").fetched == 0
+    assert home_files(run.output) == {
+        "Summer/a.JPG": photo.data,
+        "Best of/a.JPG": photo.data,
+        "Summer/a-damaged.JPG": decayed,
+    }
+
+
+def test_a_name_for_what_is_set_aside_is_never_taken_from_another_file(
+    account: Account, run: Run
+) -> None:
+    album = account.album("Summer")
+    album.photo("a.JPG")
+    album.photo("a-damaged.JPG")
+    sync(run)
+    (run.output / "Summer" / "a-damaged-2.JPG").write_bytes(b"mine")
+    decayed = decay(run.output / "Summer" / "a.JPG")
+    sync(run, "--verify")
+    assert home_files(run.output) == {
+        **contents(album),
+        "Summer/a-damaged-2.JPG": b"mine",
+        "Summer/a-damaged-3.JPG": decayed,
+    }
+
+
+def test_what_looked_decayed_is_not_lost_when_smugmug_has_a_new_version_by_the_time_it_can_be_had(
+    account: Account, smugmug: FakeSmugMug, run: Run
+) -> None:
+    photo = one_photo_home(account, run)
+    decayed = decay(run.output / "Summer" / "a.JPG")
+    smugmug.fault("not_found", "cdn", times=None)
+    sync(run, "--verify", exit_code=1)
+    smugmug.clear_faults()
+    assert decayed in home_files(run.output).values()
+    photo.replace(b"a new version", moves_clock=True)
+    sync(run)
+    assert {decayed, photo.data} <= set(home_files(run.output).values())
+
+
+def test_a_file_that_was_changed_at_another_time_stays_and_smugmugs_comes_beside(
+    account: Account, run: Run
+) -> None:
+    photo = one_photo_home(account, run)
+    edited = edit(run.output / "Summer" / "a.JPG")
+    assert key_name(photo) in sync(run, "--verify").stderr
+    assert home_files(run.output) == {
+        "Summer/a.JPG": edited,
+        f"Summer/{key_name(photo)}": photo.data,
+    }
+    assert sync(run, "--verify").cost == NOTHING_NEW
+
+
+# ======================================================================================================================
+# 2. What is adopted is looked at, and stays its owner's.
+# ======================================================================================================================
+
+
+def put(run: Run, files: Dict[str, bytes]) -> None:
+    """Put files into the output folder, as their owner or another tool would."""
+    for name, content in files.items():
+        (run.output / name).parent.mkdir(parents=True, exist_ok=True)
+        (run.output / name).write_bytes(content)
+
+
+def test_a_file_of_the_right_name_and_size_and_of_other_content_is_somebody_elses(
+    account: Account, run: Run
+) -> None:
+    album = account.album("Summer")
+    right, wrong, film = album.photo("a.JPG"), album.photo("b.JPG"), album.video("c.mp4")
+    theirs = {
+        "Summer/a.JPG": right.data,
+        "Summer/b.JPG": bytes(wrong.size),
+        "Summer/c.mp4": bytes(film.size),
+    }
+    put(run, theirs)
+    first = sync(run)
+    assert first.fetched == 2 and "1 adopted" in first.stderr
+    beside = {f"Summer/{key_name(image)}": image.data for image in (wrong, film)}
+    assert home_files(run.output) == {**theirs, **beside}
+    assert all(
+        name in first.stderr for name in ("b.JPG", key_name(wrong), "c.mp4", key_name(film))
+    )
+    assert sync(run).cost == NOTHING_NEW
+    assert sync(run, "--verify").cost == NOTHING_NEW
+
+
+def test_two_files_of_one_size_that_were_swapped_are_not_taken_for_each_other(
+    account: Account, run: Run
+) -> None:
+    album = account.album("Summer")
+    first, second = album.photo("a.JPG", b"one content"), album.photo("b.JPG", b"two content")
+    put(run, {"Summer/a.JPG": second.data, "Summer/b.JPG": first.data})
+    sync(run)
+    home = home_files(run.output)
+    assert home.pop("Summer/a.JPG") == second.data and home.pop("Summer/b.JPG") == first.data
+    assert set(home.items()) <= {
+        (f"Summer/{key_name(photo)}", photo.data) for photo in (first, second)
+    }
+    assert sync(run).cost == NOTHING_NEW
+    assert sync(run, "--verify").cost == NOTHING_NEW
+
+
+def test_an_adopted_file_stays_and_a_newer_version_goes_beside_it(
+    account: Account, run: Run
+) -> None:
+    photo = account.album("Summer").photo("a.JPG")
+    theirs = {"Summer/a.JPG": photo.data}
+    put(run, theirs)
+    first = sync(run)
+    assert first.fetched == 0 and "1 adopted" in first.stderr
+    for version in (b"a new version", b"a newer version"):
+        photo.replace(version, moves_clock=True)
+        assert sync(run).cost == (3, 1)
+        assert home_files(run.output) == {**theirs, f"Summer/{key_name(photo)}": version}
+        assert sync(run).cost == NOTHING_NEW
+
+
+# ======================================================================================================================
+# 3. Notes in sidecars.
+# ======================================================================================================================
+
+
+def test_a_sidecar_that_its_owner_changed_stays_and_that_is_told_and_the_others_follow_the_captions(
+    account: Account, run: Run
+) -> None:
+    album = account.album("Summer")
+    noted, plain = album.photo("a.JPG", caption="Swans"), album.photo("b.JPG", caption="Snow")
+    sync(run, "--sidecar", "xmp,json")
+    folder = run.output / "Summer"
+    notes = {}
+    for name, before, after in (
+        ("a.JPG.xmp", "Swans", "Swans, with Grandpa"),
+        ("album.json", "Snow", "Snow in May"),
+    ):
+        text = (folder / name).read_text(encoding="utf-8")
+        assert before in text
+        (folder / name).write_bytes(text.replace(before, after).encode("utf-8"))
+        notes[name] = (folder / name).read_bytes()
+    noted.edit(caption="Geese")
+    plain.edit(caption="Ice")
+    album.photo("c.JPG", caption="Rain")
+
+    def assert_kept(*args: str) -> None:
+        stderr = sync(run, "--sidecar", "xmp,json", *args).stderr
+        kept = stderr[stderr.index("\nKept (") :]
+        assert "a.JPG.xmp" in kept and "album.json" in kept and "b.JPG.xmp" not in kept
+        assert {name: (folder / name).read_bytes() for name in notes} == notes
+        assert (
+            b"Ice" in (folder / "b.JPG.xmp").read_bytes()
+            and b"Rain" in (folder / "c.JPG.xmp").read_bytes()
+        )
+
+    assert_kept()
+    assert_kept()
+    (run.output / STATE).unlink()
+    assert_kept("--new-record")
+    plain.edit(caption="Icicles")
+    sync(run, "--sidecar", "xmp,json")
+    assert b"Icicles" in (folder / "b.JPG.xmp").read_bytes()
+
+
+def test_a_sidecar_given_back_as_it_was_follows_the_captions_again(
+    account: Account, run: Run
+) -> None:
+    photo = account.album("Summer").photo("a.JPG", caption="Swans")
+    sync(run, "--sidecar", "xmp")
+    path = run.output / "Summer" / "a.JPG.xmp"
+    written = path.read_bytes()
+    path.write_bytes(written.replace(b"Swans", b"Ducks"))
+    sync(run, "--sidecar", "xmp")
+    assert b"Ducks" in path.read_bytes()
+    path.write_bytes(written)
+    photo.edit(caption="Geese")
+    sync(run, "--sidecar", "xmp")
+    assert b"Geese" in path.read_bytes()
+
+
+def test_a_number_that_was_changed_in_a_sidecar_counts_like_a_word(
+    account: Account, run: Run
+) -> None:
+    photo = account.album("Summer").photo(
+        "a.JPG", caption="Swans", latitude="47.5", longitude="8.5"
+    )
+    sync(run, "--sidecar", "json")
+    path = run.output / "Summer" / "album.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    content["images"][0]["latitude"] = 47.25
+    path.write_bytes(json.dumps(content, indent=2, ensure_ascii=False).encode("utf-8") + b"\n")
+    noted = path.read_bytes()
+    photo.edit(caption="Geese")
+    assert "album.json" in sync(run, "--sidecar", "json").stderr
+    assert path.read_bytes() == noted
+
+
+# ======================================================================================================================
+# 4. Names that come back in another form.
+# ======================================================================================================================
+
+
+@pytest.fixture
+def umlauts(account: Account, run: Run) -> Album:
+    """An album with letters that have two forms, which is home with its sidecars."""
+    album = account.album("\u00dcbersee")
+    album.photo("Caf\u00e9.JPG", caption="Coffee")
+    album.photo("IMG_2.JPG", caption="Cake")
+    sync(run, "--sidecar", "xmp")
+    return album
+
+
+def rename_all(folder: Path, form: Callable[[str], str]) -> None:
+    """What a copy from another computer does to the names in a folder."""
+    for path in list(folder.iterdir()):
+        path.rename(path.with_name(form(path.name)))
+
+
+forms = pytest.mark.parametrize("form", [NFD, str.swapcase], ids=["macOS", "Windows"])
+
+
+@forms
+def test_a_file_under_another_form_of_its_name_is_verified_and_mended_where_it_stands(
+    run: Run, umlauts: Album, form: Callable[[str], str]
+) -> None:
+    folder = run.output / umlauts.name
+    rename_all(folder, form)
+    for _ in range(2):
+        verified = sync(run, "--verify")
+        assert (
+            verified.cost == NOTHING_NEW
+            and "2 intact" in verified.stderr
+            and "missing" not in verified.stderr
+        )
+    names = {path.name for path in folder.iterdir()}
+    path = folder / form("Caf\u00e9.JPG")
+    decayed = decay(path)
+    assert sync(run, "--verify").fetched == 1
+    assert path.read_bytes() == umlauts.images[0].data
+    (aside,) = {entry.name for entry in folder.iterdir()} - names
+    assert "damaged" in aside.lower() and (folder / aside).read_bytes() == decayed
+    assert sync(run, "--verify").cost == NOTHING_NEW
+
+
+@forms
+def test_a_new_version_lands_on_the_other_form_of_the_name_and_so_do_new_captions(
+    run: Run, umlauts: Album, form: Callable[[str], str]
+) -> None:
+    folder = run.output / umlauts.name
+    rename_all(folder, form)
+    names = {path.name for path in folder.iterdir()}
+    photo = umlauts.images[0]
+    photo.replace(b"a new version", moves_clock=True)
+    photo.edit(caption="Tea")
+    assert sync(run, "--sidecar", "xmp").fetched == 1
+    assert {path.name for path in folder.iterdir()} == names
+    assert (folder / form("Caf\u00e9.JPG")).read_bytes() == b"a new version"
+    assert b"Tea" in (folder / form("Caf\u00e9.JPG.xmp")).read_bytes()
+
+
+@forms
+def test_a_file_under_another_form_of_its_name_is_a_source_of_copies(
+    account: Account, run: Run, umlauts: Album, form: Callable[[str], str]
+) -> None:
+    rename_all(run.output / umlauts.name, form)
+    account.album("Best of").collect(umlauts.images[0])
+    assert sync(run).fetched == 0
+    assert (run.output / "Best of" / "Caf\u00e9.JPG").read_bytes() == umlauts.images[0].data
+
+
+@forms
+def test_an_album_folder_under_another_form_of_its_name_has_no_twin(
+    run: Run, umlauts: Album, form: Callable[[str], str]
+) -> None:
+    rename_all(run.output / umlauts.name, form)
+    (run.output / umlauts.name).rename(run.output / form(umlauts.name))
+    assert sync(run).cost == NOTHING_NEW
+    assert "2 intact" in sync(run, "--verify").stderr
+    added = umlauts.photo("IMG_3.JPG")
+    assert sync(run).cost == (3, 1)
+    assert (run.output / form(umlauts.name) / "IMG_3.JPG").read_bytes() == added.data
+    assert [path.name for path in run.output.iterdir() if path.is_dir()] == [form(umlauts.name)]
+    (run.output / STATE).unlink()
+    assert sync(run, "--new-record").fetched == 0
+    assert [path.name for path in run.output.iterdir() if path.is_dir()] == [form(umlauts.name)]
+
+
+# ======================================================================================================================
+# 5. Moved within the output folder.
+# ======================================================================================================================
+
+
+@pytest.mark.parametrize("to", ["2019/Summer", "2019/By the sea/Summer 2019", "Summer at the sea"])
+def test_an_album_folder_that_its_owner_moved_or_renamed_is_followed(
+    account: Account, run: Run, to: str
+) -> None:
+    album, other = account.album("Summer"), account.album("Winter")
+    for name in ("a.JPG", "b.JPG", "c.JPG"):
+        album.photo(name)
+    other.photo("a.JPG")
+    sync(run)
+    (run.output / to).parent.mkdir(parents=True, exist_ok=True)
+    (run.output / "Summer").rename(run.output / to)
+
+    moved = sync(run)
+    assert moved.fetched == 0 and to.split("/")[-1] in moved.stderr
+    assert sync(run).cost == NOTHING_NEW
+    album.photo("d.JPG")
+    album.images[0].replace(b"a new version")
+    assert sync(run).fetched == 2
+    assert home_files(run.output) == {
+        **{f"{to}/{image.file_name}": image.data for image in album.images},
+        **contents(other),
+    }
+    assert sync(run).cost == NOTHING_NEW
+    assert "5 intact" in sync(run, "--verify").stderr
+
+
+def test_all_album_folders_of_a_year_can_be_moved_at_once(account: Account, run: Run) -> None:
+    for name in ("Spring", "Summer", "Autumn"):
+        account.album(name).photo("a.JPG")
+    sync(run)
+    for name in ("Spring", "Summer", "Autumn"):
+        (run.output / "2019").mkdir(exist_ok=True)
+        (run.output / name).rename(run.output / "2019" / name)
+    assert sync(run).fetched == 0
+    assert home_files(run.output) == {
+        f"2019/{path}": data for path, data in contents(*account.albums).items()
+    }
+    assert sync(run).cost == NOTHING_NEW
+
+
+def test_two_album_folders_that_swapped_names_are_told_apart_by_what_is_in_them(
+    account: Account, run: Run
+) -> None:
+    first, second = account.album("Summer"), account.album("Winter")
+    for album in (first, second):
+        album.photo("a.JPG")
+        album.photo("b.JPG")
+    sync(run)
+    (run.output / "Summer").rename(run.output / "aside")
+    (run.output / "Winter").rename(run.output / "Summer")
+    (run.output / "aside").rename(run.output / "Winter")
+    before = home_files(run.output)
+    sync(run)
+    assert before.items() <= home_files(run.output).items()
+    assert sync(run).cost == NOTHING_NEW
+
+
+def test_a_file_that_was_moved_to_another_album_is_copied_and_stays_there(
+    account: Account, run: Run
+) -> None:
+    album, _ = account.album("Summer"), account.album("Winter").photo("other.JPG")
+    moved, _ = album.photo("a.JPG"), album.photo("b.JPG")
+    sync(run)
+    everything = home_files(run.output)
+    (run.output / "Summer" / "a.JPG").rename(run.output / "Winter" / "renamed.JPG")
+    assert sync(run).fetched == 0
+    assert home_files(run.output) == {**everything, "Winter/renamed.JPG": moved.data}
+    assert sync(run).cost == NOTHING_NEW
+
+
+def test_a_file_that_was_moved_and_edited_is_not_taken_for_what_it_was(
+    account: Account, run: Run
+) -> None:
+    album = account.album("Summer")
+    album.photo("a.JPG")
+    album.photo("b.JPG")
+    sync(run)
+    elsewhere = run.output / "mine" / "a.JPG"
+    elsewhere.parent.mkdir()
+    (run.output / "Summer" / "a.JPG").rename(elsewhere)
+    edited = edit(elsewhere, keep_time=True)
+    assert sync(run).fetched == 1
+    assert home_files(run.output) == {**contents(album), "mine/a.JPG": edited}
+
+
+def test_if_much_is_missing_at_once_that_was_home_it_is_said_before_it_is_fetched(
+    account: Account, smugmug: FakeSmugMug, run: Run
+) -> None:
+    for number in range(3):
+        account.album(f"Album {number}").fill(47, 100)
+    sync(run)
+    for number in range(3):
+        shutil.rmtree(str(run.output / f"Album {number}"))
+    stall = smugmug.fault("stall", "cdn", times=None, before_headers=True)
+    process = run.start()
+    assert stall.reached.wait(30)
+    process.kill()
+    _, stderr = process.communicate(timeout=300)
+    assert any("141" in line for line in stderr.splitlines())
+
+
+# ======================================================================================================================
+# 6. What cannot be read.
+# ======================================================================================================================
+
+
+@posix_only
+@pytest.mark.parametrize(
+    "target", ["link", "nowhere"], ids=["a link to itself", "a link to nowhere"]
+)
+def test_an_entry_that_leads_nowhere_makes_nothing_be_fetched_again(
+    account: Account, run: Run, target: str
+) -> None:
+    album = account.album("Summer")
+    album.photo("a.JPG")
+    sync(run)
+    (run.output / "Summer" / "link").symlink_to(target)
+    assert sync(run).cost == NOTHING_NEW
+    album.photo("b.JPG")
+    assert sync(run).cost == (3, 1)
+    assert "2 intact" in sync(run, "--verify").stderr
+    (run.output / STATE).unlink()
+    assert sync(run, "--new-record").fetched == 0
+
+
+@posix_only
+def test_a_link_that_leads_nowhere_in_the_place_of_a_photo_concerns_that_photo_alone(
+    account: Account, run: Run
+) -> None:
+    album = account.album("Summer")
+    linked, _ = album.photo("a.JPG"), album.photo("b.JPG")
+    sync(run)
+    path = run.output / "Summer" / "a.JPG"
+    path.unlink()
+    path.symlink_to("a.JPG")
+    assert sync(run).fetched == 1
+    assert path.is_symlink() and (path.parent / key_name(linked)).read_bytes() == linked.data
+    assert sync(run).cost == NOTHING_NEW
+
+
+@pytest.fixture
+def closed() -> Iterator[Callable[[Path, int], None]]:
+    """A way to give a file or folder another mode until the test ends."""
+    paths: List[Path] = []
+
+    def close(path: Path, mode: int) -> None:
+        paths.append(path)
+        path.chmod(mode)
+
+    yield close
+    for path in paths:
+        with suppress(OSError):
+            path.chmod(0o755)
+
+
+@posix_only
+@pytest.mark.parametrize(
+    "mode", [0o000, 0o300, 0o444], ids=["closed", "writable only", "can be listed only"]
+)
+@pytest.mark.parametrize("is_known", [True, False], ids=["recorded", "without a record"])
+def test_an_album_folder_that_cannot_be_read_fails_that_album_and_nothing_is_fetched_for_it(
+    account: Account,
+    smugmug: FakeSmugMug,
+    run: Run,
+    closed: Callable[[Path, int], None],
+    mode: int,
+    is_known: bool,
+) -> None:
+    summer, winter = account.album("Summer"), account.album("Winter")
+    summer.photo("a.JPG")
+    sync(run)
+    if not is_known:
+        (run.output / STATE).unlink()
+    winter.photo("b.JPG")
+    folder = run.output / "Summer"
+    before = snapshot(folder)
+    closed(folder, mode)
+    smugmug.clear_requests()
+    result = run_without_rights(run, *([] if is_known else ["--new-record"]))
+    assert result.returncode == 1
+    assert any(
+        "Summer" in line and "Permission denied" in line for line in result.stderr.splitlines()
+    )
+    assert smugmug.count("cdn") == 1
+    folder.chmod(0o755)
+    assert {name: entry[1:] for name, entry in snapshot(folder).items()} == {
+        name: entry[1:] for name, entry in before.items()
+    }
+    assert home_files(run.output) == contents(summer, winter)
+    assert sync(run).fetched == 0
+
+
+@posix_only
+def test_a_file_that_cannot_be_read_is_a_failure_and_is_not_fetched_again(
+    account: Account, smugmug: FakeSmugMug, run: Run, closed: Callable[[Path, int], None]
+) -> None:
+    album = account.album("Summer")
+    album.photo("a.JPG")
+    album.photo("b.JPG")
+    sync(run)
+    path = run.output / "Summer" / "a.JPG"
+    closed(path, 0o000)
+    for _ in range(2):
+        smugmug.clear_requests()
+        result = run_without_rights(run, "--verify")
+        assert result.returncode == 1 and smugmug.count("cdn") == 0
+        assert any(
+            "a.JPG" in line and "Permission denied" in line for line in result.stderr.splitlines()
+        )
+    path.chmod(0o644)
+    assert sync(run).fetched == 0
+    assert sync(run, "--verify").cost == NOTHING_NEW
+    assert home_files(run.output) == contents(album)
+
+
+BAD_READ = """
+    import builtins, io
+
+    real_open, spoiled = builtins.open, set()
+
+    class Spoiled(io.FileIO):
+        def readinto(self, buffer):
+            count = super().readinto(buffer)
+            if count:
+                buffer[0] ^= 1
+            return count
+
+        def read(self, size=-1):
+            return bytes(byte ^ 1 for byte in super().read(size))
+
+    def open(file, mode="r", *args, **kwargs):
+        name = str(file)
+        if name.endswith("a.JPG") and mode == "rb" and name not in spoiled:
+            spoiled.add(name)
+            return Spoiled(file)
+        return real_open(file, mode, *args, **kwargs)
+
+    builtins.open = open
+"""
+
+
+def test_a_file_that_was_read_wrong_once_is_not_condemned(
+    account: Account, run: Run, tmp_path: Path
+) -> None:
+    photo = one_photo_home(account, run)
+    verified = sync(run, "--verify", env=broken_python(tmp_path / "broken", BAD_READ))
+    assert verified.cost == NOTHING_NEW and "1 intact" in verified.stderr
+    assert home_files(run.output) == {"Summer/a.JPG": photo.data}
+
+
+# ======================================================================================================================
+# 7. Known output folders, and whose they are.
+# ======================================================================================================================
+
+
+def unmount(output: Path) -> None:
+    """Leave of the output folder what is there when its disk is not: an empty folder."""
+    output.rename(output.with_name("the disk"))
+    output.mkdir()
+
+
+def take_away(output: Path) -> None:
+    """Leave nothing of the output folder."""
+    output.rename(output.with_name("the disk"))
+
+
+def lose_the_record(output: Path) -> None:
+    """Leave of the output folder all but the record."""
+    (output / STATE).unlink()
+
+
+@pytest.mark.parametrize("change", [unmount, take_away, lose_the_record])
+@pytest.mark.parametrize(
+    "args", [[], ["--verify"], ["--dry-run"]], ids=["sync", "verify", "dry run"]
+)
+def test_a_known_folder_without_its_record_ends_the_run_with_a_way_out(
+    account: Account, run: Run, change: Callable[[Path], None], args: List[str]
+) -> None:
+    one_photo_home(account, run)
+    change(run.output)
+    before = snapshot(run.output) if run.output.exists() else None
+    refused = sync(run, *args, exit_code=2)
+    assert (
+        refused.fetched == 0
+        and "--new-record" in refused.stderr
+        and run.output.name in refused.stderr
+    )
+    assert (snapshot(run.output) if run.output.exists() else None) == before
+
+
+def test_a_disk_that_is_there_again_needs_no_option(account: Account, run: Run) -> None:
+    one_photo_home(account, run)
+    unmount(run.output)
+    sync(run, exit_code=2)
+    run.output.rmdir()
+    (run.folder / "the disk").rename(run.output)
+    assert sync(run).cost == NOTHING_NEW
+
+
+@pytest.mark.parametrize("change, fetched", [(unmount, 2), (take_away, 2), (lose_the_record, 0)])
+def test_with_an_option_a_known_folder_starts_anew(
+    account: Account, run: Run, change: Callable[[Path], None], fetched: int
+) -> None:
+    album = account.album("Summer")
+    album.photo("a.JPG")
+    album.photo("b.JPG")
+    sync(run)
+    change(run.output)
+    assert sync(run, "--new-record").cost == (3, fetched)
+    assert home_files(run.output) == contents(album)
+    assert sync(run).cost == NOTHING_NEW
+
+
+def test_known_folders_are_kept_beside_the_sign_in_readable_by_their_owner_alone(
+    account: Account, run: Run
+) -> None:
+    one_photo_home(account, run)
+    sync(run, "--output", "elsewhere")
+    path = run.config / "download_smugmug_photos" / "folders.json"
+    text = json.dumps(json.loads(path.read_text(encoding="utf-8")))
+    assert run.output.name in text and "elsewhere" in text
+    assert sys.platform == "win32" or path.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize(
+    "damage", [b"", b"{", b"[]", b'{"folders": 7}', b"\xff", b"null", b"[[[1]]]"]
+)
+def test_a_list_of_folders_that_cannot_be_understood_hinders_nothing(
+    account: Account, run: Run, damage: bytes
+) -> None:
+    one_photo_home(account, run)
+    path = run.config / "download_smugmug_photos" / "folders.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(damage)
+    assert sync(run).cost == NOTHING_NEW
+
+
+def test_a_folder_that_was_never_used_needs_no_option(account: Account, run: Run) -> None:
+    photo = one_photo_home(account, run)
+    run.folder.joinpath("another").mkdir()
+    sync(run, "--output", "another")
+    assert home_files(run.folder / "another") == {"Summer/a.JPG": photo.data}
+
+
+def test_another_account_is_refused_in_the_folder_of_the_first(
+    account: Account, run: Run, ca: Authority
+) -> None:
+    photo = one_photo_home(account, run)
+    stranger = Account(nickname="neighbours")
+    stranger.album("Summer").photo("b.JPG")
+    mine = run.smugmug
+    with FakeSmugMug(stranger, ca) as theirs:
+        run.smugmug = theirs
+        for args in ([], ["--dry-run"]):
+            before = home_files(run.output)
+            refused = sync(run, *args, exit_code=2)
+            assert (
+                refused.fetched == 0
+                and "neighbours" in refused.stderr
+                and account.nickname in refused.stderr
+            )
+            assert home_files(run.output) == before == {"Summer/a.JPG": photo.data}
+        assert sync(run, "--output", "theirs").fetched == 1
+    run.smugmug = mine
+    assert sync(run).cost == NOTHING_NEW
+
+
+def test_an_account_under_a_new_nickname_is_known_by_its_albums(
+    account: Account, run: Run
+) -> None:
+    one_photo_home(account, run)
+    account.nickname = "renamed"
+    for _ in range(2):
+        assert sync(run).fetched == 0
+
+
+def test_an_account_that_has_lost_all_its_albums_is_still_the_same(
+    account: Account, run: Run
+) -> None:
+    photo = one_photo_home(account, run)
+    account.remove(photo.home)
+    added = account.album("Winter").photo("b.JPG")
+    sync(run)
+    assert home_files(run.output) == {"Summer/a.JPG": photo.data, "Winter/b.JPG": added.data}

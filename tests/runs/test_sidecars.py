@@ -1,0 +1,1075 @@
+"""Sidecars: the words, places and order that are not in the files, kept beside them, up to date, and in nobody's way."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+import shutil
+import subprocess
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Tuple
+from xml.etree import ElementTree
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+import download_smugmug_photos as script
+from conftest import Run
+from fake_smugmug import Account, Album, FakeSmugMug, Image, heic_name, keywords_from, utc_text
+from helpers import NOTHING_NEW, image_of, parse_album, sync
+
+BUDGET = settings(max_examples=200, deadline=None, database=None, derandomize=True)
+PREFIXES = {  # as Adobe's XMP specification names them, and one of our own
+    "adobe:ns:meta/": "x",
+    "http://www.w3.org/1999/02/22-rdf-syntax-ns#": "rdf",
+    "http://purl.org/dc/elements/1.1/": "dc",
+    "http://ns.adobe.com/exif/1.0/": "exif",
+    "http://ns.adobe.com/photoshop/1.0/": "photoshop",
+    "http://ns.adobe.com/xap/1.0/": "xmp",
+    "http://www.w3.org/XML/1998/namespace": "xml",
+    "https://api.smugmug.com/api/v2/": "smugmug",
+    "http://www.digikam.org/ns/1.0/": "digiKam",
+    "http://ns.adobe.com/lightroom/1.0/": "lr",
+}
+SITE = "https://family.smugmug.com"
+
+
+def image_xmp(image: script.Image) -> bytes:
+    """The XMP sidecar of an image, with its dates."""
+    return script.image_xmp(image, has_dates=True)
+
+
+# ======================================================================================================================
+# Reading what was written
+# ======================================================================================================================
+
+
+def short(tag: str) -> str:
+    """ "dc:title" of the full name of an element or attribute; unknown namespaces are an error."""
+    uri, local = tag[1:].split("}")
+    return f"{PREFIXES[uri]}:{local}"
+
+
+def everywhere(keywords: List[str]) -> Dict[str, List[str]]:
+    """Keywords in each of the places in which some program looks for them."""
+    return {
+        "dc:subject": keywords,
+        "digiKam:TagsList": keywords,
+        "lr:hierarchicalSubject": keywords,
+    }
+
+
+def value_of(element: ElementTree.Element) -> Any:
+    """An XMP value: a text, a list of a Bag's texts, or a dictionary of an Alt's texts by language."""
+    if not len(element):
+        return element.text
+    (container,) = element
+    assert {short(item.tag) for item in container} == {"rdf:li"}
+    texts = [item.text for item in container]
+    if short(container.tag) in ("rdf:Bag", "rdf:Seq"):
+        return texts
+    assert short(container.tag) == "rdf:Alt"
+    return dict(
+        zip(
+            ({short(name): text for name, text in item.items()}["xml:lang"] for item in container),
+            texts,
+        )
+    )
+
+
+def xmp(content: bytes) -> Dict[str, Any]:
+    """The properties in an XMP sidecar by their names, such as "dc:title"."""
+    assert content.decode("utf-8").startswith('<?xml version="1.0" encoding="UTF-8"?>')
+    root = ElementTree.fromstring(content)
+    assert short(root.tag) == "x:xmpmeta"
+    (graph,) = root
+    assert short(graph.tag) == "rdf:RDF"
+    (description,) = graph
+    assert short(description.tag) == "rdf:Description"
+    assert [(short(name), text) for name, text in description.items()] == [("rdf:about", "")]
+    assert len({element.tag for element in description}) == len(description)
+    return {short(element.tag): value_of(element) for element in description}
+
+
+def album_json(run: Run, folder: str = "Summer") -> Any:
+    """The album.json in a folder."""
+    return json.loads((run.output / folder / "album.json").read_bytes().decode("utf-8"))
+
+
+def as_stored(folder: Path, pattern: str = "**/*") -> Dict[str, Tuple[int, int, bytes]]:
+    """The files below a folder, in a way that shows if one of them was written anew, even with the same content."""
+    return {
+        str(path.relative_to(folder)): (
+            path.stat().st_ino,
+            path.stat().st_mtime_ns,
+            path.read_bytes(),
+        )
+        for path in folder.glob(pattern)
+        if path.is_file() and not path.name.startswith(".")
+    }
+
+
+def sidecars(run: Run) -> List[str]:
+    """The sidecars in the output folder."""
+    return sorted(name for name in as_stored(run.output) if name.endswith((".xmp", ".json")))
+
+
+# ======================================================================================================================
+# XMP: what is said, and in which form
+# ======================================================================================================================
+
+
+def spoken(album: Album) -> Image:
+    """A photo of which everything is known."""
+    return album.photo(
+        "IMG_1.JPG",
+        title="The lake",
+        caption="At dawn, 4 °C\nwith \U0001f9a2",
+        keywords=["lake", "National Conference"],
+        latitude="47.50000000000000",
+        longitude="-122.25000000000000",
+        altitude=12,
+        taken=datetime(2019, 8, 4, 11, 28, 12),
+        uploaded=datetime(2020, 3, 1, 12, 34, 56),
+    )
+
+
+def test_an_xmp_sidecar_says_what_smugmug_knows_of_an_image(account: Account, run: Run) -> None:
+    album = account.album("Summer")
+    photo = spoken(album)
+    film = album.video("film.mov", caption="Swans", uploaded=datetime(2020, 3, 2))
+    album.photo("silent.JPG", taken=datetime(2019, 8, 4))
+    sync(run, "--sidecar", "xmp,dates")
+    assert sidecars(run) == ["Summer/IMG_1.JPG.xmp", "Summer/film.mp4.xmp"]
+    assert xmp((run.output / "Summer" / "IMG_1.JPG.xmp").read_bytes()) == {
+        "dc:title": {"x-default": "The lake"},
+        "dc:description": {"x-default": "At dawn, 4 °C\nwith \U0001f9a2"},
+        **everywhere(["lake", "National Conference"]),
+        "dc:source": f"{SITE}/Summer/i-{photo.key}",
+        "exif:DateTimeOriginal": "2019-08-04T11:28:12",
+        "exif:GPSLatitude": "47,30.000000N",
+        "exif:GPSLongitude": "122,15.000000W",
+        "exif:GPSAltitude": "1200/100",
+        "exif:GPSAltitudeRef": "0",
+        "photoshop:DateCreated": "2019-08-04T11:28:12",
+        "smugmug:DateTimeUploaded": "2020-03-01T12:34:56+00:00",
+        "smugmug:ImageKey": photo.key,
+        "xmp:CreateDate": "2019-08-04T11:28:12",
+    }
+    assert xmp((run.output / "Summer" / "film.mp4.xmp").read_bytes()) == {
+        "dc:description": {"x-default": "Swans"},
+        "dc:source": f"{SITE}/Summer/i-{film.key}",
+        "smugmug:DateTimeUploaded": "2020-03-02T00:00:00+00:00",
+        "smugmug:ImageKey": film.key,
+    }
+    assert (run.output / "Summer" / "IMG_1.JPG").read_bytes() == photo.data
+    assert (run.output / "Summer" / "film.mp4").read_bytes() == film.data
+
+
+@pytest.mark.parametrize(
+    "fields, expected",
+    [
+        ({"Title": "a"}, {"dc:title": {"x-default": "a"}, "dc:description": {"x-default": "a"}}),
+        (
+            {"Title": 2019},
+            {"dc:title": {"x-default": "2019"}, "dc:description": {"x-default": "2019"}},
+        ),
+        (
+            {"Title": "a", "Caption": "b"},
+            {"dc:title": {"x-default": "a"}, "dc:description": {"x-default": "b"}},
+        ),
+        (
+            {"Caption": "Tom &amp; Jerry <b>&lt;3</b> &#8217; ]]>"},
+            {"dc:description": {"x-default": "Tom &amp; Jerry <b>&lt;3</b> &#8217; ]]>"}},
+        ),
+        (
+            {"Keywords": '"National Conference"', "KeywordArray": ["National Conference"]},
+            everywhere(["National Conference"]),
+        ),
+        (
+            {"Keywords": "b; a, c; 2019", "KeywordArray": ["b", "a, c", 2019]},
+            everywhere(["b", "a, c", "2019"]),
+        ),
+        ({"Keywords": "x; y", "KeywordArray": []}, {}),
+        ({"Keywords": "x; y", "KeywordArray": [""]}, {}),
+        ({"Title": "", "Caption": "", "KeywordArray": []}, {}),
+        ({"Title": None, "Caption": [], "KeywordArray": None}, {}),
+    ],
+)
+def test_words_stay_as_they_are(fields: Dict[str, Any], expected: Dict[str, Any]) -> None:
+    image = image_of(**fields)
+    assert xmp(image_xmp(image)) == {**expected, "smugmug:ImageKey": "abc"}
+    assert script.has_words(image) == bool(expected)
+    written = script.image_json(image, None)
+    assert [written["title"], written["caption"] or written["title"], written["keywords"]] == [
+        expected.get("dc:title", {}).get("x-default", ""),
+        expected.get("dc:description", {}).get("x-default", ""),
+        expected.get("dc:subject", []),
+    ]
+
+
+@pytest.mark.parametrize(
+    "latitude, longitude, place",
+    [
+        ("47.50000000000000", "-122.25000000000000", ("47,30.000000N", "122,15.000000W")),
+        ("-33.8688", "151.2093", ("33,52.128000S", "151,12.558000E")),
+        (47.5, -122.25, ("47,30.000000N", "122,15.000000W")),
+        ("47.99999999999999", "-8.99999999999999", ("48,0.000000N", "9,0.000000W")),
+        ("0.00000000000000", "12.5", ("0,0.000000N", "12,30.000000E")),
+        ("51.5", "0", ("51,30.000000N", "0,0.000000E")),
+        ("90", "-180", ("90,0.000000N", "180,0.000000W")),
+        ("0", "0", None),
+        ("0.00000000000000", "0.00000000000000", None),
+        ("-0", "-0", None),
+        ("-0.00000000000000", "0", None),
+        (0, 0, None),
+        ("", "", None),
+        (None, None, None),
+        ("47.5", None, None),
+        (None, "8.5", None),
+        ("90.5", "8.5", None),
+        ("47.5", "180.5", None),
+        ("nan", "nan", None),
+        ("inf", "8.5", None),
+        ("north", "west", None),
+        ([], {}, None),
+    ],
+)
+def test_a_place_is_given_in_degrees_and_minutes_or_not_at_all(
+    latitude: Any, longitude: Any, place: Optional[Tuple[str, str]]
+) -> None:
+    image = image_of(Latitude=latitude, Longitude=longitude)
+    said, written = xmp(image_xmp(image)), script.image_json(image, None)
+    if place is None:
+        assert said == {"smugmug:ImageKey": "abc"}
+        assert not script.has_words(image)
+        assert [written["latitude"], written["longitude"], written["altitude"]] == [
+            None,
+            None,
+            None,
+        ]
+    else:
+        assert (said["exif:GPSLatitude"], said["exif:GPSLongitude"]) == place
+        assert script.has_words(image)
+        assert (written["latitude"], written["longitude"]) == (float(latitude), float(longitude))
+
+
+@pytest.mark.parametrize(
+    "altitude, said",
+    [
+        (12, ("1200/100", "0")),
+        ("8848.86", ("884886/100", "0")),
+        (-430.5, ("43050/100", "1")),
+        (0, (None, None)),
+        ("", (None, None)),
+        (None, (None, None)),
+        ("high", (None, None)),
+    ],
+)
+def test_an_altitude_is_above_or_below_the_sea(
+    altitude: Any, said: Tuple[Optional[str], Optional[str]]
+) -> None:
+    content = xmp(image_xmp(image_of(Latitude="47.5", Longitude="8.5", Altitude=altitude)))
+    assert (content.get("exif:GPSAltitude"), content.get("exif:GPSAltitudeRef")) == said
+
+
+@BUDGET
+@given(st.floats(-90, 90), st.floats(-180, 180))
+@example(59.999999999, -179.999999999)
+@example(1e-12, -1e-12)
+def test_any_place_comes_back_from_its_degrees_and_minutes(
+    latitude: float, longitude: float
+) -> None:
+    said = xmp(image_xmp(image_of(Latitude=repr(latitude), Longitude=repr(longitude))))
+    if not latitude and not longitude:
+        assert "exif:GPSLatitude" not in said
+        return
+    for name, degrees, signs in (
+        ("exif:GPSLatitude", latitude, "NS"),
+        ("exif:GPSLongitude", longitude, "EW"),
+    ):
+        match = re.fullmatch(r"([0-9]{1,3}),([0-9]{1,2}\.[0-9]+)([NSEW])", said[name])
+        assert match is not None, said[name]
+        whole, minutes = int(match.group(1)), float(match.group(2))
+        assert minutes < 60
+        assert whole + minutes / 60 == pytest.approx(abs(degrees), abs=1e-7)
+        assert match.group(3) == signs[degrees < 0]
+
+
+# ======================================================================================================================
+# Hostile text
+# ======================================================================================================================
+
+SNIPPETS = (
+    "]]>",
+    "<![CDATA[",
+    "<!--",
+    "<?xml?>",
+    "&amp;",
+    "&#0;",
+    "&nbsp;",
+    "</rdf:li>",
+    '"',
+    "'",
+    "\r",
+    "\r\n",
+    "\n",
+    "\t",
+    " ",
+    "\0",
+    "\x0b",
+    "\x1f",
+    "\x7f",
+    "\x85",
+    "\u2028",
+    "\ufeff",
+    "\ufffe",
+    "\uffff",
+    "\ud800",
+    "\udfff",
+    "\U0001f9a2",
+    "\U0001f468\u200d\U0001f469\u200d\U0001f467",
+    "e\u0301",
+    "\u202e",
+    "\U0010ffff",
+)
+HOSTILE_TEXTS = st.lists(st.one_of(st.sampled_from(SNIPPETS), st.characters()), max_size=12).map(
+    "".join
+)
+
+
+def is_xml(character: str) -> bool:
+    """Whether XML 1.0 allows a character: https://www.w3.org/TR/xml/#charsets"""
+    number = ord(character)
+    return (
+        number in (0x9, 0xA, 0xD)
+        or 0x20 <= number <= 0xD7FF
+        or 0xE000 <= number <= 0xFFFD
+        or number >= 0x10000
+    )
+
+
+def as_xml(text: str) -> str:
+    """A text as it has to come back from XML: what XML cannot hold is replaced, nothing else."""
+    return "".join(
+        character if is_xml(character) else "\N{REPLACEMENT CHARACTER}" for character in text
+    )
+
+
+@BUDGET
+@given(
+    title=HOSTILE_TEXTS,
+    caption=HOSTILE_TEXTS,
+    keywords=st.lists(HOSTILE_TEXTS, max_size=3),
+    page=HOSTILE_TEXTS,
+    uploaded=HOSTILE_TEXTS,
+)
+@example(
+    title="".join(SNIPPETS),
+    caption="a\r\nb\rc\nd",
+    keywords=list(SNIPPETS),
+    page="]]>",
+    uploaded="&",
+)
+def test_xmp_is_well_formed_and_brings_every_text_back(
+    title: str, caption: str, keywords: List[str], page: str, uploaded: str
+) -> None:
+    said = xmp(
+        image_xmp(
+            image_of(
+                Title=title,
+                Caption=caption,
+                KeywordArray=keywords,
+                WebUri=page,
+                DateTimeUploaded=uploaded,
+            )
+        )
+    )
+    kept = [as_xml(keyword) for keyword in keywords if keyword]
+    expected = {
+        "dc:title": title and {"x-default": as_xml(title)},
+        "dc:description": (caption or title) and {"x-default": as_xml(caption or title)},
+        **everywhere(kept),
+        "dc:source": as_xml(page),
+        "smugmug:DateTimeUploaded": as_xml(uploaded),
+        "smugmug:ImageKey": "abc",
+    }
+    assert said == {name: value for name, value in expected.items() if value}
+
+
+@BUDGET
+@given(name=HOSTILE_TEXTS, title=HOSTILE_TEXTS, keywords=st.lists(HOSTILE_TEXTS, max_size=3))
+@example(name="\ud83d", title="cut in half: \ud83d", keywords=["\ude00"])
+def test_json_is_utf_8_and_brings_every_text_back(
+    name: str, title: str, keywords: List[str]
+) -> None:
+    album = parse_album({"AlbumKey": "abc", "Name": name})
+    content = script.album_json(album, [image_of(Title=title, KeywordArray=keywords)], {})
+    written = json.loads(content.decode("utf-8"))
+    (image,) = written["images"]
+    for text, original in [
+        (written["name"], name),
+        (image["title"], title),
+        *zip(image["keywords"], filter(None, keywords)),
+    ]:
+        assert re.fullmatch(
+            "".join(
+                "." if "\ud800" <= character <= "\udfff" else re.escape(character)
+                for character in original
+            ),
+            text,
+        )
+    assert len(image["keywords"]) == len(list(filter(None, keywords)))
+
+
+def test_half_an_emoji_in_a_caption_hurts_neither_kind_of_sidecar(
+    account: Account, smugmug: FakeSmugMug, run: Run
+) -> None:
+    album = account.album("Summer")
+    album.photo("a.JPG", caption="cut in HALF of it")
+    answers: List[Any] = []
+
+    def cut(answer: Any) -> Any:
+        answers.append(answer)
+        return answer
+
+    smugmug.fault("mangle", where=f"/album/{album.key}!images", function=cut)
+    sync(run, "--sidecar", "xmp,json")
+    body = json.dumps(answers[0]).replace("HALF", "\\ud83d").encode("ascii")
+    smugmug.fault(
+        "respond",
+        where=f"/album/{album.key}!images",
+        headers={"Content-Type": "application/json"},
+        body=body,
+    )
+    sync(run, "--sidecar", "xmp,json")
+    said = xmp((run.output / "Summer" / "a.JPG.xmp").read_bytes())["dc:description"]["x-default"]
+    assert said == "cut in \N{REPLACEMENT CHARACTER} of it"
+    assert re.fullmatch("cut in . of it", album_json(run)["images"][0]["caption"])
+
+
+def test_a_sidecar_has_dates_only_if_they_are_asked_for_or_the_photo_can_have_none(
+    account: Account, run: Run
+) -> None:
+    album = account.album("Summer")
+    for name in ("IMG_1.JPG", "IMG_2.png"):
+        album.photo(name, title="The lake", taken=datetime(2019, 8, 4, 11, 28, 12))
+    dates = {"photoshop:DateCreated", "exif:DateTimeOriginal", "xmp:CreateDate"}
+
+    def dated(kinds: str) -> List[bool]:
+        sync(run, "--sidecar", kinds)
+        said = [
+            xmp((run.output / "Summer" / f"{name}.xmp").read_bytes())
+            for name in ("IMG_1.JPG", "IMG_2.png")
+        ]
+        assert all(dates & set(each) in (dates, set()) for each in said)
+        return [dates <= set(each) for each in said]
+
+    assert dated("xmp") == [False, True]
+    assert dated("xmp,dates") == [True, True]
+
+
+@pytest.mark.parametrize("longitude, is_given", [("8.5", False), ("-122.25", True)])
+def test_a_film_gets_no_longitude_that_may_have_lost_its_sign_but_a_photo_does(
+    account: Account, run: Run, longitude: str, is_given: bool
+) -> None:
+    album = account.album("Summer")
+    for add, name in ((album.photo, "photo.JPG"), (album.video, "film.mp4")):
+        add(name, title="The lake", latitude="47.5", longitude=longitude)
+    sync(run, "--sidecar", "xmp")
+    said = {
+        name: set(xmp((run.output / "Summer" / f"{name}.xmp").read_bytes()))
+        for name in ("photo.JPG", "film.mp4")
+    }
+    place = {"exif:GPSLatitude", "exif:GPSLongitude"}
+    assert place <= said["photo.JPG"]
+    assert place & said["film.mp4"] == (place if is_given else set())
+
+
+# ======================================================================================================================
+# A real reader
+# ======================================================================================================================
+
+
+@pytest.mark.skipif(
+    shutil.which("exiftool") is None,
+    reason="exiftool is not installed (Debian: libimage-exiftool-perl), so "
+    "no reader of photographers has looked at the XMP sidecars",
+)
+def test_exiftool_reads_the_xmp_sidecars(account: Account, run: Run) -> None:
+    album = account.album("Summer")
+    photo = spoken(album)
+    album.photo(
+        "IMG_2.JPG",
+        title="]]> &amp; <b>\x0b",
+        caption="a\r\nb",
+        keywords=["National Conference"],
+        latitude="-33.99999999999999",
+        longitude="0.00000000000000",
+        altitude=-430,
+    )
+    sync(run, "--sidecar", "xmp,dates")
+    files = [str(run.output / "Summer" / f"IMG_{number}.JPG.xmp") for number in (1, 2)]
+    answer = subprocess.run(
+        ["exiftool", "-j", "-G1", "-n", "-validate", "-warning", "-error", "-XMP:all", *files],
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    first, second = (
+        {name.replace("XMP-", ""): value for name, value in entry.items() if name != "SourceFile"}
+        for entry in json.loads(answer.stdout.decode("utf-8"))
+    )
+    for found in (first, second):
+        assert found.pop("ExifTool:Validate") == "0 0 0"  # no errors, no warnings
+        found.pop("x:XMPToolkit")
+    assert first == {
+        "dc:Title": "The lake",
+        "dc:Description": "At dawn, 4 °C\nwith \U0001f9a2",
+        "dc:Subject": ["lake", "National Conference"],
+        "digiKam:TagsList": ["lake", "National Conference"],
+        "lr:HierarchicalSubject": ["lake", "National Conference"],
+        "dc:Source": f"{SITE}/Summer/i-{photo.key}",
+        "photoshop:DateCreated": "2019:08:04 11:28:12",
+        "exif:DateTimeOriginal": "2019:08:04 11:28:12",
+        "xmp:CreateDate": "2019:08:04 11:28:12",
+        "exif:GPSLatitude": 47.5,
+        "exif:GPSLongitude": -122.25,
+        "exif:GPSAltitude": 12,
+        "exif:GPSAltitudeRef": 0,
+        "smugmug:ImageKey": photo.key,
+        "smugmug:DateTimeUploaded": "2020:03:01 12:34:56+00:00",
+    }
+    assert [second[name] for name in ("dc:Title", "dc:Description", "dc:Subject")] == [
+        "]]> &amp; <b>\N{REPLACEMENT CHARACTER}",
+        "a\r\nb",
+        "National Conference",
+    ]
+    assert [
+        second[f"exif:GPS{name}"] for name in ("Latitude", "Longitude", "Altitude", "AltitudeRef")
+    ] == [-34, 0, 430, 1]
+
+
+# ======================================================================================================================
+# JSON: the album, and its images in its own order
+# ======================================================================================================================
+
+
+def test_album_json_holds_the_album_and_its_images(
+    account: Account, smugmug: FakeSmugMug, run: Run
+) -> None:
+    album = account.album(
+        "Summer: 2019",
+        folder="Family",
+        privacy="Unlisted",
+        description="By the lake &amp; in it",
+        keywords="lake; swans",
+    )
+    photo = spoken(album)
+    film = album.video("film.mov", hidden=True)
+    smaller = album.photo(
+        "smaller.JPG", archived=False, download_uri=False, original_size_listed=False
+    )
+    lost = album.photo("lost.JPG", caption="Still under way")
+    adopted = album.photo("adopted.JPG", archived=False)
+    folder = run.output / "Summer_ 2019"
+    folder.mkdir(parents=True)
+    (folder / "adopted.JPG").write_bytes(adopted.data)
+    smugmug.fault("not_found", where=f"/i-{lost.key}/", times=None)
+    album.touch_settings()
+    sync(run, "--sidecar", "xmp,json", exit_code=1)
+
+    def entry(image: Image, **known: Any) -> Dict[str, Any]:
+        assert image.uploaded is not None
+        page = f"{SITE}{album.url_path}/i-{image.key}"
+        return {
+            "file": image.file_name,
+            "image_key": image.key,
+            "smugmug_file_name": image.file_name,
+            "title": image.title,
+            "caption": image.caption,
+            "keywords": list(image.keywords),
+            "latitude": None,
+            "longitude": None,
+            "altitude": None,
+            "taken": None,
+            "uploaded": utc_text(image.uploaded),
+            "size_bytes": image.size,
+            "md5": image.md5,
+            "hidden": False,
+            "is_video": False,
+            "is_original": True,
+            "web_uri": page,
+            **known,
+        }
+
+    written = album_json(run, "Summer_ 2019")
+    assert re.fullmatch("download_smugmug_photos [0-9.]+ [0-9a-f]{32}", written["written_by"])
+    assert written == {
+        "written_by": written["written_by"],
+        "version": 1,
+        "album_key": album.key,
+        "name": "Summer: 2019",
+        "description": "By the lake &amp; in it",
+        "keywords": "lake; swans",
+        "path": album.url_path,
+        "privacy": "Unlisted",
+        "created": utc_text(album.created),
+        "changed": utc_text(album.last_updated),
+        "web_uri": SITE + album.url_path,
+        "images": [
+            entry(
+                photo, latitude=47.5, longitude=-122.25, altitude=12, taken="2019-08-04T11:28:12"
+            ),
+            entry(film, file="film.mp4", hidden=True, is_video=True, is_original=False),
+            entry(
+                smaller,
+                is_original=False,
+                **{name: written["images"][2][name] for name in ("size_bytes", "md5")},
+            ),
+            entry(lost, file=None, size_bytes=None, md5=None, is_original=None),
+            entry(adopted),
+        ],
+    }
+    assert (
+        written["images"][2]["size_bytes"]
+        == (folder / "smaller.JPG").stat().st_size
+        < smaller.size
+    )
+    assert sidecars(run) == ["Summer_ 2019/IMG_1.JPG.xmp", "Summer_ 2019/album.json"]
+
+
+def test_album_json_keeps_the_order_of_the_album(account: Account, run: Run) -> None:
+    album = account.album("Summer")
+    for number, name in enumerate(["m.JPG", "z.JPG", "a.JPG", "k.JPG"]):
+        album.photo(
+            name,
+            uploaded=datetime(2020, 1, 9) - timedelta(days=number % 3),
+            key=f"key{(number * 3) % 4}",
+        )
+    sync(run, "--sidecar", "json")
+    assert [image["file"] for image in album_json(run)["images"]] == [
+        "m.JPG",
+        "z.JPG",
+        "a.JPG",
+        "k.JPG",
+    ]
+    assert isinstance(album.entries, list)
+    album.entries.insert(0, album.entries.pop())
+    album.touch()
+    sync(run, "--sidecar", "json")
+    assert [image["file"] for image in album_json(run)["images"]] == [
+        "k.JPG",
+        "m.JPG",
+        "z.JPG",
+        "a.JPG",
+    ]
+
+
+def test_album_json_differs_only_in_the_lines_of_what_changed(account: Account, run: Run) -> None:
+    album = account.album("Summer")
+    photos = [album.photo(f"{name}.JPG", title=name, keywords=["x", "y"]) for name in "abc"]
+    path = run.output / "Summer" / "album.json"
+
+    def lines_changed(before: str) -> List[str]:
+        after = path.read_bytes().decode("utf-8")
+        assert after.endswith("}\n") and "\r" not in after
+        changed = [
+            line
+            for line in difflib.unified_diff(
+                before.splitlines(), after.splitlines(), n=0, lineterm=""
+            )
+            if not line.startswith(("---", "+++", "@@"))
+        ]
+        assert [line[:15] for line in changed[:2]] == [
+            '-  "written_by"',
+            '+  "written_by"',
+        ]  # with the MD5 of it all
+        return changed[2:]
+
+    sync(run, "--sidecar", "json")
+    first = path.read_bytes().decode("utf-8")
+    before = utc_text(album.images_last_updated)
+    photos[1].caption = "Größe: \U0001f9a2"
+    album.touch()
+    sync(run, "--sidecar", "json")
+    assert lines_changed(first) == [
+        f'-  "changed": "{before}",',
+        f'+  "changed": "{utc_text(album.images_last_updated)}",',
+        '-      "caption": "",',
+        '+      "caption": "Größe: \U0001f9a2",',
+    ]
+
+    second = path.read_bytes().decode("utf-8")
+    album.photo("d.JPG")
+    assert isinstance(album.entries, list)
+    album.entries.insert(0, album.entries.pop())
+    sync(run, "--sidecar", "json")
+    assert [line for line in lines_changed(second) if line.startswith("-")] == [
+        f'-  "changed": "{json.loads(second)["changed"]}",'
+    ]
+
+
+def test_the_same_image_in_two_albums_has_a_page_in_each(account: Account, run: Run) -> None:
+    album, collection = account.album("Summer"), account.album("Best of")
+    photo = collection.collect(album.photo("a.JPG", caption="Swans"))
+    sync(run, "--sidecar", "xmp,json")
+    for folder, page in (("Summer", "/Summer"), ("Best of", "/Best-of")):
+        said = xmp((run.output / folder / "a.JPG.xmp").read_bytes())
+        assert (
+            said["dc:source"]
+            == album_json(run, folder)["images"][0]["web_uri"]
+            == f"{SITE}{page}/i-{photo.key}"
+        )
+
+
+@pytest.mark.parametrize("name", ["album.json", "ALBUM.JSON"])
+def test_an_image_named_like_the_albums_sidecar_gets_another_name(
+    account: Account, run: Run, name: str
+) -> None:
+    photo = account.album("Summer").photo(name, caption="Swans")
+    stem, extension = name.split(".")
+    other = f"{stem}_{photo.key}.{extension}"
+    sync(run)
+    assert list(as_stored(run.output)) == [f"Summer/{other}"]
+    assert sync(run, "--sidecar", "xmp,json").cost == (3, 0)
+    assert album_json(run)["images"][0]["file"] == other
+    assert sidecars(run) == sorted(
+        [f"Summer/{other}.xmp", "Summer/album.json"] + [f"Summer/{other}"] * (name == "album.json")
+    )
+    assert (run.output / "Summer" / other).read_bytes() == photo.data
+    assert sync(run, "--sidecar", "xmp,json").cost == (3, 0)
+
+
+# ======================================================================================================================
+# What sidecars cost
+# ======================================================================================================================
+
+
+def filled(account: Account) -> Account:
+    """The account with three albums: one with words, one without any, one without images."""
+    spoken(account.album("Summer"))
+    account.album("Winter").photo()
+    account.album("Empty")
+    return account
+
+
+def test_sidecars_cost_one_listing_for_each_album_and_no_fetch_beyond_the_photos(
+    account: Account, run: Run
+) -> None:
+    filled(account)
+    assert sync(run, "--sidecar", "xmp", "--sidecar", "json").cost == (2 + 3, 2)
+    assert sidecars(run) == [
+        "Empty/album.json",
+        "Summer/IMG_1.JPG.xmp",
+        "Summer/album.json",
+        "Winter/album.json",
+    ]
+    assert album_json(run, "Empty")["images"] == []
+    before = as_stored(run.output)
+    assert sync(run, "--sidecar", "xmp", "--sidecar", "json").cost == (2 + 3, 0)
+    assert sync(run, "--sidecar", "xmp").cost == (2 + 3, 0)
+    assert sync(run).cost == NOTHING_NEW
+    assert as_stored(run.output) == before
+
+
+def test_sidecars_turned_on_later_cost_one_listing_for_each_album(
+    account: Account, run: Run
+) -> None:
+    filled(account)
+    assert sync(run).cost == (2 + 3, 2)
+    photos = as_stored(run.output)
+    assert not sidecars(run)
+
+    assert sync(run, "--sidecar", "xmp").cost == (2 + 3, 0)
+    assert sidecars(run) == ["Summer/IMG_1.JPG.xmp"]
+    assert sync(run, "--sidecar", "json").cost == (2 + 3, 0)
+    assert sidecars(run) == [
+        "Empty/album.json",
+        "Summer/IMG_1.JPG.xmp",
+        "Summer/album.json",
+        "Winter/album.json",
+    ]
+
+    written = as_stored(run.output)
+    assert sync(run, "--sidecar", "xmp,json").cost == (2 + 3, 0)
+    assert as_stored(run.output) == written
+    assert {name: stored for name, stored in written.items() if name in photos} == photos
+
+
+def test_sidecars_of_words_edited_while_they_were_off_are_mended_when_they_are_on_again(
+    account: Account, run: Run
+) -> None:
+    photo = spoken(account.album("Summer"))
+    sync(run, "--sidecar", "xmp,json")
+    photo.caption = "edited meanwhile"
+    photo.home.touch()
+    assert sync(run).cost == (3, 0)
+    assert sync(run, "--sidecar", "xmp,json").cost == (3, 0)
+    said = xmp((run.output / "Summer" / "IMG_1.JPG.xmp").read_bytes())
+    assert said["dc:description"] == {"x-default": "edited meanwhile"}
+    assert album_json(run)["images"][0]["caption"] == "edited meanwhile"
+
+
+@pytest.mark.parametrize(
+    "args, variable, expected",
+    [
+        (["--sidecar", "json,xmp"], None, ["Summer/IMG_1.JPG.xmp", "Summer/album.json"]),
+        ([], "json xmp", ["Summer/IMG_1.JPG.xmp", "Summer/album.json"]),
+        (["--sidecar", "json"], "xmp", ["Summer/album.json"]),
+        (["--sidecar", "xmp,json", "--dry-run"], None, []),
+    ],
+)
+def test_sidecars_are_chosen_by_option_or_variable(
+    account: Account, run: Run, args: List[str], variable: Optional[str], expected: List[str]
+) -> None:
+    spoken(account.album("Summer"))
+    sync(run, *args, env={"SMUGMUG_SIDECAR": variable})
+    assert sidecars(run) == expected
+
+
+def test_an_unknown_kind_of_sidecar_is_refused_in_one_line(run: Run) -> None:
+    for args, variable in (
+        (["--sidecar", "exif"], None),
+        (["--sidecar", "xmp,exif"], None),
+        ([], "exif"),
+    ):
+        result = run(*args, env={"SMUGMUG_SIDECAR": variable})
+        assert result.returncode == 2
+        assert "exif" in result.stderr and len(result.stderr.splitlines()) == 1
+    assert not run.smugmug.requests
+
+
+# ======================================================================================================================
+# Kept up to date
+# ======================================================================================================================
+
+
+def test_sidecars_follow_the_words_and_only_what_changed_is_written(
+    account: Account, run: Run
+) -> None:
+    album, other = account.album("Summer"), account.album("Winter")
+    edited, emptied, untouched = (
+        album.photo(f"{name}.JPG", caption=f"caption {name}", title="t") for name in "abc"
+    )
+    other.photo("d.JPG", caption="Snow")
+    both = ("--sidecar", "xmp,json")
+    sync(run, *both)
+    before = as_stored(run.output)
+    edited.caption, edited.keywords, emptied.caption, emptied.title = (
+        "a new caption",
+        ["new"],
+        "",
+        "",
+    )
+    album.description = "a new description"
+    album.touch()
+    assert "\nSidecars: 3 changed\n" in sync(run, *both).stderr
+    after = as_stored(run.output)
+    assert {name for name in after if after[name] != before[name]} == {
+        "Summer/a.JPG.xmp",
+        "Summer/b.JPG.xmp",
+        "Summer/album.json",
+    }
+    said = xmp(after["Summer/a.JPG.xmp"][2])
+    assert (said["dc:description"], said["dc:subject"]) == (
+        {"x-default": "a new caption"},
+        ["new"],
+    )
+    assert xmp(after["Summer/b.JPG.xmp"][2]).keys() == {
+        "dc:source",
+        "smugmug:ImageKey",
+        "smugmug:DateTimeUploaded",
+    }
+    assert album_json(run)["description"] == "a new description"
+    assert [image["caption"] for image in album_json(run)["images"]] == [
+        "a new caption",
+        "",
+        untouched.caption,
+    ]
+
+    other.touch()
+    assert "\nSidecars: 1 changed\n" in sync(run, *both).stderr
+    assert {name for name, stored in as_stored(run.output).items() if stored != after[name]} == {
+        "Winter/album.json"
+    }
+
+
+def test_words_that_were_edited_without_any_clock_moving_are_right_after_the_next_run(
+    account: Account, run: Run
+) -> None:
+    album, other = account.album("Summer"), account.album("Winter")
+    photo, film = album.photo("a.JPG", caption="old"), album.video("b.MOV", title="old")
+    other.photo("c.JPG", caption="Snow")
+    both = ("--sidecar", "xmp,json")
+    assert "Sidecars" not in sync(run, *both).stderr  # they are new, not changed
+    clocks = [(album.last_updated, album.images_last_updated) for album in account.albums]
+    photo.edit(caption="new")
+    film.edit(title="new", keywords=["lake"])
+    assert [(album.last_updated, album.images_last_updated) for album in account.albums] == clocks
+
+    result = sync(run, *both)
+
+    assert result.cost == (2 + 2, 0)
+    assert "\nSidecars: 3 changed\n" in result.stderr
+    assert [image["caption"] or image["title"] for image in album_json(run)["images"]] == [
+        "new",
+        "new",
+    ]
+    assert xmp((run.output / "Summer" / "a.JPG.xmp").read_bytes())["dc:description"] == {
+        "x-default": "new"
+    }
+    assert xmp((run.output / "Summer" / "b.mp4.xmp").read_bytes())["dc:subject"] == ["lake"]
+    assert "Sidecars" not in sync(run, *both).stderr
+
+
+def test_keywords_that_smugmug_made_of_the_file_name_are_no_reason_for_a_sidecar(
+    account: Account, run: Run
+) -> None:
+    album = account.album("Summer")
+    names = ("IMG_7058.HEIC", "IMG_7059_heic.HEIC", "2019-ELL-Coast.JPG")
+    for name in names:
+        album.photo(heic_name(name), keywords=keywords_from(name))
+    album.photo("IMG_7060.JPG", keywords=["7060", "HEIC"])
+    album.photo("IMG_7061.JPG", keywords=[*keywords_from("IMG_7061.JPG"), "lake"])
+    sync(run, "--sidecar", "xmp")
+    assert sidecars(run) == ["Summer/IMG_7061.JPG.xmp"]
+    said = xmp((run.output / "Summer" / "IMG_7061.JPG.xmp").read_bytes())
+    assert said["dc:subject"] == ["7061", "lake"]
+
+
+def test_a_deleted_sidecar_comes_back(account: Account, run: Run) -> None:
+    account.album("Summer").photo("a.JPG", caption="Swans")
+    sync(run, "--sidecar", "xmp,json")
+    written = sidecars(run)
+    for name in written:
+        (run.output / name).unlink()
+    assert sync(run, "--sidecar", "xmp,json").cost == (3, 0)
+    assert sidecars(run) == written
+
+
+def test_a_listing_that_may_not_be_whole_changes_no_sidecar(
+    account: Account, smugmug: FakeSmugMug, run: Run
+) -> None:
+    album = account.album("Summer")
+    for name in ("a.JPG", "b.JPG"):
+        album.photo(name, caption="Swans")
+    both = ("--sidecar", "xmp,json")
+    sync(run, *both)
+    before = as_stored(run.output)
+    album.images[0].caption = "Geese"
+    album.touch()
+    smugmug.fault("lost_item", where=f"/album/{album.key}!images", times=None)
+    sync(run, *both, exit_code=1)
+    assert as_stored(run.output) == before
+    smugmug.clear_faults()
+    smugmug.fault("server_error", where=f"/album/{album.key}!images", times=None, status=404)
+    sync(run, *both, exit_code=1)
+    assert as_stored(run.output) == before
+    smugmug.clear_faults()
+    sync(run, *both)
+    assert [image["caption"] for image in album_json(run)["images"]] == ["Geese", "Swans"]
+
+
+# ======================================================================================================================
+# What is somebody else's
+# ======================================================================================================================
+
+THEIR_XMP = (
+    b'<x:xmpmeta xmlns:x="adobe:ns:meta/" x:xmptk="XMP Core 4.4.0-Exiv2"><rdf:RDF '
+    b'xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about="" '
+    b'xmlns:xmp="http://ns.adobe.com/xap/1.0/" xmp:Rating="5"/></rdf:RDF></x:xmpmeta>'
+)
+MENTION = b"/home/me/download_smugmug_photos/"  # a folder that somebody is quite likely to have
+
+
+@pytest.mark.parametrize(
+    "their_xmp, their_json",
+    [
+        (THEIR_XMP, b'{"title": "mine"}\n'),
+        (
+            THEIR_XMP.replace(b'Exiv2"', b'Exiv2" from="' + MENTION + b'"'),
+            b'{"source": "' + MENTION + b'"}\n',
+        ),
+        (b"\xff\xfe\x00", b"not even JSON"),
+    ],
+)
+def test_a_sidecar_of_somebody_else_is_left_alone_and_reported(
+    account: Account, run: Run, their_xmp: bytes, their_json: bytes
+) -> None:
+    album = account.album("Summer")
+    for name in ("a.JPG", "b.JPG"):
+        album.photo(name, caption="Swans")
+    account.album("Winter").photo("c.JPG")
+    sync(run)
+    (run.output / "Summer" / "a.JPG.xmp").write_bytes(their_xmp)
+    (run.output / "Summer" / "album.json").write_bytes(their_json)
+    before = as_stored(run.output)
+    report = run.folder / "report.json"
+    result = sync(run, "--sidecar", "xmp,json", "--report", report)
+    assert {**as_stored(run.output), **before} == as_stored(run.output)
+    assert sidecars(run) == [
+        "Summer/a.JPG.xmp",
+        "Summer/album.json",
+        "Summer/b.JPG.xmp",
+        "Winter/album.json",
+    ]
+    kept = [
+        (problem["folder"], problem["file"])
+        for problem in json.loads(report.read_bytes().decode())["problems"]
+    ]
+    assert sorted(kept) == [("Summer", "a.JPG.xmp"), ("Summer", "album.json")]
+    assert "a.JPG.xmp" in result.stderr and "album.json" in result.stderr
+
+
+def test_a_sidecar_that_another_program_rated_is_from_then_on_its_own(
+    account: Account, run: Run
+) -> None:
+    photo = account.album("Summer").photo("a.JPG", caption="Swans")
+    sync(run, "--sidecar", "xmp")
+    path = run.output / "Summer" / "a.JPG.xmp"
+    rated = re.sub(b'xmptk="[^"]*"', b'xmptk="XMP Core 4.4.0-Exiv2"', path.read_bytes()).replace(
+        b"<rdf:Description ",
+        b'<rdf:Description xmlns:xmp="http://ns.adobe.com/xap/1.0/" xmp:Rating="5" ',
+    )
+    path.write_bytes(rated)
+    photo.caption = "Geese"
+    photo.home.touch()
+    assert "a.JPG.xmp" in sync(run, "--sidecar", "xmp").stderr
+    assert path.read_bytes() == rated
+
+
+def test_a_photo_named_like_a_sidecar_is_not_written_over(account: Account, run: Run) -> None:
+    album = account.album("Summer")
+    album.photo("a.JPG", caption="Swans")
+    odd = album.photo("a.JPG.xmp")
+    sync(run, "--sidecar", "xmp")
+    assert (run.output / "Summer" / "a.JPG.xmp").read_bytes() == odd.data
+
+
+def test_a_sidecar_that_cannot_be_written_does_not_hinder_the_others(
+    account: Account, run: Run
+) -> None:
+    album, other = account.album("Summer"), account.album("Winter")
+    for name in ("a.JPG", "b.JPG"):
+        album.photo(name, caption="Swans")
+    other.photo("c.JPG", caption="Snow")
+    (run.output / "Summer" / "a.JPG.xmp").mkdir(parents=True)
+    (run.output / "Summer" / "album.json").mkdir()
+    result = run("--sidecar", "xmp,json")
+    assert sidecars(run) == ["Summer/b.JPG.xmp", "Winter/album.json", "Winter/c.JPG.xmp"]
+    assert "a.JPG.xmp" in result.stderr and "album.json" in result.stderr
+    assert all((run.output / "Summer" / name).is_file() for name in ("a.JPG", "b.JPG"))
+
+
+def test_even_the_longest_name_has_its_sidecar(account: Account, run: Run) -> None:
+    photo = account.album("Summer").photo("n" * 300 + ".JPG", caption="Swans")
+    assert sync(run, "--sidecar", "xmp").cost == (3, 1)
+    (sidecar,) = sidecars(run)
+    assert xmp((run.output / sidecar).read_bytes())["smugmug:ImageKey"] == photo.key
+    assert sidecar[: -len(".xmp")] in as_stored(run.output)
+    written = as_stored(run.output)
+    assert sync(run, "--sidecar", "xmp").cost == (3, 0)
+    assert as_stored(run.output) == written

@@ -1,0 +1,224 @@
+"""SmugMug's listings are slow: pages that take too long fail, so they get smaller, and grow again with care."""
+
+from __future__ import annotations
+
+import signal
+from typing import Any, Dict, List, NamedTuple
+
+import pytest
+
+import download_smugmug_photos as script
+from conftest import Run
+from fake_smugmug import Account, Album, FakeSmugMug, Lag
+from helpers import home_files, of_list, stop, sync, without_counts
+
+ENOUGH = 60  # so many images on a page come through
+
+
+class Page(NamedTuple):
+    """A page of an album that was asked for."""
+
+    start: int
+    images: int
+
+
+def pages(smugmug: FakeSmugMug, album: Album) -> List[Page]:
+    """The pages of an album that were asked for, in the order in which the requests came."""
+    return [
+        Page(int(record.query["start"]), int(record.query["count"]))
+        for record in smugmug.select("api", of_list(album))
+    ]
+
+
+def without_its_list(answer: Dict[str, Any]) -> Dict[str, Any]:
+    """An answer that has everything but what was asked for."""
+    del answer["Response"]["AlbumImage"]
+    return answer
+
+
+def without_pages(answer: Dict[str, Any]) -> Dict[str, Any]:
+    """An answer with neither the list nor how long it is."""
+    del answer["Response"]["Pages"]
+    return without_its_list(answer)
+
+
+HALVED = [Page(1, 100), Page(1, 50), Page(51, 50), Page(101, 50)]
+
+
+def in_order(asked: List[Page]) -> List[Page]:
+    """Pages as they were asked for; those after the first, which are asked for together, by where they start."""
+    return asked[:2] + sorted(asked[2:])
+
+
+@pytest.mark.parametrize("gives", ["nonce_used", "timeout", "server_error", "no_response"])
+def test_a_page_that_takes_the_gateway_too_long_is_halved_from_where_the_listing_stands(
+    account: Account, smugmug: FakeSmugMug, run: Run, gives: str
+) -> None:
+    album = account.album("Summer")
+    album.fill(150, 60)
+    without_counts(smugmug)
+    smugmug.gateway.give_up_above(ENOUGH)
+    smugmug.gateway.gives = gives
+    assert sync(run).cost == (2 + 4, 150)
+    assert in_order(pages(smugmug, album)) == HALVED
+
+
+@pytest.mark.parametrize(
+    "fault, options, arguments",
+    [
+        ("mangle", {"function": without_its_list}, ()),
+        ("mangle", {"function": without_pages}, ()),
+        ("stall", {"before_headers": True}, ("--timeout", "1")),
+    ],
+    ids=["without its list", "without its list and its length", "none in time"],
+)
+def test_a_page_that_is_not_answered_as_it_should_be_is_halved(
+    account: Account,
+    smugmug: FakeSmugMug,
+    run: Run,
+    fault: str,
+    options: Dict[str, Any],
+    arguments: Any,
+) -> None:
+    album = account.album("Summer")
+    album.fill(150, 60)
+    without_counts(smugmug)
+    smugmug.fault(fault, of_list(album), **options)
+    assert sync(run, *arguments).cost == (2 + 4, 150)
+    assert in_order(pages(smugmug, album)) == HALVED
+
+
+def test_a_later_page_that_is_too_much_is_halved_and_what_was_listed_is_not_listed_again(
+    account: Account, smugmug: FakeSmugMug, run: Run
+) -> None:
+    album = account.album("Summer")
+    album.fill(250, 60)
+    without_counts(smugmug)
+    smugmug.fault("nonce_used", of_list(album) + ".*start=101")
+    assert sync(run).cost == (2 + 5, 250)
+    asked = pages(
+        smugmug, album
+    )  # several at a time, once the first page has told how many there are
+    assert asked[0] == Page(1, 100) and asked.count(Page(201, 100)) == 1
+    assert [page for page in asked[1:] if page.start < 201] == [
+        Page(101, 100),
+        Page(101, 50),
+        Page(151, 50),
+    ]
+
+
+def test_what_came_through_is_remembered_for_the_rest_of_the_run(
+    account: Account, smugmug: FakeSmugMug, run: Run
+) -> None:
+    for number in range(30):
+        account.album(f"Album {number:02}").fill(40, 60)
+    smugmug.gateway.give_up_above(20)
+    sync(run)
+    asked = [page.images for album in account.albums for page in pages(smugmug, album)]
+    assert len(home_files(run.output)) == 30 * 40
+    # at 100, 50 and 25, and once a little more than came through, by all that were listed at a time
+    assert sum(count > 20 for count in asked) <= 5 * script.LISTING_THREADS
+    assert len(asked) <= 30 * 4 + 4 * script.LISTING_THREADS
+
+
+def test_two_that_fail_at_the_same_time_halve_a_page_once(
+    account: Account, smugmug: FakeSmugMug, run: Run
+) -> None:
+    albums = [account.album(name) for name in ("Spring", "Summer", "Autumn", "Winter")]
+    for album in albums:
+        album.fill(100, 60)
+    without_counts(smugmug)
+    smugmug.gateway.give_up_above(ENOUGH)
+    smugmug.gateway.pace = 0.3  # so that all have asked before the first is answered
+    sync(run)
+    assert [pages(smugmug, album) for album in albums] == [
+        [Page(1, 100), Page(1, 50), Page(51, 50)]
+    ] * 4
+
+
+def test_an_album_of_5000_images_comes_home_through_a_gateway_that_gives_up_after_60(
+    account: Account, smugmug: FakeSmugMug, run: Run
+) -> None:
+    album = account.album("Summer")
+    album.fill(5000, 60)
+    smugmug.gateway.give_up_above(ENOUGH)
+
+    result = run(timeout=300)
+
+    assert (
+        result.returncode == 0 and "Everything is home: 5,000 photos and videos" in result.stderr
+    )
+    assert len(home_files(run.output)) == smugmug.count("cdn") == 5000
+    asked = pages(smugmug, album)
+    assert len(asked) <= 105  # 84 if it knew beforehand, and asked for one at a time
+    assert asked[0].images == 100 and {Page(1, 50), Page(51, 50)} < set(asked)
+    too_long = [page.images for page in asked if page.images > ENOUGH]
+    assert too_long.count(100) <= script.LISTING_THREADS and too_long.count(70) in (1, 2)
+    assert set(too_long) == {100, 70}
+    assert asked[-1].images == ENOUGH, "it never asked for more again"
+
+
+def test_the_first_album_is_listed_by_all_threads_together_and_later_ones_in_whole_pages(
+    account: Account, smugmug: FakeSmugMug, run: Run
+) -> None:
+    albums = [account.album(f"Album {number}") for number in range(2 * script.LISTING_THREADS)]
+    for album in albums:
+        album.fill(75, 60)
+    # all of the first album has been asked for before any of it is answered
+    smugmug.fault("stall", "!images", times=8, seconds=3, before_headers=True)
+    assert sync(run, "-n").cost[1] == 0
+    asked = [record.path for record in smugmug.select("api", "!images")]
+    by_turn = sorted(albums, key=lambda album: asked.index(of_list(album)))
+    assert sorted(pages(smugmug, by_turn[0])) == [Page(start, 10) for start in range(1, 75, 10)]
+    assert pages(smugmug, by_turn[-1]) == [Page(1, 100)]
+
+
+@pytest.mark.parametrize("answer", ["empty", "not_found"])
+def test_a_page_beyond_the_end_of_a_listing_that_lags_behind_its_count_is_no_failure(
+    account: Account, smugmug: FakeSmugMug, run: Run, answer: str
+) -> None:
+    album = account.album("Summer")
+    for number in range(20):
+        album.photo(f"{number}.JPG")
+    account.total_follows, account.lag = "listing", Lag(listings=1)
+    late = [album.photo(f"late {number}.JPG") for number in range(10)]
+    if answer == "not_found":
+        smugmug.fault("not_found", of_list(album) + ".*start=21(&|$)", times=script.ATTEMPTS)
+
+    result = sync(run)
+
+    assert "\nEverything is home: 30 photos and videos" in result.stderr
+    assert len(home_files(run.output)) == 30 and f"Summer/{late[9].file_name}" in home_files(
+        run.output
+    )
+    assert 21 in {page.start for page in pages(smugmug, album)}
+
+
+def test_the_pages_of_one_long_album_are_listed_several_at_a_time(
+    account: Account, smugmug: FakeSmugMug, run: Run
+) -> None:
+    album = account.album("Summer")
+    album.fill(1000, 60)
+    smugmug.fault("stall", of_list(album) + ".*start=101(&|$)", seconds=20, before_headers=True)
+    process = run.start("-j", 1)
+    smugmug.wait_for(
+        lambda: smugmug.count("api", of_list(album)) == 10
+    )  # while the second page does not come
+    assert {page.start for page in pages(smugmug, album)} == set(range(1, 1000, 100))
+    stop(process, signal.SIGINT)
+
+
+def test_an_album_whose_smallest_pages_fail_is_named_with_the_reason_and_all_others_come_home(
+    account: Account, smugmug: FakeSmugMug, run: Run
+) -> None:
+    big, small = account.album("Big"), account.album("Small")
+    big.fill(30, 60)
+    small.fill(5, 60)
+    smugmug.gateway.give_up_above(9)
+    result = sync(run, exit_code=1)
+    assert len(home_files(run.output)) == 5
+    assert (
+        '\n  Big: the album could not be listed: SmugMug answered 401 "oauth_problem=nonce_used"\n'
+        in result.stderr
+    )
+    assert min(page.images for page in pages(smugmug, big)) == 10

@@ -1,0 +1,377 @@
+"""What SmugMug's clocks do not tell: photos replaced while they stand still, listings that lag behind them."""
+
+from __future__ import annotations
+
+import re
+import signal
+from collections import Counter
+from datetime import datetime
+from typing import Any, Dict, List
+
+import pytest
+
+import download_smugmug_photos as script
+from conftest import Run
+from fake_smugmug import JPEG_MAGIC, Account, Album, FakeSmugMug, Image, Lag, Pattern
+from helpers import NOTHING_NEW, contents, home_files, of_file, of_list, parse_album, stop, sync
+
+DAY = 86_400.0
+NIGHT = DAY + 60  # from one nightly run to the next: they do not begin on the second
+ALBUMS = 60
+STATE = ".smugmug.sqlite3"
+
+
+def listed(smugmug: FakeSmugMug) -> List[str]:
+    """The keys of the albums that were listed since the requests were forgotten."""
+    return [
+        record.path.split("/")[-1].split("!")[0] for record in smugmug.select("api", "!images")
+    ]
+
+
+# ======================================================================================================================
+# A few albums are looked at again.
+# ======================================================================================================================
+
+
+def test_a_replaced_photo_that_moves_no_clock_comes_home_within_a_month_of_nightly_runs_that_stay_short(
+    account: Account, smugmug: FakeSmugMug, run: Run
+) -> None:
+    photos = {}
+    for number in range(ALBUMS):
+        album = account.album(f"Album {number:02}")
+        photos[album.key] = album.photo()
+    sync(run)
+    for number, photo in enumerate(photos.values()):
+        photo.replace(Pattern(2500, number, JPEG_MAGIC), moves_clock=False)
+    seen: Dict[str, List[int]] = {key: [0] for key in photos}
+
+    for night in range(1, 46):
+        smugmug.let_time_pass(NIGHT)
+        result = sync(run)
+        keys = listed(smugmug)
+        assert len(keys) <= 3
+        for key in keys:
+            seen[key].append(night)
+        first_looks = sum(len(seen[key]) == 2 for key in keys)
+        assert result.cost == (1 + 1 + len(keys), first_looks)
+        again = f"{len(keys)} looked at again, " if keys else ""
+        assert (
+            f"Albums: 0 new, 0 changed, {again}{ALBUMS - len(keys)} unchanged\n" in result.stderr
+        )
+        assert (f", {first_looks} replaced" in result.stderr) == (first_looks > 0)
+
+    assert home_files(run.output) == contents(*account.albums)
+    gaps = [
+        later - earlier for nights in seen.values() for earlier, later in zip(nights, nights[1:])
+    ]
+    assert min(gaps) >= 7 and max(gaps) <= 30 and min(map(len, seen.values())) >= 2
+
+
+@pytest.mark.parametrize("number", [1, 19, 20, 21, 39, 59, 60, 61, 400])
+def test_each_of_any_number_of_albums_is_looked_at_within_a_month_and_none_within_a_week(
+    number: int,
+) -> None:
+    albums = [
+        parse_album(
+            {
+                "AlbumKey": f"a{index}",
+                "LastUpdated": "x",
+                "ImagesLastUpdated": "y",
+                "ImageCount": 1,
+            }
+        )
+        for index in range(number)
+    ]
+    known = {album.key: script.AlbumRecord("folder", album.change_token, 0.0) for album in albums}
+    looks: Counter[str] = Counter()
+    for night in range(1, 92):
+        now = night * DAY
+        keys = script.albums_to_recheck(albums, known, now)
+        assert len(keys) <= max(1, number / 20 + 1)
+        for key in keys:
+            assert 7 * DAY <= now - known[key].listed_at <= 30 * DAY
+            known[key] = known[key]._replace(listed_at=now)
+            looks[key] += 1
+    assert len(looks) == number and min(looks.values()) >= 3
+
+
+def test_albums_that_were_never_home_as_a_whole_or_have_changed_are_none_to_look_at_again(
+    account: Account, smugmug: FakeSmugMug, run: Run
+) -> None:
+    _, changed, failing = (account.album(name) for name in ("Still", "Changed", "Failing"))
+    for album in account.albums:
+        album.photo()
+    smugmug.fault("respond", of_file(failing.images[0]), times=None, status=403)
+    sync(run, exit_code=1)
+    changed.touch()
+    smugmug.let_time_pass(30 * NIGHT)
+    assert sync(run, exit_code=1).cost == (2 + 3, 1)
+    assert sync(run, exit_code=1).cost == (2 + 1, 1)
+    assert listed(smugmug) == [failing.key]
+
+
+def test_a_run_for_one_album_looks_again_at_that_one_and_not_within_a_week(
+    account: Account, smugmug: FakeSmugMug, run: Run
+) -> None:
+    one, other = account.album("One"), account.album("Other")
+    one.photo()
+    other.photo()
+    sync(run)
+    looks = []
+    for _ in range(16):
+        smugmug.let_time_pass(NIGHT)
+        sync(run, "--album", "One")
+        looks.append(listed(smugmug))
+    assert [night for night, keys in enumerate(looks, 1) if keys == [one.key]] == [7, 14]
+    assert sum(map(len, looks)) == 2
+    assert len(set(looks[6]) & {other.key}) == 0
+
+
+# ======================================================================================================================
+# Clocks that are young are not believed.
+# ======================================================================================================================
+
+
+def swap(album: Album) -> Image:
+    """Delete the last photo of an album and upload another one: its ImageCount stays."""
+    album.remove(album.images[-1])
+    return album.photo(f"{len(album.account.albums)} {album.images_last_updated:%H%M%S}.JPG")
+
+
+YEARS_APART = [None, datetime(2034, 5, 6, 7, 8, 9), datetime(2019, 5, 6, 7, 8, 9)]
+
+
+@pytest.mark.parametrize(
+    "moment", YEARS_APART, ids=["same clocks", "SmugMug years ahead", "SmugMug years behind"]
+)
+def test_an_upload_that_was_not_listed_yet_when_its_album_was_comes_home_with_the_next_run(
+    account: Account, smugmug: FakeSmugMug, run: Run, moment: Any
+) -> None:
+    account.set_clock(moment)
+    album = account.album("Summer")
+    album.photo("a.JPG")
+    album.photo("b.JPG")
+    sync(run)
+    account.lag = Lag(seconds=600)
+    late = swap(album)
+
+    assert "Summer/" + late.file_name not in home_files(run.output)
+    sync(run)  # its clocks have moved, but the listing is the one from before
+    smugmug.let_time_pass(600)
+    result = sync(run)
+
+    assert result.cost == (3, 1)
+    assert "\nAlbums: 0 new, 0 changed, 1 looked at again, 0 unchanged\n" in result.stderr
+    assert home_files(run.output)["Summer/" + late.file_name] == late.data
+    assert sync(run).cost == (3, 0)
+    smugmug.let_time_pass(330)
+    assert sync(run).cost == (
+        3,
+        0,
+    )  # now a quarter of an hour has gone by, and what is listed is believed
+    assert sync(run).cost == NOTHING_NEW
+
+
+def test_the_age_of_the_clocks_is_that_at_which_the_album_was_listed_however_long_its_files_took(
+    account: Account, smugmug: FakeSmugMug, run: Run
+) -> None:
+    account.set_clock()
+    album = account.album("Summer")
+    album.photo("a.JPG")
+    album.photo("b.JPG", archived=False)  # takes a call, which brings the time of day
+    smugmug.fault("stall", "cdn", seconds=1, before_headers=True)
+    process = run.start("-j", 1)
+    smugmug.wait_for(lambda: smugmug.count("cdn"))
+    smugmug.let_time_pass(3600)
+    assert process.wait() == 0
+    assert sync(run).cost == (3, 0)
+    assert sync(run).cost == NOTHING_NEW
+
+
+@pytest.mark.parametrize("hours, state", [(1, "Still processing"), (25, "Unavailable")])
+def test_whether_an_upload_is_fresh_is_told_by_smugmugs_clock(
+    account: Account, smugmug: FakeSmugMug, run: Run, hours: float, state: str
+) -> None:
+    account.set_clock(datetime(2034, 5, 6, 7, 8, 9))
+    account.album("Summer").video(processing=True)
+    smugmug.let_time_pass(hours * 3600)
+    assert f"\n{state} (1):\n" in sync(run).stderr
+
+
+# ======================================================================================================================
+# Listings that lag behind: a second look at the end of the run.
+# ======================================================================================================================
+
+
+@pytest.fixture
+def lagging(account: Account) -> Album:
+    """An album of four photos, of which the last is not listed at once; another album without trouble."""
+    album = account.album("Summer")
+    for name in ("a.JPG", "b.JPG", "c.JPG"):
+        album.photo(name, caption="Swans")
+    account.album("Winter").photo()
+    return album
+
+
+@pytest.mark.parametrize("total_follows", ["listing", "count"])
+@pytest.mark.parametrize("args", [(), ("--sidecar", "xmp,json")], ids=["plain", "sidecars"])
+def test_what_was_missing_in_a_listing_comes_home_after_a_second_look_at_the_end(
+    account: Account, smugmug: FakeSmugMug, run: Run, lagging: Album, total_follows: str, args: Any
+) -> None:
+    account.total_follows, account.lag = total_follows, Lag(listings=1)
+    lagging.photo("late.JPG", caption="Geese")
+
+    result = sync(run, *args)
+
+    asked = smugmug.select("api", "!images")
+    assert len(asked) == 2 + 1 + (
+        total_follows == "count"
+    )  # for the one that was said to come, and did not
+    assert result.cost == (2 + len(asked), 5)
+    assert "\nEverything is home: 5 photos and videos" in result.stderr
+    assert (
+        "\nAlbums: 2 new, 0 changed, 0 unchanged\nFiles: 5 downloaded, 0 already there, 0 failed\n"
+        in result.stderr
+    )
+    photos = {name: data for name, data in home_files(run.output).items() if name.endswith(".JPG")}
+    assert photos == contents(*account.albums)
+    if args:
+        written = {path.name for path in (run.output / "Summer").glob("*.xmp")}
+        assert written == {"a.JPG.xmp", "b.JPG.xmp", "c.JPG.xmp", "late.JPG.xmp"}
+        assert (run.output / "Summer" / "album.json").read_text().count('"file": ') == 4
+
+
+@pytest.mark.parametrize(
+    "total_follows, pages, reason",
+    [
+        ("listing", 1, "SmugMug counts 4 photos and videos in this album but lists 3"),
+        ("count", 2, "the listing is incomplete: 3 listed, but SmugMug says there are 4"),
+    ],
+)
+def test_what_is_missing_in_the_second_look_as_well_is_a_failure_until_it_is_listed(
+    account: Account,
+    smugmug: FakeSmugMug,
+    run: Run,
+    lagging: Album,
+    total_follows: str,
+    pages: int,
+    reason: str,
+) -> None:
+    account.total_follows, account.lag = total_follows, Lag(listings=4)
+    lagging.photo("late.JPG")
+
+    first = sync(run, exit_code=1)
+    assert first.cost == (2 + 1 + 2 * pages, 4)
+    assert f"\nFailed (1):\n  Summer: {reason}\n" in first.stderr
+    assert "\nFiles: 4 downloaded, 0 already there, 1 failed\n" in first.stderr
+    second = sync(run, exit_code=1)
+    assert (
+        second.cost == (2 + 2 * pages, 0)
+        and "\nFiles: 0 downloaded, 4 already there, 1 failed\n" in second.stderr
+    )
+    assert sync(run).cost == (2 + 1, 1)
+    assert sync(run).cost == NOTHING_NEW
+    assert home_files(run.output) == contents(*account.albums)
+
+
+def test_a_photo_that_failed_before_the_second_look_is_tried_again_by_the_next_run(
+    account: Account, smugmug: FakeSmugMug, run: Run, lagging: Album
+) -> None:
+    account.lag = Lag(listings=1)
+    lagging.photo("late.JPG")
+    smugmug.fault("respond", of_file(lagging.images[0]), times=None, status=403)
+    result = sync(run, exit_code=1)
+    assert (
+        result.cost == (2 + 2 + 1, 5)
+        and "\nFiles: 4 downloaded, 0 already there, 1 failed\n" in result.stderr
+    )
+    smugmug.clear_faults()
+    assert sync(run).cost == (3, 1)
+    assert home_files(run.output) == contents(*account.albums)
+
+
+def test_the_second_look_brings_only_what_was_uploaded_since(
+    account: Account, smugmug: FakeSmugMug, run: Run, lagging: Album
+) -> None:
+    account.lag = Lag(listings=1)
+    lagging.photo("late.JPG", uploaded=datetime(2026, 1, 2))
+    lagging.photo("later.JPG", uploaded=datetime(2025, 1, 2))
+    result = sync(run, "--since", "2026-01-01", "--album", "Summer")
+    assert result.cost == (2 + 2, 1)
+    assert home_files(run.output) == {"Summer/late.JPG": lagging.images[3].data}
+    assert sync(run).cost == (2 + 2, 5)
+
+
+def test_a_run_that_is_interrupted_during_its_second_look_is_finished_by_the_next(
+    account: Account, smugmug: FakeSmugMug, run: Run, lagging: Album
+) -> None:
+    account.lag = Lag(listings=1)
+    lagging.photo("late.JPG")
+    smugmug.fault("stall", of_list(lagging), after=1, before_headers=True)
+    process = run.start()
+    smugmug.wait_for(lambda: len(smugmug.select("api", of_list(lagging))) == 2)
+    said = stop(process, signal.SIGINT)
+    assert process.wait() == 130 and "\nNot finished: 4 of 5 are home" in said
+    assert sync(run).cost == (3, 1)
+    assert home_files(run.output) == contents(*account.albums)
+
+
+@pytest.mark.parametrize("listings, exit_code, files", [(1, 0, 5), (2, 1, 4)])
+def test_a_dry_run_takes_the_second_look_as_well(
+    account: Account,
+    smugmug: FakeSmugMug,
+    run: Run,
+    lagging: Album,
+    listings: int,
+    exit_code: int,
+    files: int,
+) -> None:
+    account.lag = Lag(listings=listings)
+    lagging.photo("late.JPG")
+    result = sync(run, "--dry-run", exit_code=exit_code)
+    assert result.cost == (2 + 2 + 1, 0)
+    assert result.stdout.splitlines()[-1].startswith(f"To download: {files} files, ")
+    assert "\nAlbums: 2 new, 0 changed, 0 unchanged\n" in "\n" + result.stderr
+    assert ("Failed (1):\n  Summer: " in result.stderr) == (exit_code == 1)
+    assert not run.output.exists()
+
+
+# ======================================================================================================================
+# What was deleted is listed for a while.
+# ======================================================================================================================
+
+
+@pytest.mark.parametrize("total_follows", ["listing", "count"])
+def test_an_image_that_is_listed_but_was_deleted_is_gone_at_smugmug_which_is_told_and_no_failure(
+    account: Account, smugmug: FakeSmugMug, run: Run, total_follows: str
+) -> None:
+    album = account.album("Summer")
+    for name in ("a.JPG", "b.JPG"):
+        album.photo(name)
+    film = album.video("c.MOV", playable=False)
+    account.total_follows, account.lag = total_follows, Lag(listings=1)
+    deleted = album.images[0]
+    album.remove(deleted)
+    album.remove(film)
+
+    result = sync(run)
+
+    assert home_files(run.output) == contents(album)
+    assert (
+        "\nEverything is home: 1 photo or video" in result.stderr and "Failed" not in result.stderr
+    )
+    assert "\nFiles: 1 downloaded, 0 already there, 2 deleted on SmugMug, 0 failed\n" in result.stderr
+    assert re.search(r"\nGone at SmugMug \(2\):\n  Summer/a\.JPG, Summer/c\.MOV: ", result.stderr)
+    assert smugmug.count("cdn", of_file(deleted)) == 1
+    assert sync(run).cost == (3, 0)  # by now they are not listed any more
+    assert sync(run).cost == NOTHING_NEW
+
+
+def test_an_image_whose_file_alone_is_not_found_is_a_failure(
+    account: Account, smugmug: FakeSmugMug, run: Run
+) -> None:
+    photo = account.album("Summer").photo()
+    smugmug.fault("not_found", of_file(photo), times=None)
+    result = sync(run, exit_code=1)
+    assert result.cost == (2 + 1 + 1, 1)  # is it still there?
+    assert "\nFailed (1):\n  Summer/IMG_1.JPG: SmugMug answered 404" in result.stderr

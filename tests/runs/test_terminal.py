@@ -1,0 +1,743 @@
+"""The screen itself, as a person sees it: a live line at the bottom, messages above it, and nothing left behind."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import os
+import re
+import signal
+import struct
+import subprocess
+import sys
+import threading
+import unicodedata
+from types import SimpleNamespace
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple
+
+import pyte
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import download_smugmug_photos as script
+from conftest import SCRIPT, Run
+from fake_smugmug import JPEG_MAGIC, Account, Album, FakeSmugMug, Pattern, Photo, md5_of
+
+if sys.platform == "win32":
+    pytest.skip("Windows has no pseudo-terminals of this kind", allow_module_level=True)
+
+import fcntl
+import pty
+import termios
+
+ROWS = 100  # so many that nothing scrolls away
+NOTHING = b"\0"  # terminals take no notice of it
+LIVE = re.compile(
+    r"^\d+%|\d+/\d+ files|\d+/\d+ albums|waiting for SmugMug: \d"
+)  # what a live line says
+CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")  # all but the end of a line
+
+BUDGET = settings(max_examples=150, deadline=None, database=None, derandomize=True)
+
+texts = st.text(st.sampled_from("abc XYZ 0123,;日本語한국ｱé…\u0301\u0308Ωж-"), max_size=60).map(
+    lambda text: text.lstrip("\u0301\u0308")
+)
+
+# Started in a session of its own, a process makes its standard input the terminal that Ctrl-C is typed at.
+AT_THE_TERMINAL = """
+import fcntl, os, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
+"""
+
+
+# ======================================================================================================================
+# A terminal, and files that come when the test lets them.
+# ======================================================================================================================
+
+
+class Terminal:
+    """A terminal with the script at work in it.  `raw` is all that was written to it, `lines` what it shows now."""
+
+    def __init__(
+        self,
+        run: Run,
+        arguments: Tuple[Any, ...],
+        env: Mapping[str, Optional[str]],
+        columns: int,
+        stdout: Optional[int],
+    ) -> None:
+        self.raw = b""
+        self._screen = pyte.Screen(columns or 80, ROWS)
+        self._stream = pyte.ByteStream(self._screen)
+        self._changed = threading.Condition()
+        self._master, slave = pty.openpty()
+        self._name = os.ttyname(slave)
+        self._set_size(columns)
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", AT_THE_TERMINAL, str(SCRIPT), *map(str, arguments)],
+            stdin=slave,
+            stdout=slave if stdout is None else stdout,
+            stderr=slave,
+            env=run.environment({"TERM": "xterm", **env}),
+            cwd=str(run.folder),
+            start_new_session=True,
+        )
+        os.close(slave)
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        while True:
+            try:
+                data = os.read(self._master, 65536)
+            except OSError:  # Linux's way to say that nobody has it open any more
+                data = b""
+            with self._changed:
+                self.raw += data
+                self._stream.feed(data)
+                self._changed.notify_all()
+            if not data:
+                return
+
+    @property
+    def lines(self) -> List[str]:
+        """What the screen shows, down to the last line that is not empty."""
+        with self._changed:
+            return (
+                "\n".join(line.rstrip() for line in self._screen.display).rstrip("\n").split("\n")
+            )
+
+    @property
+    def cursor_row(self) -> int:
+        """The row in which the cursor is, the first being 0."""
+        with self._changed:
+            return int(self._screen.cursor.y)
+
+    def resize(self, columns: int) -> None:
+        """Make the window narrower or wider, at a moment when nothing is on its way to it."""
+        self.process.send_signal(signal.SIGSTOP)
+        os.waitpid(self.process.pid, os.WUNTRACED)
+        end = os.open(self._name, os.O_WRONLY | os.O_NOCTTY)
+        os.write(end, NOTHING)
+        os.close(end)
+        with self._changed:
+            assert self._changed.wait_for(lambda: self.raw.endswith(NOTHING), 30)
+            self._screen.resize(ROWS, columns)
+            self._set_size(columns)
+        self.process.send_signal(signal.SIGCONT)
+
+    def _set_size(self, columns: int) -> None:
+        fcntl.ioctl(self._master, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, columns, 0, 0))
+
+    def press(self, keys: bytes) -> None:
+        """Type something."""
+        os.write(self._master, keys)
+
+    def wait_for(self, predicate: Callable[[List[str]], Any]) -> List[str]:
+        """Wait until the lines on the screen make something true; the lines."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: predicate(self.lines), 30), "\n".join(self.lines)
+            return self.lines
+
+    def wait_for_live_line(self, pattern: str = "") -> str:
+        """Wait until the last line is one about the progress, with `pattern` in it; that line."""
+        return self.wait_for(
+            lambda lines: LIVE.search(lines[-1]) and re.search(pattern, lines[-1])
+        )[-1]
+
+    def wait_for_end(self) -> int:
+        """Wait until the script has ended and all it wrote is on the screen; its exit code."""
+        code = self.process.wait(60)
+        self._reader.join(30)
+        return code
+
+    def close(self) -> None:
+        """End what still runs."""
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        self._reader.join(30)
+        os.close(self._master)
+
+
+@pytest.fixture
+def terminal(run: Run) -> Iterator[Callable[..., Terminal]]:
+    """Starts the script in a terminal: ``terminal("--dry-run", columns=40)``."""
+    started = []
+
+    def start(
+        *arguments: Any, columns: int = 80, stdout: Optional[int] = None, **env: Optional[str]
+    ) -> Terminal:
+        started.append(Terminal(run, arguments, env, columns, stdout))
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.close()
+
+
+@pytest.fixture
+def gate() -> Iterator[threading.Event]:
+    """What held files wait for; it opens with the end of the test at the latest."""
+    event = threading.Event()
+    yield event
+    event.set()
+
+
+class Held(Pattern):
+    """A file whose last piece stays on the way until a gate opens."""
+
+    gate: Optional[threading.Event] = None
+
+    def pieces(self, start: int, stop: int) -> Iterator[memoryview]:
+        """As in Pattern, but for the wait."""
+        *first, last = super().pieces(start, stop)
+        yield from first
+        if self.gate is not None:
+            self.gate.wait(60)
+        yield last
+
+
+def held_photo(album: Album, gate: threading.Event) -> Photo:
+    """A photo of half a megabyte that does not come home before the gate opens."""
+    content = Held(500_000, album.account.new_seed(), JPEG_MAGIC)
+    md5_of(content)  # remembered from now on, so that the listing need not read the file
+    content.gate = gate
+    return album.photo("HELD.JPG", content)
+
+
+def width(text: str) -> int:
+    """How many cells of a terminal a text takes, as the terminal sees it."""
+    screen = pyte.Screen(500, 1)
+    pyte.Stream(screen).feed(text)
+    return int(screen.cursor.x)
+
+
+def left_behind(lines: List[str]) -> List[str]:
+    """The lines with something in them that should have been taken away."""
+    return [line for line in lines if LIVE.search(line) or "^C" in line]
+
+
+# ======================================================================================================================
+# The live line.
+# ======================================================================================================================
+
+WIDE = "日本の写真 한국의 사진 e\u0301te\u0301"
+
+
+@pytest.mark.parametrize("columns", [80, 40, 0], ids=["80", "40", "of unknown width"])
+def test_a_live_line_stands_below_the_messages_and_is_gone_in_the_end(
+    account: Account, terminal: Callable[..., Terminal], gate: threading.Event, columns: int
+) -> None:
+    for name in ("Summer", WIDE):
+        account.album(name).photo()
+    winter = account.album("Winter")
+    winter.photo()
+    held_photo(winter, gate)
+    screen = terminal(columns=columns)
+
+    screen.wait_for_live_line("3/4 files")
+    lines = screen.wait_for(lambda lines: len(lines) == 3 and LIVE.search(lines[-1]))
+    assert sorted(lines[:2]) == [
+        "Summer: 1 downloaded",
+        unicodedata.normalize("NFC", WIDE) + ": 1 downloaded",
+    ]
+    assert screen.cursor_row == 2
+    assert width(lines[2]) < (columns or 80)
+
+    gate.set()
+    assert screen.wait_for_end() == 0
+    lines = screen.lines
+    assert lines[2] == "Winter: 2 downloaded" and lines[3].startswith("Albums: 3 new")
+    assert left_behind(lines) == []
+    assert screen.cursor_row == len(lines)
+
+
+def test_the_live_line_tells_albums_images_bytes_speed_and_the_time_left(
+    account: Account, terminal: Callable[..., Terminal], gate: threading.Event
+) -> None:
+    account.album("Summer").photo()
+    held_photo(account.album("Winter"), gate)
+    terminal().wait_for_live_line(
+        r"^50%, [\d.]+ .* left, 1/2 files, \d+ kB, 1/2 albums, [\d.]+ .?B/s(, \d+ at a time)?$"
+    )
+
+
+def test_the_live_line_follows_the_width_of_the_window(
+    account: Account, terminal: Callable[..., Terminal], gate: threading.Event
+) -> None:
+    account.album("Summer").photo()
+    held_photo(account.album("Winter"), gate)
+    screen = terminal(columns=80)
+    screen.wait_for(lambda lines: len(lines) == 2 and "1/2 albums" in lines[1])
+    for columns, wanted in (
+        (40, "^50%, .* left, 1/2 files"),
+        (8, "^50%$"),
+        (120, r"1/2 albums, .*B/s(, \d+ at a time)?$"),
+    ):
+
+        def fits(lines: List[str], columns: int = columns, wanted: str = wanted) -> bool:
+            return re.search(wanted, lines[-1]) is not None and width(lines[-1]) < columns
+
+        screen.resize(columns)
+        lines = screen.wait_for(fits)
+        assert len(lines) == 2, "\n".join(lines)
+    gate.set()
+    assert screen.wait_for_end() == 0
+    assert left_behind(screen.lines) == []
+
+
+def test_a_wait_that_smugmug_asks_for_is_told_and_counted_down(
+    account: Account, smugmug: FakeSmugMug, terminal: Callable[..., Terminal]
+) -> None:
+    account.album("Summer").photo()
+    smugmug.fault("rate_limited", "cdn", retry_after="7200")
+    screen = terminal(columns=60)
+    screen.wait_for_live_line("waiting for SmugMug: 1 h 59 min")
+    assert re.search("429.* waiting +7200 s as requested", " ".join(screen.lines[:-1]))
+    assert LIVE.search(screen.lines[-1]) and left_behind(screen.lines[:-1]) == []
+    screen.press(b"\x03")
+    assert screen.wait_for_end() == 130
+
+
+@pytest.mark.parametrize("columns", [80, 40])
+def test_ctrl_c_at_the_live_line_leaves_the_summary_and_nothing_else(
+    account: Account, terminal: Callable[..., Terminal], gate: threading.Event, columns: int
+) -> None:
+    account.album("Summer").photo()
+    held_photo(account.album("Winter"), gate)
+    screen = terminal(columns=columns)
+    screen.wait_for_live_line("1/2 files")
+    screen.press(b"\x03")
+    assert screen.wait_for_end() == 130
+    lines = screen.lines
+    assert lines[0] == "Summer: 1 downloaded"
+    text = " ".join(lines)
+    assert (
+        "Albums: 2 new" in text
+        and "1 downloaded, 0 already there" in text
+        and "Interrupted. Run again" in text
+    )
+    assert left_behind(lines) == []
+
+
+def test_the_lines_of_a_dry_run_are_not_written_into_the_live_line(
+    account: Account, terminal: Callable[..., Terminal]
+) -> None:
+    for number in range(5):
+        account.album(f"Album {number}").photo(content=Pattern(1000, number, JPEG_MAGIC))
+    screen = terminal("--dry-run")
+    assert screen.wait_for_end() == 0
+    lines = screen.lines
+    assert sorted(lines[:5]) == [f"Album {number}: 1 file, 1.0 kB" for number in range(5)]
+    assert (
+        lines[5] == "To download: 5 files, 5.0 kB" and b"Reading the list of albums" in screen.raw
+    )
+    assert left_behind(lines) == []
+
+
+def test_data_that_goes_to_a_file_is_free_of_the_live_line(
+    account: Account, terminal: Callable[..., Terminal], run: Run
+) -> None:
+    account.album("Summer").photo(content=Pattern(1000, 1, JPEG_MAGIC))
+    with open(str(run.folder / "data.txt"), "w+b") as data:
+        screen = terminal("--dry-run", stdout=data.fileno())
+        assert screen.wait_for_end() == 0
+        data.seek(0)
+        assert data.read() == b"Summer: 1 file, 1.0 kB\nTo download: 1 file, 1.0 kB\n"
+    assert b"Reading the list of albums" in screen.raw and left_behind(screen.lines) == []
+
+
+def test_the_progress_of_verifying_is_shown_and_taken_away(
+    account: Account, terminal: Callable[..., Terminal], run: Run
+) -> None:
+    album = account.album("Summer")
+    for number in range(4):  # large enough for a second look at the screen while they are hashed
+        album.photo(content=Pattern(40_000_000, number, JPEG_MAGIC))
+    assert run().returncode == 0
+    screen = terminal("--verify")
+    assert screen.wait_for_end() == 0
+    assert re.search(rb"Verified \d files?", screen.raw)
+    assert [line for line in screen.lines if "Verified" in line] == ["Verified: 4 intact"]
+
+
+def test_the_live_line_is_there_while_a_dry_run_waits_for_smugmug(
+    account: Account,
+    smugmug: FakeSmugMug,
+    terminal: Callable[..., Terminal],
+    gate: threading.Event,
+) -> None:
+    album = account.album("Summer")
+    album.photo(content=Pattern(1000, 1, JPEG_MAGIC))
+
+    def held(answer: Dict[str, Any]) -> Dict[str, Any]:
+        gate.wait(60)
+        return answer
+
+    smugmug.fault("mangle", f"{album.key}!images", function=held)
+    screen = terminal("--dry-run")
+    screen.wait_for_live_line("0/1 files")
+    gate.set()
+    assert screen.wait_for_end() == 0
+    assert screen.lines[:2] == ["Summer: 1 file, 1.0 kB", "To download: 1 file, 1.0 kB"]
+
+
+@pytest.mark.parametrize("task", [[], ["--dry-run"], ["--list"]], ids=["", "--dry-run", "--list"])
+def test_what_is_awaited_first_is_said_while_nothing_can_be_counted_yet(
+    account: Account,
+    smugmug: FakeSmugMug,
+    terminal: Callable[..., Terminal],
+    gate: threading.Event,
+    task: List[str],
+) -> None:
+    account.album("Summer").photo()
+
+    def held(answer: Dict[str, Any]) -> Dict[str, Any]:
+        gate.wait(60)
+        return answer
+
+    smugmug.fault("mangle", "!albums", function=held)
+    screen = terminal(*task)
+    screen.wait_for(lambda lines: lines[-1].startswith("Reading the list of albums"))
+    gate.set()
+    assert screen.wait_for_end() == 0
+    assert left_behind(screen.lines) == [] and not any("Reading" in line for line in screen.lines)
+
+
+def test_the_live_line_is_there_while_a_large_file_is_verified(
+    account: Account, terminal: Callable[..., Terminal], run: Run
+) -> None:
+    photo = account.album("Summer").photo()
+    assert run().returncode == 0
+    path = run.output / "Summer" / photo.file_name
+    path.unlink()
+    os.mkfifo(str(path))  # a file that takes as long as we like
+    screen = terminal("--verify", "--dry-run")
+    screen.wait_for(lambda lines: lines[-1] == "Verified 0 files")
+    threading.Thread(target=path.write_bytes, args=(photo.data,), daemon=True).start()
+    assert screen.wait_for_end() == 0
+    assert [line for line in screen.lines if "Verified" in line] == ["Verified: 1 intact"]
+
+
+# ======================================================================================================================
+# Texts that are longer than a line.
+# ======================================================================================================================
+
+
+@pytest.mark.parametrize("columns", [80, 40])
+def test_long_messages_are_broken_between_words_with_a_hanging_indent(
+    account: Account, terminal: Callable[..., Terminal], columns: int
+) -> None:
+    account.album("Secret", security="Password", locked=True)
+    screen = terminal("-o", "p", columns=columns)
+    assert screen.wait_for_end() == 0
+    at = screen.lines.index("Locked (1):")
+    assert screen.lines[at + 1].startswith("  Secret: ") and screen.lines[at + 2].startswith(
+        "    "
+    )
+    for word in ("locked", "password,", "SmugMug", "contents", "Remove", "password,"):
+        assert any(word in line.split() for line in screen.lines[at:]), word
+
+
+@BUDGET
+@given(
+    words=st.lists(texts.map(lambda text: text.replace(" ", "") or "x"), min_size=1),
+    columns=st.integers(1, 50),
+)
+def test_a_broken_line_has_the_same_words_and_is_too_long_only_for_one_that_is(
+    words: List[str], columns: int
+) -> None:
+    lines = script.wrap_line("  " + " ".join(words), columns).split("\n")
+    assert " ".join(lines).split() == " ".join(words).split()
+    assert all(width(line) <= columns or len(line.split()) == 1 for line in lines)
+    assert all(line.startswith("    ") for line in lines[1:])
+
+
+def test_help_breaks_no_word_in_a_narrow_terminal(run: Run) -> None:
+    words = set(run("--help", env={"COLUMNS": "200"}).stdout.split())
+    narrow = run("--help", env={"COLUMNS": "40"}).stdout
+    assert max(map(len, narrow.splitlines())) <= 40
+    assert set(narrow.split()) <= words
+
+
+# ======================================================================================================================
+# The API key is asked for at the first start.
+# ======================================================================================================================
+
+NO_KEY = {"SMUGMUG_API_KEY": None, "SMUGMUG_API_SECRET": None}
+NO_TOKEN = {"SMUGMUG_ACCESS_TOKEN": None, "SMUGMUG_ACCESS_TOKEN_SECRET": None}
+
+
+def test_the_api_key_is_asked_for_once_and_its_secret_is_never_shown(
+    account: Account, smugmug: FakeSmugMug, run: Run, terminal: Callable[..., Terminal]
+) -> None:
+    account.album("Summer").photo()
+    log = run.folder / "log.txt"
+    screen = terminal("-v", "--log-file", log, **NO_KEY, **NO_TOKEN)
+    screen.wait_for(lambda lines: lines[-1].startswith("API key:"))
+    screen.press(b"\n" + smugmug.api_key.encode() + b"\n")
+    screen.wait_for(lambda lines: "API secret" in lines[-1])
+    screen.press(smugmug.api_secret.encode() + b"\n")
+    screen.wait_for(lambda lines: lines[-1].startswith("PIN:"))
+    screen.press(smugmug.pin.encode() + b"\n")
+    assert screen.wait_for_end() == 0
+    assert (
+        "https://api.smugmug.com/api/developer/apply" in screen.lines
+        and "Signed in as family." in screen.lines
+    )
+    assert (
+        smugmug.api_secret.encode() not in screen.raw and smugmug.api_secret not in log.read_text()
+    )
+    saved = run.config / "download_smugmug_photos" / "token.json"
+    content = json.loads(saved.read_text())
+    assert (content["api_key"], content["api_secret"]) == (smugmug.api_key, smugmug.api_secret)
+    assert saved.stat().st_mode & 0o777 == 0o600
+
+    assert (
+        run(keys=False, signed_in=False).returncode == 0
+    )  # without a terminal, and without a question
+    wrong = run(
+        keys=False,
+        signed_in=False,
+        env={"SMUGMUG_API_KEY": "wrong", "SMUGMUG_API_SECRET": "wrong"},
+    )
+    assert wrong.returncode == 3  # the environment wins
+    assert run("--logout", keys=False, signed_in=False).returncode == 0 and not saved.exists()
+    assert "No API key found" in run(keys=False, signed_in=False, input="KEY\nSECRET\n").stderr
+
+
+def test_an_api_key_is_saved_as_well_where_the_saved_sign_in_still_works(
+    account: Account, smugmug: FakeSmugMug, run: Run, terminal: Callable[..., Terminal]
+) -> None:
+    account.album("Summer").photo()
+    assert (
+        run("--login", signed_in=False, input=smugmug.pin + "\n").returncode == 0
+    )  # with a key of the environment
+    screen = terminal("--login", **NO_KEY, **NO_TOKEN)
+    screen.wait_for(lambda lines: lines[-1].startswith("API key:"))
+    screen.press(smugmug.api_key.encode() + b"\n")
+    screen.wait_for(lambda lines: "API secret" in lines[-1])
+    screen.press(smugmug.api_secret.encode() + b"\n")
+    assert screen.wait_for_end() == 0 and "PIN:" not in " ".join(screen.lines)
+    assert (
+        run(keys=False, signed_in=False).returncode == 0
+    )  # without a terminal, and without a question
+
+
+def test_an_api_key_that_smugmug_does_not_know_is_not_saved(
+    run: Run, terminal: Callable[..., Terminal]
+) -> None:
+    screen = terminal(**NO_KEY, **NO_TOKEN)
+    screen.wait_for(lambda lines: lines[-1].startswith("API key:"))
+    screen.press(b"wrong\n")
+    screen.wait_for(lambda lines: "API secret" in lines[-1])
+    screen.press(b"wrong\n")
+    assert screen.wait_for_end() == 2
+    assert "does not know this API key" in " ".join(" ".join(screen.lines).split())
+    assert not (run.config / "download_smugmug_photos").exists()
+
+
+def test_the_end_of_input_where_the_api_key_is_asked_for_ends_the_run_with_the_advice(
+    terminal: Callable[..., Terminal],
+) -> None:
+    screen = terminal(**NO_KEY, **NO_TOKEN)
+    screen.wait_for(lambda lines: lines[-1].startswith("API key:"))
+    screen.press(b"\x04")
+    assert screen.wait_for_end() == 2
+    assert any(line.startswith("No API key given.") for line in screen.lines)
+
+
+# ======================================================================================================================
+# Where no live line is wanted, or possible.
+# ======================================================================================================================
+
+
+def plain(data: bytes) -> str:
+    """What was written to a terminal, with the ends of lines as the script wrote them."""
+    return data.decode("utf-8").replace("\r\n", "\n")
+
+
+@pytest.mark.parametrize(
+    "arguments, env",
+    [
+        ([], {"TERM": "dumb"}),
+        (["--no-progress"], {}),
+        (["-q"], {}),
+    ],
+    ids=["TERM=dumb", "--no-progress", "-q"],
+)
+def test_without_a_live_line_a_terminal_gets_plain_lines(
+    account: Account, terminal: Callable[..., Terminal], arguments: List[str], env: Dict[str, str]
+) -> None:
+    for name in ("Summer", WIDE):
+        account.album(name).photo()
+    screen = terminal(*arguments, **env)
+    assert screen.wait_for_end() == 0
+    text = plain(screen.raw)
+    assert CONTROL.findall(text) == [] and left_behind(text.splitlines()) == []
+    assert ("Summer: 1 downloaded\n" in text) == (arguments != ["-q"])
+    assert "Files: 2 downloaded" in text
+
+
+def test_the_table_of_albums_fits_into_a_narrow_terminal_with_all_its_numbers(
+    account: Account, terminal: Callable[..., Terminal]
+) -> None:
+    for name in ("Our long summer by the northern sea", "Winter"):
+        account.album(name, folder="Family/Trips", privacy="Unlisted").photo()
+    narrow = terminal("--list", columns=40)
+    assert narrow.wait_for_end() == 0
+    table = [
+        line for line in plain(narrow.raw).splitlines() if re.match("ALBUM|Our long|Winter", line)
+    ]
+    assert len(table) == 3 and all(width(line) <= 40 for line in table)
+    assert all(re.search(r" 1 +0 +2024-01-01", line) for line in table[1:])
+    wide = terminal("--list", columns=200)
+    assert wide.wait_for_end() == 0
+    assert "/Family/Trips/Our-long-summer-by-the-northern-sea" in plain(wide.raw).replace(" ", "-")
+
+
+def test_where_no_colour_is_wanted_there_is_none(
+    account: Account, terminal: Callable[..., Terminal]
+) -> None:
+    album = account.album("Summer")
+    album.photo()
+    album.photo("slow.JPG", processing=True)
+    screen = terminal(NO_COLOR="1")
+    assert screen.wait_for_end() == 0
+    assert (
+        b"Reading the list of albums" in screen.raw
+        and re.findall(rb"\x1b\[[\d;]*m", screen.raw) == []
+    )
+
+
+def test_off_a_terminal_there_are_plain_lines_one_for_each_album(
+    account: Account, run: Run
+) -> None:
+    for name in ("Summer", WIDE):
+        account.album(name).photo()
+    result = run(env={"TERM": "xterm"})
+    lines = result.stderr.splitlines()
+    assert (result.returncode, result.stdout) == (0, "")
+    assert sorted(lines[:2]) == [
+        "Summer: 1 downloaded",
+        unicodedata.normalize("NFC", WIDE) + ": 1 downloaded",
+    ]
+    assert lines[2].startswith("Albums: ") and lines[-1].startswith("Everything is home: ")
+    assert CONTROL.findall(result.stderr) == [] and left_behind(lines) == []
+
+
+@pytest.mark.parametrize(
+    "arguments", [["-v"], ["--list"], ["--dry-run"]], ids=["sync", "list", "dry run"]
+)
+def test_names_cannot_upset_the_terminal(
+    account: Account, terminal: Callable[..., Terminal], arguments: List[str]
+) -> None:
+    account.album("\x1b[2J\x1b]0;mine\x07Summer\r\u202e\x9b31m").photo(
+        "\x1b[31mred\n.JPG", processing=True
+    )
+    account.album("Winter\n").photo("\x1b[31mred\n.JPG")
+    screen = terminal(*arguments, TERM="dumb")
+    assert screen.wait_for_end() == 0
+    said = plain(screen.raw)
+    assert "Summer" in said and CONTROL.findall(said) == [] and "\u202e" not in said
+
+
+# ======================================================================================================================
+# How often something is shown.
+# ======================================================================================================================
+
+
+class Tty(io.StringIO):
+    """A standard error that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        """It is."""
+        return True
+
+
+def shown_in_a_minute(
+    monkeypatch: pytest.MonkeyPatch, stream: io.StringIO, wants_progress: bool = True
+) -> List[str]:
+    """What is shown in a minute in which there is news every hundredth of a second."""
+    now = [1000.0]
+    monkeypatch.setattr(script, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.setenv("TERM", "xterm")
+    screen = script.Screen(logging.INFO, wants_progress)
+    monkeypatch.setattr(script.log, "handlers", [screen])
+    monkeypatch.setattr(script.log, "propagate", False)
+    # no level is set, as a logger remembers what it answered before
+    monkeypatch.setattr(script.log, "isEnabledFor", lambda level: level >= logging.INFO)
+    for _ in range(6000):
+        screen.show(lambda columns: f"<{now[0]:.2f}>")
+        now[0] += 0.01
+    return sorted(set(re.findall("<[^>]*>", stream.getvalue())))
+
+
+def test_the_live_line_is_redrawn_at_most_ten_times_a_second(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert 500 <= len(shown_in_a_minute(monkeypatch, Tty())) <= 601
+
+
+def test_off_a_terminal_a_line_comes_every_ten_seconds_at_most(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert 4 <= len(shown_in_a_minute(monkeypatch, io.StringIO())) <= 6
+
+
+@pytest.mark.parametrize("stream", [Tty, io.StringIO], ids=["terminal", "pipe"])
+def test_without_progress_nothing_comes_at_all(
+    monkeypatch: pytest.MonkeyPatch, stream: Callable[[], io.StringIO]
+) -> None:
+    assert shown_in_a_minute(monkeypatch, stream(), wants_progress=False) == []
+
+
+# ======================================================================================================================
+# Fitting text into cells.
+# ======================================================================================================================
+
+
+@BUDGET
+@given(text=texts)
+def test_a_text_takes_as_many_cells_as_the_terminal_gives_it(text: str) -> None:
+    assert script.display_width(text) == width(text)
+
+
+@BUDGET
+@given(text=texts, columns=st.integers(0, 50))
+def test_a_text_is_cut_only_where_it_does_not_fit_and_then_fits(text: str, columns: int) -> None:
+    truncate = script.truncate(text, columns)
+    assert width(truncate) <= columns or width(text) == 0
+    if width(text) <= columns:
+        assert truncate == text
+    elif columns:
+        assert (
+            truncate.endswith("…")
+            and text.startswith(truncate[:-1])
+            and width(truncate) >= columns - 1
+        )
+
+
+@BUDGET
+@given(
+    images=st.integers(0, 10**7),
+    done=st.integers(0, 10**7),
+    received=st.integers(0, 10**15),
+    wait=st.floats(-1, 10**6),
+    columns=st.integers(1, 200),
+)
+def test_whatever_there_is_to_tell_the_first_of_it_comes_first_and_the_rest_only_if_it_fits(
+    images: int, done: int, received: int, wait: float, columns: int
+) -> None:
+    summary = script.Summary()
+    summary.images_expected = images
+    summary.counts[script.Result.DOWNLOADED] = done
+    line = script.progress_line(summary, received, wait, "", columns)
+    first, *others = line.split(", ")
+    first_of_all = f"{100 * done // max(done, images)}%" if done or images else "0/0"
+    assert first.startswith("waiting for SmugMug: " if wait > 0 else first_of_all)
+    assert not others or width(line) <= columns

@@ -1,0 +1,276 @@
+"""Time stamps: each file bears the time that the camera's clock showed, wherever the camera, the program and SmugMug
+were.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Dict, Optional
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import download_smugmug_photos as script
+from conftest import Run
+from fake_smugmug import Account, FakeSmugMug
+from helpers import image_of
+
+BUDGET = settings(max_examples=200, deadline=None, database=None, derandomize=True)
+EPOCH = datetime(1970, 1, 1)
+UPLOADED = datetime(2020, 3, 1, 12, 34, 56)
+
+
+def seconds(moment: datetime, hours_ahead_of_utc: float = 0.0) -> float:
+    """A moment on a clock so many hours ahead of UTC, in seconds since 1970."""
+    return (moment - EPOCH).total_seconds() - 3600 * hours_ahead_of_utc
+
+
+def time_stamps(folder: Path) -> Dict[str, float]:
+    """The time stamp of each file in a folder, in seconds since 1970."""
+    return {path.name: path.stat().st_mtime for path in folder.iterdir()}
+
+
+# ======================================================================================================================
+# On the disk
+# ======================================================================================================================
+
+
+@pytest.mark.parametrize(
+    "zone, summer, winter",
+    [  # hours ahead of UTC; zones that need no data to be installed
+        ("UTC0", 0, 0),
+        ("EST5EDT,M3.2.0,M11.1.0", -4, -5),
+        ("IST-5:30", 5.5, 5.5),
+    ],
+)
+def test_a_file_bears_the_time_of_the_camera_clock_or_else_of_its_upload(
+    account: Account, smugmug: FakeSmugMug, run: Run, zone: str, summer: float, winter: float
+) -> None:
+    album, collection = account.album("Summer"), account.album("Best of")
+    taken = {
+        "summer.JPG": datetime(2019, 8, 4, 11, 28, 12),
+        "winter.JPG": datetime(2015, 2, 22, 17, 34, 44),
+        "late.JPG": datetime(2016, 12, 31, 23, 59, 59),
+        "scan.JPG": datetime(1958, 1, 6, 12, 0, 0),
+    }
+    for name, clock in taken.items():
+        album.photo(name, taken=clock)
+    album.video("film.mp4", taken=datetime(1999, 7, 3, 4, 5, 6))
+    collection.collect(album.images[0])
+    album.photo("without.JPG", uploaded=UPLOADED)
+    album.photo("senseless.JPG", uploaded=UPLOADED)
+
+    def senseless(answer: Any) -> Any:
+        for entry in answer["Response"]["AlbumImage"]:
+            if entry["FileName"] == "senseless.JPG":
+                entry["DateTimeOriginal"] = "0000-00-00T00:00:00+00:00"
+        return answer
+
+    smugmug.fault("mangle", where=f"/album/{album.key}!images", function=senseless)
+    assert run(env={"TZ": zone}).returncode == 0
+    assert time_stamps(run.output / "Summer") == {
+        "summer.JPG": seconds(taken["summer.JPG"], summer),
+        "winter.JPG": seconds(taken["winter.JPG"], winter),
+        "late.JPG": seconds(taken["late.JPG"], winter),
+        "scan.JPG": seconds(taken["scan.JPG"], winter),
+        "film.mp4": seconds(datetime(1999, 7, 3, 4, 5, 6)),
+        "without.JPG": seconds(UPLOADED),
+        "senseless.JPG": seconds(UPLOADED),
+    }
+    assert time_stamps(run.output / "Best of") == {
+        "summer.JPG": seconds(taken["summer.JPG"], summer)
+    }
+
+
+def test_a_new_version_brings_its_own_time(account: Account, run: Run) -> None:
+    photo = account.album("Summer").photo(taken=datetime(2019, 8, 4, 11, 28, 12))
+    run(env={"TZ": "UTC0"})
+    photo.taken = datetime(2020, 1, 1, 12, 0, 0)
+    photo.replace(b"a new version", moves_clock=True)
+    assert run(env={"TZ": "UTC0"}).returncode == 0
+    assert time_stamps(run.output / "Summer") == {photo.file_name: seconds(photo.taken)}
+
+
+def test_an_adopted_file_keeps_its_own_time(
+    account: Account, smugmug: FakeSmugMug, run: Run
+) -> None:
+    album = account.album("Summer")
+    clock = datetime(2019, 8, 4, 11, 28, 12)
+    album.photo("a.JPG", taken=clock)
+    album.photo("b.JPG", taken=clock, archived=False)
+    album.video("c.mp4", taken=clock)
+    (run.output / "Summer").mkdir(parents=True)
+    for number, image in enumerate(album.images):
+        path = run.output / "Summer" / image.file_name
+        path.write_bytes(image.data)
+        os.utime(str(path), (1_000_000_000 + number, 1_000_000_000 + number))
+    theirs = time_stamps(run.output / "Summer")
+
+    def without_video(answer: Any) -> Any:
+        """So the size of the video takes a call of its own."""
+        return {name: value for name, value in answer.items() if name != "Expansions"}
+
+    smugmug.fault("mangle", where=f"/album/{album.key}!images", function=without_video)
+    assert "3 adopted" in run("--sidecar", "xmp").stderr
+    assert smugmug.count("cdn") == 0
+    assert time_stamps(run.output / "Summer") == theirs
+
+
+# ======================================================================================================================
+# The camera's clock, out of what SmugMug shows
+# ======================================================================================================================
+
+
+@pytest.mark.parametrize(
+    "shown, clock",
+    [
+        ("2019-08-04T18:28:12+00:00", "2019-08-04T11:28:12"),
+        ("2015-02-23T01:34:44+00:00", "2015-02-22T17:34:44"),
+        ("2020-01-01T07:59:59+00:00", "2019-12-31T23:59:59"),
+        ("2020-01-01T08:00:00+00:00", "2020-01-01T00:00:00"),
+        ("1974-02-10T19:00:00+00:00", "1974-02-10T12:00:00"),
+        ("1969-12-31T20:00:00+00:00", "1969-12-31T12:00:00"),
+        ("1912-12-25T20:00:00+00:00", "1912-12-25T12:00:00"),
+        ("2019-08-04T18:28:12", "2019-08-04T11:28:12"),
+        ("", ""),
+        ("2019-08-04", ""),
+        ("2019-08-04T18+02:00", ""),
+        ("0000-00-00T00:00:00+00:00", ""),
+        ("0001-01-01T00:00:00+00:00", ""),
+        ("2019-02-30T12:00:00+00:00", ""),
+        ("2019-08-04T25:00:00+00:00", ""),
+        ("2019-08-04 18:28:12 and more", ""),
+        ("yesterday", ""),
+    ],
+)
+def test_the_camera_clock_is_what_smugmug_shows_less_the_hours_to_california(
+    shown: str, clock: str
+) -> None:
+    assert script.camera_time(shown) == clock
+
+
+@BUDGET
+@given(
+    st.one_of(
+        st.text(),
+        st.from_regex(
+            r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\+00:00", fullmatch=True
+        ),
+    )
+)
+def test_whatever_is_shown_gives_a_time_or_none(shown: str) -> None:
+    clock = script.camera_time(shown)
+    assert clock == "" or datetime.strptime(clock, "%Y-%m-%dT%H:%M:%S").year in range(10_000)
+
+
+@pytest.mark.parametrize(
+    "first_day, last_day",
+    [  # when summer time begins, and when it ends
+        (datetime(1970, 4, 26), datetime(1970, 10, 25)),
+        (datetime(1973, 4, 29), datetime(1973, 10, 28)),
+        (datetime(1974, 1, 6), datetime(1974, 10, 27)),
+        (datetime(1975, 2, 23), datetime(1975, 10, 26)),
+        (datetime(1976, 4, 25), datetime(1976, 10, 31)),
+        (datetime(1986, 4, 27), datetime(1986, 10, 26)),
+        (datetime(1987, 4, 5), datetime(1987, 10, 25)),
+        (datetime(1999, 4, 4), datetime(1999, 10, 31)),
+        (datetime(2006, 4, 2), datetime(2006, 10, 29)),
+        (datetime(2007, 3, 11), datetime(2007, 11, 4)),
+        (datetime(2015, 3, 8), datetime(2015, 11, 1)),
+        (datetime(2024, 3, 10), datetime(2024, 11, 3)),
+        (datetime(2040, 3, 11), datetime(2040, 11, 4)),
+    ],
+)
+def test_summer_time_in_california_begins_and_ends_by_the_law_of_its_year(
+    first_day: datetime, last_day: datetime
+) -> None:
+    begins, ends = first_day + timedelta(hours=2 + 8), last_day + timedelta(hours=2 + 7)
+    moments = [begins - timedelta(seconds=1), begins, ends - timedelta(seconds=1), ends]
+    assert [script.pacific_hours(moment) for moment in moments] == [-8, -7, -7, -8]
+    new_year, new_years_eve = datetime(first_day.year, 1, 1), datetime(first_day.year, 12, 31)
+    assert script.pacific_hours(new_year) == script.pacific_hours(new_years_eve) == -8
+
+
+def california() -> Any:
+    """California in the time zone database, or a skipped test."""
+    zoneinfo = pytest.importorskip(
+        "zoneinfo", reason="zoneinfo came with Python 3.9: only fixed dates are tested here"
+    )
+    try:
+        return zoneinfo.ZoneInfo("America/Los_Angeles")
+    except zoneinfo.ZoneInfoNotFoundError:
+        pytest.skip(
+            "no time zone database on this machine (pip install tzdata): only fixed dates are tested here"
+        )
+
+
+@pytest.mark.parametrize("first_year", range(1970, 2040, 10))
+def test_the_hours_to_california_are_those_of_the_time_zone_database(first_year: int) -> None:
+    zone = california()
+    moment, end = (
+        datetime(first_year, 1, 1),
+        datetime(2041 if first_year == 2030 else first_year + 10, 1, 1),
+    )
+    hour = timedelta(hours=1)
+    while moment < end:
+        expected = zone.fromutc(moment.replace(tzinfo=zone)).utcoffset()
+        assert script.pacific_hours(moment) * hour == expected, moment
+        moment += hour
+
+
+# ======================================================================================================================
+# The time stamp, out of both dates
+# ======================================================================================================================
+
+
+@pytest.mark.parametrize(
+    "taken, uploaded, expected",
+    [
+        (
+            "2019-08-04T18:28:12+00:00",
+            "2020-03-01T12:34:56+00:00",
+            seconds(datetime(2019, 8, 4, 11, 28, 12), 5.5),
+        ),
+        ("", "2020-03-01T12:34:56+00:00", seconds(UPLOADED)),
+        ("", "2020-03-01T12:34:56", seconds(UPLOADED)),
+        ("nonsense", "2020-03-01T12:34:56+00:00", seconds(UPLOADED)),
+        ("", "", None),
+        ("", "nonsense", None),
+    ],
+)
+@pytest.mark.skipif(
+    not hasattr(time, "tzset"),
+    reason="the time zone of a running process cannot be changed on Windows",
+)
+def test_the_time_stamp_is_local_for_the_camera_and_utc_for_the_upload(
+    monkeypatch: pytest.MonkeyPatch, taken: str, uploaded: str, expected: Optional[float]
+) -> None:
+    monkeypatch.setenv("TZ", "IST-5:30")
+    time.tzset()
+    try:
+        assert (
+            script.file_time(image_of(DateTimeOriginal=taken, DateTimeUploaded=uploaded))
+            == expected
+        )
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+def test_a_time_that_the_system_cannot_express_falls_back_to_the_upload(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def overflow(moment: Any) -> float:
+        raise OverflowError(
+            "mktime argument out of range"
+        )  # what Windows says of times before 1970
+
+    monkeypatch.setattr(time, "mktime", overflow)
+    image = image_of(
+        DateTimeOriginal="1955-06-01T19:00:00+00:00", DateTimeUploaded="2020-03-01T12:34:56+00:00"
+    )
+    assert script.file_time(image) == seconds(UPLOADED)

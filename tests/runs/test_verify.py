@@ -1,0 +1,386 @@
+"""--verify finds what changed on the disk, mends what decayed, and keeps what its owner edited."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Dict
+
+import pytest
+
+from conftest import Run
+from fake_smugmug import Account, FakeSmugMug, Photo
+from helpers import NOTHING_NEW, contents, edit, harmless, home_files, key_name, sync
+
+
+def decay(path: Path) -> bytes:
+    """Change a byte of a file as a failing disk would, without its time stamp; the new content."""
+    return edit(path, keep_time=True)
+
+
+def one_photo_home(account: Account, run: Run) -> Photo:
+    """An account of one photo, which is home."""
+    photo = account.album("Summer").photo("a.JPG")
+    sync(run)
+    return photo
+
+
+def test_what_is_gone_here_and_at_smugmug_is_nothing_to_repair(account: Account, run: Run) -> None:
+    album = account.album("Summer")
+    album.photo("a.JPG")
+    gone = album.photo("b.JPG")
+    sync(run)
+    album.remove(gone)
+    (run.output / "Summer" / "b.JPG").unlink()
+    verified = sync(run, "--verify").stderr
+    assert "Damaged" not in verified and "\nEverything is home: 1 photo or video in " in verified
+
+
+def test_a_damaged_file_that_does_not_come_again_is_named_by_every_later_run(
+    account: Account, smugmug: FakeSmugMug, run: Run
+) -> None:
+    photo = one_photo_home(account, run)
+    decayed = decay(run.output / "Summer" / "a.JPG")
+    smugmug.fault("respond", "cdn", times=None, status=403, body=b"")
+    assert (
+        "\nDamaged, changed or missing (1):\n  Summer/a.JPG: damaged\n"
+        in sync(run, "--verify", exit_code=1).stderr
+    )
+    for _ in range(2):
+        later = sync(run, exit_code=1).stderr
+        assert "\nDamaged (1):\n  Summer/a.JPG: not downloaded again\n" in later
+        assert home_files(run.output) == {"Summer/a.JPG": decayed}
+    smugmug.clear_faults()
+    sync(run)
+    assert home_files(run.output) == {"Summer/a.JPG": photo.data, "Summer/a-damaged.JPG": decayed}
+
+
+def test_verification_of_sound_files_fetches_nothing(account: Account, run: Run) -> None:
+    album = account.album("Summer")
+    album.photo("a.JPG")
+    album.video("b.mp4")
+    album.video("c.mp4", md5_listed=False, size_listed=False)
+    sync(run)
+    verified = sync(run, "--verify")
+    assert verified.cost == NOTHING_NEW
+    assert "3 intact" in verified.stderr
+
+
+def test_verification_mends_what_decayed_keeps_what_was_edited_and_fetches_what_is_missing(
+    account: Account, run: Run
+) -> None:
+    album = account.album("Summer")
+    album.photo("sound.JPG")
+    album.photo("decayed.JPG")
+    album.video("decayed.mp4")
+    edited, edited_film = album.photo("edited.JPG"), album.video("edited.mp4")
+    album.photo("missing.JPG")
+    album.video("silent.mp4", md5_listed=False)
+    sync(run)
+    folder = run.output / "Summer"
+    decayed = {name: decay(folder / name) for name in ("decayed.JPG", "decayed.mp4", "silent.mp4")}
+    kept = {
+        "Summer/edited.JPG": edit(folder / "edited.JPG"),
+        "Summer/edited.mp4": edit(folder / "edited.mp4"),
+    }
+    for stem, extension in (("decayed", "JPG"), ("decayed", "mp4"), ("silent", "mp4")):
+        kept[f"Summer/{stem}-damaged.{extension}"] = decayed[f"{stem}.{extension}"]
+    assert (
+        sync(run).cost == NOTHING_NEW
+    )  # without --verify only a size tells that something is wrong
+    (folder / "missing.JPG").unlink()
+
+    verified = sync(run, "--verify")
+    assert verified.cost == (3, 6)
+    beside = {f"Summer/{key_name(image)}": image.data for image in (edited, edited_film)}
+    assert home_files(run.output) == {**contents(album), **beside, **kept}
+    for name in (
+        "decayed.JPG",
+        "decayed.mp4",
+        "edited.JPG",
+        "edited.mp4",
+        "missing.JPG",
+        "silent.mp4",
+    ):
+        assert name in verified.stderr
+    assert "sound.JPG" not in verified.stderr
+    assert "Repaired (6):" in verified.stderr and "Damaged, changed" not in verified.stderr
+    assert (
+        "  Summer/decayed.JPG: damaged; downloaded again; the damaged file is kept as "
+        "decayed-damaged.JPG\n"
+    ) in verified.stderr
+
+    again = sync(run, "--verify")
+    assert again.cost == NOTHING_NEW
+    assert "7 intact" in again.stderr
+
+
+def test_verification_that_only_reports_writes_nothing_and_ends_with_1_if_anything_is_wrong(
+    account: Account, run: Run
+) -> None:
+    album = account.album("Summer")
+    photo, _ = album.photo("a.JPG"), album.photo("sound.JPG")
+    sync(run)
+    assert "2 intact" in harmless(run, "--verify", "--dry-run").stderr
+    path = run.output / "Summer" / photo.file_name
+    modified_ns = path.stat().st_mtime_ns
+    for harm in (decay, edit, Path.unlink):
+        harm(path)
+        report = harmless(run, "--verify", "--dry-run", exit_code=1).stderr
+        assert (
+            "Damaged, changed or missing (1):\n  Summer/a.JPG: " in report
+            and "sound.JPG" not in report
+        )
+        assert "Files:" not in report and "Albums:" not in report
+        assert (
+            "To download these again, run --verify without -n, --album, --exclude and --since."
+            in report
+        )
+        path.write_bytes(photo.data)
+        os.utime(str(path), ns=(modified_ns, modified_ns))
+    harmless(run, "--verify", "--dry-run")
+
+
+def test_the_advice_that_follows_a_report_of_damage_repairs_it(account: Account, run: Run) -> None:
+    photo = one_photo_home(account, run)
+    decayed = decay(run.output / "Summer" / "a.JPG")
+    advice = harmless(run, "--verify", "--dry-run", exit_code=1).stderr
+    harmless(run)  # so it does not do to leave out -n alone
+    assert " run --verify without -n" in advice
+    sync(run, "--verify")
+    assert home_files(run.output) == {"Summer/a.JPG": photo.data, "Summer/a-damaged.JPG": decayed}
+
+
+@pytest.mark.parametrize("is_damaged", [False, True])
+def test_verification_that_only_reports_needs_no_network(
+    account: Account, smugmug: FakeSmugMug, run: Run, is_damaged: bool
+) -> None:
+    photo = one_photo_home(account, run)
+    if is_damaged:
+        decay(run.output / "Summer" / photo.file_name)
+    assert harmless(run, "--verify", "--dry-run", exit_code=int(is_damaged)).cost == (0, 0)
+    assert smugmug.connections() == 0
+
+
+@pytest.mark.parametrize("where", ["!authuser", "!albums"])
+def test_verification_says_what_is_wrong_even_if_smugmug_does_not_answer(
+    account: Account, smugmug: FakeSmugMug, run: Run, where: str
+) -> None:
+    photo = one_photo_home(account, run)
+    path = run.output / "Summer" / photo.file_name
+    damaged = decay(path)
+    smugmug.fault("not_found", where=where, times=None)
+    assert photo.file_name in sync(run, "--verify", exit_code=2).stderr
+    assert path.read_bytes() == damaged
+    smugmug.clear_faults()
+    assert sync(run).cost == (3, 1)
+    assert home_files(run.output) == {"Summer/a.JPG": photo.data, "Summer/a-damaged.JPG": damaged}
+
+
+def test_what_its_owner_changed_and_smugmug_has_no_more_is_not_called_mended(
+    account: Account, run: Run
+) -> None:
+    album = account.album("Summer")
+    gone, _ = album.photo("gone.JPG"), album.photo("stays.JPG")
+    sync(run)
+    album.remove(gone)
+    sync(run)
+    edited = edit(run.output / "Summer" / "gone.JPG")
+    assert len(edited) == len(gone.data)
+    for arguments in (["--verify"], ["--verify"], ["--verify", "--dry-run"]):
+        told = sync(run, *arguments).stderr  # what only its owner has now is its owner's business
+        assert "1 intact" in told and "gone.JPG" not in told and "Repaired" not in told
+    assert (run.output / "Summer" / "gone.JPG").read_bytes() == edited
+
+
+def test_what_was_not_asked_for_is_not_called_mended(account: Account, run: Run) -> None:
+    photo, other = account.album("Summer").photo("a.JPG"), account.album("Winter").photo("b.JPG")
+    sync(run)
+    decay(run.output / "Summer" / photo.file_name)
+    decay(run.output / "Winter" / other.file_name)
+    told = sync(run, "--verify", "--album", "Summer", exit_code=1).stderr
+    assert (
+        "Repaired (1):\n  Summer/a.JPG: damaged; downloaded again; the damaged file is kept as "
+        in told
+    )
+    assert (
+        "Damaged, changed or missing (1):\n  Winter/b.JPG: damaged\n  To download these again, "
+        in told
+    )
+    assert sync(run, "--verify").cost == (3, 1)
+
+
+def test_damage_to_what_smugmug_has_no_more_ends_with_1_for_as_long_as_it_lasts(
+    account: Account, run: Run
+) -> None:
+    album = account.album("Summer")
+    gone, sound = album.photo("gone.JPG"), album.photo("gone but sound.JPG")
+    album.photo("stays.JPG")
+    sync(run)
+    album.remove(gone)
+    album.remove(sound)
+    sync(run)
+    path = run.output / "Summer" / "gone.JPG"
+    damaged = decay(path)
+    assert "gone.JPG" in harmless(run, "--verify", "--dry-run", exit_code=1).stderr
+    for arguments in (["--verify"], ["--verify"], ["--verify", "--dry-run"]):
+        report = sync(run, *arguments, exit_code=1)
+        assert report.fetched == 0
+        assert "gone.JPG" in report.stderr and "gone but sound.JPG" not in report.stderr
+    assert path.read_bytes() == damaged
+
+    path.write_bytes(gone.data)  # its owner found a good copy
+    assert sync(run, "--verify").cost == NOTHING_NEW
+    assert sync(run).cost == NOTHING_NEW
+
+
+def test_damage_to_what_smugmug_has_no_more_ends_with_the_file(account: Account, run: Run) -> None:
+    photo = one_photo_home(account, run)
+    photo.home.remove(photo)
+    sync(run)
+    path = run.output / "Summer" / photo.file_name
+    decay(path)
+    sync(run, "--verify", exit_code=1)
+    path.unlink()
+    assert sync(run).cost == NOTHING_NEW
+    assert sync(run, "--verify").cost == NOTHING_NEW
+
+
+def test_a_removed_file_that_its_owner_deleted_is_nothing_to_worry_about(
+    account: Account, run: Run
+) -> None:
+    photo = one_photo_home(account, run)
+    photo.home.remove(photo)
+    sync(run)
+    (run.output / "Summer" / photo.file_name).unlink()
+    assert sync(run, "--verify").cost == NOTHING_NEW
+    harmless(run, "--verify", "--dry-run")
+
+
+def test_damage_that_could_not_be_mended_is_mended_by_the_next_run(
+    account: Account, smugmug: FakeSmugMug, run: Run
+) -> None:
+    photo = one_photo_home(account, run)
+    path = run.output / "Summer" / photo.file_name
+    damaged = decay(path)
+    smugmug.fault("not_found", where="cdn", times=None)
+    assert photo.file_name in sync(run, "--verify", exit_code=1).stderr
+    assert path.read_bytes() == damaged
+    harmless(run, "--verify", "--dry-run", exit_code=1)
+    smugmug.clear_faults()
+    assert sync(run).cost == (3, 1)
+    assert home_files(run.output) == {"Summer/a.JPG": photo.data, "Summer/a-damaged.JPG": damaged}
+    assert sync(run, "--verify").cost == NOTHING_NEW
+
+
+def test_damage_is_mended_from_a_sound_copy_in_another_album(account: Account, run: Run) -> None:
+    photo = one_photo_home(account, run)
+    account.album("Best of").collect(photo)
+    sync(run)
+    damaged = decay(run.output / "Summer" / photo.file_name)
+    assert sync(run, "--verify").cost == (3, 0)
+    assert home_files(run.output) == {
+        "Summer/a.JPG": photo.data,
+        "Summer/a-damaged.JPG": damaged,
+        "Best of/a.JPG": photo.data,
+    }
+
+
+def test_two_damaged_copies_are_mended_by_one_transfer(account: Account, run: Run) -> None:
+    photo = one_photo_home(account, run)
+    account.album("Best of").collect(photo)
+    sync(run)
+    damaged = {
+        f"{album}/a-damaged.JPG": decay(run.output / album / photo.file_name)
+        for album in ("Summer", "Best of")
+    }
+    assert sync(run, "--verify").cost == (4, 1)
+    assert home_files(run.output) == {
+        "Summer/a.JPG": photo.data,
+        "Best of/a.JPG": photo.data,
+        **damaged,
+    }
+
+
+def test_a_file_of_the_right_name_and_size_and_wrong_content_is_not_adopted_and_the_image_comes_beside(
+    account: Account, run: Run
+) -> None:
+    album = account.album("Summer")
+    right, wrong = album.photo("a.JPG"), album.photo("b.JPG")
+    silent = album.video("c.mp4", md5_listed=False)
+    folder = run.output / "Summer"
+    folder.mkdir(parents=True)
+    theirs: Dict[str, bytes] = {
+        "a.JPG": right.data,
+        "b.JPG": bytes(len(wrong.data)),
+        "c.mp4": silent.data,
+    }
+    for name, data in theirs.items():
+        (folder / name).write_bytes(data)
+    first = sync(run)
+    assert first.cost == (3, 1) and "2 adopted" in first.stderr
+    expected = {**theirs, key_name(wrong): wrong.data}
+    assert home_files(run.output) == {f"Summer/{name}": data for name, data in expected.items()}
+    assert "3 intact" in harmless(run, "--verify", "--dry-run").stderr
+    assert sync(run, "--verify").cost == NOTHING_NEW
+
+
+def test_an_edit_that_kept_the_time_stamp_shows_by_its_size_and_is_kept(
+    account: Account, run: Run
+) -> None:
+    photo = one_photo_home(account, run)
+    edited = edit(run.output / "Summer" / photo.file_name, keep_size=False, keep_time=True)
+    assert sync(run, "--verify").cost == (3, 1)
+    assert home_files(run.output) == {
+        "Summer/a.JPG": edited,
+        f"Summer/{key_name(photo)}": photo.data,
+    }
+    assert sync(run, "--verify").cost == NOTHING_NEW
+
+
+def test_an_adopted_file_without_a_known_md5_is_verified_and_whatever_became_of_it_stays(
+    account: Account, run: Run
+) -> None:
+    video = account.album("Summer").video("a.mp4", md5_listed=False)
+    path = run.output / "Summer" / "a.mp4"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(video.data)
+    assert sync(run).cost == (3, 0)
+    harmless(run, "--verify", "--dry-run")
+    path.unlink()
+    harmless(run, "--verify", "--dry-run", exit_code=1)
+    path.write_bytes(video.data)
+    decayed = decay(path)
+    harmless(run, "--verify", "--dry-run", exit_code=1)
+    assert sync(run, "--verify").cost == (3, 1)
+    assert home_files(run.output) == {
+        "Summer/a.mp4": decayed,
+        f"Summer/{key_name(video)}": video.data,
+    }
+    assert sync(run, "--verify").cost == NOTHING_NEW
+
+
+def test_a_folder_in_the_place_of_a_file_is_found_and_left_alone(
+    account: Account, run: Run
+) -> None:
+    photo = one_photo_home(account, run)
+    path = run.output / "Summer" / photo.file_name
+    path.unlink()
+    (path / "inside").mkdir(parents=True)
+    harmless(run, "--verify", "--dry-run", exit_code=1)
+    assert sync(run, "--verify").cost == (3, 1)
+    assert home_files(run.output) == {f"Summer/{key_name(photo)}": photo.data}
+    assert (path / "inside").is_dir()
+    assert sync(run, "--verify").cost == NOTHING_NEW
+
+
+def test_where_nothing_was_recorded_yet_there_is_nothing_to_verify(
+    account: Account, run: Run
+) -> None:
+    photo = account.album("Summer").photo("a.JPG")
+    nothing = f"Nothing to verify: {run.output.name} has no download record"
+    report = sync(run, "--verify", "--dry-run", exit_code=2)
+    assert nothing in report.stderr and report.cost == (0, 0) and not run.output.exists()
+    report = sync(run, "--verify")
+    assert nothing in report.stderr and "Then run --verify again" in report.stderr
+    assert home_files(run.output) == {"Summer/a.JPG": photo.data}

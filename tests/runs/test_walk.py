@@ -1,0 +1,633 @@
+"""The walk: every photo and video of every album comes home once, under its name, and what does not is said."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any, Callable, Dict, List
+
+import pytest
+
+from conftest import Run
+from fake_smugmug import JSON, Account, Album, FakeSmugMug, Image, Pattern
+from helpers import contents, home_files, without_counts
+
+
+def all_files(folder: Path) -> Dict[str, bytes]:
+    """All files below a folder, hidden ones too; only the script's own record is left out."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and not path.name.startswith(".smugmug.sqlite3")
+    }
+
+
+def images_pattern(album: Album, start: int = 1) -> str:
+    """The requests for a page of an album's images."""
+    return rf"/album/{album.key}!images\?.*start={start}(&|$)"
+
+
+# ======================================================================================================================
+# A big account
+# ======================================================================================================================
+
+HOSTILE_IMAGES = [  # what SmugMug calls them, and what is right for every file system
+    ("../../../up.jpg", ".._.._.._up.jpg"),
+    ("/etc/passwd", "_etc_passwd"),
+    ("C:\\Windows\\win.ini", "C__Windows_win.ini"),
+    ("nul.jpg", "_nul.jpg"),
+    ("red\x1b[31m.jpg", "red_[31m.jpg"),
+    ("new\nline.jpg", "new_line.jpg"),
+    ("dots...", "dots"),
+    ("what? <*>.jpg", "what_ ___.jpg"),
+    ("Cafe\u0301.jpg", "Café.jpg"),
+    ("x" * 300 + ".jpg", "x" * 246 + ".jpg"),
+    ("😀" * 80 + ".jpg", "😀" * 61 + ".jpg"),
+    (".smugmug.sqlite3", "_.smugmug.sqlite3"),
+    ("IMG_7058_heic.JPG", "IMG_7058_heic.JPG"),
+]
+
+
+def fill_big_account(account: Account) -> Dict[str, bytes]:
+    """Make the big account; where each file has to be, and with what in it."""
+    expected: Dict[str, bytes] = {}
+
+    def expect(folder: str, name: str, image: Image) -> None:
+        assert f"{folder}/{name}" not in expected
+        expected[f"{folder}/{name}"] = image.data
+
+    many = account.album("Thousand and more", folder="Family")
+    for number in range(1298):
+        name = f"IMG_{number:04}.JPG"
+        expect("Thousand and more", name, many.photo(name, Pattern(70, number)))
+    for number in range(2):  # the last entries of the last page: are they still expanded there?
+        expect("Thousand and more", f"MVI_{number}.mp4", many.video(f"MVI_{number}.mov"))
+
+    first, second, third = (
+        account.album(name, folder="Family/Trips") for name in ("Summer", "Summer", "SUMMER")
+    )
+    expect("Summer", "IMG_1.JPG", first.photo("IMG_1.JPG"))
+    expect(f"Summer_{second.key}", "IMG_1.JPG", second.photo("IMG_1.JPG"))
+    expect(f"SUMMER_{third.key}", "IMG_1.JPG", third.photo("IMG_1.JPG"))
+
+    twins = account.album("Twins", folder="Work")
+    expect("Twins", "IMG_1.JPG", twins.photo("IMG_1.JPG"))
+    for name in ("IMG_1.JPG", "img_1.jpg"):
+        photo = twins.photo(name)
+        stem, extension = name.split(".")
+        expect("Twins", f"{stem}_{photo.key}.{extension}", photo)
+    expect("Twins", "Café.jpg", twins.photo("Café.jpg"))
+    photo = twins.photo("Cafe\u0301.jpg")
+    expect("Twins", f"Café_{photo.key}.jpg", photo)
+    expect("Twins", "IMG_2.JPG", twins.photo("IMG_2.JPG"))
+    video = twins.video("IMG_2.MOV")
+    expect("Twins", "IMG_2.mp4", video)
+
+    nameless = account.album("", folder="Work")
+    photo, video = nameless.photo(""), nameless.video("")
+    expect(nameless.key, photo.key, photo)
+    expect(nameless.key, f"{video.key}.mp4", video)
+
+    hostile = account.album("../../Trip: Rome/Paris?\x1b[2J")
+    for wanted, safe in HOSTILE_IMAGES:
+        expect(".._.._Trip_ Rome_Paris__[2J", safe, hostile.photo(wanted))
+
+    dots = account.album("..")
+    expect(dots.key, "IMG_1.JPG", dots.photo())
+
+    private = account.album("Only for me", privacy="Private")
+    expect("Only for me", "IMG_1.JPG", private.photo())
+    expect("Only for me", "MVI_1.mp4", private.video("MVI_1.mov"))
+    unlisted = account.album("Not for all", privacy="Unlisted", external_links=False)
+    expect("Not for all", "My name.JPG", unlisted.photo("My name.JPG", hidden=True))
+    unlisted.collect(first.images[0])
+    expect("Not for all", "IMG_1.JPG", first.images[0])
+
+    account.album("Nothing in it")
+    account.album("CON")
+    assert len(account.albums) == 12
+    return expected
+
+
+def test_every_file_of_a_big_account_comes_home_once_and_the_second_run_brings_nothing(
+    run: Run, smugmug: FakeSmugMug, account: Account, tmp_path: Path
+) -> None:
+    expected = fill_big_account(account)
+    result = run(timeout=300)
+    assert result.returncode == 0, result.stderr
+
+    found = all_files(run.output)
+    assert sorted(found) == sorted(expected)
+    assert [name for name in expected if found[name] != expected[name]] == []
+    elsewhere = {"home/config/download_smugmug_photos/folders.json"}
+    assert (
+        all_files(tmp_path).keys() == {f"smugmug_photos/{name}" for name in expected} | elsewhere
+    )
+
+    image_pages = sum(max(1, -(-len(album.entries) // 100)) for album in account.albums)
+    assert image_pages == 11 + 13
+    assert (
+        0 <= smugmug.count("api") - (1 + 1 + image_pages) <= 1
+    )  # the album listed first may come in smaller pages
+    images = {entry.image.key for album in account.albums for entry in album.entries}
+    assert smugmug.count("cdn") == len(images)  # that of two albums is fetched once
+    assert smugmug.count() == smugmug.count("api") + smugmug.count("cdn")
+
+    lines = result.stderr.splitlines()
+    for line in (
+        "Thousand and more: 1,300 downloaded",
+        "Nothing in it: nothing to download",
+        "_CON: nothing to download",
+    ):
+        assert line in lines
+    # an album goes by its folder, so that of two with one name each is told apart; one may be listed after its copy
+    assert {"Summer: 1 downloaded", "Summer: 1 copied"} & set(lines)
+    assert [line for line in lines if re.match("Summer_[A-Za-z0-9]+: 1 downloaded$", line)] != []
+    assert "\x1b" not in result.stderr
+
+    smugmug.clear_requests()
+    again = run()
+    assert again.returncode == 0
+    assert smugmug.count("cdn") == 0
+    assert all_files(run.output) == found
+
+
+@pytest.fixture
+def small(account: Account) -> List[Album]:
+    """Three albums of three photos each."""
+    albums = [account.album(name) for name in ("Spring", "Summer", "Winter")]
+    for album in albums:
+        for number in (1, 2, 3):
+            album.photo(f"{album.name} {number}.jpg")
+    return albums
+
+
+# ======================================================================================================================
+# What is asked
+# ======================================================================================================================
+
+
+def test_each_page_is_asked_for_as_large_as_it_should_be_and_with_nothing_that_is_not_needed(
+    run: Run, smugmug: FakeSmugMug, account: Account
+) -> None:
+    for number in range(100):
+        account.album(f"Album {number:03}")
+    long_album = account.album("Long")
+    long_album.fill(501, 60)
+    assert run().returncode == 0
+    assert len(home_files(run.output)) == 501
+
+    listings = smugmug.select("api", "!albums")
+    assert [(record.query["start"], record.query["count"]) for record in listings] == [
+        ("1", "100"),
+        ("101", "100"),
+    ]
+    pages = smugmug.select("api", f"{long_album.key}!images")
+    assert sorted((int(record.query["start"]), record.query["count"]) for record in pages) == [
+        (start, "100") for start in range(1, 502, 100)
+    ]
+    assert smugmug.count("api") == 1 + 2 + 100 + 6
+
+    for record in smugmug.select("api"):
+        assert record.query["_verbosity"] == "1"
+        assert record.query["_filter"] and "_filteruri" in record.query
+        assert record.headers["accept"] == "application/json"
+    assert all(
+        "LargestVideo" in record.query["_expand"].split(",")
+        for record in smugmug.select("api", "!images")
+    )
+
+
+def test_every_request_is_signed_anew(run: Run, smugmug: FakeSmugMug, small: List[Album]) -> None:
+    assert run().returncode == 0
+    assert smugmug.count("api") == 5 and smugmug.count("cdn") == 9
+    assert [record.line for record in smugmug.requests if not record.signed] == []
+    headers = [record.headers["authorization"] for record in smugmug.requests]
+    assert len(set(headers)) == len(headers)
+
+
+@pytest.mark.parametrize("answer", ["empty", "html"])
+def test_private_files_come_home_since_requests_for_files_are_signed_too(
+    run: Run, smugmug: FakeSmugMug, account: Account, answer: str
+) -> None:
+    smugmug.private_answer = answer
+    photo = account.album("Only for me", privacy="Private").photo()
+    video = account.album("No links", external_links=False).video("MVI_1.mov")
+    assert run().returncode == 0
+    assert home_files(run.output) == {
+        "Only for me/IMG_1.JPG": photo.data,
+        "No links/MVI_1.mp4": video.data,
+    }
+
+
+def test_a_file_that_is_elsewhere_is_neither_fetched_nor_is_the_sign_in_shown_there(
+    run: Run, smugmug: FakeSmugMug, small: List[Album]
+) -> None:
+    spring, summer, winter = small
+    smugmug.fault(
+        "foreign_uri",
+        f"{summer.key}!images",
+        times=None,
+        url="https://photos.smugmug.com.evil.example/x.jpg",
+    )
+    result = run()
+    assert result.returncode == 1
+    assert home_files(run.output) == contents(spring, winter)
+    assert smugmug.count("abroad") == 0
+    assert re.search(
+        r"Failed \(3\):\n  Summer/.*, Summer/.*, Summer/.*: .*evil.example", result.stderr
+    )
+
+
+# ======================================================================================================================
+# Lists that are not as they should be
+# ======================================================================================================================
+
+
+def test_an_account_without_albums_is_home_at_once(run: Run, smugmug: FakeSmugMug) -> None:
+    result = run()  # the list lacks its key, as every empty list does
+    assert result.returncode == 0
+    assert home_files(run.output) == {}
+    assert smugmug.count("api") == 2
+
+
+def test_an_image_that_is_listed_twice_comes_home_once(
+    run: Run, smugmug: FakeSmugMug, small: List[Album]
+) -> None:
+    smugmug.fault("duplicate_item", f"{small[0].key}!images", times=None)
+    assert run().returncode == 0
+    assert home_files(run.output) == contents(*small)
+    assert smugmug.count("cdn") == 9
+
+
+def test_an_album_that_is_listed_twice_comes_home_once(
+    run: Run, smugmug: FakeSmugMug, small: List[Album]
+) -> None:
+    smugmug.fault("duplicate_item", "!albums", times=None)
+    assert run().returncode == 0
+    assert home_files(run.output) == contents(*small)
+    assert smugmug.count("cdn") == 9 and smugmug.count("api", "!images") == 3
+
+
+def test_a_list_that_changed_while_it_was_read_is_read_once_more(
+    run: Run, smugmug: FakeSmugMug, small: List[Album]
+) -> None:
+    albums_fault = smugmug.fault("lost_item", "!albums")
+    images_fault = smugmug.fault("lost_item", "!images")
+    assert run().returncode == 0
+    assert albums_fault.hits == images_fault.hits == 1
+    assert home_files(run.output) == contents(*small)
+    assert smugmug.count("api") == 1 + 2 + 4
+
+
+def without_total(answer: JSON) -> JSON:
+    """A list that does not say how long it is."""
+    del answer["Response"]["Pages"]["Total"]
+    return answer
+
+
+def without_images(answer: JSON) -> JSON:
+    """A list that claims to be empty."""
+    answer["Response"].pop("AlbumImage", None)
+    answer["Response"]["Pages"].update(Total=0, Count=0)
+    return answer
+
+
+@pytest.mark.parametrize(
+    "fault, options, missing, reason",
+    [
+        ("wrong_total", {"by": 1}, 0, "3 listed, but SmugMug says there are 4"),
+        ("lost_item", {"item": 1}, 1, "2 listed, but SmugMug says there are 3"),
+        ("mangle", {"function": without_total}, 0, "SmugMug gives no total"),
+        (
+            "mangle",
+            {"function": without_images},
+            3,
+            "counts 3 photos and videos in this album but lists",
+        ),
+    ],
+)
+def test_a_list_that_is_shorter_than_it_says_is_a_failure_of_that_album_alone(
+    run: Run,
+    smugmug: FakeSmugMug,
+    small: List[Album],
+    fault: str,
+    options: Dict[str, Any],
+    missing: int,
+    reason: str,
+) -> None:
+    _, summer, _ = small
+    smugmug.fault(fault, f"{summer.key}!images", times=None, **options)
+    result = run()
+    assert result.returncode == 1
+    found = home_files(run.output)
+    assert len(found) == 9 - missing and found.items() <= contents(*small).items()
+    assert any(
+        line.strip().startswith("Summer: ") and reason in line
+        for line in result.stderr.splitlines()
+    )
+
+    smugmug.clear_faults()
+    smugmug.clear_requests()
+    assert run().returncode == 0  # the album was not taken for complete
+    assert home_files(run.output) == contents(*small)
+    assert smugmug.count("cdn") == missing
+
+
+def test_a_list_that_is_longer_than_it_says_is_no_failure(
+    run: Run, smugmug: FakeSmugMug, small: List[Album]
+) -> None:
+    _, summer, _ = small
+    smugmug.fault("wrong_total", f"{summer.key}!images", times=None, by=-1)
+    result = run()
+    assert result.returncode == 0 and "Everything is home: 9 photos and videos" in result.stderr
+    assert home_files(run.output) == contents(*small)
+    assert smugmug.count("api", f"{summer.key}!images") == 1
+
+
+@pytest.mark.parametrize(
+    "fault, options", [("wrong_total", {"by": 1}), ("mangle", {"function": without_total})]
+)
+def test_a_list_of_albums_that_differs_from_its_own_total_is_a_failure_too(
+    run: Run, smugmug: FakeSmugMug, small: List[Album], fault: str, options: Dict[str, Any]
+) -> None:
+    smugmug.fault(fault, "!albums", times=None, **options)
+    result = run()
+    assert result.returncode == 1
+    assert "the list of albums" in result.stderr
+    assert home_files(run.output) == contents(*small)
+
+
+def test_a_later_page_that_is_not_found_now_and_then_is_asked_for_again(
+    run: Run, smugmug: FakeSmugMug, account: Account
+) -> None:
+    for number in range(101):
+        account.album(f"Album {number:03}")
+    long_album = account.albums[0]
+    long_album.fill(501, 60)
+    faults = [
+        smugmug.fault("not_found", r"!albums\?.*start=101"),
+        smugmug.fault("not_found", images_pattern(long_album, 501)),
+    ]
+    assert run().returncode == 0
+    assert [fault.hits for fault in faults] == [1, 1]
+    assert len(home_files(run.output)) == 501
+    assert smugmug.count("api") == 1 + 3 + 7 + 100
+
+
+def test_of_a_listing_that_breaks_off_comes_home_what_was_listed_and_the_rest_with_the_next_run(
+    run: Run, smugmug: FakeSmugMug, account: Account
+) -> None:
+    album = account.album("Summer")
+    album.fill(501, 60)
+    without_counts(smugmug)
+    smugmug.fault("respond", images_pattern(album, 501), times=None, status=403)
+    result = run()
+    assert (
+        result.returncode == 1
+        and "Summer: the listing stopped after 500: SmugMug answered 403" in result.stderr
+    )
+    assert len(home_files(run.output)) == smugmug.count("cdn") == 500
+    smugmug.clear_faults()
+    smugmug.clear_requests()
+    assert run().returncode == 0
+    assert len(home_files(run.output)) == 501 and smugmug.count("cdn") == 1
+
+
+def test_an_album_that_is_not_found_is_a_failure_of_its_own(
+    run: Run, smugmug: FakeSmugMug, small: List[Album]
+) -> None:
+    spring, summer, winter = small
+    smugmug.fault("not_found", images_pattern(summer), times=None)
+    result = run()
+    assert result.returncode == 1
+    assert home_files(run.output) == contents(spring, winter)
+    assert any(
+        line.strip().startswith("Summer: ") and "404" in line
+        for line in result.stderr.splitlines()
+    )
+    assert (
+        smugmug.count("api", f"{summer.key}!images") == 2
+    )  # the first page, and at the end of the run
+
+
+def test_a_list_of_albums_that_cannot_be_had_ends_the_run(
+    run: Run, smugmug: FakeSmugMug, small: List[Album]
+) -> None:
+    smugmug.fault("not_found", "!albums", times=None)
+    result = run()
+    assert result.returncode == 2
+    assert "404" in result.stderr
+    assert home_files(run.output) == {}
+
+
+# ======================================================================================================================
+# Odd answers
+# ======================================================================================================================
+
+
+def odd(change: Callable[[JSON], None]) -> Callable[[JSON], JSON]:
+    """An answer whose first listed object was changed."""
+
+    def changed(answer: JSON) -> JSON:
+        body = answer["Response"]
+        change(body[body["Locator"]][0])
+        return answer
+
+    return changed
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"ImageKey": "../../../K"},
+        {"ImageKey": ""},
+        {"ImageKey": None},
+        {"ImageKey": ["K"]},
+        {"ImageKey": "K" * 300},
+    ],
+)
+def test_an_image_with_an_impossible_key_is_a_failure_that_stays_within_its_album(
+    run: Run, smugmug: FakeSmugMug, small: List[Album], tmp_path: Path, fields: JSON
+) -> None:
+    _, summer, _ = small
+    smugmug.fault(
+        "mangle",
+        f"{summer.key}!images",
+        times=None,
+        function=odd(lambda entry: entry.update(fields)),
+    )
+    result = run()
+    assert result.returncode == 1
+    expected = contents(*small)
+    del expected["Summer/Summer 1.jpg"]
+    found = all_files(tmp_path)
+    found.pop("home/config/download_smugmug_photos/folders.json")
+    assert found == {f"smugmug_photos/{name}": content for name, content in expected.items()}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"ArchivedMD5": "../../../../evil"},
+        {"ArchivedMD5": 7, "ArchivedSize": "many"},
+        {"Serial": "../../../0"},
+        {"FileName": 7, "Date": [], "DateTimeUploaded": {}},
+        {"Uris": [], "Status": 0, "OriginalSize": -1},
+    ],
+)
+def test_fields_of_impossible_values_harm_nothing(
+    run: Run, smugmug: FakeSmugMug, small: List[Album], tmp_path: Path, fields: JSON
+) -> None:
+    smugmug.fault(
+        "mangle",
+        f"{small[1].key}!images",
+        times=None,
+        function=odd(lambda entry: entry.update(fields)),
+    )
+    smugmug.fault(
+        "cut", "photos.smugmug.com", times=1, at=20
+    )  # so that a part file is gone on from as well
+    run()
+    found = all_files(tmp_path)
+    found.pop("home/config/download_smugmug_photos/folders.json")
+    assert sorted(found.values()) == sorted(contents(*small).values())
+    assert {name.rpartition("/")[0] for name in found} == {
+        f"smugmug_photos/{album.name}" for album in small
+    }
+
+
+# ======================================================================================================================
+# What is said, and the exit code
+# ======================================================================================================================
+
+
+def test_one_bad_image_never_stops_the_rest_and_is_named(
+    run: Run, smugmug: FakeSmugMug, small: List[Album]
+) -> None:
+    _, summer, _ = small
+    bad = summer.images[1]
+    smugmug.fault("not_found", f"/i-{bad.key}/", times=None)
+    result = run()
+    assert result.returncode == 1
+    expected = contents(*small)
+    del expected["Summer/Summer 2.jpg"]
+    assert home_files(run.output) == expected
+
+    lines = result.stderr.splitlines()
+    assert "Summer: 2 downloaded, 1 failed" in lines
+    assert "Spring: 3 downloaded" in lines and "Winter: 3 downloaded" in lines
+    assert "Files: 8 downloaded, 0 already there, 1 failed" in lines
+    assert any(line.startswith("  Summer/Summer 2.jpg: ") and "404" in line for line in lines)
+
+    smugmug.clear_faults()
+    smugmug.clear_requests()
+    again = run()
+    assert again.returncode == 0
+    assert home_files(run.output) == contents(*small)
+    assert smugmug.count("cdn") == 1
+    assert "Files: 1 downloaded, 8 already there, 0 failed" in again.stderr.splitlines()
+
+
+def test_the_summary_tells_bytes_and_time(run: Run, small: List[Album]) -> None:
+    last = run().stderr.splitlines()[-2]
+    assert sum(image.size for album in small for image in album.images) == 18009
+    assert last.startswith("18.0 kB in ") and " s" in last
+
+
+def test_quiet_says_only_the_summary(run: Run, small: List[Album]) -> None:
+    result = run("-q")
+    assert result.returncode == 0
+    assert "Spring: 3 downloaded" not in result.stderr
+    assert "Files: 9 downloaded" in result.stderr
+
+
+def test_names_from_smugmug_cannot_upset_a_terminal(
+    run: Run, smugmug: FakeSmugMug, account: Account
+) -> None:
+    album = account.album("red\x1b[31m\u202e album\r")
+    album.photo("clear\x1b[2J.jpg\n")
+    album.photo("good.jpg")
+    smugmug.fault("not_found", f"/i-{album.images[0].key}/", times=None)
+    result = run("-v")
+    assert result.returncode == 1
+    said = result.stderr + result.stdout
+    assert [
+        character for character in said if not character.isprintable() and character != "\n"
+    ] == []
+    assert "album" in said and "good.jpg" in said
+
+
+def test_a_folder_that_cannot_be_made_ends_with_2(
+    run: Run, smugmug: FakeSmugMug, small: List[Album], tmp_path: Path
+) -> None:
+    (tmp_path / "taken").write_bytes(b"a file")
+    result = run("--output", tmp_path / "taken")
+    assert result.returncode == 2
+    assert "taken" in result.stderr
+    assert (tmp_path / "taken").read_bytes() == b"a file"
+    assert smugmug.count("cdn") == 0
+
+
+def test_an_option_that_is_none_ends_with_2(run: Run, smugmug: FakeSmugMug) -> None:
+    assert run("--no-such-option").returncode == 2
+    assert smugmug.requests == []
+
+
+def test_a_locked_album_is_named_and_the_others_come_home(
+    run: Run, account: Account, small: List[Album]
+) -> None:
+    account.album("Secret club", security="Password", locked=True).photo()
+    result = run()
+    assert home_files(run.output) == contents(*small)
+    assert any(
+        line.strip().startswith("Secret club: ") and "locked" in line
+        for line in result.stderr.splitlines()
+    )
+
+
+# ======================================================================================================================
+# What no program can fetch
+# ======================================================================================================================
+
+
+def test_photos_with_a_file_that_only_smugmugs_pages_give_are_named_and_the_rest_is_home(
+    account: Account, smugmug: FakeSmugMug, run: Run
+) -> None:
+    album = account.album("Wedding")
+    album.photo("IMG_1.JPG", component_file_types={"Image": ["JPG", "NEF"], "Other": ["xmp"]})
+    album.photo("IMG_2.JPG", component_file_types={"Image": ["jpg"]})
+    album.photo("IMG_3.JPG", component_file_types=["jpg"])
+    album.video("MVI_4.MOV", component_file_types={"Video": ["mov"]})
+    result = run("--report", run.folder / "report.json")
+    assert result.returncode == 0
+    assert len(home_files(run.output)) == 4
+    assert "In SmugMug Source (1):\n  Wedding/IMG_1.JPG: nef, xmp\n" in result.stderr
+    kinds = [
+        problem["kind"]
+        for problem in json.loads((run.folder / "report.json").read_text())["problems"]
+    ]
+    assert kinds == ["in SmugMug Source"]
+    for args in ([], ["--full"]):
+        again = run(*args).stderr
+        assert "In SmugMug Source (1):\n  Wedding/IMG_1.JPG: nef, xmp\n" in again
+        assert again.endswith(
+            "; 1 photo with a RAW or other source file that only SmugMug's website gives; "
+            "1 video re-encoded\n"
+        )
+
+
+def test_of_many_photos_in_smugmug_source_the_first_are_named_and_verbose_names_all(
+    account: Account, run: Run
+) -> None:
+    album = account.album("Wedding")
+    for number in range(25):
+        album.photo(f"IMG_{number:02}.JPG", component_file_types={"Image": ["nef"]})
+    told = run("-v").stderr
+    summary = told[told.index("In SmugMug Source (25):") :]
+    assert (
+        "  Wedding/IMG_00.JPG, Wedding/IMG_01.JPG, Wedding/IMG_02.JPG and 22 more: nef\n"
+        in summary
+    )
+    assert "in SmugMug Source: Wedding/IMG_24.JPG: nef\n" in told
