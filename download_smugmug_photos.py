@@ -249,7 +249,7 @@ class Settings(NamedTuple):
     token_file: Path
     folders_file: Path
     layout: str
-    albums: tuple[str, ...]
+    album: tuple[str, ...]
     exclude: tuple[str, ...]
     since: str
     task: str
@@ -3436,7 +3436,7 @@ def fallback_name(image: Image, name: str) -> str:
 
 def selected(settings: Settings, albums: list[Album]) -> list[Album]:
     """The albums that --album and --exclude leave. Raises a Problem if a pattern of --album fits none."""
-    for pattern in (*settings.albums, *settings.exclude):
+    for pattern in (*settings.album, *settings.exclude):
         if not any(matches(album, [pattern]) for album in albums):
             names = {
                 text.lstrip("/").casefold(): text
@@ -3447,7 +3447,7 @@ def selected(settings: Settings, albums: list[Album]) -> list[Album]:
                 printable(names[name])
                 for name in difflib.get_close_matches(pattern.casefold(), names, 5, 0.5)
             ]
-            is_wanted = pattern in settings.albums
+            is_wanted = pattern in settings.album
             text = (
                 f"No album matches {'--album' if is_wanted else '--exclude'} {printable(pattern)!r}. "
                 + (f"Did you mean: {', '.join(near)}?" if near else "--list shows all albums.")
@@ -3458,7 +3458,7 @@ def selected(settings: Settings, albums: list[Album]) -> list[Album]:
     chosen = [
         album
         for album in albums
-        if (not settings.albums or matches(album, settings.albums))
+        if (not settings.album or matches(album, settings.album))
         and not matches(album, settings.exclude)
     ]
     if albums and not chosen:
@@ -4637,7 +4637,7 @@ def count_clause(summary: Summary, settings: Settings, is_early: bool, is_all: b
     if is_early:
         return f"Not finished: {home:,} of {max(total, summary.images_expected):,} are home, in {folder}"
     if home == total and is_all:
-        asked = "you asked for " if settings.albums or settings.exclude or settings.since else ""
+        asked = "you asked for " if settings.album or settings.exclude or settings.since else ""
         return f"Everything {asked}is home: {photos_and_videos(home)} in {folder}"
     return f"{home:,} of {total:,} are home, in {folder}"
 
@@ -4647,7 +4647,7 @@ def summary_text(summary: Summary, settings: Settings, free_bytes: int | None) -
     is_sync = bool(summary.user.nick_name) and settings.task == "sync"
     in_account = (
         0
-        if settings.albums or settings.exclude or settings.since
+        if settings.album or settings.exclude or settings.since
         else summary.user.image_count or 0
     )
     files = count_phrases(
@@ -5677,7 +5677,7 @@ TASKS: dict[str, Callable[[Settings, Screen, Stop], int]] = {
     "logout": log_out,
 }
 LIST_CONFLICTS = ("report", "verify", "full", "new_record", "rename", "list_removed")
-SELECTION_CONFLICTS = (*LIST_CONFLICTS, "albums", "exclude", "since")
+SELECTION_CONFLICTS = (*LIST_CONFLICTS, "album", "exclude", "since")
 CONFLICTING_OPTIONS = {
     "list": LIST_CONFLICTS,
     "list-md5": SELECTION_CONFLICTS,
@@ -5717,9 +5717,7 @@ def read_settings(argv: list[str] | None, environ: Mapping[str, str]) -> Setting
         options.task, ()
     ):  # what the environment says is for other tasks
         if getattr(options, option) != getattr(defaults, option):
-            usage.error(
-                f"--{option.replace('_', '-').rstrip('s')} cannot be combined with --{options.task}"
-            )
+            usage.error(f"--{option.replace('_', '-')} cannot be combined with --{options.task}")
     for option, path in (("--report", options.report), ("--log-file", options.log_file)):
         if path is not None and is_record(path, options.output):
             usage.error(f"{option}: {printable(path)} is the download record; choose another file")
@@ -5794,7 +5792,6 @@ def build_parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
         "PATTERN",
         parse_lines,
         "only albums whose name or path matches; repeatable",
-        dest="albums",
     )
     option(what, "-x --exclude", "PATTERN", parse_lines, "skip albums that match; repeatable")
     option(

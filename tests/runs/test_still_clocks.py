@@ -360,7 +360,9 @@ def test_an_image_that_is_listed_but_was_deleted_is_gone_at_smugmug_which_is_tol
     assert (
         "\nEverything is home: 1 photo or video" in result.stderr and "Failed" not in result.stderr
     )
-    assert "\nFiles: 1 downloaded, 0 already there, 2 deleted on SmugMug, 0 failed\n" in result.stderr
+    assert (
+        "\nFiles: 1 downloaded, 0 already there, 2 deleted on SmugMug, 0 failed\n" in result.stderr
+    )
     assert re.search(r"\nGone at SmugMug \(2\):\n  Summer/a\.JPG, Summer/c\.MOV: ", result.stderr)
     assert smugmug.count("cdn", of_file(deleted)) == 1
     assert sync(run).cost == (3, 0)  # by now they are not listed any more
