@@ -750,30 +750,33 @@ class Jobs:
             self.ready.appendleft(waiting[0])
 
 
-# ---------------------------------------------------------------------------------------------------------------
-# 3. Names: from SmugMug's texts to names that every file system takes.
-#    Knows text, and the rules of Linux, macOS and Windows. Never looks at the disk.
-# ---------------------------------------------------------------------------------------------------------------
+# -------------------------------------------------------------------------------------------------
+# 3. Names: from SmugMug's texts to names that every file system accepts.
+#    Uses the rules of Linux, macOS and Windows, never the disk: results are the same everywhere.
+# -------------------------------------------------------------------------------------------------
 
-MAX_NAME_BYTES = 255 - len(
-    PART_SUFFIX
-)  # Linux allows 255 bytes; room is left for the suffix of a file beside it
+# Length limit of a name in UTF-8. Linux allows 255 bytes; a part file needs room for its suffix.
+MAX_NAME_BYTES = 255 - len(PART_SUFFIX)
+
 # Device names that Windows reserves, with or without an extension:
 # https://learn.microsoft.com/windows/win32/fileio/naming-a-file
 RESERVED_NAME = re.compile(
     r"(?i)(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9\u00b9\u00b2\u00b3])\s*(\.|$)"
 )
+
+# Windows' reserved characters, control characters, lone surrogates, line separators, and marks
+# that change the direction of the text around them.
 UNSAFE_CHARACTER = re.compile(
     r'[<>:"/\\|?*\x00-\x1f\x7f-\x9f\ud800-\udfff\u200e\u200f\u2028-\u202e\u2066-\u2069]'
 )
 
 
 def safe_name(text: str, fallback: str) -> str:
-    """A file or folder name made of `text`, of `fallback` where nothing is left of it.
+    """Return a file or folder name made from `text`.
 
-    Harmless names stay as they are. Each unsafe character becomes one "_", so that names agree with those of
-    other SmugMug tools. The result is in Unicode NFC, at most MAX_NAME_BYTES long in UTF-8, and none of the names
-    that this program uses itself.
+    If nothing is left of it, `fallback` is used. Harmless names are returned unchanged. Each
+    unsafe character becomes one "_", as in other SmugMug tools. The result is in Unicode NFC and
+    has at most MAX_NAME_BYTES bytes in UTF-8. It is never a name that this program uses itself.
     """
     name = UNSAFE_CHARACTER.sub("_", unicodedata.normalize("NFC", text)).strip(" ")
     name = shortened(name, MAX_NAME_BYTES).rstrip(". ")
@@ -787,37 +790,39 @@ def safe_name(text: str, fallback: str) -> str:
 
 
 def shortened(name: str, max_bytes: int) -> str:
-    """`name` with the end of its stem cut off, so that with its extension it takes at most so many bytes of UTF-8."""
+    """Cut the stem of `name` so that all of it fits into `max_bytes` of UTF-8."""
     if len(name.encode("utf-8")) <= max_bytes:
         return name
     stem, extension = split_extension(name)
-    return (
-        stem.encode()[: max_bytes - len(extension.encode())].decode("utf-8", "ignore").rstrip(". ")
-        + extension
-    )
+    room = max_bytes - len(extension.encode())
+    return stem.encode()[:room].decode("utf-8", "ignore").rstrip(". ") + extension
 
 
 def split_extension(name: str) -> tuple[str, str]:
-    """("IMG_1", ".JPG") of "IMG_1.JPG". Only what looks like an extension counts as one."""
+    """Split "IMG_1.JPG" into "IMG_1" and ".JPG".
+
+    An extension has one to ten ASCII letters or digits; anything else belongs to the stem.
+    """
     match = re.search(r"(?<=.)\.[A-Za-z0-9]{1,10}$", name, re.DOTALL)
     return (name[: match.start()], match.group()) if match else (name, "")
 
 
 def with_suffix(name: str, suffix: str) -> str:
-    """ "IMG_1_KEY.JPG" of "IMG_1.JPG" and "_KEY", within the length that a name may have; folders before it stay."""
+    """Insert `suffix` before the extension: "IMG_1.JPG" and "_KEY" make "IMG_1_KEY.JPG".
+
+    The stem is cut if the name would get too long. Folders in front of the name stay as they are.
+    """
     folders, slash, name = name.rpartition("/")
     stem, extension = split_extension(name)
-    return (
-        folders
-        + slash
-        + shortened(stem, MAX_NAME_BYTES - len((suffix + extension).encode()))
-        + suffix
-        + extension
-    )
+    room = MAX_NAME_BYTES - len((suffix + extension).encode())
+    return folders + slash + shortened(stem, room) + suffix + extension
 
 
 def alternatives(name: str, suffix: str, separator: str) -> Iterator[str]:
-    """Names to take instead of `name`: with the suffix, then with the suffix and a number from 2 on."""
+    """Yield names to use instead of `name`.
+
+    The first has the suffix, the others the suffix and a number from 2 on.
+    """
     yield with_suffix(name, suffix)
     yield from (
         with_suffix(name, f"{suffix}{separator}{number}") for number in range(2, sys.maxsize)
@@ -825,7 +830,10 @@ def alternatives(name: str, suffix: str, separator: str) -> Iterator[str]:
 
 
 def collision_key(name: str) -> str:
-    """What two names share that some file system takes for one: macOS and Windows ignore case and normalisation."""
+    """Return a key that equal names share, as file systems see them.
+
+    macOS and Windows ignore case, and macOS also ignores Unicode normalization.
+    """
     if name.isascii():
         return name.lower()
     decomposed = unicodedata.normalize("NFD", name)
@@ -833,21 +841,24 @@ def collision_key(name: str) -> str:
 
 
 def image_file_name(image: Image) -> str:
-    """The name an image would like to have. SmugMug re-encodes videos, so theirs get the new extension."""
+    """Return the preferred file name of an image.
+
+    SmugMug re-encodes videos, so a video gets the extension of the file that is served.
+    """
     name = safe_name(image.file_name, image.key)
     stem, extension = split_extension(name)
     if not image.extension or extension.lower() == f".{image.extension}":
         return name
-    return safe_name(
-        shortened(stem, MAX_NAME_BYTES - 1 - len(image.extension)) + "." + image.extension,
-        image.key,
-    )
+    stem = shortened(stem, MAX_NAME_BYTES - 1 - len(image.extension))
+    return safe_name(stem + "." + image.extension, image.key)
 
 
 def unique_names(wanted: Iterable[tuple[str, str]], taken: Iterable[str]) -> dict[str, str]:
-    """A name for each key, no two alike on any file system, and none of the `taken` names.
+    """Return a name for each key, different on every file system.
 
-    `wanted` holds (key, name) pairs: who comes first keeps a plain name, later ones get their key added.
+    `wanted`: (key, preferred name) pairs. The first of several equal names stays as it is; the
+        others get their key appended.
+    `taken`: names in use, which are not given again
     """
     names: dict[str, str] = {}
     wanted = list(wanted)
@@ -870,7 +881,14 @@ def unique_names(wanted: Iterable[tuple[str, str]], taken: Iterable[str]) -> dic
 def album_folders(
     albums: Iterable[Album], given: Mapping[str, str], layout: str
 ) -> dict[str, str]:
-    """A folder within the output folder for each album key that has none yet. Older albums keep the plain name."""
+    """Return a folder for each album that has none yet.
+
+    Folders are relative to the output folder. Of albums that share a name, the oldest gets the
+    plain one.
+
+    `given`: the folders that albums already have, by album key
+    `layout`: "album" or "tree"
+    """
     oldest_first = sorted(albums, key=lambda album: (album.created, album.key))
     wanted = [
         (album.key, album_folder(album, layout))
@@ -881,90 +899,115 @@ def album_folders(
 
 
 def album_folder(album: Album, layout: str) -> str:
-    """The folder an album would like to have: its name, under SmugMug's folders with the layout "tree"."""
-    parents = [part for part in album.url_path.split("/")[:-1] if part] if layout == "tree" else []
+    """Return the preferred folder of an album.
+
+    That is its name; with the layout "tree", inside the folders that hold the album on SmugMug.
+    """
+    parents = []
+    if layout == "tree":
+        parents = [part for part in album.url_path.split("/")[:-1] if part]
     return "/".join(
         [safe_name(part, "folder") for part in parents] + [safe_name(album.name, album.key)]
     )
 
 
 def image_names(images: Iterable[Image], taken: Iterable[str]) -> dict[str, str]:
-    """A file name within its album's folder for each image key. Earlier uploads keep the plain name."""
+    """Return a file name within the album's folder for each image key.
+
+    Of images that share a name, the one uploaded first gets the plain one.
+    """
     earliest_first = sorted(images, key=lambda image: (image.uploaded, image.key))
-    return unique_names(
-        ((image.key, image_file_name(image)) for image in earliest_first), [ALBUM_SIDECAR, *taken]
-    )
+    wanted = ((image.key, image_file_name(image)) for image in earliest_first)
+    return unique_names(wanted, [ALBUM_SIDECAR, *taken])
 
 
 def part_name(image: Image, md5: str) -> str:
-    """The name of the part file: it belongs to one image, serial and MD5, so another version never goes on from it."""
+    """Return the name of an image's part file.
+
+    It holds the image's key, serial and MD5, so that one version never resumes another.
+    """
     return "." + "-".join(filter(None, (image.key, image.serial, md5))) + PART_SUFFIX
 
 
 def is_part_name(name: str) -> bool:
-    """Whether a name is certainly that of a part file: it has the serial, the MD5 or both."""
+    """Return True if `name` is certainly that of a part file.
+
+    Only a name with a serial or an MD5 is certain. A shorter one may belong to the user.
+    """
     return bool(
         re.fullmatch(r"\.[A-Za-z0-9_-]+-([0-9]+|[0-9a-f]{32})" + re.escape(PART_SUFFIX), name)
     )
 
 
 def printable(text: str | Path) -> str:
-    """A text or path without anything that could upset a terminal or a log: names come from the server."""
+    """Return a text or path that is safe to print.
+
+    Names come from the server and may contain anything, such as control sequences for a terminal.
+    """
     text = str(text)
-    return (
-        text
-        if text.isprintable()
-        else "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
-    )
+    if text.isprintable():
+        return text
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
 
 
 def full_path(path: Path) -> str:
-    """A path from the root, if the working folder is still there."""
+    """Return the absolute path, or `path` itself if the working folder no longer exists."""
     with suppress(OSError):
         return os.path.abspath(str(path))
     return str(path)
 
 
-# ---------------------------------------------------------------------------------------------------------------
-# 4. Times: from the clocks of SmugMug, cameras and films to the time stamps of files.
-#    Knows calendars. Asks no clock.
-# ---------------------------------------------------------------------------------------------------------------
+# -------------------------------------------------------------------------------------------------
+# 4. Times: from the clocks of SmugMug, cameras and videos to the time stamps of files.
+#    Uses the calendar. Independent of what time it is now.
+# -------------------------------------------------------------------------------------------------
+
+DAY_SECONDS = 86_400.0
+
+# Limit of a time stamp, 272 years before and after 1970. SQLite counts nanoseconds in 63 bits, and
+# some file systems end earlier. A time beyond the limit counts as unknown.
+FILE_TIME_SECONDS = 1 << 33
 
 
 def http_date(text: str) -> float | None:
-    """An HTTP date as seconds since 1970, None where it is none."""
+    """Return an HTTP date in seconds since 1970, or None if it is not one."""
     with suppress(TypeError, ValueError, IndexError, OverflowError):
         date: datetime = email.utils.parsedate_to_datetime(text)
-        return (date if date.tzinfo else date.replace(tzinfo=timezone.utc)).timestamp()
+        if date.tzinfo is None:
+            date = date.replace(tzinfo=timezone.utc)
+        return date.timestamp()
     return None
 
 
-FILE_TIME_SECONDS = (
-    1 << 33
-)  # from 1697 to 2242: SQLite counts nanoseconds, and not every file system goes that far
-
-
 def utc_time(shown: str) -> datetime:
-    """A time such as "2019-08-04T18:28:12+00:00", without its zone. Raises ValueError for anything else."""
-    return datetime.fromisoformat(shown[:19] if shown[10:17:3] == "T::" else "")
+    """Return a time such as "2019-08-04T18:28:12+00:00" without its zone.
+
+    Raise ValueError for anything else.
+    """
+    if shown[10:17:3] != "T::":
+        raise ValueError(f"not a time: {shown}")
+    return datetime.fromisoformat(shown[:19])
 
 
 def seconds_at(shown: str, to_seconds: Callable[[Any], float] = calendar.timegm) -> float | None:
-    """A time in UTC, as SmugMug's are, in seconds since 1970; None for what is no time that a file can have.
+    """Return a time as SmugMug shows it in seconds since 1970, or None if no file can have it.
 
-    With time.mktime, it is what a clock showed that stood in the time zone of this computer.
+    Pass time.mktime to read `shown` as the local time of this computer instead of UTC.
     """
     with suppress(ValueError, OverflowError):
         seconds = float(to_seconds(utc_time(shown).timetuple()))
-        return seconds if abs(seconds) < FILE_TIME_SECONDS else None
+        if abs(seconds) < FILE_TIME_SECONDS:
+            return seconds
     return None
 
 
 def camera_time(shown: str) -> str:
-    """What the camera's clock showed, of a DateTimeOriginal: ISO 8601 without a zone; "" for what is no date.
+    """Return the time on the camera's clock, in ISO 8601 without a zone, or "" if there is none.
 
-    SmugMug takes the EXIF time, which has no zone, for a time in California, and shows it in UTC: "2019:08:04 11:28:12"
-    becomes "2019-08-04T18:28:12+00:00". Of a film it takes the time that the file states, which should be in UTC.
+    An EXIF time has no zone. SmugMug takes it for a time in California and shows it in UTC, so
+    "2019:08:04 11:28:12" becomes "2019-08-04T18:28:12+00:00".
+
+    `shown`: the DateTimeOriginal of a photo
     """
     with suppress(ValueError, OverflowError):
         utc = utc_time(shown)
@@ -973,43 +1016,50 @@ def camera_time(shown: str) -> str:
 
 
 def pacific_hours(utc: datetime) -> int:
-    """How many hours California is ahead of UTC at a time in UTC: -7 in summer, -8 in winter. Exact from 1970 on.
+    """Return how many hours California is ahead of UTC: -7 in summer, -8 in winter.
 
-    The laws: https://www.nist.gov/pml/time-and-frequency-division/popular-links/daylight-saving-time-dst
+    Exact from 1976 on, which is earlier than any digital camera. Source:
+    https://www.nist.gov/pml/time-and-frequency-division/popular-links/daylight-saving-time-dst
     """
-    year = utc.year
-    month, number = (3, 2) if year >= 2007 else (4, 1) if year >= 1987 else (5, 0)
-    starts = {1974: datetime(1974, 1, 6), 1975: datetime(1975, 2, 23)}.get(
-        year, sunday(year, month, number)
-    )
-    ends = sunday(year, 11, 1 if year >= 2007 else 0)
-    # at two o'clock on the local clock, which is in winter time when it starts and in summer time when it ends
-    return -7 if starts + timedelta(hours=10) <= utc < ends + timedelta(hours=9) else -8
+    if utc.year >= 2007:
+        starts = first_sunday(utc.year, 3) + timedelta(days=7)
+        ends = first_sunday(utc.year, 11)
+    elif utc.year >= 1987:
+        starts = first_sunday(utc.year, 4)
+        ends = first_sunday(utc.year, 11) - timedelta(days=7)
+    else:
+        starts = first_sunday(utc.year, 5) - timedelta(days=7)
+        ends = first_sunday(utc.year, 11) - timedelta(days=7)
+    # At 2:00 on the local clock: that is 10:00 UTC in winter and 9:00 UTC in summer.
+    is_summer = starts + timedelta(hours=10) <= utc < ends + timedelta(hours=9)
+    return -7 if is_summer else -8
 
 
-def sunday(year: int, month: int, number: int) -> datetime:
-    """The first, second ... Sunday of a month; number 0 is the last Sunday of the month before."""
+def first_sunday(year: int, month: int) -> datetime:
+    """Return the first Sunday of a month, at midnight."""
     first = datetime(year, month, 1)
-    return first + timedelta(days=(6 - first.weekday()) % 7 + 7 * (number - 1))
-
-
-DAY_SECONDS = 86_400.0
+    return first + timedelta(days=6 - first.weekday())
 
 
 def file_time(image: Image) -> float | None:
-    """The time stamp for a file, in seconds since 1970: when it was taken, by the camera's clock, else uploaded.
+    """Return the time stamp for an image's file, in seconds since 1970, or None if none is known.
 
-    Films should state their time in UTC. One that would be later than the upload is the camera's clock if that fits.
+    That is when it was taken, by the camera's clock, or else when it was uploaded. A video states
+    its time in UTC. If that is later than the upload, the camera probably stored local time, so it
+    is read as such. No video was taken after its upload.
     """
-    uploaded, by_camera = seconds_at(image.uploaded), seconds_at(image.taken, time.mktime)
-    for taken in (seconds_at(image.taken), by_camera) if image.is_video else (by_camera,):
-        if taken is not None and (not image.is_video or uploaded is None or taken <= uploaded):
+    uploaded = seconds_at(image.uploaded)
+    local_time = seconds_at(image.taken, time.mktime)
+    if not image.is_video:
+        return uploaded if local_time is None else local_time
+    for taken in (seconds_at(image.taken), local_time):
+        if taken is not None and (uploaded is None or taken <= uploaded):
             return taken
     return uploaded
 
 
 def iso_time(seconds: float) -> str:
-    """A time in seconds since 1970 as ISO 8601 in UTC."""
+    """Return a time in seconds since 1970 as ISO 8601 in UTC."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
@@ -4211,22 +4261,25 @@ def image_json(image: Image, record: FileRecord | None) -> dict[str, Any]:
 
 
 def image_xmp(image: Image, has_dates: bool) -> bytes:
-    """The XMP sidecar of an image. https://developer.adobe.com/xmp/docs/ (Specification, parts 1 and 2)
+    """Return the XMP sidecar of an image.
 
-    Some readers take its date before that of the photo, so there is one only if it is asked for, or the photo can have
-    none. Longitudes of films may have lost their sign, so none is given that is positive.
+    Some readers prefer its date to that of the photo. It therefore has one only if `has_dates`, or
+    if the photo can have none. Eastern longitudes of videos are left out, because SmugMug may have
+    dropped a minus sign. Source: https://developer.adobe.com/xmp/docs/ (specification, parts 1, 2)
     """
     properties = [
         xmp_list("dc:title", "Alt", [image.title]),
         xmp_list("dc:description", "Alt", [image.caption or image.title]),  # Immich shows no title
-        xmp_list("dc:subject", "Bag", image.keywords),  # each of these is read by some programs
+        # Each of these is read by some programs.
+        xmp_list("dc:subject", "Bag", image.keywords),
         xmp_list("digiKam:TagsList", "Seq", image.keywords),
         xmp_list("lr:hierarchicalSubject", "Bag", image.keywords),
     ]
-    is_dated = not image.is_video and (
-        has_dates or split_extension(image.file_name)[1].lower() in (".png", ".gif")
-    )
-    taken = image.taken if is_dated else ""
+    taken = ""
+    if not image.is_video:
+        extension = split_extension(image.file_name)[1].lower()
+        if has_dates or extension in (".png", ".gif"):
+            taken = image.taken
     simple = {
         "dc:source": image.web_uri,
         "photoshop:DateCreated": taken,
@@ -4236,34 +4289,55 @@ def image_xmp(image: Image, has_dates: bool) -> bytes:
         "smugmug:DateTimeUploaded": image.uploaded,
     }
     if image.location and not (image.is_video and image.location[1] > 0):
-        latitude, longitude, altitude = image.location
-        simple["exif:GPSLatitude"] = xmp_coordinate(latitude, "N", "S")
-        simple["exif:GPSLongitude"] = xmp_coordinate(longitude, "E", "W")
-        if altitude:
-            simple["exif:GPSAltitude"] = f"{round(abs(altitude) * 100)}/100"
-            simple["exif:GPSAltitudeRef"] = "1" if altitude < 0 else "0"
-    properties += [f"<{name}>{xml_text(text)}</{name}>" for name, text in simple.items() if text]
+        simple.update(xmp_location(*image.location))
+    for name, text in simple.items():
+        if text:
+            properties.append(f"<{name}>{xml_text(text)}</{name}>")
     namespaces = " ".join(f'xmlns:{prefix}="{uri}"' for prefix, uri in XMP_NAMESPACES.items())
     return (
-        f'<?xml version="1.0" encoding="UTF-8"?>\n<x:xmpmeta {namespaces} x:xmptk="{UNSEALED}"><rdf:RDF>'
-        f'<rdf:Description rdf:about="">{"".join(properties)}</rdf:Description></rdf:RDF></x:xmpmeta>\n'
+        '<?xml version="1.0" encoding="UTF-8"?>\n'
+        f'<x:xmpmeta {namespaces} x:xmptk="{UNSEALED}"><rdf:RDF>'
+        f'<rdf:Description rdf:about="">{"".join(properties)}</rdf:Description>'
+        "</rdf:RDF></x:xmpmeta>\n"
     ).encode()
 
 
 def xmp_list(name: str, kind: str, texts: Iterable[str]) -> str:
-    """A list of texts of a kind (Alt, Bag, Seq) as XMP; "" for one without any text."""
-    language = ' xml:lang="x-default"' if kind == "Alt" else ""
+    """Return a property that lists texts, or "" if all of them are empty.
+
+    `kind`: "Alt" (languages), "Bag" (unordered) or "Seq" (ordered)
+    """
+    language = ""
+    if kind == "Alt":
+        language = ' xml:lang="x-default"'
     items = "".join(f"<rdf:li{language}>{xml_text(text)}</rdf:li>" for text in texts if text)
-    return f"<{name}><rdf:{kind}>{items}</rdf:{kind}></{name}>" if items else ""
+    if not items:
+        return ""
+    return f"<{name}><rdf:{kind}>{items}</rdf:{kind}></{name}>"
 
 
 def xml_text(text: str) -> str:
-    """A text as it may stand in XML, in which a bare carriage return would be read as a line feed."""
+    """Escape a text for XML and replace characters that XML does not allow.
+
+    A bare carriage return would be read as a line feed, so it is escaped too.
+    """
     return escape(NOT_XML.sub("\ufffd", text), {"\r": "&#13;"})
 
 
+def xmp_location(latitude: float, longitude: float, altitude: float) -> dict[str, str]:
+    """Return the XMP properties of a location in degrees and meters."""
+    properties = {
+        "exif:GPSLatitude": xmp_coordinate(latitude, "N", "S"),
+        "exif:GPSLongitude": xmp_coordinate(longitude, "E", "W"),
+    }
+    if altitude:
+        properties["exif:GPSAltitude"] = f"{round(abs(altitude) * 100)}/100"
+        properties["exif:GPSAltitudeRef"] = "1" if altitude < 0 else "0"
+    return properties
+
+
 def xmp_coordinate(degrees: float, positive: str, negative: str) -> str:
-    """A coordinate in XMP's form, degrees and decimal minutes: 47.5, "N", "S" is "47,30.000000N"."""
+    """Return a coordinate in XMP's form: 47.5, "N" and "S" make "47,30.000000N"."""
     whole, millionths = divmod(round(abs(degrees) * 60_000_000), 60_000_000)
     return f"{whole},{millionths / 1_000_000:.6f}{negative if degrees < 0 else positive}"
 
