@@ -353,6 +353,8 @@ class FileRecord(NamedTuple):
     `modified_ns` is the file's time stamp as it was written, in nanoseconds since 1970, 0 for an adopted file.
     `removed` says that SmugMug has it no more, `damaged` that --verify found it so. `stated_md5` is SmugMug's MD5 if
     that is another one, `source_types` those of its image that only SmugMug Source has, in one text.
+    `checksum_tries` counts how often a file that contradicts `stated_md5` was asked for again, and
+    `checksum_retry_at` is when to ask next, in seconds since 1970.
     """
 
     image_key: str
@@ -366,6 +368,8 @@ class FileRecord(NamedTuple):
     damaged: bool = False
     stated_md5: str = ""
     source_types: str = ""
+    checksum_tries: int = 0
+    checksum_retry_at: float = 0.0
 
 
 class AlbumRecord(NamedTuple):
@@ -373,13 +377,15 @@ class AlbumRecord(NamedTuple):
     and when all its files were last found intact.
 
     `clocks` is "" if not all of it was home, or if it had changed so lately that its listing may have lagged behind.
-    Times are in seconds since 1970, 0 for never.
+    Times are in seconds since 1970, 0 for never. `name` is SmugMug's name of the album at its last
+    download, "" if a run before format 6 recorded the album.
     """
 
     folder: str
     change_token: str = ""
     listed_at: float = 0.0
     verified_at: float = 0.0
+    name: str = ""
 
 
 NEW_ALBUM = AlbumRecord("")  # all that is known of an album that was never here
@@ -2901,26 +2907,31 @@ def connect_as(
 #    Knows its own schema, and that one run at a time owns the folder. Knows nothing of HTTP.
 # ---------------------------------------------------------------------------------------------------------------
 
-SCHEMA_VERSION = 5
-SCHEMAS = {
-    0: """
-CREATE TABLE album (album_key TEXT PRIMARY KEY, folder TEXT, clocks TEXT, listed_at REAL) WITHOUT ROWID;
-CREATE TABLE file (album_key TEXT, image_key TEXT, serial TEXT, name TEXT, size_bytes INTEGER, md5 TEXT,
-                   modified_ns INTEGER, is_original INTEGER, removed INTEGER, damaged INTEGER, stated_md5 TEXT,
+SCHEMA_VERSION = 6
+SCHEMA = """
+CREATE TABLE album (album_key TEXT PRIMARY KEY, folder TEXT, clocks TEXT, listed_at REAL,
+                    verified_at REAL DEFAULT 0, name TEXT DEFAULT '') WITHOUT ROWID;
+CREATE TABLE file (album_key TEXT, image_key TEXT, serial TEXT, name TEXT, size_bytes INTEGER,
+                   md5 TEXT, modified_ns INTEGER, is_original INTEGER, removed INTEGER,
+                   damaged INTEGER, stated_md5 TEXT, source_types TEXT DEFAULT '',
+                   checksum_tries INTEGER DEFAULT 0, checksum_retry_at REAL DEFAULT 0,
                    PRIMARY KEY (album_key, image_key)) WITHOUT ROWID;
 CREATE INDEX file_by_image ON file (image_key);
-CREATE TABLE unavailable (album_key TEXT, image_key TEXT, serial TEXT, file_name TEXT, reason TEXT, tries INTEGER,
-                      ask_at REAL, PRIMARY KEY (album_key, image_key)) WITHOUT ROWID;
-CREATE TABLE account (nick_name TEXT);
+CREATE TABLE absence (album_key TEXT, image_key TEXT, serial TEXT, file_name TEXT, reason TEXT,
+                      tries INTEGER, ask_at REAL, PRIMARY KEY (album_key, image_key)) WITHOUT ROWID;
+CREATE TABLE account (nick_name TEXT, bytes_per_second REAL DEFAULT 0);
+"""
+UPGRADES = {  # by the version that each leads on from; older ones are rebuilt from the files
+    0: SCHEMA,
+    5: """
+ALTER TABLE album ADD COLUMN name TEXT DEFAULT '';
+ALTER TABLE file ADD COLUMN checksum_tries INTEGER DEFAULT 0;
+ALTER TABLE file ADD COLUMN checksum_retry_at REAL DEFAULT 0;
+ALTER TABLE account ADD COLUMN bytes_per_second REAL DEFAULT 0;
 """,
-    3: "ALTER TABLE file ADD COLUMN source_types TEXT DEFAULT '';",
-    4: "ALTER TABLE album ADD COLUMN verified_at REAL DEFAULT 0;",
-}  # by the version that each of them leads on from
-TABLES = {
-    AlbumRecord: "album",
-    FileRecord: "file",
-    Unavailable: "unavailable",
-}  # whose columns are the fields, after the key
+}
+# The table of each kind of record, whose columns after the keys are the fields, in their order.
+TABLES = {AlbumRecord: "album", FileRecord: "file", Unavailable: "absence"}
 SQLITE_STEPS = 100_000  # so many steps of SQLite's machine take some 5 ms
 LOCK_FILE = RECORD_FILE + ".lock"
 
@@ -2935,11 +2946,11 @@ class Database:
             raise Problem(
                 f"The download record has format {version}, which needs a newer version of this program."
             )
-        if version in (1, 2):
-            raise sqlite3.DatabaseError("of a format that was never released")
         if version < SCHEMA_VERSION:
-            script = "".join(SCHEMAS[before] for before in SCHEMAS if version <= before)
-            db.executescript(f"BEGIN; {script} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+            if version not in UPGRADES:
+                raise sqlite3.DatabaseError("a format that is no longer supported")
+            script = f"BEGIN; {UPGRADES[version]} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
+            db.executescript(script)
         db.execute("BEGIN")
 
     def albums(self) -> dict[str, AlbumRecord]:
@@ -2957,7 +2968,7 @@ class Database:
         """The images of an album that SmugMug has no file of, by image key."""
         return {
             row[1]: Unavailable(*row[1:])
-            for row in self._rows_or_forget("unavailable WHERE album_key = ?", album_key)
+            for row in self._rows_or_forget("absence WHERE album_key = ?", album_key)
         }
 
     def _rows_or_forget(self, which: str, *values: str) -> list[Any]:
@@ -2982,10 +2993,18 @@ class Database:
         return "".join(row[0] for row in self._db.execute("SELECT nick_name FROM account"))
 
     def save_account(self, nick_name: str) -> None:
-        """Remember whom the photos belong to."""
-        self._db.execute(
-            "INSERT OR REPLACE INTO account (rowid, nick_name) VALUES (1, ?)", (nick_name,)
-        )
+        """Record the nickname of the account that the photos belong to."""
+        self._db.execute("INSERT OR IGNORE INTO account (rowid) VALUES (1)")
+        self._db.execute("UPDATE account SET nick_name = ?", (nick_name,))
+
+    def speed(self) -> float:
+        """Return the download speed of the last run in bytes per second, 0 if unknown."""
+        row = self._db.execute("SELECT bytes_per_second FROM account").fetchone()
+        return row[0] if row else 0.0
+
+    def save_speed(self, bytes_per_second: float) -> None:
+        """Record the download speed of this run."""
+        self._db.execute("UPDATE account SET bytes_per_second = ?", (bytes_per_second,))
 
     def mark_album_removed(self, album_key: str) -> None:
         """Remember that SmugMug does not have this album any more, so that it is listed if it comes back."""
@@ -3028,7 +3047,7 @@ class Database:
         """The (folder, name) of each file that is "removed" at SmugMug, or "damaged" and did not come again."""
         return sorted(
             self._db.execute(
-                f"SELECT folder, name FROM file JOIN album USING (album_key) WHERE {mark}"
+                f"SELECT folder, file.name FROM file JOIN album USING (album_key) WHERE {mark}"
             )
         )
 
@@ -5344,6 +5363,7 @@ def finish_album(run: Run, visit: Visit) -> None:
                 settled_token(visit),
                 visit.listed_at,
                 visit.album_record.verified_at,
+                visit.album.name,
             ),
         )
     run.summary.end(visit)

@@ -13,7 +13,6 @@ from typing import Any, Callable, Dict, List
 
 import pytest
 
-import download_smugmug_photos as script
 from conftest import Run
 from fake_smugmug import Account, FakeSmugMug
 from helpers import NOTHING_NEW, contents, edit, harmless, home_files, key_name, snapshot, sync
@@ -658,42 +657,6 @@ def test_a_state_of_a_newer_schema_is_refused(account: Account, run: Run) -> Non
     for arguments in ([], ["--dry-run"], ["--verify"]):
         refused = harmless(run, *arguments, exit_code=2)
         assert "newer version" in refused.stderr and "99" in refused.stderr
-
-
-def test_a_state_of_an_older_schema_is_carried_on(account: Account, run: Run) -> None:
-    account.album("Summer").photo()
-    sync(run)
-    with closing(sqlite3.connect(str(run.output / STATE))) as database:
-        columns = ", ".join(script.FileRecord._fields[:-1])
-        database.executescript(f"""
-            CREATE TABLE older AS SELECT album_key, folder, clocks, listed_at FROM album;
-            DROP TABLE album;
-            CREATE TABLE album (album_key TEXT PRIMARY KEY, folder TEXT, clocks TEXT, listed_at REAL) WITHOUT ROWID;
-            INSERT INTO album SELECT * FROM older;
-            DROP TABLE older;
-            CREATE TABLE older AS SELECT album_key, {columns} FROM file;
-            DROP TABLE file;
-            CREATE TABLE file (album_key TEXT, {columns}, PRIMARY KEY (album_key, image_key)) WITHOUT ROWID;
-            INSERT INTO file SELECT * FROM older;
-            DROP TABLE older;
-            PRAGMA user_version = 3;
-        """)
-    assert sync(run).cost == NOTHING_NEW
-    account.albums[0].photo("IMG_2.JPG")
-    assert sync(run).cost == (3, 1)
-    assert sync(run).cost == NOTHING_NEW
-
-
-@pytest.mark.parametrize("version", [1, 2])
-def test_a_state_of_a_schema_that_was_never_released_is_made_anew_from_the_files(
-    account: Account, run: Run, version: int
-) -> None:
-    account.album("Summer").photo()
-    sync(run)
-    with closing(sqlite3.connect(str(run.output / STATE))) as database:
-        database.execute(f"PRAGMA user_version = {version}")
-    assert sync(run).cost == (3, 0)
-    assert sync(run).cost == NOTHING_NEW
 
 
 @pytest.mark.parametrize("empty", ["no bytes", "no tables"])
