@@ -1,8 +1,9 @@
-"""A SmugMug that lives in this process: an account, an API, a CDN, and everything that can go wrong on the way.
+"""A simulated SmugMug: account, API, file host, and every fault a test can ask for.
 
-The fake is one server on 127.0.0.1 that is a CONNECT proxy and SmugMug at once.  A program under test runs
-unchanged, with two environment variables: ``HTTPS_PROXY`` points to the fake and ``REQUESTS_CA_BUNDLE`` to the
-certificate of its authority.  Real host names, real TLS, real OAuth signatures; no connection leaves the machine.
+The fake is one server on 127.0.0.1. It is a CONNECT proxy and SmugMug at the same time, so the
+program under test runs unchanged, with two environment variables: ``HTTPS_PROXY`` points to the
+fake, and ``REQUESTS_CA_BUNDLE`` to the certificate of its authority. Host names, TLS and OAuth
+signatures are real; no connection leaves the machine.
 
     account = Account(nickname="family")
     album = account.album("Summer 2019", folder="Family/Trips")
@@ -12,14 +13,18 @@ certificate of its authority.  Real host names, real TLS, real OAuth signatures;
         subprocess.run([...], env={**os.environ, **smugmug.environment})
         assert smugmug.count("cdn") == 2
 
-The fake is never kinder than the service: it checks signatures, time stamps and nonces, clamps pages, forgets
-``_expand`` in the link to the next page, hands out a still where a video is expected and leaves fields out.
-What it does not know it answers with 404 and writes into ``unknown_paths``.
+The fake is never kinder than the service. It checks signatures, time stamps and nonces, limits
+pages, drops ``_expand`` from the link to the next page, serves a still where a video is expected,
+and leaves fields out. It answers an unknown path with 404 and records it in ``unknown_paths``.
+
+To add a fault, write a function in section 8 and decorate it with ``@named_fault``. It receives
+the request, the honest response and the fault's options, and returns the response to send, or
+None if the fault does not apply. Tests then arm it by its name: ``smugmug.fault("name", "api")``.
 
 By hand:
 
-    python tests/fake_smugmug.py -- python download_smugmug_photos.py      a demo with drawn pictures
-    python tests/fake_smugmug.py --serve --albums 20 --images 50           a server for measurements
+    python tests/fake_smugmug.py -- python download_smugmug_photos.py   a demo with drawn pictures
+    python tests/fake_smugmug.py --serve --albums 20 --images 50        a server for measurements
 
 The sections, each of which uses only those above it:
 
@@ -27,11 +32,11 @@ The sections, each of which uses only those above it:
      2. The account                   albums, folders, photos, videos
      3. HTTP                          requests, responses, addresses
      4. OAuth 1.0a                    signatures, tokens, the three pages
-     5. Addresses and sizes of files  what the listings promise and the CDN keeps
+     5. Addresses and sizes of files  what the listings promise and the file host serves
      6. The API                       from a path to a resource, from a resource to JSON
-     7. The CDN                       files, ranges, private files
+     7. The file host                 files, ranges, private files
      8. Faults                        everything that can go wrong, by name
-     9. The line                      how fast bytes arrive, and how often one may ask
+     9. The line                      speed, rate limit, and the gateway's patience
     10. The server                    sockets, TLS, records of requests
     11. The command line              a demo (demo.py), or a server for measurements
 """
@@ -86,9 +91,8 @@ from typing import (
 )
 
 with warnings.catch_warnings():
-    warnings.simplefilter(
-        "ignore"
-    )  # on Python 3.7 its cryptography says that it is the last of its kind
+    # On Python 3.7, its cryptography warns that the next release drops this version.
+    warnings.simplefilter("ignore")
     import trustme
 
 API_HOSTS = ("api.smugmug.com", "secure.smugmug.com")
@@ -101,24 +105,23 @@ JSON = Dict[str, Any]
 Pairs = List[Tuple[str, str]]
 
 
-# ======================================================================================================================
-# Contents: what the files of an account are made of.  Knows bytes; nothing of albums.
-# ======================================================================================================================
+# =================================================================================================
+# 1. Contents: the bytes of an account's files. Knows nothing of albums.
+# =================================================================================================
 
-BLOCK_BYTES = 1 << 20  # all patterns are cut out of one random block of this size
+BLOCK_BYTES = 1 << 20  # all patterns are slices of one random block of this size
 HEAD_BYTES = 64  # ... after a head that is each pattern's own
 PIECE_BYTES = 1 << 18  # the largest piece that is given to a socket at once
-CACHED_MD5_FROM_BYTES = (
-    1 << 16
-)  # smaller patterns are hashed anew, which costs less than remembering a million
+# Smaller patterns are hashed each time, which costs less than remembering a million.
+CACHED_MD5_FROM_BYTES = 1 << 16
 
 _BLOCK = memoryview(random.Random(2002).getrandbits(8 * BLOCK_BYTES).to_bytes(BLOCK_BYTES, "big"))
 
 
 class Pattern(NamedTuple):
-    """A file that costs no memory: `size` bytes that differ from those of any other seed, from the first to the last.
+    """A file that takes no memory: `size` bytes, different for every seed from the first byte on.
 
-    `magic` is what the file begins with, for example `JPEG_MAGIC`.
+    `magic` is the beginning of the file, for example `JPEG_MAGIC`.
     """
 
     size: int
@@ -126,7 +129,9 @@ class Pattern(NamedTuple):
     magic: bytes = b""
 
     def pieces(self, start: int, stop: int) -> Iterator[memoryview]:
-        """The bytes from `start` up to `stop`, in pieces that share memory with all other patterns."""
+        """Yield the bytes from `start` up to `stop` in pieces that share memory with other
+        patterns.
+        """
         digest = hashlib.sha512(b"%d %d" % (self.seed, self.size)).digest()
         head = memoryview((self.magic + digest)[: min(HEAD_BYTES, self.size)])
         if start < len(head):
@@ -143,12 +148,12 @@ Content = Union[bytes, Pattern]
 
 
 def size_of(content: Content) -> int:
-    """The number of bytes of a content."""
+    """Return the number of bytes of a content."""
     return content.size if isinstance(content, Pattern) else len(content)
 
 
 def pieces_of(content: Content, start: int, stop: int) -> Iterator[memoryview]:
-    """The bytes of a content from `start` up to `stop`, in pieces that are cheap to send."""
+    """Yield the bytes of a content from `start` up to `stop`, in pieces that are cheap to send."""
     if isinstance(content, Pattern):
         yield from content.pieces(start, stop)
         return
@@ -158,7 +163,7 @@ def pieces_of(content: Content, start: int, stop: int) -> Iterator[memoryview]:
 
 
 def bytes_of(content: Content) -> bytes:
-    """The whole content in memory; for tests, which like to compare."""
+    """Return the whole content in memory, for comparisons in tests."""
     return (
         b"".join(pieces_of(content, 0, size_of(content)))
         if isinstance(content, Pattern)
@@ -167,7 +172,7 @@ def bytes_of(content: Content) -> bytes:
 
 
 def md5_of(content: Content) -> str:
-    """The MD5 of a content in hexadecimal digits, remembered when it was work to find."""
+    """Return the MD5 of a content in hexadecimal; remember it if the content is large."""
     return _cached_md5(content) if size_of(content) >= CACHED_MD5_FROM_BYTES else _md5(content)
 
 
@@ -181,22 +186,24 @@ def _md5(content: Content) -> str:
 _cached_md5 = functools.lru_cache(maxsize=100_000)(_md5)
 
 
-# ======================================================================================================================
-# The account: albums, folders, photos, videos.  Plain objects that a test changes as it likes; no HTTP.
-# ======================================================================================================================
+# =================================================================================================
+# 2. The account: albums, folders, photos, videos. Plain objects that tests may change; no HTTP.
+# =================================================================================================
 
 KEY_LETTERS = "BCDFGHJKLMNPQRSTVWXbcdfghjkmnpqrstvwxz23456789"
-CROWD_LETTER = "Z"  # only the keys of images of a filled album begin with it
+CROWD_LETTER = "Z"  # first letter of the keys in filled albums, and of no others
 VIDEO_SIZES = (110, 200, 320, 640, 960, 1280, 1920)
 FIRST_DATE = datetime(2024, 1, 1)
 MINUTE = timedelta(minutes=1)
-# Whether a replaced or rotated photo moves a date of its album is not certain.  An album was seen with both dates in
-# 2015 and a photo in it that was replaced in 2018, so here it moves none unless a test says so.
+# Whether a replaced or rotated photo moves a date of its album is not certain. One album was seen
+# with both dates in 2015 and a photo that was replaced in 2018. So by default it moves none here.
 REPLACEMENTS_MOVE_CLOCKS = False
 
 
 class Lag(NamedTuple):
-    """How long listings stay as they were: for so many listings, and until `let_time_pass` skipped so many seconds."""
+    """Delay of the listings: this many listings, and until `let_time_pass` skipped these
+    seconds.
+    """
 
     listings: int = 0
     seconds: float = 0.0
@@ -204,7 +211,9 @@ class Lag(NamedTuple):
 
 @dataclass
 class Late:
-    """A change that listings do not show yet: an image that came, or one that went and stood at a `place`."""
+    """A change that listings do not show yet: a new image, or a deleted one that stood at
+    `place`.
+    """
 
     entry: Entry
     place: Optional[int]
@@ -213,16 +222,20 @@ class Late:
 
 
 class Account:
-    """Somebody's SmugMug.  Its dates come from a clock that moves a minute with each change, never from the wall.
+    """One customer's SmugMug. Its clock moves a minute with each change and never follows the
+    wall.
 
-    It may be changed while it is served.  `site_password` hides all albums from who is not the owner.
+    It may be changed while it is served. `site_password` hides all albums from everyone but the
+    owner.
 
-    Where a program compares dates, `set_clock` makes the clock run: then changes get the time of day at SmugMug, which
-    the ``Date`` of all answers shows as well, and `let_time_pass` goes on to the next night without waiting for it.
+    For programs that compare dates, `set_clock` makes the clock run. Changes then get SmugMug's
+    time of day, which the ``Date`` of all responses shows as well, and `let_time_pass` skips to
+    the next night without waiting for it.
 
-    `lag` is how late the listings show what is uploaded or deleted from now on.  The albums' dates and ImageCount show
-    it at once, and what is deleted answers 404.  Whether the Total of such a listing is that of the listing or the
-    ImageCount is not known: `total_follows` is "listing", with which the listing agrees with itself, or "count".
+    `lag` is the delay with which listings show uploads and deletions from now on. The albums'
+    dates and ImageCount show them at once, and deleted images answer 404. Whether the Total of
+    such a listing counts the listing or repeats ImageCount is not known: `total_follows` is
+    "listing" for a listing that agrees with itself, or "count".
     """
 
     def __init__(
@@ -247,7 +260,9 @@ class Account:
         self.root = Folder(self, "", None, self._new_key(5), "")
 
     def now(self) -> datetime:
-        """The date of a change, in UTC: never that of another one, since SmugMug's dates have no parts of a second."""
+        """Return the date of a change, in UTC and unique, because SmugMug's dates have whole
+        seconds.
+        """
         with self.lock:
             next_second = self._last_change + timedelta(seconds=1)
             self._last_change = (
@@ -258,14 +273,14 @@ class Account:
             return self._last_change
 
     def time_of_day(self) -> datetime:
-        """What the clock on SmugMug's wall shows, in UTC; it never shows less than the last change."""
+        """Return the time on SmugMug's clock, in UTC, never before the last change."""
         with self.lock:
             return max(self._last_change, self._time_of_day())
 
     def set_clock(self, moment: Optional[datetime] = None) -> None:
-        """Let it be this moment at SmugMug, in UTC (None: what it is on this machine), and let the clock run from it.
+        """Set SmugMug's clock to this moment in UTC (None: to this machine's) and let it run.
 
-        What was changed before keeps its dates.
+        Earlier changes keep their dates.
         """
         with self.lock:
             self._clock_runs = True
@@ -273,7 +288,10 @@ class Account:
             self._last_change = self._time_of_day() - timedelta(seconds=1)
 
     def let_time_pass(self, seconds: float) -> None:
-        """Move the clock on, whether it runs or not.  `FakeSmugMug.let_time_pass` does more: use that one."""
+        """Advance the clock, running or not.
+
+        Tests call `FakeSmugMug.let_time_pass`, which does more.
+        """
         with self.lock:
             self.seconds_passed += seconds
             self._clock_offset += timedelta(seconds=seconds)
@@ -284,7 +302,11 @@ class Account:
         return (_machine_time() + self._clock_offset).replace(microsecond=0)
 
     def folder(self, path: str) -> Folder:
-        """The folder with this path of names (``"Family/Trips"``), made where it is missing; ``""`` is the root."""
+        """Return the folder at this path of names (``"Family/Trips"``), creating it where it is
+        missing.
+
+        ``""`` is the root.
+        """
         with self.lock:
             folder = self.root
             for name in filter(None, path.split("/")):
@@ -308,10 +330,11 @@ class Account:
         allow_downloads: bool = True,
         external_links: bool = True,
     ) -> Album:
-        """A new, empty album.
+        """Create an empty album.
 
-        `privacy` is Public, Unlisted or Private, `security` None or Password.  A `locked` album shows itself as a
-        stranger sees a password album, even to the owner.  Without `external_links` files need a signature.
+        `privacy` is Public, Unlisted or Private, `security` None or Password. A `locked` album
+        looks as a password album does to a stranger, even to the owner. Without `external_links`,
+        files need a signature.
         """
         with self.lock:
             parent = self.folder(folder) if isinstance(folder, str) else folder
@@ -350,13 +373,13 @@ class Account:
             album.folder.children.remove(album)
 
     def restore(self, album: Album) -> None:
-        """Let an album that was taken out of `albums` be here again, as it was, with its images."""
+        """Add an album back that was taken out of `albums`, unchanged, with its images."""
         with self.lock:
             self.albums.append(album)
             self._images.update({entry.image.key: entry.image for entry in album.entries})
 
     def find_image(self, key: str) -> Optional[Image]:
-        """The image with this ImageKey, if there is one."""
+        """Return the image with this ImageKey, or None."""
         if not key.startswith(CROWD_LETTER):
             return self._images.get(key)
         number = _number_of_crowd_key(key)
@@ -367,11 +390,11 @@ class Account:
         return crowd.entry(number - crowd.first).image if crowd else None
 
     def find_album(self, key: str) -> Optional[Album]:
-        """The album with this AlbumKey, if there is one."""
+        """Return the album with this AlbumKey, or None."""
         return next((album for album in self.albums if album.key == key), None)
 
     def find_node(self, node_id: str) -> Union[Folder, Album, None]:
-        """The folder or album with this NodeID, if there is one."""
+        """Return the folder or album with this NodeID, or None."""
         waiting: List[Union[Folder, Album]] = [self.root]
         while waiting:
             node = waiting.pop()
@@ -402,17 +425,17 @@ class Account:
         return "".join(KEY_LETTERS[byte % len(KEY_LETTERS)] for byte in digest[:length])
 
     def new_image_key(self) -> str:
-        """An ImageKey that is not in use."""
+        """Return an unused ImageKey."""
         return next(key for key in iter(lambda: self._new_key(7), "") if key not in self._images)
 
     def new_seed(self) -> int:
-        """A number for a `Pattern` that no other image of the account has."""
+        """Return a number for a `Pattern` that no other image of the account has."""
         return next(self._numbers)
 
 
 @dataclass(eq=False)
 class Folder:
-    """A folder of the account's tree; the root has no parent and no name."""
+    """A folder in the account's tree; the root has no parent and no name."""
 
     account: Account = field(repr=False)
     name: str
@@ -425,7 +448,7 @@ class Folder:
 
 @dataclass(eq=False)
 class Album:
-    """An album.  Attributes may be changed freely; `touch` and `touch_settings` move the dates SmugMug would move."""
+    """An album. Attributes may be changed freely; `touch` and `touch_settings` move its dates."""
 
     account: Account = field(repr=False)
     name: str
@@ -445,11 +468,11 @@ class Album:
     images_last_updated: datetime
     entries: Union[List[Entry], Crowd] = field(default_factory=list, repr=False)
     late: List[Late] = field(default_factory=list, repr=False)
-    highlight: Optional[Image] = None  # what its owner chose for the cover
+    highlight: Optional[Image] = None  # the cover that the owner chose
 
     @property
     def images(self) -> List[Image]:
-        """The photos and videos, in order."""
+        """Photos and videos, in order."""
         return [entry.image for entry in self.entries]
 
     def photo(
@@ -460,12 +483,14 @@ class Album:
         origin: str = "Album",
         **fields: Any,
     ) -> Photo:
-        """Add a photo; `fields` are those of `Image` and `Photo`.  Without `content` it gets some of its own."""
+        """Add a photo with the given fields of `Image` and `Photo`; `content` defaults to a unique
+        one.
+        """
         with self.account.lock:
             if content is None:
                 content = Pattern(2000 + len(self.entries), self.account.new_seed(), JPEG_MAGIC)
             photo = Photo(
-                home=self, key=self._key(fields), file_name=name, content=content, **fields
+                album=self, key=self._key(fields), file_name=name, content=content, **fields
             )
             self._add(photo, origin)
             return photo
@@ -478,14 +503,17 @@ class Album:
         origin: str = "Album",
         **fields: Any,
     ) -> Video:
-        """Add a video; `content` is the re-encoded file that SmugMug hands out, `fields` those of `Image`, `Video`."""
+        """Add a video; `content` is the re-encoded file that SmugMug serves.
+
+        `fields` are those of `Image` and `Video`.
+        """
         with self.account.lock:
             seed = self.account.new_seed()
             if content is None:
                 content = Pattern(4000 + len(self.entries), seed, MP4_MAGIC)
             still = fields.pop("still", None) or Pattern(1500, seed, JPEG_MAGIC)
             video = Video(
-                home=self,
+                album=self,
                 key=self._key(fields),
                 file_name=name,
                 content=content,
@@ -496,14 +524,16 @@ class Album:
             return video
 
     def collect(self, image: Image, origin: str = "Collected") -> Image:
-        """Show an image of another album here as well, under the same ImageKey; `origin` is Collected or Smart."""
+        """Show another album's image here, too, under the same ImageKey; `origin` is Collected or
+        Smart.
+        """
         with self.account.lock:
             self._append(Entry(image, origin))
             self.touch()
             return image
 
     def remove(self, image: Image) -> None:
-        """Take an image out of the album; it is gone for good when no album shows it any more."""
+        """Take an image out of the album; it is deleted once no album shows it any more."""
         with self.account.lock:
             entries = self._list()
             for place in reversed(range(len(entries))):
@@ -514,16 +544,17 @@ class Album:
                 self.account._images.pop(image.key, None)
 
     def restore(self, image: Image) -> None:
-        """Let an image that was deleted be here again, under its old key."""
+        """Add a deleted image back under its old key."""
         with self.account.lock:
             self.account._images[image.key] = image
             self._append(Entry(image, "Album"))
             self.touch()
 
     def fill(self, count: int, size: int) -> None:
-        """Make this empty album one of `count` photos of `size` bytes each that cost no memory and cannot be changed.
+        """Fill this empty album with `count` photos of `size` bytes that take no memory.
 
-        A photo of such an album is made whenever somebody looks at it, so that an account may hold millions.
+        They cannot be changed. Each is made when it is listed or downloaded, so an account may
+        hold millions.
         """
         with self.account.lock:
             if self.entries:
@@ -534,7 +565,7 @@ class Album:
             self.touch()
 
     def move_to(self, folder: str) -> None:
-        """Move the album into another folder, which changes its address but neither its key nor its dates."""
+        """Move the album into another folder. Its address changes, its key and dates do not."""
         with self.account.lock:
             self.folder.children.remove(self)
             self.folder = self.account.folder(folder)
@@ -542,11 +573,11 @@ class Album:
             self.folder.children.append(self)
 
     def touch(self) -> None:
-        """Move ImagesLastUpdated: something about the images changed."""
+        """Move ImagesLastUpdated, as after a change to the images."""
         self.images_last_updated = self.account.now()
 
     def touch_settings(self) -> None:
-        """Move LastUpdated: something about the album's settings changed."""
+        """Move LastUpdated, as after a change to the album's settings."""
         self.last_updated = self.account.now()
 
     def _key(self, fields: Dict[str, Any]) -> str:
@@ -565,7 +596,9 @@ class Album:
         )  # no album is older than that
 
     def listed(self, is_new_listing: bool = True) -> Sequence[Entry]:
-        """The images as the API lists them at this time; later pages of a listing are not a new one."""
+        """Return the images as the API lists them now; further pages belong to the same
+        listing.
+        """
         for late in self.late:
             late.listings -= is_new_listing
         self.late = [
@@ -587,7 +620,7 @@ class Album:
         self._be_late(entry, None)
 
     def _be_late(self, entry: Entry, place: Optional[int]) -> None:
-        """Let listings lag behind; an image that they do not show yet goes as it came, unseen."""
+        """Let listings lag behind; an image that was never listed disappears without a trace."""
         unseen = [late for late in self.late if late.entry is entry]
         if unseen:
             self.late.remove(unseen[0])
@@ -603,18 +636,20 @@ class Album:
 
 @dataclass(eq=False)
 class Image:
-    """What photos and videos have in common; SmugMug calls both images.
+    """Common part of photos and videos; SmugMug calls both images.
 
-    `taken` is what the camera's clock showed, without a zone.  `archived=False` leaves out ArchivedUri, -Size and
-    -MD5; `download_uri=False` makes ``!download`` answer without an object; `original_size_listed=False` keeps the
-    original out of the size lists.  `uploaded` and the other dates are UTC.
+    `taken` is the time on the camera's clock, without a zone. `archived=False` leaves out
+    ArchivedUri, -Size and -MD5; `download_uri=False` makes ``!download`` answer without an object;
+    `original_size_listed=False` keeps the original out of the size lists. `uploaded` and the other
+    dates are UTC.
 
-    `stated_md5` is an ArchivedMD5 that is not that of the bytes, which SmugMug was seen to state now and then; whether
-    the file's ETag is wrong with it (`stated_in_etag`) is not known.  With ``archive_found=False`` there is an
-    ArchivedUri that leads nowhere: so it was with PSD and ARW files, while some CR2, CRW and DNG files came.
+    `stated_md5` is an ArchivedMD5 that does not match the bytes, which SmugMug was seen to state
+    now and then. Whether the file's ETag is wrong with it (`stated_in_etag`) is not known. With
+    ``archive_found=False`` the ArchivedUri leads nowhere, as it did for PSD and ARW files, while
+    some CR2, CRW and DNG files could be downloaded.
     """
 
-    home: Album = field(repr=False)
+    album: Album = field(repr=False)
     key: str
     file_name: str
     content: Content = field(repr=False)
@@ -644,48 +679,49 @@ class Image:
 
     @property
     def original(self) -> Content:
-        """What ArchivedUri leads to."""
+        """File behind ArchivedUri."""
         return self.content
 
     @property
     def size(self) -> int:
-        """The number of bytes of the content."""
+        """Number of bytes of the content."""
         return size_of(self.content)
 
     @property
     def md5(self) -> str:
-        """The MD5 of the content."""
+        """MD5 of the content."""
         return md5_of(self.content)
 
     @property
     def data(self) -> bytes:
-        """The content in memory, even that of a `Pattern`."""
+        """Content in memory, even that of a `Pattern`."""
         return bytes_of(self.content)
 
     @property
     def has_archive(self) -> bool:
-        """Whether ArchivedUri is there at all: not before the image is processed."""
+        """True once the image is processed, if it has an ArchivedUri at all."""
         return self.archived and not self.processing
 
     @property
     def date_in_file(self) -> Optional[datetime]:
-        """The date that SmugMug found in the file, which has no zone."""
+        """Date that SmugMug found in the file, without a zone."""
         return self.taken
 
     def edit(self, **words: Any) -> None:
-        """Edit `title`, `caption` or `keywords`: the image's LastUpdated moves, and no date of any album."""
+        """Edit `title`, `caption` or `keywords`, which moves the image's date but no album's."""
         if not words or set(words) - {"title", "caption", "keywords"}:
             raise TypeError("title, caption and keywords can be edited")
-        with self.home.account.lock:
+        with self.album.account.lock:
             vars(self).update(words)
-            self.last_updated = self.home.account.now()
+            self.last_updated = self.album.account.now()
 
     def replace(self, content: Content, moves_clock: Optional[bool] = None) -> None:
-        """Upload another file in the place of this one: same key, next serial, and the image's LastUpdated moves.
+        """Replace the file: the key stays, the serial and the image's date move on.
 
-        `moves_clock` says whether the albums' ImagesLastUpdated moves as well; without it the account does.
+        `moves_clock` decides whether the albums' ImagesLastUpdated moves as well; the default is
+        the account's.
         """
-        account = self.home.account
+        account = self.album.account
         with account.lock:
             self.content, self.stated_md5 = content, ""
             self.serial += 1
@@ -712,17 +748,19 @@ class Photo(Image):
 
 @dataclass(eq=False)
 class Video(Image):
-    """A video, whose "original" by ArchivedUri is but a still: the trap that other tools fell into.
+    """A video, whose "original" behind ArchivedUri is only a still: a trap for downloaders.
 
-    `size_listed` and `md5_listed` tell whether the video's sizes have Size and MD5.  There are none at all while the
-    video is processing, unless `playable` says otherwise.  `largest_size` is the longer side of the largest one, and
-    with ``largest_given=False`` it is to be had from ``!sizedetails`` alone: ``!largestvideo`` answers 404, as it did
-    for 7 of some hundred videos of an owner.  Whether Uris of such a video has LargestVideo is not known;
-    `largest_linked` says so, and without it there is no link where there is nothing at its end.
+    `size_listed` and `md5_listed` decide whether the video's sizes have Size and MD5. A video that
+    is still processing has no sizes unless `playable` says otherwise. `largest_size` is the longer
+    side of the largest one. With ``largest_given=False`` only ``!sizedetails`` names it and
+    ``!largestvideo`` answers 404, as it did for 7 of some hundred videos of one owner. Whether
+    Uris of such a video has LargestVideo is not known; `largest_linked` decides, and by default
+    the link is left out.
 
-    `created_utc` is the ``creation_time`` that a phone writes into a film, and the standard wants in UTC; `taken` is
-    for cameras that write what their clock shows.  SmugMug treats both alike, so that DateTimeOriginal of a phone's
-    film is hours late and may lie after its upload.  (One film was seen that fits nothing else.)
+    `created_utc` is the ``creation_time`` that a phone writes into a video, which by the standard
+    is UTC; `taken` is for cameras that write their local time. SmugMug treats both alike, so
+    DateTimeOriginal of a phone's video is hours late and may lie after its upload. (One video was
+    seen that allows no other explanation.)
     """
 
     still: Content = field(default=b"", repr=False)
@@ -738,22 +776,24 @@ class Video(Image):
 
     @property
     def original(self) -> Content:
-        """What ArchivedUri leads to: a JPEG."""
+        """Still behind ArchivedUri: a JPEG."""
         return self.still
 
     @property
     def format(self) -> str:
-        """SmugMug's Format field, whatever was uploaded."""
+        """SmugMug's Format field, independent of the uploaded format."""
         return "MP4"
 
     @property
     def date_in_file(self) -> Optional[datetime]:
-        """The date in the container."""
+        """Date in the container."""
         return self.created_utc or self.taken
 
     @property
     def sizes(self) -> Dict[int, Tuple[int, int]]:
-        """Width and height of the files to hand out, by their longer side, which is the number in their names."""
+        """Width and height of the available files, by their longer side, the number in their
+        names.
+        """
         is_playable = self.playable if self.playable is not None else not self.processing
         longer = max(self.width, self.height)
         return {
@@ -764,24 +804,24 @@ class Video(Image):
 
     @property
     def has_largest_video(self) -> bool:
-        """Whether ``!largestvideo`` has a file to hand out."""
+        """True if ``!largestvideo`` has a file to serve."""
         return bool(self.sizes) and self.largest_given
 
     @property
     def links_largest_video(self) -> bool:
-        """Whether Uris has LargestVideo."""
+        """True if Uris has LargestVideo."""
         return self.has_largest_video if self.largest_linked is None else self.largest_linked
 
 
 class Entry(NamedTuple):
-    """An image in an album, and how it came there: Album, Collected or Smart."""
+    """An image in an album and its origin there: Album, Collected or Smart."""
 
     image: Image
     origin: str
 
 
 class Crowd(Sequence[Entry]):
-    """The images of a filled album: each is made when it is looked at, from its number alone."""
+    """Images of a filled album, each made on access from its number alone."""
 
     def __init__(self, album: Album, first: int, length: int, size: int) -> None:
         self.album, self.first, self.length, self.size = album, first, length, size
@@ -798,11 +838,11 @@ class Crowd(Sequence[Entry]):
         )
 
     def entry(self, index: int) -> Entry:
-        """The image at a position, made anew."""
+        """Make the image at a position."""
         uploaded = self.album.created + timedelta(seconds=index)
         return Entry(
             Photo(
-                home=self.album,
+                album=self.album,
                 key=_crowd_key(self.first + index),
                 file_name=f"IMG_{index + 1:04}.JPG",
                 content=Pattern(self.size, self.first + index, JPEG_MAGIC),
@@ -839,34 +879,42 @@ def _machine_time() -> datetime:
 
 
 def keywords_from(file_name: str) -> List[str]:
-    """The keywords that SmugMug makes of a file name when the file has none: "7058; heic", "2019; ELL; Coast".
+    """Return SmugMug's keywords for a file without any, from its name: "7058; heic", "2019; ELL".
 
-    How it does that is not documented: here the parts of the name count, without its extension and a camera's IMG.
+    The rule is not documented. Here the parts of the name count, without extension and a camera's
+    IMG.
     """
     words = re.findall(r"[^\W_]+", os.path.splitext(file_name)[0])
     return [word for word in words if word != "IMG"]
 
 
 def heic_name(file_name: str, year: int = 2026) -> str:
-    """The FileName of an uploaded HEIC file, which SmugMug converts: NAME.JPG in 2026, NAME_heic.JPG in 2020.
+    """Return the FileName of an uploaded HEIC file after SmugMug converted it.
 
-    When that changed is not known; here it was in 2021.
+    It was NAME.JPG in 2026 and NAME_heic.JPG in 2020; when that changed is not known, here in
+    2021.
     """
     return os.path.splitext(file_name)[0] + (".JPG" if year > 2020 else "_heic.JPG")
 
 
 def utc_text(moment: datetime) -> str:
-    """A date as the API writes it."""
+    """Format a date as the API does."""
     return moment.strftime("%Y-%m-%dT%H:%M:%S+00:00")
 
 
 def shown_as_taken(date_in_file: datetime) -> datetime:
-    """DateTimeOriginal of the date in a file: SmugMug takes it for US Pacific time and shows it in UTC."""
+    """Return DateTimeOriginal for a date in a file.
+
+    SmugMug takes the date for US Pacific time and states it in UTC.
+    """
     return date_in_file + timedelta(hours=7 if is_pacific_summer(date_in_file) else 8)
 
 
 def is_pacific_summer(local: datetime) -> bool:
-    """Whether daylight-saving time rules on the US west coast (the rules since 1967; the oil crisis is left out)."""
+    """Return True if daylight-saving time is in force on the US west coast.
+
+    The rules since 1967 are known, except the oil crisis.
+    """
     if local.year >= 2007:
         begin, end = _sunday(local.year, 3, 8), _sunday(local.year, 11, 1)
     else:
@@ -876,14 +924,14 @@ def is_pacific_summer(local: datetime) -> bool:
 
 
 def _sunday(year: int, month: int, day: int) -> datetime:
-    """The first Sunday on or after a day."""
+    """Return the first Sunday on or after a day."""
     first = datetime(year, month, day)
     return first + timedelta(days=(6 - first.weekday()) % 7)
 
 
-# ======================================================================================================================
-# HTTP: requests, responses, addresses.  Knows the protocol, not what is asked for.
-# ======================================================================================================================
+# =================================================================================================
+# 3. HTTP: requests, responses, addresses. Knows the protocol, not what is requested.
+# =================================================================================================
 
 REASONS = {
     200: "OK",
@@ -909,7 +957,7 @@ HEADER_BYTES_MAXIMUM = 1 << 16
 
 
 class Request:
-    """One request, read completely.  `target` is as it was sent; `kind` says which part of SmugMug it is for."""
+    """One complete request. `target` is as sent; `kind` names the part of SmugMug it is for."""
 
     def __init__(
         self, method: str, host: str, target: str, headers: Dict[str, str], body: bytes
@@ -926,17 +974,15 @@ class Request:
         self.query = dict(self.query_pairs)
         self.kind = _kind(host, self.path)
         self.oauth = self._oauth_parameters()
-        self.image: Optional[Image] = (
-            None  # what a request to the CDN is about, once that is known
-        )
+        self.image: Optional[Image] = None  # set by the file host
 
     @property
     def line(self) -> str:
-        """What the patterns of faults and counts are searched in."""
+        """Text that the patterns of faults and counts are searched in."""
         return f"{self.method} {self.host} {self.target}"
 
     def form(self) -> Pairs:
-        """The parameters in the body, which OAuth signs as well."""
+        """Return the parameters in the body, which OAuth signs as well."""
         if self.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
             return parse_pairs(self.body.decode("ascii", "replace"))
         return []
@@ -964,7 +1010,7 @@ def _kind(host: str, path: str) -> str:
 
 
 def parse_pairs(text: str) -> Pairs:
-    """The parameters of a query or form, in order, empty ones too."""
+    """Return the parameters of a query or form in order, empty ones included."""
     parts = [part.partition("=") for part in text.split("&") if part]
     return [
         (urllib.parse.unquote_plus(name), urllib.parse.unquote_plus(value))
@@ -974,10 +1020,10 @@ def parse_pairs(text: str) -> Pairs:
 
 @dataclass
 class Response:
-    """An answer before it is sent: the honest one, until a fault bends it.
+    """A response before it is sent: the honest one, until a fault changes it.
 
-    `payload` is a JSON answer that is not yet written out.  Otherwise bytes `start` up to `stop` of `body` are sent.
-    The last fields describe a delivery that goes wrong.
+    `payload` is JSON that is not yet serialized. Otherwise bytes `start` up to `stop` of `body`
+    are sent. The last fields describe a delivery that goes wrong.
     """
 
     status: int = 200
@@ -991,15 +1037,15 @@ class Response:
     reset: bool = False
     stall_seconds: float = 0.0
     stall_at: int = -1  # bytes of the body before the stall; -1: before the headers
-    trickles: bool = False  # after the stall comes one byte, then the next stall
+    trickles: bool = False  # one byte after the stall, then the next stall
 
     @property
     def length(self) -> int:
-        """The number of bytes of the body to be sent."""
+        """Number of bytes of the body to be sent."""
         return max(0, (size_of(self.body) if self.stop is None else self.stop) - self.start)
 
     def write_out(self, **layout: Any) -> None:
-        """Turn the payload, if there is one, into a body."""
+        """Serialize the payload, if there is one, into the body."""
         if self.payload is not None:
             self.body = json.dumps(self.payload, ensure_ascii=False, **layout).encode(
                 "utf-8", "surrogatepass"
@@ -1008,24 +1054,24 @@ class Response:
             self.payload = None
 
     def data(self) -> bytes:
-        """The bytes to be sent, in memory."""
+        """Return the bytes to be sent, in memory."""
         self.write_out(separators=(",", ":"))
         return b"".join(pieces_of(self.body, self.start, self.start + self.length))
 
 
 def json_error(status: int, message: str) -> Response:
-    """An error as the API words it: code and message, nothing else."""
+    """Make an error as the API words it: code and message, nothing else."""
     return Response(status, payload={"Code": status, "Message": message})
 
 
 def not_found_error(request: Request) -> Response:
-    """The API's 404, which repeats what was asked for: the API key too, if it was in the query."""
+    """Make the API's 404, which repeats the request, even an API key in its query."""
     asked = {"Version": "v2", "Method": request.method, "Uri": request.target}
     return Response(404, payload={"Request": asked, "Code": 404, "Message": "Not Found"})
 
 
 def html_page(status: int, title: str, text: str = "") -> Response:
-    """A page for people."""
+    """Make a page for people."""
     page = (
         f"<!DOCTYPE html>\n<html><head><title>{title}</title></head>"
         f"<body><h1>{title}</h1><p>{text}</p></body></html>\n"
@@ -1034,14 +1080,14 @@ def html_page(status: int, title: str, text: str = "") -> Response:
 
 
 def form_text(status: int, parameters: Mapping[str, str]) -> Response:
-    """An answer of the OAuth pages."""
+    """Make a response of the OAuth pages."""
     text = urllib.parse.urlencode(parameters)
     return Response(status, {"Content-Type": "application/x-www-form-urlencoded"}, text.encode())
 
 
-# ======================================================================================================================
-# OAuth 1.0a: signatures, tokens, the three pages.  Knows who asks; nothing of albums.
-# ======================================================================================================================
+# =================================================================================================
+# 4. OAuth 1.0a: signatures, tokens, the three pages. Knows callers, but no albums.
+# =================================================================================================
 
 TIMESTAMP_TOLERANCE_SECONDS = 300
 REQUEST_TOKEN_SECONDS = 300
@@ -1056,7 +1102,10 @@ SIGNATURE_PARAMETERS = (
 
 
 def percent_encode(text: str) -> str:
-    """RFC 5849 section 3.6: everything but letters, digits and ``-._~``, so that ``!`` becomes ``%21``."""
+    """Encode everything but letters, digits and ``-._~`` (RFC 5849, section 3.6).
+
+    Thus ``!`` becomes ``%21``.
+    """
     return urllib.parse.quote(text, safe="-._~")
 
 
@@ -1067,7 +1116,10 @@ def signature(
     consumer_secret: str,
     token_secret: str = "",
 ) -> str:
-    """HMAC-SHA1 of RFC 5849 section 3.4; `url` without its query, `parameters` without ``oauth_signature``."""
+    """Compute the HMAC-SHA1 signature of RFC 5849, section 3.4.
+
+    `url` is without its query, `parameters` without ``oauth_signature``.
+    """
     encoded = sorted((percent_encode(name), percent_encode(value)) for name, value in parameters)
     normalized = "&".join(f"{name}={value}" for name, value in encoded)
     base = "&".join([method.upper(), percent_encode(url), percent_encode(normalized)])
@@ -1076,9 +1128,10 @@ def signature(
 
 
 class Caller(NamedTuple):
-    """Who asks: `problem` is empty or OAuth's word for what is wrong.
+    """Sender of a request; `problem` is empty or OAuth's word for the fault.
 
-    The level is Full or Public as the owner granted it, Anonymous with an API key alone, empty without anything.
+    The level is Full or Public as granted by the owner, Anonymous with only an API key, empty
+    without anything.
     """
 
     problem: str
@@ -1087,7 +1140,7 @@ class Caller(NamedTuple):
 
 @dataclass
 class RequestToken:
-    """A token on its way to being authorized; `level` is None as long as nobody opened the authorize page."""
+    """A token waiting for authorization; `level` is None until the authorize page is opened."""
 
     secret: str
     made_at: float
@@ -1095,10 +1148,10 @@ class RequestToken:
 
 
 class OAuth:
-    """The keys, the tokens and the nonces of the service.
+    """Keys, tokens and nonces of the service.
 
-    Access tokens follow from `secret` alone, so that one survives a restart of the demo.  The level once granted
-    stays, as it does at SmugMug, until the tokens are revoked.
+    Access tokens follow from `secret` alone, so that one survives a restart of the demo. A granted
+    level stays, as it does on SmugMug, until the tokens are revoked.
     """
 
     def __init__(self, secret: str, pin: str) -> None:
@@ -1116,10 +1169,10 @@ class OAuth:
         self._nonces: Dict[int, Set[Tuple[str, str, str]]] = {}
         self._skipped_seconds = 0.0
 
-    # -- tokens ---------------------------------------------------------------------------------------------------
+    # -- tokens -----------------------------------------------------------------------------------
 
     def access_token(self, level: str = "Full") -> Tuple[str, str]:
-        """Token and secret of the account's present sign-in."""
+        """Return token and secret of the account's present sign-in."""
         name = f"{self._generation} {level}"
         return _derived(self._secret, f"token {name}", 32), _derived(
             self._secret, f"token secret {name}", 64
@@ -1132,11 +1185,14 @@ class OAuth:
             self._request_tokens.clear()
 
     def pass_time(self, seconds: float) -> None:
-        """Let request tokens grow older."""
+        """Make request tokens older."""
         self._skipped_seconds += seconds
 
     def authorize(self, parameters: Dict[str, str]) -> str:
-        """What the authorize page does when its owner says yes: the PIN.  ValueError if the token is not good."""
+        """Grant access as the authorize page does and return the PIN.
+
+        Raise ValueError if the token is unknown, used up or expired.
+        """
         with self._lock:
             token = self._request_tokens.get(parameters.get("oauth_token", ""))
             if token is None or self._expired(token):
@@ -1148,10 +1204,10 @@ class OAuth:
     def _expired(self, token: RequestToken) -> bool:
         return time.monotonic() + self._skipped_seconds - token.made_at > REQUEST_TOKEN_SECONDS
 
-    # -- pages ----------------------------------------------------------------------------------------------------
+    # -- pages ------------------------------------------------------------------------------------
 
     def answer(self, request: Request) -> Optional[Response]:
-        """The answer of an OAuth page, or None where there is no page."""
+        """Return the response of an OAuth page, or None if there is no such page."""
         page = request.path[len(OAUTH_PATH) :] if request.path.startswith(OAUTH_PATH) else ""
         if request.method not in ("GET", "POST"):
             return None
@@ -1234,10 +1290,10 @@ class OAuth:
                 self._granted_level = level
             return self.access_token(self._granted_level)
 
-    # -- signed requests ------------------------------------------------------------------------------------------
+    # -- signed requests --------------------------------------------------------------------------
 
     def caller(self, request: Request) -> Caller:
-        """Who sent a request to the API or the CDN."""
+        """Return the sender of a request to the API or the file host."""
         if not request.oauth:
             return Caller("", "Anonymous" if request.query.get("APIKey") == self.api_key else "")
         if any(not request.oauth.get(name) for name in (*SIGNATURE_PARAMETERS, "oauth_token")):
@@ -1279,7 +1335,10 @@ class OAuth:
         return signature(request.method, url, parameters, self.api_secret, token_secret)
 
     def _is_new_nonce(self, oauth: Dict[str, str]) -> bool:
-        """Remember a nonce.  Those with a time stamp that would be refused by now are forgotten."""
+        """Remember a nonce and return True if it is new.
+
+        Nonces whose time stamp would be refused by now are dropped.
+        """
         period = int(oauth["oauth_timestamp"]) // TIMESTAMP_TOLERANCE_SECONDS
         nonce = (oauth.get("oauth_token", ""), oauth["oauth_timestamp"], oauth["oauth_nonce"])
         with self._lock:
@@ -1300,9 +1359,9 @@ def _derived(secret: str, purpose: str, length: int) -> str:
     return "".join((KEY_LETTERS + CROWD_LETTER)[byte % 47] for byte in digest[:length])
 
 
-# ======================================================================================================================
-# Addresses and sizes of files: what the listings promise and the CDN keeps.
-# ======================================================================================================================
+# =================================================================================================
+# 5. Addresses and sizes of files: as listings state them and the file host serves them.
+# =================================================================================================
 
 IMAGE_SIZES = OrderedDict(
     [  # name in ImageSizeDetails -> (code in the address, longer side in pixels)
@@ -1328,9 +1387,9 @@ _hash_numbers = itertools.count(1)
 
 
 def file_url(image: Image, code: str) -> str:
-    """A fresh address of an image's file in one size; the hash in it is never the same twice.
+    """Return a fresh address of an image's file in one size; its hash is never the same twice.
 
-    Albums that are not public hide the path and the name.
+    Addresses in albums that are not public contain neither path nor name.
     """
     if isinstance(image, Video) and code.isdigit():
         extension = "mp4"
@@ -1338,8 +1397,8 @@ def file_url(image: Image, code: str) -> str:
         extension = (
             image.format.lower() if isinstance(image, Photo) and code in ORIGINAL_CODES else "jpg"
         )
-    if image.home.privacy == "Public" and image.file_name:
-        folder = urllib.parse.quote(image.home.url_path)
+    if image.album.privacy == "Public" and image.file_name:
+        folder = urllib.parse.quote(image.album.url_path)
         stem = urllib.parse.quote(os.path.splitext(image.file_name)[0], safe="")
     else:
         folder, stem = "/photos", f"i-{image.key}"
@@ -1351,7 +1410,7 @@ def file_url(image: Image, code: str) -> str:
 
 
 def file_content(image: Image, code: str) -> Optional[Content]:
-    """What lies behind the address of a size: the original, the video, or a smaller copy with other bytes."""
+    """Return the file of a size: the original, the video, or a smaller copy with other bytes."""
     if code in ORIGINAL_CODES:
         return image.original
     if code.isdigit():
@@ -1372,13 +1431,14 @@ def _smaller(image: Image, content: Content, code: str, magic: bytes) -> Pattern
     return Pattern(max(1, min(size_of(content) - 1, 200 + 10 * sum(code.encode()))), seed, magic)
 
 
-# ======================================================================================================================
-# The API: from a path to a resource, from a resource to JSON.  Knows SmugMug's nouns and how answers are shaped.
-# ======================================================================================================================
+# =================================================================================================
+# 6. The API: from a path to a resource, from a resource to JSON. Knows SmugMug's objects and how
+#    responses are shaped.
+# =================================================================================================
 
 
 class Link(NamedTuple):
-    """An entry of Uris."""
+    """An entry in Uris."""
 
     name: str
     uri: str
@@ -1387,7 +1447,9 @@ class Link(NamedTuple):
 
 
 class Thing(NamedTuple):
-    """An object of an answer before shaping.  A field whose value is a function is worked out only if it is shown."""
+    """An object of a response before shaping. A field that is a function is computed when
+    shown.
+    """
 
     fields: JSON
     links: Sequence[Link]
@@ -1395,7 +1457,7 @@ class Thing(NamedTuple):
 
 @dataclass
 class Resource:
-    """What an API path stands for.  `things` is None where the object key is left out: not there, or not permitted."""
+    """Resource behind an API path. `things` is None where the object key is left out."""
 
     locator: str
     endpoint: str
@@ -1408,7 +1470,7 @@ class Resource:
 
 
 class Shape(NamedTuple):
-    """How much of an answer the client wants."""
+    """Parts of a response that the client asked for."""
 
     fields: Optional[Set[str]]
     uris: Optional[Set[str]]
@@ -1435,14 +1497,14 @@ Tree = Dict[str, Any]  # of names to expand
 
 
 class API:
-    """Answers for ``/api/v2...``.  `unknown_paths` collects what no rule was found for."""
+    """Responses for ``/api/v2...``. `unknown_paths` collects paths that no rule matches."""
 
     def __init__(self, account: Account, unknown_paths: List[str]) -> None:
         self.account = account
         self.unknown_paths = unknown_paths
 
     def answer(self, request: Request, caller: Caller) -> Response:
-        """The honest answer to a request of a caller who is known."""
+        """Return the honest response to a request from a known caller."""
         query = request.query
         if len(request.target) > URI_MAXIMUM:
             return html_page(403, "Forbidden")
@@ -1472,7 +1534,7 @@ class API:
             {"Location": f"https://{request.host}{target}", "Cache-Control": "private, no-store"},
         )
 
-    # -- the envelope ---------------------------------------------------------------------------------------------
+    # -- the envelope -----------------------------------------------------------------------------
 
     def _envelope(self, request: Request, resource: Resource, caller: Caller) -> JSON:
         query = request.query
@@ -1522,7 +1584,7 @@ class API:
         full: bool,
         expansions: JSON,
     ) -> JSON:
-        """What stands in Response, and in each entry of Expansions."""
+        """Build the content of Response, and of each entry in Expansions."""
         body: JSON = {"Uri": uri, "Locator": resource.locator, "LocatorType": resource.kind}
         things = resource.things
         pages = None
@@ -1542,7 +1604,7 @@ class API:
         return body
 
     def _shown(self, thing: Thing, shape: Shape, tree: Tree, full: bool, expansions: JSON) -> JSON:
-        """One object, shaped: only the fields and Uris that were asked for, and expansions noted."""
+        """Shape one object: keep the requested fields and Uris, and note expansions."""
         shown = {
             name: value() if callable(value) else value
             for name, value in thing.fields.items()
@@ -1584,7 +1646,7 @@ class API:
     def _expanded(
         self, path: str, uri: str, shape: Shape, tree: Tree, full: bool, expansions: JSON
     ) -> Optional[JSON]:
-        """An object that was asked for by ``_expand``; the filters of the request do not reach it."""
+        """Build an object requested by ``_expand``; the request's filters do not apply to it."""
         resource = self._find(path, full, {}, expanding=True)
         if resource is None:
             return None
@@ -1592,7 +1654,7 @@ class API:
             resource, uri, {}, shape._replace(fields=None, uris=None), tree, full, expansions
         )
 
-    # -- from a path to a resource --------------------------------------------------------------------------------
+    # -- from a path to a resource ----------------------------------------------------------------
 
     def _find(
         self, path: str, full: bool, query: Dict[str, str], expanding: bool = False
@@ -1799,7 +1861,9 @@ class API:
     def _of_album_image(
         self, full: bool, query: Dict[str, str], album_key: str, key: str, serial: str, action: str
     ) -> Optional[Resource]:
-        """``album/K/image/I-0!action`` is ``image/I-0!action`` for an image that is in the album."""
+        """Resolve ``album/K/image/I-0!action`` as ``image/I-0!action`` if the image is in the
+        album.
+        """
         if self._album_image(full, query, album_key, key, serial) is None:
             return None
         return self._find(f"/api/v2/image/{key}-{serial}!{action}", full, query)
@@ -1826,7 +1890,7 @@ class API:
         ),
     )
 
-    # -- who may see what -----------------------------------------------------------------------------------------
+    # -- who may see what -------------------------------------------------------------------------
 
     def _is_listed(self, album: Album, full: bool) -> bool:
         return full or (album.privacy == "Public" and not self.account.site_password)
@@ -1835,20 +1899,20 @@ class API:
         return album.locked or (album.security == "Password" and not full)
 
     def _may_download(self, image: Image, full: bool) -> bool:
-        return full or image.home.allow_downloads
+        return full or image.album.allow_downloads
 
     def _visible_image(self, key: str, serial: str, full: bool) -> Optional[Image]:
         image = self.account.find_image(key)
         if image is None or int(serial) > image.serial:
             return None
         is_public = (
-            image.home.privacy != "Private"
+            image.album.privacy != "Private"
             and not image.hidden
-            and not self._is_locked(image.home, full)
+            and not self._is_locked(image.album, full)
         )
         return image if full or is_public else None
 
-    # -- the objects ----------------------------------------------------------------------------------------------
+    # -- the objects ------------------------------------------------------------------------------
 
     def _user_thing(self, full: bool) -> Thing:
         account = self.account
@@ -2103,7 +2167,7 @@ class API:
             links.append(Link("LargestVideo", f"{uri}!largestvideo", "LargestVideo"))
         if full:
             links += [
-                Link("ImageAlbum", f"/api/v2/album/{image.home.key}", "Album"),
+                Link("ImageAlbum", f"/api/v2/album/{image.album.key}", "Album"),
                 Link("ImageOwner", f"/api/v2/user/{self.account.nickname}", "User"),
                 Link("ImageAlbums", f"{uri}!albums", "Album", "Objects"),
                 Link("ImageDownload", f"{uri}!download", "ImageDownload"),
@@ -2115,20 +2179,19 @@ class API:
         image = entry.image
         fields, links = self._image_thing(image, full)
         uri = f"/api/v2/album/{album.key}/image/{image.key}-{image.serial}"
+        site = f"https://{self.account.nickname}.smugmug.com"
         fields.update(
             {
                 "Uri": uri,
-                "WebUri": f"https://{self.account.nickname}.smugmug.com{album.url_path}/i-{image.key}",
+                "WebUri": f"{site}{album.url_path}/i-{image.key}",
                 "AlbumKey": album.key,
                 "Movable": entry.origin == "Album",
                 "Origin": entry.origin,
             }
         )
         if entry.origin != "Album":
-            fields["CollectedFrom"] = image.home.name
-            fields["CollectedWebUri"] = (
-                f"https://{self.account.nickname}.smugmug.com{image.home.url_path}"
-            )
+            fields["CollectedFrom"] = image.album.name
+            fields["CollectedWebUri"] = f"{site}{image.album.url_path}"
         extra = [
             Link("Album", f"/api/v2/album/{album.key}", "Album"),
             Link("Image", f"/api/v2/image/{image.key}-{image.serial}", "Image"),
@@ -2218,7 +2281,8 @@ class API:
                 {f"VideoSize{size}": self._video_size(image, size) for size in image.sizes}
             )
         uri = f"/api/v2/image/{image.key}-{image.serial}!sizedetails"
-        template = f"https://{CDN_HOST}/photos/i-{image.key}/{image.serial}/#size#/i-{image.key}-#size#.jpg"
+        folder = f"https://{CDN_HOST}/photos/i-{image.key}/{image.serial}"
+        template = f"{folder}/#size#/i-{image.key}-#size#.jpg"
         return Thing(
             {"ImageUrlTemplate": template, "UsableSizes": list(sizes), **sizes, "Uri": uri}, []
         )
@@ -2238,7 +2302,7 @@ class API:
 
 
 def _names(query: Dict[str, str], parameter: str) -> Optional[Set[str]]:
-    """The names in a filter; present but empty is a filter as well, one that lets nothing through."""
+    """Return the names in a filter. An empty filter still filters, and lets nothing through."""
     return set(query[parameter].split(",")) if parameter in query else None
 
 
@@ -2249,7 +2313,7 @@ def _joined_keywords(keywords: Sequence[str]) -> str:
 
 
 def _expand_tree(text: str) -> Tree:
-    """``A,B.C`` as ``{"A": {}, "B": {"C": {}}}``."""
+    """Turn ``A,B.C`` into ``{"A": {}, "B": {"C": {}}}``."""
     tree: Tree = {}
     for path in filter(None, text.split(",")):
         functools.reduce(lambda branch, name: branch.setdefault(name, {}), path.split("."), tree)
@@ -2257,7 +2321,7 @@ def _expand_tree(text: str) -> Tree:
 
 
 def _echoed(query_text: str) -> str:
-    """The part of a query that answers repeat, in its order and its encoding."""
+    """Return the part of a query that responses repeat, in its order and encoding."""
     return "&".join(
         part
         for part in query_text.split("&")
@@ -2266,7 +2330,7 @@ def _echoed(query_text: str) -> str:
 
 
 def _page(resource: Resource, uri: str, query: Dict[str, str]) -> Tuple[JSON, Sequence[Any]]:
-    """Pages and the things of one page of a list.  The links forget ``_expand`` and ``_verbosity``."""
+    """Build Pages and the things of one page. The links drop ``_expand`` and ``_verbosity``."""
     things = resource.things or []
     total = len(things) if resource.total is None else resource.total
     asked = int(query["count"]) if query.get("count", "").isdecimal() else 0
@@ -2304,16 +2368,16 @@ def _page(resource: Resource, uri: str, query: Dict[str, str]) -> Tuple[JSON, Se
     return pages, shown
 
 
-# ======================================================================================================================
-# The CDN: files, ranges, and what a private file looks like without a signature.
-# ======================================================================================================================
+# =================================================================================================
+# 7. The file host: files, ranges, and private files without a signature.
+# =================================================================================================
 
 
 class CDN:
-    """Answers for photos.smugmug.com.
+    """Responses of photos.smugmug.com.
 
-    `private_answer` is what an unsigned request for a private file gets with status 200: "empty" or "html".
-    A file of an old serial is gone; nobody knows whether it is at SmugMug.
+    `private_answer` is the body for an unsigned request for a private file, with status 200:
+    "empty" or "html". A file of an old serial is not found; whether SmugMug keeps it is not known.
     """
 
     def __init__(self, account: Account) -> None:
@@ -2321,7 +2385,7 @@ class CDN:
         self.private_answer = "empty"
 
     def answer(self, request: Request, caller: Caller) -> Response:
-        """The honest answer to a request, whose signature counts for private files only."""
+        """Return the honest response; signatures count for private files only."""
         if request.method not in ("GET", "HEAD"):
             return html_page(405, "Method Not Allowed")
         if caller.problem == "nonce_used":
@@ -2337,7 +2401,7 @@ class CDN:
                 return _no_such_file()
             etag = image.stated_md5 if code in ORIGINAL_CODES and image.stated_in_etag else ""
             request.image = image
-            is_private = image.home.privacy == "Private" or not image.home.external_links
+            is_private = image.album.privacy == "Private" or not image.album.external_links
             uploaded = image.last_updated or FIRST_DATE
             name, is_video = os.path.basename(request.path), code.isdigit()
         if is_private and (caller.problem or caller.level != "Full"):
@@ -2370,7 +2434,7 @@ def _no_such_file() -> Response:
 
 
 def _ranged(request: Request, response: Response) -> Response:
-    """The part of a file that was asked for; `If-Range` and `If-None-Match` go unheard."""
+    """Return the requested part of a file, ignoring `If-Range` and `If-None-Match`."""
     match = re.fullmatch(r"bytes=([0-9]*)-([0-9]*)", request.headers.get("range", ""))
     if match is None or match.groups() == ("", ""):
         return response
@@ -2387,18 +2451,20 @@ def _ranged(request: Request, response: Response) -> Response:
     return response
 
 
-# ======================================================================================================================
-# Faults: everything that can go wrong, by name.  Each takes a request and its honest answer, and returns another.
-# ======================================================================================================================
-# A fault returns None where it cannot apply (no list in the answer, no range asked for ...); then it is not used up.
-# The honest answer was made before: a nonce is used and a request token is gone even if the answer gets lost.
+# =================================================================================================
+# 8. Faults: everything that can go wrong, by name. Each takes a request and its honest response,
+#    and returns another.
+# =================================================================================================
+# A fault returns None where it cannot apply (no list in the response, no range requested ...) and
+# is then not used up. The honest response was made before, so a nonce and a request token are used
+# even if the response is lost.
 
 Bent = Optional[Response]
 FAULTS: Dict[str, Callable[..., Bent]] = {}
 
 
 def named_fault(function: Callable[..., Bent]) -> Callable[..., Bent]:
-    """Make a function known to `FakeSmugMug.fault` under its name."""
+    """Register a function for `FakeSmugMug.fault` under its name."""
     FAULTS[function.__name__] = function
     return function
 
@@ -2410,7 +2476,10 @@ def rate_limited(
     retry_after: Optional[str] = "7",
     reset: Optional[int] = None,
 ) -> Bent:
-    """429; `retry_after` in seconds, as an HTTP date, or None for no such header; `reset` in epoch seconds."""
+    """Send 429 with `retry_after` in seconds, as an HTTP date, or None for no such header.
+
+    `reset` is in epoch seconds.
+    """
     response = json_error(429, "Too Many Requests")
     response.headers["X-RateLimit-Remaining"] = "0"
     if retry_after is not None:
@@ -2428,7 +2497,7 @@ def server_error(
     empty: bool = False,
     retry_after: Optional[str] = None,
 ) -> Bent:
-    """A 5xx with an HTML page, or with nothing in it; `retry_after` as for `rate_limited`."""
+    """Send a 5xx with an HTML page or an empty body; `retry_after` as for `rate_limited`."""
     if empty:
         return Response(status, {"Content-Type": "text/html"})
     response = html_page(status, REASONS.get(status, "Error"), "We will be back soon.")
@@ -2439,13 +2508,13 @@ def server_error(
 
 @named_fault
 def html_200(request: Request, honest: Response) -> Bent:
-    """A page for people where JSON or a picture was expected, and status 200."""
+    """Send a page for people with status 200 in place of JSON or a picture."""
     return html_page(200, "SmugMug", "Something has gone wrong.")
 
 
 @named_fault
 def broken_json(request: Request, honest: Response) -> Bent:
-    """JSON that ends in the middle, with a Content-Length that agrees."""
+    """Truncate JSON in the middle, with a Content-Length that agrees."""
     if honest.payload is None:
         return None
     text = json.dumps(honest.payload).encode()
@@ -2454,7 +2523,7 @@ def broken_json(request: Request, honest: Response) -> Bent:
 
 @named_fault
 def json_200(request: Request, honest: Response) -> Bent:
-    """An error as JSON text, and status 200."""
+    """Send an error as JSON text with status 200."""
     return Response(
         200, {"Content-Type": "application/json"}, b'{"Code":500,"Message":"Internal error"}'
     )
@@ -2462,7 +2531,7 @@ def json_200(request: Request, honest: Response) -> Bent:
 
 @named_fault
 def reset(request: Request, honest: Response) -> Bent:
-    """The connection is reset before an answer."""
+    """Reset the connection before responding."""
     honest.reset = True
     return honest
 
@@ -2475,7 +2544,7 @@ def stall(
     before_headers: bool = False,
     after_bytes: int = 0,
 ) -> Bent:
-    """Nothing more comes for a while: before the headers, or after so many bytes of the body."""
+    """Send nothing more for a while: before the headers, or after `at` bytes of the body."""
     honest.stall_seconds, honest.stall_at = seconds, -1 if before_headers else after_bytes
     return honest
 
@@ -2489,7 +2558,7 @@ def trickle(
     chunked: bool = False,
     status: int = 200,
 ) -> Bent:
-    """After so many bytes of the body, one byte comes every so many seconds: of the answer, or of an error."""
+    """Send one byte every few seconds after `at` bytes of the response, or of an error."""
     response = (
         honest
         if status == 200
@@ -2502,7 +2571,7 @@ def trickle(
 
 @named_fault
 def inflated(request: Request, honest: Response, megabytes: int) -> Bent:
-    """JSON of so many MB, nearly all of it white space, so that it travels as a thousandth of that."""
+    """Send megabytes of JSON, nearly all of it white space, compressed to a thousandth."""
     return Response(
         200,
         {"Content-Type": "application/json", "Content-Encoding": "gzip"},
@@ -2512,7 +2581,7 @@ def inflated(request: Request, honest: Response, megabytes: int) -> Bent:
 
 @functools.lru_cache(maxsize=None)
 def packed_space(megabytes: int) -> bytes:
-    """An answer of the API with so many MB of white space in it, compressed."""
+    """Return an API response with this many MB of white space in it, compressed."""
     packer = zlib.compressobj(9, zlib.DEFLATED, 31)
     pieces = [packer.compress(b'{"Response": {')]
     pieces += [packer.compress(b" " * 1_000_000) for _ in range(megabytes)]
@@ -2521,21 +2590,21 @@ def packed_space(megabytes: int) -> bytes:
 
 @named_fault
 def cut(request: Request, honest: Response, at: int = 0) -> Bent:
-    """The connection ends after `at` bytes of the body, though Content-Length promised all."""
+    """Close the connection after `at` bytes of the body, though Content-Length promised all."""
     honest.cut_at = at
     return honest
 
 
 @named_fault
 def short(request: Request, honest: Response, by: int = 1) -> Bent:
-    """The last bytes are missing, and Content-Length agrees."""
+    """Leave out the last bytes, with a Content-Length that agrees."""
     honest.body, honest.start, honest.stop = honest.data()[:-by], 0, None
     return honest
 
 
 @named_fault
 def long(request: Request, honest: Response, by: int = 1) -> Bent:
-    """Bytes too many, and Content-Length agrees."""
+    """Add bytes at the end, with a Content-Length that agrees."""
     honest.body, honest.start, honest.stop = honest.data() + b"\0" * by, 0, None
     return honest
 
@@ -2545,7 +2614,7 @@ _CORRUPTIONS = itertools.count()
 
 @named_fault
 def corrupt(request: Request, honest: Response) -> Bent:
-    """As many bytes as promised, but one of them is wrong, each time in another way."""
+    """Send as many bytes as promised, one of them wrong and different each time."""
     data = bytearray(honest.data())
     if not data:
         return None
@@ -2556,13 +2625,13 @@ def corrupt(request: Request, honest: Response) -> Bent:
 
 @named_fault
 def empty_200(request: Request, honest: Response) -> Bent:
-    """Status 200 and not a single byte."""
+    """Send status 200 without a single byte."""
     return Response(200, {"Content-Type": honest.headers.get("Content-Type", "application/json")})
 
 
 @named_fault
 def range_ignored(request: Request, honest: Response) -> Bent:
-    """The whole file with 200, where a part was asked for."""
+    """Send the whole file with 200 where a part was requested."""
     if "range" not in request.headers or honest.status not in (206, 416):
         return None
     if honest.status == 416:
@@ -2574,7 +2643,7 @@ def range_ignored(request: Request, honest: Response) -> Bent:
 
 @named_fault
 def wrong_range(request: Request, honest: Response, shift: int = 1) -> Bent:
-    """206 with another part than was asked for; Content-Range tells the truth about it."""
+    """Send 206 with another part than requested; Content-Range is truthful about it."""
     if honest.status != 206:
         return None
     total, length = size_of(honest.body), honest.length
@@ -2586,7 +2655,7 @@ def wrong_range(request: Request, honest: Response, shift: int = 1) -> Bent:
 
 @named_fault
 def not_satisfiable(request: Request, honest: Response) -> Bent:
-    """416 to a request for a part."""
+    """Send 416 to a request for a part."""
     if "range" not in request.headers:
         return None
     return Response(
@@ -2596,43 +2665,43 @@ def not_satisfiable(request: Request, honest: Response) -> Bent:
 
 @named_fault
 def redirect(request: Request, honest: Response, to: str, status: int = 302) -> Bent:
-    """Elsewhere, please."""
+    """Send a redirect."""
     return Response(status, {"Location": to})
 
 
 @named_fault
 def not_found(request: Request, honest: Response) -> Bent:
-    """404, in the form that the API or the CDN uses."""
+    """Send 404 in the form of the API or the file host."""
     return not_found_error(request) if request.kind == "api" else _no_such_file()
 
 
 @named_fault
 def nonce_used(request: Request, honest: Response) -> Bent:
-    """401: this nonce was seen before."""
+    """Send 401: this nonce was seen before."""
     return _oauth_problem(request, "nonce_used")
 
 
 @named_fault
 def token_rejected(request: Request, honest: Response) -> Bent:
-    """401: the token is not valid (any more)."""
+    """Send 401: the token is not valid, or no longer."""
     return _oauth_problem(request, "token_rejected")
 
 
 @named_fault
 def key_unknown(request: Request, honest: Response) -> Bent:
-    """401: there is no such API key."""
+    """Send 401: there is no such API key."""
     return _oauth_problem(request, "consumer_key_unknown")
 
 
 @named_fault
 def clock_wrong(request: Request, honest: Response) -> Bent:
-    """401: the time stamp is too far from now."""
+    """Send 401: the time stamp is too far from now."""
     return _oauth_problem(request, "timestamp_refused")
 
 
 @named_fault
 def terms_not_accepted(request: Request, honest: Response) -> Bent:
-    """401: the key's owner has yet to agree to the terms of the API."""
+    """Send 401: the key's owner has yet to accept the terms of the API."""
     return json_error(
         401,
         "API key lacks v2 access; please accept the terms of service at "
@@ -2642,13 +2711,13 @@ def terms_not_accepted(request: Request, honest: Response) -> Bent:
 
 @named_fault
 def permission_denied(request: Request, honest: Response) -> Bent:
-    """403: the level of the token is too low."""
+    """Send 403: the level of the token is too low."""
     return json_error(403, "The user has not granted the required permissions")
 
 
 @named_fault
 def gzip_body(request: Request, honest: Response) -> Bent:
-    """A body that is compressed although nobody asked for it."""
+    """Compress the body although the client did not ask for it."""
     honest.body, honest.start, honest.stop = gzip.compress(honest.data()), 0, None
     honest.headers["Content-Encoding"] = "gzip"
     return honest
@@ -2656,14 +2725,14 @@ def gzip_body(request: Request, honest: Response) -> Bent:
 
 @named_fault
 def no_length(request: Request, honest: Response, chunked: bool = True) -> Bent:
-    """No Content-Length: the body comes in chunks, or ends with the connection."""
+    """Leave out Content-Length: send chunks, or end the body with the connection."""
     honest.framing = "chunked" if chunked else "close"
     return honest
 
 
 @named_fault
 def still_instead_of_video(request: Request, honest: Response) -> Bent:
-    """A JPEG under the address of a video."""
+    """Send a JPEG at the address of a video."""
     if not isinstance(request.image, Video) or honest.headers.get("Content-Type") != "video/mp4":
         return None
     still = request.image.still
@@ -2672,7 +2741,7 @@ def still_instead_of_video(request: Request, honest: Response) -> Bent:
 
 @named_fault
 def wrong_total(request: Request, honest: Response, by: int = 1) -> Bent:
-    """Pages.Total is off."""
+    """State a wrong Pages.Total."""
     pages = (honest.payload or {}).get("Response", {}).get("Pages")
     if pages is None:
         return None
@@ -2682,19 +2751,21 @@ def wrong_total(request: Request, honest: Response, by: int = 1) -> Bent:
 
 @named_fault
 def lost_item(request: Request, honest: Response, item: int = 0) -> Bent:
-    """An item of the list is not there, as happens when the order changes between two pages."""
+    """Leave out an item of the list, as happens when the order changes between two pages."""
     items = _list_of(honest)
     if len(items) <= item:
         return None
     del items[item]
     if not items:
-        del honest.payload["Response"][honest.payload["Response"]["Locator"]]  # type: ignore[index]
+        assert honest.payload is not None
+        body = honest.payload["Response"]
+        del body[body["Locator"]]
     return honest
 
 
 @named_fault
 def duplicate_item(request: Request, honest: Response, item: int = 0) -> Bent:
-    """An item of the list is there twice."""
+    """Repeat an item of the list."""
     items = _list_of(honest)
     if len(items) <= item:
         return None
@@ -2706,13 +2777,13 @@ def duplicate_item(request: Request, honest: Response, item: int = 0) -> Bent:
 def foreign_uri(
     request: Request, honest: Response, url: str = "https://evil.example/x.jpg"
 ) -> Bent:
-    """All addresses of files in a listing lead elsewhere."""
+    """Point all file addresses in a listing to another host."""
     return honest if honest.payload is not None and _replace_urls(honest.payload, url) else None
 
 
 @named_fault
 def mangle(request: Request, honest: Response, function: Callable[[JSON], JSON]) -> Bent:
-    """The JSON answer after a function of the test's own."""
+    """Change the JSON by a function of the test's own."""
     if honest.payload is None:
         return None
     honest.payload = function(honest.payload)
@@ -2727,7 +2798,7 @@ def respond(
     headers: Optional[Mapping[str, str]] = None,
     body: bytes = b"",
 ) -> Bent:
-    """Any answer at all."""
+    """Send any given response."""
     return Response(status, dict(headers or {}), body)
 
 
@@ -2744,7 +2815,7 @@ def _list_of(honest: Response) -> List[JSON]:
 
 
 def _replace_urls(value: Any, url: str) -> int:
-    """Put `url` wherever the address of a file stands; how many there were."""
+    """Replace all file addresses by `url` and return their number."""
     if isinstance(value, list):
         return sum(_replace_urls(item, url) for item in value)
     if not isinstance(value, dict):
@@ -2755,7 +2826,7 @@ def _replace_urls(value: Any, url: str) -> int:
 
 
 class ArmedFault:
-    """A named fault that waits for its requests.  `hits` counts those it met; `reached` is set with the first."""
+    """A named fault waiting for its requests. `hits` counts them; the first sets `reached`."""
 
     def __init__(
         self, name: str, where: str, times: Optional[int], after: int, options: Dict[str, Any]
@@ -2780,7 +2851,7 @@ class ArmedFault:
         return f"<fault {self.name} at {self.where!r}, met {self.hits} times>"
 
     def bend(self, request: Request, honest: Response) -> Bent:
-        """The bent answer, or None if this request is not for this fault."""
+        """Return the changed response, or None if the fault does not apply to this request."""
         with self._lock:
             if (self.times is not None and self.hits >= self.times) or not self._matches(request):
                 return None
@@ -2799,13 +2870,13 @@ class ArmedFault:
         return re.search(self.where, request.line) is not None
 
 
-# ======================================================================================================================
-# The line: how fast bytes arrive.  The limiter: how often one may ask.  The gateway: how much one may ask for.
-# ======================================================================================================================
+# =================================================================================================
+# 9. The line: speed. The limiter: requests per window. The gateway: the longest page.
+# =================================================================================================
 
 
 class Line(NamedTuple):
-    """A slow line, for measurements; 0 means no limit."""
+    """Speed of a slow line, for measurements; 0 means no limit."""
 
     api_latency_seconds: float = 0.0
     file_latency_seconds: float = 0.0
@@ -2814,7 +2885,7 @@ class Line(NamedTuple):
 
 
 class Bucket:
-    """Hands out slots on a line of limited speed, one after another to whoever asks."""
+    """Slots on a line of limited speed, handed out in order of request."""
 
     def __init__(self, bytes_per_second: float) -> None:
         self._bytes_per_second = bytes_per_second
@@ -2822,7 +2893,7 @@ class Bucket:
         self._lock = threading.Lock()
 
     def book(self, count: int) -> float:
-        """Book the next slot for `count` bytes: the time at which they will have arrived."""
+        """Book the next slot for `count` bytes and return the time of their arrival."""
         if not self._bytes_per_second:
             return 0.0
         with self._lock:
@@ -2831,21 +2902,21 @@ class Bucket:
 
 
 SLOT_SECONDS = (
-    0.01  # the slots of a shaped line are about this long, so that connections take turns
+    0.01  # The slots of a shaped line are about this long, so that connections take turns.
 )
 SLOT_BYTES_MINIMUM = 4096
 
 
-# No number is documented.  What was seen: between 99,802 and 99,951 requests remaining, the end of the window up to
-# 1,704 s away, and numbers that jump between requests: more than one counter is at work.
+# No limit is documented. Observed: between 99,802 and 99,951 requests remaining, up to 1,704 s to
+# the end of the window, and numbers that jump between requests, so there is more than one counter.
 RATE_LIMIT_REQUESTS = 100_000
 RATE_LIMIT_SECONDS = 1704.0
 
 
 class Limiter:
-    """Counts API requests in a window that opens with the first of them, as SmugMug does.
+    """Counter of API requests in a window that opens with the first of them, as on SmugMug.
 
-    With `used`, so many came before, and half of the window is over.
+    With `used`, this many were made before, and half of the window is over.
     """
 
     def __init__(
@@ -2860,7 +2931,7 @@ class Limiter:
         self._lock = threading.Lock()
 
     def count(self) -> Tuple[int, float]:
-        """Count one request: how many remain (negative: one too many), and the seconds to the window's end."""
+        """Count one request; return how many remain (negative: exceeded) and the seconds left."""
         with self._lock:
             now = time.monotonic()
             if now >= self._opened_at + self._window_seconds:
@@ -2869,19 +2940,20 @@ class Limiter:
             return self._requests - self._used, self._opened_at + self._window_seconds - now
 
     def pass_time(self, seconds: float) -> None:
-        """Let the window grow older."""
+        """Make the window older."""
         with self._lock:
             self._opened_at -= seconds
 
 
 SECONDS_PER_IMAGE = (
-    0.03  # an owner's listing takes the server 25 to 35 ms for each image, however many to a page
+    0.03  # A listing for the owner takes the server 25 to 35 ms per image, for pages of any size.
 )
 SECONDS_PER_EXPANSION = (
-    0.05  # a call for one LargestVideo takes so long; what it adds to a page is not known
+    0.05  # One LargestVideo request takes this long; what it adds to a page is not known.
 )
-# Pages of 100 to 200 images are advised, 3 to 6 s; the fastest page of 500 takes 12.5 s, and such pages fail now and
-# then.  Where between them the trouble begins is not known: here at 12 s, 400 photos, so that no page of 500 comes.
+# Pages of 100 to 200 images, 3 to 6 s, are recommended; the fastest page of 500 takes 12.5 s, and
+# such pages sometimes fail. The limit in between is not known; here it is 12 s, 400 photos, and
+# pages of 500 always fail.
 PATIENCE_SECONDS = 12.0
 GATEWAY_ANSWERS: Mapping[str, Callable[[], Response]] = {
     "nonce_used": lambda: json_error(401, "oauth_problem=nonce_used"),
@@ -2893,13 +2965,15 @@ GATEWAY_ANSWERS: Mapping[str, Callable[[], Response]] = {
 
 @dataclass
 class Gateway:
-    """Gives up a signed request for a page of an album's images that keeps the server busy for too long.
+    """A gateway that abandons a signed request for a page that keeps the server busy for too long.
 
-    At SmugMug, pages of 500 to 1,000 images took 18 to 22 s and sometimes ended in 401 ``nonce_used``, as did one that
-    took a minute, although the nonce was new: as if something on the way had sent the slow request a second time.  One
-    of 5,000 came without its Response.  `gives` is one of the `GATEWAY_ANSWERS`.
+    On SmugMug, pages of 500 to 1,000 images took 18 to 22 s and sometimes ended in 401
+    ``nonce_used``, as did one that took a minute, although the nonce was new: as if something on
+    the way had sent the slow request a second time. One page of 5,000 arrived without its
+    Response. `gives` is one of the `GATEWAY_ANSWERS`.
 
-    The server's time is reckoned, not spent: only the part `pace` of it really passes; 1.0 is all of it.
+    The server's time is computed, not spent: only the part `pace` of it really passes; 1.0 is all
+    of it.
     """
 
     patience_seconds: float = PATIENCE_SECONDS
@@ -2909,11 +2983,11 @@ class Gateway:
     pace: float = 0.0
 
     def give_up_above(self, images: int) -> None:
-        """Have patience for pages of so many photos, and not for longer ones."""
+        """Allow pages of this many photos and no longer ones."""
         self.patience_seconds = images * self.seconds_per_image
 
     def seconds_for(self, honest: Response) -> float:
-        """How long the server is busy with an answer."""
+        """Return how long the server is busy with a response."""
         payload = honest.payload or {}
         images = _list_of(honest)
         if not images or payload["Response"]["Locator"] != "AlbumImage":
@@ -2930,15 +3004,15 @@ class Gateway:
         return len(images) * self.seconds_per_image + expansions * self.seconds_per_expansion
 
     def answer(self, honest: Response, wait: Callable[[float], None]) -> Response:
-        """The answer as it comes out of the gateway."""
+        """Return the response as it leaves the gateway."""
         seconds = self.seconds_for(honest)
         wait(min(seconds, self.patience_seconds) * self.pace)
         return honest if seconds <= self.patience_seconds else GATEWAY_ANSWERS[self.gives]()
 
 
-# ======================================================================================================================
-# The server: sockets, TLS, records.  Knows how bytes travel; asks the sections above what to say.
-# ======================================================================================================================
+# =================================================================================================
+# 10. The server: sockets, TLS, records of requests. The sections above make the responses.
+# =================================================================================================
 
 LOG_MAXIMUM = 100_000
 JOINED_BYTES = 1 << 14  # the size of a TLS record
@@ -2946,7 +3020,7 @@ ABROAD_ANSWER = JPEG_MAGIC + b" from a host that is not SmugMug"
 
 
 class Authority:
-    """A certificate authority of our own; `ca_path` is what a client has to trust.  Serves several servers."""
+    """A private certificate authority for one or more servers; clients must trust `ca_path`."""
 
     def __init__(self, folder: Union[str, Path]) -> None:
         self._ca = trustme.CA()
@@ -2956,7 +3030,7 @@ class Authority:
         self._ca.cert_pem.write_to_path(str(self.ca_path))
 
     def context(self, host: str) -> ssl.SSLContext:
-        """The TLS settings of a host, with a certificate for its name."""
+        """Return the TLS settings of a host, with a certificate for its name."""
         with self._lock:
             if host not in self._contexts:
                 context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -2967,10 +3041,10 @@ class Authority:
 
 @dataclass
 class Record:
-    """A request that was received.  `status` is 0 as long as there is no answer, and for good after a reset.
+    """A received request. `status` is 0 until the response, and stays 0 after a reset.
 
-    `signed` says that it carried OAuth parameters, right or wrong.  `kind` is oauth, api, cdn, other (another
-    SmugMug host or page), abroad (any other host) or plain (a request without TLS).
+    `signed` means that it carried OAuth parameters, right or wrong. `kind` is oauth, api, cdn,
+    other (another SmugMug host or page), abroad (any other host) or plain (a request without TLS).
     """
 
     time_monotonic: float
@@ -2988,10 +3062,10 @@ class Record:
 
 
 class FakeSmugMug:
-    """The running fake.  Use it as a context manager, or `start` and `close` it.
+    """The running fake. Use it as a context manager, or call `start` and `close`.
 
-    The account level of a token is what the authorize page was asked for; if nobody opened that page (a test just
-    typed the PIN), the fake takes Full for granted.
+    A token has the account level that the authorize page was opened with. If nobody opened that
+    page (a test just typed the PIN), the level is Full.
     """
 
     def __init__(
@@ -3006,9 +3080,8 @@ class FakeSmugMug:
     ) -> None:
         self.account = account
         self.unknown_paths: List[str] = []
-        self.allow_unknown_paths = (
-            False  # a test that means to go astray says so; only the fixture looks at it
-        )
+        # Set by tests that request unknown paths on purpose; only the fixture reads it.
+        self.allow_unknown_paths = False
         self.errors: List[BaseException] = []
         self.gateway = gateway or Gateway()
         self._folder = None if authority else tempfile.TemporaryDirectory()
@@ -3033,7 +3106,7 @@ class FakeSmugMug:
         self.turned_away = 0
         self._listener = socket.socket()
 
-    # -- life -----------------------------------------------------------------------------------------------------
+    # -- life -------------------------------------------------------------------------------------
 
     def start(self) -> FakeSmugMug:
         """Listen on a free port of 127.0.0.1."""
@@ -3044,7 +3117,7 @@ class FakeSmugMug:
         return self
 
     def close(self) -> None:
-        """Stop, and end all connections at once."""
+        """Stop and end all connections at once."""
         if self._closing.is_set():
             return
         self._closing.set()
@@ -3085,21 +3158,21 @@ class FakeSmugMug:
                 self._conversations.add(conversation)
             threading.Thread(target=conversation.run, daemon=True).start()
 
-    # -- what a client needs to know ------------------------------------------------------------------------------
+    # -- settings for a client --------------------------------------------------------------------
 
     @property
     def url(self) -> str:
-        """The address of the proxy."""
+        """Address of the proxy."""
         return f"http://127.0.0.1:{self.port}"
 
     @property
     def ca_path(self) -> str:
-        """The certificate to trust, in PEM form."""
+        """Path of the certificate to trust, in PEM form."""
         return str(self._authority.ca_path)
 
     @property
     def environment(self) -> Dict[str, str]:
-        """The variables that lead a program here, in place of the real SmugMug."""
+        """Variables that lead a program here in place of the real SmugMug."""
         return {
             "HTTPS_PROXY": self.url,
             "https_proxy": self.url,
@@ -3110,42 +3183,45 @@ class FakeSmugMug:
 
     @property
     def api_key(self) -> str:
-        """The application's key."""
+        """Key of the application."""
         return self._oauth.api_key
 
     @property
     def api_secret(self) -> str:
-        """The application's secret."""
+        """Secret of the application."""
         return self._oauth.api_secret
 
     @property
     def access_token(self) -> str:
-        """A token with Access=Full; after `revoke_tokens` the dead one, until somebody signs in again."""
+        """Token with Access=Full; after `revoke_tokens` an invalid one until the next sign-in."""
         return self._oauth.access_token()[0]
 
     @property
     def access_token_secret(self) -> str:
-        """The secret that belongs to `access_token`."""
+        """Secret that belongs to `access_token`."""
         return self._oauth.access_token()[1]
 
     @property
     def pin(self) -> str:
-        """The code that the authorize page shows for each fresh request token."""
+        """PIN that the authorize page shows for each fresh request token."""
         return self._oauth.pin
 
     @pin.setter
     def pin(self, pin: str) -> None:
         self._oauth.pin = pin
 
-    # -- what a test may do ---------------------------------------------------------------------------------------
+    # -- control by a test ------------------------------------------------------------------------
 
     @property
     def authorizations(self) -> List[Dict[str, str]]:
-        """The query parameters of each authorize page that was opened with success."""
+        """Query parameters of each authorize page that was opened with success."""
         return self._oauth.authorizations
 
     def authorize(self, url: str) -> str:
-        """Open the authorize page as its owner would, and say yes: the PIN.  ValueError if the address is no good."""
+        """Open the authorize page as the owner would, grant access, and return the PIN.
+
+        Raise ValueError if the address is wrong.
+        """
         parts = urllib.parse.urlsplit(url)
         if (
             parts.scheme != "https"
@@ -3156,14 +3232,14 @@ class FakeSmugMug:
         return self._oauth.authorize(dict(parse_pairs(parts.query)))
 
     def revoke_tokens(self) -> None:
-        """What the owner does in the account settings: no token is valid any more."""
+        """Revoke all tokens, as the owner can in the account settings."""
         self._oauth.revoke()
 
     def let_time_pass(self, seconds: float) -> None:
-        """Be that much later at SmugMug, without waiting: its dates, ``Date``, request tokens, the rate limit's window.
+        """Skip time on SmugMug without waiting: dates, request tokens, the rate limit's window.
 
-        The program under test does not notice on its own clock, with which it signs.  So the time stamps of signatures
-        are still compared with the machine's clock: only what SmugMug shows has moved.
+        The program under test signs by its own clock, so time stamps of signatures are still
+        compared with the machine's clock: only what SmugMug shows has moved.
         """
         self.account.let_time_pass(seconds)
         self._oauth.pass_time(seconds)
@@ -3171,7 +3247,9 @@ class FakeSmugMug:
             limiter.pass_time(seconds)
 
     def go_away(self) -> None:
-        """Be out of reach: all connections end, and new ones lead nowhere.  `turned_away` counts them."""
+        """Become unreachable: end all connections and refuse new ones, counted by
+        `turned_away`.
+        """
         with self._changed:
             self.is_away, self.turned_away = True, 0
             conversations = list(self._conversations)
@@ -3179,12 +3257,12 @@ class FakeSmugMug:
             conversation.shut_down()
 
     def come_back(self) -> None:
-        """Be there again."""
+        """Become reachable again."""
         self.is_away = False
 
     @property
     def private_answer(self) -> str:
-        """What the CDN sends for a private file without a signature: "empty" or "html", with 200 either way."""
+        """Body for a private file without a signature: "empty" or "html", both with status 200."""
         return self._cdn.private_answer
 
     @private_answer.setter
@@ -3194,33 +3272,34 @@ class FakeSmugMug:
     def fault(
         self, name: str, where: str, times: Optional[int] = 1, after: int = 0, **options: Any
     ) -> ArmedFault:
-        """Arm a fault for the requests at `where`: "api", "cdn", "oauth", or a pattern in "METHOD host path?query".
+        """Arm a fault for the requests at `where`.
 
-        It lets `after` of them pass and then meets `times` (None: all).  A request meets one fault at most, the
-        first that was armed; the others do not count it.
+        `where` is "api", "cdn", "oauth", or a pattern searched in "METHOD host path?query". The
+        fault lets `after` of them pass and then applies to `times` (None: all). Only the first
+        armed fault that applies meets a request; the others do not count it.
         """
         fault = ArmedFault(name, where, times, after, options)
         self._faults.append(fault)
         return fault
 
     def clear_faults(self) -> None:
-        """Let everything go well from now on."""
+        """Disarm all faults."""
         self._faults = []
 
     def limit(self, requests: int, window_seconds: float) -> None:
-        """Answer 429 to more than so many API requests in a window, with a single counter."""
+        """Answer 429 beyond this many API requests in a window, with a single counter."""
         self._limiters = [Limiter(requests, window_seconds)]
 
-    # -- records --------------------------------------------------------------------------------------------------
+    # -- records ----------------------------------------------------------------------------------
 
     @property
     def requests(self) -> List[Record]:
-        """The requests so far, in the order of their arrival."""
+        """Requests so far, in the order of their arrival."""
         with self._changed:
             return list(self._records)
 
     def select(self, kind: Optional[str] = None, pattern: str = "") -> List[Record]:
-        """The requests of a kind whose "METHOD host path?query" matches a pattern."""
+        """Return the requests of a kind whose "METHOD host path?query" matches a pattern."""
         return [
             record
             for record in self.requests
@@ -3228,44 +3307,47 @@ class FakeSmugMug:
         ]
 
     def count(self, kind: Optional[str] = None, pattern: str = "") -> int:
-        """The number of requests of a kind that match a pattern."""
+        """Return the number of requests of a kind that match a pattern."""
         if not self._log and not pattern:
             with self._changed:
                 return self._counts[kind] if kind else sum(self._counts.values())
         return len(self.select(kind, pattern))
 
     def paths(self, kind: Optional[str] = None) -> List[str]:
-        """The paths of the requests of a kind, without their queries."""
+        """Return the paths of the requests of a kind, without their queries."""
         return [record.path for record in self.select(kind)]
 
     def connections(self, host: Optional[str] = None) -> int:
-        """The number of connections over which requests came (to a host)."""
+        """Return the number of connections that carried requests (to a host)."""
         return len(
             {record.connection_id for record in self.requests if host in (None, record.host)}
         )
 
     @property
     def open_connections(self) -> int:
-        """The number of connections that are open now."""
+        """Number of connections that are open now."""
         with self._changed:
             return len(self._conversations)
 
     def clear_requests(self) -> None:
-        """Forget the requests so far."""
+        """Drop the records of all requests so far."""
         with self._changed:
             self._records.clear()
             self._counts.clear()
             self._bytes.clear()
 
     def wait_for(self, predicate: Callable[[], Any], timeout: float = 120.0) -> None:
-        """Wait until a request, an answer or a hang-up makes something true; AssertionError if that takes too long."""
+        """Wait for a request, response or hang-up to make `predicate` true.
+
+        Raise AssertionError after `timeout` seconds.
+        """
         with self._changed:
             if not self._changed.wait_for(predicate, timeout):
                 raise AssertionError(f"waited {timeout} s in vain")
 
     @property
     def statistics(self) -> JSON:
-        """Requests and bytes by kind, and connections; counted even without a log."""
+        """Requests and bytes by kind, and connections, counted even without a log."""
         with self._changed:
             return {
                 "requests": dict(self._counts),
@@ -3274,18 +3356,18 @@ class FakeSmugMug:
             }
 
     def note_connection(self) -> None:
-        """A connection was opened."""
+        """Count an opened connection."""
         with self._changed:
             self._opened += 1
 
     def note_end(self, conversation: Conversation) -> None:
-        """A conversation has ended."""
+        """Drop a conversation that has ended."""
         with self._changed:
             self._conversations.discard(conversation)
             self._changed.notify_all()
 
     def note_request(self, request: Request, connection_id: int) -> Record:
-        """A request has come in."""
+        """Record an incoming request."""
         record = Record(
             time.monotonic(),
             request.kind,
@@ -3306,21 +3388,21 @@ class FakeSmugMug:
         return record
 
     def note_answer(self, record: Record, status: int, bytes_sent: int) -> None:
-        """An answer has gone out, or as much of it as will."""
+        """Record a response, or as much of it as is sent."""
         with self._changed:
             record.status, record.bytes_sent = status, bytes_sent
             self._bytes[record.kind] += bytes_sent
             self._changed.notify_all()
 
-    # -- answers --------------------------------------------------------------------------------------------------
+    # -- answers ----------------------------------------------------------------------------------
 
     def answer(self, request: Request) -> Response:
-        """The answer to a request: the honest one, bent by the first fault that is due, and written out."""
+        """Return the honest response, changed by the first fault that applies, and serialized."""
         is_api = request.kind in ("api", "oauth")
         self._wait(self._line.api_latency_seconds if is_api else self._line.file_latency_seconds)
         try:
             response = self._honest(request)
-        except Exception as error:  # a bug of the fake: the fixture shows it
+        except Exception as error:  # a bug in the fake, reported by the fixture
             self.errors.append(error)
             return html_page(500, "The fake SmugMug has a bug", type(error).__name__)
         for fault in list(self._faults):
@@ -3366,7 +3448,9 @@ class FakeSmugMug:
         return response
 
     def _written(self, request: Request, response: Response) -> Response:
-        """JSON as bytes, compressed if the client likes; the headers that all answers of the API have."""
+        """Serialize JSON, compressed if the client accepts it, and add the API's common
+        headers.
+        """
         if response.payload is not None:
             response.write_out(
                 **({"indent": 4} if request.query.get("_pretty") else {"separators": (",", ":")})
@@ -3385,21 +3469,21 @@ class FakeSmugMug:
         return response
 
     def _time_of_day(self) -> float:
-        """The time at SmugMug in seconds since 1970."""
+        """Return SmugMug's time in seconds since 1970."""
         return self.account.time_of_day().replace(tzinfo=timezone.utc).timestamp()
 
     def _wait(self, seconds: float) -> None:
         if seconds > 0:
             self._closing.wait(seconds)
 
-    # -- services for conversations -------------------------------------------------------------------------------
+    # -- services for conversations ---------------------------------------------------------------
 
     def context(self, host: str) -> ssl.SSLContext:
-        """The TLS settings for a host."""
+        """Return the TLS settings for a host."""
         return self._authority.context(host)
 
     def shaped(self, pieces: Iterable[memoryview], bucket: Bucket) -> Iterator[memoryview]:
-        """Pieces of a body, each at the time at which the line lets it arrive."""
+        """Yield the pieces of a body, each at the time at which the line delivers it."""
         speeds = [speed for speed in self._line[2:] if speed]
         if not speeds:
             yield from pieces
@@ -3413,16 +3497,16 @@ class FakeSmugMug:
                 yield part
 
     def connection_bucket(self) -> Bucket:
-        """The limit of one connection."""
+        """Return the speed limit of one connection."""
         return Bucket(self._line.bytes_per_second_per_connection)
 
 
 class Hangup(Exception):
-    """The connection is over."""
+    """End of a connection."""
 
 
 class Conversation:
-    """One client on one connection: CONNECT first, then TLS, then requests until somebody hangs up."""
+    """One client on one connection: CONNECT, then TLS, then requests until either hangs up."""
 
     def __init__(self, server: FakeSmugMug, accepted: socket.socket, connection_id: int) -> None:
         self._server, self._socket, self._id = server, accepted, connection_id
@@ -3432,7 +3516,7 @@ class Conversation:
         accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def run(self) -> None:
-        """Serve the client until the end; the body of a thread."""
+        """Serve the client until the end; runs in a thread."""
         try:
             host = self._become_host()
             self._server.note_connection()
@@ -3445,13 +3529,16 @@ class Conversation:
             self._server.note_end(self)
 
     def shut_down(self) -> None:
-        """End the connection from another thread, whatever it is doing; `SSLSocket.shutdown` would forget its TLS."""
+        """End the connection from another thread.
+
+        `SSLSocket.shutdown` would drop its TLS state.
+        """
         self._is_ended = True
         with contextlib.suppress(OSError):
             socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
     def _become_host(self) -> str:
-        """Be a proxy until the client asks for a tunnel, then be the host at its other end."""
+        """Act as a proxy until the client asks for a tunnel, then as the host at its other end."""
         while True:
             method, target, headers, body = self._read_request()
             if method == "CONNECT":
@@ -3477,7 +3564,7 @@ class Conversation:
         record = self._server.note_request(request, self._id)
         return self._deliver(request, self._server.answer(request), record)
 
-    # -- reading --------------------------------------------------------------------------------------------------
+    # -- reading ----------------------------------------------------------------------------------
 
     def _read_request(self) -> Tuple[str, str, Dict[str, str], bytes]:
         while b"\r\n\r\n" not in self._unread:
@@ -3501,10 +3588,12 @@ class Conversation:
             raise Hangup
         self._unread += received
 
-    # -- writing --------------------------------------------------------------------------------------------------
+    # -- writing ----------------------------------------------------------------------------------
 
     def _deliver(self, request: Request, response: Response, record: Record) -> bool:
-        """Send an answer, or spoil it as the faults want; whether the connection lives on."""
+        """Send a response, spoiled as the faults want; return True if the connection stays
+        open.
+        """
         status = sent = 0
         try:
             if response.reset:
@@ -3546,7 +3635,7 @@ class Conversation:
         return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n"
 
     def _body(self, response: Response, head: bytes) -> Iterator[Union[bytes, memoryview]]:
-        """What goes over the line: the head with the first piece, then the rest, until a cut."""
+        """Yield the head with the first piece, then the rest, until a cut."""
         stop = response.start + response.length
         if response.cut_at is not None:
             stop = min(stop, response.start + response.cut_at)
@@ -3563,7 +3652,7 @@ class Conversation:
             yield b"0\r\n\r\n"
 
     def _first(self, pieces: Iterator[memoryview]) -> Iterator[memoryview]:
-        """Pieces that are worth sending along with the head, in one packet."""
+        """Yield the pieces that fit into one packet with the head."""
         joined = 0
         while joined < JOINED_BYTES:
             piece = next(pieces, None)
@@ -3590,37 +3679,37 @@ class Conversation:
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
 
     def _say_goodbye(self) -> None:
-        """End TLS in the proper way, without waiting long for an answer."""
+        """End TLS properly, without waiting long for the other side."""
         if isinstance(self._socket, ssl.SSLSocket):
             self._socket.settimeout(0.2)
             with contextlib.suppress(OSError):
                 self._socket.unwrap()
 
     def _stall(self, seconds: float) -> None:
-        """Keep the client waiting; ends early when it goes away, or the server does."""
+        """Keep the client waiting; stop early if it hangs up or the server closes."""
         with selectors.DefaultSelector() as selector:
             selector.register(self._socket, selectors.EVENT_READ)
             if selector.select(seconds):
                 raise Hangup
 
 
-# ======================================================================================================================
-# The command line: a demo around a command (in demo.py), or a server for measurements.
-# ======================================================================================================================
+# =================================================================================================
+# 11. The command line: a demo around a command (in demo.py), or a server for measurements.
+# =================================================================================================
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the fake by hand; the exit code."""
+    """Run the fake by hand; return the exit code."""
     options, command = list(argv), []
     if "--" in options:
         split = options.index("--")
         options, command = options[:split], options[split + 1 :]
     parser = argparse.ArgumentParser(
-        description="A SmugMug of your own: run a program against it, or serve it for measurements.",
+        description="Run a program against a simulated SmugMug, or serve one for measurements.",
         usage="%(prog)s [--slow] -- COMMAND ...\n       %(prog)s --serve [options]",
     )
     parser.add_argument(
-        "--slow", action="store_true", help="a demo of 20 to 30 seconds, with a few troubles"
+        "--slow", action="store_true", help="a demo of 20 to 30 seconds, with a few failures"
     )
     parser.add_argument(
         "--serve",
@@ -3644,7 +3733,7 @@ def main(argv: Sequence[str]) -> int:
         "--pace",
         type=float,
         default=0.0,
-        help="how much of the time that an owner's listing takes SmugMug really passes; 1 is all of it",
+        help="part of SmugMug's time for a listing that really passes (1 is all of it)",
     )
     parser.add_argument(
         "--no-log", action="store_true", help="count requests, but keep no list of them"
@@ -3668,12 +3757,12 @@ def main(argv: Sequence[str]) -> int:
 
 
 def serve(arguments: argparse.Namespace) -> int:
-    """Serve an account of many like photos until stdin ends, and answer commands that come in there."""
+    """Serve an account of many similar photos and answer commands on stdin until it ends."""
     account = Account(nickname="many")
     for number in range(1, arguments.albums + 1):
         account.album(f"Album {number:05}").fill(arguments.images, arguments.size)
     if arguments.size >= CACHED_MD5_FROM_BYTES:
-        for album in account.albums:  # so that no listing has to wait for it later
+        for album in account.albums:  # hash now, so that no listing waits for it later
             for entry in album.entries:
                 md5_of(entry.image.content)
     line = Line(

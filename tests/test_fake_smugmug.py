@@ -603,7 +603,7 @@ def test_dates_move_as_things_change(account: Account, client: Client) -> None:
 def clocks(client: Client, image: Any) -> Tuple[str, str, str]:
     """LastUpdated of an image, and LastUpdated and ImagesLastUpdated of its album."""
     own = client.body(f"/api/v2/image/{image.key}-{image.serial}")["Image"]["LastUpdated"]
-    album = client.body(f"/api/v2/album/{image.home.key}")["Album"]
+    album = client.body(f"/api/v2/album/{image.album.key}")["Album"]
     return own, album["LastUpdated"], album["ImagesLastUpdated"]
 
 
@@ -613,7 +613,7 @@ def test_editing_words_moves_no_date_of_the_album(account: Account, client: Clie
     photo.edit(caption="A day by the sea", keywords=["sea", "summer"])
     after = clocks(client, photo)
     assert after[0] > before[0] and after[1:] == before[1:]
-    shown = client.body(f"/api/v2/album/{photo.home.key}!images")["AlbumImage"][0]
+    shown = client.body(f"/api/v2/album/{photo.album.key}!images")["AlbumImage"][0]
     assert (shown["Caption"], shown["KeywordArray"], shown["Serial"]) == (
         "A day by the sea",
         ["sea", "summer"],

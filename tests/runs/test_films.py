@@ -206,7 +206,7 @@ def test_a_listing_for_another_reason_asks_no_earlier_for_what_cannot_be_had(
 ) -> None:
     sync(run)
     for args in (("--full",), ("--sidecar", "json"), ()):
-        unavailable.home.touch()
+        unavailable.album.touch()
         result = sync(run, *args)
         assert result.cost == (3, 0) and is_told(result.stderr)
     smugmug.let_time_pass(NIGHT)
@@ -218,7 +218,7 @@ def test_a_file_that_is_there_at_last_comes_home_as_soon_as_it_is_listed(
 ) -> None:
     sync(run)
     unavailable.playable = True
-    unavailable.home.touch()
+    unavailable.album.touch()
     result = sync(run)
     assert result.cost == (3, 1) and not is_told(result.stderr)
     assert home_files(run.output)["Summer/film.mp4"] == unavailable.data
@@ -247,7 +247,7 @@ def test_what_could_not_be_had_and_was_deleted_is_forgotten(
     account: Account, smugmug: FakeSmugMug, run: Run, unavailable: Video
 ) -> None:
     sync(run)
-    unavailable.home.remove(unavailable)
+    unavailable.album.remove(unavailable)
     result = sync(run)
     assert result.cost == (3, 0) and "navailable" not in result.stderr
     smugmug.let_time_pass(2 * NIGHT)

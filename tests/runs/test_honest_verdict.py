@@ -139,7 +139,7 @@ def test_the_original_takes_the_place_of_its_smaller_copy_when_it_is_offered(
     smugmug.let_time_pass(DAY + 600)
     told = sync(run)
     assert told.fetched == 1 and "Not the original" not in told.stderr
-    assert home_files(run.output) == contents(smaller.home)
+    assert home_files(run.output) == contents(smaller.album)
     assert sync(run).fetched == 0
 
 

@@ -761,7 +761,7 @@ def test_an_account_that_has_lost_all_its_albums_is_still_the_same(
     account: Account, run: Run
 ) -> None:
     photo = one_photo_home(account, run)
-    account.remove(photo.home)
+    account.remove(photo.album)
     added = account.album("Winter").photo("b.JPG")
     sync(run)
     assert home_files(run.output) == {"Summer/a.JPG": photo.data, "Winter/b.JPG": added.data}

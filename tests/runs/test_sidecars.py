@@ -805,7 +805,7 @@ def test_sidecars_of_words_edited_while_they_were_off_are_mended_when_they_are_o
     photo = spoken(account.album("Summer"))
     sync(run, "--sidecar", "xmp,json")
     photo.caption = "edited meanwhile"
-    photo.home.touch()
+    photo.album.touch()
     assert sync(run).cost == (3, 0)
     assert sync(run, "--sidecar", "xmp,json").cost == (3, 0)
     said = xmp((run.output / "Summer" / "IMG_1.JPG.xmp").read_bytes())
@@ -1036,7 +1036,7 @@ def test_a_sidecar_that_another_program_rated_is_from_then_on_its_own(
     )
     path.write_bytes(rated)
     photo.caption = "Geese"
-    photo.home.touch()
+    photo.album.touch()
     assert "a.JPG.xmp" in sync(run, "--sidecar", "xmp").stderr
     assert path.read_bytes() == rated
 

@@ -90,7 +90,7 @@ def test_full_finds_what_no_clock_tells(account: Account, run: Run) -> None:
     photo.content = b"a new version, and no clock that moved"
     assert sync(run).cost == NOTHING_NEW
     assert sync(run, "--full").cost == (3, 1)
-    assert home_files(run.output) == contents(photo.home)
+    assert home_files(run.output) == contents(photo.album)
 
 
 def test_an_album_stays_on_the_list_of_work_until_all_of_its_images_are_home(
@@ -444,7 +444,7 @@ def test_an_image_moved_or_collected_later_is_copied(account: Account, run: Run)
     moved, stays = old.photo("moved.JPG"), old.photo("stays.JPG")
     sync(run)
     new.collect(moved, origin="Album")
-    moved.home = new
+    moved.album = new
     old.remove(moved)
     collection.collect(stays)
     assert sync(run).cost == (2 + 3, 0)

@@ -236,7 +236,7 @@ def test_damage_to_what_smugmug_has_no_more_ends_with_1_for_as_long_as_it_lasts(
 
 def test_damage_to_what_smugmug_has_no_more_ends_with_the_file(account: Account, run: Run) -> None:
     photo = one_photo_home(account, run)
-    photo.home.remove(photo)
+    photo.album.remove(photo)
     sync(run)
     path = run.output / "Summer" / photo.file_name
     decay(path)
@@ -250,7 +250,7 @@ def test_a_removed_file_that_its_owner_deleted_is_nothing_to_worry_about(
     account: Account, run: Run
 ) -> None:
     photo = one_photo_home(account, run)
-    photo.home.remove(photo)
+    photo.album.remove(photo)
     sync(run)
     (run.output / "Summer" / photo.file_name).unlink()
     assert sync(run, "--verify").cost == NOTHING_NEW
