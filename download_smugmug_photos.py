@@ -62,6 +62,7 @@ import getpass
 import hashlib
 import json
 import logging
+import math
 import os
 import queue
 import random
@@ -1069,30 +1070,38 @@ def iso_time(seconds: float) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
-# ---------------------------------------------------------------------------------------------------------------
-# 5. Files: writing so that a crash leaves the old or the new, never something between; what lies in a folder.
-#    Knows how, not what: the content is the business of others.
-# ---------------------------------------------------------------------------------------------------------------
+# -------------------------------------------------------------------------------------------------
+# 5. Files: part files, writes that a crash cannot interrupt halfway, what lies in a folder.
+#    Uses threads only to stop. Independent of what the files contain.
+# -------------------------------------------------------------------------------------------------
 
-# Windows takes longer paths only where that was turned on. A folder leaves room for a short name within:
-# https://learn.microsoft.com/windows/win32/fileio/maximum-file-path-limitation
+# Length from which Windows refuses a path unless long paths are enabled. A folder needs room for
+# a short name in it: https://learn.microsoft.com/windows/win32/fileio/maximum-file-path-limitation
 WINDOWS_PATH_CHARACTERS = 260 - len("12345678.123")
-# How file systems say that they know no fsync, or no locks: some network shares, some in user space.
+
+# Errors that mean fsync or locking is unsupported, as on some network and FUSE file systems.
 UNSUPPORTED = frozenset(
     {errno.EINVAL, errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, getattr(errno, "ENOTSUP", 0)}
 )
 
 
 class PartFile:
-    """The beginning of a file that is still on its way, with its size in bytes and the MD5 over it.
+    """A partial download on disk, with its size in bytes and the MD5 of its content.
 
-    It survives the run: opened again, it goes on where it was cut off. `received_bytes` counts what was written since,
-    `head` are its first 64 bytes, which show what it is.
+    It outlives the run. Opening it again reads what is there, and the download resumes from that
+    point.
+
+    `received_bytes`: bytes written since it was opened
+    `head`: its first 64 bytes, which show the type of the file
+    `etag`: the ETag of the response that last wrote to it
     """
 
     def __init__(self, path: Path) -> None:
-        self.path, self.etag, self.head = path, "", b""
-        self.size_bytes = self.received_bytes = 0
+        self.path = path
+        self.etag = ""
+        self.head = b""
+        self.size_bytes = 0
+        self.received_bytes = 0
         self._hash = new_md5()
         flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
         self._file = os.fdopen(os.open(str(path), flags, 0o666), "r+b", buffering=0)
@@ -1100,37 +1109,43 @@ class PartFile:
             self._count(chunk)
 
     def write(self, chunk: bytes) -> None:
-        """Append a piece of the body."""
+        """Append bytes; raise OSError if the disk is full."""
         view = memoryview(chunk)
-        while view:
+        while view:  # an unbuffered write may be partial
             view = view[self._file.write(view) :]
         self.received_bytes += len(chunk)
         self._count(chunk)
 
     def restart(self) -> None:
-        """Forget all that was written."""
+        """Delete the content and start from zero."""
         if self.size_bytes:
             self._file.seek(0)
             self._file.truncate()
-            self.size_bytes, self.head, self._hash = 0, b"", new_md5()
+            self.size_bytes = 0
+            self.head = b""
+            self._hash = new_md5()
 
     def md5(self) -> str:
-        """The MD5 of all that was written, in hexadecimal."""
+        """Return the MD5 of the content, in hexadecimal."""
         return str(self._hash.hexdigest())
 
     def close(self) -> None:
-        """Let go of the file; an empty one disappears."""
+        """Close the file; delete it if it is empty."""
         self._file.close()
         if not self.size_bytes:
             with suppress(OSError):
                 self.path.unlink()
 
     def finish(self, modified: float | None) -> None:
-        """Make what was written outlast a crash, and give it its time stamp: it is ready to get its name."""
+        """Flush the content to disk, set its time stamp, and close it.
+
+        The file is then ready to be renamed. `modified` is in seconds since 1970; with None, the
+        time stamp is left alone.
+        """
         sync_to_disk(self._file.fileno())
         self._file.close()
         if modified is not None:
-            with suppress(OSError, OverflowError):  # not every file system takes every time
+            with suppress(OSError, OverflowError):  # some file systems reject some times
                 os.utime(str(self.path), (modified, modified))
 
     def _count(self, chunk: bytes) -> None:
@@ -1140,21 +1155,22 @@ class PartFile:
 
 
 def chunks_of(file: IO[bytes]) -> Iterator[bytes]:
-    """The rest of an open file, piece by piece."""
+    """Yield the rest of an open file in pieces of CHUNK_BYTES."""
     return iter(partial(file.read, CHUNK_BYTES), b"")
 
 
 def new_md5(content: bytes = b"") -> Any:
-    """An MD5 object, fed with `content`. It finds damage, it guards nothing; so systems that forbid MD5 allow it."""
-    return (
-        hashlib.md5(content)
-        if sys.version_info < (3, 9)
-        else hashlib.md5(content, usedforsecurity=False)
-    )
+    """Return an MD5 object that has hashed `content`.
+
+    It detects damage and secures nothing, so it is also allowed in FIPS mode.
+    """
+    if sys.version_info < (3, 9):
+        return hashlib.md5(content)
+    return hashlib.md5(content, usedforsecurity=False)
 
 
 def file_md5(path: Path, stop: Stop | None = None) -> str:
-    """The MD5 of a file, in hexadecimal. Raises Stopped when `stop` is set meanwhile."""
+    """Return the MD5 of a file, in hexadecimal; raise Stopped if `stop` is set meanwhile."""
     md5 = new_md5()
     with open(str(path), "rb", buffering=0) as file:
         for chunk in chunks_of(file):
@@ -1165,7 +1181,7 @@ def file_md5(path: Path, stop: Stop | None = None) -> str:
 
 
 def is_beginning_of(path: Path, whole: Path) -> bool:
-    """Whether `path` holds nothing but the first bytes of `whole`, or all of them: a cut-off or complete copy of it."""
+    """Return True if `path` holds the first bytes of `whole`, or all of them."""
     if path.stat().st_size > whole.stat().st_size:
         return False
     with open(str(path), "rb") as first, open(str(whole), "rb") as second:
@@ -1175,10 +1191,12 @@ def is_beginning_of(path: Path, whole: Path) -> bool:
 def write_atomically(
     path: Path, content: bytes, *, mode: int = 0o666, durable: bool = True
 ) -> None:
-    """Put `content` at `path` so that a reader finds the old or the new, even after a crash if it is to be `durable`."""
-    beside = path.with_name(
-        f".{path.name[:40]}{PART_SUFFIX}"
-    )  # cut, or the name would get too long
+    """Write `content` to a temporary file and rename it to `path`.
+
+    Readers find the old file or the new one, never a mixture. With `durable`, that also holds
+    after a crash.
+    """
+    beside = path.with_name(f".{path.name[:40]}{PART_SUFFIX}")  # cut to stay within the limit
     remove(beside)
     try:
         with open(str(beside), "xb", opener=partial(os.open, mode=mode)) as file:
@@ -1194,13 +1212,13 @@ def write_atomically(
 
 
 def remove(path: Path) -> None:
-    """Remove a file, if it is there."""
+    """Remove a file if it exists."""
     with suppress(FileNotFoundError):
         path.unlink()
 
 
 def sync_to_disk(file_number: int) -> None:
-    """Make what was written to an open file outlast a crash, as far as the file system can do that."""
+    """Flush an open file to disk, if the file system supports that."""
     try:
         os.fsync(file_number)
     except OSError as error:
@@ -1209,7 +1227,11 @@ def sync_to_disk(file_number: int) -> None:
 
 
 def rename(path: Path, new_path: Path) -> None:
-    """Give a file or folder another name. On Windows, a virus scanner that reads it may forbid that for a moment."""
+    """Rename a file or folder, replacing a file at `new_path`.
+
+    On Windows, a virus scanner may hold the file open. The call is therefore repeated for about a
+    second.
+    """
     for tries_left in range(10, -1, -1):  # pragma: no branch: the last one raises
         try:
             os.replace(str(path), str(new_path))
@@ -1221,44 +1243,51 @@ def rename(path: Path, new_path: Path) -> None:
 
 
 def is_file(path: Path) -> bool:
-    """Whether a file stands at a path, which may be one that this file system cannot have."""
+    """Return True if a file is at `path`; False if that cannot be found out, too."""
     with suppress(OSError, UnicodeError):
         return path.is_file()
     return False  # pragma: no cover: before Python 3.8
 
 
 def is_same_time(one_ns: int, other_ns: int) -> bool:
-    """Whether two time stamps of a file are the same one: FAT keeps them in steps of 2 s and in local time, which
-    shifts by an hour with summer time."""
-    return (
-        min(abs(abs(one_ns - other_ns) - shift_ns) for shift_ns in (0, 3600 * 10**9)) <= 2 * 10**9
-    )
+    """Return True if two time stamps of a file, in nanoseconds, are the same.
+
+    FAT stores them in steps of 2 s and in local time, which shifts by an hour twice a year.
+    """
+    difference_ns = abs(one_ns - other_ns)
+    return min(difference_ns, abs(difference_ns - 3600 * 10**9)) <= 2 * 10**9
 
 
 class FilesOnDisk(Dict[str, int]):
-    """The sizes in bytes of the regular files in a folder, by the very names that the file system gives them."""
+    """The sizes in bytes of the regular files in a folder, by their names on disk."""
 
-    _by_folded: dict[str, str] | None = (
-        None  # made when a name is looked for that none of them has
-    )
+    _by_key: dict[str, str] | None = None  # made for the first name that is not found as it is
 
     def actual_name(self, name: str) -> str:
-        """The name of the file that stands at `name` on some file system, if not on this; `name` if there is none."""
+        """Return the file's name, which may differ from `name` in case and normalization.
+
+        Return `name` itself if there is no such file.
+        """
         if name in self:
             return name
-        if self._by_folded is None:
-            self._by_folded = {collision_key(found): found for found in self}
-        return self._by_folded.get(collision_key(name), name)
+        if self._by_key is None:
+            self._by_key = {collision_key(found): found for found in self}
+        return self._by_key.get(collision_key(name), name)
 
 
 def files_in(folder: Path) -> FilesOnDisk:
-    """The regular files in a folder, none where there is no folder. Raises OSError if it cannot be read."""
+    """Return the regular files in a folder; raise OSError if it cannot be read.
+
+    A folder that does not exist has none.
+    """
     files = FilesOnDisk()
-    with suppress(FileNotFoundError, NotADirectoryError, UnicodeError), os.scandir(
-        str(folder)
-    ) as entries:
+    try:
+        entries = os.scandir(str(folder))
+    except (FileNotFoundError, NotADirectoryError, UnicodeError):
+        return files
+    with entries:
         for entry in entries:
-            with suppress(OSError):  # it is gone meanwhile, or a link that leads in a circle
+            with suppress(OSError):  # deleted meanwhile, or a link that leads in a circle
                 if entry.is_file():
                     files[entry.name] = entry.stat().st_size
     return files
@@ -1267,82 +1296,92 @@ def files_in(folder: Path) -> FilesOnDisk:
 def album_path(
     output: Path, folder: str, others: Iterable[str], entries: dict[Path, dict[str, str]]
 ) -> Path:
-    """The path of an album's folder, or of what has its name but for case and normalisation. It need not exist.
+    """Return the path of an album's folder, which may not exist yet.
 
-    What is the folder of another album is not taken for it. `entries` are those of folders that were read before: what
-    came since has its very name.
+    The folder on disk may differ in case and normalization, unless it belongs to another album.
+
+    `others`: the folders of all albums, relative to `output`
+    `entries`: a cache of directory listings. A folder created later has the very name.
     """
     path = output
     for name in folder.split("/"):
-        parent, path = path, path / name
+        parent = path
+        path = parent / name
         with suppress(OSError, UnicodeError):
             if not os.path.lexists(str(path)):
                 if parent not in entries:
-                    entries[parent] = {
-                        collision_key(entry): entry for entry in os.listdir(str(parent))
-                    }
+                    names = os.listdir(str(parent))
+                    entries[parent] = {collision_key(found): found for found in names}
                 path = parent / entries[parent].get(collision_key(name), name)
-    return (
-        output / folder
-        if path != output / folder and path.relative_to(output).as_posix() in others
-        else path
-    )
+    is_of_another = path.relative_to(output).as_posix() in others
+    if path != output / folder and is_of_another:
+        return output / folder
+    return path
 
 
 def free_path(path: Path, suffix: str) -> Path:
-    """A path beside `path` at which nothing stands: with the suffix, with the suffix and a number if need be."""
-    beside = map(path.with_name, alternatives(path.name, suffix, "-"))
-    return next(path for path in beside if not os.path.lexists(str(path)))
+    """Return an unused path beside `path`: with the suffix, and a number if need be."""
+    for name in alternatives(path.name, suffix, "-"):  # pragma: no branch: they never end
+        beside = path.with_name(name)
+        if not os.path.lexists(str(beside)):
+            break
+    return beside
 
 
 def free_space(folder: Path) -> int | None:
-    """The bytes left on the disk that holds a folder, which need not exist yet; None where that is not known."""
+    """Return the free bytes on the disk of a folder, or None if they are unknown.
+
+    The folder need not exist yet.
+    """
     with suppress(OSError, RuntimeError, StopIteration):
         path = folder.resolve()
-        return shutil.disk_usage(
-            str(next(place for place in (path, *path.parents) if place.exists()))
-        ).free
+        existing = next(parent for parent in (path, *path.parents) if parent.exists())
+        return shutil.disk_usage(str(existing)).free
     return None
 
 
 def is_within(path: Path, folder: Path) -> bool:
-    """Whether a path, which need not exist yet, lies in a folder once all symbolic links are followed."""
+    """Return True if a path is in a folder once all symbolic links are followed.
+
+    The path need not exist yet.
+    """
     try:
         return folder.resolve() in path.resolve().parents
-    except (UnicodeError, OSError, RuntimeError) as error:
-        # a name that this file system cannot have, or a working folder that is gone: whoever writes there says so
-        return isinstance(error, UnicodeError) or getattr(error, "errno", None) in (
-            errno.ENOENT,
-            errno.ENAMETOOLONG,
-        )
+    except UnicodeError:
+        return True  # a name that this file system cannot store: the attempt to write tells
+    except (OSError, RuntimeError) as error:
+        return getattr(error, "errno", None) in (errno.ENOENT, errno.ENAMETOOLONG)  # likewise
 
 
 def disk_problem(
     error: OSError | UnicodeError, path: Path, platform: str = sys.platform
 ) -> Problem:
-    """What to tell the user of an error of the file system: what happened, and where."""
+    """Return the problem to report for an error of the file system.
+
+    `path`: the file or folder, unless the error names one itself
+    """
     if isinstance(error, UnicodeError):
         return Problem(
-            f"the file system cannot store this name: {printable(path)}. Try LC_ALL=C.UTF-8."
+            f"The file system cannot store this name: {printable(path)}. "
+            f"Set LC_ALL=C.UTF-8 and run this again."
         )
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return DiskFull(
-            f"The disk is full: no space left for {printable(path)}. Free some space, or move the whole "
-            f"output folder (with {RECORD_FILE}) to a larger disk, then run it again; nothing is lost."
+            f"The disk is full: there is no space for {printable(path)}. Free some space, or "
+            f"move the whole output folder (with {RECORD_FILE}) to a larger disk. Then run this "
+            f"again; nothing already downloaded is lost."
         )
     path = Path(str(error.filename or path))
     if error.errno in (errno.EEXIST, errno.ENOTDIR):
-        file = next((place for place in (path, *path.parents) if place.is_file()), path)
+        file = next((found for found in (path, *path.parents) if found.is_file()), path)
         return Problem(f"{printable(file)} is a file, but a folder is needed there; move it")
     text = f"{error.strerror or error}: {printable(path)}"
     is_long = len(os.path.abspath(str(path))) >= WINDOWS_PATH_CHARACTERS
-    if (
-        platform == "win32"
-        and is_long
-        and error.errno in (errno.ENOENT, errno.EINVAL, errno.ENAMETOOLONG)
-    ):
+    path_errors = (errno.ENOENT, errno.EINVAL, errno.ENAMETOOLONG)
+    if platform == "win32" and is_long and error.errno in path_errors:
         text += (
-            " (this path is too long for Windows: choose a shorter --output, or enable long paths)"
+            ". This path is too long for Windows. Choose a shorter --output, or enable long "
+            "paths in Windows."
         )
     return Problem(text)
 
@@ -3270,20 +3309,84 @@ def is_record(path: Path, output: Path) -> bool:
     return False
 
 
-# ---------------------------------------------------------------------------------------------------------------
-# 11. Plan: what an album has, what is home, and so what is to be done. All rules of skipping stand here.
-#    Knows listings, the state, and what lies in a folder. Knows nothing of how bytes arrive.
-# ---------------------------------------------------------------------------------------------------------------
+# -------------------------------------------------------------------------------------------------
+# 11. Plan: compare an album with the disk and decide what to download.
+#    Uses listings, the download record, and the files in a folder. Independent of how bytes
+#    arrive.
+#
+#    When an album can be skipped
+#
+#    SmugMug reports three values for an album: LastUpdated, ImagesLastUpdated and ImageCount.
+#    Together they are its change token. An album is skipped without a request if three things
+#    hold: its token is the recorded one, all files have their recorded size, and no retry is due.
+#    The token is recorded only when every image is on disk or known to be unavailable. It misses
+#    some changes, so it is trusted only so far:
+#
+#    Captions.  Editing titles, captions or keywords does not change the token. Runs with --sidecar
+#               or --full therefore list every album.
+#    Rechecks.  Replacing or rotating a photo may not change it either. Each run also lists one in
+#               twenty of the unchanged albums, the least recently listed first. None is rechecked
+#               within a week.
+#    Lag.       A listing may be out of date for minutes after a change. If the token was less than
+#               15 minutes old when the album was listed, it is not recorded. The next run then
+#               lists the album again. A listing shorter than ImageCount is repeated at the end of
+#               the same run.
+# -------------------------------------------------------------------------------------------------
+
+UNAVAILABLE_SECONDS = 30 * DAY_SECONDS  # upper limit of the doubling retry interval
+LISTING_LAG_SECONDS = 900.0  # a token younger than this at the listing is not recorded
+RECHECK_SECONDS = 7 * DAY_SECONDS  # an unchanged album is rechecked at most this often
+ALBUMS_PER_RECHECK = 20  # one of this many unchanged albums is rechecked in each run
+
+
+class Visit:
+    """One album on its way through the run. It belongs to the main thread.
+
+    `seen`: keys of the images in an earlier, incomplete listing of this run; None if this is the
+        first listing
+    `folder`, `album_record`, `records`, `unavailable`: what the record knew before the run; the
+        last two are by image key
+    `on_disk`: the files in the folder before the run
+    `listed_at`: when the listing began, in seconds since 1970
+    `images`, `problem`: the listing, and why it may be incomplete ("" if it is complete)
+    `pending`: images without a result yet
+    `is_partial`: some images are left out on purpose
+    `counts`, `to_download_bytes`: the results so far, and what a preview would download
+    """
+
+    def __init__(self, album: Album, seen: frozenset[str] | None = None) -> None:
+        self.album = album
+        self.seen = seen
+        self.folder = Path()
+        self.album_record = NEW_ALBUM
+        self.records: dict[str, FileRecord] = {}
+        self.unavailable: dict[str, Unavailable] = {}
+        self.on_disk = FilesOnDisk()
+        self.listed_at = 0.0
+        self.images: list[Image] = []
+        self.problem = ""
+        self.pending = 0
+        self.is_partial = False
+        self.counts: Counter[Result] = Counter()
+        self.to_download_bytes = 0
+
+    def has_file(self, name: str) -> bool:
+        """Return True if the folder has a file of this name, in any form of the name."""
+        return self.on_disk.actual_name(name) in self.on_disk
+
+    def on_disk_count(self) -> int:
+        """Return how many of its images are on disk."""
+        return sum(number for word, number in self.counts.items() if word.value.is_on_disk)
 
 
 def matches(album: Album, patterns: Iterable[str]) -> bool:
-    """Whether an album's name or path, with or without its first slash, fits one of these shell patterns in any case.
+    """Return True if a shell pattern matches an album's name or path.
 
-    A pattern that is the very name fits it, too, whatever brackets may be in it.
+    Case is ignored, and the path may omit its first slash. A pattern that equals the name always
+    matches, even if it contains brackets.
     """
-    texts = [
-        collision_key(text) for text in (album.name, album.url_path, album.url_path.lstrip("/"))
-    ]
+    names = (album.name, album.url_path, album.url_path.lstrip("/"))
+    texts = [collision_key(text) for text in names]
     wanted = [collision_key(pattern) for pattern in patterns]
     return any(
         text == pattern or fnmatch.fnmatchcase(text, pattern)
@@ -3292,68 +3395,49 @@ def matches(album: Album, patterns: Iterable[str]) -> bool:
     )
 
 
-def is_version_of(record: FileRecord, image: Image) -> bool:
-    """Whether a file is of the version that SmugMug shows now: the MD5 says so, the serial where it is not known."""
-    if image.remote is not None and image.remote.md5 and record.md5:
-        return image.remote.md5 in (record.md5, record.stated_md5)
-    return record.serial == image.serial
+def selected(settings: Settings, albums: list[Album]) -> list[Album]:
+    """Return the albums that --album and --exclude leave.
 
-
-UNAVAILABLE_SECONDS = (
-    30 * DAY_SECONDS
-)  # an image without a file is asked for again after a day, two, four ... this at most
-LISTING_LAG_SECONDS = (
-    900.0  # a listing may lag behind for minutes: clocks younger than this are not believed
-)
-RECHECK_SECONDS = (
-    7 * DAY_SECONDS
-)  # an album may be listed again after so long, though its clocks stand still
-ALBUMS_PER_RECHECK = (
-    20  # of so many albums, one may be listed again in a run though its clocks stand still
-)
-
-
-class Visit:
-    """An album on its way through a run: one after the other, all that is found out about it is added here.
-
-    It belongs to the main thread. `seen` are the keys of the images that an earlier listing in this run had, which was
-    not complete: this is the second look then.
+    Raise a Problem if a pattern of --album matches no album, or if no album is left.
     """
+    for pattern in settings.album:
+        if not any(matches(album, [pattern]) for album in albums):
+            raise Problem(unmatched_pattern("--album", pattern, albums))
+    for pattern in settings.exclude:
+        if not any(matches(album, [pattern]) for album in albums):
+            log.warning("%s", unmatched_pattern("--exclude", pattern, albums))
+    chosen = []
+    for album in albums:
+        is_wanted = not settings.album or matches(album, settings.album)
+        if is_wanted and not matches(album, settings.exclude):
+            chosen.append(album)
+    if albums and not chosen:
+        raise Problem("--exclude matches every album, so nothing is left to download.")
+    return chosen
 
-    def __init__(self, album: Album, seen: frozenset[str] | None = None) -> None:
-        self.album, self.seen = album, seen
-        # what is here, before anything is done: as the state knows it, and as it lies in the folder
-        self.folder, self.album_record, self.on_disk = Path(), NEW_ALBUM, FilesOnDisk()
-        self.records: dict[str, FileRecord] = {}  # by image key, as the next ones
-        self.unavailable: dict[str, Unavailable] = {}
-        self.listed_at = 0.0  # in seconds since 1970
-        # what SmugMug lists, and why that may not be all, "" if it is
-        self.images: list[Image] = []
-        self.problem = ""
-        # what becomes of the images: of so many something is still to become; some are left out on purpose
-        self.pending, self.is_partial = 0, False
-        self.counts: Counter[Result] = Counter()
-        self.to_download_bytes = 0
 
-    def has_file(self, name: str) -> bool:
-        """Whether a file of this name lay in the folder, as some file system has it."""
-        return self.on_disk.actual_name(name) in self.on_disk
-
-    def on_disk_count(self) -> int:
-        """How many of its images turned out to be home."""
-        return sum(number for word, number in self.counts.items() if word.value.is_on_disk)
+def unmatched_pattern(option: str, pattern: str, albums: Iterable[Album]) -> str:
+    """Return what to tell the user of a pattern that matches no album."""
+    names = {}
+    for album in albums:
+        for text in (album.url_path, album.name):
+            names[text.lstrip("/").casefold()] = printable(text)
+    near = difflib.get_close_matches(pattern.casefold(), names, 5, 0.5)
+    advice = "--list shows all albums."
+    if near:
+        advice = f"Did you mean: {', '.join(names[name] for name in near)}?"
+    return f"No album matches {option} {printable(pattern)!r}. {advice}"
 
 
 def is_unchanged(visit: Visit, now: float) -> bool:
-    """Whether an album needs no look: its clocks stand where all was home, and all its files are still there."""
+    """Return True if an album can be skipped, as described above."""
     if not visit.album.change_token or visit.album.change_token != visit.album_record.change_token:
         return False
-    is_lost = (
-        visit.album.image_count and not visit.records and not visit.unavailable
-    )  # by the record
-    return not (
-        is_lost or any(unavailable.retry_at <= now for unavailable in visit.unavailable.values())
-    ) and all(
+    if visit.album.image_count and not visit.records and not visit.unavailable:
+        return False  # the record has lost them
+    if any(unavailable.retry_at <= now for unavailable in visit.unavailable.values()):
+        return False
+    return all(
         record.removed or is_intact(record, visit.on_disk) for record in visit.records.values()
     )
 
@@ -3361,178 +3445,157 @@ def is_unchanged(visit: Visit, now: float) -> bool:
 def albums_to_recheck(
     albums: Iterable[Album], known: Mapping[str, AlbumRecord], now: float
 ) -> frozenset[str]:
-    """The keys of some albums whose clocks stand still, the longest unseen first.
+    """Return the keys of unchanged albums to list nevertheless, as described above.
 
-    A replaced photo may move no clock, so each album is listed once in a while: none within a week, each within a month
-    of nightly runs, and few in a run.
+    With nightly runs, each album is rechecked within a month.
     """
-    listed = {
-        album.key: known[album.key].listed_at
-        for album in albums
-        if album.key in known and known[album.key].change_token == album.change_token
-    }
-    due = sorted(
-        (key for key in listed if listed[key] <= now - RECHECK_SECONDS),
-        key=lambda key: (listed[key], key),
-    )
-    return frozenset(due[: -(-len(listed) // ALBUMS_PER_RECHECK)])
+    listed_at = {}
+    for album in albums:
+        record = known.get(album.key)
+        if record is not None and record.change_token == album.change_token:
+            listed_at[album.key] = record.listed_at
+    due = [key for key in listed_at if listed_at[key] <= now - RECHECK_SECONDS]
+    due.sort(key=lambda key: (listed_at[key], key))
+    count = math.ceil(len(listed_at) / ALBUMS_PER_RECHECK)
+    return frozenset(due[:count])
 
 
 def is_wanted(image: Image, since: str, seen: frozenset[str]) -> bool:
-    """Whether an image was asked for, by the time of its upload, and not dealt with in an earlier look."""
+    """Return True if an image was uploaded `since` and is not in an earlier listing."""
     return (image.uploaded[:19] or since) >= since and image.key not in seen
 
 
 def may_have_uploads(album: Album, since: str) -> bool:
-    """Whether an album may hold images uploaded `since`: an upload moves its clocks. A day is left for doubts."""
-    changed, asked = seconds_at(album.changed), seconds_at(since)
-    return (
-        asked is None or not album.change_token or changed is None or changed > asked - DAY_SECONDS
-    )
+    """Return True if an album may hold images uploaded `since`.
+
+    An upload changes the album's dates. One day is allowed for doubts.
+    """
+    changed = seconds_at(album.changed)
+    asked = seconds_at(since)
+    if asked is None or changed is None or not album.change_token:
+        return True
+    return changed > asked - DAY_SECONDS
 
 
 def settled_token(visit: Visit) -> str:
-    """The clocks of an album that is home, "" if they are so young that its listing may have lagged behind them."""
+    """Return the change token to record, or "" if the listing may be out of date."""
     changed = seconds_at(visit.album.changed)
-    return (
-        ""
-        if changed is None or changed > visit.listed_at - LISTING_LAG_SECONDS
-        else visit.album.change_token
-    )
+    if changed is None or changed > visit.listed_at - LISTING_LAG_SECONDS:
+        return ""
+    return visit.album.change_token
+
+
+def plan_image(visit: Visit, image: Image, name: str, now: float) -> Outcome | Job:
+    """Return what to do for one image: a job, or the outcome if there is nothing to do.
+
+    `name`: the file name to give an image that has no record
+    `now`: seconds since 1970
+    """
+    record = visit.records.get(image.key)
+    unavailable = visit.unavailable.get(image.key)
+    if unavailable is not None and is_due(unavailable, image, now):
+        unavailable = None
+    if record is not None:
+        record = record._replace(name=visit.on_disk.actual_name(record.name))
+        is_best = record.is_original or image.is_video or unavailable is not None
+        if is_best and is_intact(record, visit.on_disk) and is_version_of(record, image):
+            record = record._replace(serial=image.serial, removed=False)
+            return Outcome(Result.ALREADY_THERE, visit.album, image, record)
+    if is_being_processed(image, now):
+        reason = "SmugMug is still processing it"
+        return Outcome(Result.PROCESSING, visit.album, image, reason=reason)
+    if record is not None:
+        return Job(visit.album, image, visit.folder, record.name, recorded=record)
+    if unavailable is not None and image.remote is None:
+        return Outcome(Result.UNAVAILABLE, visit.album, image, reason=unavailable.reason)
+    adoptable = tuple(adoptable_names(visit, image, name))
+    return Job(visit.album, image, visit.folder, name, adoptable=adoptable)
+
+
+def adoptable_names(visit: Visit, image: Image, name: str) -> Iterator[str]:
+    """Yield the names of files in the folder that may be the image."""
+    size_bytes = image.remote.size_bytes if image.remote else None
+    for candidate in (name, fallback_name(image, name)):
+        found = visit.on_disk.actual_name(candidate)
+        if found in visit.on_disk and size_bytes in (None, visit.on_disk[found]):
+            yield found
+
+
+def is_intact(record: FileRecord, on_disk: FilesOnDisk) -> bool:
+    """Return True if the recorded file has its recorded size and passed --verify."""
+    size_bytes = on_disk.get(on_disk.actual_name(record.name))
+    return size_bytes == record.size_bytes and not record.damaged
+
+
+def is_version_of(record: FileRecord, image: Image) -> bool:
+    """Return True if a recorded file is the version that SmugMug has now.
+
+    The MD5 decides, or the serial if one MD5 is unknown.
+    """
+    if image.remote is not None and image.remote.md5 and record.md5:
+        return image.remote.md5 in (record.md5, record.stated_md5)
+    return record.serial == image.serial
+
+
+def is_due(unavailable: Unavailable, image: Image, now: float) -> bool:
+    """Return True if it is time to ask for an unavailable image again."""
+    return unavailable.serial != image.serial or unavailable.retry_at <= now
+
+
+def is_being_processed(image: Image, now: float) -> bool:
+    """Return True if SmugMug will have the image's file later.
+
+    A photo that already has a file is downloaded as it is. Whatever takes longer than a day is
+    requested nevertheless, because some videos stay in processing for ever.
+    """
+    uploaded = seconds_at(image.uploaded)
+    is_recent = uploaded is None or now - uploaded < DAY_SECONDS
+    return image.processing and is_recent and (image.is_video or image.remote is None)
 
 
 def unavailable_after(
     outcome: Outcome, before: Unavailable | None, now: float
 ) -> Unavailable | None:
-    """What to remember of an image of which SmugMug gave no file, or none that is the original. (Videos never are.)"""
-    image, file = outcome.image, outcome.file
-    if outcome.result is not Result.UNAVAILABLE and (
-        file is None or file.is_original or image.is_video
-    ):
+    """Return what to record of an image without a file, or without its original.
+
+    Return None if there is nothing to retry. Videos are never originals.
+    """
+    image = outcome.image
+    file = outcome.file
+    is_settled = file is None or file.is_original or image.is_video
+    if outcome.result is not Result.UNAVAILABLE and is_settled:
         return None
-    is_same = before is not None and before.serial == image.serial
-    if before is not None and is_same and before.retry_at > now:
-        return before
-    tries = before.tries + 1 if before is not None and is_same else 0
+    tries = 0
+    if before is not None and before.serial == image.serial:
+        if before.retry_at > now:
+            return before
+        tries = before.tries + 1
     delay_seconds = min(UNAVAILABLE_SECONDS, DAY_SECONDS * 2 ** min(tries, 9))
-    return Unavailable(
-        image.key,
-        image.serial,
-        image.file_name or image.key,
-        outcome.reason,
-        tries,
-        now + delay_seconds,
-    )
-
-
-def is_intact(record: FileRecord, on_disk: FilesOnDisk) -> bool:
-    """Whether the file that a record tells of is there at its size, and not known to be damaged."""
-    return (
-        on_disk.get(on_disk.actual_name(record.name)) == record.size_bytes and not record.damaged
-    )
+    name = image.file_name or image.key
+    retry_at = now + delay_seconds
+    return Unavailable(image.key, image.serial, name, outcome.reason, tries, retry_at)
 
 
 def without_metadata(visit: Visit, image: Image) -> Image:
-    """An image without what only transfers and sidecars need, if its file is here: there may be a hundred thousand."""
-    record = visit.records.get(image.key)
-    is_home = (
-        record is not None
-        and record.is_original
-        and record.serial == image.serial
-        and (is_intact(record, visit.on_disk) and is_version_of(record, image))
-    )
-    return (
-        image._replace(remote=None, file_name="", taken="", title="", caption="", web_uri="")
-        if is_home
-        else image
-    )
+    """Return the image without its texts if its file is on disk.
 
-
-def plan_image(visit: Visit, image: Image, name: str, now: float) -> Outcome | Job:
-    """What to do for one image: nothing, because it is home or cannot be had now, or a job.
-
-    `name` is that of an image without a record; `now` is in seconds since 1970.
+    Only downloads and sidecars need them, and an album may hold a hundred thousand images.
     """
-    album, record, unavailable = (
-        visit.album,
-        visit.records.get(image.key),
-        visit.unavailable.get(image.key),
-    )
-    if unavailable is not None and (
-        unavailable.serial != image.serial or unavailable.retry_at <= now
-    ):
-        unavailable = None  # it is time to ask again
-    if record is not None:
-        record = record._replace(name=visit.on_disk.actual_name(record.name))
-        is_best = record.is_original or image.is_video or unavailable is not None
-        if is_best and is_intact(record, visit.on_disk) and is_version_of(record, image):
-            return Outcome(
-                Result.ALREADY_THERE,
-                album,
-                image,
-                record._replace(serial=image.serial, removed=False),
-            )
-    if is_being_processed(image, now):
-        return Outcome(Result.PROCESSING, album, image, reason="SmugMug is still processing it")
-    if record is not None:
-        return Job(album, image, visit.folder, record.name, recorded=record)
-    if unavailable is not None and image.remote is None:
-        return Outcome(Result.UNAVAILABLE, album, image, reason=unavailable.reason)
-    size_bytes = image.remote.size_bytes if image.remote else None
-    files = [
-        visit.on_disk.actual_name(candidate) for candidate in (name, fallback_name(image, name))
-    ]
-    adoptable = [
-        file
-        for file in files
-        if file in visit.on_disk and size_bytes in (None, visit.on_disk[file])
-    ]
-    return Job(album, image, visit.folder, name, adoptable=tuple(adoptable))
-
-
-def is_being_processed(image: Image, now: float) -> bool:
-    """Whether to wait for SmugMug: a photo that has a file is taken as it is, and so is all that takes over a day."""
-    uploaded = seconds_at(image.uploaded)
-    is_fresh = uploaded is None or now - uploaded < DAY_SECONDS
-    return image.processing and is_fresh and (image.is_video or image.remote is None)
+    record = visit.records.get(image.key)
+    if record is None or not record.is_original or record.serial != image.serial:
+        return image
+    if is_intact(record, visit.on_disk) and is_version_of(record, image):
+        return image._replace(
+            remote=None, file_name="", taken="", title="", caption="", web_uri=""
+        )
+    return image
 
 
 def fallback_name(image: Image, name: str) -> str:
-    """The name beside `name` for an image whose place is taken by something that must stay."""
-    has_key = split_extension(name)[0].endswith("_" + image.key)
-    return with_suffix(name, f"-{image.serial or 2}" if has_key else f"_{image.key}")
-
-
-def selected(settings: Settings, albums: list[Album]) -> list[Album]:
-    """The albums that --album and --exclude leave. Raises a Problem if a pattern of --album fits none."""
-    for pattern in (*settings.album, *settings.exclude):
-        if not any(matches(album, [pattern]) for album in albums):
-            names = {
-                text.lstrip("/").casefold(): text
-                for album in albums
-                for text in (album.url_path, album.name)
-            }
-            near = [
-                printable(names[name])
-                for name in difflib.get_close_matches(pattern.casefold(), names, 5, 0.5)
-            ]
-            is_wanted = pattern in settings.album
-            text = (
-                f"No album matches {'--album' if is_wanted else '--exclude'} {printable(pattern)!r}. "
-                + (f"Did you mean: {', '.join(near)}?" if near else "--list shows all albums.")
-            )
-            if is_wanted:
-                raise Problem(text)
-            log.warning("%s", text)
-    chosen = [
-        album
-        for album in albums
-        if (not settings.album or matches(album, settings.album))
-        and not matches(album, settings.exclude)
-    ]
-    if albums and not chosen:
-        raise Problem("--exclude rules out every album.")
-    return chosen
+    """Return the name to use if a file that must stay has the name `name`."""
+    if split_extension(name)[0].endswith("_" + image.key):
+        return with_suffix(name, f"-{image.serial or 2}")
+    return with_suffix(name, f"_{image.key}")
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -3713,13 +3776,17 @@ def moved_folder(
     return None
 
 
-# ---------------------------------------------------------------------------------------------------------------
-# 13. Transfer: one job -> one outcome: part file -> verify -> rename.
-#    Knows nothing of the state, the summary, the screen: it returns, and writes nothing else.
-# ---------------------------------------------------------------------------------------------------------------
+# -------------------------------------------------------------------------------------------------
+# 13. Transfer: turn one job into one outcome: part file, check, move into place.
+#    Uses the connection, the disk, and the index of what is already here. Independent of the
+#    download record, the summary and the screen.
+# -------------------------------------------------------------------------------------------------
 
-# With less than this free, nothing more is tried; a photo that does not fit then says that others will not, either.
-RESERVED_BYTES, PHOTO_BYTES = 1 << 20, 32 << 20
+# Free space that is kept. A video that does not fit is skipped, because photos may still fit. A
+# photo that does not fit into PHOTO_BYTES of free space ends the run.
+RESERVED_BYTES = 1 << 20
+PHOTO_BYTES = 32 << 20
+
 VIDEO_EXTENSIONS = frozenset(
     {".mov", ".mp4", ".m4v", ".avi", ".mpg", ".mpeg", ".wmv", ".3gp", ".mts", ".m2ts"}
 )
@@ -3728,9 +3795,11 @@ VIDEO_EXTENSIONS = frozenset(
 def transfer(
     job: Job, index: ContentIndex, connection: Connection, naming_lock: threading.Lock, stop: Stop
 ) -> Outcome:
-    """Bring one image home. A failure is an outcome; Stopped and Problems that concern all images end the run.
+    """Put one image on disk and return the outcome, which may be a failure.
 
-    `landing` is held while a file gets its name, so that no two get the same.
+    Stopped and Problems that concern all images are passed on and end the run.
+
+    `naming_lock`: held while a file gets its name, so that no two files get the same
     """
     if not os.path.exists(str(index.output / RECORD_FILE)):
         raise Problem(
@@ -3743,53 +3812,59 @@ def transfer(
             or copy_existing(job, index, naming_lock, stop)
             or download(job, connection, naming_lock, stop)
         )
-    except (RequestFailed, Damaged) as error:
-        if (
-            isinstance(error, RequestFailed)
-            and error.status == 404
-            and is_gone(connection, job.image)
-        ):
-            return Outcome(
-                Result.DELETED,
-                job.album,
-                job.image,
-                reason="it was deleted while its album was still listed",
-            )
+    except RequestFailed as error:
+        if error.status == 404 and is_gone(connection, job.image):
+            reason = "its album still lists it"
+            return Outcome(Result.DELETED, job.album, job.image, reason=reason)
+        reason = str(error)
+    except Damaged as error:
         reason = str(error)
     except (Problem, Stopped):
         raise
     except UnicodeError as error:
         reason = str(disk_problem(error, job.folder / job.name))
     except OSError as error:
-        reason = reason_of(error, job)
-    except Exception as error:  # it concerns this image alone, whatever it is
-        log.debug("Unexpected", exc_info=True)
-        reason = f"{type(error).__name__}: {printable(str(error))}. This is a bug: please report it with the log of -v"
+        reason = disk_reason(error, job)
+    except Exception as error:  # of any kind: it concerns this image alone
+        log.debug("Unexpected exception", exc_info=True)
+        reason = (
+            f"{type(error).__name__}: {printable(str(error))}. This is a bug. Please report it "
+            f"with the output of -v (see Development in README.md)"
+        )
     return Outcome(Result.FAILED, job.album, job.image, reason=reason)
 
 
-def reason_of(error: OSError, job: Job) -> str:
-    """What to say of an image that the disk did not take. Raises DiskFull if it would not take others, either."""
+def disk_reason(error: OSError, job: Job) -> str:
+    """Return why the disk did not store an image; raise DiskFull if no other would fit."""
     problem = disk_problem(error, job.folder / job.name)
     if not isinstance(problem, DiskFull):
         return str(problem)
-    is_quota = error.errno != errno.ENOSPC  # which shows no free space
-    free_bytes = 0 if is_quota else free_space(job.folder) or 0
-    if free_bytes < (RESERVED_BYTES if job.image.is_video else PHOTO_BYTES):
+    free_bytes = 0  # a quota shows no free space
+    if error.errno == errno.ENOSPC:
+        free_bytes = free_space(job.folder) or 0
+    needed_bytes = RESERVED_BYTES if job.image.is_video else PHOTO_BYTES
+    if free_bytes < needed_bytes:
         raise problem from None
     return f"{error.strerror}; nothing already downloaded is lost"
 
 
 def adopt(job: Job, remote: RemoteFile | None, stop: Stop) -> Outcome | None:
-    """Take a file that was there before us, if it is the image. The owner's own: nothing is ever written over it."""
+    """Adopt an existing file that turns out to be the image.
+
+    It is the user's own file and is never overwritten.
+    """
     if remote is None:
         return None
     for name in job.adoptable:
         with suppress(OSError):
             path = job.folder / name
             record = file_record(job.image, path, file_md5(path, stop), remote.is_original)
-            size_bytes = remote.size_bytes or job.image.original_size_bytes
-            if record.md5 == remote.md5 if remote.md5 else record.size_bytes == size_bytes:
+            if remote.md5:
+                is_same = record.md5 == remote.md5
+            else:
+                size_bytes = remote.size_bytes or job.image.original_size_bytes
+                is_same = record.size_bytes == size_bytes
+            if is_same:
                 return Outcome(Result.ADOPTED, job.album, job.image, record)
     return None
 
@@ -3797,170 +3872,178 @@ def adopt(job: Job, remote: RemoteFile | None, stop: Stop) -> Outcome | None:
 def copy_existing(
     job: Job, index: ContentIndex, naming_lock: threading.Lock, stop: Stop
 ) -> Outcome | None:
-    """Bring an image home from elsewhere in the output folder; None where no copy is sound."""
+    """Copy the image from elsewhere on this disk; return None if there is no intact copy."""
     for copy in index.find(job.image, stop):
-        if copy.path != job.folder / job.name and os.path.isfile(str(copy.path)):
-            with closing(PartFile(job.folder / part_name(job.image, copy.md5))) as part:
-                part.restart()
-                for chunk in readable_chunks(copy.path):
-                    stop.pause(0)
-                    part.write(chunk)
-                if part.md5() == copy.md5:
-                    return move_into_place(job, part, Result.COPIED, copy.is_original, naming_lock)
-                part.restart()
+        if copy.path == job.folder / job.name or not is_file(copy.path):
+            continue
+        with closing(PartFile(job.folder / part_name(job.image, copy.md5))) as part:
+            part.restart()
+            for chunk in readable_chunks(copy.path):
+                stop.pause(0)
+                part.write(chunk)
+            if part.md5() == copy.md5:
+                return move_into_place(job, part, Result.COPIED, copy.is_original, naming_lock)
+            part.restart()
     return None
 
 
-def has_recorded_size(path: Path, record: FileRecord) -> bool:
-    """Whether a file of the recorded size stands where it should."""
-    return os.path.isfile(str(path)) and os.path.getsize(str(path)) == record.size_bytes
-
-
 def download(job: Job, connection: Connection, naming_lock: threading.Lock, stop: Stop) -> Outcome:
-    """Bring an image home from SmugMug, or adopt the file that turns out to be it."""
+    """Download an image, unless the file on disk turns out to be what SmugMug offers.
+
+    Raise RequestFailed, Damaged, or OSError.
+    """
     image = job.image
     remote = image.remote or find_remote(connection, image)
     if remote is None and is_gone(connection, image):
-        raise RequestFailed("SmugMug does not have it", status=404)
+        raise RequestFailed("SmugMug no longer has it", status=404)
     if remote is None:
-        return Outcome(
-            Result.UNAVAILABLE, job.album, image, reason="SmugMug offers no downloadable file"
-        )
+        reason = "SmugMug offers no downloadable file"
+        return Outcome(Result.UNAVAILABLE, job.album, image, reason=reason)
     if job.recorded is not None and is_still_the_best(job.recorded, remote, job):
-        return Outcome(
-            Result.ALREADY_THERE,
-            job.album,
-            image,
-            job.recorded._replace(serial=image.serial, removed=False),
-        )
+        record = job.recorded._replace(serial=image.serial, removed=False)
+        return Outcome(Result.ALREADY_THERE, job.album, image, record)
     adopted = None if image.remote else adopt(job, remote, stop)
     if adopted is not None:
         return adopted
     with closing(PartFile(job.folder / part_name(image, remote.md5 or ""))) as part:
-        missing_bytes = (remote.size_bytes or 0) - part.size_bytes
-        free_bytes = free_space(job.folder) if missing_bytes > RESERVED_BYTES else None
         try:
-            if free_bytes is not None and missing_bytes > free_bytes:
-                raise OSError(errno.ENOSPC, f"Not enough space for {missing_bytes / 1e6:,.1f} MB")
+            refuse_too_large(remote, part, job.folder)
             fetch(remote, part, image, connection, stop)
         except OSError as error:
-            if error.errno == errno.ENOSPC:  # others may fit
+            if error.errno == errno.ENOSPC:  # smaller files may fit
                 part.restart()
             raise
-        is_old = job.recorded is not None and not is_version_of(job.recorded, image)
-        result = (
-            Result.REPLACED
-            if is_old and os.path.lexists(str(job.folder / job.name))
-            else Result.DOWNLOADED
-        )
-        return move_into_place(job, part, result, remote.is_original, naming_lock)._replace(
-            downloaded_bytes=part.received_bytes
-        )
+        result = Result.DOWNLOADED
+        is_outdated = job.recorded is not None and not is_version_of(job.recorded, image)
+        if is_outdated and os.path.lexists(str(job.folder / job.name)):
+            result = Result.REPLACED
+        outcome = move_into_place(job, part, result, remote.is_original, naming_lock)
+        return outcome._replace(downloaded_bytes=part.received_bytes)
+
+
+def refuse_too_large(remote: RemoteFile, part: PartFile, folder: Path) -> None:
+    """Raise OSError if the disk has no space for what a part file still misses."""
+    missing_bytes = (remote.size_bytes or 0) - part.size_bytes
+    if missing_bytes <= RESERVED_BYTES:
+        return
+    free_bytes = free_space(folder)
+    if free_bytes is not None and missing_bytes > free_bytes:
+        raise OSError(errno.ENOSPC, f"Not enough space for {missing_bytes / 1e6:,.1f} MB")
 
 
 def file_record(
-    image: Image, path: Path, md5: str, is_original: bool, is_ours: bool = False
+    image: Image, path: Path, md5: str, is_original: bool, is_written: bool = False
 ) -> FileRecord:
-    """The record of a file that is home, which is no original if its size says so. Of our own we know the time stamp."""
-    status, stated_md5 = path.stat(), (image.remote.md5 or "") if image.remote else ""
+    """Return the record of an image's file.
+
+    A file of another size than the original is not the original.
+
+    `is_written`: this program wrote the file, so its time stamp is known to be ours
+    """
+    status = path.stat()
+    stated_md5 = ""
+    if image.remote is not None and image.remote.md5 not in (None, md5):
+        stated_md5 = image.remote.md5 or ""
     return FileRecord(
-        image.key,
-        image.serial,
-        path.name,
-        status.st_size,
-        md5,
-        status.st_mtime_ns if is_ours else 0,
-        is_original and image.original_size_bytes in (None, status.st_size),
-        stated_md5="" if stated_md5 == md5 else stated_md5,
+        image_key=image.key,
+        serial=image.serial,
+        name=path.name,
+        size_bytes=status.st_size,
+        md5=md5,
+        modified_ns=status.st_mtime_ns if is_written else 0,
+        is_original=is_original and image.original_size_bytes in (None, status.st_size),
+        stated_md5=stated_md5,
     )
 
 
 def is_still_the_best(record: FileRecord, remote: RemoteFile, job: Job) -> bool:
-    """Whether the smaller copy that is home is all that SmugMug offers."""
+    """Return True if the smaller copy on disk is all that SmugMug offers."""
+    if record.is_original or record.damaged:
+        return False
     is_same = record.md5 == remote.md5 if remote.md5 else record.size_bytes == remote.size_bytes
-    return (
-        is_same
-        and not record.is_original
-        and not record.damaged
-        and has_recorded_size(job.folder / record.name, record)
-    )
+    return is_same and has_recorded_size(job.folder / record.name, record)
+
+
+def has_recorded_size(path: Path, record: FileRecord) -> bool:
+    """Return True if a file of the recorded size is at `path`."""
+    return is_file(path) and os.path.getsize(str(path)) == record.size_bytes
 
 
 def move_into_place(
     job: Job, part: PartFile, result: Result, is_original: bool, naming_lock: threading.Lock
 ) -> Outcome:
-    """Give a complete file its name. The outcome says which, and what should be known of it later."""
+    """Give a complete file its name, beside any file that must stay.
+
+    The outcome holds the new record and says which file was kept.
+    """
     part.finish(file_time(job.image))
-    image, note = job.image, ""
+    image = job.image
+    note = ""
     with naming_lock:
         path = job.folder / job.name
-        is_taken = not may_replace(path, part.path, job.recorded)
-        if is_taken and job.recorded is not None and is_decayed(path, job.recorded):
-            aside = free_path(path, "-damaged")
-            rename(path, aside)
-            note = f"the damaged file is kept as {aside.name}"
-        elif is_taken:
-            path = free_path(job.folder / fallback_name(image, job.name), "")
-            note = f"{job.name} was changed or added here, so it was kept; SmugMug's version is {path.name}"
+        if not may_replace(path, part.path, job.recorded):
+            if job.recorded is not None and is_decayed(path, job.recorded):
+                aside = free_path(path, "-damaged")
+                rename(path, aside)
+                note = f"the damaged file was kept as {aside.name}"
+            else:
+                path = free_path(job.folder / fallback_name(image, job.name), "")
+                note = (
+                    f"{job.name} was changed or added here, so it was kept; "
+                    f"SmugMug's version is {path.name}"
+                )
         rename(part.path, path)
-    return Outcome(
-        result,
-        job.album,
-        image,
-        file_record(image, path, part.md5(), is_original, is_ours=True),
-        reason=note,
-    )
+    record = file_record(image, path, part.md5(), is_original, is_written=True)
+    return Outcome(result, job.album, image, record, reason=note)
 
 
 def may_replace(path: Path, part: Path, recorded: FileRecord | None) -> bool:
-    """Whether a complete file can get this path without a loss: over nothing, a cut-off copy, or what we wrote."""
+    """Return True if a complete file may get the name `path` without a loss.
+
+    It may replace a truncated copy of itself, and a file that this program wrote.
+    """
     if not os.path.lexists(str(path)):
         return True
-    return (
-        path.is_file()
-        and not path.is_symlink()
-        and (
-            is_beginning_of(path, part)
-            or (
-                recorded is not None
-                and recorded.modified_ns != 0
-                and file_md5(path) == recorded.md5
-            )
-        )
-    )
+    if path.is_symlink() or not path.is_file():
+        return False
+    if is_beginning_of(path, part):
+        return True
+    is_written = recorded is not None and recorded.modified_ns != 0
+    return recorded is not None and is_written and file_md5(path) == recorded.md5
 
 
 def is_decayed(path: Path, record: FileRecord) -> bool:
-    """Whether a file that was found damaged looks as if nobody wrote to it: what it has now is kept nevertheless."""
+    """Return True if a damaged file has kept its size and time stamp.
+
+    Then nobody wrote to it, so the disk damaged it.
+    """
     found = os.lstat(str(path))
-    return (
-        record.damaged
-        and found.st_size == record.size_bytes
-        and is_same_time(found.st_mtime_ns, record.modified_ns)
-    )
+    is_same = is_same_time(found.st_mtime_ns, record.modified_ns)
+    return record.damaged and found.st_size == record.size_bytes and is_same
 
 
 def fetch(
     remote: RemoteFile, part: PartFile, image: Image, connection: Connection, stop: Stop
 ) -> None:
-    """Fill the part file with the body of a remote file, verified.
+    """Fill a part file with a remote file, and check it.
 
-    What turns out damaged is thrown away and fetched from zero, twice at most. SmugMug states a few MD5s wrongly: a
-    file that comes twice alike is what it has (https://github.com/kanouk/kanouk.com). Raises RequestFailed or Damaged.
+    A damaged file is downloaded again from zero, at most twice. SmugMug states a few MD5s wrongly,
+    so a file that arrives twice alike is accepted (https://github.com/kanouk/kanouk.com). Raise
+    RequestFailed or Damaged.
     """
 
-    def headers() -> dict[
-        str, str
-    ]:  # for what is still missing, as it is: compressed bytes could not be counted
-        return {
-            "Accept-Encoding": "identity",
-            **({"Range": f"bytes={part.size_bytes}-"} if part.size_bytes else {}),
-        }
+    def headers() -> dict[str, str]:
+        names = {"Accept-Encoding": "identity"}  # compressed bytes could not be counted
+        if part.size_bytes:
+            names["Range"] = f"bytes={part.size_bytes}-"
+        return names
 
-    if not remote.md5:  # nothing would prove that what is there belongs to what comes
+    if not remote.md5:  # nothing would prove that the old bytes belong to the new ones
         part.restart()
     refused: set[str] = set()
-    tries_left = 3 if part.size_bytes else 2  # what was there before may be the damage
+    tries_left = 2
+    if part.size_bytes:
+        tries_left = 3  # the old bytes may be the damage
     while True:
         tries_left -= 1
         try:
@@ -3980,9 +4063,9 @@ def fetch(
 
 
 def write_body(response: Response, remote: RemoteFile, part: PartFile, stop: Stop) -> None:
-    """Write the body of an answer to where it belongs; the status decides where that is.
+    """Write the body of a response to the part file: at its end, or from zero.
 
-    Raises RequestFailed or Damaged.
+    Raise RequestFailed or Damaged.
     """
     media_type = response.headers.get("Content-Type", "").split(";")[0].strip().lower()
     if response.status != 416 and media_type in ("text/html", "application/json"):
@@ -3990,7 +4073,7 @@ def write_body(response: Response, remote: RemoteFile, part: PartFile, stop: Sto
     if not resumes(response, remote, part):
         part.restart()
         if response.status != 200:
-            raise RequestFailed("SmugMug did not resume the transfer", transient=True)
+            raise RequestFailed("SmugMug did not resume the download", transient=True)
     if response.status == 416:
         return
     if not response.has_end and remote.size_bytes is None and not remote.md5:
@@ -4000,11 +4083,11 @@ def write_body(response: Response, remote: RemoteFile, part: PartFile, stop: Sto
         stop.pause(0)
         part.write(chunk)
         if remote.size_bytes is not None and part.size_bytes > remote.size_bytes:
-            raise Damaged(f"received more than the {remote.size_bytes} bytes announced")
+            raise Damaged(f"received more than the announced {remote.size_bytes} bytes")
 
 
 def resumes(response: Response, remote: RemoteFile, part: PartFile) -> bool:
-    """Whether an answer carries the bytes that follow the part's, of the same file."""
+    """Return True if a response continues the part file, with bytes of the same file."""
     given = re.fullmatch(
         r"bytes (?:(\d{1,18})-\d{1,18}|\*)/(\d{1,18}|\*)",
         response.headers.get("Content-Range", ""),
@@ -4012,27 +4095,30 @@ def resumes(response: Response, remote: RemoteFile, part: PartFile) -> bool:
     if given is None or response.is_encoded or not part.size_bytes:
         return False
     start, total = given.groups()
-    if response.status == 416:  # nothing follows: good if the part is complete
+    if response.status == 416:  # nothing follows: the part file may be complete
         return bool(remote.md5) and total == str(part.size_bytes)
     if response.status != 206 or start != str(part.size_bytes):
         return False
     if total not in ("*", str(remote.size_bytes or total)):
         return False
-    # without an MD5, which would prove it in the end, the server has to say that it is the same file
-    return bool(remote.md5) or (bool(part.etag) and response.headers.get("ETag", "") == part.etag)
+    if remote.md5:  # it proves in the end that the bytes belong together
+        return True
+    return bool(part.etag) and response.headers.get("ETag", "") == part.etag
 
 
 def check_download(part: PartFile, remote: RemoteFile, image: Image, refused: set[str]) -> None:
-    """Raise Damaged unless a part file is, as far as can be known, the very file that SmugMug describes.
+    """Raise Damaged unless a part file is the file that SmugMug describes.
 
-    `refused` are the MD5s of what was refused for nothing else: the same file again is what SmugMug has.
+    `refused`: MD5s of earlier downloads that differed only in the MD5; a second one alike is
+        accepted
     """
     if not part.size_bytes:
         raise Damaged("SmugMug sent an empty file")
     if remote.size_bytes is not None and part.size_bytes != remote.size_bytes:
         raise Damaged(f"received {part.size_bytes} of {remote.size_bytes} bytes")
-    is_film = image.is_video or split_extension(image.file_name)[1].lower() in VIDEO_EXTENSIONS
-    if is_film and part.head.startswith((b"\xff\xd8\xff", b"\x89PNG", b"GIF8")):
+    extension = split_extension(image.file_name)[1].lower()
+    is_video = image.is_video or extension in VIDEO_EXTENSIONS
+    if is_video and part.head.startswith((b"\xff\xd8\xff", b"\x89PNG", b"GIF8")):
         raise Damaged("SmugMug sent a still picture instead of the video")
     is_other = bool(remote.md5) and part.md5() not in (remote.md5, *refused)
     if (is_other or not remote.md5) and part.head.lstrip()[:1] in (b"<", b"{"):
@@ -4361,14 +4447,14 @@ def xmp_coordinate(degrees: float, positive: str, negative: str) -> str:
     return f"{whole},{millionths / 1_000_000:.6f}{negative if degrees < 0 else positive}"
 
 
-# ---------------------------------------------------------------------------------------------------------------
-# 16. Verification: are the files still what was written?
-#    Knows the state and the files. Knows nothing of the network.
-# ---------------------------------------------------------------------------------------------------------------
+# -------------------------------------------------------------------------------------------------
+# 16. Verification: find files that changed since they were written.
+#    Uses the download record and the files. Independent of the network.
+# -------------------------------------------------------------------------------------------------
 
 
 class Condition(enum.Enum):
-    """What --verify may find of a file."""
+    """What --verify may find about a file."""
 
     NONE = "intact"
     MISSING = "missing"
@@ -4378,7 +4464,10 @@ class Condition(enum.Enum):
 
 
 class CheckedFile(NamedTuple):
-    """A file to verify, and what was found; `reason` says more of one that is unreadable."""
+    """A file to verify and, afterwards, its condition.
+
+    `reason`: the system's words, if the file is unreadable
+    """
 
     album_key: str
     record: FileRecord
@@ -4387,16 +4476,38 @@ class CheckedFile(NamedTuple):
     reason: str = ""
 
     def is_damaged(self) -> bool:
-        """Whether the image should come again: not if its owner changed what only he has now."""
-        return (
-            self.condition is Condition.DAMAGED
-            or (self.condition is Condition.CHANGED and not self.record.removed)
-            or (self.condition is Condition.UNREADABLE and self.record.damaged)
-        )
+        """Return True if the image should be downloaded again.
+
+        Files that the user changed are left alone if SmugMug no longer has them.
+        """
+        if self.condition is Condition.CHANGED:
+            return not self.record.removed
+        if self.condition is Condition.UNREADABLE:
+            return self.record.damaged
+        return self.condition is Condition.DAMAGED
+
+
+def files_to_check(database: Database, output: Path) -> Iterator[CheckedFile]:
+    """Yield every recorded file, under its name on disk."""
+    entries: dict[Path, dict[str, str]] = {}
+    albums = database.albums()
+    others = {album.folder for album in albums.values()}
+    for album_key, album in albums.items():
+        folder = album_path(output, album.folder, others, entries)
+        on_disk = FilesOnDisk()
+        with suppress(OSError):  # each file then shows it
+            on_disk = files_in(folder)
+        for record in database.files(album_key).values():
+            name = on_disk.actual_name(record.name)
+            yield CheckedFile(album_key, record._replace(name=name), folder / name)
 
 
 def check_file(check: CheckedFile, stop: Stop) -> CheckedFile:
-    """Compare a file with the MD5 that is known of it, twice before it is found to differ."""
+    """Compare a file with its recorded MD5.
+
+    A difference counts only if the file differs twice, because disks and networks also err while
+    reading. Files without a known MD5 get theirs recorded.
+    """
     try:
         status = os.stat(str(check.path))
         md5 = file_md5(check.path, stop)
@@ -4405,27 +4516,13 @@ def check_file(check: CheckedFile, stop: Stop) -> CheckedFile:
     except (FileNotFoundError, IsADirectoryError):
         return check._replace(condition=Condition.MISSING)
     except (OSError, UnicodeError) as error:
-        return check._replace(
-            condition=Condition.UNREADABLE, reason=str(disk_problem(error, check.path))
-        )
+        reason = str(disk_problem(error, check.path))
+        return check._replace(condition=Condition.UNREADABLE, reason=reason)
     if check.record.md5 in ("", md5):
         return check._replace(record=check.record._replace(md5=md5))
-    is_untouched = is_same_time(status.st_mtime_ns, check.record.modified_ns)
-    return check._replace(condition=Condition.DAMAGED if is_untouched else Condition.CHANGED)
-
-
-def files_to_check(database: Database, output: Path) -> Iterator[CheckedFile]:
-    """Every file that should be home, under the name that it really has."""
-    entries: dict[Path, dict[str, str]] = {}
-    albums = database.albums()
-    others = {album.folder for album in albums.values()}
-    for album_key, album in albums.items():
-        folder, on_disk = album_path(output, album.folder, others, entries), FilesOnDisk()
-        with suppress(OSError):  # it shows with each file
-            on_disk = files_in(folder)
-        for record in database.files(album_key).values():
-            name = on_disk.actual_name(record.name)
-            yield CheckedFile(album_key, record._replace(name=name), folder / name)
+    if is_same_time(status.st_mtime_ns, check.record.modified_ns):
+        return check._replace(condition=Condition.DAMAGED)
+    return check._replace(condition=Condition.CHANGED)
 
 
 # ---------------------------------------------------------------------------------------------------------------

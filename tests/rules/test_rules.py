@@ -1196,7 +1196,7 @@ def test_a_path_too_long_for_windows_is_told_there_with_the_way_out(
         errno.ENOENT, "No such file or directory", str(path)
     )  # a part file has a longer name
     problem = script.disk_problem(error, path.with_name("short"), platform)
-    assert ("choose a shorter --output" in str(problem)) is expected
+    assert ("Choose a shorter --output" in str(problem)) is expected
     assert str(problem).startswith("No such file or directory: ")
     denied = script.disk_problem(
         PermissionError(errno.EACCES, "Permission denied", str(path)), path, platform

@@ -492,7 +492,7 @@ def test_an_exclusion_that_leaves_nothing_is_an_error(
 ) -> None:
     account.album("Summer").photo()
     result = run("-a", "Sum*", "-x", "*mer")
-    assert result.returncode == 2 and "--exclude rules out every album" in result.stderr
+    assert result.returncode == 2 and "--exclude matches every album" in result.stderr
     assert smugmug.count("api", "!images") == 0
 
 

@@ -36,7 +36,10 @@ def test_a_full_disk_ends_the_run_keeps_what_is_home_and_with_space_the_next_run
     result = run("-o", output, "-j", 3)
 
     assert result.returncode == 1
-    assert "The disk is full: no space left for " in result.stderr and str(output) in result.stderr
+    assert (
+        "The disk is full: there is no space for " in result.stderr
+        and str(output) in result.stderr
+    )
     home = home_files(output)
     assert 3 <= len(home) <= 9 and set(home.items()) <= set(contents(album).items())
     assert (
@@ -133,7 +136,7 @@ def test_a_disk_without_room_for_a_sidecar_ends_the_run_and_with_space_the_next_
     result = run("-o", output, "--sidecar", "xmp")
 
     assert result.returncode == 1 and home_files(output) == contents(album)
-    assert_says(result.stderr, "The disk is full: no space left for ", "IMG_1.JPG.xmp")
+    assert_says(result.stderr, "The disk is full: there is no space for ", "IMG_1.JPG.xmp")
     assert result.stderr.splitlines()[-1].startswith("Not finished: 1 of 1 are home")
 
     small_disk.resize(size_bytes=1000 * PAGE)
@@ -360,11 +363,11 @@ def test_a_name_that_the_system_refuses_is_named_where_it_is_verified_or_has_a_s
 
     verified = run("--verify", "--dry-run", env=ascii_only)
     assert verified.returncode == 1 and "1 intact, 1 unreadable" in verified.stderr
-    assert_says(verified.stderr, "\u00c4pfel.JPG: the file system cannot store this name")
+    assert_says(verified.stderr, "\u00c4pfel.JPG: The file system cannot store this name")
 
     described = run("--sidecar", "xmp", env=ascii_only)
     assert described.returncode == 1
-    assert_says(described.stderr, "\u00c4pfel.JPG: the file system cannot store this name")
+    assert_says(described.stderr, "\u00c4pfel.JPG: The file system cannot store this name")
     assert {"Summer/plain.JPG.xmp"} == {
         name for name in home_files(run.output) if name.endswith(".xmp")
     }

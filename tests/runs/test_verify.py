@@ -106,7 +106,7 @@ def test_verification_mends_what_decayed_keeps_what_was_edited_and_fetches_what_
     assert "sound.JPG" not in verified.stderr
     assert "Repaired (6):" in verified.stderr and "Damaged, changed" not in verified.stderr
     assert (
-        "  Summer/decayed.JPG: damaged; downloaded again; the damaged file is kept as "
+        "  Summer/decayed.JPG: damaged; downloaded again; the damaged file was kept as "
         "decayed-damaged.JPG\n"
     ) in verified.stderr
 
@@ -200,7 +200,7 @@ def test_what_was_not_asked_for_is_not_called_mended(account: Account, run: Run)
     decay(run.output / "Winter" / other.file_name)
     told = sync(run, "--verify", "--album", "Summer", exit_code=1).stderr
     assert (
-        "Repaired (1):\n  Summer/a.JPG: damaged; downloaded again; the damaged file is kept as "
+        "Repaired (1):\n  Summer/a.JPG: damaged; downloaded again; the damaged file was kept as "
         in told
     )
     assert (
