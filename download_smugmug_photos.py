@@ -4129,17 +4129,17 @@ def check_download(part: PartFile, remote: RemoteFile, image: Image, refused: se
 
 
 # ---------------------------------------------------------------------------------------------------------------
-# 14. Pages: the same in a browser: one page for each album, one of all.
-#    Knows HTML.
+# 14. Pages: one HTML page for each album, and an overview of all of them.
+#    Uses albums, images and the records of files. Independent of the disk and of downloads.
 # ---------------------------------------------------------------------------------------------------------------
 
-UNSEALED = (
-    f"{PROGRAM} {VERSION} {'0' * 32}"  # the mark of this program, at the beginning of each sidecar
-)
-# One template for the page of all albums and those of each. What a page shows stands in it as JSON, and its script sets
-# every text as nothing but text. The policy lets no other script run (a test tells the hash of this one), and nothing
-# come from elsewhere. The large view is the same list in one row, each figure as wide as the window: it is open while
-# the address names a figure, and swipes are the browser's own.
+# The mark of this program, in each sidecar; the zeros are replaced by the sidecar's MD5.
+UNSEALED = f"{PROGRAM} {VERSION} {'0' * 32}"
+
+# The template of all pages. What a page shows is in it as JSON, and its script sets every text as
+# text, never as markup. The policy allows no other script and nothing from elsewhere; a test tells
+# the hash of the script. The large view is the list of images as one row, each as wide as the
+# window. It is open while the address names an image.
 PAGE = """<!DOCTYPE html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; base-uri 'none'; img-src file: 'self';
   media-src file: 'self'; style-src 'unsafe-inline'; script-src 'sha256-glKCgnCHN+4pzTf7yHoyKPR63wxCTsuzoBCROp8TQOY='">
@@ -4192,45 +4192,188 @@ PAGE = """<!DOCTYPE html><html lang="en"><meta charset="utf-8"><meta name="viewp
 NOT_YET = "not downloaded yet"
 
 
-def html_page(title: str, about: str, cards: Sequence[Mapping[str, Any]], up: str = "") -> bytes:
-    """A page of these cards; `up` leads from a page below to the page of all albums."""
-    data = {"written_by": UNSEALED, "title": title, "about": about, "up": up, "cards": cards}
+class AlbumOnDisk(NamedTuple):
+    """An album, and what is on disk of it.
+
+    `folder`: the path of its folder within the output folder
+    `files`: its files that are on disk
+    `reasons`: why other files are missing
+    `page`: the name of its page; "" if it has none
+    """
+
+    album: Album
+    record: AlbumRecord
+    folder: str
+    files: tuple[FileRecord, ...]
+    reasons: frozenset[str]
+    page: str
+
+
+def overview_page(nick_name: str, albums: Iterable[AlbumOnDisk], on_disk: int) -> bytes:
+    """Return the page of all albums, sorted by their folders on SmugMug.
+
+    `on_disk`: the number of files on disk that SmugMug still has
+    """
+    albums = sorted(albums, key=lambda entry: entry.album.url_path.rpartition("/"))
+    image_count = sum(entry.album.image_count or 0 for entry in albums)
+    about = f"{photos_and_videos(on_disk)} in the download record; SmugMug counts {image_count:,}"
+    return html_page(f"Albums of {nick_name}", about, map(album_card, albums))
+
+
+def album_page(
+    album: Album,
+    images: Iterable[Image],
+    files: Mapping[str, FileRecord],
+    reasons: Mapping[str, str],
+    folder: str,
+) -> bytes:
+    """Return the page of an album, with its images in the order of the album.
+
+    `files`: the files on disk, by image key
+    `reasons`: why other images are missing, by image key
+    `folder`: the path of the album's folder within the output folder
+    """
+    cards = (
+        image_card(image, files.get(image.key), reasons.get(image.key, NOT_YET))
+        for image in images
+    )
+    up = "../" * (folder.count("/") + 1) + PAGE_NAME
+    return html_page(album.name, album.description, cards, up)
+
+
+def html_page(title: str, about: str, cards: Iterable[Mapping[str, Any]], up: str = "") -> bytes:
+    """Return a page with these cards.
+
+    `up`: the address of the overview; "" on the overview itself
+    """
+    data = {
+        "written_by": UNSEALED,
+        "title": title,
+        "about": about,
+        "up": up,
+        "cards": list(cards),
+    }
     return PAGE.replace("DATA", json.dumps(data).replace("<", r"\u003c")).encode()
 
 
 def page_name(files: Iterable[FileRecord]) -> str:
-    """The name of an album's page, which is another one where a file of the album has it."""
+    """Return the name of an album's page, which differs from the name of each of its files."""
     return unique_names([("page", PAGE_NAME)], (file.name for file in files))["page"]
 
 
 def image_card(image: Image, file: FileRecord | None, reason: str) -> dict[str, Any]:
-    """An image on its album's page; `reason` says why it is missing."""
-    name, href = (file.name, quote(file.name)) if file else (image.file_name or image.key, "")
-    is_sure = image.location and not (image.is_video and image.location[1] > 0)  # see image_xmp
-    facts = [
-        image.taken[: 10 if image.is_video else 19].replace("T", " "),
-        ", ".join(image.keywords),
-        "{}, {}".format(*image.location) if image.location and is_sure else "",
-        f"missing: {reason}"
-        if file is None
-        else ""
-        if file.is_original
-        else "smaller or re-encoded copy",
-    ]
+    """Return the card of an image on its album's page.
+
+    `reason`: why the image is missing, if it has no file
+    """
+    taken = image.taken[:10] if image.is_video else image.taken[:19].replace("T", " ")
+    location = note = ""
+    # SmugMug may have dropped the minus sign of a video's longitude, see image_xmp.
+    if image.location and not (image.is_video and image.location[1] > 0):
+        location = f"{image.location[0]}, {image.location[1]}"
+    if file is None:
+        note = f"missing: {reason}"
+    elif not file.is_original:
+        note = "smaller or re-encoded copy"
+
+    name = file.name if file else image.file_name or image.key
+    address = quote(file.name) if file else ""
+    view = "video" if image.is_video else "img"
     return {
         "id": image.key,
         "title": image.title or name,
         "text": image.caption,
-        "facts": facts,
-        "href": href,
-        "view": "p" if file is None else "video" if image.is_video else "img",
-        "src": href,
+        "facts": [taken, ", ".join(image.keywords), location, note],
+        "href": address,
+        "view": view if file else "p",
+        "src": address,
     }
 
 
+def album_card(entry: AlbumOnDisk) -> dict[str, Any]:
+    """Return the card of an album on the overview.
+
+    Its picture is the one that the user chose on SmugMug, otherwise the first by name.
+    """
+    album, files = entry.album, entry.files
+    pictures = [file for file in files if extension_of(file) in SERVED_TYPES]
+    cover = min(
+        pictures,
+        key=lambda file: (file.image_key != album.highlight_key, file.name),
+        default=None,
+    )
+    way = quote(entry.folder) + "/"
+    address = way if files else ""
+    if entry.page:
+        address = way + quote(entry.page)
+    return {
+        "id": album.key,
+        "folder": " / ".join(album.url_path.split("/")[1:-1]),
+        "title": album.name or entry.folder.rpartition("/")[2],
+        "text": album.description,
+        "view": "img" if cover else "p",
+        "src": way + quote(cover.name) if cover else way,
+        "facts": album_facts(entry),
+        "href": address,
+    }
+
+
+def album_facts(entry: AlbumOnDisk) -> list[str]:
+    """Return what the overview says about an album."""
+    image_count = entry.album.image_count or 0
+    kept = videos = smaller = 0
+    for file in entry.files:
+        if not file.removed:
+            kept += 1
+        if "." + extension_of(file) in VIDEO_EXTENSIONS:
+            videos += 1
+        if not file.is_original:
+            smaller += 1
+    photos = len(entry.files) - videos
+    facts = [
+        months_of(entry.files),
+        f"{counted(photos, 'photo')}, {counted(videos, 'video')} ({image_count:,} at SmugMug)",
+    ]
+    if image_count > kept:
+        reasons = "; ".join(sorted(entry.reasons)) or NOT_YET
+        facts.append(f"{image_count - kept:,} missing: {reasons}")
+    if smaller:
+        facts.append(f"{smaller:,} smaller or re-encoded")
+    facts.append(done_on("compared with SmugMug", entry.record.listed_at))
+    facts.append(done_on("verified", entry.record.verified_at))
+    return facts
+
+
+def extension_of(file: FileRecord) -> str:
+    """Return the extension of a file without its dot, in lower case."""
+    return split_extension(file.name)[1][1:].lower()
+
+
+def months_of(files: Iterable[FileRecord]) -> str:
+    """Return the first and last month of files, "2019-07 to 2021-03", by their time stamps.
+
+    Months are those of local time; "" if no file has a time stamp.
+    """
+    seconds = [file.modified_ns // 10**9 for file in files if file.modified_ns]
+    if not seconds:
+        return ""
+    first, last = month_of(min(seconds)), month_of(max(seconds))
+    return first if first == last else f"{first} \u2013 {last}"
+
+
+def month_of(seconds: int) -> str:
+    """Return the month of a time in seconds since 1970, in local time."""
+    return str(datetime(1970, 1, 1) + timedelta(seconds=seconds - time.timezone))[:7]
+
+
+def done_on(what: str, seconds: float) -> str:
+    """Return when something was done; `seconds` since 1970, 0 for never."""
+    return f"{what} on {datetime.fromtimestamp(seconds):%Y-%m-%d}" if seconds else f"never {what}"
+
+
 # ---------------------------------------------------------------------------------------------------------------
-# 15. Sidecars: titles, captions, keywords, places, and the order of an album, as XMP and JSON.
-#    Never touches a photo, and no sidecar that somebody else wrote.
+# 15. Sidecars: titles, captions, keywords, locations and the order of an album, as XMP and JSON.
+#    Uses pages and files. Changes no photo, and no sidecar of the user or another program.
 # ---------------------------------------------------------------------------------------------------------------
 
 # https://developer.adobe.com/xmp/docs/xmp-namespaces/
@@ -4249,70 +4392,63 @@ SEAL = re.compile(rf"({PROGRAM} [0-9.]+ )[0-9a-f]{{32}}".encode())
 NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def write_sidecars(
+def album_sidecars(
     kinds: Iterable[str],
     visit: Visit,
-    records: Mapping[str, FileRecord],
+    files: Mapping[str, FileRecord],
     reasons: Mapping[str, str],
     folder: str,
-) -> Iterator[tuple[str, Problem | None]]:
-    """Bring the sidecars of an album up to date. Yields the name of each that changed or, with the reason, could not.
+) -> Iterator[tuple[Path, bytes]]:
+    """Yield the path and content of each sidecar of an album.
 
-    `reasons` say, by image key, why an image is missing; `folder` is the album's within the output folder.
+    `files`: the files on disk, by image key
+    `reasons`: why other images are missing, by image key
+    `folder`: the path of the album's folder within the output folder
     """
     if "json" in kinds:
-        yield from update_sidecar(
-            visit.folder / ALBUM_SIDECAR, album_json(visit.album, visit.images, records)
-        )
+        yield visit.folder / ALBUM_SIDECAR, album_json(visit.album, visit.images, files)
     if "html" in kinds:
-        cards = [
-            image_card(image, records.get(image.key), reasons.get(image.key, NOT_YET))
-            for image in visit.images
-        ]
-        page = html_page(
-            visit.album.name,
-            visit.album.description,
-            cards,
-            "../" * (folder.count("/") + 1) + PAGE_NAME,
-        )
-        yield from update_sidecar(visit.folder / page_name(records.values()), page)
-    for image in (
-        [image for image in visit.images if image.key in records] if "xmp" in kinds else []
-    ):
-        name = visit.on_disk.actual_name(records[image.key].name + ".xmp")
-        if has_words(image) or name in visit.on_disk:
-            yield from update_sidecar(visit.folder / name, image_xmp(image, "dates" in kinds))
+        page = album_page(visit.album, visit.images, files, reasons, folder)
+        yield visit.folder / page_name(files.values()), page
+    if "xmp" in kinds:
+        for image in visit.images:
+            if image.key not in files:
+                continue
+            name = visit.on_disk.actual_name(files[image.key].name + ".xmp")
+            if has_words(image) or name in visit.on_disk:
+                yield visit.folder / name, image_xmp(image, "dates" in kinds)
 
 
-def update_sidecar(path: Path, content: bytes) -> Iterator[tuple[str, Problem | None]]:
-    """Write a sidecar if it is new or changed. Yields its name if it changed or, with the reason, could not be written."""
+def update_sidecar(path: Path, content: bytes) -> bool:
+    """Write a sidecar if it is new or changed; return True if an old one was replaced.
+
+    Raise FileInTheWay if the user or another program wrote the file at `path`, and Problem if
+    the disk fails.
+    """
     content = sealed(content)
     try:
         old = path.read_bytes() if os.path.lexists(str(path)) else b""
         if old and sealed(old) != old:
-            yield (
-                path.name,
-                FileInTheWay("changed here or written by another program, so it was kept"),
-            )
-        elif content != old:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(
-                path, content, durable=False
-            )  # thousands of them, and each can be made again
-            if old:
-                yield path.name, None
+            raise FileInTheWay("changed here or written by another program, so it was kept")
+        if content == old:
+            return False
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # There may be thousands of them, and each can be made again.
+        write_atomically(path, content, durable=False)
     except (OSError, UnicodeError) as error:
-        yield path.name, disk_problem(error, path)
+        raise disk_problem(error, path) from None
+    return bool(old)
 
 
 def sealed(content: bytes) -> bytes:
-    """A sidecar with its own MD5 in this program's mark, so that it shows if somebody else wrote to it; b"" without."""
+    """Return a sidecar with its own MD5 in this program's mark; b"" if it has no mark.
+
+    The MD5 shows if the user or another program has changed the sidecar.
+    """
     blank = SEAL.sub(rb"\g<1>" + b"0" * 32, content, count=1)
-    return (
-        SEAL.sub(rb"\g<1>" + new_md5(blank).hexdigest().encode(), blank, count=1)
-        if SEAL.search(blank)
-        else b""
-    )
+    if not SEAL.search(blank):
+        return b""
+    return SEAL.sub(rb"\g<1>" + new_md5(blank).hexdigest().encode(), blank, count=1)
 
 
 def has_words(image: Image) -> bool:
@@ -4326,7 +4462,7 @@ def has_words(image: Image) -> bool:
 
 
 def album_json(album: Album, images: Iterable[Image], records: Mapping[str, FileRecord]) -> bytes:
-    """album.json: the album, and its images in the album's own order."""
+    """Return album.json: the album, and its images in the order of the album."""
     content = {
         "written_by": UNSEALED,
         "version": 1,
@@ -4345,24 +4481,33 @@ def album_json(album: Album, images: Iterable[Image], records: Mapping[str, File
 
 
 def image_json(image: Image, record: FileRecord | None) -> dict[str, Any]:
-    """One image of album.json; `file` is null for one that is not home."""
-    return {
-        "file": record.name if record else None,
+    """Return an image of album.json, whose `file` is null if it is not on disk."""
+    latitude, longitude, altitude = image.location or (None, None, None)
+    content = {
+        "file": None,
         "image_key": image.key,
         "smugmug_file_name": image.file_name,
         "title": image.title,
         "caption": image.caption,
         "keywords": list(image.keywords),
-        **dict(zip(("latitude", "longitude", "altitude"), image.location or (None, None, None))),
+        "latitude": latitude,
+        "longitude": longitude,
+        "altitude": altitude,
         "uploaded": image.uploaded or None,
         "taken": None if image.is_video else image.taken or None,
         "web_uri": image.web_uri,
-        "size_bytes": record.size_bytes if record else None,
-        "md5": record.md5 or None if record else None,
+        "size_bytes": None,
+        "md5": None,
         "hidden": image.hidden,
         "is_video": image.is_video,
-        "is_original": bool(record.is_original) if record else None,
+        "is_original": None,
     }
+    if record is not None:
+        content["file"] = record.name
+        content["size_bytes"] = record.size_bytes
+        content["md5"] = record.md5 or None
+        content["is_original"] = bool(record.is_original)
+    return content
 
 
 def image_xmp(image: Image, has_dates: bool) -> bytes:
@@ -5428,24 +5573,7 @@ def finish_album(run: Run, visit: Visit) -> None:
         run.summary.end(visit)
         return
     if kinds and not visit.problem:
-        files, reasons = (
-            files_here(run, album.key, visit.folder),
-            run.summary.reasons.get(album.key, {}),
-        )
-        for name, problem in write_sidecars(kinds, visit, files, reasons, run.folders[album.key]):
-            if isinstance(problem, DiskFull):
-                raise problem
-            run.summary.sidecars_changed += problem is None
-            if problem is not None:
-                is_kept = isinstance(problem, FileInTheWay)
-                visit.problem = visit.problem if is_kept else "some sidecars could not be written"
-                run.summary.add_note(
-                    Result.KEPT if is_kept else Result.FAILED,
-                    visit.folder,
-                    name,
-                    str(problem),
-                    album.key,
-                )
+        write_sidecars(run, visit)
     is_whole = all(word.value.is_on_disk or word is Result.UNAVAILABLE for word in visit.counts)
     if is_whole and not (visit.problem or visit.is_partial):
         with suppress(
@@ -5471,101 +5599,78 @@ def finish_album(run: Run, visit: Visit) -> None:
     log.info("%s: %s", printable(run.folders[album.key]), told)
 
 
+def write_sidecars(run: Run, visit: Visit) -> None:
+    """Update the sidecars of an album; raise DiskFull if the disk is full."""
+    key = visit.album.key
+    files, reasons = files_here(run, key, visit.folder), run.summary.reasons.get(key, {})
+    sidecars = album_sidecars(run.settings.sidecars, visit, files, reasons, run.folders[key])
+    for path, content in sidecars:
+        if not write_sidecar(run, path, content, key):
+            visit.problem = "some sidecars could not be written"
+
+
+def write_sidecar(run: Run, path: Path, content: bytes, album_key: str = "") -> bool:
+    """Update a sidecar and count it; return False if that failed. Raise DiskFull."""
+    folder = "" if path.parent == run.settings.output else path.parent
+    try:
+        if update_sidecar(path, content):
+            run.summary.sidecars_changed += 1
+    except DiskFull:
+        raise
+    except FileInTheWay as problem:
+        run.summary.add_note(Result.KEPT, folder, path.name, str(problem), album_key)
+    except Problem as problem:
+        run.summary.add_note(Result.FAILED, folder, path.name, str(problem), album_key)
+        return False
+    return True
+
+
 def files_here(run: Run, album_key: str, folder: Path) -> dict[str, FileRecord]:
-    """The files of an album that are home, by image key. Those of which something was said are looked for."""
-    return {
-        key: file
-        for key, file in run.database.files(album_key).items()
-        if key not in run.summary.reasons.get(album_key, {}) or is_file(folder / file.name)
-    }
+    """Return the files of an album that are on disk, by image key.
+
+    The record is trusted, except for images that failed in this run: their files are looked for.
+    """
+    failed = run.summary.reasons.get(album_key, {})
+    files = run.database.files(album_key)
+    for key in files.keys() & failed.keys():
+        if not is_file(folder / files[key].name):
+            del files[key]
+    return files
 
 
+# Stands for an album on disk that SmugMug's list of albums does not contain.
 UNLISTED_ALBUM = parse_album(Entry({"UrlPath": "/Not in SmugMug's list of albums/"}))
 
 
 def write_overview(run: Run) -> None:
-    """Bring the page of all albums up to date: it says what stands in the record."""
-    known = run.database.albums()
-    keys = sorted(
-        run.folders, key=lambda key: run.albums.get(key, UNLISTED_ALBUM).url_path.rpartition("/")
-    )
-    here, images = (
-        sum(run.database.sums_on_disk("1").values()),
-        sum(album.image_count or 0 for album in run.albums.values()),
-    )
-    about = f"{photos_and_videos(here)} in the download record; SmugMug counts {images:,}"
-    page = html_page(
-        f"Albums of {run.user.nick_name}", about, [album_card(run, key, known) for key in keys]
-    )
-    for name, problem in update_sidecar(run.settings.output / PAGE_NAME, page):
-        if problem is not None:
-            run.summary.add_note(
-                Result.KEPT if isinstance(problem, FileInTheWay) else Result.FAILED,
-                "",
-                name,
-                str(problem),
-            )
+    """Update the overview, which shows what the download record contains."""
+    records = run.database.albums()
+    albums = [album_on_disk(run, key, records.get(key, NEW_ALBUM)) for key in run.folders]
+    on_disk = sum(run.database.sums_on_disk("1").values())
+    content = overview_page(run.user.nick_name, albums, on_disk)
+    write_sidecar(run, run.settings.output / PAGE_NAME, content)
 
 
-def album_card(run: Run, key: str, known: Mapping[str, AlbumRecord]) -> dict[str, Any]:
-    """An album on the page of all, with the picture that its owner chose, otherwise the first by name."""
-    album, folder = run.albums.get(key, UNLISTED_ALBUM), path_of(run, run.folders[key])
-    files, images = files_here(run, key, folder), album.image_count or 0
-    here = sorted(
-        files.values(), key=lambda file: (file.image_key != album.highlight_key, file.name)
+def album_on_disk(run: Run, album_key: str, record: AlbumRecord) -> AlbumOnDisk:
+    """Return what is on disk of an album, for the overview."""
+    album = run.albums.get(album_key, UNLISTED_ALBUM._replace(key=album_key))
+    folder = path_of(run, run.folders[album_key])
+    files = files_here(run, album_key, folder)
+    reasons = set()
+    for image_key, reason in run.summary.reasons.get(album_key, {}).items():
+        if image_key not in files:
+            reasons.add(reason)
+    page = page_name(files.values())
+    if not os.path.exists(str(folder / page)):
+        page = ""
+    return AlbumOnDisk(
+        album,
+        record,
+        run.summary.within(folder),
+        tuple(files.values()),
+        frozenset(reasons),
+        page,
     )
-    videos = sum(split_extension(file.name)[1].lower() in VIDEO_EXTENSIONS for file in here)
-    covers = [
-        quote(file.name)
-        for file in here
-        if split_extension(file.name)[1][1:].lower() in SERVED_TYPES
-    ]
-    missing, smaller = (
-        images - sum(not file.removed for file in here),
-        sum(not file.is_original for file in here),
-    )
-    why = {
-        reason
-        for image_key, reason in run.summary.reasons.get(key, {}).items()
-        if image_key not in files
-    }
-    record = known.get(key, NEW_ALBUM)
-    facts = [
-        months_of(here),
-        f"{counted(len(here) - videos, 'photo')}, {counted(videos, 'video')} ({images:,} at SmugMug)",
-        f"{missing:,} missing: {'; '.join(sorted(why)) or NOT_YET}" if missing > 0 else "",
-        f"{smaller:,} smaller or re-encoded" if smaller else "",
-        done_on("compared with SmugMug", record.listed_at),
-        done_on("verified", record.verified_at),
-    ]
-    way, page = quote(run.summary.within(folder)) + "/", page_name(files.values())
-    return {
-        "id": key,
-        "folder": " / ".join(album.url_path.split("/")[1:-1]),
-        "title": album.name or folder.name,
-        "text": album.description,
-        "view": "img" if covers else "p",
-        "src": way + "".join(covers[:1]),
-        "facts": facts,
-        "href": way + page if os.path.exists(str(folder / page)) else way if here else "",
-    }
-
-
-def months_of(files: Iterable[FileRecord]) -> str:
-    """The first and the last month of some files, "2019-07 - 2021-03", by their time stamps in local time."""
-    seconds = [file.modified_ns // 10**9 for file in files if file.modified_ns]
-    if not seconds:
-        return ""
-    first, last = (
-        str(datetime(1970, 1, 1) + timedelta(seconds=moment - time.timezone))[:7]
-        for moment in (min(seconds), max(seconds))
-    )
-    return first if first == last else f"{first} \u2013 {last}"
-
-
-def done_on(what: str, seconds: float) -> str:
-    """When something was done, by its time in seconds since 1970, 0 for never."""
-    return f"{what} on {datetime.fromtimestamp(seconds):%Y-%m-%d}" if seconds else f"never {what}"
 
 
 def add_final_notes(
