@@ -1,12 +1,13 @@
-"""A sealed environment, a fake SmugMug, and a way to run the real script against it.
+"""Run the real script in a sealed environment against the simulated SmugMug.
 
-The script runs as a subprocess, unchanged: what leads it to the fake are the environment variables that lead any
-program through a proxy.
+The script runs unchanged, as a subprocess. Environment variables lead it to the fake, as they lead
+any program through a proxy.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -21,7 +22,8 @@ SCRIPT = Path(__file__).resolve().parent.parent / "download_smugmug_photos.py"
 sys.path.insert(0, str(SCRIPT.parent))  # so that tests can import it
 pytest.register_assert_rewrite("helpers")
 
-FOREIGN_VARIABLES = (  # what a developer's environment may hold and no test should see; upper or lower case
+# Settings of the developer that no test may see, in upper or lower case.
+FOREIGN_VARIABLES = (
     "HTTP_PROXY",
     "HTTPS_PROXY",
     "ALL_PROXY",
@@ -51,7 +53,7 @@ Process = Union["subprocess.Popen[str]", warm.WarmProcess]
 
 
 class Result(NamedTuple):
-    """How a run of the script ended."""
+    """Outcome of a run of the script."""
 
     returncode: int
     stdout: str
@@ -59,7 +61,7 @@ class Result(NamedTuple):
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """The suite's own options."""
+    """Add the suite's own options."""
     parser.addoption(
         "--cold",
         action="store_true",
@@ -70,37 +72,37 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         type=int,
         default=40,
         metavar="N",
-        help="live through so many random histories",
+        help="number of random histories (default: %(default)s)",
     )
-    parser.addoption("--draw", action="store_true", help="draw README's screenshot anew")
+    parser.addoption("--draw", action="store_true", help="draw README's screenshot again")
     parser.addoption(
         "--history",
         type=int,
         default=0,
         metavar="SEED",
-        help="begin with the history of this seed",
+        help="seed of the first history",
     )
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Get ready for it."""
+    """Start the process that warm runs are forked from."""
     Run.is_warm = sys.platform != "win32" and not config.getoption("--cold")
     if Run.is_warm:
         warm.prepare()
 
 
-# ======================================================================================================================
-# The sealed environment, and the fake in it.
-# ======================================================================================================================
+# =================================================================================================
+# The sealed environment and the fake.
+# =================================================================================================
 
 
 @pytest.fixture(autouse=True)
 def sealed_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """An environment in which nothing of the developer's is left, neither settings nor a way to the network."""
+    """Remove the developer's settings and every way to the network from the environment."""
     for name in list(os.environ):
         if name.upper() in FOREIGN_VARIABLES or name.upper().startswith("SMUGMUG_"):
             monkeypatch.delenv(name)
-    home = tmp_path / "home"
+    home = tmp_path / "home"  # the home folder of the user who runs the script
     home.mkdir()
     for name, folder in (
         ("HOME", home),
@@ -117,36 +119,48 @@ def sealed_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PYTHONIOENCODING", "utf-8")
 
 
+@pytest.fixture(autouse=True, scope="session")
+def signals_reach_the_script() -> None:
+    """Let signals that the suite itself ignores, as under nohup, have their effect on the script.
+
+    A new program inherits ignored signals. A handler that does nothing is not inherited.
+    """
+    for name in ("SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, lambda *_: None)
+
+
 @pytest.fixture(scope="session")
 def ca(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    """A certificate authority; each host's certificate is made once."""
+    """Share one certificate authority, so that each host's certificate is made once."""
     return Authority(tmp_path_factory.mktemp("authority"))
 
 
 @pytest.fixture
 def account() -> Account:
-    """An empty account, to be filled by the test."""
+    """Provide an empty account, to be filled by the test."""
     return Account(nickname="family")
 
 
 @pytest.fixture
 def smugmug(account: Account, ca: Authority) -> Iterator[FakeSmugMug]:
-    """The running fake.  The test fails if a request came that SmugMug would not know, or if the fake broke."""
+    """Run the fake. The test fails after a request unknown to SmugMug, or an error in the fake."""
     with FakeSmugMug(account, ca) as fake:
         yield fake
     assert fake.errors == [], "the fake SmugMug has a bug"
     assert fake.allow_unknown_paths or fake.unknown_paths == []
 
 
-# ======================================================================================================================
+# =================================================================================================
 # The script under test.
-# ======================================================================================================================
+# =================================================================================================
 
 
 class Run:
-    """Runs the script in the test's own folder, against the test's own fake.
+    """Runner of the script in the test's own folder, against the test's own fake.
 
-    `output` is where photos land by default, `config` where the token is kept.
+    `output` is the default folder of the photos, `config` holds the token.
     """
 
     is_warm = False
@@ -169,7 +183,7 @@ class Run:
         keys: bool = True,
         traceback: bool = False,
     ) -> Result:
-        """Run to the end.  Without `input` there is nothing to read; a traceback fails the test unless allowed."""
+        """Run to the end. Standard input is empty by default; a traceback fails the test."""
         process = self.start(
             *args,
             env=env,
@@ -198,9 +212,9 @@ class Run:
         cold: bool = False,
         **options: Any,
     ) -> Process:
-        """Start, and leave the process to the test; it is ended with the test if it still runs.
+        """Start the script and leave the process to the test; `close` kills it if it still runs.
 
-        What is to start `cold` starts as a user starts it, even without --cold.
+        With `cold` it starts as a user would start it, even without --cold.
         """
         arguments = [str(argument) for argument in args]
         variables = self.environment(env, signed_in, keys)
@@ -228,7 +242,7 @@ class Run:
         signed_in: bool = True,
         keys: bool = True,
     ) -> Dict[str, str]:
-        """The variables of a run; None in `env` takes a variable away."""
+        """Return the variables of a run; None in `env` removes a variable."""
         variables: Dict[str, Optional[str]] = {**os.environ, **self.smugmug.environment}
         if keys:
             variables.update(
@@ -243,7 +257,7 @@ class Run:
         return {name: value for name, value in variables.items() if value is not None}
 
     def close(self) -> None:
-        """End what still runs."""
+        """Kill the processes that still run."""
         for process in self._processes:
             if process.poll() is None:
                 process.kill()
@@ -255,30 +269,30 @@ class Run:
 
 @pytest.fixture
 def run(smugmug: FakeSmugMug, tmp_path: Path) -> Iterator[Run]:
-    """The script, ready to run: ``run("--dry-run")``."""
+    """Provide the script, ready to run: ``run("--dry-run")``."""
     runner = Run(smugmug, tmp_path)
     yield runner
     runner.close()
 
 
-# ======================================================================================================================
-# A disk of its own.
-# ======================================================================================================================
+# =================================================================================================
+# A small disk.
+# =================================================================================================
 
 
 class SmallDisk:
-    """A file system of its own for a test, of a size that can be changed."""
+    """A separate file system with a size that the test can change."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def mount(self, size_bytes: int) -> Path:
-        """Make the disk; it is empty."""
+        """Mount the empty disk."""
         self._call("mount", "-t", "tmpfs", "-o", f"size={size_bytes}", "none", self.path)
         return self.path
 
     def resize(self, size_bytes: int) -> None:
-        """Make room, or take it away."""
+        """Enlarge or shrink the disk."""
         self._call("mount", "-o", f"remount,size={size_bytes}", self.path)
 
     def _call(self, *command: Any) -> None:
@@ -299,7 +313,7 @@ class SmallDisk:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[SmallDisk]:
-    """A disk to be filled; mounting one takes more rights than most people have, so elsewhere the test is skipped."""
+    """Provide a small disk; skip the test where mounting one is not permitted."""
     if not sys.platform.startswith("linux"):
         pytest.skip("only Linux has a disk in memory that is mounted in one step")
     disk = SmallDisk(tmp_path / "disk")

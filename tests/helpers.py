@@ -1,4 +1,4 @@
-"""What several test files share: what should be at home and what is, runs and what they cost, faults, the sign-in."""
+"""Helpers of several test files: expected files, runs and their cost, faults, the sign-in."""
 
 from __future__ import annotations
 
@@ -20,32 +20,32 @@ README = SCRIPT.with_name("README.md").read_text(encoding="utf-8")
 
 
 def readme_section(heading: str) -> str:
-    """What README says under a heading; nothing where it has none."""
+    """Return README's section under a heading, or nothing."""
     return (README + "\n## ").partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
 
 
-# ======================================================================================================================
-# Images, and their files on the disk.
-# ======================================================================================================================
+# =================================================================================================
+# Images and their files on disk.
+# =================================================================================================
 
 
 def image_of(**fields: Any) -> script.Image:
-    """An image, of fields as a listing has them."""
+    """Parse an image with these fields of a listing."""
     return parse_image({"ImageKey": "abc", "Serial": 0, **fields})
 
 
 def parse_image(entry: Any, expansions: Any = None) -> script.Image:
-    """What the script makes of an image in a listing, and of the expansions that came with it."""
+    """Parse an image as the script does, from a listing's entry and its expansions."""
     return script.parse_image(script.Entry(entry), script.Entry(expansions))
 
 
 def parse_album(entry: Any) -> script.Album:
-    """What the script makes of an album in a listing."""
+    """Parse an album as the script does, from a listing's entry."""
     return script.parse_album(script.Entry(entry))
 
 
-def contents(*albums: Album) -> Dict[str, bytes]:
-    """What albums of harmless names should look like at home; of images with the same name the first keeps it."""
+def expected_files(*albums: Album) -> Dict[str, bytes]:
+    """Return the files of albums as expected on disk; the first of equal names keeps it."""
     files: Dict[str, bytes] = {}
     for album in albums:
         for image in album.images:
@@ -55,13 +55,13 @@ def contents(*albums: Album) -> Dict[str, bytes]:
 
 
 def key_name(image: Image) -> str:
-    """The name that an image gets where the one it would like to have is taken."""
+    """Return the name that an image gets if its own is taken."""
     stem, extension = os.path.splitext(image.file_name)
     return f"{stem}_{image.key}{extension}"
 
 
-def home_files(folder: Path) -> Dict[str, bytes]:
-    """What came home: the regular files below a folder by their relative paths, without those that begin with a dot."""
+def files_on_disk(folder: Path) -> Dict[str, bytes]:
+    """Return the regular files below a folder by relative path, hidden ones left out."""
     found = {}
     for path in sorted(folder.rglob("*")):
         relative = path.relative_to(folder)
@@ -75,12 +75,12 @@ def home_files(folder: Path) -> Dict[str, bytes]:
 
 
 def part_files(run: Run) -> List[Path]:
-    """What is left of cut transfers."""
+    """Return the part files of interrupted downloads."""
     return sorted(run.output.rglob("*.part"))
 
 
 def snapshot(folder: Path) -> Dict[str, Tuple[int, int, bytes]]:
-    """A folder and everything below it, hidden or not: modes, time stamps, contents."""
+    """Return a folder and everything below it, hidden or not: modes, time stamps, contents."""
     return {
         str(path.relative_to(folder)): (
             path.lstat().st_mode,
@@ -92,7 +92,10 @@ def snapshot(folder: Path) -> Dict[str, Tuple[int, int, bytes]]:
 
 
 def edit(path: Path, keep_size: bool = True, keep_time: bool = False) -> bytes:
-    """Change a file as its owner would, or (with its time stamp kept) as a failing disk would; the new content."""
+    """Change a file as a user would and return its new content.
+
+    With `keep_time` it changes as on a failing disk.
+    """
     status = path.stat()
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 0xFF
@@ -102,53 +105,51 @@ def edit(path: Path, keep_size: bool = True, keep_time: bool = False) -> bytes:
     return path.read_bytes()
 
 
-# ======================================================================================================================
-# Runs, and what they cost.
-# ======================================================================================================================
+# =================================================================================================
+# Runs and their cost.
+# =================================================================================================
 
-STATE = ".smugmug.sqlite3"
-NOTHING_NEW = (
-    2,
-    0,
-)  # the cost where up to a hundred albums are home: who is signed in, and one page of albums
-SECONDS_TO_STOP = 30  # the workers get two; the rest is for a slow machine
+RECORD = ".smugmug.sqlite3"
+# The cost of a run over up to a hundred unchanged albums: the user, and one page of albums.
+NOTHING_NEW = (2, 0)
+SECONDS_TO_STOP = 30  # workers get two seconds; the rest is for slow machines
 
 
 class Sync(NamedTuple):
-    """A run: how many calls of the API and how many files it asked for, and what it said."""
+    """A run: its API calls, its downloads, and its output."""
 
     calls: int
-    fetched: int
+    downloads: int
     stdout: str
     stderr: str
 
     @property
     def cost(self) -> Tuple[int, int]:
-        """The API calls and the files fetched."""
-        return self.calls, self.fetched
+        """Number of API calls and of downloads."""
+        return self.calls, self.downloads
 
 
 def sync(
     run: Run, *args: Any, exit_code: int = 0, env: Optional[Mapping[str, Optional[str]]] = None
 ) -> Sync:
-    """Run the script, which has to end with an exit code, and count what it asked for."""
+    """Run the script to the expected exit code and count its requests."""
     run.smugmug.clear_requests()
     result = run(*args, env=env)
     assert result.returncode == exit_code, result.stderr
     return Sync(run.smugmug.count("api"), run.smugmug.count("cdn"), result.stdout, result.stderr)
 
 
-def harmless(run: Run, *args: str, exit_code: int = 0) -> Sync:
-    """A run that must fetch nothing and write not a byte into the output folder."""
+def run_unchanged(run: Run, *args: str, exit_code: int = 0) -> Sync:
+    """Run the script; it must download nothing and not change the output folder."""
     before = snapshot(run.output)
     result = sync(run, *args, exit_code=exit_code)
     assert snapshot(run.output) == before
-    assert result.fetched == 0
+    assert result.downloads == 0
     return result
 
 
 def stop(process: Process, number: int) -> str:
-    """Send a signal: what the process said on standard error until its end, which has to come soon."""
+    """Send a signal and return the rest of standard error; the process must end soon."""
     process.send_signal(number)
     try:
         _, stderr = process.communicate(timeout=SECONDS_TO_STOP)
@@ -158,63 +159,61 @@ def stop(process: Process, number: int) -> str:
     return stderr
 
 
-# ======================================================================================================================
-# A computer with a fault of its own.
-# ======================================================================================================================
+# =================================================================================================
+# Faults of the computer.
+# =================================================================================================
 
 
 def broken_python(folder: Path, code: str) -> Dict[str, Optional[str]]:
-    """The variables of a run whose Python executes this code first: so breaks what no test can break from outside."""
+    """Return variables that run `code` at the start of Python, for faults inside the program."""
     folder.mkdir()
     (folder / "sitecustomize.py").write_text(textwrap.dedent(code), encoding="utf-8")
     return {"PYTHONPATH": str(folder)}
 
 
-def without_rights() -> None:
-    """For `preexec_fn`: let the modes of files hold for root as for anybody."""
+def drop_root_rights() -> None:
+    """Make file modes apply to root as to everyone; for `preexec_fn`."""
     if sys.platform.startswith("linux") and os.geteuid() == 0:
         library = ctypes.CDLL(None)
-        for capability in (
-            1,
-            2,
-        ):  # CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH, taken out of what the next program gets
+        # Take CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH from the bounding set of the next program.
+        for capability in (1, 2):
             library.prctl(24, capability, 0, 0, 0)
 
 
 def run_without_rights(run: Run, *args: Any) -> Result:
-    """A run for which the modes of files hold, whoever starts it."""
-    process = run.start(*args, preexec_fn=without_rights)
+    """Run the script with file modes that apply, even if root runs the tests."""
+    process = run.start(*args, preexec_fn=drop_root_rights)
     stdout, stderr = process.communicate(timeout=300)
     assert "Traceback" not in stderr, stderr
     return Result(process.wait(), stdout, stderr)
 
 
-# ======================================================================================================================
-# Faults, and the requests they are for.
-# ======================================================================================================================
+# =================================================================================================
+# Faults of SmugMug.
+# =================================================================================================
 
-# A fault is a name with its options; a chain of faults meets the requests for one file (or list) one after the other.
+# Each fault is a name with its options. Armed as a chain, they apply one after the other.
 Faults = Sequence[Tuple[str, Dict[str, Any]]]
 
 
 def arm(smugmug: FakeSmugMug, faults: Faults, where: str, times: Optional[int] = 1) -> None:
-    """Let these faults meet the requests at `where`, one after the other."""
+    """Arm these faults for the requests at `where`, one after the other."""
     for name, options in faults:
         smugmug.fault(name, where=where, times=times, **options)
 
 
 def of_file(image: Image) -> str:
-    """The requests for an image's file."""
+    """Return the pattern of requests for an image's file."""
     return f"photos.smugmug.com .*/i-{image.key}/"
 
 
 def of_list(album: Album) -> str:
-    """The requests for an album's images."""
+    """Return the pattern of requests for an album's images."""
     return f"/api/v2/album/{album.key}!images"
 
 
-def without_counts(smugmug: FakeSmugMug) -> None:
-    """Have the list of albums say nothing of how many images there are: then a first page tells."""
+def hide_image_counts(smugmug: FakeSmugMug) -> None:
+    """Remove ImageCount from the list of albums, so that only a first page tells it."""
 
     def mangled(answer: Dict[str, Any]) -> Dict[str, Any]:
         for album in answer["Response"]["Album"]:
@@ -224,25 +223,25 @@ def without_counts(smugmug: FakeSmugMug) -> None:
     smugmug.fault("mangle", "!albums", times=None, function=mangled)
 
 
-# ======================================================================================================================
+# =================================================================================================
 # The sign-in.
-# ======================================================================================================================
+# =================================================================================================
 
 AUTHORIZE = "https://api.smugmug.com/services/oauth/1.0a/authorize?"
 
 
-def addresses(stderr: str) -> List[str]:
-    """The addresses to open, each on a line of its own."""
+def authorize_urls(stderr: str) -> List[str]:
+    """Return the addresses to open, each on a line of its own."""
     return [line for line in stderr.splitlines() if line.startswith(AUTHORIZE)]
 
 
 def token_file(run: Run) -> Path:
-    """Where the sign-in is kept."""
+    """Return the path of the saved sign-in."""
     return run.config / "download_smugmug_photos" / "token.json"
 
 
 def good_token(smugmug: FakeSmugMug, **changes: str) -> Dict[str, str]:
-    """The content of a token file that works."""
+    """Return the content of a valid token file."""
     return {
         "api_key": smugmug.api_key,
         "access_token": smugmug.access_token,

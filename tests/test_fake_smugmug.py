@@ -1,4 +1,4 @@
-"""The fake itself: it must be as strict, as odd and as faulty as it claims, or all other tests prove nothing."""
+"""Is the simulated SmugMug as strict, as odd and as faulty as it claims?"""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ JSON_ACCEPTED = {"Accept": "application/json"}
 
 
 class Client:
-    """Somebody who signs every request, by way of requests_oauthlib."""
+    """A client that signs every request through requests_oauthlib."""
 
     def __init__(self, smugmug: FakeSmugMug, token: str = "", secret: str = "") -> None:
         self.smugmug = smugmug
@@ -62,7 +62,7 @@ class Client:
     def get(
         self, url: str, headers: Dict[str, str] = JSON_ACCEPTED, **options: Any
     ) -> requests.Response:
-        """One signed GET; a bare path is one of the API."""
+        """Send a signed GET; a bare path is one of the API."""
         options.setdefault("timeout", 10)
         response: requests.Response = self.session.get(
             url if "://" in url else API + url, headers=headers, **options
@@ -70,7 +70,7 @@ class Client:
         return response
 
     def body(self, url: str) -> Dict[str, Any]:
-        """The Response part of an answer."""
+        """Return the Response part of a response."""
         response: Dict[str, Any] = self.get(url).json()["Response"]
         return response
 
@@ -79,7 +79,7 @@ class Client:
 
 
 def lead_to(session: Any, smugmug: FakeSmugMug) -> Any:
-    """Put the fake in the place of the network."""
+    """Send a session's requests to the fake."""
     session.trust_env = False
     session.proxies = {"https": smugmug.url, "http": smugmug.url}
     session.verify = smugmug.ca_path
@@ -88,7 +88,7 @@ def lead_to(session: Any, smugmug: FakeSmugMug) -> Any:
 
 @pytest.fixture
 def client(smugmug: FakeSmugMug) -> Iterator[Client]:
-    """A client that is signed in."""
+    """Provide a client that is signed in."""
     signed_in = Client(smugmug)
     yield signed_in
     signed_in.close()
@@ -96,14 +96,14 @@ def client(smugmug: FakeSmugMug) -> Iterator[Client]:
 
 @pytest.fixture
 def stranger(smugmug: FakeSmugMug) -> Iterator[requests.Session]:
-    """A client that signs nothing."""
+    """Provide a client that signs nothing."""
     with lead_to(requests.Session(), smugmug) as session:
         yield session
 
 
-# ======================================================================================================================
+# =================================================================================================
 # Signatures and tokens
-# ======================================================================================================================
+# =================================================================================================
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def stranger(smugmug: FakeSmugMug) -> Iterator[requests.Session]:
         ),
     ],
 )
-def test_signatures_are_those_of_the_rfc(
+def test_signatures_match_the_rfc(
     method: str,
     url: str,
     parameters: List[Tuple[str, str]],
@@ -155,14 +155,14 @@ def test_signatures_are_those_of_the_rfc(
     assert signature(method, url, parameters, *secrets) == expected
 
 
-def test_a_signed_request_with_all_kinds_of_parameters_is_accepted(client: Client) -> None:
+def test_signed_requests_may_have_parameters_of_any_kind(client: Client) -> None:
     query = "?_filter=Name%2CNickName&_shorturis&count=%2b%20+&start=~"
     assert (
         client.get("/api/v2!authuser" + query).json()["Response"]["User"]["NickName"] == "family"
     )
 
 
-def test_a_signature_in_the_query_is_accepted(
+def test_signatures_in_the_query_are_accepted(
     smugmug: FakeSmugMug, stranger: requests.Session
 ) -> None:
     auth = OAuth1(
@@ -178,7 +178,7 @@ def test_a_signature_in_the_query_is_accepted(
 
 
 def signed_request(client: Client, path: str, **fields: str) -> requests.PreparedRequest:
-    """A request signed with something else than the client's own key, token, clock ..."""
+    """Sign a request with another key, token or clock than the client's own."""
     auth = client.session.auth.client
     saved = {name: getattr(auth, name) for name in fields}
     for name, value in fields.items():
@@ -192,7 +192,7 @@ def signed_request(client: Client, path: str, **fields: str) -> requests.Prepare
 
 
 def send(client: Client, prepared: requests.PreparedRequest) -> requests.Response:
-    """Send a request as it is, without signing it (again)."""
+    """Send a request as it is, without signing it again."""
     response: requests.Response = client.session.send(
         prepared, proxies=client.session.proxies, verify=client.smugmug.ca_path, timeout=10
     )
@@ -209,7 +209,7 @@ def send(client: Client, prepared: requests.PreparedRequest) -> requests.Respons
         ({"signature_method": "PLAINTEXT"}, "signature_method_rejected"),
     ],
 )
-def test_a_wrong_signature_is_refused_with_its_reason(
+def test_wrong_signatures_are_refused_with_a_reason(
     client: Client, fields: Dict[str, str], problem: str
 ) -> None:
     response = send(client, signed_request(client, "/api/v2!authuser", **fields))
@@ -217,7 +217,7 @@ def test_a_wrong_signature_is_refused_with_its_reason(
     assert response.json() == {"Code": 401, "Message": f"oauth_problem={problem}"}
 
 
-def test_a_clock_may_be_wrong_by_less_than_five_minutes(client: Client) -> None:
+def test_clocks_may_be_off_by_less_than_five_minutes(client: Client) -> None:
     for seconds, status in ((-280, 200), (280, 200), (-320, 401), (320, 401)):
         prepared = signed_request(
             client, "/api/v2!authuser", timestamp=str(int(time.time()) + seconds)
@@ -225,7 +225,7 @@ def test_a_clock_may_be_wrong_by_less_than_five_minutes(client: Client) -> None:
         assert send(client, prepared).status_code == status
 
 
-def test_a_nonce_is_good_for_one_request(client: Client) -> None:
+def test_nonces_are_valid_once(client: Client) -> None:
     prepared = signed_request(client, "/api/v2!authuser")
     assert send(client, prepared).status_code == 200
     again = send(client, prepared)
@@ -235,7 +235,7 @@ def test_a_nonce_is_good_for_one_request(client: Client) -> None:
     )
 
 
-def test_a_lost_answer_has_used_up_the_nonce(smugmug: FakeSmugMug, client: Client) -> None:
+def test_a_lost_response_uses_up_the_nonce(smugmug: FakeSmugMug, client: Client) -> None:
     smugmug.fault("reset", "api")
     prepared = signed_request(client, "/api/v2!authuser")
     with pytest.raises(requests.ConnectionError):
@@ -243,13 +243,13 @@ def test_a_lost_answer_has_used_up_the_nonce(smugmug: FakeSmugMug, client: Clien
     assert "nonce_used" in send(client, prepared).text
 
 
-def test_a_changed_query_spoils_the_signature(client: Client) -> None:
+def test_changing_the_query_invalidates_the_signature(client: Client) -> None:
     prepared = signed_request(client, "/api/v2!authuser?count=1")
     prepared.url = str(prepared.url).replace("count=1", "count=2")
     assert "signature_invalid" in send(client, prepared).text
 
 
-def test_without_a_signature_there_is_public_data_for_a_key_and_nothing_else(
+def test_unsigned_requests_get_public_data_only_with_a_key(
     smugmug: FakeSmugMug, account: Account, stranger: requests.Session
 ) -> None:
     public, _ = account.album("Open"), account.album("Closed", privacy="Private")
@@ -261,15 +261,15 @@ def test_without_a_signature_there_is_public_data_for_a_key_and_nothing_else(
     assert "User" not in stranger.get(url, headers=JSON_ACCEPTED).json()["Response"]
 
 
-# ======================================================================================================================
+# =================================================================================================
 # Signing in
-# ======================================================================================================================
+# =================================================================================================
 
 
 def sign_in(
     smugmug: FakeSmugMug, pin: str = "", access: str = "Full", host: str = API
 ) -> Dict[str, str]:
-    """The whole PIN flow; the last answer of it."""
+    """Complete the PIN flow and return its last response."""
     base = host + "/services/oauth/1.0a/"
     session = OAuth1Session(smugmug.api_key, smugmug.api_secret, callback_uri="oob")
     with lead_to(session, smugmug):
@@ -284,7 +284,7 @@ def sign_in(
 
 
 @pytest.mark.parametrize("host", [API, "https://secure.smugmug.com"])
-def test_the_pin_flow_leads_to_the_access_token(smugmug: FakeSmugMug, host: str) -> None:
+def test_the_pin_flow_ends_with_an_access_token(smugmug: FakeSmugMug, host: str) -> None:
     tokens = sign_in(smugmug, host=host)
     assert tokens == {
         "oauth_token": smugmug.access_token,
@@ -322,7 +322,7 @@ def test_a_wrong_pin_uses_up_the_request_token(smugmug: FakeSmugMug) -> None:
             assert response.status_code == 401 and response.text.startswith("oauth_problem=")
 
 
-def test_a_request_token_lives_five_minutes_and_is_good_once(smugmug: FakeSmugMug) -> None:
+def test_request_tokens_last_five_minutes_and_are_valid_once(smugmug: FakeSmugMug) -> None:
     session: Any = OAuth1Session(smugmug.api_key, smugmug.api_secret, callback_uri="oob")
     with lead_to(session, smugmug):
         session.fetch_request_token(OAUTH + "getRequestToken")
@@ -334,7 +334,7 @@ def test_a_request_token_lives_five_minutes_and_is_good_once(smugmug: FakeSmugMu
         assert "token_rejected" in session.get(OAUTH + "getAccessToken").text
 
 
-def test_a_request_token_needs_a_callback_and_a_known_key(smugmug: FakeSmugMug) -> None:
+def test_request_tokens_require_a_callback_and_a_known_key(smugmug: FakeSmugMug) -> None:
     with lead_to(OAuth1Session(smugmug.api_key, smugmug.api_secret), smugmug) as session:
         response = session.post(OAUTH + "getRequestToken")
         assert (
@@ -345,7 +345,7 @@ def test_a_request_token_needs_a_callback_and_a_known_key(smugmug: FakeSmugMug) 
         assert (response.status_code, response.text) == (401, "oauth_problem=consumer_key_unknown")
 
 
-def test_a_token_without_full_access_sees_public_albums_only(
+def test_tokens_without_full_access_show_public_albums_only(
     smugmug: FakeSmugMug, account: Account
 ) -> None:
     public = account.album("Open")
@@ -365,7 +365,7 @@ def test_a_token_without_full_access_sees_public_albums_only(
     client.close()
 
 
-def test_revoked_tokens_are_rejected_and_the_next_sign_in_gives_new_ones(
+def test_revoked_tokens_are_rejected_until_the_next_sign_in(
     smugmug: FakeSmugMug, client: Client
 ) -> None:
     old = smugmug.access_token
@@ -380,12 +380,12 @@ def test_tokens_survive_a_restart(smugmug: FakeSmugMug, ca: Authority) -> None:
     assert FakeSmugMug(Account(), ca).access_token == smugmug.access_token
 
 
-# ======================================================================================================================
+# =================================================================================================
 # The API
-# ======================================================================================================================
+# =================================================================================================
 
 
-def test_who_does_not_accept_json_gets_a_page(client: Client) -> None:
+def test_clients_that_do_not_accept_json_get_a_page(client: Client) -> None:
     assert (
         client.get("/api/v2!authuser", headers={}).headers["Content-Type"].startswith("text/html")
     )
@@ -394,7 +394,7 @@ def test_who_does_not_accept_json_gets_a_page(client: Client) -> None:
     )
 
 
-def test_pages_are_clamped(smugmug: FakeSmugMug, account: Account, client: Client) -> None:
+def test_page_sizes_are_limited(smugmug: FakeSmugMug, account: Account, client: Client) -> None:
     smugmug.gateway.patience_seconds = 60
     for number in range(120):
         account.album(f"Album {number}")
@@ -424,9 +424,7 @@ def test_pages_cover_everything_once(account: Account, client: Client) -> None:
     assert body["Pages"]["LastPage"] == f"{path}?count=10&start=21"
 
 
-def test_the_link_to_the_next_page_forgets_how_it_was_asked(
-    account: Account, client: Client
-) -> None:
+def test_next_page_links_drop_expansions_and_verbosity(account: Account, client: Client) -> None:
     album = account.album("Many")
     album.fill(3, 10)
     body = client.body(
@@ -440,7 +438,7 @@ def test_the_link_to_the_next_page_forgets_how_it_was_asked(
     assert body["Pages"]["FirstPage"].endswith("&start=1")
 
 
-def test_an_empty_list_has_no_list(account: Account, client: Client) -> None:
+def test_empty_lists_have_no_list_key(account: Account, client: Client) -> None:
     path = f"/api/v2/album/{account.album('Empty').key}!images"
     body = client.body(path)
     assert body["Locator"] == "AlbumImage" and "AlbumImage" not in body
@@ -449,7 +447,7 @@ def test_an_empty_list_has_no_list(account: Account, client: Client) -> None:
     assert client.body(path + "?count=1")["Pages"]["LastPage"] == f"{path}?count=1&start=0"
 
 
-def test_answers_are_shaped_as_asked(account: Account, client: Client) -> None:
+def test_responses_have_the_requested_shape(account: Account, client: Client) -> None:
     album = account.album("Album")
     album.photo("IMG_1.JPG")
     path = f"/api/v2/album/{album.key}!images"
@@ -472,7 +470,7 @@ def test_answers_are_shaped_as_asked(account: Account, client: Client) -> None:
     }
 
 
-def test_expansions_stand_under_the_exact_uri(account: Account, client: Client) -> None:
+def test_expansions_are_keyed_by_the_exact_uri(account: Account, client: Client) -> None:
     album = account.album("Album")
     photo, video = album.photo("IMG_1.JPG"), album.video("clip.mov")
     path = f"/api/v2/album/{album.key}!images?_expand=LargestVideo,Album.User"
@@ -498,7 +496,7 @@ def test_expansions_stand_under_the_exact_uri(account: Account, client: Client) 
 
 
 @pytest.mark.parametrize("short", ["_shorturis", "_shorturis=", "_verbosity=1"])
-def test_short_uris_of_what_is_expanded_and_no_others_carry_a_parameter(
+def test_only_short_uris_of_expansions_carry_a_parameter(
     account: Account, client: Client, short: str
 ) -> None:
     album = account.album("Album")
@@ -519,7 +517,7 @@ def test_short_uris_of_what_is_expanded_and_no_others_carry_a_parameter(
     assert not any("?" in uri for uri in {*uris, *long["Expansions"]})
 
 
-def test_an_image_without_serial_moves_and_the_same_signature_does_not_follow(
+def test_images_without_serial_redirect_beyond_the_signature(
     smugmug: FakeSmugMug, account: Account, client: Client
 ) -> None:
     photo = account.album("Album").photo("IMG_1.JPG", serial=2)
@@ -535,7 +533,7 @@ def test_an_image_without_serial_moves_and_the_same_signature_does_not_follow(
         assert plain.get(API + path, auth=auth, headers=JSON_ACCEPTED).status_code == 401
 
 
-def test_folders_make_a_tree_and_albums_may_share_names(account: Account, client: Client) -> None:
+def test_folders_form_a_tree_with_albums_of_equal_names(account: Account, client: Client) -> None:
     first, second = (account.album("Summer", folder="Family/Trips") for _ in range(2))
     assert first.url_path != second.url_path
     user = client.body("/api/v2!authuser")["User"]
@@ -550,14 +548,14 @@ def test_folders_make_a_tree_and_albums_may_share_names(account: Account, client
     assert albums[0]["HasChildren"] is False
 
 
-def test_several_albums_come_in_one_answer(account: Account, client: Client) -> None:
+def test_one_response_may_hold_several_albums(account: Account, client: Client) -> None:
     keys = [account.album(name).key for name in ("A", "B")]
     albums = client.body("/api/v2/album/" + ",".join(keys))["Album"]
     assert [album["Name"] for album in albums] == ["A", "B"]
     assert client.get("/api/v2/album/" + ",".join(keys * 800)).status_code == 403
 
 
-def test_a_locked_album_looks_empty_and_a_locked_site_too(
+def test_locked_albums_and_sites_look_empty(
     smugmug: FakeSmugMug, account: Account, client: Client, stranger: requests.Session
 ) -> None:
     album = account.album("Locked", locked=True)
@@ -575,7 +573,7 @@ def test_a_locked_album_looks_empty_and_a_locked_site_too(
     assert "Album" not in site and site["Pages"]["Total"] == 0
 
 
-def test_dates_move_as_things_change(account: Account, client: Client) -> None:
+def test_changes_move_dates(account: Account, client: Client) -> None:
     album, other = account.album("Album"), account.album("Other")
 
     def state() -> Tuple[str, str, int]:
@@ -601,13 +599,13 @@ def test_dates_move_as_things_change(account: Account, client: Client) -> None:
 
 
 def clocks(client: Client, image: Any) -> Tuple[str, str, str]:
-    """LastUpdated of an image, and LastUpdated and ImagesLastUpdated of its album."""
+    """Return the LastUpdated of an image, and both dates of its album."""
     own = client.body(f"/api/v2/image/{image.key}-{image.serial}")["Image"]["LastUpdated"]
     album = client.body(f"/api/v2/album/{image.album.key}")["Album"]
     return own, album["LastUpdated"], album["ImagesLastUpdated"]
 
 
-def test_editing_words_moves_no_date_of_the_album(account: Account, client: Client) -> None:
+def test_editing_captions_moves_no_date_of_the_album(account: Account, client: Client) -> None:
     photo = account.album("Album").photo("IMG_1.JPG")
     before = clocks(client, photo)
     photo.edit(caption="A day by the sea", keywords=["sea", "summer"])
@@ -623,9 +621,7 @@ def test_editing_words_moves_no_date_of_the_album(account: Account, client: Clie
         photo.edit(captoin="A day by the sea")
 
 
-def test_a_replacement_moves_no_date_of_an_album_unless_it_is_told_to(
-    account: Account, client: Client
-) -> None:
+def test_replacements_move_album_dates_only_on_request(account: Account, client: Client) -> None:
     photo = account.album("Album").photo("IMG_1.JPG", content=b"zero")
     before = clocks(client, photo)
     photo.replace(b"one")
@@ -644,7 +640,7 @@ def test_a_replacement_moves_no_date_of_an_album_unless_it_is_told_to(
 
 
 def listing(client: Client, album: Any, query: str = "") -> Tuple[List[str], int, int]:
-    """The file names that an album lists, the Total of the list, and the ImageCount of the album."""
+    """Return the file names an album lists, the list's Total, and the album's ImageCount."""
     body = client.body(f"/api/v2/album/{album.key}!images{query}")
     count: int = client.body(f"/api/v2/album/{album.key}")["Album"]["ImageCount"]
     return (
@@ -655,7 +651,7 @@ def listing(client: Client, album: Any, query: str = "") -> Tuple[List[str], int
 
 
 @pytest.mark.parametrize("total_follows", ["listing", "count"])
-def test_listings_lag_behind_what_comes_and_goes(
+def test_listings_lag_behind_uploads_and_deletions(
     account: Account, client: Client, total_follows: str
 ) -> None:
     account.total_follows = total_follows
@@ -683,7 +679,7 @@ def test_listings_lag_behind_what_comes_and_goes(
     assert listing(client, album) == (["a.JPG", "d.JPG", "e.JPG"], 3, 3)
 
 
-def test_listings_may_lag_until_time_has_passed(
+def test_listings_may_lag_until_time_passes(
     smugmug: FakeSmugMug, account: Account, client: Client
 ) -> None:
     album, other = account.album("Album"), account.album("Other")
@@ -707,7 +703,7 @@ def test_listings_may_lag_until_time_has_passed(
     assert listing(client, album) == (["b.JPG"], 1, 1)
 
 
-def test_what_is_deleted_and_still_listed_is_gone(account: Account, client: Client) -> None:
+def test_deleted_images_may_still_be_listed(account: Account, client: Client) -> None:
     album = account.album("Album")
     photo, video = album.photo("a.JPG"), album.video("b.MOV")
     account.lag = Lag(listings=1)
@@ -736,7 +732,7 @@ def test_what_is_deleted_and_still_listed_is_gone(account: Account, client: Clie
     assert client.body("/api/v2/image/hereNow-0")["Image"]["FileName"] == "c.JPG"
 
 
-def test_a_clock_that_runs_gives_changes_the_time_of_day(
+def test_a_running_clock_dates_changes(
     smugmug: FakeSmugMug, account: Account, client: Client
 ) -> None:
     account.album("Before the clock ran")
@@ -745,7 +741,7 @@ def test_a_clock_that_runs_gives_changes_the_time_of_day(
     photos = [album.photo(f"IMG_{number}.JPG") for number in range(3)]
 
     def dates() -> List[datetime]:
-        """Of the answer, of the album's images, and of when they were uploaded."""
+        """Return the dates of the response, of the album's images, and of their uploads."""
         answer = client.get(f"/api/v2/album/{album.key}!images?_expand=Album")
         texts = [
             answer.json()["Expansions"][f"/api/v2/album/{album.key}"]["Album"]["ImagesLastUpdated"]
@@ -770,7 +766,7 @@ def test_a_clock_that_runs_gives_changes_the_time_of_day(
     )
 
 
-def test_time_that_passes_moves_what_smugmug_shows_and_not_the_clock_of_signatures(
+def test_passing_time_moves_smugmugs_dates_but_not_its_signature_clock(
     smugmug: FakeSmugMug, account: Account, client: Client
 ) -> None:
     smugmug.limit(requests=2, window_seconds=1000)
@@ -800,9 +796,7 @@ def test_time_that_passes_moves_what_smugmug_shows_and_not_the_clock_of_signatur
     assert album.images_last_updated == before + timedelta(seconds=1060)
 
 
-def test_the_cameras_clock_is_shown_as_pacific_time_in_utc(
-    account: Account, client: Client
-) -> None:
+def test_camera_times_are_read_as_pacific_time(account: Account, client: Client) -> None:
     album = account.album("Album")
     album.photo(
         "summer.jpg",
@@ -829,7 +823,7 @@ def test_the_cameras_clock_is_shown_as_pacific_time_in_utc(
     )
 
 
-def test_a_phones_film_is_shown_hours_late(account: Account, client: Client) -> None:
+def test_phone_videos_are_dated_hours_late(account: Account, client: Client) -> None:
     album = account.album("Album")
     uploaded = datetime(2019, 4, 28, 2, 31, 35)
     album.video("phone.mp4", created_utc=datetime(2019, 4, 28, 2, 5, 11), uploaded=uploaded)
@@ -867,11 +861,11 @@ def test_a_phones_film_is_shown_hours_late(account: Account, client: Client) -> 
         (datetime(1980, 10, 26, 2, 0), 8),
     ],
 )
-def test_pacific_summer_begins_and_ends_on_the_right_sunday(local: datetime, hours: int) -> None:
+def test_pacific_daylight_time_changes_on_the_right_sundays(local: datetime, hours: int) -> None:
     assert (shown_as_taken(local) - local).total_seconds() == hours * 3600
 
 
-def test_api_answers_are_compressed_counted_and_not_cached(client: Client) -> None:
+def test_api_responses_are_compressed_counted_and_not_cached(client: Client) -> None:
     response = client.get("/api/v2!authuser")
     assert (
         response.headers["Content-Encoding"] == "gzip"
@@ -883,7 +877,7 @@ def test_api_answers_are_compressed_counted_and_not_cached(client: Client) -> No
     assert "Content-Encoding" not in plain.headers and plain.json()["Code"] == 200
 
 
-def test_an_unknown_path_is_404_and_remembered(smugmug: FakeSmugMug, client: Client) -> None:
+def test_unknown_paths_answer_404_and_are_recorded(smugmug: FakeSmugMug, client: Client) -> None:
     smugmug.allow_unknown_paths = True
     assert client.get("/api/v2/nothing").json()["Message"] == "Not Found"
     assert client.get("https://api.smugmug.com/").status_code == 404
@@ -892,7 +886,7 @@ def test_an_unknown_path_is_404_and_remembered(smugmug: FakeSmugMug, client: Cli
 
 
 @pytest.mark.parametrize("faulty", [False, True])
-def test_the_body_of_a_404_repeats_the_key_that_was_in_the_query(
+def test_404_bodies_repeat_the_key_in_the_query(
     smugmug: FakeSmugMug, stranger: requests.Session, faulty: bool
 ) -> None:
     if faulty:
@@ -915,7 +909,7 @@ def test_the_body_of_a_404_repeats_the_key_that_was_in_the_query(
         ("no_response", 200, '{"Code":200,"Message":"Ok"}'),
     ],
 )
-def test_the_gateway_gives_up_long_pages(
+def test_the_gateway_abandons_long_pages(
     smugmug: FakeSmugMug, account: Account, client: Client, gives: str, status: int, text: str
 ) -> None:
     album = account.album("Many")
@@ -934,9 +928,7 @@ def test_the_gateway_gives_up_long_pages(
     assert client.body(path + "?count=101")["Pages"]["Count"] == 101
 
 
-def test_an_owner_gets_pages_of_two_hundred_photos_and_none_of_five_hundred(
-    account: Account, client: Client
-) -> None:
+def test_owners_get_pages_of_200_photos_but_not_of_500(account: Account, client: Client) -> None:
     album = account.album("Many")
     album.fill(600, 10)
     for count, status in ((200, 200), (400, 200), (401, 401), (500, 401)):
@@ -945,7 +937,7 @@ def test_an_owner_gets_pages_of_two_hundred_photos_and_none_of_five_hundred(
         ), count
 
 
-def test_the_gateway_asks_how_long_a_page_takes_and_expansions_take_time_as_well(
+def test_expansions_count_toward_the_gateways_time(
     smugmug: FakeSmugMug, account: Account, client: Client
 ) -> None:
     album = account.album("Album")
@@ -964,7 +956,7 @@ def test_the_gateway_asks_how_long_a_page_takes_and_expansions_take_time_as_well
         assert client.get(f"{path}?_expand=LargestVideo{query}").status_code == status, query
 
 
-def test_the_gateway_leaves_strangers_and_other_lists_alone(
+def test_the_gateway_ignores_strangers_and_other_lists(
     smugmug: FakeSmugMug, account: Account, client: Client, stranger: requests.Session
 ) -> None:
     albums = [account.album(f"Album {number}") for number in range(3)]
@@ -981,7 +973,7 @@ def test_the_gateway_leaves_strangers_and_other_lists_alone(
     )
 
 
-def test_the_time_of_a_page_may_really_pass(account: Account, ca: Authority) -> None:
+def test_the_time_of_a_page_can_really_pass(account: Account, ca: Authority) -> None:
     album = account.album("Many")
     album.fill(100, 10)
 
@@ -998,7 +990,7 @@ def test_the_time_of_a_page_may_really_pass(account: Account, ca: Authority) -> 
         client.close()
 
 
-def test_the_limiter_says_when_to_come_back(smugmug: FakeSmugMug, client: Client) -> None:
+def test_the_limiter_states_when_to_retry(smugmug: FakeSmugMug, client: Client) -> None:
     smugmug.limit(requests=2, window_seconds=1000)
     answers = [client.get("/api/v2!authuser") for _ in range(3)]
     assert [answer.status_code for answer in answers] == [200, 200, 429]
@@ -1007,7 +999,7 @@ def test_the_limiter_says_when_to_come_back(smugmug: FakeSmugMug, client: Client
     assert Limiter(1, 0.0).count()[0] == 0
 
 
-def test_a_hundred_thousand_requests_are_counted_in_half_an_hour_by_more_than_one_counter(
+def test_requests_are_counted_by_more_than_one_counter(
     client: Client,
 ) -> None:
     counters: Dict[
@@ -1022,18 +1014,18 @@ def test_a_hundred_thousand_requests_are_counted_in_half_an_hour_by_more_than_on
     assert counters == {28: [99_999, 99_998, 99_997], 14: [99_849, 99_848, 99_847]}
 
 
-# ======================================================================================================================
+# =================================================================================================
 # Files
-# ======================================================================================================================
+# =================================================================================================
 
 
 def archived_url(client: Client, image: Any) -> str:
-    """ArchivedUri as the API gives it."""
+    """Return the ArchivedUri that the API states."""
     url: str = client.body(f"/api/v2/image/{image.key}-{image.serial}")["Image"]["ArchivedUri"]
     return url
 
 
-def test_a_photo_comes_home_with_or_without_a_signature(
+def test_photos_download_with_or_without_a_signature(
     account: Account, client: Client, stranger: requests.Session
 ) -> None:
     photo = account.album("Summer 2019", folder="Trips").photo(
@@ -1055,7 +1047,7 @@ def test_a_photo_comes_home_with_or_without_a_signature(
         )
 
 
-def test_the_hash_is_new_each_time_and_any_hash_will_do(
+def test_file_addresses_have_a_new_hash_each_time_and_accept_any(
     account: Account, client: Client, stranger: requests.Session
 ) -> None:
     photo = account.album("Album").photo("IMG_1.JPG")
@@ -1070,7 +1062,7 @@ def test_the_hash_is_new_each_time_and_any_hash_will_do(
 
 
 @pytest.mark.parametrize("privacy", ["Unlisted", "Private"])
-def test_albums_that_are_not_public_hide_names(
+def test_addresses_in_non_public_albums_hide_names(
     account: Account, client: Client, privacy: str
 ) -> None:
     photo = account.album("Quiet", privacy=privacy).photo("secret.png")
@@ -1079,7 +1071,7 @@ def test_albums_that_are_not_public_hide_names(
     assert url.endswith(f"/D/i-{photo.key}-D.png")
 
 
-def test_a_private_file_is_empty_without_a_signature(
+def test_private_files_are_empty_without_a_signature(
     smugmug: FakeSmugMug, account: Account, client: Client, stranger: requests.Session
 ) -> None:
     for album in (
@@ -1098,14 +1090,14 @@ def test_a_private_file_is_empty_without_a_signature(
     assert stranger.get(url).headers["Content-Type"].startswith("text/html")
 
 
-def test_the_cdn_refuses_a_used_nonce(account: Account, client: Client) -> None:
+def test_the_file_host_refuses_used_nonces(account: Account, client: Client) -> None:
     photo = account.album("Private", privacy="Private").photo("IMG_1.JPG")
     prepared = client.session.prepare_request(requests.Request("GET", archived_url(client, photo)))
     assert send(client, prepared).content == photo.data
     assert send(client, prepared).status_code == 401
 
 
-def test_ranges(account: Account, client: Client, stranger: requests.Session) -> None:
+def test_ranges_are_served(account: Account, client: Client, stranger: requests.Session) -> None:
     photo = account.album("Album").photo("IMG_1.JPG", content=bytes(range(100)))
     url = archived_url(client, photo)
     for asked, expected, content_range in (
@@ -1124,7 +1116,7 @@ def test_ranges(account: Account, client: Client, stranger: requests.Session) ->
     assert stranger.get(url).content == photo.data  # the connection is still in step
 
 
-def test_behind_a_video_lies_a_still_and_the_video_elsewhere(
+def test_a_videos_original_is_a_still(
     account: Account, client: Client, stranger: requests.Session
 ) -> None:
     album = account.album("Album")
@@ -1150,7 +1142,7 @@ def test_behind_a_video_lies_a_still_and_the_video_elsewhere(
 
 
 def video_sizes(client: Client, video: Any) -> Dict[str, Dict[str, Any]]:
-    """The sizes of a video in ``!sizedetails``."""
+    """Return the sizes of a video in ``!sizedetails``."""
     sizes = client.body(f"/api/v2/image/{video.key}-{video.serial}!sizedetails")[
         "ImageSizeDetails"
     ]
@@ -1161,7 +1153,7 @@ def video_sizes(client: Client, video: Any) -> Dict[str, Dict[str, Any]]:
 
 @pytest.mark.parametrize("linked", [False, True])
 @pytest.mark.parametrize("playable", [False, True])
-def test_a_video_may_have_sizes_and_no_largest_one_or_nothing_at_all(
+def test_videos_may_lack_the_largest_size_or_all_sizes(
     account: Account, client: Client, stranger: requests.Session, linked: bool, playable: bool
 ) -> None:
     album = account.album("Album")
@@ -1193,7 +1185,7 @@ def test_a_video_may_have_sizes_and_no_largest_one_or_nothing_at_all(
         assert sizes["VideoSize1920"]["MD5"] == video.md5
 
 
-def test_a_small_video_has_small_sizes_only(
+def test_small_videos_have_small_sizes_only(
     account: Account, client: Client, stranger: requests.Session
 ) -> None:
     video = account.album("Album").video(
@@ -1209,7 +1201,7 @@ def test_a_small_video_has_small_sizes_only(
     assert stranger.get(largest["Url"].replace("640", "1280")).status_code == 404
 
 
-def test_a_video_in_processing_has_no_video(account: Account, client: Client) -> None:
+def test_videos_in_processing_have_no_file(account: Account, client: Client) -> None:
     album = account.album("Album")
     video = album.video(
         "clip.mov", processing=True, status="Preprocess", sub_status="CanNotProcess"
@@ -1230,7 +1222,7 @@ def test_a_video_in_processing_has_no_video(account: Account, client: Client) ->
     )
 
 
-def test_without_archived_uri_there_are_other_ways(
+def test_images_without_archived_uri_have_other_addresses(
     account: Account, client: Client, stranger: requests.Session
 ) -> None:
     album = account.album("Album")
@@ -1253,7 +1245,7 @@ def test_without_archived_uri_there_are_other_ways(
     assert "MD5" not in largest and largest["Url"].endswith("/O/IMG_1.jpg")
 
 
-def test_without_permission_the_object_is_missing(account: Account, client: Client) -> None:
+def test_responses_without_permission_lack_the_object(account: Account, client: Client) -> None:
     album = account.album("Album")
     photo = album.photo(
         "IMG_1.JPG", archived=False, download_uri=False, original_size_listed=False
@@ -1268,7 +1260,7 @@ def test_without_permission_the_object_is_missing(account: Account, client: Clie
 
 
 @pytest.mark.parametrize("in_etag", [True, False])
-def test_a_stated_md5_may_be_wrong_while_the_bytes_are_always_the_same(
+def test_stated_md5s_may_be_wrong(
     account: Account, client: Client, stranger: requests.Session, in_etag: bool
 ) -> None:
     wrong = "0" * 32
@@ -1285,7 +1277,7 @@ def test_a_stated_md5_may_be_wrong_while_the_bytes_are_always_the_same(
     assert client.body(f"/api/v2/image/{photo.key}-1")["Image"]["ArchivedMD5"] == photo.md5
 
 
-def test_some_raw_files_come_and_of_others_there_is_an_address_only(
+def test_some_raw_files_have_an_address_without_a_file(
     account: Account, client: Client, stranger: requests.Session
 ) -> None:
     album = account.album("Album")
@@ -1310,14 +1302,14 @@ def test_some_raw_files_come_and_of_others_there_is_an_address_only(
         ("IMG_1.JPG", "1"),
     ],
 )
-def test_keywords_are_made_of_file_names(
+def test_keywords_are_derived_from_file_names(
     account: Account, client: Client, file_name: str, keywords: str
 ) -> None:
     photo = account.album("Album").photo(file_name, keywords=keywords_from(file_name))
     assert client.body(f"/api/v2/image/{photo.key}-0")["Image"]["Keywords"] == keywords
 
 
-def test_the_name_of_a_heic_file_depends_on_the_year() -> None:
+def test_names_of_heic_files_depend_on_the_year() -> None:
     assert (heic_name("IMG_7058.HEIC"), heic_name("IMG_7058.heic", year=2020)) == (
         "IMG_7058.JPG",
         "IMG_7058_heic.JPG",
@@ -1345,7 +1337,7 @@ def test_collected_images_keep_their_key(account: Account, client: Client) -> No
     ] == "Home"
 
 
-def test_a_replaced_file_has_a_new_serial_and_the_old_address_is_gone(
+def test_replacing_a_file_invalidates_its_address(
     account: Account, client: Client, stranger: requests.Session
 ) -> None:
     photo = account.album("Album").photo("IMG_1.JPG", content=b"one")
@@ -1359,7 +1351,7 @@ def test_a_replaced_file_has_a_new_serial_and_the_old_address_is_gone(
 @pytest.mark.parametrize(
     "name", ["a/b.jpg", "..", "", "Äpfel 100%.jpg", "con.jpg", "photo#1?.png", "no extension"]
 )
-def test_any_file_name_has_an_address_that_works(
+def test_addresses_work_for_any_file_name(
     account: Account, client: Client, stranger: requests.Session, name: str
 ) -> None:
     photo = account.album("Äpfel / Birnen").photo(name)
@@ -1367,13 +1359,13 @@ def test_any_file_name_has_an_address_that_works(
     assert client.get(archived_url(client, photo)).content == photo.data
 
 
-# ======================================================================================================================
+# =================================================================================================
 # Patterns and filled albums
-# ======================================================================================================================
+# =================================================================================================
 
 
 @pytest.mark.parametrize("size", [0, 1, 63, 64, 65, 5000, (1 << 20) + 64, 3_000_001])
-def test_a_pattern_is_the_same_however_it_is_cut(size: int) -> None:
+def test_patterns_are_the_same_in_pieces_of_any_size(size: int) -> None:
     pattern = Pattern(size, 7, JPEG_MAGIC)
     whole = bytes_of(pattern)
     assert len(whole) == size and hashlib.md5(whole).hexdigest() == md5_of(pattern)
@@ -1393,7 +1385,7 @@ def test_patterns_of_different_seeds_differ_everywhere() -> None:
     )
 
 
-def test_a_million_photos_cost_nothing(
+def test_a_million_photos_take_no_memory(
     account: Account, client: Client, stranger: requests.Session
 ) -> None:
     albums = [account.album(f"Album {number}") for number in range(2)]
@@ -1415,14 +1407,14 @@ def test_drawn_pictures_differ_and_are_png() -> None:
     assert len(pictures) == 12 and all(picture.startswith(b"\x89PNG\r\n") for picture in pictures)
 
 
-# ======================================================================================================================
+# =================================================================================================
 # Faults
-# ======================================================================================================================
+# =================================================================================================
 
 
 @pytest.fixture
 def photo(account: Account) -> Any:
-    """A photo of a thousand bytes."""
+    """Add a photo of a thousand bytes."""
     return account.album("Album").photo("IMG_1.JPG", content=bytes(range(250)) * 4)
 
 
@@ -1451,7 +1443,7 @@ def photo(account: Account) -> Any:
         ("no_length", {}, 200),
     ],
 )
-def test_an_answer_of_the_api_is_replaced_once(
+def test_faults_replace_one_api_response(
     smugmug: FakeSmugMug, client: Client, name: str, options: Dict[str, Any], status: int
 ) -> None:
     honest = client.get("/api/v2!authuser").text
@@ -1463,7 +1455,7 @@ def test_an_answer_of_the_api_is_replaced_once(
     assert fault.hits == 1 and fault.reached.is_set()
 
 
-def test_faults_on_the_way_of_a_file(smugmug: FakeSmugMug, client: Client, photo: Any) -> None:
+def test_faults_spoil_downloads(smugmug: FakeSmugMug, client: Client, photo: Any) -> None:
     url = archived_url(client, photo)
 
     def get(name: str, headers: Mapping[str, str] = {}, **options: Any) -> requests.Response:
@@ -1499,7 +1491,7 @@ def test_faults_on_the_way_of_a_file(smugmug: FakeSmugMug, client: Client, photo
     assert client.get(url, headers=part).content == photo.data[500:]
 
 
-def test_a_cut_ends_the_body_early(smugmug: FakeSmugMug, client: Client, photo: Any) -> None:
+def test_cut_ends_the_body_early(smugmug: FakeSmugMug, client: Client, photo: Any) -> None:
     url = archived_url(client, photo)
     smugmug.fault("cut", "cdn", at=400)
     response = client.get(url, stream=True)
@@ -1516,9 +1508,7 @@ def test_a_cut_ends_the_body_early(smugmug: FakeSmugMug, client: Client, photo: 
     assert smugmug.select("cdn")[0].bytes_sent == 400
 
 
-def test_a_reset_ends_the_connection_before_an_answer(
-    smugmug: FakeSmugMug, client: Client
-) -> None:
+def test_reset_ends_the_connection_before_a_response(smugmug: FakeSmugMug, client: Client) -> None:
     smugmug.fault("reset", "authuser")
     with pytest.raises(requests.ConnectionError):
         client.get("/api/v2!authuser")
@@ -1527,7 +1517,7 @@ def test_a_reset_ends_the_connection_before_an_answer(
 
 
 @pytest.mark.parametrize("options", [{"before_headers": True}, {}, {"after_bytes": 300}])
-def test_a_stall_ends_when_the_client_goes(
+def test_stall_ends_when_the_client_hangs_up(
     smugmug: FakeSmugMug, client: Client, photo: Any, options: Dict[str, Any]
 ) -> None:
     url = archived_url(client, photo)
@@ -1539,14 +1529,14 @@ def test_a_stall_ends_when_the_client_goes(
     smugmug.wait_for(lambda: smugmug.open_connections == 0)
 
 
-def test_a_short_stall_only_delays(smugmug: FakeSmugMug, client: Client, photo: Any) -> None:
+def test_short_stalls_only_delay(smugmug: FakeSmugMug, client: Client, photo: Any) -> None:
     url = archived_url(client, photo)
     smugmug.fault("stall", "cdn", seconds=0.05, after_bytes=10)
     smugmug.fault("stall", "cdn", seconds=0.05, before_headers=True)
     assert client.get(url).content == client.get(url).content == photo.data
 
 
-def test_closing_the_fake_ends_a_stall(account: Account, ca: Authority) -> None:
+def test_closing_the_fake_ends_stalls(account: Account, ca: Authority) -> None:
     with FakeSmugMug(account, ca) as smugmug:
         smugmug.fault("stall", "api", before_headers=True)
         client = Client(smugmug)
@@ -1566,7 +1556,7 @@ def test_closing_the_fake_ends_a_stall(account: Account, ca: Authority) -> None:
     assert len(failures) == 1
 
 
-def test_faults_in_listings(smugmug: FakeSmugMug, account: Account, client: Client) -> None:
+def test_faults_spoil_listings(smugmug: FakeSmugMug, account: Account, client: Client) -> None:
     album = account.album("Album")
     for number in range(3):
         album.photo(f"IMG_{number}.JPG")
@@ -1596,7 +1586,7 @@ def test_faults_in_listings(smugmug: FakeSmugMug, account: Account, client: Clie
     ]
 
 
-def test_a_still_comes_instead_of_a_video(
+def test_still_instead_of_video_sends_a_jpeg(
     smugmug: FakeSmugMug, account: Account, client: Client
 ) -> None:
     video = account.album("Album").video("clip.mov")
@@ -1607,7 +1597,7 @@ def test_a_still_comes_instead_of_a_video(
     assert client.get(url).content == video.data
 
 
-def test_a_fault_on_the_oauth_pages_speaks_their_language(smugmug: FakeSmugMug) -> None:
+def test_faults_on_oauth_pages_use_their_format(smugmug: FakeSmugMug) -> None:
     smugmug.fault("key_unknown", "getRequestToken")
     with lead_to(
         OAuth1Session(smugmug.api_key, smugmug.api_secret, callback_uri="oob"), smugmug
@@ -1615,7 +1605,7 @@ def test_a_fault_on_the_oauth_pages_speaks_their_language(smugmug: FakeSmugMug) 
         assert session.post(OAUTH + "getRequestToken").text == "oauth_problem=consumer_key_unknown"
 
 
-def test_faults_last_as_long_as_they_are_told(smugmug: FakeSmugMug, client: Client) -> None:
+def test_faults_apply_as_often_as_requested(smugmug: FakeSmugMug, client: Client) -> None:
     smugmug.fault("server_error", "api", times=None)
     assert {client.get("/api/v2!authuser").status_code for _ in range(4)} == {503}
     smugmug.clear_faults()
@@ -1624,7 +1614,7 @@ def test_faults_last_as_long_as_they_are_told(smugmug: FakeSmugMug, client: Clie
     assert [client.get("/api/v2!authuser").status_code for _ in range(3)] == [503, 403, 200]
 
 
-def test_a_fault_that_does_not_exist_is_an_error(smugmug: FakeSmugMug) -> None:
+def test_unknown_faults_are_errors(smugmug: FakeSmugMug) -> None:
     with pytest.raises(ValueError):
         smugmug.fault("volcano", "api")
     with pytest.raises(TypeError):
@@ -1632,12 +1622,12 @@ def test_a_fault_that_does_not_exist_is_an_error(smugmug: FakeSmugMug) -> None:
     assert all(function.__doc__ for function in FAULTS.values())
 
 
-# ======================================================================================================================
+# =================================================================================================
 # The proxy, the records, the line
-# ======================================================================================================================
+# =================================================================================================
 
 
-def test_requests_abroad_are_answered_and_recorded(
+def test_requests_to_other_hosts_are_answered_and_recorded(
     smugmug: FakeSmugMug, stranger: requests.Session
 ) -> None:
     response = stranger.get(
@@ -1651,7 +1641,7 @@ def test_requests_abroad_are_answered_and_recorded(
     assert smugmug.requests[-1].host == "evil.example:8443"
 
 
-def test_other_hosts_of_smugmug_have_no_such_page(
+def test_other_hosts_of_smugmug_answer_404(
     smugmug: FakeSmugMug, stranger: requests.Session
 ) -> None:
     assert stranger.get("https://www.smugmug.com/").status_code == 404
@@ -1704,7 +1694,7 @@ def test_the_log_can_be_switched_off(account: Account, ca: Authority) -> None:
         )
 
 
-def test_a_line_has_its_speed(account: Account, ca: Authority) -> None:
+def test_lines_have_a_speed(account: Account, ca: Authority) -> None:
     photo = account.album("Album").photo("IMG_1.JPG", content=Pattern(60_000, 1))
     with FakeSmugMug(account, ca, line=Line(0.03, 0.02, 1e6, 300e3)) as smugmug:
         clients = [Client(smugmug) for _ in range(2)]
@@ -1722,23 +1712,23 @@ def test_a_line_has_its_speed(account: Account, ca: Authority) -> None:
             client.close()
 
 
-# ======================================================================================================================
-# Its file, and by hand
-# ======================================================================================================================
+# =================================================================================================
+# Its file and its command line
+# =================================================================================================
 
 FAKE = str(Path(fake_smugmug.__file__).resolve())
 
 
-def test_the_docstring_of_the_fake_lists_its_sections_in_their_order() -> None:
+def test_the_docstring_lists_the_sections_in_order() -> None:
     text = Path(FAKE).read_text(encoding="utf-8")
-    listed = re.findall(r"^ +[0-9]+\. (.+?)  ", text, re.MULTILINE)
+    listed = re.findall(r"^ +([0-9]+\. .+?)  ", text, re.MULTILINE)
     assert listed == re.findall(r"^# =+\n# (.+?): ", text, re.MULTILINE) != []
 
 
 def test_the_demo_runs_a_command_and_returns_its_exit_code(tmp_path: Path) -> None:
     script = (
-        "import os, requests; r = requests.get('https://api.smugmug.com/api/v2/user/demo!albums?APIKey='"
-        " + os.environ['SMUGMUG_API_KEY'], headers={'Accept': 'application/json'});"
+        "import os, requests; url = 'https://api.smugmug.com/api/v2/user/demo!albums?APIKey=';"
+        " r = requests.get(url + os.environ['SMUGMUG_API_KEY'], headers={'Accept': 'application/json'});"
         " print(sorted(a['Name'] for a in r.json()['Response']['Album']));"
         " print(os.environ['XDG_CONFIG_HOME']); raise SystemExit(7)"
     )
@@ -1776,7 +1766,7 @@ def test_the_demo_runs_a_command_and_returns_its_exit_code(tmp_path: Path) -> No
         (["--slow"], "give either a command after -- or --serve"),
     ],
 )
-def test_the_fake_ignores_no_option_in_silence(arguments: List[str], said: str) -> None:
+def test_unusable_options_are_refused(arguments: List[str], said: str) -> None:
     done = subprocess.run(
         [sys.executable, FAKE, *arguments],
         capture_output=True,

@@ -1,9 +1,10 @@
-"""The script in processes that are forked from one that has loaded the packages already.
+"""Fork runs of the script from a process that has already loaded the packages.
 
-Four fifths of what a short run costs is the start of Python and the loading of `requests`, and the suite has hundreds
-of them. Without ``pytest --cold`` each worker pays for that once. The script itself is run whole, as ``__main__``, in a
-process of its own with its own arguments, variables, folder and streams. A test that wants something of the start
-itself gets an ordinary process: `can_be_warm` tells.
+Four fifths of a short run are the start of Python and the import of `requests`, and the suite has
+hundreds of runs. Here each worker pays for that once; ``pytest --cold`` starts each run as a user
+does. The script runs whole, as ``__main__``, in a process of its own with its own arguments,
+variables, folder and streams. Tests that depend on the start itself get an ordinary process, see
+`can_be_warm`.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ CONTEXT = multiprocessing.get_context("forkserver") if sys.platform != "win32" e
 
 
 def prepare() -> None:
-    """Start the process that all others are forked from, before any test changes a variable."""
+    """Start the process that runs are forked from, before any test changes a variable."""
     assert CONTEXT is not None, "Windows cannot fork"
     paths = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = os.pathsep.join([str(HERE), str(HERE.parent)])
@@ -41,7 +42,7 @@ def prepare() -> None:
 def can_be_warm(
     stdin: int, variables: Mapping[str, Optional[str]], options: Mapping[str, Any]
 ) -> bool:
-    """Whether a process with such a standard input, variables and options of `subprocess.Popen` can be had."""
+    """Return True if a process with these `subprocess.Popen` options can be forked."""
     return (
         sys.platform != "win32"
         and not options
@@ -51,7 +52,7 @@ def can_be_warm(
 
 
 class WarmProcess:
-    """As much of a `subprocess.Popen` with pipes of text as the tests use."""
+    """The part of `subprocess.Popen` with text pipes that the tests use."""
 
     def __init__(
         self, arguments: Sequence[str], variables: Mapping[str, str], folder: str, stdin: int
@@ -81,21 +82,21 @@ class WarmProcess:
 
     @property
     def pid(self) -> int:
-        """The number of the process."""
+        """Process ID."""
         assert self._process.pid is not None
         return self._process.pid
 
     @property
     def returncode(self) -> Optional[int]:
-        """The exit code, the negative number of the signal that killed it, or None while it runs."""
+        """Exit code, negative signal number, or None while the process runs."""
         return self._process.exitcode
 
     def poll(self) -> Optional[int]:
-        """The same."""
+        """Return the exit code, or None while the process runs."""
         return self.returncode
 
     def wait(self, timeout: Optional[float] = None) -> int:
-        """Wait for the end."""
+        """Wait for the end and return the exit code."""
         self._process.join(timeout)
         if self.returncode is None:
             raise subprocess.TimeoutExpired(self.args, timeout or 0)
@@ -104,7 +105,7 @@ class WarmProcess:
     def communicate(
         self, input: Optional[str] = None, timeout: Optional[float] = None
     ) -> Tuple[str, str]:
-        """Write what there is to write, read all there is to read, and wait for the end."""
+        """Write `input`, read all output, and wait for the end."""
         ends_at = None if timeout is None else time.monotonic() + timeout
         if not self._texts:  # or this is the second time, after a first one that took too long
             readers = ThreadPoolExecutor(2)
@@ -121,19 +122,19 @@ class WarmProcess:
         return stdout, stderr
 
     def send_signal(self, number: int) -> None:
-        """Send a signal, unless it has ended."""
+        """Send a signal unless the process has ended."""
         if self.returncode is None:
             os.kill(self.pid, number)
 
     def kill(self) -> None:
-        """End it at once."""
+        """Kill the process."""
         self._process.kill()
 
 
 def _run(
     arguments: Sequence[str], variables: Mapping[str, str], folder: str, streams: List[Connection]
 ) -> None:
-    """What a new process does: make everything as Python would have made it, and run the script."""
+    """Set up a new process as Python would and run the script."""
     for number, stream in enumerate(streams):
         os.dup2(stream.fileno(), number)
         stream.close()

@@ -13,7 +13,7 @@ import pytest
 import download_smugmug_photos as script
 from conftest import Run
 from fake_smugmug import Account, FakeSmugMug
-from helpers import NOTHING_NEW, broken_python, contents, edit, home_files, sync
+from helpers import NOTHING_NEW, broken_python, edit, expected_files, files_on_disk, sync
 
 WRONG_MD5 = "ab" * 16
 
@@ -25,11 +25,13 @@ def test_a_photo_whose_md5_is_stated_wrongly_comes_home_after_two_downloads_that
     wrong = album.photo("wrong.JPG", stated_md5=WRONG_MD5)
     album.photo("right.JPG")
     first = sync(run)
-    assert home_files(run.output) == contents(album)
-    assert smugmug.count("cdn", f"/i-{wrong.key}/") == 2 and first.fetched == 3
+    assert files_on_disk(run.output) == expected_files(album)
+    assert smugmug.count("cdn", f"/i-{wrong.key}/") == 2 and first.downloads == 3
     for args in ((), ("--full",), ("--verify",)):
         again = sync(run, *args)
-        assert again.fetched == 0 and "Checksum differs (1):\n  Summer/wrong.JPG: " in again.stderr
+        assert (
+            again.downloads == 0 and "Checksum differs (1):\n  Summer/wrong.JPG: " in again.stderr
+        )
 
 
 def test_a_film_is_no_still_even_if_the_still_comes_twice(
@@ -38,7 +40,7 @@ def test_a_film_is_no_still_even_if_the_still_comes_twice(
     album = account.album("Summer")
     album.video("film.mp4")
     smugmug.fault("still_instead_of_video", "cdn", times=None)
-    assert run().returncode == 1 and home_files(run.output) == {}
+    assert run().returncode == 1 and files_on_disk(run.output) == {}
 
 
 def test_two_downloads_that_differ_are_no_proof(
@@ -46,7 +48,7 @@ def test_two_downloads_that_differ_are_no_proof(
 ) -> None:
     account.album("Summer").photo("a.JPG")
     smugmug.fault("corrupt", "cdn", times=None)
-    assert run().returncode == 1 and home_files(run.output) == {}
+    assert run().returncode == 1 and files_on_disk(run.output) == {}
 
 
 def test_a_copy_in_another_album_keeps_the_stated_md5(
@@ -57,7 +59,7 @@ def test_a_copy_in_another_album_keeps_the_stated_md5(
     account.album("Best of").collect(wrong)
     sync(run)
     assert sync(run).cost == NOTHING_NEW
-    assert sync(run, "--full").fetched == 0
+    assert sync(run, "--full").downloads == 0
 
 
 def test_raw_files_that_smugmug_gives_out_come_home_and_one_that_it_does_not_is_named(
@@ -68,7 +70,7 @@ def test_raw_files_that_smugmug_gives_out_come_home_and_one_that_it_does_not_is_
     album.photo("IMG_4.ARW", archive_found=False)
     done = run()
     assert {photo.file_name: photo.data for photo in given} == {
-        name.rpartition("/")[2]: data for name, data in home_files(run.output).items()
+        name.rpartition("/")[2]: data for name, data in files_on_disk(run.output).items()
     }
     assert "IMG_4.ARW" in done.stderr and "Everything" not in done.stderr
 
@@ -142,9 +144,9 @@ def test_a_folder_with_less_than_half_of_an_albums_files_is_not_the_album(
     (run.output / "Summer" / "0.JPG").rename(run.output / "Best" / "0.JPG")
     shutil.rmtree(str(run.output / "Summer"))
     again = sync(run)
-    assert again.fetched == 2 and {
-        name for name in home_files(run.output) if "Summer" in name
-    } == set(contents(album))
+    assert again.downloads == 2 and {
+        name for name in files_on_disk(run.output) if "Summer" in name
+    } == set(expected_files(album))
 
 
 def test_a_folder_that_cannot_be_renamed_is_a_failure_and_stays(

@@ -21,7 +21,7 @@ import pytest
 import download_smugmug_photos as script
 from conftest import SCRIPT, Result, Run
 from fake_smugmug import JPEG_MAGIC, Account, FakeSmugMug, Pattern
-from helpers import home_files, parse_album, readme_section, snapshot, stop
+from helpers import files_on_disk, parse_album, readme_section, snapshot, stop
 
 REPORT_KEYS = {
     "version",
@@ -343,7 +343,7 @@ def test_files_land_in_the_folder_that_is_asked_for(
 ) -> None:
     account.album("Summer", folder="Family/Trips").photo()
     assert run("-o", tmp_path / "deep" / "photos").returncode == 0
-    assert list(home_files(tmp_path / "deep" / "photos")) == ["Summer/IMG_1.JPG"]
+    assert list(files_on_disk(tmp_path / "deep" / "photos")) == ["Summer/IMG_1.JPG"]
     assert not run.output.exists()
 
 
@@ -352,7 +352,7 @@ def test_the_tree_layout_keeps_the_folders_of_smugmug(account: Account, run: Run
     account.album("Summer", folder="Family").photo()
     account.album("Lonely").photo()
     assert run("--layout", "tree").returncode == 0
-    assert list(home_files(run.output)) == [
+    assert list(files_on_disk(run.output)) == [
         "Family/Summer/IMG_1.JPG",
         "Family/Trips/Summer/IMG_1.JPG",
         "Lonely/IMG_1.JPG",
@@ -374,13 +374,13 @@ def test_another_layout_later_moves_nothing_fetches_nothing_twice_and_is_explain
     assert smugmug.count("cdn") == 1
 
     result = run("--layout", after)
-    assert result.returncode == 0 and list(home_files(run.output)) == [old]
+    assert result.returncode == 0 and list(files_on_disk(run.output)) == [old]
     assert smugmug.count("cdn") == 1
     assert re.search(r"\blayout\b.*\bstay", result.stderr, re.IGNORECASE), result.stderr
 
     account.album("Winter", folder="Family").photo()
     assert run("--layout", after).returncode == 0
-    assert sorted(home_files(run.output)) == sorted([old, new])
+    assert sorted(files_on_disk(run.output)) == sorted([old, new])
     assert smugmug.count("cdn") == 2
 
 
@@ -442,7 +442,7 @@ def test_what_is_not_chosen_is_neither_listed_nor_fetched(
     for name in ("Summer", "Winter", "Spring"):
         account.album(name).photo()
     assert run("-a", "s*", "-x", "spring").returncode == 0
-    assert list(home_files(run.output)) == ["Summer/IMG_1.JPG"]
+    assert list(files_on_disk(run.output)) == ["Summer/IMG_1.JPG"]
     assert (smugmug.count("api", "!images"), smugmug.count("cdn")) == (1, 1)
 
 
@@ -473,7 +473,7 @@ def test_an_excluding_pattern_that_fits_no_album_is_said_and_ends_nothing(
 ) -> None:
     account.album("Summer").photo()
     result = run("-x", "Clients/*", "-x", "sumer")
-    assert result.returncode == 0 and list(home_files(run.output)) == ["Summer/IMG_1.JPG"]
+    assert result.returncode == 0 and list(files_on_disk(run.output)) == ["Summer/IMG_1.JPG"]
     assert (
         "No album matches --exclude 'Clients/*'" in result.stderr
         and "Did you mean: Summer?" in result.stderr
@@ -524,7 +524,7 @@ def test_since_leaves_images_that_were_uploaded_since_then(
     dated(account)
     result = run("--since", since, env={"TZ": zone})
     assert result.returncode == 0, result.stderr
-    assert set(home_files(run.output)) == {f"Summer/{name}.JPG" for name in expected}
+    assert set(files_on_disk(run.output)) == {f"Summer/{name}.JPG" for name in expected}
     assert smugmug.count("cdn") == len(expected)
 
 
@@ -559,7 +559,7 @@ def test_what_since_left_out_comes_with_the_next_run_that_asks_for_all(
     dated(account)
     assert run("--since", "30d").returncode == 0
     assert run().returncode == 0
-    assert len(home_files(run.output)) == 5
+    assert len(files_on_disk(run.output)) == 5
 
 
 # ======================================================================================================================
@@ -789,7 +789,7 @@ def test_a_run_without_any_place_to_talk_to_brings_the_photos_home(
         )
         == 0
     )
-    assert list(home_files(run.output)) == ["Summer/IMG_1.JPG"]
+    assert list(files_on_disk(run.output)) == ["Summer/IMG_1.JPG"]
 
 
 # ======================================================================================================================
@@ -859,7 +859,7 @@ def test_a_log_file_that_cannot_be_written_any_more_is_said_once_and_hinders_not
 ) -> None:
     account.album("Summer").photo()
     result = run("--log-file", "/dev/full")
-    assert result.returncode == 0 and list(home_files(run.output)) == ["Summer/IMG_1.JPG"]
+    assert result.returncode == 0 and list(files_on_disk(run.output)) == ["Summer/IMG_1.JPG"]
     assert re.findall("log file.*", result.stderr) == [
         "log file /dev/full any more: [Errno 28] No space left on device"
     ]
@@ -1128,7 +1128,7 @@ def test_a_report_that_could_not_be_written_is_a_failure(
     smugmug.fault("mangle", "!albums", function=remove_the_folder)
     result = run("--report", folder / "report.json")
     assert result.returncode == 1 and "Cannot write the report" in result.stderr
-    assert list(home_files(run.output)) == ["Summer/IMG_1.JPG"]
+    assert list(files_on_disk(run.output)) == ["Summer/IMG_1.JPG"]
 
 
 @posix_only
@@ -1206,7 +1206,7 @@ def test_login_signs_in_and_does_nothing_else_so_that_later_runs_need_nobody(
     )
     assert smugmug.paths("api") == ["/api/v2!authuser"] and not run.output.exists()
     assert run(signed_in=False).returncode == 0
-    assert list(home_files(run.output)) == ["Summer/IMG_1.JPG"]
+    assert list(files_on_disk(run.output)) == ["Summer/IMG_1.JPG"]
 
 
 def test_login_asks_for_nothing_where_there_is_a_sign_in_that_works(

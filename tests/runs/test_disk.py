@@ -15,7 +15,7 @@ import pytest
 
 from conftest import Run, SmallDisk
 from fake_smugmug import JPEG_MAGIC, MP4_MAGIC, Account, FakeSmugMug, Pattern
-from helpers import contents, home_files
+from helpers import expected_files, files_on_disk
 
 PAGE = 4096
 
@@ -40,8 +40,8 @@ def test_a_full_disk_ends_the_run_keeps_what_is_home_and_with_space_the_next_run
         "The disk is full: there is no space for " in result.stderr
         and str(output) in result.stderr
     )
-    home = home_files(output)
-    assert 3 <= len(home) <= 9 and set(home.items()) <= set(contents(album).items())
+    home = files_on_disk(output)
+    assert 3 <= len(home) <= 9 and set(home.items()) <= set(expected_files(album).items())
     assert (
         smugmug.count("cdn") <= len(home) + 2 * 3
     )  # it ends: what is under way or queued, and no more
@@ -49,7 +49,7 @@ def test_a_full_disk_ends_the_run_keeps_what_is_home_and_with_space_the_next_run
     small_disk.resize(size_bytes=3000 * PAGE)
     smugmug.clear_requests()
     assert run("-o", output).returncode == 0
-    assert home_files(output) == contents(album)
+    assert files_on_disk(output) == expected_files(album)
     assert smugmug.count("cdn") <= 40 - len(home)
 
 
@@ -70,7 +70,7 @@ def test_a_film_that_does_not_fit_is_skipped_and_all_that_fits_comes(
     result = run("-o", output, "-j", 1, "-v")
 
     assert result.returncode == 1
-    assert home_files(output) == {f"Summer/{photo.file_name}": photo.data for photo in photos}
+    assert files_on_disk(output) == {f"Summer/{photo.file_name}": photo.data for photo in photos}
     assert all(
         f"Summer/{film.file_name}: Not enough space for 8.2 MB" in result.stderr for film in films
     )
@@ -89,7 +89,7 @@ def test_photos_none_of_which_fits_are_not_named_one_by_one(
     result = run("-o", output)
 
     assert result.returncode == 1 and result.stderr.count("The disk is full") == 1
-    assert smugmug.count("cdn") == 0 and home_files(output) == {}
+    assert smugmug.count("cdn") == 0 and files_on_disk(output) == {}
 
 
 def test_a_disk_without_room_for_the_record_of_what_is_home_is_called_full(
@@ -135,13 +135,13 @@ def test_a_disk_without_room_for_a_sidecar_ends_the_run_and_with_space_the_next_
 
     result = run("-o", output, "--sidecar", "xmp")
 
-    assert result.returncode == 1 and home_files(output) == contents(album)
+    assert result.returncode == 1 and files_on_disk(output) == expected_files(album)
     assert_says(result.stderr, "The disk is full: there is no space for ", "IMG_1.JPG.xmp")
     assert result.stderr.splitlines()[-1].startswith("Not finished: 1 of 1 are home")
 
     small_disk.resize(size_bytes=1000 * PAGE)
     assert run("-o", output, "--sidecar", "xmp").returncode == 0
-    assert set(home_files(output)) == {"Summer/IMG_1.JPG", "Summer/IMG_1.JPG.xmp"}
+    assert set(files_on_disk(output)) == {"Summer/IMG_1.JPG", "Summer/IMG_1.JPG.xmp"}
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit for the size of a file")
@@ -158,7 +158,7 @@ def test_a_file_too_large_for_the_file_system_fails_alone(
     _, stderr = process.communicate(timeout=300)
 
     assert process.returncode == 1 and "Traceback" not in stderr
-    assert home_files(run.output) == {"Summer/small.JPG": small.data}
+    assert files_on_disk(run.output) == {"Summer/small.JPG": small.data}
     assert_says(stderr, f"Summer/{large.file_name}", "File too large")
     assert "1 downloaded, 0 already there, 1 failed" in stderr
 
@@ -218,7 +218,7 @@ def test_an_album_folder_that_cannot_be_written_fails_its_files_and_no_others(
 
     result = run()
 
-    assert result.returncode == 1 and home_files(run.output) == contents(winter)
+    assert result.returncode == 1 and files_on_disk(run.output) == expected_files(winter)
     for name in ("a.JPG", "b.JPG"):
         assert_says(result.stderr, f"Summer/{name}")
     assert "1 downloaded, 0 already there, 2 failed" in result.stderr
@@ -244,14 +244,14 @@ def test_what_stands_in_the_place_of_an_album_folder_fails_that_album_and_no_oth
 
     result = run()
 
-    home = home_files(run.output)
+    home = files_on_disk(run.output)
     assert home.pop("Summer", b"mine") == b"mine"
-    assert result.returncode == 1 and home == contents(winter)
+    assert result.returncode == 1 and home == expected_files(winter)
     assert_says(result.stderr, "  Summer", ": ", str(Path("smugmug_photos") / "Summer"))
 
     (run.output / "Summer").unlink()
     assert run().returncode == 0
-    assert home_files(run.output) == contents(summer, winter)
+    assert files_on_disk(run.output) == expected_files(summer, winter)
 
 
 def test_a_folder_in_the_place_of_a_file_stays_and_the_file_comes_beside_it(
@@ -265,12 +265,12 @@ def test_a_folder_in_the_place_of_a_file_stays_and_the_file_comes_beside_it(
 
     result = run()
 
-    assert result.returncode == 0 and home_files(run.output) == expected
+    assert result.returncode == 0 and files_on_disk(run.output) == expected
     assert_says(
         result.stderr, f"Summer/IMG_1_{photo.key}.JPG", "IMG_1.JPG was changed or added here"
     )
     assert run().returncode == 0
-    assert home_files(run.output) == expected and smugmug.count("cdn") == 1
+    assert files_on_disk(run.output) == expected and smugmug.count("cdn") == 1
 
 
 @pytest.mark.skipif(
@@ -340,12 +340,12 @@ def test_a_name_that_the_system_refuses_fails_what_bears_it_and_nothing_else(
     result = run(env=ascii_only)
 
     assert result.returncode == 1
-    assert home_files(run.output) == {"Summer/plain.JPG": plain.data}
+    assert files_on_disk(run.output) == {"Summer/plain.JPG": plain.data}
     assert_says(result.stderr, f"Summer/{umlaut.file_name}: ")
     assert_says(result.stderr, f"{foreign.name}/IMG_1.JPG: ")
 
     assert run().returncode == 0
-    assert home_files(run.output) == contents(summer, foreign)
+    assert files_on_disk(run.output) == expected_files(summer, foreign)
 
 
 @pytest.mark.skipif(
@@ -369,7 +369,7 @@ def test_a_name_that_the_system_refuses_is_named_where_it_is_verified_or_has_a_s
     assert described.returncode == 1
     assert_says(described.stderr, "\u00c4pfel.JPG: The file system cannot store this name")
     assert {"Summer/plain.JPG.xmp"} == {
-        name for name in home_files(run.output) if name.endswith(".xmp")
+        name for name in files_on_disk(run.output) if name.endswith(".xmp")
     }
 
 

@@ -23,7 +23,7 @@ from fake_smugmug import (
     Pattern,
     file_url,
 )
-from helpers import Faults, arm, contents, home_files, of_file, of_list, part_files, stop
+from helpers import Faults, arm, expected_files, files_on_disk, of_file, of_list, part_files, stop
 
 SIZE = 600_000  # more than two of the pieces in which a body is written
 CUT = 400_000
@@ -256,7 +256,7 @@ def test_a_file_whose_way_is_disturbed_for_a_while_comes_home_whole(
 
     result = run("-j", 32)
 
-    assert home_files(run.output) == contents(album)
+    assert files_on_disk(run.output) == expected_files(album)
     assert counts(smugmug, images) == {row.name: row.requests for row in PASSING_CDN}
     assert result.returncode == 0 and "Failed" not in result.stderr
     assert not part_files(run)
@@ -274,7 +274,7 @@ def test_a_file_that_cannot_be_had_whole_is_named_and_all_others_come_home(
 
     result = run("-j", 32, "-v")
 
-    assert home_files(run.output) == contents(sound)
+    assert files_on_disk(run.output) == expected_files(sound)
     assert counts(smugmug, images) == {row.name: row.requests for row in LASTING_CDN}
     assert unsaid(result, {f"Faults/{row.name}.": row.says for row in LASTING_CDN}) == []
     assert (
@@ -296,7 +296,7 @@ def test_a_list_whose_way_is_disturbed_for_a_while_is_read_whole(
 
     result = run()
 
-    assert home_files(run.output) == contents(*albums.values())
+    assert files_on_disk(run.output) == expected_files(*albums.values())
     assert list_counts(smugmug, albums) == {row.name: row.requests for row in PASSING_API}
     assert smugmug.count("api", "!authuser") == smugmug.count("api", "!albums") == 2
     assert result.returncode == 0 and "Failed" not in result.stderr
@@ -315,7 +315,7 @@ def test_an_album_that_cannot_be_listed_is_named_and_all_others_come_home(
 
     result = run()
 
-    assert home_files(run.output) == contents(sound)
+    assert files_on_disk(run.output) == expected_files(sound)
     made = list_counts(smugmug, albums)
     for row in (
         LASTING_API
@@ -348,9 +348,9 @@ def test_a_line_gone_silent_counts_as_dead_after_the_timeout(
 
     result = run("--timeout", 1)
 
-    expected = contents(album)
+    expected = expected_files(album)
     del expected["Stalls/for ever.JPG"]
-    assert home_files(run.output) == expected
+    assert files_on_disk(run.output) == expected
     assert counts(smugmug, images) == {"before the head": 2, "in the body": 2, "for ever": 5}
     assert smugmug.count("api", "!albums") == smugmug.count("api", "!images") == 2
     assert unsaid(result, {"Stalls/for ever.": "No answer from photos.smugmug.com in time"}) == []
@@ -411,7 +411,7 @@ def test_a_redirect_within_smugmug_is_followed_and_signed_anew(
     result = run()
 
     assert result.returncode == 0, result.stderr
-    assert home_files(run.output) == contents(album)
+    assert files_on_disk(run.output) == expected_files(album)
     assert counts(smugmug, {"a": photo, "b": other, "c": video}) == {"a": 2, "b": 2, "c": 1}
     assert_signed_anew(smugmug)
 
@@ -434,7 +434,7 @@ def test_a_foreign_or_unencrypted_address_in_a_listing_is_refused_and_never_show
 
     result = run()
 
-    assert home_files(run.output) == contents(sound)
+    assert files_on_disk(run.output) == expected_files(sound)
     assert smugmug.count("abroad") == smugmug.count("plain") == 0 and smugmug.count("cdn") == 1
     assert (
         unsaid(
@@ -480,7 +480,7 @@ def test_when_all_workers_are_told_to_wait_they_wait_once_and_together(
 
         result = run("-j", WORKERS)
 
-        assert result.returncode == 0 and home_files(run.output) == contents(album)
+        assert result.returncode == 0 and files_on_disk(run.output) == expected_files(album)
         assert result.stderr.count("waiting 2 s") == 1
         assert all(
             f"{name}: {value}" in result.stderr
@@ -506,7 +506,7 @@ def test_when_one_worker_is_told_to_wait_all_wait(
 
         result = run("-j", WORKERS)
 
-        assert result.returncode == 0 and home_files(run.output) == contents(album)
+        assert result.returncode == 0 and files_on_disk(run.output) == expected_files(album)
         assert result.stderr.count("waiting 2 s") == 1
         (refused_at,) = cdn_by_status(smugmug, 429)
         knocked = [
@@ -524,7 +524,7 @@ def test_the_api_asking_to_wait_holds_up_every_listing_and_nothing_is_lost(
 
     result = run()
 
-    assert result.returncode == 0 and home_files(run.output) == contents(*account.albums)
+    assert result.returncode == 0 and files_on_disk(run.output) == expected_files(*account.albums)
     waits = result.stderr.count("waiting")
     refused = [record for record in smugmug.select("api") if record.status == 429]
     assert waits == 1 and 1 <= len(refused) <= 4  # at most what was under way
@@ -545,7 +545,7 @@ def test_a_transfer_that_gets_on_may_be_cut_more_often_than_a_request_is_tried(
     result = run()
 
     assert result.returncode == 0 and fault.hits == 6
-    assert home_files(run.output) == {"Big/pano.JPG": photo.data}
+    assert files_on_disk(run.output) == {"Big/pano.JPG": photo.data}
 
 
 @pytest.mark.parametrize("jobs", [1, 3])
@@ -560,7 +560,7 @@ def test_each_worker_keeps_one_connection_to_each_host(
 
     result = run("-j", jobs)
 
-    assert result.returncode == 0 and home_files(run.output) == contents(*account.albums)
+    assert result.returncode == 0 and files_on_disk(run.output) == expected_files(*account.albums)
     assert smugmug.connections("photos.smugmug.com") <= jobs
     assert len({record.connection_id for record in smugmug.select("api", "!download")}) <= jobs
 

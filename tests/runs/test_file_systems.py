@@ -18,9 +18,9 @@ import pytest
 import download_smugmug_photos as script
 from conftest import Run
 from fake_smugmug import Account
-from helpers import STATE, broken_python, contents, edit, home_files, snapshot, sync
+from helpers import RECORD, broken_python, edit, expected_files, files_on_disk, snapshot, sync
 
-LOCK = STATE + ".lock"
+LOCK = RECORD + ".lock"
 SHIM = r"""
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -135,7 +135,7 @@ def test_without_locks_everything_comes_home_and_a_lock_file_is_there_only_meanw
 
     run.smugmug.fault("mangle", f"{album.key}!images", function=look)
     first = sync(run, env=broken_disk(shim, lock=error))
-    assert first.fetched == 1 and home_files(run.output) == contents(album)
+    assert first.downloads == 1 and files_on_disk(run.output) == expected_files(album)
     assert first.stderr.count("knows no locks") == 1 and LOCK in first.stderr
     assert seen == [True] and not (run.output / LOCK).exists()
     assert sync(run, env=broken_disk(shim, lock=error)).cost == (2, 0)
@@ -172,13 +172,13 @@ def test_without_locks_a_second_run_is_refused_until_the_first_is_killed(
     for arguments in ([], ["-n"]):
         second = sync(run, *arguments, exit_code=2, env=disk)
         assert f"process {first.pid} on {socket.gethostname()}, since " in second.stderr
-        assert "Another run is already using" in second.stderr and second.fetched == 0
+        assert "Another run is already using" in second.stderr and second.downloads == 0
     first.kill()
     first.wait()
     assert (run.output / LOCK).exists()
     run.smugmug.clear_faults()
-    assert sync(run, env=disk).fetched == 1
-    assert home_files(run.output) == contents(album) and not (run.output / LOCK).exists()
+    assert sync(run, env=disk).downloads == 1
+    assert files_on_disk(run.output) == expected_files(album) and not (run.output / LOCK).exists()
 
 
 def test_the_lock_of_another_computer_is_named_with_its_age_and_the_way_to_remove_it(
@@ -242,11 +242,11 @@ def test_of_two_runs_that_begin_at_the_same_moment_without_locks_the_one_whose_l
     """,
     )
     refused = sync(run, exit_code=2, env={**broken_disk(shim, lock="ENOLCK"), **python})
-    assert "Another run is already using" in refused.stderr and refused.fetched == 0
+    assert "Another run is already using" in refused.stderr and refused.downloads == 0
     assert (run.output / LOCK).read_text() == other
     (run.output / LOCK).unlink()
     sync(run, env=broken_disk(shim, lock="ENOLCK"))
-    assert home_files(run.output) == contents(album)
+    assert files_on_disk(run.output) == expected_files(album)
 
 
 def test_windows_is_never_asked_whether_a_process_runs(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -267,8 +267,8 @@ def test_an_fsync_that_the_file_system_does_not_know_is_no_error(
 ) -> None:
     album = account.album("Summer")
     album.photo(caption="Snow")
-    assert sync(run, env=broken_disk(shim, sync=error)).fetched == 1
-    assert home_files(run.output) == contents(album)
+    assert sync(run, env=broken_disk(shim, sync=error)).downloads == 1
+    assert files_on_disk(run.output) == expected_files(album)
     assert sync(run, env=broken_disk(shim, sync=error)).cost == (2, 0)
 
 
@@ -277,7 +277,7 @@ def test_an_fsync_that_fails_for_another_reason_is_one(
 ) -> None:
     account.album("Summer").photo()
     result = sync(run, env=broken_disk(shim, sync="EIO"), exit_code=2)
-    assert "I/O error" in result.stderr and home_files(run.output) == {}
+    assert "I/O error" in result.stderr and files_on_disk(run.output) == {}
 
 
 def test_a_file_whose_fsync_fails_does_not_get_its_name(
@@ -344,8 +344,8 @@ def test_a_file_that_rotted_is_told_from_one_that_was_edited_on_a_card_as_well(
     rotten = edit(path, keep_time=True)
     os.utime(str(path), ns=(before.st_atime_ns, before.st_mtime_ns + shift_ns))
     found = sync(run, "--verify")
-    assert found.fetched == 1 and home_files(run.output)[f"Summer/{file_name}"] == rotten
-    assert photo.data in home_files(run.output).values()
+    assert found.downloads == 1 and files_on_disk(run.output)[f"Summer/{file_name}"] == rotten
+    assert photo.data in files_on_disk(run.output).values()
 
 
 def test_shifted_time_stamps_are_no_reason_to_look_at_a_file(account: Account, run: Run) -> None:

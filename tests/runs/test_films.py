@@ -10,7 +10,7 @@ import pytest
 
 from conftest import Run
 from fake_smugmug import Account, FakeSmugMug, Image, Video, bytes_of, file_content
-from helpers import NOTHING_NEW, home_files, of_file, parse_image, sync
+from helpers import NOTHING_NEW, files_on_disk, of_file, parse_image, sync
 
 DAY = 86_400.0
 NIGHT = DAY + 60  # from one nightly run to the next: they do not begin on the second
@@ -109,8 +109,10 @@ def test_a_film_without_a_largest_video_is_fetched_in_its_largest_size_and_prove
     result = sync(run)
 
     content = file_content(film, str(largest))
-    assert content is not None and home_files(run.output) == {"Summer/film.mp4": bytes_of(content)}
-    assert result.fetched == 2, "its MD5 is known, so damage is found"
+    assert content is not None and files_on_disk(run.output) == {
+        "Summer/film.mp4": bytes_of(content)
+    }
+    assert result.downloads == 2, "its MD5 is known, so damage is found"
     assert all(f"/{largest}/" in record.path for record in smugmug.select("cdn"))
     assert asked_for(smugmug, film) == ["largestvideo", "sizedetails"]
     assert "\nEverything is home: 1 photo or video" in result.stderr
@@ -125,10 +127,10 @@ def test_a_film_that_is_still_processed_is_not_ready_for_a_day(
         "film.MOV", processing=True, playable=True, largest_given=False
     )
     assert "\nStill processing (1):\n" in sync(run).stderr
-    assert asked_for(smugmug, film) == [] and home_files(run.output) == {}
+    assert asked_for(smugmug, film) == [] and files_on_disk(run.output) == {}
     smugmug.let_time_pass(NIGHT)
     sync(run)
-    assert home_files(run.output) == {"Summer/film.mp4": film.data}
+    assert files_on_disk(run.output) == {"Summer/film.mp4": film.data}
 
 
 @pytest.mark.parametrize(
@@ -221,7 +223,7 @@ def test_a_file_that_is_there_at_last_comes_home_as_soon_as_it_is_listed(
     unavailable.album.touch()
     result = sync(run)
     assert result.cost == (3, 1) and not is_told(result.stderr)
-    assert home_files(run.output)["Summer/film.mp4"] == unavailable.data
+    assert files_on_disk(run.output)["Summer/film.mp4"] == unavailable.data
     again = sync(run)
     assert again.cost == NOTHING_NEW and "Everything is home: 2 photos and videos" in again.stderr
 

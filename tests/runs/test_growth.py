@@ -14,7 +14,7 @@ import pytest
 import download_smugmug_photos as script
 from conftest import Run
 from fake_smugmug import Account
-from helpers import STATE, broken_python, contents, home_files, parse_album, sync
+from helpers import RECORD, broken_python, expected_files, files_on_disk, parse_album, sync
 
 # ======================================================================================================================
 # --since: albums that nothing was uploaded to need no listing.
@@ -35,14 +35,14 @@ def years(account: Account) -> Account:
 def test_since_lists_only_albums_that_an_upload_may_have_changed(years: Account, run: Run) -> None:
     result = sync(run, "--since", "2023-01-01T00:00:00Z")
     assert result.cost == (2 + 2, 2)
-    assert home_files(run.output) == contents(*years.albums[-2:])
+    assert files_on_disk(run.output) == expected_files(*years.albums[-2:])
     assert "Albums: 2 new, 0 changed, 8 unchanged" in result.stderr
     assert "Everything you asked for is home: 2 photos and videos" in result.stderr
 
     years.albums[0].photo("late.JPG", uploaded=datetime(2024, 5, 31))
     assert sync(run, "--since", "2024-05-30T00:00:00Z").cost == (2 + 1, 1)
-    assert sync(run).fetched == 8  # what was passed over was not taken for home
-    assert home_files(run.output) == contents(*years.albums)
+    assert sync(run).downloads == 8  # what was passed over was not taken for home
+    assert files_on_disk(run.output) == expected_files(*years.albums)
 
 
 @pytest.mark.parametrize("option", [["--full"], ["--sidecar", "json"]])
@@ -223,7 +223,7 @@ def test_many_albums_are_renamed_each_once_and_never_to_the_name_of_another(
             f"ALBUM {number:02}" if number < 10 else f"Trip {number % 10}"
         )  # three albums of each name
         album.touch_settings()
-    assert sync(run, "--rename").fetched == 0
+    assert sync(run, "--rename").downloads == 0
     folders = sorted(path.name for path in run.output.iterdir() if path.is_dir())
     assert len({name.casefold() for name in folders}) == 30
     assert sum(name.startswith("ALBUM ") for name in folders) == 10
@@ -237,7 +237,7 @@ def test_a_record_of_a_large_account_is_not_copied_into_memory(tmp_path: Path) -
     with script.open_copy(tmp_path, lambda: None) as state:
         state.save("B", script.AlbumRecord("Winter"))
         assert set(state.albums()) == {"A", "B"}
-    with closing(sqlite3.connect(str(tmp_path / STATE))) as database:
+    with closing(sqlite3.connect(str(tmp_path / RECORD))) as database:
         assert database.execute("SELECT COUNT(*) FROM album").fetchone() == (1,)
 
 
@@ -247,5 +247,5 @@ def test_a_listing_is_parsed_page_by_page_and_its_answers_are_let_go(
     album = account.album("Summer")
     for index in range(120):
         album.video(f"{index}.mp4")
-    assert sync(run).fetched == 120  # the address of each came in the Expansions of its page
-    assert home_files(run.output) == contents(album)
+    assert sync(run).downloads == 120  # the address of each came in the Expansions of its page
+    assert files_on_disk(run.output) == expected_files(album)

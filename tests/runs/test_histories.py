@@ -21,7 +21,7 @@ import pytest
 
 from conftest import Process, Result, Run
 from fake_smugmug import JPEG_MAGIC, MP4_MAGIC, Account, Album, FakeSmugMug, Image, Lag, Photo
-from helpers import STATE, home_files
+from helpers import RECORD, files_on_disk
 
 STEPS = 10
 ALBUM_NAMES = ("Summer", "summer", "Winter", "\u00dcbersee", "2019")
@@ -211,13 +211,13 @@ class History:
                 for content, before in self.edits.items()
                 if len(before) not in SIZES or before in gone
             }
-        if (self.run.output / STATE).exists():
+        if (self.run.output / RECORD).exists():
             self.is_record_lost = False
         for album in self.account.albums if code in (0, 1) else []:
             if self.smugmug.count("api", f"/album/{album.key}!images"):
                 for image in album.images:
                     self.unseen.pop((album.key, image.key), None)
-        gone = self.treasures.keys() - home_files(self.run.output).values()
+        gone = self.treasures.keys() - files_on_disk(self.run.output).values()
         self.demand(
             not gone,
             f"of the owner's own is gone: {[self.treasures[content] for content in sorted(gone)]}",
@@ -227,7 +227,7 @@ class History:
     def demand_completeness(self) -> None:
         """For each album there is a folder that has all of its images."""
         folders: Dict[str, Counter[bytes]] = {"": Counter()}
-        for path, content in home_files(self.run.output).items():
+        for path, content in files_on_disk(self.run.output).items():
             folders.setdefault(path.rpartition("/")[0], Counter())[content] += 1
         for album in self.account.albums:
             gaps = min((self.gaps(album, folder) for folder in folders.values()), key=len)
@@ -256,7 +256,7 @@ class History:
             files = [
                 f"    {path}: {len(content)} bytes, {content[-4:].hex()}"
                 f"{' (the owner made it)' if content in self.treasures else ''}"
-                for path, content in home_files(self.run.output).items()
+                for path, content in files_on_disk(self.run.output).items()
             ]
             albums = [
                 f"    {album.name!r} ({album.key}): "
@@ -518,7 +518,7 @@ class History:
 
     def files(self) -> List[Path]:
         """The files that the owner sees."""
-        return [self.run.output / path for path in sorted(home_files(self.run.output))]
+        return [self.run.output / path for path in sorted(files_on_disk(self.run.output))]
 
     def folders(self) -> List[Path]:
         """The folders that the owner sees."""
@@ -679,15 +679,15 @@ class History:
 
     def forget(self, content: bytes) -> None:
         """The owner did away with a content himself, unless there is another file of it."""
-        if content not in home_files(self.run.output).values():
+        if content not in files_on_disk(self.run.output).values():
             self.treasures.pop(content, None)
 
     def lose_record(self) -> Optional[str]:
         """The record is lost."""
-        path = self.run.output / STATE
+        path = self.run.output / RECORD
         if not path.exists():
             return None
-        for name in (STATE, STATE + "-journal"):
+        for name in (RECORD, RECORD + "-journal"):
             if (path.with_name(name)).exists():
                 path.with_name(name).unlink()
         self.is_record_lost = True

@@ -16,9 +16,9 @@ from fake_smugmug import JPEG_MAGIC, MP4_MAGIC, Account, FakeSmugMug, Image, Pat
 from helpers import (
     NOTHING_NEW,
     Sync,
-    contents,
     edit,
-    home_files,
+    expected_files,
+    files_on_disk,
     key_name,
     of_file,
     of_list,
@@ -79,12 +79,12 @@ def test_a_better_source_that_refuses_is_a_failure_where_the_rest_is_not_as_larg
     for _ in range(2):
         told = sync(run, exit_code=1)
         assert "a.JPG" in topic(told, "Failed")
-        assert home_files(run.output) == {"Summer/b.JPG": other.data}
+        assert files_on_disk(run.output) == {"Summer/b.JPG": other.data}
 
     smugmug.clear_faults()
     photo.archived = True
     sync(run)
-    assert home_files(run.output) == contents(album)
+    assert files_on_disk(run.output) == expected_files(album)
 
 
 @pytest.fixture
@@ -105,16 +105,16 @@ def test_a_smaller_copy_is_named_at_every_run_even_if_nothing_has_changed(
     run: Run, smaller: Image
 ) -> None:
     first = sync(run)
-    assert first.fetched == 2 and "a.JPG" in topic(first, "Not the original")
-    copy = home_files(run.output)["Summer/a.JPG"]
+    assert first.downloads == 2 and "a.JPG" in topic(first, "Not the original")
+    copy = files_on_disk(run.output)["Summer/a.JPG"]
     assert 0 < len(copy) < smaller.size
     for args in ([], ["--full"], ["--verify"]):
         again = sync(run, *args)
-        assert again.fetched == 0
+        assert again.downloads == 0
         assert "a.JPG" in topic(again, "Not the original") and "b.JPG" not in topic(
             again, "Not the original"
         )
-    assert home_files(run.output)["Summer/a.JPG"] == copy
+    assert files_on_disk(run.output)["Summer/a.JPG"] == copy
 
 
 def test_the_original_of_a_smaller_copy_is_asked_for_again_at_growing_intervals(
@@ -124,7 +124,7 @@ def test_the_original_of_a_smaller_copy_is_asked_for_again_at_growing_intervals(
     for days in (1, 2, 4, 8, 16, 30, 30):
         for seconds, is_asked_for in ((days * DAY - 600, False), (1200, True), (0, False)):
             smugmug.let_time_pass(seconds)
-            assert sync(run).fetched == 0
+            assert sync(run).downloads == 0
             assert (smugmug.count("api", f"/image/{smaller.key}-0!") > 0) is is_asked_for, days
 
 
@@ -138,9 +138,9 @@ def test_the_original_takes_the_place_of_its_smaller_copy_when_it_is_offered(
     vars(smaller).update(given)
     smugmug.let_time_pass(DAY + 600)
     told = sync(run)
-    assert told.fetched == 1 and "Not the original" not in told.stderr
-    assert home_files(run.output) == contents(smaller.album)
-    assert sync(run).fetched == 0
+    assert told.downloads == 1 and "Not the original" not in told.stderr
+    assert files_on_disk(run.output) == expected_files(smaller.album)
+    assert sync(run).downloads == 0
 
 
 def test_the_original_goes_beside_a_smaller_copy_that_its_owner_edited(
@@ -151,7 +151,7 @@ def test_the_original_goes_beside_a_smaller_copy_that_its_owner_edited(
     smaller.archived = True
     smugmug.let_time_pass(DAY + 600)
     sync(run)
-    home = home_files(run.output)
+    home = files_on_disk(run.output)
     assert home["Summer/a.JPG"] == edited and home[f"Summer/{key_name(smaller)}"] == smaller.data
 
 
@@ -162,7 +162,7 @@ def test_a_smaller_copy_is_known_for_what_it_is_in_every_album_and_after_the_rec
     assert lines_with(topic(sync(run), "Not the original"), "Best of/a.JPG, Summer/a.JPG")
     (run.output / ".smugmug.sqlite3").unlink()
     again = sync(run, "--new-record")
-    assert again.fetched == 0 and lines_with(
+    assert again.downloads == 0 and lines_with(
         topic(again, "Not the original"), "Best of/a.JPG, Summer/a.JPG"
     )
 
@@ -187,7 +187,7 @@ def test_photos_that_are_counted_and_not_listed_are_missing(
     for _ in range(2):
         told = sync(run, exit_code=1)
         assert lines_with(told.stderr, "Summer", "6", "3") and "All is home" not in told.stderr
-        assert home_files(run.output) == contents(album)
+        assert files_on_disk(run.output) == expected_files(album)
 
 
 @pytest.mark.parametrize("is_video", [False, True], ids=["photos", "films"])
@@ -207,8 +207,8 @@ def test_images_that_smugmug_refuses_to_speak_of_are_failed_and_not_unavailable(
             fault.hits and "Summer/a." in topic(told, "Failed") and "navailable" not in told.stderr
         )
     smugmug.clear_faults()
-    assert sync(run).fetched == 1
-    assert home_files(run.output) == contents(album)
+    assert sync(run).downloads == 1
+    assert files_on_disk(run.output) == expected_files(album)
 
 
 @pytest.mark.parametrize("refused", ["!download", "!sizedetails", "!largestimage"])
@@ -247,7 +247,7 @@ def test_an_image_of_which_smugmug_says_that_it_has_no_file_is_unavailable(
         smugmug.fault("mangle", f"/image/{photo.key}-0!", times=None, function=nothing)
     for _ in range(2):
         told = sync(run)
-        assert "a.JPG" in topic(told, "Unavailable") and told.fetched == 0
+        assert "a.JPG" in topic(told, "Unavailable") and told.downloads == 0
 
 
 # ======================================================================================================================
@@ -269,19 +269,19 @@ def test_a_film_that_does_not_fit_is_left_out_and_all_that_fits_comes_home(
     for index in range(10):
         album.photo(f"IMG_{index}.JPG", Pattern(20 * PAGE, 10 + index, JPEG_MAGIC))
     output = small_disk.mount(size_bytes=600 * PAGE)
-    photos = {path: data for path, data in contents(album).items() if "IMG" in path}
+    photos = {path: data for path, data in expected_files(album).items() if "IMG" in path}
     for _ in range(2):
         smugmug.clear_requests()
         told = run("-o", output, "-j", 1)
         assert told.returncode == 1
         assert lines_with(told.stderr, "film.mp4", "4.1 MB") or not is_size_known
         assert lines_with(told.stderr, "film.mp4")
-        assert home_files(output) == photos and not list(output.rglob("*.part"))
+        assert files_on_disk(output) == photos and not list(output.rglob("*.part"))
         assert smugmug.count("cdn", f"/i-{film.key}/") == 0 or not is_size_known
 
     small_disk.resize(size_bytes=3000 * PAGE)
     assert run("-o", output).returncode == 0
-    assert home_files(output) == contents(album)
+    assert files_on_disk(output) == expected_files(album)
 
 
 def test_the_part_of_a_film_that_does_not_fit_any_more_makes_room_for_the_rest(
@@ -302,8 +302,8 @@ def test_the_part_of_a_film_that_does_not_fit_any_more_makes_room_for_the_rest(
 
     assert run("-o", output, "-j", 1).returncode == 1
     assert run("-o", output, "-j", 1).returncode == 1
-    photos = {path: data for path, data in contents(album).items() if "IMG" in path}
-    assert home_files(output) == photos and not list(output.rglob("*.part"))
+    photos = {path: data for path, data in expected_files(album).items() if "IMG" in path}
+    assert files_on_disk(output) == photos and not list(output.rglob("*.part"))
 
 
 # ======================================================================================================================
@@ -325,14 +325,14 @@ def test_what_was_edited_here_and_then_deleted_there_is_no_fault(
     sync(run)
     for args in (["--verify"], ["--verify", "--dry-run"], ["--verify"]):
         verified = sync(run, *args)
-        assert verified.fetched == 0 and "sound (" not in verified.stderr
+        assert verified.downloads == 0 and "sound (" not in verified.stderr
         assert not lines_with(verified.stderr, "edited.JPG") and not lines_with(
             verified.stderr, "longer.JPG"
         )
-    assert home_files(run.output) == {
+    assert files_on_disk(run.output) == {
         "Summer/edited.JPG": edited,
         "Summer/longer.JPG": longer,
-        **contents(album),
+        **expected_files(album),
     }
 
 
@@ -352,7 +352,7 @@ def test_an_album_that_was_renamed_there_is_told_with_its_folder_which_stays(
     album.touch_settings()
     for _ in range(2):
         told = sync(run)
-        assert told.fetched == 0 and len(lines_with(told.stderr, "Summer", "Winter")) == 1
+        assert told.downloads == 0 and len(lines_with(told.stderr, "Summer", "Winter")) == 1
         assert snapshot(run.output / "Summer") == before and not (run.output / "Winter").exists()
 
 
@@ -380,7 +380,7 @@ def test_a_folder_follows_the_new_name_of_its_album_if_that_is_asked_for(
     album.name = "Winter"
     album.touch_settings()
     told = sync(run, "--rename")
-    assert told.fetched == 0 and lines_with(told.stderr, "Summer", "Winter")
+    assert told.downloads == 0 and lines_with(told.stderr, "Summer", "Winter")
     assert not (run.output / "Summer").exists()
     after = snapshot(run.output / "Winter")
     del before["."], after["."]
@@ -390,7 +390,7 @@ def test_a_folder_follows_the_new_name_of_its_album_if_that_is_asked_for(
         assert again.cost == NOTHING_NEW and "Summer" not in again.stderr
     assert sync(run, "--verify").cost == NOTHING_NEW
     album.photo("b.JPG")
-    assert sync(run).fetched == 1 and (run.output / "Winter" / "b.JPG").exists()
+    assert sync(run).downloads == 1 and (run.output / "Winter" / "b.JPG").exists()
 
 
 def test_a_dry_run_renames_nothing(account: Account, run: Run) -> None:
@@ -413,9 +413,9 @@ def test_no_folder_is_renamed_over_anything(account: Account, run: Run) -> None:
     album.name = "Winter"
     album.touch_settings()
     for _ in range(2):
-        assert sync(run, "--rename").fetched == 0
+        assert sync(run, "--rename").downloads == 0
         assert (run.output / "Winter" / "a.JPG").read_bytes() == b"mine"
-        mine = home_files(run.output)
+        mine = files_on_disk(run.output)
         del mine["Winter/a.JPG"]
         assert list(mine.values()) == [album.images[0].data]
     assert sync(run).cost == NOTHING_NEW
@@ -432,8 +432,8 @@ def test_albums_that_swapped_names_lose_nothing_when_their_folders_follow(
     for album in (first, second):
         album.touch_settings()
     for _ in range(3):
-        assert sync(run, "--rename").fetched == 0
-        home = home_files(run.output)
+        assert sync(run, "--rename").downloads == 0
+        home = files_on_disk(run.output)
         assert sorted(home.values()) == sorted(album.images[0].data for album in (first, second))
     assert sync(run).cost == NOTHING_NEW
     assert sync(run, "--verify").cost == NOTHING_NEW
@@ -445,7 +445,7 @@ def test_a_name_that_differs_in_case_alone_is_followed_as_well(account: Account,
     sync(run)
     album.name = "Summer"
     album.touch_settings()
-    assert sync(run, "--rename").fetched == 0
+    assert sync(run, "--rename").downloads == 0
     assert [path.name for path in run.output.iterdir() if path.is_dir()] == ["Summer"]
     assert sync(run).cost == NOTHING_NEW
 
@@ -454,11 +454,11 @@ def test_in_a_tree_a_renamed_album_stays_among_its_folders(account: Account, run
     album = account.album("Summer", folder="Family/2019")
     album.photo("a.JPG")
     sync(run, "--layout", "tree")
-    (folder,) = {Path(path).parent for path in home_files(run.output)}
+    (folder,) = {Path(path).parent for path in files_on_disk(run.output)}
     album.name = "Winter"
     album.touch_settings()
-    assert sync(run, "--layout", "tree", "--rename").fetched == 0
-    assert list(home_files(run.output)) == [(folder.with_name("Winter") / "a.JPG").as_posix()]
+    assert sync(run, "--layout", "tree", "--rename").downloads == 0
+    assert list(files_on_disk(run.output)) == [(folder.with_name("Winter") / "a.JPG").as_posix()]
 
 
 @pytest.mark.parametrize("is_gone", [True, False], ids=["its file is gone", "its file is there"])
@@ -474,10 +474,10 @@ def test_the_name_of_a_deleted_photo_is_free_again_when_its_file_is_gone(
     if is_gone:
         path.unlink()
     new = album.photo("a.JPG")
-    assert sync(run).fetched == 1
+    assert sync(run).downloads == 1
     beside = {} if is_gone else {"Summer/a.JPG": old.data}
-    assert home_files(run.output) == {
-        **contents(album),
+    assert files_on_disk(run.output) == {
+        **expected_files(album),
         **beside,
         f"Summer/{'a.JPG' if is_gone else key_name(new)}": new.data,
     }
@@ -499,8 +499,8 @@ def test_the_name_of_a_deleted_album_is_free_again_when_its_folder_is_gone(
     if is_gone:
         shutil.rmtree(str(run.output / "Summer"))
     new = account.album("Summer").photo("a.JPG")
-    assert sync(run).fetched == 1
-    home = home_files(run.output)
+    assert sync(run).downloads == 1
+    home = files_on_disk(run.output)
     assert home["Summer/a.JPG"] == (new if is_gone else old).data and new.data in home.values()
     assert sync(run).cost == NOTHING_NEW
 
@@ -853,7 +853,7 @@ def test_each_file_is_named_as_it_landed_on_the_screen_and_in_the_log(
             album.photo("IMG_1.JPG")
     log = run.folder / "log.txt"
     told = sync(run, "-v", "--log-file", log)
-    landed = sorted(home_files(run.output))
+    landed = sorted(files_on_disk(run.output))
     for text in (told.stderr, log.read_text(encoding="utf-8")):
         named = re.findall("downloaded: (.*)", text)
         assert len(set(named)) == 4 and sorted(named) == landed
@@ -898,7 +898,7 @@ def test_whoever_has_a_full_disk_is_told_to_move_the_folder_which_then_goes_on(
         "move the whole output folder (with .smugmug.sqlite3)" in told.stderr
         and "another folder" not in told.stderr
     )
-    home, larger = home_files(full), run.folder / "larger"
+    home, larger = files_on_disk(full), run.folder / "larger"
     shutil.copytree(str(full), str(larger))
-    assert home and sync(run, "-o", larger).fetched == 10 - len(home)
-    assert home_files(larger) == contents(album)
+    assert home and sync(run, "-o", larger).downloads == 10 - len(home)
+    assert files_on_disk(larger) == expected_files(album)

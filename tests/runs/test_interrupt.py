@@ -12,7 +12,7 @@ import pytest
 
 from conftest import Run
 from fake_smugmug import JPEG_MAGIC, MP4_MAGIC, Account, FakeSmugMug, Pattern
-from helpers import contents, home_files, part_files, stop
+from helpers import expected_files, files_on_disk, part_files, stop
 
 KILLS = 20
 SIZE = 600_000
@@ -59,15 +59,15 @@ def test_an_interrupted_run_stops_at_once_keeps_what_is_home_and_the_next_one_co
         and " downloaded, 0 already there, 0 failed" in stderr
         and "Interrupted" in stderr
     )
-    home = home_files(run.output)
-    assert set(home.items()) <= set(contents(*account.albums).items()) and not any(
+    home = files_on_disk(run.output)
+    assert set(home.items()) <= set(expected_files(*account.albums).items()) and not any(
         "BIG" in path for path in home
     )
 
     smugmug.clear_faults()
     smugmug.clear_requests()
     assert run().returncode == 0
-    assert home_files(run.output) == contents(*account.albums) and not part_files(run)
+    assert files_on_disk(run.output) == expected_files(*account.albums) and not part_files(run)
     assert smugmug.count("cdn") == 8 - len(home)
 
 
@@ -83,7 +83,7 @@ def test_a_closed_terminal_does_not_end_a_run_that_was_started_with_nohup(
 
     process.communicate(timeout=300)
 
-    assert process.returncode == 0 and home_files(run.output) == contents(album)
+    assert process.returncode == 0 and files_on_disk(run.output) == expected_files(album)
 
 
 @pytest.mark.parametrize("where", ["!authuser", "!albums", "!images", "cdn"])
@@ -98,7 +98,7 @@ def test_an_interrupt_is_heard_whatever_a_run_is_waiting_for(
     stderr = stop(process, signal.SIGINT)
 
     assert process.returncode == 130 and "Interrupted" in stderr
-    assert home_files(run.output) == {}
+    assert files_on_disk(run.output) == {}
 
 
 def test_an_interrupt_is_heard_while_a_list_is_awaited(
@@ -163,7 +163,7 @@ def test_a_second_run_on_the_same_folder_is_refused_and_the_first_goes_on(
 
     stop(first, signal.SIGINT)
     assert run().returncode == 0
-    assert home_files(run.output) == contents(*account.albums)
+    assert files_on_disk(run.output) == expected_files(*account.albums)
 
 
 def test_after_being_killed_at_any_moment_one_quiet_run_brings_everything_home_once_and_whole(
@@ -176,11 +176,11 @@ def test_after_being_killed_at_any_moment_one_quiet_run_brings_everything_home_o
     stop(
         process, signal.SIGTERM
     )  # so that there is a state as well, of which the killed ones can make a mess
-    seen = [len(home_files(run.output))]
+    seen = [len(files_on_disk(run.output))]
 
     for _ in range(KILLS):
         kill_once(smugmug, run, chance)
-        home = home_files(run.output)
+        home = files_on_disk(run.output)
         assert set(home.items()) <= set(whole.items())  # nothing half-written under a final name
         seen.append(len(home))
 
@@ -194,7 +194,7 @@ def test_after_being_killed_at_any_moment_one_quiet_run_brings_everything_home_o
     smugmug.clear_requests()
     result = run()
     assert result.returncode == 0, result.stderr
-    assert home_files(run.output) == whole and not part_files(run)
+    assert files_on_disk(run.output) == whole and not part_files(run)
     assert missing - complete <= smugmug.count("cdn") <= missing
     smugmug.clear_requests()
     assert run().returncode == 0 and smugmug.count("cdn") == 0
@@ -239,4 +239,4 @@ def fill(account: Account) -> Dict[str, bytes]:
                 key=f"n{number}i{index}",
             )
         album.video("clip.MOV", Pattern(SIZE, account.new_seed(), MP4_MAGIC), key=f"n{number}v")
-    return contents(*account.albums)
+    return expected_files(*account.albums)

@@ -10,7 +10,16 @@ import pytest
 
 from conftest import Run
 from fake_smugmug import JPEG_MAGIC, Account, FakeSmugMug, Pattern
-from helpers import NOTHING_NEW, contents, edit, harmless, home_files, of_file, part_files, sync
+from helpers import (
+    NOTHING_NEW,
+    edit,
+    expected_files,
+    files_on_disk,
+    of_file,
+    part_files,
+    run_unchanged,
+    sync,
+)
 
 
 def move(run: Run, before: str, after: str) -> None:
@@ -36,14 +45,14 @@ def test_album_folders_that_were_moved_are_followed_each_to_its_own_even_if_they
     sync(run)
     for name in ("Summer", "Print"):
         move(run, name, f"2019/{name}")
-    before = home_files(run.output)
+    before = files_on_disk(run.output)
     moved = sync(run)
-    assert moved.cost == NOTHING_NEW and home_files(run.output) == before
+    assert moved.cost == NOTHING_NEW and files_on_disk(run.output) == before
     assert "The album folder Summer was moved; it is now 2019/Summer" in moved.stderr
     assert "The album folder Print was moved; it is now 2019/Print" in moved.stderr
     again = sync(run)
     assert again.cost == NOTHING_NEW and "moved" not in again.stderr
-    assert "19 intact" in harmless(run, "--verify", "--dry-run").stderr
+    assert "19 intact" in run_unchanged(run, "--verify", "--dry-run").stderr
 
 
 def test_files_in_a_folder_that_was_moved_are_verified_where_they_are(
@@ -54,15 +63,15 @@ def test_files_in_a_folder_that_was_moved_are_verified_where_they_are(
     sync(run)
     move(run, "Summer", "2019/Summer")
     edited = edit(run.output / "2019/Summer/IMG_1.JPG", keep_time=True)
-    report = harmless(run, "--verify", "--dry-run", exit_code=1).stderr
+    report = run_unchanged(run, "--verify", "--dry-run", exit_code=1).stderr
     assert "Verified: 2 intact, 1 damaged\n" in report
     report = sync(run, "--verify").stderr
     assert "Verified: 2 intact, 1 damaged\n" in report
-    assert home_files(run.output) == {
+    assert files_on_disk(run.output) == {
         "2019/Summer/IMG_1-damaged.JPG": edited,
-        **{f"2019/{path}": content for path, content in contents(album).items()},
+        **{f"2019/{path}": content for path, content in expected_files(album).items()},
     }
-    assert photos[1].data in home_files(run.output).values()
+    assert photos[1].data in files_on_disk(run.output).values()
 
 
 def test_files_that_were_moved_one_by_one_are_copied_back_and_not_fetched(
@@ -73,10 +82,13 @@ def test_files_that_were_moved_one_by_one_are_copied_back_and_not_fetched(
         album.photo(f"IMG_{number}.JPG")
     sync(run)
     move(run, "Summer/IMG_1.JPG", "chosen/best.JPG")
-    assert "To download: 0 files" in harmless(run, "--dry-run").stdout
+    assert "To download: 0 files" in run_unchanged(run, "--dry-run").stdout
     moved = sync(run)
-    assert moved.fetched == 0 and "1 copied" in moved.stderr
-    assert home_files(run.output) == {**contents(album), "chosen/best.JPG": album.images[1].data}
+    assert moved.downloads == 0 and "1 copied" in moved.stderr
+    assert files_on_disk(run.output) == {
+        **expected_files(album),
+        "chosen/best.JPG": album.images[1].data,
+    }
 
 
 def test_what_only_has_the_size_of_a_missing_file_is_not_taken_for_it_nor_does_it_cost_the_part(
@@ -91,10 +103,10 @@ def test_what_only_has_the_size_of_a_missing_file_is_not_taken_for_it_nor_does_i
     assert len(kept) >= 65_536
     (run.output / "other.JPG").write_bytes(bytes(len(photo.data)))
     smugmug.clear_faults()
-    assert "To download: 1 file" in harmless(run, "--dry-run").stdout
-    assert sync(run).fetched == 1
+    assert "To download: 1 file" in run_unchanged(run, "--dry-run").stdout
+    assert sync(run).downloads == 1
     assert f"bytes={len(kept)}-" in str(smugmug.select("cdn", of_file(photo))[0].headers)
-    assert home_files(run.output) == {
+    assert files_on_disk(run.output) == {
         "Summer/a.JPG": photo.data,
         "other.JPG": bytes(len(photo.data)),
     }
@@ -108,7 +120,7 @@ def test_nothing_is_copied_from_part_files_and_hidden_folders(
     path = run.output / name
     path.parent.mkdir(parents=True)
     path.write_bytes(photo.data)
-    assert sync(run).fetched == 1
+    assert sync(run).downloads == 1
 
 
 def test_much_that_is_missing_is_said_before_it_is_fetched(account: Account, run: Run) -> None:
@@ -120,9 +132,9 @@ def test_much_that_is_missing_is_said_before_it_is_fetched(account: Account, run
         path.unlink()
     (run.output / "Summer").rmdir()
     report = sync(run).stderr
-    assert report.startswith("12 files that were home are missing") and home_files(
+    assert report.startswith("12 files that were home are missing") and files_on_disk(
         run.output
-    ) == contents(album)
+    ) == expected_files(album)
 
 
 def test_names_in_another_form_are_found_in_folders_of_another_form(
@@ -133,11 +145,11 @@ def test_names_in_another_form_are_found_in_folders_of_another_form(
     sync(run)
     move(run, "Caf\u00e9", "Cafe\u0301")
     move(run, "Cafe\u0301/Stra\u00dfe \u00e9.JPG", "Cafe\u0301/STRASSE e\u0301.jpg")
-    before = home_files(run.output)
+    before = files_on_disk(run.output)
     assert sync(run).cost == NOTHING_NEW
-    assert sync(run, "--full").fetched == 0
+    assert sync(run, "--full").downloads == 0
     assert "1 intact" in sync(run, "--verify").stderr
-    assert home_files(run.output) == before
+    assert files_on_disk(run.output) == before
 
 
 # ======================================================================================================================
@@ -156,20 +168,20 @@ def test_a_renamed_album_is_told_and_followed_only_if_asked_to_and_never_over_an
     album.name, other.name, third.name = "Winter", "Taken", "Fall"
     for each in (album, other, third):
         each.touch_settings()
-    before = set(home_files(run.output))
+    before = set(files_on_disk(run.output))
     told = sync(run)
-    assert told.fetched == 0 and set(home_files(run.output)) == before
+    assert told.downloads == 0 and set(files_on_disk(run.output)) == before
     assert "Summer holds the album that is now called Winter" in told.stderr
     renamed = sync(run, "--rename")
-    assert renamed.fetched == 0
+    assert renamed.downloads == 0
     assert "Winter holds the album that is now called Taken" in renamed.stderr
-    assert set(home_files(run.output)) == {
+    assert set(files_on_disk(run.output)) == {
         f"Winter_{album.key}/IMG_1.JPG",
         "Winter/IMG_1.JPG",
         "Fall/IMG_1.JPG",
     }
     assert "now called" not in sync(run, "--rename", "-x", "Taken").stderr
-    assert "3 intact" in harmless(run, "--verify", "--dry-run").stderr
+    assert "3 intact" in run_unchanged(run, "--verify", "--dry-run").stderr
 
 
 def test_in_the_layout_tree_a_renamed_album_stays_in_its_folder(
@@ -180,9 +192,9 @@ def test_in_the_layout_tree_a_renamed_album_stays_in_its_folder(
     sync(run, "--layout", "tree")
     album.name = "Summer: 2019"
     album.touch_settings()
-    assert sync(run, "--layout", "tree", "--rename").fetched == 0
-    assert list(home_files(run.output)) == ["Family/Summer_ 2019/IMG_1.JPG"]
-    assert sync(run, "--layout", "tree").fetched == 0
+    assert sync(run, "--layout", "tree", "--rename").downloads == 0
+    assert list(files_on_disk(run.output)) == ["Family/Summer_ 2019/IMG_1.JPG"]
+    assert sync(run, "--layout", "tree").downloads == 0
 
 
 # ======================================================================================================================
@@ -198,8 +210,8 @@ def test_a_preview_counts_a_file_that_is_known_to_be_damaged(
     edit(run.output / "Summer" / "a.JPG", keep_time=True)
     smugmug.fault("not_found", where="cdn", times=None)
     sync(run, "--verify", exit_code=1)
-    assert "To download: 1 file" in harmless(run, "--dry-run").stdout
-    assert photo.data not in home_files(run.output).values()
+    assert "To download: 1 file" in run_unchanged(run, "--dry-run").stdout
+    assert photo.data not in files_on_disk(run.output).values()
 
 
 def test_the_name_of_a_deleted_image_is_free_again_and_its_return_finds_nobody_elses_file(
@@ -214,12 +226,12 @@ def test_the_name_of_a_deleted_image_is_free_again_and_its_return_finds_nobody_e
     (run.output / "Summer" / "a.JPG").unlink()
     second = album.photo("a.JPG", Pattern(len(first.data), 99, JPEG_MAGIC))
     sync(run)
-    assert home_files(run.output)["Summer/a.JPG"] == second.data
+    assert files_on_disk(run.output)["Summer/a.JPG"] == second.data
     assert "No longer at SmugMug" not in sync(run).stderr
     album.collect(first)
     sync(run)
     in_album = [
-        data for name, data in home_files(run.output).items() if name.startswith("Summer/")
+        data for name, data in files_on_disk(run.output).items() if name.startswith("Summer/")
     ]
     assert sorted(in_album) == sorted(image.data for image in album.images)
     assert sync(run).cost == NOTHING_NEW
@@ -232,7 +244,7 @@ def test_a_damaged_file_that_cannot_be_read_stays_known_as_damaged(
     sync(run)
     path = run.output / "Summer" / "a.JPG"
     damaged = edit(path, keep_time=True)
-    assert harmless(run, "--verify", "--dry-run", exit_code=1)
+    assert run_unchanged(run, "--verify", "--dry-run", exit_code=1)
     path.chmod(0)
     if os.access(str(path), os.R_OK):
         pytest.skip("whoever runs this may read everything")
@@ -259,7 +271,7 @@ def test_a_known_folder_without_its_record_is_not_taken_for_an_empty_one(
             run.output.mkdir()
         report = sync(run, *arguments, exit_code=2)
         assert (
-            report.fetched == 0
+            report.downloads == 0
             and "Is the disk connected?" in report.stderr
             and "--new-record" in report.stderr
         )
@@ -300,5 +312,5 @@ def test_an_odd_date_hinders_nothing(
 
     smugmug.fault("mangle", where=f"/album/{album.key}!images", times=None, function=oddly)
     sync(run)
-    assert home_files(run.output) == contents(album)
+    assert files_on_disk(run.output) == expected_files(album)
     assert sync(run, "--verify").cost == NOTHING_NEW

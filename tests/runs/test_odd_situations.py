@@ -18,12 +18,12 @@ from conftest import SCRIPT, Result, Run, SmallDisk
 from fake_smugmug import Account, Album, FakeSmugMug
 from helpers import (
     NOTHING_NEW,
-    STATE,
+    RECORD,
     broken_python,
-    contents,
     edit,
-    harmless,
-    home_files,
+    expected_files,
+    files_on_disk,
+    run_unchanged,
     snapshot,
     sync,
     token_file,
@@ -74,8 +74,8 @@ def test_photos_with_odd_dates_are_home_like_any_others(
         return answer
 
     smugmug.fault("mangle", f"/album/{album.key}!images", times=None, function=odd)
-    assert sync(run, "--sidecar", "xmp,json").fetched == 4
-    assert contents(album).items() <= home_files(run.output).items()
+    assert sync(run, "--sidecar", "xmp,json").downloads == 4
+    assert expected_files(album).items() <= files_on_disk(run.output).items()
     assert sync(run).cost == NOTHING_NEW
     assert "4 intact" in sync(run, "--verify").stderr
 
@@ -104,9 +104,9 @@ def test_what_nobody_expects_fails_one_image_and_asks_for_a_report(
     line = next(line for line in broken.stderr.splitlines() if "Summer/broken.JPG" in line)
     assert "ArithmeticError" in line and "nobody expects this" in line and "report" in line
     assert "2 downloaded" in broken.stderr
-    assert set(home_files(run.output)) == {"Summer/a.JPG", "Summer/c.JPG"}
-    assert sync(run).fetched <= 1
-    assert home_files(run.output) == contents(album)
+    assert set(files_on_disk(run.output)) == {"Summer/a.JPG", "Summer/c.JPG"}
+    assert sync(run).downloads <= 1
+    assert files_on_disk(run.output) == expected_files(album)
 
 
 # ======================================================================================================================
@@ -143,7 +143,7 @@ def test_a_dry_run_copes_with_a_temporary_folder_that_is_tiny(
     album = account.album("Winter")
     album.fill(400, 10)
     sync(run)
-    assert (run.output / STATE).stat().st_size > 30_000
+    assert (run.output / RECORD).stat().st_size > 30_000
     account.album("Summer").photo("a.JPG")
     tiny = small_disk.mount(size_bytes=2 * 4096)
     assert_previewed_or_explained(run("--dry-run", env={"TMPDIR": str(tiny)}), str(tiny))
@@ -174,11 +174,11 @@ def test_a_run_goes_on_with_as_many_threads_as_the_system_allows(
             album.photo(f"{number}.JPG")
     env = broken_python(tmp_path / "broken", FEW_THREADS % threads)
     sync(run, env=env)
-    assert home_files(run.output) == contents(*account.albums)
+    assert files_on_disk(run.output) == expected_files(*account.albums)
     for path in run.output.glob("*/1.JPG"):
         edit(path, keep_time=True)
     sync(run, "--verify", env=env)
-    assert contents(*account.albums).items() <= home_files(run.output).items()
+    assert expected_files(*account.albums).items() <= files_on_disk(run.output).items()
 
 
 CLOCK_STEPS_BACK = """
@@ -231,12 +231,12 @@ def test_a_record_with_a_text_that_is_none_counts_as_damaged_and_nothing_is_fetc
 ) -> None:
     album = album_of(account, "a.JPG", "b.JPG")
     sync(run)
-    with closing(sqlite3.connect(str(run.output / STATE))) as database:
+    with closing(sqlite3.connect(str(run.output / RECORD))) as database:
         database.execute(statement)
         database.commit()
-    assert sync(run, *args).fetched == 0
-    assert home_files(run.output) == contents(album)
-    assert sync(run).fetched == 0
+    assert sync(run, *args).downloads == 0
+    assert files_on_disk(run.output) == expected_files(album)
+    assert sync(run).downloads == 0
     assert sync(run).cost == NOTHING_NEW
 
 
@@ -308,9 +308,9 @@ def test_a_dry_run_counts_a_file_that_is_known_to_be_damaged(
     smugmug.fault("not_found", "cdn", times=None)
     sync(run, "--verify", exit_code=1)
     smugmug.clear_faults()
-    preview = harmless(run, "--dry-run")
+    preview = run_unchanged(run, "--dry-run")
     assert "To download: 1 file" in preview.stdout
-    assert sync(run).fetched == 1
+    assert sync(run).downloads == 1
 
 
 # ======================================================================================================================
@@ -354,7 +354,7 @@ def test_a_pipe_that_nobody_reads_is_no_place_for_a_report(account: Account, run
     os.mkfifo(str(run.folder / "pipe"))
     result = run("--report", "pipe", timeout=300)
     assert result.returncode != 0 and any("pipe" in line for line in result.stderr.splitlines())
-    assert result.returncode == 2 or home_files(run.output) == contents(album)
+    assert result.returncode == 2 or files_on_disk(run.output) == expected_files(album)
 
 
 def as_it_is(path: Path) -> str:
@@ -407,7 +407,7 @@ def test_what_is_written_over_the_record_is_refused_before_anything_is_done(
         sync(run)
     else:
         run.output.mkdir()
-    path = way(run.output / STATE)
+    path = way(run.output / RECORD)
     before = snapshot(run.output)
     refused = sync(run, option, path, exit_code=2)
     assert option in refused.stderr and refused.cost == (0, 0)
@@ -481,7 +481,7 @@ def test_a_blank_line_is_no_album(
     album_of(account, "a.JPG")
     account.album("Winter").photo("b.JPG")
     sync(run, env=dict(variable))
-    assert set(home_files(run.output)) == set(expected)
+    assert set(files_on_disk(run.output)) == set(expected)
 
 
 @pytest.mark.parametrize(
@@ -493,7 +493,7 @@ def test_a_tilde_that_no_shell_has_seen_is_the_home_folder(
 ) -> None:
     album = album_of(account, "a.JPG")
     sync(run, *args, env=dict(env))
-    assert home_files(Path(os.environ["HOME"]) / "photos") == contents(album)
+    assert files_on_disk(Path(os.environ["HOME"]) / "photos") == expected_files(album)
     assert not (run.folder / "~").exists()
 
 

@@ -15,7 +15,16 @@ import pytest
 
 from conftest import Run
 from fake_smugmug import JPEG_MAGIC, Account, Album, Authority, FakeSmugMug, Image, Line, Pattern
-from helpers import STATE, broken_python, contents, home_files, of_file, of_list, part_files, stop
+from helpers import (
+    RECORD,
+    broken_python,
+    expected_files,
+    files_on_disk,
+    of_file,
+    of_list,
+    part_files,
+    stop,
+)
 
 SIZE = 600_000
 CUT = 400_000
@@ -56,7 +65,7 @@ def test_transfers_go_on_where_they_stood_when_the_net_comes_back(
     _, stderr = process.communicate(timeout=300)
 
     assert process.returncode == 0, stderr
-    assert home_files(run.output) == contents(album) and not part_files(run)
+    assert files_on_disk(run.output) == expected_files(album) and not part_files(run)
     assert (
         stderr.count(OUT_OF_REACH) == 1 and "ailed (" not in stderr and "20 downloaded" in stderr
     )
@@ -75,7 +84,9 @@ def test_a_film_that_is_all_there_is_to_do_outlasts_the_net(
 
     _, stderr = process.communicate(timeout=300)
 
-    assert process.returncode == 0 and home_files(run.output) == {"Summer/IMG_1.JPG": photo.data}
+    assert process.returncode == 0 and files_on_disk(run.output) == {
+        "Summer/IMG_1.JPG": photo.data
+    }
     assert stderr.count(OUT_OF_REACH) == 1
 
 
@@ -90,7 +101,7 @@ def test_listings_outlast_the_net(account: Account, smugmug: FakeSmugMug, run: R
     _, stderr = process.communicate(timeout=300)
 
     assert process.returncode == 0, stderr
-    assert home_files(run.output) == contents(*account.albums)
+    assert files_on_disk(run.output) == expected_files(*account.albums)
     assert "could not be listed" not in stderr and stderr.count(OUT_OF_REACH) == 1
 
 
@@ -108,7 +119,7 @@ def test_a_net_that_goes_away_while_smugmug_asks_to_wait_is_waited_for(
     _, stderr = process.communicate(timeout=300)
 
     assert process.returncode == 0, stderr
-    assert home_files(run.output) == contents(album)
+    assert files_on_disk(run.output) == expected_files(album)
     assert stderr.count("waiting 1 s") == stderr.count(OUT_OF_REACH) == 1
 
 
@@ -146,7 +157,7 @@ def test_a_net_that_stays_away_ends_the_run_as_a_whole_and_the_next_one_complete
     smugmug.come_back()
     smugmug.clear_faults()
     smugmug.clear_requests()
-    assert run().returncode == 0 and home_files(run.output) == contents(album)
+    assert run().returncode == 0 and files_on_disk(run.output) == expected_files(album)
     assert sum("range" in record.headers for record in smugmug.select("cdn")) == parts
 
 
@@ -182,7 +193,7 @@ def test_a_file_that_nothing_answers_for_while_all_else_is_there_fails_alone(
         result = run("-j", 1)
         assert result.returncode == expected and "1 failed" in result.stderr
         assert OUT_OF_REACH not in result.stderr and smugmug.count("cdn", of_file(lost)) == 5
-    assert home_files(run.output) == {"Summer/sound.JPG": sound.data}
+    assert files_on_disk(run.output) == {"Summer/sound.JPG": sound.data}
 
 
 # ======================================================================================================================
@@ -227,7 +238,7 @@ def test_503_to_everything_is_waited_for_like_the_net(
     _, stderr = process.communicate(timeout=300)
 
     assert process.returncode == 0, stderr
-    assert home_files(run.output) == contents(album) and stderr.count(OUT_OF_REACH) == 1
+    assert files_on_disk(run.output) == expected_files(album) and stderr.count(OUT_OF_REACH) == 1
 
 
 def test_503_to_everything_for_too_long_ends_the_run_whatever_it_says_of_how_long(
@@ -314,7 +325,7 @@ def test_a_401_for_one_file_alone_fails_that_file(
     result = run()
 
     assert result.returncode == 1 and "Summer/lost.JPG: SmugMug answered 401" in result.stderr
-    assert home_files(run.output) == {"Summer/sound.JPG": sound.data}
+    assert files_on_disk(run.output) == {"Summer/sound.JPG": sound.data}
     assert smugmug.count("cdn", of_file(lost)) == 1 and smugmug.count("api", "!authuser") == 2
 
 
@@ -334,7 +345,7 @@ def test_a_file_that_brings_a_byte_now_and_then_is_asked_for_anew_from_where_it_
 
     result = run("--timeout", 1, timeout=300)
 
-    assert result.returncode == 0 and home_files(run.output) == {"Summer/IMG_1.JPG": photo.data}
+    assert result.returncode == 0 and files_on_disk(run.output) == {"Summer/IMG_1.JPG": photo.data}
     first, second = smugmug.select("cdn")
     assert CUT <= first.bytes_sent < CUT + 100 and second.status == 206
 
@@ -350,7 +361,7 @@ def test_a_list_or_a_refusal_that_brings_a_byte_now_and_then_is_asked_for_anew(
 
     result = run("--timeout", 1, timeout=300)
 
-    assert result.returncode == 0 and home_files(run.output) == {"Summer/IMG_1.JPG": photo.data}
+    assert result.returncode == 0 and files_on_disk(run.output) == {"Summer/IMG_1.JPG": photo.data}
     assert (
         smugmug.count("cdn")
         == smugmug.count("api", "!images")
@@ -382,7 +393,7 @@ def test_an_answer_that_unpacks_to_hundreds_of_megabytes_is_refused_and_takes_li
     result = run(env=python)
 
     assert result.returncode == 1 and "SmugMug's answer is larger than 16 MB" in result.stderr
-    assert home_files(run.output) == contents(sound)
+    assert files_on_disk(run.output) == expected_files(sound)
     peak = re.search(r"VmHWM:\s+([0-9]+) kB", told.read_text(encoding="utf-8"))
     assert peak is not None and int(peak.group(1)) < 200_000
 
@@ -399,7 +410,7 @@ def test_a_clock_that_is_wrong_by_hours_does_no_harm(
 ) -> None:
     for number in range(5):
         account.album(f"Album {number}").photo()
-    sign = tmp_path if begins == "from the start" else run.output / STATE
+    sign = tmp_path if begins == "from the start" else run.output / RECORD
     python = broken_python(
         tmp_path / "python",
         f"""
@@ -411,7 +422,7 @@ def test_a_clock_that_is_wrong_by_hours_does_no_harm(
 
     result = run("-v", env=python)
 
-    assert result.returncode == 0 and home_files(run.output) == contents(*account.albums)
+    assert result.returncode == 0 and files_on_disk(run.output) == expected_files(*account.albums)
     refused = [record for record in smugmug.requests if record.status == 401]
     assert (
         1 <= len(refused) <= 16 and "timestamp_refused" in result.stderr
@@ -435,7 +446,7 @@ def test_a_clock_that_steps_to_and_fro_leaves_no_trace_in_the_record(
 
     result = run(env=python)
 
-    assert result.returncode == 0 and home_files(run.output) == contents(*account.albums)
-    with closing(sqlite3.connect(str(run.output / STATE))) as db:
+    assert result.returncode == 0 and files_on_disk(run.output) == expected_files(*account.albums)
+    with closing(sqlite3.connect(str(run.output / RECORD))) as db:
         listed = [at for (at,) in db.execute("SELECT listed_at FROM album")]
     assert len(listed) == 5 and all(began - 2 <= at <= time.time() + 2 for at in listed)

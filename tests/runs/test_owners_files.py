@@ -18,11 +18,11 @@ from conftest import Run
 from fake_smugmug import Account, Album, Authority, FakeSmugMug, Photo
 from helpers import (
     NOTHING_NEW,
-    STATE,
+    RECORD,
     broken_python,
-    contents,
     edit,
-    home_files,
+    expected_files,
+    files_on_disk,
     key_name,
     run_without_rights,
     snapshot,
@@ -59,8 +59,8 @@ def test_what_looks_decayed_is_set_aside_under_a_name_that_says_so(
     path = run.output / "Summer" / "a.JPG"
     first = decay(path)
     verified = sync(run, "--verify")
-    assert verified.fetched == 1
-    assert home_files(run.output) == {"Summer/a.JPG": photo.data, "Summer/a-damaged.JPG": first}
+    assert verified.downloads == 1
+    assert files_on_disk(run.output) == {"Summer/a.JPG": photo.data, "Summer/a-damaged.JPG": first}
     assert any(
         "a.JPG" in line and "a-damaged.JPG" in line for line in verified.stderr.splitlines()
     )
@@ -69,7 +69,7 @@ def test_what_looks_decayed_is_set_aside_under_a_name_that_says_so(
     path.write_bytes(bytes(photo.size))
     os.utime(str(path), ns=(0, (run.output / "Summer" / "a-damaged.JPG").stat().st_mtime_ns))
     assert "a-damaged-2.JPG" in sync(run, "--verify").stderr
-    assert home_files(run.output) == {
+    assert files_on_disk(run.output) == {
         "Summer/a.JPG": photo.data,
         "Summer/a-damaged.JPG": first,
         "Summer/a-damaged-2.JPG": bytes(photo.size),
@@ -82,7 +82,10 @@ def test_a_film_that_looks_decayed_is_set_aside_as_well(account: Account, run: R
     sync(run)
     decayed = decay(run.output / "Summer" / "a.mp4")
     sync(run, "--verify")
-    assert home_files(run.output) == {"Summer/a.mp4": film.data, "Summer/a-damaged.mp4": decayed}
+    assert files_on_disk(run.output) == {
+        "Summer/a.mp4": film.data,
+        "Summer/a-damaged.mp4": decayed,
+    }
 
 
 def test_what_looks_decayed_is_set_aside_even_if_a_copy_mends_it(
@@ -92,8 +95,8 @@ def test_what_looks_decayed_is_set_aside_even_if_a_copy_mends_it(
     account.album("Best of").collect(photo)
     sync(run)
     decayed = decay(run.output / "Summer" / "a.JPG")
-    assert sync(run, "--verify").fetched == 0
-    assert home_files(run.output) == {
+    assert sync(run, "--verify").downloads == 0
+    assert files_on_disk(run.output) == {
         "Summer/a.JPG": photo.data,
         "Best of/a.JPG": photo.data,
         "Summer/a-damaged.JPG": decayed,
@@ -110,8 +113,8 @@ def test_a_name_for_what_is_set_aside_is_never_taken_from_another_file(
     (run.output / "Summer" / "a-damaged-2.JPG").write_bytes(b"mine")
     decayed = decay(run.output / "Summer" / "a.JPG")
     sync(run, "--verify")
-    assert home_files(run.output) == {
-        **contents(album),
+    assert files_on_disk(run.output) == {
+        **expected_files(album),
         "Summer/a-damaged-2.JPG": b"mine",
         "Summer/a-damaged-3.JPG": decayed,
     }
@@ -125,10 +128,10 @@ def test_what_looked_decayed_is_not_lost_when_smugmug_has_a_new_version_by_the_t
     smugmug.fault("not_found", "cdn", times=None)
     sync(run, "--verify", exit_code=1)
     smugmug.clear_faults()
-    assert decayed in home_files(run.output).values()
+    assert decayed in files_on_disk(run.output).values()
     photo.replace(b"a new version", moves_clock=True)
     sync(run)
-    assert {decayed, photo.data} <= set(home_files(run.output).values())
+    assert {decayed, photo.data} <= set(files_on_disk(run.output).values())
 
 
 def test_a_file_that_was_changed_at_another_time_stays_and_smugmugs_comes_beside(
@@ -137,7 +140,7 @@ def test_a_file_that_was_changed_at_another_time_stays_and_smugmugs_comes_beside
     photo = one_photo_home(account, run)
     edited = edit(run.output / "Summer" / "a.JPG")
     assert key_name(photo) in sync(run, "--verify").stderr
-    assert home_files(run.output) == {
+    assert files_on_disk(run.output) == {
         "Summer/a.JPG": edited,
         f"Summer/{key_name(photo)}": photo.data,
     }
@@ -168,9 +171,9 @@ def test_a_file_of_the_right_name_and_size_and_of_other_content_is_somebody_else
     }
     put(run, theirs)
     first = sync(run)
-    assert first.fetched == 2 and "1 adopted" in first.stderr
+    assert first.downloads == 2 and "1 adopted" in first.stderr
     beside = {f"Summer/{key_name(image)}": image.data for image in (wrong, film)}
-    assert home_files(run.output) == {**theirs, **beside}
+    assert files_on_disk(run.output) == {**theirs, **beside}
     assert all(
         name in first.stderr for name in ("b.JPG", key_name(wrong), "c.mp4", key_name(film))
     )
@@ -185,7 +188,7 @@ def test_two_files_of_one_size_that_were_swapped_are_not_taken_for_each_other(
     first, second = album.photo("a.JPG", b"one content"), album.photo("b.JPG", b"two content")
     put(run, {"Summer/a.JPG": second.data, "Summer/b.JPG": first.data})
     sync(run)
-    home = home_files(run.output)
+    home = files_on_disk(run.output)
     assert home.pop("Summer/a.JPG") == second.data and home.pop("Summer/b.JPG") == first.data
     assert set(home.items()) <= {
         (f"Summer/{key_name(photo)}", photo.data) for photo in (first, second)
@@ -201,11 +204,11 @@ def test_an_adopted_file_stays_and_a_newer_version_goes_beside_it(
     theirs = {"Summer/a.JPG": photo.data}
     put(run, theirs)
     first = sync(run)
-    assert first.fetched == 0 and "1 adopted" in first.stderr
+    assert first.downloads == 0 and "1 adopted" in first.stderr
     for version in (b"a new version", b"a newer version"):
         photo.replace(version, moves_clock=True)
         assert sync(run).cost == (3, 1)
-        assert home_files(run.output) == {**theirs, f"Summer/{key_name(photo)}": version}
+        assert files_on_disk(run.output) == {**theirs, f"Summer/{key_name(photo)}": version}
         assert sync(run).cost == NOTHING_NEW
 
 
@@ -246,7 +249,7 @@ def test_a_sidecar_that_its_owner_changed_stays_and_that_is_told_and_the_others_
 
     assert_kept()
     assert_kept()
-    (run.output / STATE).unlink()
+    (run.output / RECORD).unlink()
     assert_kept("--new-record")
     plain.edit(caption="Icicles")
     sync(run, "--sidecar", "xmp,json")
@@ -326,7 +329,7 @@ def test_a_file_under_another_form_of_its_name_is_verified_and_mended_where_it_s
     names = {path.name for path in folder.iterdir()}
     path = folder / form("Caf\u00e9.JPG")
     decayed = decay(path)
-    assert sync(run, "--verify").fetched == 1
+    assert sync(run, "--verify").downloads == 1
     assert path.read_bytes() == umlauts.images[0].data
     (aside,) = {entry.name for entry in folder.iterdir()} - names
     assert "damaged" in aside.lower() and (folder / aside).read_bytes() == decayed
@@ -343,7 +346,7 @@ def test_a_new_version_lands_on_the_other_form_of_the_name_and_so_do_new_caption
     photo = umlauts.images[0]
     photo.replace(b"a new version", moves_clock=True)
     photo.edit(caption="Tea")
-    assert sync(run, "--sidecar", "xmp").fetched == 1
+    assert sync(run, "--sidecar", "xmp").downloads == 1
     assert {path.name for path in folder.iterdir()} == names
     assert (folder / form("Caf\u00e9.JPG")).read_bytes() == b"a new version"
     assert b"Tea" in (folder / form("Caf\u00e9.JPG.xmp")).read_bytes()
@@ -355,7 +358,7 @@ def test_a_file_under_another_form_of_its_name_is_a_source_of_copies(
 ) -> None:
     rename_all(run.output / umlauts.name, form)
     account.album("Best of").collect(umlauts.images[0])
-    assert sync(run).fetched == 0
+    assert sync(run).downloads == 0
     assert (run.output / "Best of" / "Caf\u00e9.JPG").read_bytes() == umlauts.images[0].data
 
 
@@ -371,8 +374,8 @@ def test_an_album_folder_under_another_form_of_its_name_has_no_twin(
     assert sync(run).cost == (3, 1)
     assert (run.output / form(umlauts.name) / "IMG_3.JPG").read_bytes() == added.data
     assert [path.name for path in run.output.iterdir() if path.is_dir()] == [form(umlauts.name)]
-    (run.output / STATE).unlink()
-    assert sync(run, "--new-record").fetched == 0
+    (run.output / RECORD).unlink()
+    assert sync(run, "--new-record").downloads == 0
     assert [path.name for path in run.output.iterdir() if path.is_dir()] == [form(umlauts.name)]
 
 
@@ -394,14 +397,14 @@ def test_an_album_folder_that_its_owner_moved_or_renamed_is_followed(
     (run.output / "Summer").rename(run.output / to)
 
     moved = sync(run)
-    assert moved.fetched == 0 and to.split("/")[-1] in moved.stderr
+    assert moved.downloads == 0 and to.split("/")[-1] in moved.stderr
     assert sync(run).cost == NOTHING_NEW
     album.photo("d.JPG")
     album.images[0].replace(b"a new version")
-    assert sync(run).fetched == 2
-    assert home_files(run.output) == {
+    assert sync(run).downloads == 2
+    assert files_on_disk(run.output) == {
         **{f"{to}/{image.file_name}": image.data for image in album.images},
-        **contents(other),
+        **expected_files(other),
     }
     assert sync(run).cost == NOTHING_NEW
     assert "5 intact" in sync(run, "--verify").stderr
@@ -414,9 +417,9 @@ def test_all_album_folders_of_a_year_can_be_moved_at_once(account: Account, run:
     for name in ("Spring", "Summer", "Autumn"):
         (run.output / "2019").mkdir(exist_ok=True)
         (run.output / name).rename(run.output / "2019" / name)
-    assert sync(run).fetched == 0
-    assert home_files(run.output) == {
-        f"2019/{path}": data for path, data in contents(*account.albums).items()
+    assert sync(run).downloads == 0
+    assert files_on_disk(run.output) == {
+        f"2019/{path}": data for path, data in expected_files(*account.albums).items()
     }
     assert sync(run).cost == NOTHING_NEW
 
@@ -432,9 +435,9 @@ def test_two_album_folders_that_swapped_names_are_told_apart_by_what_is_in_them(
     (run.output / "Summer").rename(run.output / "aside")
     (run.output / "Winter").rename(run.output / "Summer")
     (run.output / "aside").rename(run.output / "Winter")
-    before = home_files(run.output)
+    before = files_on_disk(run.output)
     sync(run)
-    assert before.items() <= home_files(run.output).items()
+    assert before.items() <= files_on_disk(run.output).items()
     assert sync(run).cost == NOTHING_NEW
 
 
@@ -444,10 +447,10 @@ def test_a_file_that_was_moved_to_another_album_is_copied_and_stays_there(
     album, _ = account.album("Summer"), account.album("Winter").photo("other.JPG")
     moved, _ = album.photo("a.JPG"), album.photo("b.JPG")
     sync(run)
-    everything = home_files(run.output)
+    everything = files_on_disk(run.output)
     (run.output / "Summer" / "a.JPG").rename(run.output / "Winter" / "renamed.JPG")
-    assert sync(run).fetched == 0
-    assert home_files(run.output) == {**everything, "Winter/renamed.JPG": moved.data}
+    assert sync(run).downloads == 0
+    assert files_on_disk(run.output) == {**everything, "Winter/renamed.JPG": moved.data}
     assert sync(run).cost == NOTHING_NEW
 
 
@@ -462,8 +465,8 @@ def test_a_file_that_was_moved_and_edited_is_not_taken_for_what_it_was(
     elsewhere.parent.mkdir()
     (run.output / "Summer" / "a.JPG").rename(elsewhere)
     edited = edit(elsewhere, keep_time=True)
-    assert sync(run).fetched == 1
-    assert home_files(run.output) == {**contents(album), "mine/a.JPG": edited}
+    assert sync(run).downloads == 1
+    assert files_on_disk(run.output) == {**expected_files(album), "mine/a.JPG": edited}
 
 
 def test_if_much_is_missing_at_once_that_was_home_it_is_said_before_it_is_fetched(
@@ -502,8 +505,8 @@ def test_an_entry_that_leads_nowhere_makes_nothing_be_fetched_again(
     album.photo("b.JPG")
     assert sync(run).cost == (3, 1)
     assert "2 intact" in sync(run, "--verify").stderr
-    (run.output / STATE).unlink()
-    assert sync(run, "--new-record").fetched == 0
+    (run.output / RECORD).unlink()
+    assert sync(run, "--new-record").downloads == 0
 
 
 @posix_only
@@ -516,7 +519,7 @@ def test_a_link_that_leads_nowhere_in_the_place_of_a_photo_concerns_that_photo_a
     path = run.output / "Summer" / "a.JPG"
     path.unlink()
     path.symlink_to("a.JPG")
-    assert sync(run).fetched == 1
+    assert sync(run).downloads == 1
     assert path.is_symlink() and (path.parent / key_name(linked)).read_bytes() == linked.data
     assert sync(run).cost == NOTHING_NEW
 
@@ -553,7 +556,7 @@ def test_an_album_folder_that_cannot_be_read_fails_that_album_and_nothing_is_fet
     summer.photo("a.JPG")
     sync(run)
     if not is_known:
-        (run.output / STATE).unlink()
+        (run.output / RECORD).unlink()
     winter.photo("b.JPG")
     folder = run.output / "Summer"
     before = snapshot(folder)
@@ -569,8 +572,8 @@ def test_an_album_folder_that_cannot_be_read_fails_that_album_and_nothing_is_fet
     assert {name: entry[1:] for name, entry in snapshot(folder).items()} == {
         name: entry[1:] for name, entry in before.items()
     }
-    assert home_files(run.output) == contents(summer, winter)
-    assert sync(run).fetched == 0
+    assert files_on_disk(run.output) == expected_files(summer, winter)
+    assert sync(run).downloads == 0
 
 
 @posix_only
@@ -591,9 +594,9 @@ def test_a_file_that_cannot_be_read_is_a_failure_and_is_not_fetched_again(
             "a.JPG" in line and "Permission denied" in line for line in result.stderr.splitlines()
         )
     path.chmod(0o644)
-    assert sync(run).fetched == 0
+    assert sync(run).downloads == 0
     assert sync(run, "--verify").cost == NOTHING_NEW
-    assert home_files(run.output) == contents(album)
+    assert files_on_disk(run.output) == expected_files(album)
 
 
 BAD_READ = """
@@ -628,7 +631,7 @@ def test_a_file_that_was_read_wrong_once_is_not_condemned(
     photo = one_photo_home(account, run)
     verified = sync(run, "--verify", env=broken_python(tmp_path / "broken", BAD_READ))
     assert verified.cost == NOTHING_NEW and "1 intact" in verified.stderr
-    assert home_files(run.output) == {"Summer/a.JPG": photo.data}
+    assert files_on_disk(run.output) == {"Summer/a.JPG": photo.data}
 
 
 # ======================================================================================================================
@@ -649,7 +652,7 @@ def take_away(output: Path) -> None:
 
 def lose_the_record(output: Path) -> None:
     """Leave of the output folder all but the record."""
-    (output / STATE).unlink()
+    (output / RECORD).unlink()
 
 
 @pytest.mark.parametrize("change", [unmount, take_away, lose_the_record])
@@ -664,7 +667,7 @@ def test_a_known_folder_without_its_record_ends_the_run_with_a_way_out(
     before = snapshot(run.output) if run.output.exists() else None
     refused = sync(run, *args, exit_code=2)
     assert (
-        refused.fetched == 0
+        refused.downloads == 0
         and "--new-record" in refused.stderr
         and run.output.name in refused.stderr
     )
@@ -690,7 +693,7 @@ def test_with_an_option_a_known_folder_starts_anew(
     sync(run)
     change(run.output)
     assert sync(run, "--new-record").cost == (3, fetched)
-    assert home_files(run.output) == contents(album)
+    assert files_on_disk(run.output) == expected_files(album)
     assert sync(run).cost == NOTHING_NEW
 
 
@@ -722,7 +725,7 @@ def test_a_folder_that_was_never_used_needs_no_option(account: Account, run: Run
     photo = one_photo_home(account, run)
     run.folder.joinpath("another").mkdir()
     sync(run, "--output", "another")
-    assert home_files(run.folder / "another") == {"Summer/a.JPG": photo.data}
+    assert files_on_disk(run.folder / "another") == {"Summer/a.JPG": photo.data}
 
 
 def test_another_account_is_refused_in_the_folder_of_the_first(
@@ -735,15 +738,15 @@ def test_another_account_is_refused_in_the_folder_of_the_first(
     with FakeSmugMug(stranger, ca) as theirs:
         run.smugmug = theirs
         for args in ([], ["--dry-run"]):
-            before = home_files(run.output)
+            before = files_on_disk(run.output)
             refused = sync(run, *args, exit_code=2)
             assert (
-                refused.fetched == 0
+                refused.downloads == 0
                 and "neighbours" in refused.stderr
                 and account.nickname in refused.stderr
             )
-            assert home_files(run.output) == before == {"Summer/a.JPG": photo.data}
-        assert sync(run, "--output", "theirs").fetched == 1
+            assert files_on_disk(run.output) == before == {"Summer/a.JPG": photo.data}
+        assert sync(run, "--output", "theirs").downloads == 1
     run.smugmug = mine
     assert sync(run).cost == NOTHING_NEW
 
@@ -754,7 +757,7 @@ def test_an_account_under_a_new_nickname_is_known_by_its_albums(
     one_photo_home(account, run)
     account.nickname = "renamed"
     for _ in range(2):
-        assert sync(run).fetched == 0
+        assert sync(run).downloads == 0
 
 
 def test_an_account_that_has_lost_all_its_albums_is_still_the_same(
@@ -764,4 +767,4 @@ def test_an_account_that_has_lost_all_its_albums_is_still_the_same(
     account.remove(photo.album)
     added = account.album("Winter").photo("b.JPG")
     sync(run)
-    assert home_files(run.output) == {"Summer/a.JPG": photo.data, "Winter/b.JPG": added.data}
+    assert files_on_disk(run.output) == {"Summer/a.JPG": photo.data, "Winter/b.JPG": added.data}

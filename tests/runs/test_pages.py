@@ -27,7 +27,7 @@ from browser import REASON, Browser, find_browser
 from conftest import SCRIPT, Run
 from demo import demo_account, drawn_png
 from fake_smugmug import JPEG_MAGIC, Account, Authority, FakeSmugMug, Pattern
-from helpers import NOTHING_NEW, edit, home_files, image_of, of_file, of_list, stop, sync
+from helpers import NOTHING_NEW, edit, files_on_disk, image_of, of_file, of_list, stop, sync
 
 HTML = ("--sidecar", "html")
 SCREENSHOT = SCRIPT.parent / "tests" / "album-page.png"
@@ -65,7 +65,7 @@ def overview(run: Run) -> Page:
 
 def pages(run: Run) -> List[str]:
     """The pages in the output folder."""
-    return [name for name in home_files(run.output) if name.endswith(".html")]
+    return [name for name in files_on_disk(run.output) if name.endswith(".html")]
 
 
 def as_stored(run: Run) -> Dict[str, Tuple[int, bytes]]:
@@ -349,7 +349,7 @@ def test_a_page_of_the_owner_is_kept_and_reported(account: Account, run: Run) ->
     report = run.folder / "report.json"
     sync(run, *HTML, "--report", report)
     assert {
-        content for name, content in home_files(run.output).items() if name.endswith(".html")
+        content for name, content in files_on_disk(run.output).items() if name.endswith(".html")
     } == {b"<p>mine \xff</p>"}
     kept = [
         (problem["kind"], problem["folder"], problem["file"])
@@ -378,7 +378,7 @@ def test_what_an_album_names_like_a_page_keeps_its_name(account: Account, run: R
     other.photo()
     sync(run, *HTML)
     assert (run.output / "Summer" / "Index.html").read_bytes() == photo.data
-    assert sorted(name for name in home_files(run.output) if not name.endswith(".JPG")) == [
+    assert sorted(name for name in files_on_disk(run.output) if not name.endswith(".JPG")) == [
         "Summer/Index.html",
         "Summer/index_page.html",
         "index.html",
@@ -538,7 +538,7 @@ def test_no_text_of_a_hostile_account_runs_and_every_link_opens_its_file(
         assert browser.run("typeof window.hacked") == "undefined"
         assert browser.run("document.scripts.length") == 2  # one of them is the data
         assert all(request.startswith(run.output.as_uri() + "/") for request in asked)
-    assert set(home_files(run.output)) <= opened
+    assert set(files_on_disk(run.output)) <= opened
 
 
 def test_even_markup_that_got_into_a_page_would_run_nothing_and_ask_nobody(

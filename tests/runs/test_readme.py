@@ -20,7 +20,7 @@ import demo
 import download_smugmug_photos as script
 from conftest import SCRIPT, Run
 from fake_smugmug import Account, Authority, FakeSmugMug
-from helpers import README, home_files, readme_section
+from helpers import README, files_on_disk, readme_section
 
 ROOT = SCRIPT.parent
 SETUP = re.compile(r"python3 -m venv \.venv && \.venv/bin/pip install --quiet -r (\S+) && (.+)")
@@ -96,7 +96,7 @@ def test_every_line_for_the_own_account_does_what_it_is_there_for(
     shell(
         first, checkout, {**smugmug.environment, **keys}, PIN
     )  # it asks for them at a terminal only
-    assert len(home_files(checkout / "smugmug_photos")) == 3
+    assert len(files_on_disk(checkout / "smugmug_photos")) == 3
 
     source = (checkout / SCRIPT.name).read_text(encoding="utf-8")
     for name, value in (("API_KEY", smugmug.api_key), ("API_SECRET", smugmug.api_secret)):
@@ -118,7 +118,7 @@ def test_every_line_for_the_own_account_does_what_it_is_there_for(
         for options, done in said.items()
         if "Files:" in done.stderr and "--dry-run" not in options
     )
-    assert sorted(home_files(checkout / "smugmug_photos")) == sorted(
+    assert sorted(files_on_disk(checkout / "smugmug_photos")) == sorted(
         [
             "index.html",
             *(

@@ -10,7 +10,7 @@ import pytest
 
 from conftest import Run
 from fake_smugmug import Account
-from helpers import NOTHING_NEW, STATE, sync
+from helpers import NOTHING_NEW, RECORD, sync
 
 FORMAT_5 = """
 CREATE TABLE album (album_key TEXT PRIMARY KEY, folder TEXT, clocks TEXT, listed_at REAL)
@@ -51,12 +51,12 @@ def turn_into_format_5(record: Path) -> None:
 def test_a_record_of_format_5_is_upgraded(account: Account, run: Run) -> None:
     account.album("Summer").photo()
     sync(run)
-    turn_into_format_5(run.output / STATE)
+    turn_into_format_5(run.output / RECORD)
     assert sync(run).cost == NOTHING_NEW
     account.albums[0].photo("IMG_2.JPG")
     assert sync(run).cost == (3, 1)
     assert sync(run).cost == NOTHING_NEW
-    with closing(sqlite3.connect(str(run.output / STATE))) as database:
+    with closing(sqlite3.connect(str(run.output / RECORD))) as database:
         assert database.execute("PRAGMA user_version").fetchone() == (6,)
         assert database.execute("SELECT name, verified_at FROM album").fetchall() == [
             ("Summer", 0)
@@ -75,7 +75,7 @@ def test_a_record_of_an_earlier_format_is_rebuilt_from_the_files(
 ) -> None:
     account.album("Summer").photo()
     sync(run)
-    with closing(sqlite3.connect(str(run.output / STATE))) as database:
+    with closing(sqlite3.connect(str(run.output / RECORD))) as database:
         database.execute(f"PRAGMA user_version = {version}")
     assert sync(run).cost == (3, 0)
     assert sync(run).cost == NOTHING_NEW

@@ -23,7 +23,7 @@ from fake_smugmug import (
     bytes_of,
     file_content,
 )
-from helpers import Faults, arm, contents, home_files, of_file, part_files
+from helpers import Faults, arm, expected_files, files_on_disk, of_file, part_files
 
 SIZE = 1_000_000
 CUT = 700_000
@@ -42,7 +42,7 @@ def test_a_cut_transfer_goes_on_in_the_same_run(
 
     result = run()
 
-    assert result.returncode == 0 and home_files(run.output) == {"Big/pano.JPG": photo.data}
+    assert result.returncode == 0 and files_on_disk(run.output) == {"Big/pano.JPG": photo.data}
     first, second = smugmug.select("cdn")
     assert "range" not in first.headers and 0 < starts_at(second) <= CUT
     assert second.status == 206 and second.bytes_sent == SIZE - starts_at(second)
@@ -64,7 +64,7 @@ def test_what_came_of_a_version_that_was_replaced_meanwhile_goes_when_all_is_hom
     assert len(part_files(run)) == 2
     assert run().returncode == 0
     assert part_files(run) == [mine]
-    assert home_files(run.output) == {"Big/pano.JPG": photo.data, "Big/other.JPG": other.data}
+    assert files_on_disk(run.output) == {"Big/pano.JPG": photo.data, "Big/other.JPG": other.data}
 
 
 def test_a_cut_transfer_goes_on_in_the_next_run(
@@ -77,7 +77,7 @@ def test_a_cut_transfer_goes_on_in_the_next_run(
 
     result = run()
 
-    assert result.returncode == 0 and home_files(run.output) == {"Big/pano.JPG": photo.data}
+    assert result.returncode == 0 and files_on_disk(run.output) == {"Big/pano.JPG": photo.data}
     (request,) = smugmug.select("cdn")
     assert 0 < size_bytes == starts_at(request) and request.bytes_sent == SIZE - size_bytes
     assert not part_files(run)
@@ -92,7 +92,7 @@ def test_a_page_in_the_place_of_the_rest_does_not_cost_what_is_there(
 
     result = run()
 
-    assert result.returncode == 0 and home_files(run.output) == {"Big/pano.JPG": photo.data}
+    assert result.returncode == 0 and files_on_disk(run.output) == {"Big/pano.JPG": photo.data}
     assert 0 < starts_at(smugmug.select("cdn")[-1]) <= CUT
 
 
@@ -111,7 +111,7 @@ def test_a_part_of_another_version_of_the_image_is_not_gone_on_from(
 
     result = run()
 
-    assert result.returncode == 0 and home_files(run.output) == contents(album)
+    assert result.returncode == 0 and files_on_disk(run.output) == expected_files(album)
     assert [
         starts_at(request_for(smugmug, image)) > 0 for image in (replaced, kept, other_bytes)
     ] == [False, True, False]
@@ -220,8 +220,8 @@ def test_the_answer_decides_what_a_part_is_worth_and_the_md5_has_the_last_word(
     }
     assert asked == {row.name: list(row.asks) for row in PARTS}
     lost = [row.name for row in PARTS if not row.comes_home]
-    assert home_files(run.output) == {
-        path: data for path, data in contents(album).items() if Path(path).stem not in lost
+    assert files_on_disk(run.output) == {
+        path: data for path, data in expected_files(album).items() if Path(path).stem not in lost
     }
     assert result.returncode == 1 and all(f"Parts/{name}." in result.stderr for name in lost)
     assert [path.is_dir() for path in part_files(run)] == [
@@ -260,7 +260,7 @@ def test_a_video_without_md5_goes_on_only_with_what_is_certainly_the_rest_of_it(
 
     result = run()
 
-    assert result.returncode == 0 and home_files(run.output) == {"Big/clip.mp4": video.data}
+    assert result.returncode == 0 and files_on_disk(run.output) == {"Big/clip.mp4": video.data}
     assert [asks(record, KEPT) for record in smugmug.select("cdn")] == asked
 
 
@@ -286,7 +286,7 @@ def test_a_photo_without_archived_uri_is_had_by_the_next_best_way_and_what_is_no
 
     smaller = file_content(largest, "XL")
     assert smaller is not None
-    assert home_files(run.output) == {
+    assert files_on_disk(run.output) == {
         "Summer/archived.JPG": archived.data,
         "Summer/download.JPG": download.data,
         "Summer/original.JPG": original.data,
@@ -330,7 +330,7 @@ def test_a_download_of_another_size_than_the_original_is_not_the_original(
 
     result = run()
 
-    assert home_files(run.output) == {
+    assert files_on_disk(run.output) == {
         "Summer/small.JPG": photo.data,
         "Summer/right.JPG": other.data,
     }
@@ -351,7 +351,7 @@ def test_a_photo_whose_fallback_fails_is_a_failure_and_not_unavailable(
 
     result = run()
 
-    assert home_files(run.output) == {"Summer/sound.JPG": sound.data}
+    assert files_on_disk(run.output) == {"Summer/sound.JPG": sound.data}
     assert named(result.stderr, "Failed") == ["Summer/photo.JPG"] and result.returncode == 1
     assert smugmug.count("abroad") == 0
 
@@ -383,7 +383,7 @@ def test_what_is_not_ready_or_unavailable_is_named_and_no_failure(
 
     result = run()
 
-    assert home_files(run.output) == {
+    assert files_on_disk(run.output) == {
         "Summer/sound.JPG": sound.data,
         "Summer/stuck.mp4": long_ago.data,
     }
@@ -403,12 +403,12 @@ def test_what_was_not_ready_comes_home_when_it_is(
     album = account.album("Summer")
     fresh: Any = {"processing": True, "uploaded": account.time_of_day()}
     photo, video = album.photo("a.JPG", **fresh), album.video("b.MOV", **fresh)
-    assert run().returncode == 0 and home_files(run.output) == {}
+    assert run().returncode == 0 and files_on_disk(run.output) == {}
 
     photo.processing = video.processing = False  # no date moves with that
 
     assert run().returncode == 0
-    assert home_files(run.output) == {"Summer/a.JPG": photo.data, "Summer/b.mp4": video.data}
+    assert files_on_disk(run.output) == {"Summer/a.JPG": photo.data, "Summer/b.mp4": video.data}
     assert smugmug.count("cdn") == 2
 
 
@@ -423,7 +423,7 @@ def test_a_video_comes_home_under_the_extension_of_its_file_whether_or_not_its_s
 
     result = run()
 
-    assert result.returncode == 0 and home_files(run.output) == {"Summer/clip.mp4": video.data}
+    assert result.returncode == 0 and files_on_disk(run.output) == {"Summer/clip.mp4": video.data}
     assert smugmug.count("cdn") == 1 and not calls_for(smugmug, video)
 
     assert run().returncode == 0
@@ -458,7 +458,7 @@ def leave_parts(smugmug: FakeSmugMug, run: Run, images: Sequence[Image]) -> None
         smugmug.fault("cut", where=of_file(image), at=CUT)
         smugmug.fault("not_found", where=of_file(image))
     assert run("-j", 32).returncode == 1
-    assert home_files(run.output) == {} and len(part_files(run)) == len(images)
+    assert files_on_disk(run.output) == {} and len(part_files(run)) == len(images)
     smugmug.clear_faults()
     smugmug.clear_requests()
 

@@ -23,11 +23,11 @@ from conftest import Result, Run
 from fake_smugmug import JSON, Account, Album, Authority, FakeSmugMug, file_url
 from helpers import (
     AUTHORIZE,
-    addresses,
-    contents,
+    authorize_urls,
     edit,
+    expected_files,
+    files_on_disk,
     good_token,
-    home_files,
     of_list,
     snapshot,
     token_file,
@@ -74,8 +74,8 @@ def test_the_sign_in_asks_for_reading_everything_and_for_nothing_more(
 ) -> None:
     result = run("--login", signed_in=False, input="111111\n027518\n")
 
-    assert result.returncode == 0 and len(addresses(result.stderr)) == 2
-    for address in addresses(result.stderr):
+    assert result.returncode == 0 and len(authorize_urls(result.stderr)) == 2
+    for address in authorize_urls(result.stderr):
         parameters = parse_qsl(urlsplit(address).query, keep_blank_values=True)
         assert sorted(parameters) == [
             ("Access", "Full"),
@@ -391,7 +391,7 @@ def test_a_host_that_shows_the_certificate_of_another_one_gets_no_request(
             r"certificate of (api|photos)\.smugmug\.com cannot be verified", result.stderr
         )
         assert [record.host for record in fake.requests if re.fullmatch(hosts, record.host)] == []
-    assert home_files(tmp_path / "smugmug_photos") == {}
+    assert files_on_disk(tmp_path / "smugmug_photos") == {}
 
 
 @pytest.mark.parametrize(
@@ -520,10 +520,10 @@ def test_an_address_of_somebody_else_anywhere_in_a_listing_is_never_asked(
     assert min(counts) >= 1 and sum(counts) > 10 * len(FOREIGN)
     found = {
         name: content
-        for name, content in home_files(run.output).items()
+        for name, content in files_on_disk(run.output).items()
         if not name.endswith(".json")
     }
-    assert found == contents(sound)
+    assert found == expected_files(sound)
     assert named(tmp_path / "report.json") == {
         (album.name, image.file_name)
         for album in account.albums
@@ -548,7 +548,7 @@ def test_an_address_of_somebody_else_in_the_first_answers_is_never_asked(
         assert run().returncode == 0  # what the keys and the nickname tell is enough
         assert sum(counts) >= 1
     assert_nobody_else_was_asked(smugmug)
-    assert home_files(run.output) == {"Summer/IMG_1.JPG": photo.data}
+    assert files_on_disk(run.output) == {"Summer/IMG_1.JPG": photo.data}
 
 
 @pytest.mark.parametrize(
@@ -584,7 +584,7 @@ def test_a_redirect_to_somebody_else_is_never_followed(
     assert result.returncode == code and all(fault.hits for fault in faults), result.stderr
     assert result.stderr.count("Refused to contact ") >= len(faults)
     assert_nobody_else_was_asked(smugmug)
-    assert home_files(run.output) == {}
+    assert files_on_disk(run.output) == {}
 
 
 @pytest.mark.parametrize(
@@ -741,7 +741,7 @@ def test_a_link_in_the_place_of_a_folder_is_not_followed_out_of_the_output_folde
         assert len(refusals) == len(links)
         assert snapshot(elsewhere) == before and set(os.listdir(str(tmp_path))) == places
         assert all((run.output / link).is_symlink() for link in links)
-        assert set(home_files(run.output)) == {
+        assert set(files_on_disk(run.output)) == {
             "Winter/IMG_1.JPG",
             "Winter/album.json",
             "Winter/index.html",
@@ -969,7 +969,7 @@ def test_no_control_character_in_what_is_removed_or_verified_reaches_the_screen_
     album = account.album(f"al{CONTROLS}bum")
     photo = album.photo(f"good{CONTROLS}.JPG")
     assert run().returncode == 0
-    (home,) = (run.output / name for name in home_files(run.output))
+    (home,) = (run.output / name for name in files_on_disk(run.output))
     edit(home, keep_time=True)
     album.remove(photo)
     result = run("-v", "--verify", "--list-removed", "--log-file", "log.txt")
@@ -1146,7 +1146,7 @@ def assert_whole_or_named(account: Account, run: Run, result: Result, report: Pa
     assert result.returncode in (0, 1), result.stderr
     home = sorted(
         content
-        for name, content in home_files(run.output).items()
+        for name, content in files_on_disk(run.output).items()
         if not name.endswith((".json", ".xmp", ".html"))
     )
     known = {image.data for album in account.albums for image in album.images}
@@ -1215,7 +1215,7 @@ def test_a_video_that_is_not_called_one_comes_home_by_its_link_and_without_that_
     assert result.returncode == 1 and named(tmp_path / "report.json") == {
         ("Unlinked", "MVI_1.MOV")
     }
-    assert home_files(run.output) == {"Linked/MVI_1.mp4": video.data}
+    assert files_on_disk(run.output) == {"Linked/MVI_1.mp4": video.data}
 
 
 def test_no_field_of_an_album_is_trusted_to_be_what_it_should_be(
@@ -1244,7 +1244,7 @@ def test_no_field_of_an_album_is_trusted_to_be_what_it_should_be(
         assert result.returncode == 1 and "the listing is incomplete" in result.stderr
     assert_whole_or_named(account, run, result, tmp_path / "report.json")
     lost = [album for album in account.albums if album.name.startswith("AlbumKey ")]
-    home = set(home_files(run.output).values())
+    home = set(files_on_disk(run.output).values())
     assert all(
         image.data in home
         for album in account.albums
@@ -1483,7 +1483,7 @@ def test_json_that_no_library_could_have_written_costs_no_more_than_its_album(
     assert result.returncode == 1 and "did not send a valid API answer" in result.stderr
     assert_whole_or_named(account, run, result, tmp_path / "report.json")
     readable = {album.images[0].data for album in account.albums if album.name not in UNREADABLE}
-    assert readable <= set(home_files(run.output).values())
+    assert readable <= set(files_on_disk(run.output).values())
 
     smugmug.clear_requests()
     assert (
@@ -1525,7 +1525,7 @@ def test_a_list_that_never_ends_is_a_named_problem(
 
     result = run(timeout=300)
 
-    assert result.returncode == 1 and home_files(run.output) == contents(endless, sound)
+    assert result.returncode == 1 and files_on_disk(run.output) == expected_files(endless, sound)
     assert re.search(r"^  Endless: .*incomplete", result.stderr, re.MULTILINE)
     assert smugmug.count("api", of_list(endless)) <= 2 * (
         1 + 2 * script.LISTING_THREADS

@@ -14,7 +14,7 @@ import pytest
 
 from conftest import SCRIPT, Process, Run
 from fake_smugmug import Account, FakeSmugMug
-from helpers import AUTHORIZE, addresses, good_token, home_files, token_file
+from helpers import AUTHORIZE, authorize_urls, files_on_disk, good_token, token_file
 
 APPLY = "https://api.smugmug.com/api/developer/apply"
 ACCEPT_TERMS = "https://api.smugmug.com/api/developer/accept"
@@ -133,7 +133,7 @@ def test_a_sign_in_asks_to_read_everything_and_lasts(
         "Access": "Full",
         "Permissions": "Read",
     }
-    assert home_files(run.output) == {"Only for me/IMG_1.JPG": photo.data}
+    assert files_on_disk(run.output) == {"Only for me/IMG_1.JPG": photo.data}
 
     smugmug.clear_requests()
     again = run(signed_in=False)
@@ -171,7 +171,7 @@ def test_a_pin_can_be_typed_in_a_terminal(run: Run, smugmug: FakeSmugMug) -> Non
 def test_a_refused_pin_leads_to_a_new_address(run: Run, smugmug: FakeSmugMug) -> None:
     result = run(signed_in=False, input="222222\n27518\n111111\n027518\n")
     assert result.returncode == 0 and "Signed in as family." in result.stderr
-    assert len(set(addresses(result.stderr))) == 3
+    assert len(set(authorize_urls(result.stderr))) == 3
     assert result.stderr.count("PIN: ") == 4 and "A PIN has six digits" in result.stderr
     assert result.stderr.count("Open this new address") == 2
     assert result.stderr.index(AUTHORIZE) < result.stderr.index("PIN: ")
@@ -180,7 +180,7 @@ def test_a_refused_pin_leads_to_a_new_address(run: Run, smugmug: FakeSmugMug) ->
 
 def test_after_a_refused_pin_it_says_that_the_address_is_a_new_one(run: Run) -> None:
     result = run(signed_in=False, input="111111\n027518\n")
-    assert result.returncode == 0 and len(set(addresses(result.stderr))) == 2
+    assert result.returncode == 0 and len(set(authorize_urls(result.stderr))) == 2
     before, between, _ = result.stderr.split(AUTHORIZE)
     assert "new address" not in before and "new address" in between
 
@@ -189,7 +189,7 @@ def test_what_cannot_be_a_pin_is_asked_for_again_and_costs_no_address(
     run: Run, smugmug: FakeSmugMug
 ) -> None:
     result = run(signed_in=False, input="27518\n0275180\nO27518\nabc\n027518\n")
-    assert result.returncode == 0 and len(addresses(result.stderr)) == 1
+    assert result.returncode == 0 and len(authorize_urls(result.stderr)) == 1
     assert (
         smugmug.count("oauth", "getRequestToken") == smugmug.count("oauth", "getAccessToken") == 1
     )
@@ -208,14 +208,14 @@ def test_a_pin_for_an_address_that_has_expired_leads_to_a_new_one(
     smugmug.let_time_pass(301)
     _, stderr = process.communicate(f"{pin}\n{pin}\n", timeout=300)
     assert process.returncode == 0, stderr
-    assert len(addresses(stderr)) == 1
+    assert len(authorize_urls(stderr)) == 1
     assert saved_token(run) == good_token(smugmug)
 
 
 def test_after_three_refused_pins_it_gives_up(run: Run, smugmug: FakeSmugMug) -> None:
     result = run(signed_in=False, input="111111\n222222\n333333\n027518\n")
     assert result.returncode == 3
-    assert len(set(addresses(result.stderr))) == 3
+    assert len(set(authorize_urls(result.stderr))) == 3
     assert smugmug.count("oauth", "getRequestToken") == 3
     assert not token_file(run).exists()
 
@@ -339,7 +339,7 @@ def test_where_the_token_cannot_be_saved_the_run_goes_on_and_says_so(
     result = run(signed_in=False, input="027518\n")
     assert result.returncode == 0
     assert "could not be saved" in result.stderr
-    assert home_files(run.output) == {"Summer/IMG_1.JPG": photo.data}
+    assert files_on_disk(run.output) == {"Summer/IMG_1.JPG": photo.data}
     assert set(token_file(run).parent.iterdir()) == {
         token_file(run),
         token_file(run).with_name("folders.json"),
@@ -397,7 +397,7 @@ def test_a_revoked_token_leads_to_a_new_sign_in_or_to_3_where_nobody_can_answer(
 
     result = run(signed_in=False, input="027518\n")
     assert result.returncode == 0
-    assert len(addresses(result.stderr)) == 1
+    assert len(authorize_urls(result.stderr)) == 1
     assert saved_token(run) == good_token(smugmug) != before
 
 
@@ -459,7 +459,7 @@ def test_a_mistyped_key_or_secret_is_told_apart(
     result = run(signed_in=False, input="027518\n", env={variable: "mistyped"})
     assert result.returncode == 2
     assert advice in result.stderr and variable in result.stderr
-    assert addresses(result.stderr) == []
+    assert authorize_urls(result.stderr) == []
 
 
 def test_a_401_that_is_a_web_page_leads_to_a_new_sign_in(run: Run, smugmug: FakeSmugMug) -> None:
@@ -473,7 +473,7 @@ def test_a_401_that_is_a_web_page_leads_to_a_new_sign_in(run: Run, smugmug: Fake
     )
     result = run(signed_in=False, input="027518\n")
     assert result.returncode == 0
-    assert len(addresses(result.stderr)) == 1 and "<html>" not in result.stderr
+    assert len(authorize_urls(result.stderr)) == 1 and "<html>" not in result.stderr
 
 
 @pytest.mark.parametrize("where", ["getRequestToken", "getAccessToken"])

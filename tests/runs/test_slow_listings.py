@@ -10,7 +10,7 @@ import pytest
 import download_smugmug_photos as script
 from conftest import Run
 from fake_smugmug import Account, Album, FakeSmugMug, Lag
-from helpers import home_files, of_list, stop, sync, without_counts
+from helpers import files_on_disk, hide_image_counts, of_list, stop, sync
 
 ENOUGH = 60  # so many images on a page come through
 
@@ -56,7 +56,7 @@ def test_a_page_that_takes_the_gateway_too_long_is_halved_from_where_the_listing
 ) -> None:
     album = account.album("Summer")
     album.fill(150, 60)
-    without_counts(smugmug)
+    hide_image_counts(smugmug)
     smugmug.gateway.give_up_above(ENOUGH)
     smugmug.gateway.gives = gives
     assert sync(run).cost == (2 + 4, 150)
@@ -82,7 +82,7 @@ def test_a_page_that_is_not_answered_as_it_should_be_is_halved(
 ) -> None:
     album = account.album("Summer")
     album.fill(150, 60)
-    without_counts(smugmug)
+    hide_image_counts(smugmug)
     smugmug.fault(fault, of_list(album), **options)
     assert sync(run, *arguments).cost == (2 + 4, 150)
     assert in_order(pages(smugmug, album)) == HALVED
@@ -93,7 +93,7 @@ def test_a_later_page_that_is_too_much_is_halved_and_what_was_listed_is_not_list
 ) -> None:
     album = account.album("Summer")
     album.fill(250, 60)
-    without_counts(smugmug)
+    hide_image_counts(smugmug)
     smugmug.fault("nonce_used", of_list(album) + ".*start=101")
     assert sync(run).cost == (2 + 5, 250)
     asked = pages(
@@ -115,7 +115,7 @@ def test_what_came_through_is_remembered_for_the_rest_of_the_run(
     smugmug.gateway.give_up_above(20)
     sync(run)
     asked = [page.images for album in account.albums for page in pages(smugmug, album)]
-    assert len(home_files(run.output)) == 30 * 40
+    assert len(files_on_disk(run.output)) == 30 * 40
     # at 100, 50 and 25, and once a little more than came through, by all that were listed at a time
     assert sum(count > 20 for count in asked) <= 5 * script.LISTING_THREADS
     assert len(asked) <= 30 * 4 + 4 * script.LISTING_THREADS
@@ -127,7 +127,7 @@ def test_two_that_fail_at_the_same_time_halve_a_page_once(
     albums = [account.album(name) for name in ("Spring", "Summer", "Autumn", "Winter")]
     for album in albums:
         album.fill(100, 60)
-    without_counts(smugmug)
+    hide_image_counts(smugmug)
     smugmug.gateway.give_up_above(ENOUGH)
     smugmug.gateway.pace = 0.3  # so that all have asked before the first is answered
     sync(run)
@@ -148,7 +148,7 @@ def test_an_album_of_5000_images_comes_home_through_a_gateway_that_gives_up_afte
     assert (
         result.returncode == 0 and "Everything is home: 5,000 photos and videos" in result.stderr
     )
-    assert len(home_files(run.output)) == smugmug.count("cdn") == 5000
+    assert len(files_on_disk(run.output)) == smugmug.count("cdn") == 5000
     asked = pages(smugmug, album)
     assert len(asked) <= 105  # 84 if it knew beforehand, and asked for one at a time
     assert asked[0].images == 100 and {Page(1, 50), Page(51, 50)} < set(asked)
@@ -188,7 +188,7 @@ def test_a_page_beyond_the_end_of_a_listing_that_lags_behind_its_count_is_no_fai
     result = sync(run)
 
     assert "\nEverything is home: 30 photos and videos" in result.stderr
-    assert len(home_files(run.output)) == 30 and f"Summer/{late[9].file_name}" in home_files(
+    assert len(files_on_disk(run.output)) == 30 and f"Summer/{late[9].file_name}" in files_on_disk(
         run.output
     )
     assert 21 in {page.start for page in pages(smugmug, album)}
@@ -216,7 +216,7 @@ def test_an_album_whose_smallest_pages_fail_is_named_with_the_reason_and_all_oth
     small.fill(5, 60)
     smugmug.gateway.give_up_above(9)
     result = sync(run, exit_code=1)
-    assert len(home_files(run.output)) == 5
+    assert len(files_on_disk(run.output)) == 5
     assert (
         '\n  Big: the album could not be listed: SmugMug answered 401 "oauth_problem=nonce_used"\n'
         in result.stderr

@@ -15,9 +15,18 @@ import pytest
 
 from conftest import Run
 from fake_smugmug import Account, FakeSmugMug
-from helpers import NOTHING_NEW, contents, edit, harmless, home_files, key_name, snapshot, sync
+from helpers import (
+    NOTHING_NEW,
+    edit,
+    expected_files,
+    files_on_disk,
+    key_name,
+    run_unchanged,
+    snapshot,
+    sync,
+)
 
-STATE = ".smugmug.sqlite3"
+RECORD = ".smugmug.sqlite3"
 
 
 # ======================================================================================================================
@@ -35,7 +44,7 @@ def test_a_run_with_nothing_new_costs_one_call_and_one_for_each_hundred_albums(
     account.album("Album 100").fill(1, 100)
     assert sync(run).cost == (1 + 2 + 1, 1)
     assert sync(run).cost == (1 + 2, 0)
-    assert len(home_files(run.output)) == 101
+    assert len(files_on_disk(run.output)) == 101
 
 
 def test_an_album_is_listed_when_any_of_its_clocks_or_its_count_moved(
@@ -54,7 +63,7 @@ def test_an_album_is_listed_when_any_of_its_clocks_or_its_count_moved(
     album.images_last_updated = moved
     assert sync(run).cost == (3, 1)
     assert sync(run).cost == NOTHING_NEW
-    assert home_files(run.output) == contents(album, other)
+    assert files_on_disk(run.output) == expected_files(album, other)
 
 
 @pytest.mark.parametrize(
@@ -70,9 +79,9 @@ def test_a_disk_that_gives_names_back_in_another_form_is_no_reason_to_fetch_agai
     for path in (run.output / "Summer").iterdir():
         path.rename(path.with_name(given_back(path.name)))
     assert sync(run, "--full").cost == (3, 0)
-    (run.output / STATE).unlink()
+    (run.output / RECORD).unlink()
     assert sync(run, "--new-record").cost == (3, 0)  # the files are taken as they are
-    assert len(home_files(run.output)) == 2
+    assert len(files_on_disk(run.output)) == 2
 
 
 def test_full_looks_into_every_album_and_fetches_nothing_that_is_home(
@@ -90,7 +99,7 @@ def test_full_finds_what_no_clock_tells(account: Account, run: Run) -> None:
     photo.content = b"a new version, and no clock that moved"
     assert sync(run).cost == NOTHING_NEW
     assert sync(run, "--full").cost == (3, 1)
-    assert home_files(run.output) == contents(photo.album)
+    assert files_on_disk(run.output) == expected_files(photo.album)
 
 
 def test_an_album_stays_on_the_list_of_work_until_all_of_its_images_are_home(
@@ -118,7 +127,7 @@ def test_an_album_stays_on_the_list_of_work_until_all_of_its_images_are_home(
         image.processing, image.status, image.sub_status = False, "Open", "NFS"
     assert sync(run).cost == (2 + 4, 5)
     assert sync(run).cost == NOTHING_NEW
-    assert home_files(run.output) == contents(*account.albums)
+    assert files_on_disk(run.output) == expected_files(*account.albums)
 
 
 # ======================================================================================================================
@@ -138,7 +147,7 @@ def test_a_file_deleted_or_truncated_comes_back(account: Account, run: Run) -> N
     deleted_as_a_whole.photo()
     untouched.photo()
     sync(run)
-    everything = home_files(run.output)
+    everything = files_on_disk(run.output)
 
     (run.output / "Summer" / "a.JPG").unlink()
     os.truncate(str(run.output / "Summer" / "b.JPG"), 700)
@@ -146,7 +155,7 @@ def test_a_file_deleted_or_truncated_comes_back(account: Account, run: Run) -> N
     (run.output / "Summer" / "e.mp4").unlink()
     shutil.rmtree(str(run.output / "Winter"))
     assert sync(run).cost == (2 + 2, 5)
-    assert home_files(run.output) == everything
+    assert files_on_disk(run.output) == everything
     assert sync(run).cost == NOTHING_NEW
 
 
@@ -158,7 +167,7 @@ def test_an_edited_file_of_another_size_is_kept_and_the_original_comes_beside(
     edited = edit(run.output / "Summer" / photo.file_name, keep_size=False)
     second = sync(run)
     assert second.cost == (3, 1)
-    assert home_files(run.output) == {
+    assert files_on_disk(run.output) == {
         f"Summer/{photo.file_name}": edited,
         f"Summer/{key_name(photo)}": photo.data,
     }
@@ -185,17 +194,19 @@ def test_without_its_state_everything_is_found_again_and_nothing_is_fetched(
     again.photo("same.JPG")
     again.collect(album.images[0])
     sync(run)
-    everything = home_files(run.output)
+    everything = files_on_disk(run.output)
     assert len(everything) == 11
 
-    (run.output / STATE).unlink()
+    (run.output / RECORD).unlink()
     lost = sync(run, exit_code=2)
     assert (
-        lost.fetched == 0 and "--new-record" in lost.stderr and not (run.output / STATE).exists()
+        lost.downloads == 0
+        and "--new-record" in lost.stderr
+        and not (run.output / RECORD).exists()
     )
     second = sync(run, "--new-record")
     assert second.cost == (4, 0)
-    assert home_files(run.output) == everything
+    assert files_on_disk(run.output) == everything
     assert sync(run).cost == NOTHING_NEW
 
 
@@ -215,12 +226,12 @@ def test_what_is_listed_without_a_file_is_found_again_by_its_original_size_or_th
     smugmug.fault(
         "mangle", where=f"/album/{album.key}!images", times=None, function=with_original_sizes
     )
-    assert sync(run).fetched == 2
-    everything = home_files(run.output)
+    assert sync(run).downloads == 2
+    everything = files_on_disk(run.output)
     assert len(everything) == 2 and everything["Summer/copy.JPG"] != copy.data
-    (run.output / STATE).unlink()
-    assert sync(run, "--new-record").fetched == 0
-    assert home_files(run.output) == everything
+    (run.output / RECORD).unlink()
+    assert sync(run, "--new-record").downloads == 0
+    assert files_on_disk(run.output) == everything
     assert sync(run).cost == NOTHING_NEW
 
 
@@ -282,8 +293,8 @@ def test_a_stranger_that_shows_only_by_a_size_that_is_not_listed_stays_and_the_i
     for image in (photo, video):
         (run.output / "Summer" / image.file_name).write_bytes(b"something else")
     report = sync(run)
-    assert report.fetched == 2
-    assert home_files(run.output) == {
+    assert report.downloads == 2
+    assert files_on_disk(run.output) == {
         "Summer/a.JPG": b"something else",
         f"Summer/{key_name(photo)}": photo.data,
         "Summer/b.mp4": b"something else",
@@ -298,9 +309,9 @@ def test_what_was_put_beside_a_stranger_is_found_there_again(account: Account, r
     (run.output / "Summer").mkdir(parents=True)
     (run.output / "Summer" / photo.file_name).write_bytes(b"something else")
     sync(run)
-    (run.output / STATE).unlink()
+    (run.output / RECORD).unlink()
     assert sync(run, "--new-record").cost == (3, 0)
-    assert len(home_files(run.output)) == 2
+    assert len(files_on_disk(run.output)) == 2
 
 
 # ======================================================================================================================
@@ -326,7 +337,7 @@ def test_an_image_replaced_on_smugmug_takes_the_place_of_its_old_version(
     second = sync(run)
     assert second.cost == (3, 4)
     assert "4 replaced" in second.stderr
-    assert home_files(run.output) == contents(album)
+    assert files_on_disk(run.output) == expected_files(album)
     assert sync(run).cost == NOTHING_NEW
 
 
@@ -341,7 +352,7 @@ def test_a_newer_version_goes_beside_an_adopted_file_which_is_its_owners_own(
     for version in (b"a new version", b"one more version, over the one that was ours"):
         photo.replace(version, moves_clock=True)
         assert sync(run).cost == (3, 1)
-        assert home_files(run.output) == {
+        assert files_on_disk(run.output) == {
             f"Summer/{photo.file_name}": theirs,
             f"Summer/{key_name(photo)}": version,
         }
@@ -362,7 +373,7 @@ def test_the_new_version_goes_beside_a_file_that_its_owner_edited(
         photo.replace(b"a new version of photo %d" % number, moves_clock=True)
     second = sync(run)
     assert second.cost == (3, 2)
-    assert home_files(run.output) == {
+    assert files_on_disk(run.output) == {
         **edited,
         **{f"Summer/{key_name(photo)}": photo.data for photo in photos},
     }
@@ -371,7 +382,7 @@ def test_the_new_version_goes_beside_a_file_that_its_owner_edited(
 
     photos[0].replace(b"one more version of photo 0", moves_clock=True)
     assert sync(run).cost == (3, 1)
-    assert home_files(run.output) == {
+    assert files_on_disk(run.output) == {
         **edited,
         **{f"Summer/{key_name(photo)}": photo.data for photo in photos},
     }
@@ -404,7 +415,7 @@ def test_a_file_keeps_the_name_it_was_given_whatever_is_renamed(
     assert sync(run).cost == (3, 1)
     photo.replace(b"a new version of a renamed photo", moves_clock=True)
     assert sync(run).cost == (3, 1)
-    assert home_files(run.output) == {
+    assert files_on_disk(run.output) == {
         "Summer/a.JPG": photo.data,
         "Summer/b.mp4": film.data,
         f"Summer/{key_name(added)}": added.data,
@@ -435,7 +446,7 @@ def test_an_image_in_several_albums_is_fetched_once_and_copied_within_the_first_
     first = sync(run)
     assert first.cost == (5, 3)
     assert "6 copied" in first.stderr
-    assert home_files(run.output) == contents(album, collection, smart)
+    assert files_on_disk(run.output) == expected_files(album, collection, smart)
     assert sync(run).cost == NOTHING_NEW
 
 
@@ -448,8 +459,8 @@ def test_an_image_moved_or_collected_later_is_copied(account: Account, run: Run)
     old.remove(moved)
     collection.collect(stays)
     assert sync(run).cost == (2 + 3, 0)
-    assert home_files(run.output) == {
-        **contents(old, new, collection),
+    assert files_on_disk(run.output) == {
+        **expected_files(old, new, collection),
         "Old/moved.JPG": moved.data,
     }
     assert sync(run).cost == NOTHING_NEW
@@ -465,7 +476,10 @@ def test_a_file_that_is_not_what_it_was_is_no_source_of_copies(account: Account,
     for image in (edited, deleted, replaced):
         collection.collect(image)
     assert sync(run).cost == (4, 3)
-    assert home_files(run.output) == {**contents(album, collection), "Summer/a.JPG": content}
+    assert files_on_disk(run.output) == {
+        **expected_files(album, collection),
+        "Summer/a.JPG": content,
+    }
 
 
 # ======================================================================================================================
@@ -498,7 +512,7 @@ def test_what_smugmug_removes_is_kept_counted_and_named(account: Account, run: R
     gone.photo("c.JPG")
     first = sync(run, "--list-removed")
     assert (removed_count(first.stderr), first.stdout) == (0, "")
-    everything = home_files(run.output)
+    everything = files_on_disk(run.output)
 
     album.remove(photo)
     account.remove(gone)
@@ -509,7 +523,7 @@ def test_what_smugmug_removes_is_kept_counted_and_named(account: Account, run: R
     assert third.cost == NOTHING_NEW
     assert removed_count(third.stderr) == 2
     assert third.stdout.splitlines() == ["Gone/c.JPG", "Summer/a.JPG"]
-    assert home_files(run.output) == everything
+    assert files_on_disk(run.output) == everything
 
 
 def test_an_image_that_comes_back_to_its_album_is_no_longer_removed(
@@ -588,21 +602,21 @@ def test_one_run_at_a_time_owns_the_folder_and_a_killed_one_loses_it(
     stalled = smugmug.fault("stall", where=f"/i-{album.images[3].key}/", before_headers=True)
     process = run.start("--jobs", "1")
     assert stalled.reached.wait(30)
-    home = home_files(run.output)
+    home = files_on_disk(run.output)
     assert len(home) == 3
 
     for arguments in ([], ["--dry-run"]):
         second = sync(run, *arguments, exit_code=2)
         assert "Another run is already using" in second.stderr
-        assert second.fetched == 0
-    assert home_files(run.output) == home
-    assert sync(run, "--output", "elsewhere").fetched == 4
+        assert second.downloads == 0
+    assert files_on_disk(run.output) == home
+    assert sync(run, "--output", "elsewhere").downloads == 4
 
     process.kill()
     process.wait()
-    assert harmless(run, "--dry-run").cost == (3, 0)
+    assert run_unchanged(run, "--dry-run").cost == (3, 0)
     assert sync(run).cost == (3, 1)
-    assert home_files(run.output) == contents(album)
+    assert files_on_disk(run.output) == expected_files(album)
     assert sync(run).cost == NOTHING_NEW
 
 
@@ -611,7 +625,7 @@ def test_a_run_killed_while_it_wrote_its_state_leaves_the_state_before(
 ) -> None:
     account.album("Summer").fill(200, 100)
     sync(run)
-    state, journal = run.output / STATE, run.output / (STATE + "-journal")
+    state, journal = run.output / RECORD, run.output / (RECORD + "-journal")
     with closing(sqlite3.connect(str(state), isolation_level=None)) as database:
         database.executescript(
             "PRAGMA cache_size = 1; PRAGMA cache_spill = 1; "
@@ -624,8 +638,8 @@ def test_a_run_killed_while_it_wrote_its_state_leaves_the_state_before(
     state.write_bytes(half_written[0])
     journal.write_bytes(half_written[1])
 
-    assert harmless(run, "--dry-run").cost == NOTHING_NEW
-    harmless(run, "--dry-run", "--verify")
+    assert run_unchanged(run, "--dry-run").cost == NOTHING_NEW
+    run_unchanged(run, "--dry-run", "--verify")
     assert sync(run).cost == NOTHING_NEW
     assert not journal.exists()
 
@@ -641,21 +655,21 @@ def test_the_state_has_no_write_ahead_log(
     process.kill()
     process.wait()
     sync(run)
-    assert names <= {STATE, STATE + "-journal", "Summer"}
-    assert (run.output / STATE).read_bytes()[
+    assert names <= {RECORD, RECORD + "-journal", "Summer"}
+    assert (run.output / RECORD).read_bytes()[
         18:20
     ] == b"\x01\x01"  # 2 stands for WAL in the format of SQLite files
-    assert {path.name for path in run.output.iterdir()} == {STATE, "Summer"}
+    assert {path.name for path in run.output.iterdir()} == {RECORD, "Summer"}
 
 
 def test_a_state_of_a_newer_schema_is_refused(account: Account, run: Run) -> None:
     account.album("Summer").photo()
     sync(run)
-    with closing(sqlite3.connect(str(run.output / STATE))) as database:
+    with closing(sqlite3.connect(str(run.output / RECORD))) as database:
         database.execute("PRAGMA user_version = 99")
     account.albums[0].photo("IMG_2.JPG")
     for arguments in ([], ["--dry-run"], ["--verify"]):
-        refused = harmless(run, *arguments, exit_code=2)
+        refused = run_unchanged(run, *arguments, exit_code=2)
         assert "newer version" in refused.stderr and "99" in refused.stderr
 
 
@@ -663,11 +677,11 @@ def test_a_state_of_a_newer_schema_is_refused(account: Account, run: Run) -> Non
 def test_an_empty_state_is_filled_anew(account: Account, run: Run, empty: str) -> None:
     account.album("Summer").photo()
     sync(run)
-    (run.output / STATE).write_bytes(b"")
+    (run.output / RECORD).write_bytes(b"")
     if empty == "no tables":
-        with closing(sqlite3.connect(str(run.output / STATE))) as database:
+        with closing(sqlite3.connect(str(run.output / RECORD))) as database:
             database.executescript("CREATE TABLE passing (by TEXT); DROP TABLE passing;")
-        assert (run.output / STATE).stat().st_size
+        assert (run.output / RECORD).stat().st_size
     assert sync(run).cost == (3, 0)
     assert sync(run).cost == NOTHING_NEW
 
@@ -692,19 +706,21 @@ def test_a_damaged_state_is_set_aside_and_rebuilt_by_adoption(
 ) -> None:
     account.album("Summer").fill(10, 100)
     sync(run)
-    everything = home_files(run.output)
-    content = damage((run.output / STATE).read_bytes())
-    (run.output / STATE).write_bytes(content)
+    everything = files_on_disk(run.output)
+    content = damage((run.output / RECORD).read_bytes())
+    (run.output / RECORD).write_bytes(content)
 
-    assert harmless(run, "--dry-run").cost == (3, 0)
+    assert run_unchanged(run, "--dry-run").cost == (3, 0)
     second = sync(run)
     assert second.cost == (3, 0)
     aside = [
-        path for path in run.output.iterdir() if path.name.startswith(STATE) and path.name != STATE
+        path
+        for path in run.output.iterdir()
+        if path.name.startswith(RECORD) and path.name != RECORD
     ]
     assert [path.read_bytes() for path in aside] == [content]
     assert aside[0].name in second.stderr
-    assert home_files(run.output) == everything
+    assert files_on_disk(run.output) == everything
     assert sync(run).cost == NOTHING_NEW
 
 
@@ -715,9 +731,9 @@ def test_a_folder_in_the_place_of_the_record_is_named_and_stays(
     account: Account, run: Run, arguments: List[str]
 ) -> None:
     account.album("Summer").photo()
-    (run.output / STATE / "mine").mkdir(parents=True)
-    refused = harmless(run, *arguments, exit_code=2)
-    assert STATE in refused.stderr and run.output.name in refused.stderr
+    (run.output / RECORD / "mine").mkdir(parents=True)
+    refused = run_unchanged(run, *arguments, exit_code=2)
+    assert RECORD in refused.stderr and run.output.name in refused.stderr
 
 
 def test_a_record_that_cannot_be_written_any_more_ends_the_run_and_what_is_home_is_found_by_the_next(
@@ -727,7 +743,7 @@ def test_a_record_that_cannot_be_written_any_more_ends_the_run_and_what_is_home_
     album.photo("a.JPG")
     sync(run)
     album.photo("b.JPG")
-    in_the_way = run.output / (STATE + "-journal")
+    in_the_way = run.output / (RECORD + "-journal")
 
     def put_in_the_way(answer: Dict[str, Any]) -> Dict[str, Any]:
         in_the_way.mkdir()
@@ -737,7 +753,7 @@ def test_a_record_that_cannot_be_written_any_more_ends_the_run_and_what_is_home_
     assert f"Cannot write to {run.output.name}: " in sync(run, exit_code=2).stderr
     in_the_way.rmdir()
     sync(run)
-    assert home_files(run.output) == contents(album)
+    assert files_on_disk(run.output) == expected_files(album)
 
 
 # ======================================================================================================================
@@ -767,6 +783,6 @@ def test_a_dry_run_writes_not_a_byte_and_its_run_can_still_be_done(
     account.album("Another").photo()
 
     for option in ("--full", "--list-removed", "--quiet"):
-        harmless(run, "--dry-run", option)
-    harmless(run, "--dry-run", "--verify", exit_code=1)
+        run_unchanged(run, "--dry-run", option)
+    run_unchanged(run, "--dry-run", "--verify", exit_code=1)
     assert sync(run).cost == (2 + 2, 4)

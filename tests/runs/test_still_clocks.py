@@ -13,7 +13,16 @@ import pytest
 import download_smugmug_photos as script
 from conftest import Run
 from fake_smugmug import JPEG_MAGIC, Account, Album, FakeSmugMug, Image, Lag, Pattern
-from helpers import NOTHING_NEW, contents, home_files, of_file, of_list, parse_album, stop, sync
+from helpers import (
+    NOTHING_NEW,
+    expected_files,
+    files_on_disk,
+    of_file,
+    of_list,
+    parse_album,
+    stop,
+    sync,
+)
 
 DAY = 86_400.0
 NIGHT = DAY + 60  # from one nightly run to the next: they do not begin on the second
@@ -60,7 +69,7 @@ def test_a_replaced_photo_that_moves_no_clock_comes_home_within_a_month_of_night
         )
         assert (f", {first_looks} replaced" in result.stderr) == (first_looks > 0)
 
-    assert home_files(run.output) == contents(*account.albums)
+    assert files_on_disk(run.output) == expected_files(*account.albums)
     gaps = [
         later - earlier for nights in seen.values() for earlier, later in zip(nights, nights[1:])
     ]
@@ -155,14 +164,14 @@ def test_an_upload_that_was_not_listed_yet_when_its_album_was_comes_home_with_th
     account.lag = Lag(seconds=600)
     late = swap(album)
 
-    assert "Summer/" + late.file_name not in home_files(run.output)
+    assert "Summer/" + late.file_name not in files_on_disk(run.output)
     sync(run)  # its clocks have moved, but the listing is the one from before
     smugmug.let_time_pass(600)
     result = sync(run)
 
     assert result.cost == (3, 1)
     assert "\nAlbums: 0 new, 0 changed, 1 looked at again, 0 unchanged\n" in result.stderr
-    assert home_files(run.output)["Summer/" + late.file_name] == late.data
+    assert files_on_disk(run.output)["Summer/" + late.file_name] == late.data
     assert sync(run).cost == (3, 0)
     smugmug.let_time_pass(330)
     assert sync(run).cost == (
@@ -233,8 +242,10 @@ def test_what_was_missing_in_a_listing_comes_home_after_a_second_look_at_the_end
         "\nAlbums: 2 new, 0 changed, 0 unchanged\nFiles: 5 downloaded, 0 already there, 0 failed\n"
         in result.stderr
     )
-    photos = {name: data for name, data in home_files(run.output).items() if name.endswith(".JPG")}
-    assert photos == contents(*account.albums)
+    photos = {
+        name: data for name, data in files_on_disk(run.output).items() if name.endswith(".JPG")
+    }
+    assert photos == expected_files(*account.albums)
     if args:
         written = {path.name for path in (run.output / "Summer").glob("*.xmp")}
         assert written == {"a.JPG.xmp", "b.JPG.xmp", "c.JPG.xmp", "late.JPG.xmp"}
@@ -271,7 +282,7 @@ def test_what_is_missing_in_the_second_look_as_well_is_a_failure_until_it_is_lis
     )
     assert sync(run).cost == (2 + 1, 1)
     assert sync(run).cost == NOTHING_NEW
-    assert home_files(run.output) == contents(*account.albums)
+    assert files_on_disk(run.output) == expected_files(*account.albums)
 
 
 def test_a_photo_that_failed_before_the_second_look_is_tried_again_by_the_next_run(
@@ -287,7 +298,7 @@ def test_a_photo_that_failed_before_the_second_look_is_tried_again_by_the_next_r
     )
     smugmug.clear_faults()
     assert sync(run).cost == (3, 1)
-    assert home_files(run.output) == contents(*account.albums)
+    assert files_on_disk(run.output) == expected_files(*account.albums)
 
 
 def test_the_second_look_brings_only_what_was_uploaded_since(
@@ -298,7 +309,7 @@ def test_the_second_look_brings_only_what_was_uploaded_since(
     lagging.photo("later.JPG", uploaded=datetime(2025, 1, 2))
     result = sync(run, "--since", "2026-01-01", "--album", "Summer")
     assert result.cost == (2 + 2, 1)
-    assert home_files(run.output) == {"Summer/late.JPG": lagging.images[3].data}
+    assert files_on_disk(run.output) == {"Summer/late.JPG": lagging.images[3].data}
     assert sync(run).cost == (2 + 2, 5)
 
 
@@ -313,7 +324,7 @@ def test_a_run_that_is_interrupted_during_its_second_look_is_finished_by_the_nex
     said = stop(process, signal.SIGINT)
     assert process.wait() == 130 and "\nNot finished: 4 of 5 are home" in said
     assert sync(run).cost == (3, 1)
-    assert home_files(run.output) == contents(*account.albums)
+    assert files_on_disk(run.output) == expected_files(*account.albums)
 
 
 @pytest.mark.parametrize("listings, exit_code, files", [(1, 0, 5), (2, 1, 4)])
@@ -356,7 +367,7 @@ def test_an_image_that_is_listed_but_was_deleted_is_gone_at_smugmug_which_is_tol
 
     result = sync(run)
 
-    assert home_files(run.output) == contents(album)
+    assert files_on_disk(run.output) == expected_files(album)
     assert (
         "\nEverything is home: 1 photo or video" in result.stderr and "Failed" not in result.stderr
     )

@@ -10,7 +10,7 @@ import pytest
 
 from conftest import Run
 from fake_smugmug import Account, FakeSmugMug, Photo
-from helpers import NOTHING_NEW, contents, edit, harmless, home_files, key_name, sync
+from helpers import NOTHING_NEW, edit, expected_files, files_on_disk, key_name, run_unchanged, sync
 
 
 def decay(path: Path) -> bytes:
@@ -49,10 +49,13 @@ def test_a_damaged_file_that_does_not_come_again_is_named_by_every_later_run(
     for _ in range(2):
         later = sync(run, exit_code=1).stderr
         assert "\nDamaged (1):\n  Summer/a.JPG: not downloaded again\n" in later
-        assert home_files(run.output) == {"Summer/a.JPG": decayed}
+        assert files_on_disk(run.output) == {"Summer/a.JPG": decayed}
     smugmug.clear_faults()
     sync(run)
-    assert home_files(run.output) == {"Summer/a.JPG": photo.data, "Summer/a-damaged.JPG": decayed}
+    assert files_on_disk(run.output) == {
+        "Summer/a.JPG": photo.data,
+        "Summer/a-damaged.JPG": decayed,
+    }
 
 
 def test_verification_of_sound_files_fetches_nothing(account: Account, run: Run) -> None:
@@ -93,7 +96,7 @@ def test_verification_mends_what_decayed_keeps_what_was_edited_and_fetches_what_
     verified = sync(run, "--verify")
     assert verified.cost == (3, 6)
     beside = {f"Summer/{key_name(image)}": image.data for image in (edited, edited_film)}
-    assert home_files(run.output) == {**contents(album), **beside, **kept}
+    assert files_on_disk(run.output) == {**expected_files(album), **beside, **kept}
     for name in (
         "decayed.JPG",
         "decayed.mp4",
@@ -121,12 +124,12 @@ def test_verification_that_only_reports_writes_nothing_and_ends_with_1_if_anythi
     album = account.album("Summer")
     photo, _ = album.photo("a.JPG"), album.photo("sound.JPG")
     sync(run)
-    assert "2 intact" in harmless(run, "--verify", "--dry-run").stderr
+    assert "2 intact" in run_unchanged(run, "--verify", "--dry-run").stderr
     path = run.output / "Summer" / photo.file_name
     modified_ns = path.stat().st_mtime_ns
     for harm in (decay, edit, Path.unlink):
         harm(path)
-        report = harmless(run, "--verify", "--dry-run", exit_code=1).stderr
+        report = run_unchanged(run, "--verify", "--dry-run", exit_code=1).stderr
         assert (
             "Damaged, changed or missing (1):\n  Summer/a.JPG: " in report
             and "sound.JPG" not in report
@@ -138,17 +141,20 @@ def test_verification_that_only_reports_writes_nothing_and_ends_with_1_if_anythi
         )
         path.write_bytes(photo.data)
         os.utime(str(path), ns=(modified_ns, modified_ns))
-    harmless(run, "--verify", "--dry-run")
+    run_unchanged(run, "--verify", "--dry-run")
 
 
 def test_the_advice_that_follows_a_report_of_damage_repairs_it(account: Account, run: Run) -> None:
     photo = one_photo_home(account, run)
     decayed = decay(run.output / "Summer" / "a.JPG")
-    advice = harmless(run, "--verify", "--dry-run", exit_code=1).stderr
-    harmless(run)  # so it does not do to leave out -n alone
+    advice = run_unchanged(run, "--verify", "--dry-run", exit_code=1).stderr
+    run_unchanged(run)  # so it does not do to leave out -n alone
     assert " run --verify without -n" in advice
     sync(run, "--verify")
-    assert home_files(run.output) == {"Summer/a.JPG": photo.data, "Summer/a-damaged.JPG": decayed}
+    assert files_on_disk(run.output) == {
+        "Summer/a.JPG": photo.data,
+        "Summer/a-damaged.JPG": decayed,
+    }
 
 
 @pytest.mark.parametrize("is_damaged", [False, True])
@@ -158,7 +164,7 @@ def test_verification_that_only_reports_needs_no_network(
     photo = one_photo_home(account, run)
     if is_damaged:
         decay(run.output / "Summer" / photo.file_name)
-    assert harmless(run, "--verify", "--dry-run", exit_code=int(is_damaged)).cost == (0, 0)
+    assert run_unchanged(run, "--verify", "--dry-run", exit_code=int(is_damaged)).cost == (0, 0)
     assert smugmug.connections() == 0
 
 
@@ -174,7 +180,10 @@ def test_verification_says_what_is_wrong_even_if_smugmug_does_not_answer(
     assert path.read_bytes() == damaged
     smugmug.clear_faults()
     assert sync(run).cost == (3, 1)
-    assert home_files(run.output) == {"Summer/a.JPG": photo.data, "Summer/a-damaged.JPG": damaged}
+    assert files_on_disk(run.output) == {
+        "Summer/a.JPG": photo.data,
+        "Summer/a-damaged.JPG": damaged,
+    }
 
 
 def test_what_its_owner_changed_and_smugmug_has_no_more_is_not_called_mended(
@@ -222,10 +231,10 @@ def test_damage_to_what_smugmug_has_no_more_ends_with_1_for_as_long_as_it_lasts(
     sync(run)
     path = run.output / "Summer" / "gone.JPG"
     damaged = decay(path)
-    assert "gone.JPG" in harmless(run, "--verify", "--dry-run", exit_code=1).stderr
+    assert "gone.JPG" in run_unchanged(run, "--verify", "--dry-run", exit_code=1).stderr
     for arguments in (["--verify"], ["--verify"], ["--verify", "--dry-run"]):
         report = sync(run, *arguments, exit_code=1)
-        assert report.fetched == 0
+        assert report.downloads == 0
         assert "gone.JPG" in report.stderr and "gone but sound.JPG" not in report.stderr
     assert path.read_bytes() == damaged
 
@@ -254,7 +263,7 @@ def test_a_removed_file_that_its_owner_deleted_is_nothing_to_worry_about(
     sync(run)
     (run.output / "Summer" / photo.file_name).unlink()
     assert sync(run, "--verify").cost == NOTHING_NEW
-    harmless(run, "--verify", "--dry-run")
+    run_unchanged(run, "--verify", "--dry-run")
 
 
 def test_damage_that_could_not_be_mended_is_mended_by_the_next_run(
@@ -266,10 +275,13 @@ def test_damage_that_could_not_be_mended_is_mended_by_the_next_run(
     smugmug.fault("not_found", where="cdn", times=None)
     assert photo.file_name in sync(run, "--verify", exit_code=1).stderr
     assert path.read_bytes() == damaged
-    harmless(run, "--verify", "--dry-run", exit_code=1)
+    run_unchanged(run, "--verify", "--dry-run", exit_code=1)
     smugmug.clear_faults()
     assert sync(run).cost == (3, 1)
-    assert home_files(run.output) == {"Summer/a.JPG": photo.data, "Summer/a-damaged.JPG": damaged}
+    assert files_on_disk(run.output) == {
+        "Summer/a.JPG": photo.data,
+        "Summer/a-damaged.JPG": damaged,
+    }
     assert sync(run, "--verify").cost == NOTHING_NEW
 
 
@@ -279,7 +291,7 @@ def test_damage_is_mended_from_a_sound_copy_in_another_album(account: Account, r
     sync(run)
     damaged = decay(run.output / "Summer" / photo.file_name)
     assert sync(run, "--verify").cost == (3, 0)
-    assert home_files(run.output) == {
+    assert files_on_disk(run.output) == {
         "Summer/a.JPG": photo.data,
         "Summer/a-damaged.JPG": damaged,
         "Best of/a.JPG": photo.data,
@@ -295,7 +307,7 @@ def test_two_damaged_copies_are_mended_by_one_transfer(account: Account, run: Ru
         for album in ("Summer", "Best of")
     }
     assert sync(run, "--verify").cost == (4, 1)
-    assert home_files(run.output) == {
+    assert files_on_disk(run.output) == {
         "Summer/a.JPG": photo.data,
         "Best of/a.JPG": photo.data,
         **damaged,
@@ -320,8 +332,8 @@ def test_a_file_of_the_right_name_and_size_and_wrong_content_is_not_adopted_and_
     first = sync(run)
     assert first.cost == (3, 1) and "2 adopted" in first.stderr
     expected = {**theirs, key_name(wrong): wrong.data}
-    assert home_files(run.output) == {f"Summer/{name}": data for name, data in expected.items()}
-    assert "3 intact" in harmless(run, "--verify", "--dry-run").stderr
+    assert files_on_disk(run.output) == {f"Summer/{name}": data for name, data in expected.items()}
+    assert "3 intact" in run_unchanged(run, "--verify", "--dry-run").stderr
     assert sync(run, "--verify").cost == NOTHING_NEW
 
 
@@ -331,7 +343,7 @@ def test_an_edit_that_kept_the_time_stamp_shows_by_its_size_and_is_kept(
     photo = one_photo_home(account, run)
     edited = edit(run.output / "Summer" / photo.file_name, keep_size=False, keep_time=True)
     assert sync(run, "--verify").cost == (3, 1)
-    assert home_files(run.output) == {
+    assert files_on_disk(run.output) == {
         "Summer/a.JPG": edited,
         f"Summer/{key_name(photo)}": photo.data,
     }
@@ -346,14 +358,14 @@ def test_an_adopted_file_without_a_known_md5_is_verified_and_whatever_became_of_
     path.parent.mkdir(parents=True)
     path.write_bytes(video.data)
     assert sync(run).cost == (3, 0)
-    harmless(run, "--verify", "--dry-run")
+    run_unchanged(run, "--verify", "--dry-run")
     path.unlink()
-    harmless(run, "--verify", "--dry-run", exit_code=1)
+    run_unchanged(run, "--verify", "--dry-run", exit_code=1)
     path.write_bytes(video.data)
     decayed = decay(path)
-    harmless(run, "--verify", "--dry-run", exit_code=1)
+    run_unchanged(run, "--verify", "--dry-run", exit_code=1)
     assert sync(run, "--verify").cost == (3, 1)
-    assert home_files(run.output) == {
+    assert files_on_disk(run.output) == {
         "Summer/a.mp4": decayed,
         f"Summer/{key_name(video)}": video.data,
     }
@@ -367,9 +379,9 @@ def test_a_folder_in_the_place_of_a_file_is_found_and_left_alone(
     path = run.output / "Summer" / photo.file_name
     path.unlink()
     (path / "inside").mkdir(parents=True)
-    harmless(run, "--verify", "--dry-run", exit_code=1)
+    run_unchanged(run, "--verify", "--dry-run", exit_code=1)
     assert sync(run, "--verify").cost == (3, 1)
-    assert home_files(run.output) == {f"Summer/{key_name(photo)}": photo.data}
+    assert files_on_disk(run.output) == {f"Summer/{key_name(photo)}": photo.data}
     assert (path / "inside").is_dir()
     assert sync(run, "--verify").cost == NOTHING_NEW
 
@@ -383,4 +395,4 @@ def test_where_nothing_was_recorded_yet_there_is_nothing_to_verify(
     assert nothing in report.stderr and report.cost == (0, 0) and not run.output.exists()
     report = sync(run, "--verify")
     assert nothing in report.stderr and "Then run --verify again" in report.stderr
-    assert home_files(run.output) == {"Summer/a.JPG": photo.data}
+    assert files_on_disk(run.output) == {"Summer/a.JPG": photo.data}

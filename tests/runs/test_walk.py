@@ -11,7 +11,7 @@ import pytest
 
 from conftest import Run
 from fake_smugmug import JSON, Account, Album, FakeSmugMug, Image, Pattern
-from helpers import contents, home_files, without_counts
+from helpers import expected_files, files_on_disk, hide_image_counts
 
 
 def all_files(folder: Path) -> Dict[str, bytes]:
@@ -176,7 +176,7 @@ def test_each_page_is_asked_for_as_large_as_it_should_be_and_with_nothing_that_i
     long_album = account.album("Long")
     long_album.fill(501, 60)
     assert run().returncode == 0
-    assert len(home_files(run.output)) == 501
+    assert len(files_on_disk(run.output)) == 501
 
     listings = smugmug.select("api", "!albums")
     assert [(record.query["start"], record.query["count"]) for record in listings] == [
@@ -215,7 +215,7 @@ def test_private_files_come_home_since_requests_for_files_are_signed_too(
     photo = account.album("Only for me", privacy="Private").photo()
     video = account.album("No links", external_links=False).video("MVI_1.mov")
     assert run().returncode == 0
-    assert home_files(run.output) == {
+    assert files_on_disk(run.output) == {
         "Only for me/IMG_1.JPG": photo.data,
         "No links/MVI_1.mp4": video.data,
     }
@@ -233,7 +233,7 @@ def test_a_file_that_is_elsewhere_is_neither_fetched_nor_is_the_sign_in_shown_th
     )
     result = run()
     assert result.returncode == 1
-    assert home_files(run.output) == contents(spring, winter)
+    assert files_on_disk(run.output) == expected_files(spring, winter)
     assert smugmug.count("abroad") == 0
     assert re.search(
         r"Failed \(3\):\n  Summer/.*, Summer/.*, Summer/.*: .*evil.example", result.stderr
@@ -248,7 +248,7 @@ def test_a_file_that_is_elsewhere_is_neither_fetched_nor_is_the_sign_in_shown_th
 def test_an_account_without_albums_is_home_at_once(run: Run, smugmug: FakeSmugMug) -> None:
     result = run()  # the list lacks its key, as every empty list does
     assert result.returncode == 0
-    assert home_files(run.output) == {}
+    assert files_on_disk(run.output) == {}
     assert smugmug.count("api") == 2
 
 
@@ -257,7 +257,7 @@ def test_an_image_that_is_listed_twice_comes_home_once(
 ) -> None:
     smugmug.fault("duplicate_item", f"{small[0].key}!images", times=None)
     assert run().returncode == 0
-    assert home_files(run.output) == contents(*small)
+    assert files_on_disk(run.output) == expected_files(*small)
     assert smugmug.count("cdn") == 9
 
 
@@ -266,7 +266,7 @@ def test_an_album_that_is_listed_twice_comes_home_once(
 ) -> None:
     smugmug.fault("duplicate_item", "!albums", times=None)
     assert run().returncode == 0
-    assert home_files(run.output) == contents(*small)
+    assert files_on_disk(run.output) == expected_files(*small)
     assert smugmug.count("cdn") == 9 and smugmug.count("api", "!images") == 3
 
 
@@ -277,7 +277,7 @@ def test_a_list_that_changed_while_it_was_read_is_read_once_more(
     images_fault = smugmug.fault("lost_item", "!images")
     assert run().returncode == 0
     assert albums_fault.hits == images_fault.hits == 1
-    assert home_files(run.output) == contents(*small)
+    assert files_on_disk(run.output) == expected_files(*small)
     assert smugmug.count("api") == 1 + 2 + 4
 
 
@@ -321,8 +321,8 @@ def test_a_list_that_is_shorter_than_it_says_is_a_failure_of_that_album_alone(
     smugmug.fault(fault, f"{summer.key}!images", times=None, **options)
     result = run()
     assert result.returncode == 1
-    found = home_files(run.output)
-    assert len(found) == 9 - missing and found.items() <= contents(*small).items()
+    found = files_on_disk(run.output)
+    assert len(found) == 9 - missing and found.items() <= expected_files(*small).items()
     assert any(
         line.strip().startswith("Summer: ") and reason in line
         for line in result.stderr.splitlines()
@@ -331,7 +331,7 @@ def test_a_list_that_is_shorter_than_it_says_is_a_failure_of_that_album_alone(
     smugmug.clear_faults()
     smugmug.clear_requests()
     assert run().returncode == 0  # the album was not taken for complete
-    assert home_files(run.output) == contents(*small)
+    assert files_on_disk(run.output) == expected_files(*small)
     assert smugmug.count("cdn") == missing
 
 
@@ -342,7 +342,7 @@ def test_a_list_that_is_longer_than_it_says_is_no_failure(
     smugmug.fault("wrong_total", f"{summer.key}!images", times=None, by=-1)
     result = run()
     assert result.returncode == 0 and "Everything is home: 9 photos and videos" in result.stderr
-    assert home_files(run.output) == contents(*small)
+    assert files_on_disk(run.output) == expected_files(*small)
     assert smugmug.count("api", f"{summer.key}!images") == 1
 
 
@@ -356,7 +356,7 @@ def test_a_list_of_albums_that_differs_from_its_own_total_is_a_failure_too(
     result = run()
     assert result.returncode == 1
     assert "the list of albums" in result.stderr
-    assert home_files(run.output) == contents(*small)
+    assert files_on_disk(run.output) == expected_files(*small)
 
 
 def test_a_later_page_that_is_not_found_now_and_then_is_asked_for_again(
@@ -372,7 +372,7 @@ def test_a_later_page_that_is_not_found_now_and_then_is_asked_for_again(
     ]
     assert run().returncode == 0
     assert [fault.hits for fault in faults] == [1, 1]
-    assert len(home_files(run.output)) == 501
+    assert len(files_on_disk(run.output)) == 501
     assert smugmug.count("api") == 1 + 3 + 7 + 100
 
 
@@ -381,18 +381,18 @@ def test_of_a_listing_that_breaks_off_comes_home_what_was_listed_and_the_rest_wi
 ) -> None:
     album = account.album("Summer")
     album.fill(501, 60)
-    without_counts(smugmug)
+    hide_image_counts(smugmug)
     smugmug.fault("respond", images_pattern(album, 501), times=None, status=403)
     result = run()
     assert (
         result.returncode == 1
         and "Summer: the listing stopped after 500: SmugMug answered 403" in result.stderr
     )
-    assert len(home_files(run.output)) == smugmug.count("cdn") == 500
+    assert len(files_on_disk(run.output)) == smugmug.count("cdn") == 500
     smugmug.clear_faults()
     smugmug.clear_requests()
     assert run().returncode == 0
-    assert len(home_files(run.output)) == 501 and smugmug.count("cdn") == 1
+    assert len(files_on_disk(run.output)) == 501 and smugmug.count("cdn") == 1
 
 
 def test_an_album_that_is_not_found_is_a_failure_of_its_own(
@@ -402,7 +402,7 @@ def test_an_album_that_is_not_found_is_a_failure_of_its_own(
     smugmug.fault("not_found", images_pattern(summer), times=None)
     result = run()
     assert result.returncode == 1
-    assert home_files(run.output) == contents(spring, winter)
+    assert files_on_disk(run.output) == expected_files(spring, winter)
     assert any(
         line.strip().startswith("Summer: ") and "404" in line
         for line in result.stderr.splitlines()
@@ -419,7 +419,7 @@ def test_a_list_of_albums_that_cannot_be_had_ends_the_run(
     result = run()
     assert result.returncode == 2
     assert "404" in result.stderr
-    assert home_files(run.output) == {}
+    assert files_on_disk(run.output) == {}
 
 
 # ======================================================================================================================
@@ -460,7 +460,7 @@ def test_an_image_with_an_impossible_key_is_a_failure_that_stays_within_its_albu
     )
     result = run()
     assert result.returncode == 1
-    expected = contents(*small)
+    expected = expected_files(*small)
     del expected["Summer/Summer 1.jpg"]
     found = all_files(tmp_path)
     found.pop("home/config/download_smugmug_photos/folders.json")
@@ -492,7 +492,7 @@ def test_fields_of_impossible_values_harm_nothing(
     run()
     found = all_files(tmp_path)
     found.pop("home/config/download_smugmug_photos/folders.json")
-    assert sorted(found.values()) == sorted(contents(*small).values())
+    assert sorted(found.values()) == sorted(expected_files(*small).values())
     assert {name.rpartition("/")[0] for name in found} == {
         f"smugmug_photos/{album.name}" for album in small
     }
@@ -511,9 +511,9 @@ def test_one_bad_image_never_stops_the_rest_and_is_named(
     smugmug.fault("not_found", f"/i-{bad.key}/", times=None)
     result = run()
     assert result.returncode == 1
-    expected = contents(*small)
+    expected = expected_files(*small)
     del expected["Summer/Summer 2.jpg"]
-    assert home_files(run.output) == expected
+    assert files_on_disk(run.output) == expected
 
     lines = result.stderr.splitlines()
     assert "Summer: 2 downloaded, 1 failed" in lines
@@ -525,7 +525,7 @@ def test_one_bad_image_never_stops_the_rest_and_is_named(
     smugmug.clear_requests()
     again = run()
     assert again.returncode == 0
-    assert home_files(run.output) == contents(*small)
+    assert files_on_disk(run.output) == expected_files(*small)
     assert smugmug.count("cdn") == 1
     assert "Files: 1 downloaded, 8 already there, 0 failed" in again.stderr.splitlines()
 
@@ -580,7 +580,7 @@ def test_a_locked_album_is_named_and_the_others_come_home(
 ) -> None:
     account.album("Secret club", security="Password", locked=True).photo()
     result = run()
-    assert home_files(run.output) == contents(*small)
+    assert files_on_disk(run.output) == expected_files(*small)
     assert any(
         line.strip().startswith("Secret club: ") and "locked" in line
         for line in result.stderr.splitlines()
@@ -602,7 +602,7 @@ def test_photos_with_a_file_that_only_smugmugs_pages_give_are_named_and_the_rest
     album.video("MVI_4.MOV", component_file_types={"Video": ["mov"]})
     result = run("--report", run.folder / "report.json")
     assert result.returncode == 0
-    assert len(home_files(run.output)) == 4
+    assert len(files_on_disk(run.output)) == 4
     assert "In SmugMug Source (1):\n  Wedding/IMG_1.JPG: nef, xmp\n" in result.stderr
     kinds = [
         problem["kind"]
