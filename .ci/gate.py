@@ -30,7 +30,7 @@ VERSIONS = (
 )  # newest first; the oldest is a check of its own
 OLDEST = "3.7"
 CHECKS_AT_A_TIME = 3
-README_LINES = (r"^.*pytest tests$", r"^.*fake_smugmug\.py -- .*$")
+README_LINES = (r"^.*pytest tests$", r"^.*tests/demo\.py$")
 PIN = b"027518\n"  # which the demo asks for
 READERS = {
     "exiftool": "libimage-exiftool-perl",

@@ -379,7 +379,6 @@ class Server:
             [
                 sys.executable,
                 str(FAKE),
-                "--serve",
                 "--no-log",
                 *(f"--{name}={options[name]}" for name in options),
             ],

@@ -1,6 +1,9 @@
-"""A demo of a command against the fake SmugMug: an account of drawn pictures, and a place of its own for settings.
+"""Try the program without an account: run it against a simulated SmugMug with drawn pictures.
 
-``python tests/fake_smugmug.py -- COMMAND ...`` runs it; with ``--slow`` before the ``--`` there is time to watch.
+    python tests/demo.py [--slow] [options of the program]
+
+The photos land in demo_photos. With --slow, there is time to watch the progress line and to press
+Ctrl-C. Settings go to a folder of the demo's own, so that no real sign-in is touched.
 """
 
 from __future__ import annotations
@@ -24,14 +27,15 @@ from typing import Any, List, Sequence
 
 from fake_smugmug import MP4_MAGIC, Account, Album, ArmedFault, FakeSmugMug, Line, Photo
 
+SCRIPT = Path(__file__).resolve().parent.parent / "download_smugmug_photos.py"
 SLOW_LINE = Line(api_latency_seconds=0.3, bytes_per_second_total=400_000)
 SLOW_PHOTO_BYTES = 180_000
 SLOW_ALBUMS = {"Lofoten": 12, "Garden": 8, "Birthday": 10, "Winter walk": 10}
 SLOW_TROUBLES_SECONDS = 4
 
 
-def demonstrate(command: Sequence[str], slow: bool = False) -> int:
-    """Run a command against the demo account, or against the slow one with its troubles; its exit code."""
+def demonstrate(options: Sequence[str], slow: bool = False) -> int:
+    """Run the program against the demo account, or the slow one; return its exit code."""
     account, line = (slow_account(), SLOW_LINE) if slow else (demo_account(), Line())
     with FakeSmugMug(account, secret="demo", line=line) as smugmug:
         if slow:
@@ -57,14 +61,14 @@ def demonstrate(command: Sequence[str], slow: bool = False) -> int:
             APPDATA=settings,
         )
         print(
-            f"This is a demo: no real SmugMug is asked. An address will be shown:\n"
-            f"do not open it, just enter the PIN {smugmug.pin}\n"
-            f"(no question after an earlier demo: that sign-in is in {settings}).\n"
-            "The pictures are drawn; the video does not play.\n",
+            f"This is a demo on a simulated SmugMug. Do not open the address it shows;\n"
+            f"type the PIN {smugmug.pin}. (Later demos do not ask: the sign-in is in\n"
+            f"{settings}.) The pictures are drawn; the video does not play.\n",
             file=sys.stderr,
             flush=True,
         )
-        process = subprocess.Popen(list(command), env=environment)
+        command = [sys.executable, str(SCRIPT), "--output", "demo_photos", *options]
+        process = subprocess.Popen(command, env=environment)
         code = _wait_for(process)
         if smugmug.unknown_paths:
             print(
@@ -223,3 +227,16 @@ def _draw_number(row: bytearray, y: int, digits: str, scale: int) -> None:
 
 def _png_chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the demo; return the exit code of the program."""
+    options = [option for option in argv if option != "--slow"]
+    return demonstrate(options, slow="--slow" in argv)
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit(130)

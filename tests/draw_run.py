@@ -25,7 +25,6 @@ from xml.sax.saxutils import escape
 import pyte
 
 TESTS = Path(__file__).resolve().parent
-SCRIPT = TESTS.parent / "download_smugmug_photos.py"
 COLUMNS, LINES = 104, 60
 HALF_WAY = re.compile(r"\b(4[5-9]|5\d) ?%")
 PIN = b"027518\n"
@@ -41,16 +40,8 @@ TEXT, FAINT, PAPER, RIM = (
 
 
 def demo(*options: str) -> List[str]:
-    """A command against the slow demo."""
-    return [
-        sys.executable,
-        str(TESTS / "fake_smugmug.py"),
-        "--slow",
-        "--",
-        sys.executable,
-        str(SCRIPT),
-        *options,
-    ]
+    """Return the command that runs the slow demo."""
+    return [sys.executable, str(TESTS / "demo.py"), "--slow", *options]
 
 
 def screens_of(command: Sequence[str], folder: Path) -> Iterator[List[str]]:
@@ -142,7 +133,7 @@ def main(arguments: Sequence[str]) -> int:
                 half_way = shown(screen, folder)
         if not half_way:
             raise SystemExit("the progress line was never half way")
-        command = f"$ .venv/bin/python {SCRIPT.name}"
+        command = "$ .venv/bin/python download_smugmug_photos.py"
         target.write_text(drawing([[command, *half_way], shown(screen, folder)]), encoding="utf-8")
     return 0
 

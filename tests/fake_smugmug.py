@@ -23,8 +23,7 @@ None if the fault does not apply. Tests then arm it by its name: ``smugmug.fault
 
 By hand:
 
-    python tests/fake_smugmug.py -- python download_smugmug_photos.py   a demo with drawn pictures
-    python tests/fake_smugmug.py --serve --albums 20 --images 50        a server for measurements
+    python tests/fake_smugmug.py --albums 20 --images 50    a server for measurements
 
 The sections, each of which uses only those above it:
 
@@ -3699,22 +3698,9 @@ class Conversation:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the fake by hand; return the exit code."""
-    options, command = list(argv), []
-    if "--" in options:
-        split = options.index("--")
-        options, command = options[:split], options[split + 1 :]
+    """Serve an account for measurements until stdin ends; return the exit code."""
     parser = argparse.ArgumentParser(
-        description="Run a program against a simulated SmugMug, or serve one for measurements.",
-        usage="%(prog)s [--slow] -- COMMAND ...\n       %(prog)s --serve [options]",
-    )
-    parser.add_argument(
-        "--slow", action="store_true", help="a demo of 20 to 30 seconds, with a few failures"
-    )
-    parser.add_argument(
-        "--serve",
-        action="store_true",
-        help="serve until stdin ends; 'stats' and 'urls' are commands",
+        description="Serve a simulated SmugMug until stdin ends. 'stats' and 'urls' are commands.",
     )
     parser.add_argument("--albums", type=int, default=20, help="number of albums")
     parser.add_argument("--images", type=int, default=50, help="number of photos in each album")
@@ -3738,22 +3724,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument(
         "--no-log", action="store_true", help="count requests, but keep no list of them"
     )
-    arguments = parser.parse_args(options)
-    if arguments.serve == bool(command):
-        parser.error("give either a command after -- or --serve")
-    for name, value in vars(arguments).items():
-        if (
-            name != "serve"
-            and (name == "slow") == arguments.serve
-            and value != parser.get_default(name)
-        ):
-            wanted = "a command after --" if arguments.serve else "--serve"
-            parser.error(f"--{name.replace('_', '-')} goes with {wanted}")
-    if arguments.serve:
-        return serve(arguments)
-    import demo  # only now: it imports this file
-
-    return demo.demonstrate(command, arguments.slow)
+    return serve(parser.parse_args(argv))
 
 
 def serve(arguments: argparse.Namespace) -> int:

@@ -25,8 +25,8 @@ from helpers import README, files_on_disk, readme_section
 ROOT = SCRIPT.parent
 SETUP = re.compile(r"python3 -m venv \.venv && \.venv/bin/pip install --quiet -r (\S+) && (.+)")
 PROGRAM = ".venv/bin/python download_smugmug_photos.py"
-DEMO_PROGRAM = f".venv/bin/python tests/fake_smugmug.py -- {PROGRAM}"
-SLOW_DEMO = f".venv/bin/python tests/fake_smugmug.py --slow -- {PROGRAM}"
+DEMO_PROGRAM = ".venv/bin/python tests/demo.py"
+SLOW_DEMO = f"{DEMO_PROGRAM} --slow"
 PICTURE = ROOT / "tests" / "demo.svg"
 PIN = "027518\n"
 
@@ -133,8 +133,8 @@ def test_every_line_for_the_own_account_does_what_it_is_there_for(
 
 
 def test_the_demo_and_its_archive_are_whole(checkout: Path) -> None:
-    line = f"{DEMO_PROGRAM} --output demo_photos"
-    assert line in command_lines() and f"{SLOW_DEMO} --output slow_photos" in command_lines()
+    line = DEMO_PROGRAM
+    assert line in command_lines() and SLOW_DEMO in command_lines()
     variables = {"TMPDIR": str(checkout)}
     assert (
         "Everything is home: 11 photos and videos in "
@@ -336,7 +336,7 @@ def test_every_setup_installs_what_a_file_of_the_project_lists() -> None:
         assert found, line
         files[found.group(2).rpartition(" ")[2]] = found.group(1)
     assert files == {
-        "demo_photos": "tests/requirements.txt",
+        "tests/demo.py": "tests/requirements.txt",
         "tests": "tests/requirements.txt",
         "download_smugmug_photos.py": "requirements.txt",
     }
