@@ -530,33 +530,50 @@ class Outcome(NamedTuple):
     reason: str = ""
 
 
-# ---------------------------------------------------------------------------------------------------------------
-# 2. Work in parallel: crews of threads that hand what they bring to one queue of results, and how large one should be.
-#    Knows threads and how to stop them. Knows nothing of what is done.
-# ---------------------------------------------------------------------------------------------------------------
+# -------------------------------------------------------------------------------------------------
+# 2. Work in parallel: worker pools with one result queue, and how many workers to run.
+#    Uses threads. Independent of the work that they do.
+#
+#    Why the number of downloads is measured, not fixed
+#
+#    A slow line is full with a few downloads, and more of them only make each one slower. A fast
+#    line needs dozens if the server limits each connection. So throughput is measured, half a
+#    second at a time, and only while every allowed download is running. A finished file counts as
+#    50 kB extra, because small files cost time rather than bytes.
+#
+#    A run begins with 4 downloads. The first trial takes three times as many, because 4 fill few
+#    lines and every trial costs half a second. Later trials double: 24, 48, 64. A trial is kept
+#    only if throughput rose by 6 %. A smaller gain may be noise, which would otherwise drive the
+#    number up and down for ever. After a trial without gain, the best number runs for 24 s, and
+#    the next trial goes the other way. Below 4 MB/s, trials stop at 16.
+#
+#    Failed requests are a sign of overload. Three in one measurement halve the number at once;
+#    from 32 downloads on, it takes one for every eight. Fewer are ignored as accidents.
+# -------------------------------------------------------------------------------------------------
 
-STOP_SECONDS = 1.2  # how long an interrupted run waits for its threads
-BYTES_PER_FILE = (
-    50_000  # a file counts as much as so many bytes more, so that small files count as well
-)
-MIN_GAIN = 1.06  # another number at a time has to bring so much more
-SLOW_BYTES_PER_SECOND, SLOW_MAX_JOBS = (
-    4e6,
-    16,
-)  # a line that brings no more in a second needs no more of them
-MEASURE_SECONDS, RESTS_AFTER_FAILURE = (
-    0.5,
-    48,
-)  # how long is measured; how many such looks pass before another number is tried
-MANY_FAILED_REQUESTS = 3  # fewer refusals and broken connections than this are an accident
+STOP_SECONDS = 1.2  # an interrupted run waits this long for its threads, then leaves them behind
+BYTES_PER_FILE = 50_000  # each finished file counts as this many extra bytes of throughput
+MIN_GAIN = 1.06  # a trial is kept only if throughput rose by this factor
+
+# Below this throughput, more than 16 downloads do not help.
+SLOW_BYTES_PER_SECOND = 4e6
+SLOW_MAX_JOBS = 16
+
+MEASURE_SECONDS = 0.5  # length of one measurement
+RESTS_AFTER_FAILURE = 48  # measurements after a failed trial before the next one
+MANY_FAILED_REQUESTS = 3  # fewer failed requests in one measurement are ignored
+
 R = TypeVar("R")
 
 
 class Stop(threading.Event):
-    """Set when the run is to end early."""
+    """An event that ends the run early once it is set."""
 
     def pause(self, seconds: float) -> None:
-        """Wait, in slices, since on Windows a long wait would hide Ctrl-C. Raises Stopped."""
+        """Wait for `seconds`; raise Stopped if the run is interrupted.
+
+        The wait is divided into slices because a long one would hide Ctrl-C on Windows.
+        """
         ends_at = time.monotonic() + seconds
         while not self.wait(min(0.5, max(0.0, ends_at - time.monotonic()))):
             if time.monotonic() >= ends_at:
@@ -564,15 +581,74 @@ class Stop(threading.Event):
         raise Stopped
 
 
-class ResultQueue:
-    """What the crews bring, as each piece gets done. Its `with` block is the time in which they work.
+class Wait:
+    """A reason to wait, such as a host that is closed: until a time, or for an item that tests it."""
 
-    An error that leaves the block sets `stop`. Then the block waits for the threads, though not for long.
+    def is_over(self) -> bool:
+        """Return True if all items that wait for this may be tried again."""
+        raise NotImplementedError
+
+    def needs_trial(self) -> bool:
+        """Return True if one of the items should be tried now, to find out if the wait is over."""
+        return False
+
+
+class HandBack(Exception):
+    """Raised by a worker's function if its item cannot be done before a wait is over."""
+
+    def __init__(self, wait: Wait) -> None:
+        super().__init__()
+        self.wait = wait
+
+
+class HandedBack(NamedTuple):
+    """An item that a worker of `pool` handed back because of `wait`."""
+
+    pool: WorkerPool
+    item: Any
+    wait: Wait
+
+
+class Parking:
+    """The items that workers handed back, by what they wait for."""
+
+    def __init__(self) -> None:
+        self._items: dict[Wait, deque[HandedBack]] = {}
+
+    def __len__(self) -> int:
+        return sum(map(len, self._items.values()))
+
+    def add(self, item: HandedBack) -> None:
+        """Keep an item until its wait is over."""
+        self._items.setdefault(item.wait, deque()).append(item)
+
+    def waiting(self, wait: Wait, pool: WorkerPool) -> int:
+        """Return how many items of a pool wait for `wait`."""
+        return sum(item.pool is pool for item in self._items.get(wait, ()))
+
+    def take_released(self) -> list[HandedBack]:
+        """Remove and return the items that should be tried again, the longest waiting first."""
+        released: list[HandedBack] = []
+        for wait, items in list(self._items.items()):
+            if wait.is_over():
+                released += self._items.pop(wait)
+            elif wait.needs_trial():
+                released.append(items.popleft())
+                if not items:
+                    del self._items[wait]
+        return released
+
+
+class ResultQueue:
+    """The results of all worker pools, in order of completion.
+
+    Workers run for the duration of its `with` block. An exception that leaves the block sets
+    `stop`. The block then waits at most STOP_SECONDS for the threads.
     """
 
     def __init__(self, stop: Stop) -> None:
         self.stop = stop
-        self.crews: list[WorkerPool] = []
+        self.pools: list[WorkerPool] = []
         self.queue: queue.Queue[tuple[WorkerPool, Any, BaseException | None]] = queue.Queue()
 
     def __enter__(self) -> ResultQueue:
@@ -581,44 +657,58 @@ class ResultQueue:
     def __exit__(self, error_type: Any, error: Any, traceback: Any) -> None:
         if error is not None:
             self.stop.set()
-        deadline = time.monotonic() + (STOP_SECONDS if self.stop.is_set() else 0.0)
-        for crew in self.crews:
-            crew.shut_down(deadline)
+        deadline = time.monotonic()
+        if self.stop.is_set():
+            deadline += STOP_SECONDS
+        for pool in self.pools:
+            pool.shut_down(deadline)
 
     def take(self, seconds: float) -> Any:
-        """The next result; None if there is none within so many seconds. Raises the error of a thread that failed."""
+        """Return the next result, or None after `seconds`; re-raise a worker's exception.
+
+        An item that its worker could not do yet is returned as HandedBack.
+        """
         try:
-            crew, result, error = self.queue.get(block=seconds > 0, timeout=seconds)
+            pool, result, error = self.queue.get(block=seconds > 0, timeout=seconds)
         except queue.Empty:
             return None
-        crew.in_progress -= 1
-        crew.done += 1
+        pool.in_progress -= 1
         if error is not None:
             raise error
+        if not isinstance(result, HandedBack):
+            pool.done += 1
         return result
 
 
 class WorkerPool:
-    """Daemon threads that do one thing to every item they are given, each to one item at a time.
+    """A pool of daemon threads that apply one function to each item.
 
-    `under_way` counts the items whose result was not taken yet, `done` the others, `size` says how many may be under
-    way, and may change at any time. They belong to the thread that takes the results. (The threads of
-    concurrent.futures are joined at exit: Ctrl-C would wait for a read that hangs.)
+    The attributes may be used only by the thread that takes the results:
+
+    `size`: the maximum number of items in progress; may change at any time
+    `in_progress`: items submitted whose results have not been taken
+    `done`: items whose results have been taken
+
+    The pools of concurrent.futures are no alternative. Python joins their threads at exit, so a
+    blocked read would delay Ctrl-C.
     """
 
     def __init__(self, function: Callable[[Any], Any], results: ResultQueue, size: int) -> None:
-        self.size, self.in_progress, self.done = size, 0, 0
-        self._function, self._results = function, results
+        self.size = size
+        self.in_progress = 0
+        self.done = 0
+        self._function = function
+        self._results = results
         self._items: queue.Queue[Any] = queue.Queue()
         self._threads: list[threading.Thread] = []
-        results.crews.append(self)
+        results.pools.append(self)
 
     def has_room(self) -> bool:
-        """Whether it may be given another item."""
+        """Return True if another item may be submitted."""
         return self.in_progress < self.size
 
     def submit(self, item: Any) -> None:
-        """Have something done to an item, which is not None."""
+        """Queue an item for the workers. None is not a valid item."""
         self.in_progress += 1
         if len(self._threads) < self.in_progress:
             thread = threading.Thread(target=self._work, daemon=True)
@@ -626,14 +716,14 @@ class WorkerPool:
                 thread.start()
                 self._threads.append(thread)
             except RuntimeError:
-                log.debug("This system allows no more than %d threads here", len(self._threads))
+                log.debug("The system allows only %d threads", len(self._threads))
         if self._threads:
             self._items.put(item)
         else:
             self._do(item)
 
     def shut_down(self, deadline: float) -> None:
-        """Let the threads end, and wait for them until then, by time.monotonic."""
+        """Tell the threads to end, and wait until `deadline` (in time.monotonic seconds)."""
         for _ in self._threads:
             self._items.put(None)
         for thread in self._threads:
@@ -647,42 +737,65 @@ class WorkerPool:
     def _do(self, item: Any) -> None:
         try:
             self._results.queue.put((self, self._function(item), None))
-        except BaseException as error:  # handed to whoever takes the results, whatever it is
+        except HandBack as error:
+            self._results.queue.put((self, HandedBack(self, item, error.wait), None))
+        except BaseException as error:  # of any kind: ResultQueue.take raises it again
             self._results.queue.put((self, None, error))
 
 
 def in_parallel(
     function: Callable[[Any], R], items: Iterable[Any], stop: Stop, threads: int = 0
 ) -> Iterator[R | None]:
-    """Yield `function(item)` for each of `items`, in the order in which they get done; 0 threads: as many as CPUs.
+    """Yield `function(item)` for each item, in order of completion.
 
-    A None says that nothing was ready for a moment: time to redraw the screen.
+    Also yield None when no result arrived within TICK_SECONDS, so that the caller can redraw the
+    screen. Items that are handed back are tried again when their wait is over.
+
+    `threads`: the number of threads; 0 for one per CPU
     """
     with ResultQueue(stop) as results:
-        crew = WorkerPool(function, results, threads or os.cpu_count() or 1)
-        for item in items:
-            crew.submit(item)
-            while not crew.has_room():
-                yield results.take(TICK_SECONDS)
-        while crew.in_progress:
-            yield results.take(TICK_SECONDS)
+        pool = WorkerPool(function, results, threads or os.cpu_count() or 1)
+        parking = Parking()
+        retries: deque[Any] = deque()
+        upcoming = iter(items)
+        has_more = True
+        while has_more or retries or parking or pool.in_progress:
+            retries.extend(released.item for released in parking.take_released())
+            if pool.has_room() and (retries or has_more):
+                item = retries.popleft() if retries else next(upcoming, None)
+                if item is None:
+                    has_more = False
+                else:
+                    pool.submit(item)
+                continue
+            result = results.take(TICK_SECONDS)
+            if isinstance(result, HandedBack):
+                parking.add(result)
+            else:
+                yield result
 
 
 def in_background(function: Callable[[], R], redraw: Callable[[], None] = lambda: None) -> R:
-    """The result of `function`, worked out in a thread: so Ctrl-C is heard at once, on Windows as well."""
+    """Return the result of `function`, computed in another thread.
+
+    The main thread stays free, so that Ctrl-C works at once, also on Windows. If the function has
+    to wait for a host, it is called again when that is over.
+    """
     for result in in_parallel(lambda _: function(), [True], Stop(), threads=1):
         if result is not None:
             return result
         redraw()
-    raise AssertionError("a function without a result")  # pragma: no cover: none is worked out so
+    raise AssertionError("a function without a result")  # pragma: no cover: none is passed
 
 
 class Pace(NamedTuple):
-    """How many may be under way at a time.
+    """The state of the search for the best number of concurrent downloads.
 
-    `best` is the number that did best so far, at `best_rate`; any other `size` is being tried: `factor` times as many,
-    three times at first, since few lines are filled by the first ones, then twice. After an attempt that failed, so
-    many looks pass as `rests` has left.
+    `size`: the present number; a trial if it differs from `best`
+    `best`: the fastest number so far
+    `best_rate`: the throughput at `best`, in bytes per second
+    `rests_left`: measurements to take before the next trial
+    `factor`: the next trial multiplies `size` by this; below 1, it tries fewer
     """
 
     size: int = INITIAL_JOBS
@@ -700,48 +813,50 @@ def next_pace(
     failed_requests: float,
     is_full: bool,
 ) -> Pace:
-    """What follows from a look: try more or fewer, keep what is worthwhile, go back where it is not.
+    """Return the pace after a measurement.
 
-    So much was brought in so many `seconds`, with so many refused or broken requests; `is_full` if all the time as many
-    were under way as were allowed. What is tried has to bring more. Troubles that come in numbers halve it at once.
+    `seconds`: length of the measurement
+    `size_bytes`, `files`: bytes received and downloads finished
+    `failed_requests`: requests that were refused or interrupted
+    `is_full`: every allowed download was running all the time; otherwise nothing was learned
     """
     rate = (size_bytes + files * BYTES_PER_FILE) / seconds
     if failed_requests >= max(MANY_FAILED_REQUESTS, pace.size // 8):
-        less = max(MIN_JOBS, pace.size // 2)
-        return Pace(size=less, best=less, rests_left=RESTS_AFTER_FAILURE)
-    if not is_full:  # nothing can be said
+        half = max(MIN_JOBS, pace.size // 2)
+        return Pace(size=half, best=half, rests_left=RESTS_AFTER_FAILURE)
+    if not is_full:
         return pace
-    is_being_tried = pace.size != pace.best
-    if (
-        is_being_tried and rate < pace.best_rate * MIN_GAIN
-    ):  # not worthwhile: back, and the other way next time
+
+    is_trial = pace.size != pace.best
+    if is_trial and rate < pace.best_rate * MIN_GAIN:  # no gain: return to the best number
         return pace._replace(
             size=pace.best, rests_left=RESTS_AFTER_FAILURE, factor=1 / pace.factor
         )
     if pace.rests_left:
-        known_rate = (pace.best_rate + rate) / 2 if pace.best_rate else rate
-        return pace._replace(rests_left=pace.rests_left - 1, best_rate=known_rate)
+        average = (pace.best_rate + rate) / 2 if pace.best_rate else rate
+        return pace._replace(rests_left=pace.rests_left - 1, best_rate=average)
+
     most = MAX_JOBS if rate > SLOW_BYTES_PER_SECOND else SLOW_MAX_JOBS
     size = max(MIN_JOBS, min(most, int(pace.size * pace.factor)))
-    if size == pace.size:  # as many, or as few, as there may be: the other way next time
+    if size == pace.size:  # at a limit: try the other direction next
         return Pace(size, best=size, best_rate=rate, factor=1 / pace.factor)
     return Pace(size, best=pace.size, best_rate=rate, factor=min(2.0, pace.factor))
 
 
 class Jobs:
-    """The jobs that nobody works at yet: those that are `ready`, and those that wait for another.
+    """The jobs that no worker has: those that are `ready`, and those that wait for another job.
 
-    An image that stands in several albums is fetched for one of them. The others wait until it is home, and copy it.
+    An image that is in several albums is downloaded for one of them. The others wait until it is
+    on disk, and copy it.
     """
 
     def __init__(self) -> None:
         self.ready: deque[Job] = deque()
-        self._waiting: dict[
-            str, tuple[Job, ...]
-        ] = {}  # by the key of each image that is ready or under way
+        # The waiting jobs, by the key of each image whose job is ready or in progress.
+        self._waiting: dict[str, tuple[Job, ...]] = {}
 
     def add(self, jobs: Iterable[Job]) -> None:
-        """More jobs."""
+        """Add jobs at the end."""
         for job in jobs:
             if job.image.key in self._waiting:
                 self._waiting[job.image.key] += (job,)
@@ -750,7 +865,7 @@ class Jobs:
                 self.ready.append(job)
 
     def done(self, image: Image) -> None:
-        """An image came home, or failed: the next job for it is ready, before all others."""
+        """Note that an image is on disk or failed; the next job for it goes to the front."""
         waiting = self._waiting.pop(image.key)
         if waiting:
             self._waiting[image.key] = waiting[1:]
