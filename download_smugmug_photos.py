@@ -1501,40 +1501,40 @@ def disk_problem(
     return Problem(text)
 
 
-# ---------------------------------------------------------------------------------------------------------------
-# 6. Screen: messages and the live line, and texts that fit a terminal; the log file.
-#    Knows a stream and a width. Knows nothing of what is said.
-# ---------------------------------------------------------------------------------------------------------------
+# -------------------------------------------------------------------------------------------------
+# 6. Screen: messages and the progress line, the log file, and texts that fit a terminal.
+#    Independent of what the messages say.
+# -------------------------------------------------------------------------------------------------
 
-NOTICE = logging.INFO + 5  # the level of what -q leaves though all is well; INFO in the log
-PLAIN_LINE_SECONDS = 10.0  # without a terminal, a line about the progress comes no more often
+NOTICE = logging.INFO + 5  # level of messages that -q still shows; written to the log as INFO
+PLAIN_LINE_SECONDS = 10.0  # shortest interval of progress lines that do not go to a terminal
 
 
 def display_width(text: str) -> int:
-    """How many cells of a terminal a text takes: East Asian characters take two, accents and joiners none."""
-    return sum(
-        0
-        if unicodedata.category(character) in ("Mn", "Me", "Cf")
-        else 2
-        if unicodedata.east_asian_width(character) in "WF"
-        else 1
-        for character in text
-    )
+    """Return the number of terminal cells that a text takes."""
+    return sum(map(character_width, text))
+
+
+def character_width(character: str) -> int:
+    """Return the cells of a character: 2 if East Asian and wide, 0 if it only combines."""
+    if unicodedata.category(character) in ("Mn", "Me", "Cf"):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
 
 
 def truncate(text: str, columns: int) -> str:
-    """As much of a text as fits into so many cells, with an ellipsis where something is left out."""
+    """Return the start of a text that fits, with an ellipsis if something is left out."""
     if display_width(text) <= columns:
         return text
-    kept = max(
-        (length for length in range(len(text)) if display_width(text[:length]) < columns),
-        default=0,
-    )
+    kept = 0
+    for length in range(len(text)):
+        if display_width(text[:length]) < columns:
+            kept = length
     return text[:kept] + "\N{HORIZONTAL ELLIPSIS}" if columns > 0 else ""
 
 
 def wrap_line(line: str, columns: int) -> str:
-    """A line broken between words where it takes more cells, with a hanging indent. Words stay whole, as paths are."""
+    """Break a long line between words, with a hanging indent. Words, such as paths, stay whole."""
     indent = " " * (len(line) - len(line.lstrip(" ")) + 2)
     lines = [""]
     for word in re.findall(r" *[^ ]+", line):
@@ -1546,147 +1546,145 @@ def wrap_line(line: str, columns: int) -> str:
 
 
 def human_bytes(size_bytes: float) -> str:
-    """A size as people read it: "1.2 GB", in powers of a thousand as disks are sold."""
+    """Return a size such as "1.2 GB", in powers of 1000, as disks are sold."""
     for unit in ("B", "kB", "MB", "GB"):
         if size_bytes < 999.5:
-            return (
-                f"{size_bytes:.0f} {unit}"
-                if unit == "B" or size_bytes >= 100
-                else f"{size_bytes:.1f} {unit}"
-            )
+            is_round = unit == "B" or size_bytes >= 100
+            return f"{size_bytes:.0f} {unit}" if is_round else f"{size_bytes:.1f} {unit}"
         size_bytes /= 1000
     return f"{size_bytes:.2f} TB"
 
 
 def human_seconds(seconds: float) -> str:
-    """A duration as people read it: "4.2 s", "3 min 05 s", "2 h 10 min"."""
+    """Return a duration such as "4.2 s", "3 min 05 s" or "2 h 10 min"."""
     if seconds < 9.95:
         return f"{seconds:.1f} s"
     seconds = round(seconds)
     if seconds < 60:
         return f"{seconds} s"
     minutes, seconds = divmod(seconds, 60)
-    return (
-        f"{minutes} min {seconds:02} s"
-        if minutes < 60
-        else f"{minutes // 60} h {minutes % 60:02} min"
-    )
+    if minutes < 60:
+        return f"{minutes} min {seconds:02} s"
+    return f"{minutes // 60} h {minutes % 60:02} min"
 
 
 def counted(number: int, noun: str) -> str:
-    """A number with its noun: "1 file", "1,234 files"."""
+    """Return a number with its noun, such as "1 file" or "1,234 files"."""
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
+def photos_and_videos(number: int) -> str:
+    """Return the number of images, of which any may be videos, with its noun."""
+    return "1 photo or video" if number == 1 else f"{number:,} photos and videos"
+
+
+def count_phrases(
+    counts: Mapping[Any, int], kinds: Iterable[Any], always: Iterable[Any] = ()
+) -> str:
+    """Return the counts of each kind, such as "3 downloaded, 1 failed".
+
+    Kinds with a count of 0 are left out, except for those in `always`.
+    """
+    phrases = []
+    for kind in kinds:
+        if counts.get(kind) or kind in always:
+            phrases.append(f"{counts.get(kind, 0):,} {kind.value}")
+    return ", ".join(phrases)
+
+
 class Screen(logging.Handler):
-    """Standard error: messages one below the other and, on a terminal, a live line under them. Shows the log."""
+    """Standard error: log messages, with the progress line below them if it is a terminal."""
 
     def __init__(self, level: int, progress: bool) -> None:
         super().__init__(level)
-        self._lock, self._wants_progress, self._is_shown = threading.RLock(), progress, False
+        self._lock = threading.RLock()
+        self._wants_progress = progress
         self._is_live = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
-        self._shown_at = time.monotonic() if not self._is_live else 0.0
+        self._is_shown = False  # the progress line is on the screen
+        self._shown_at = 0.0 if self._is_live else time.monotonic()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Show a message that is there to stay."""
+        """Print a message above the progress line."""
+        columns = terminal_columns(sys.stderr) if sys.stderr.isatty() else sys.maxsize
+        lines = [wrap_line(line, columns) for line in record.getMessage().split("\n")]
         with self._lock:
             self.clear()
-            columns = terminal_columns(sys.stderr) if sys.stderr.isatty() else sys.maxsize
-            self._write(
-                "\n".join(wrap_line(line, columns) for line in record.getMessage().split("\n"))
-                + "\n"
-            )
+            self._write("\n".join(lines) + "\n")
 
     def show(self, line: Callable[[int], str]) -> None:
-        """Show how things stand: `line` makes that of a width. It is not called when it is too early for news."""
+        """Update the progress line, unless it was updated only a moment ago.
+
+        `line`: returns the text for a number of columns; called only if it will be shown
+        """
         now = time.monotonic()
-        if not self._wants_progress or now - self._shown_at < (
-            TICK_SECONDS if self._is_live else PLAIN_LINE_SECONDS
-        ):
+        interval_seconds = TICK_SECONDS if self._is_live else PLAIN_LINE_SECONDS
+        if not self._wants_progress or now - self._shown_at < interval_seconds:
             return
         self._shown_at = now
         if not self._is_live:
             log.info("%s", line(10_000))
             return
         with self._lock:
-            columns = (
-                terminal_columns(sys.stderr) - 3
-            )  # room for a "^C"; and a full line would wrap on some terminals
+            # Some terminals wrap a line that is full, and Ctrl-C may add "^C".
+            columns = terminal_columns(sys.stderr) - 3
             text = truncate(line(columns), columns)
-            self._is_shown = (
-                True  # said before it is so: Ctrl-C may come as soon as somebody sees it
-            )
+            self._is_shown = True  # set first, because Ctrl-C may follow the first character
             self._write("\r" + text + rest_of_line(columns - display_width(text), sys.platform))
 
     def clear(self) -> None:
-        """Take the live line away."""
+        """Remove the progress line."""
         with self._lock:
             if self._is_shown:
-                self._write(
-                    "\r" + rest_of_line(terminal_columns(sys.stderr) - 1, sys.platform) + "\r"
-                )
+                blank = rest_of_line(terminal_columns(sys.stderr) - 1, sys.platform)
+                self._write("\r" + blank + "\r")
                 self._is_shown = False
 
     def _write(self, text: str) -> None:
-        with suppress(
-            OSError, ValueError
-        ):  # a screen that is gone is no reason to bring no photos home
+        with suppress(OSError, ValueError):  # a closed terminal must not stop the download
             sys.stderr.write(text)
             sys.stderr.flush()
 
 
 def rest_of_line(columns: int, platform: str) -> str:
-    """What empties the rest of a line of so many cells. Older consoles of Windows know no control sequence for it."""
+    """Return what clears the rest of a line of this many cells.
+
+    Older Windows consoles do not know the control sequence for it, so spaces are written there.
+    """
     return " " * columns if platform == "win32" else "\x1b[K"
 
 
 def terminal_columns(stream: TextIO) -> int:
-    """The width of the terminal behind a stream, as it is now."""
+    """Return the present width of the terminal behind a stream, or 80 if it is unknown."""
     with suppress(OSError, ValueError):
         return os.get_terminal_size(stream.fileno()).columns or 80
     return 80
 
 
 class LogFile(logging.FileHandler):
-    """The log file. When it cannot be written any more, that is said once, and the run goes on without it."""
+    """The log file. If it can no longer be written, the run continues without it."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The message with its time, in front of each of its lines."""
+        """Return the message with the time and level before each of its lines."""
         level = logging.getLevelName(record.levelno // 10 * 10)
         start = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.created)) + f" {level} "
         return "\n".join(start + line for line in record.getMessage().splitlines())
 
     def handleError(self, record: logging.LogRecord) -> None:
-        """Give up on the file."""
-        if self in log.handlers:  # not for a thread that waited for it and finds it gone
-            log.removeHandler(self)
-            log.warning(
-                "Cannot write to the log file %s any more: %s",
-                self.baseFilename,
-                sys.exc_info()[1],
-            )
-            with suppress(OSError):  # what is left of it cannot be written either
-                self.close()
-
-
-def count_phrases(
-    counts: Mapping[Any, int], kinds: Iterable[Any], always: Iterable[Any] = ()
-) -> str:
-    """How many there are of each kind, "3 downloaded, 1 failed"; those of `always` even if there are none."""
-    return ", ".join(
-        f"{counts.get(kind, 0):,} {kind.value}"
-        for kind in kinds
-        if counts.get(kind) or kind in always
-    )
-
-
-def photos_and_videos(number: int) -> str:
-    """So many images, of which nobody knows how many are videos."""
-    return "1 photo or video" if number == 1 else f"{number:,} photos and videos"
+        """Close the file after an error, and tell the user once."""
+        if self not in log.handlers:  # another thread has closed it already
+            return
+        log.removeHandler(self)
+        log.warning(
+            "The log file %s can no longer be written (%s). The run continues without it.",
+            self.baseFilename,
+            sys.exc_info()[1],
+        )
+        with suppress(OSError):  # the rest of its buffer cannot be written either
+            self.close()
 
 
 def set_up_log(settings: Settings, screen: Screen) -> None:
-    """Send the log to the screen and, if asked for, with everything in it to a file."""
+    """Send the log to the screen, and all details to --log-file; raise Problem if it can't be."""
     log.propagate = False
     log.addHandler(screen)
     log.setLevel(screen.level)
@@ -1699,7 +1697,7 @@ def set_up_log(settings: Settings, screen: Screen) -> None:
 
 
 def set_up_streams() -> None:
-    """Let no odd character, and no stream that is closed, end the run: names of albums may hold anything."""
+    """Make the standard streams accept every character, and replace closed ones."""
     for name in ("stdin", "stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None and name != "stdin":
@@ -5162,82 +5160,79 @@ def first_of(names: Sequence[str]) -> str:
 
 
 def cost_line(summary: Summary, free_bytes: int | None) -> str:
-    """What a run took, in bytes, time and calls, and what room is left."""
+    """Return the costs of a run in bytes, time and API calls, and the free space on the disk."""
     seconds = time.monotonic() - summary.began
-    speed = (
-        f" ({human_bytes(summary.downloaded_bytes / max(seconds, 0.001))}/s)"
-        if summary.downloaded_bytes
-        else ""
-    )
-    waited = (
-        f"waited {human_seconds(summary.wait_seconds)} at SmugMug's request"
-        if summary.wait_seconds >= 0.5
-        else ""
-    )
-    return ", ".join(
-        filter(
-            None,
-            (
-                f"{human_bytes(summary.downloaded_bytes)} in {human_seconds(seconds)}{speed}",
-                counted(summary.api_requests, "API call"),
-                waited,
-                f"{human_bytes(free_bytes)} free on disk" if free_bytes is not None else "",
-            ),
-        )
-    )
+    downloaded = f"{human_bytes(summary.downloaded_bytes)} in {human_seconds(seconds)}"
+    if summary.downloaded_bytes:
+        downloaded += f" ({human_bytes(summary.downloaded_bytes / max(seconds, 0.001))}/s)"
+    parts = [downloaded, counted(summary.api_requests, "API call")]
+    if summary.wait_seconds >= 0.5:
+        parts.append(f"waited {human_seconds(summary.wait_seconds)} at SmugMug's request")
+    if free_bytes is not None:
+        parts.append(f"{human_bytes(free_bytes)} free on disk")
+    return ", ".join(parts)
 
 
 def progress_line(
     summary: Summary, received_bytes: int, wait_seconds: float, away_since: str, columns: int
 ) -> str:
-    """How things stand, the most important first: as much of it as fits."""
-    seconds, done = max(0.001, time.monotonic() - summary.began), summary.done()
+    """Return the progress of the run, most important first, as far as it fits.
+
+    `wait_seconds`: time until SmugMug accepts requests again; 0 if it does now
+    `away_since`: time of day since when SmugMug is unreachable; "" if it is not
+    """
+    seconds = max(0.001, time.monotonic() - summary.began)
+    done = summary.done()
     expected = max(done, summary.images_expected)
     fetched = summary.counts[Result.DOWNLOADED] + summary.counts[Result.REPLACED]
-    told = [
-        f"SmugMug out of reach since {away_since}" if away_since else "",
-        f"waiting for SmugMug: {human_seconds(wait_seconds)}" if wait_seconds > 0 else "",
-        f"{100 * done // expected}%" if expected else "",
-        f"{human_seconds((expected - done) * seconds / fetched)} left"
-        if fetched and done < expected
-        else "",
-        f"{done:,}/{expected:,} files",
-        human_bytes(received_bytes),
-        f"{sum(summary.albums.values()) - len(summary.visits):,}/{summary.albums_expected:,} albums",
-        f"{human_bytes(received_bytes / seconds)}/s",
-        f"{summary.in_progress} at a time" if summary.in_progress else "",
-    ]
-    first, *others = filter(None, told)
-    for part in others:
-        if display_width(f"{first}, {part}") > columns:
+    albums_done = sum(summary.albums.values()) - len(summary.visits)
+    parts = []
+    if away_since:
+        parts.append(f"SmugMug unreachable since {away_since}")
+    if wait_seconds > 0:
+        parts.append(f"waiting for SmugMug: {human_seconds(wait_seconds)}")
+    if expected:
+        parts.append(f"{100 * done // expected}%")
+    if fetched and done < expected:
+        parts.append(f"{human_seconds((expected - done) * seconds / fetched)} left")
+    parts.append(f"{done:,}/{expected:,} files")
+    parts.append(human_bytes(received_bytes))
+    parts.append(f"{albums_done:,}/{summary.albums_expected:,} albums")
+    parts.append(f"{human_bytes(received_bytes / seconds)}/s")
+    if summary.in_progress:
+        parts.append(f"{summary.in_progress} at a time")
+    line = parts[0]
+    for part in parts[1:]:
+        if display_width(f"{line}, {part}") > columns:
             break
-        first += f", {part}"
-    return first
+        line += f", {part}"
+    return line
 
 
-def album_table(albums: Iterable[Album], here: Mapping[str, int], columns: int) -> str:
-    """A table of albums, for --list; `here` is how many files of each are home, by album key.
+def album_table(albums: Iterable[Album], on_disk: Mapping[str, int], columns: int) -> str:
+    """Return a table of albums for --list.
 
-    In a narrow terminal the names are cut so that the numbers stay, and then the end of each line.
+    In a narrow terminal, names are shortened so that the numbers fit, and lines are cut.
+
+    `on_disk`: the number of downloaded files by album key
     """
-    rows = [("ALBUM", "FILES", "HERE", "CHANGED", "PRIVACY", "PATH")]
-    rows += [
-        (
+    rows = [("ALBUM", "FILES", "ON DISK", "CHANGED", "PRIVACY", "PATH")]
+    for album in sorted(albums, key=lambda album: (album.url_path.casefold(), album.key)):
+        row = (
             truncate(printable(album.name) or album.key, max(12, columns // 3)),
             "" if album.image_count is None else str(album.image_count),
-            str(here.get(album.key, 0)),
+            str(on_disk.get(album.key, 0)),
             printable(album.changed[:10]),
             printable(album.privacy) or ("Locked" if album.locked else ""),
             printable(album.url_path),
         )
-        for album in sorted(albums, key=lambda album: (album.url_path.casefold(), album.key))
-    ]
+        rows.append(row)
     widths = [max(map(display_width, column)) for column in zip(*rows)]
-    lines = (
-        "  ".join(text + " " * (width - display_width(text)) for text, width in zip(row, widths))
-        for row in rows
-    )
-    return "\n".join(truncate(line.rstrip(), columns) for line in lines)
+    lines = []
+    for row in rows:
+        cells = [text + " " * (width - display_width(text)) for text, width in zip(row, widths)]
+        lines.append(truncate("  ".join(cells).rstrip(), columns))
+    return "\n".join(lines)
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -6051,21 +6046,19 @@ def write_report(path: Path, report: dict[str, Any]) -> bool:
     return True
 
 
-# ---------------------------------------------------------------------------------------------------------------
-# 20. Command line: the options, and `main`.
-#    Knows everything, holds no rule.
-# ---------------------------------------------------------------------------------------------------------------
+# -------------------------------------------------------------------------------------------------
+# 20. Command line: the options and `main`.
+#     Uses all sections. Decides nothing but how the options are read.
+# -------------------------------------------------------------------------------------------------
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the program with these arguments. Returns its exit code."""
+    """Run the program with these arguments and return its exit code."""
     set_up_streams()
     settings = read_settings(argv, os.environ)
     quiet_level = (logging.INFO, NOTICE, logging.WARNING)[min(settings.quiet, 2)]
-    screen = Screen(
-        logging.DEBUG if settings.verbose else quiet_level,
-        settings.progress and not settings.quiet,
-    )
+    level = logging.DEBUG if settings.verbose else quiet_level
+    screen = Screen(level, settings.progress and not settings.quiet)
     stop = Stop()
     try:
         catch_signals(stop)
@@ -6087,6 +6080,8 @@ TASKS: dict[str, Callable[[Settings, Screen, Stop], int]] = {
     "login": log_in,
     "logout": log_out,
 }
+# Options that mean nothing for a task and are refused on its command line. The environment may set
+# them, because it is shared by all tasks.
 LIST_CONFLICTS = ("report", "verify", "full", "new_record", "rename", "list_removed")
 SELECTION_CONFLICTS = (*LIST_CONFLICTS, "album", "exclude", "since")
 CONFLICTING_OPTIONS = {
@@ -6098,21 +6093,16 @@ CONFLICTING_OPTIONS = {
 
 
 def catch_signals(stop: Stop) -> None:
-    """Let Ctrl-C, a request to terminate, and a terminal that is closed end the run in order."""
-    numbers = [
-        getattr(signal, name)
-        for name in ("SIGINT", "SIGTERM", "SIGBREAK", "SIGHUP")
-        if hasattr(signal, name)
-    ]
-    numbers = [
-        number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN
-    ]  # as nohup leaves one
+    """Let Ctrl-C, a request to terminate, or a closed terminal end the run in order."""
+    numbers = []
+    for name in ("SIGINT", "SIGTERM", "SIGBREAK", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+            numbers.append(number)  # one that is ignored stays so, as under nohup
 
     def interrupt(number: int, frame: Any) -> None:
-        for (
-            every_number
-        ) in numbers:  # the end, which takes two seconds at most, is not to be interrupted
-            signal.signal(every_number, signal.SIG_IGN)
+        for each in numbers:  # nothing may interrupt the end, which takes two seconds at most
+            signal.signal(each, signal.SIG_IGN)
         stop.set()
         raise KeyboardInterrupt
 
@@ -6121,36 +6111,52 @@ def catch_signals(stop: Stop) -> None:
 
 
 def read_settings(argv: list[str] | None, environ: Mapping[str, str]) -> Settings:
-    """The settings that the command line and the environment ask for."""
-    usage = build_parser(environ)
-    options, defaults = usage.parse_args(argv), usage.parse_args([])
-    for option in CONFLICTING_OPTIONS.get(
-        options.task, ()
-    ):  # what the environment says is for other tasks
-        if getattr(options, option) != getattr(defaults, option):
-            usage.error(f"--{option.replace('_', '-')} cannot be combined with --{options.task}")
+    """Return the settings from the command line and the environment, or exit with a message."""
+    parser = build_parser(environ)
+    options = parser.parse_args(argv)
+    defaults = parser.parse_args([])
+    for value in vars(options).values():
+        if isinstance(value, InvalidVariable):
+            parser.error(str(value))
+    for name in CONFLICTING_OPTIONS.get(options.task, ()):
+        if getattr(options, name) != getattr(defaults, name):
+            option = "--" + name.replace("_", "-")
+            parser.error(f"{option} cannot be combined with --{options.task}")
     for option, path in (("--report", options.report), ("--log-file", options.log_file)):
         if path is not None and is_record(path, options.output):
-            usage.error(f"{option}: {printable(path)} is the download record; choose another file")
-    home = os.path.expanduser(
-        "~"
-    )  # which stays "~" where there is no such folder: then nothing can be saved
-    folder = config_folder(environ, sys.platform, os.devnull if home == "~" else home)
+            parser.error(
+                f"{option}: {printable(path)} is the download record; choose another file"
+            )
+    home = os.path.expanduser("~")
+    if home == "~":  # the user has no home folder, so nothing can be saved
+        home = os.devnull
+    folder = config_folder(environ, sys.platform, home)
     return Settings(
         token_file=folder / "token.json", folders_file=folder / "folders.json", **vars(options)
     )
 
 
-class OneLineParser(argparse.ArgumentParser):
-    """A parser that answers invalid options with one line."""
+class Parser(argparse.ArgumentParser):
+    """A parser that reports an invalid option in one sentence."""
+
+    def format_help(self) -> str:
+        """Return the help text, with a usage line that fits a narrow terminal as well."""
+        columns = shutil.get_terminal_size().columns
+        lines = super().format_help().split("\n")
+        return "\n".join(wrap_line(line, columns) for line in lines)
 
     def error(self, message: str) -> Any:
-        """Say what is wrong and end the program."""
-        self.exit(EXIT_COULD_NOT_RUN, f"{self.prog}: {message} (see --help)\n")
+        """Print the message and exit."""
+        columns = terminal_columns(sys.stderr) if sys.stderr.isatty() else sys.maxsize
+        line = wrap_line(f"{self.prog}: {message} (see --help)", columns)
+        self.exit(EXIT_COULD_NOT_RUN, line + "\n")
 
 
 class Gather(argparse.Action):
-    """Store a value, the tuples of an option that may be given several times joined, in the place of its default."""
+    """Stores a value; the tuples of a repeated option are joined.
+
+    The first value replaces the default, which may come from the environment.
+    """
 
     def __call__(
         self, parser: Any, namespace: Any, values: Any, option_string: str | None = None
@@ -6160,197 +6166,271 @@ class Gather(argparse.Action):
         setattr(namespace, self.dest, values if is_first else before + values)
 
 
+class InvalidVariable(NamedTuple):
+    """The default of an option whose environment variable has an invalid value."""
+
+    variable: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.variable}: {self.reason}"
+
+
+def add_option(
+    environ: Mapping[str, str],
+    group: Any,
+    names: str,
+    read: Callable[[str], Any],
+    **more: Any,
+) -> None:
+    """Add an option that takes a value, with SMUGMUG_<OPTION> as its default.
+
+    `names`: its names, separated by spaces
+    `read`: turns the text into a value; raises ArgumentTypeError
+    `more`: further arguments of add_argument; a default that is a text is passed to `read`
+    """
+    variable = "SMUGMUG_" + names.partition("--")[2].upper().replace("-", "_")
+    default = more.pop("default", "")
+    if environ.get(variable):
+        try:
+            default = read(environ[variable])
+        except argparse.ArgumentTypeError as error:
+            default = InvalidVariable(variable, str(error))
+    group.add_argument(*names.split(), type=read, default=default, action=Gather, **more)
+
+
 def build_parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
-    """The command line. What an option is without being given comes from SMUGMUG_<OPTION>, where that is set."""
-    result = OneLineParser(
-        usage="%(prog)s [...]",
+    """Return the parser of the command line, with defaults from the environment."""
+    parser = Parser(
+        usage="%(prog)s [options]",
         add_help=False,
         formatter_class=partial(argparse.HelpFormatter, max_help_position=27),
-        description="Download every photo and video of a SmugMug account; later runs fetch only what's new.",
-        epilog="Options with a value can also be set as SMUGMUG_OUTPUT, SMUGMUG_JOBS ...; the key is SMUGMUG_API_KEY "
-        "and SMUGMUG_API_SECRET. Exit codes: 0 complete, 1 something failed, 2 could not run, 3 not signed in, "
-        "130 interrupted.",
+        description=(
+            "Download every photo and video in a SmugMug account. Later runs download only new "
+            "and changed files."
+        ),
+        epilog=(
+            "Options that take a value can also be set in the environment (SMUGMUG_OUTPUT, "
+            "SMUGMUG_JOBS ...). The API key is read from SMUGMUG_API_KEY and SMUGMUG_API_SECRET. "
+            "Exit codes: 0 complete, 1 something failed, 2 could not run, 3 not signed in, "
+            "130 interrupted."
+        ),
     )
+    option = partial(add_option, environ)
+    add_selection(parser.add_argument_group("what to download"), option)
+    add_places(parser.add_argument_group("where and how"), option)
+    add_tasks(parser.add_argument_group("other actions"))
+    add_messages(parser.add_argument_group("messages"), option)
+    return parser
 
-    def option(
-        group: Any, names: str, metavar: str, read: Any, about: str, default: Any = "", **more: Any
-    ) -> None:
-        variable = "SMUGMUG_" + names.partition("--")[2].upper().replace("-", "_")
-        given = environ.get(variable)
 
-        def value(text: str) -> Any:
-            try:
-                return read(text)
-            except argparse.ArgumentTypeError as error:
-                raise argparse.ArgumentTypeError(
-                    f"{variable}: {error}" if text is given else str(error)
-                ) from None
-
-        group.add_argument(
-            *names.split(),
-            metavar=metavar,
-            type=value,
-            help=about,
-            default=given or default,
-            action=Gather,
-            **more,
-        )
-
-    what = result.add_argument_group("what to download")
+def add_selection(group: Any, option: Callable[..., None]) -> None:
+    """Add the options that select what is downloaded."""
     option(
-        what,
+        group,
         "-a --album",
-        "PATTERN",
         parse_lines,
-        "only albums whose name or path matches; repeatable",
+        metavar="PATTERN",
+        help="only albums whose name or path matches; repeatable",
     )
-    option(what, "-x --exclude", "PATTERN", parse_lines, "skip albums that match; repeatable")
     option(
-        what, "--since", "DATE", parse_since, "only uploads since 2024-05-31, or 30d for 30 days"
+        group,
+        "-x --exclude",
+        parse_lines,
+        metavar="PATTERN",
+        help="skip albums that match; repeatable",
     )
-    what.add_argument(
-        "--full", action="store_true", help="check unchanged albums too: finds replaced photos"
+    option(
+        group,
+        "--since",
+        parse_since,
+        metavar="DATE",
+        help="only uploads since 2024-05-31, or 30d for 30 days",
     )
-    what.add_argument(
-        "--verify", action="store_true", help="check all files, repair damaged ones (-n: report)"
+    group.add_argument(
+        "--full",
+        action="store_true",
+        help="check every album, even if SmugMug reports no change (finds replaced photos)",
+    )
+    group.add_argument(
+        "--verify",
+        action="store_true",
+        help="check every file and download damaged ones again (with -n: only report)",
     )
 
-    how = result.add_argument_group("where and how")
+
+def add_places(group: Any, option: Callable[..., None]) -> None:
+    """Add the options for folders, sidecars and the connection."""
     option(
-        how,
+        group,
         "-o --output",
-        "DIR",
         parse_folder,
-        f"folder for the photos (default {OUTPUT_FOLDER})",
-        OUTPUT_FOLDER,
+        metavar="DIR",
+        default=OUTPUT_FOLDER,
+        help=f"folder for the photos (default {OUTPUT_FOLDER})",
     )
     option(
-        how,
+        group,
         "--layout",
-        "album|tree",
-        make_reader(str, ("album", "tree").__contains__, "a layout; choose album or tree"),
-        "tree: put new albums into SmugMug's folders",
-        "album",
+        make_reader(str, {"album", "tree"}.__contains__, "a layout; choose album or tree"),
+        metavar="album|tree",
+        default="album",
+        help="where new albums go: side by side, or nested as on SmugMug",
     )
-    how.add_argument(
-        "--rename", action="store_true", help="rename folders whose albums were renamed at SmugMug"
+    group.add_argument(
+        "--rename",
+        action="store_true",
+        help="rename folders of albums that were renamed on SmugMug",
     )
-    how.add_argument(
-        "--new-record", action="store_true", help="rebuild a lost download record from the files"
-    )
-    kinds = make_reader(
-        parse_words,
-        {"xmp", "json", "html", "dates"}.issuperset,
-        "a sidecar: xmp, json, html or dates",
+    group.add_argument(
+        "--new-record",
+        action="store_true",
+        help="rebuild a lost download record from the files",
     )
     option(
-        how,
+        group,
         "--sidecar",
-        "xmp|json|html",
-        kinds,
-        "save captions, keywords, places; html: pages",
+        make_reader(
+            parse_words,
+            {"xmp", "json", "html", "dates"}.issuperset,
+            "a sidecar: xmp, json, html or dates",
+        ),
+        metavar="xmp|json|html|dates",
         dest="sidecars",
+        help="save titles, captions, keywords and locations: a file per image, a file per "
+        "album, or web pages; dates adds dates to xmp; repeatable",
     )
     option(
-        how,
+        group,
         "-j --jobs",
-        "N",
         make_reader(int, range(1, 1000).__contains__, "a number from 1 to 999"),
-        "simultaneous downloads (default: as many as help)",
-        None,
+        metavar="N",
+        default=None,
+        help="simultaneous downloads (default: adapts to the connection, "
+        f"{MIN_JOBS} to {MAX_JOBS})",
     )
     positive_number = make_reader(float, lambda number: 0 < number < 1e6, "a number above 0")
     option(
-        how,
+        group,
         "--timeout",
-        "SECONDS",
         positive_number,
-        "retry after this many silent seconds (default 60)",
-        READ_TIMEOUT_SECONDS,
+        metavar="SECONDS",
         dest="timeout_seconds",
+        default=READ_TIMEOUT_SECONDS,
+        help="retry if SmugMug sends nothing for this long (default 60)",
     )
     option(
-        how,
+        group,
         "--max-outage",
-        "MINUTES",
         positive_number,
-        "stop after so long without connection (default 60)",
-        MAX_OUTAGE_MINUTES,
+        metavar="MINUTES",
         dest="max_outage_minutes",
+        default=MAX_OUTAGE_MINUTES,
+        help="stop if SmugMug can't be reached for this long (default 60)",
     )
 
-    instead = result.add_argument_group("other actions").add_mutually_exclusive_group()
-    for names, task, text in (
-        (("--list",), "list", "show a table of the albums"),
-        (("--list-md5",), "list-md5", "show the MD5 of each file, for md5sum -c"),
-        (("-n", "--dry-run"), "dry-run", "show what would be downloaded"),
-        (("--login",), "login", "sign in and exit, for unattended runs later"),
-        (("--logout",), "logout", "forget the sign-in and the API key"),
+
+def add_tasks(group: Any) -> None:
+    """Add the options that replace the download by another task."""
+    tasks = group.add_mutually_exclusive_group()
+    for names, about in (
+        (("--list",), "show a table of the albums"),
+        (("--list-md5",), "show the MD5 of each file, for md5sum -c"),
+        (("-n", "--dry-run"), "show what would be downloaded"),
+        (("--login",), "sign in and exit, for unattended runs later"),
+        (("--logout",), "forget the sign-in and the API key"),
     ):
-        instead.add_argument(
-            *names, dest="task", action="store_const", const=task, default="sync", help=text
+        task = names[-1].lstrip("-")
+        tasks.add_argument(
+            *names, dest="task", action="store_const", const=task, default="sync", help=about
         )
 
-    told = result.add_argument_group("messages")
-    loudness = told.add_mutually_exclusive_group()
+
+def add_messages(group: Any, option: Callable[..., None]) -> None:
+    """Add the options for what is printed and logged."""
+    loudness = group.add_mutually_exclusive_group()
     loudness.add_argument(
         "-q",
         "--quiet",
         action="count",
         default=0,
-        help="only problems and summary (-qq: silent if all well)",
+        help="show only problems and the summary (-qq: nothing if all is well)",
     )
     loudness.add_argument(
-        "-v", "--verbose", action="store_true", help="also each file and rate-limit headers"
+        "-v", "--verbose", action="store_true", help="show each file and HTTP request"
     )
-    told.add_argument(
-        "--no-progress", dest="progress", action="store_false", help="no progress line"
+    group.add_argument(
+        "--no-progress", dest="progress", action="store_false", help="hide the progress line"
     )
-    told.add_argument(
-        "--list-removed", action="store_true", help="list files that SmugMug no longer has"
+    group.add_argument(
+        "--list-removed",
+        action="store_true",
+        help="after the run, list files that SmugMug no longer has",
     )
-    option(told, "--report", "FILE", parse_writable_file, "write the summary as JSON")
-    option(told, "--log-file", "FILE", parse_writable_file, "append verbose output")
-    told.add_argument(
+    option(
+        group,
+        "--report",
+        parse_writable_file,
+        metavar="FILE",
+        help="write the summary as JSON (- for standard output)",
+    )
+    option(
+        group,
+        "--log-file",
+        parse_writable_file,
+        metavar="FILE",
+        help="append a detailed log to FILE",
+    )
+    group.add_argument(
         "--version", action="version", version=f"%(prog)s {VERSION}", help="show the version"
     )
-    told.add_argument("-h", "--help", action="help", help="show this help")
-    return result
+    group.add_argument("-h", "--help", action="help", help="show this help")
 
 
 def parse_folder(text: str) -> Path:
-    """The path of a folder, for argparse. An empty one, of a variable that is not set, would be the working folder."""
+    """Return the path of a folder; raise ArgumentTypeError if the text is empty.
+
+    An empty text, as from a variable that is not set, would mean the current folder.
+    """
     if not text:
         raise argparse.ArgumentTypeError("a folder name is needed (. means the current folder)")
     return Path(os.path.expanduser(text))
 
 
 def parse_lines(text: str) -> tuple[str, ...]:
-    """The lines of a text, such as patterns for albums, for argparse."""
+    """Return the lines of a text that are not blank, such as patterns for albums."""
     return tuple(filter(str.strip, text.splitlines()))
 
 
 def parse_words(text: str) -> tuple[str, ...]:
-    """The words of a list such as "xmp,json"."""
+    """Return the words of a list such as "xmp,json"."""
     return tuple(re.findall(r"[^\s,]+", text))
 
 
 def make_reader(
-    read: Callable[[str], Any], is_good: Callable[[Any], bool], what: str
+    read: Callable[[str], Any], is_valid: Callable[[Any], bool], what: str
 ) -> Callable[[str], Any]:
-    """A function that reads a value, for argparse: as `read` does, if the value `is_good`. A text should be `what`."""
+    """Return a function that reads a value and raises ArgumentTypeError if it is invalid.
+
+    `read`: turns the text into a value; may raise ValueError
+    `what`: completes the message "... is not"
+    """
 
     def checked(text: str) -> Any:
         with suppress(ValueError):
-            if is_good(read(text)):
-                return read(text)
+            value = read(text)
+            if is_valid(value):
+                return value
         raise argparse.ArgumentTypeError(f"{text!r} is not {what}")
 
     return checked
 
 
 def parse_since(text: str) -> str:
-    """A day or time (local, or UTC with a Z) or a number of days back, as SmugMug writes times in UTC; "" for ""."""
+    """Return the start of a period as SmugMug writes times in UTC; "" for "".
+
+    `text`: a local day or time, a time in UTC with a Z, or a number of days such as "30d"
+    """
     if not text:
         return ""
     if re.fullmatch("[0-9]{1,4}d", text):
@@ -6358,22 +6438,24 @@ def parse_since(text: str) -> str:
     for form in ("%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%SZ"):
         with suppress(ValueError, OverflowError):
             moment = time.strptime(text, form)
-            return iso_time(
-                calendar.timegm(moment) if form.endswith("Z") else time.mktime(moment)
-            )[:19]
+            seconds = calendar.timegm(moment) if form.endswith("Z") else time.mktime(moment)
+            return iso_time(seconds)[:19]
     raise argparse.ArgumentTypeError(f"{text!r} is not a date; use for example 2024-05-31 or 30d")
 
 
 def parse_writable_file(text: str) -> Path | None:
-    """A path at which a file can be written, for argparse; None for ""."""
+    """Return a path that can be written, or None for ""; otherwise raise ArgumentTypeError."""
     if text in ("", "-"):
         return Path(text) if text else None
-    text = os.path.expanduser(text)
-    is_there = os.path.exists(text)
-    place = text if is_there else str(Path(text).parent)
-    if os.path.isdir(place) == is_there or not os.access(place, os.W_OK):
-        raise argparse.ArgumentTypeError(f"{text!r} cannot be written")
-    return Path(text)
+    path = Path(os.path.expanduser(text))
+    if os.path.exists(str(path)):
+        is_writable = not os.path.isdir(str(path)) and os.access(str(path), os.W_OK)
+    else:
+        folder = str(path.parent)
+        is_writable = os.path.isdir(folder) and os.access(folder, os.W_OK)
+    if not is_writable:
+        raise argparse.ArgumentTypeError(f"{str(path)!r} cannot be written")
+    return path
 
 
 if __name__ == "__main__":
