@@ -3,50 +3,69 @@
 # requires-python = ">=3.7"
 # dependencies = ["requests>=2.28", "requests_oauthlib>=0.5"]
 # ///
-"""Bring every photo and video of a SmugMug account home, whole, once, under its name.
+"""Download every photo and video in a SmugMug account.
 
     python download_smugmug_photos.py
 
-signs in to SmugMug (once: it prints an address and asks for the PIN shown there), walks all albums, and puts
-each file into smugmug_photos/<album>/<file name>. Run it again whenever you like: what is home is not fetched again.
+The first run asks for an API key, prints an address, and asks for the PIN shown there. Every run
+saves each file as smugmug_photos/<album>/<file name>. You can run it again at any time. Files that
+are already on disk are not downloaded again.
 
-What it leaves on the disk:
-    smugmug_photos/<album>/<file name>            the photos and videos, byte for byte as SmugMug keeps them
-    smugmug_photos/<album>/.<key>-...part         a transfer that was cut off; the next run goes on from there
-    smugmug_photos/<album>/<file name>.xmp        with --sidecar xmp: title, caption, keywords, place
-    smugmug_photos/<album>/album.json             with --sidecar json: the same of a whole album, in its order
-    smugmug_photos/index.html, <album>/index.html with --sidecar html: pages that show all this in a browser
-    smugmug_photos/.smugmug.sqlite3               what is home, so that the next run takes seconds
-    ~/.config/download_smugmug_photos/token.json  the sign-in, readable by you alone (Windows: under %APPDATA%);
-                                                  with the API key, if you typed it in
+Files it leaves in the output folder (smugmug_photos, or --output):
 
-Exit codes: 0 everything that SmugMug can give is home; 1 something failed, and the summary names it; 2 could not run;
-3 not signed in; 130 interrupted: run it again to continue.
+    <album>/<file name>              a photo or video, byte for byte as SmugMug serves it
+    <album>/<name>_<key>.<ext>       the same, if another image or a file of yours has that name
+    <album>/<name>-damaged.<ext>     a damaged file that was downloaded again
+    <album>/.<key>-...part           an interrupted download; the next run resumes it
+    <album>/<file name>.xmp          with --sidecar xmp: title, caption, keywords, location
+    <album>/album.json               with --sidecar json: the same for a whole album, in its order
+    <album>/index.html, index.html   with --sidecar html: pages for a browser
+    .smugmug.sqlite3                 the record of what has been downloaded; makes later runs fast
+    .smugmug.sqlite3-journal         SQLite's journal, during a run and after a kill
+    .smugmug.sqlite3.lock            on disks without file locks: the process that is running
+    .smugmug.sqlite3.damaged-<time>  an unreadable record; a new one was built from the files
 
-The file reads downwards, as the data travels, and each section uses only the sections above it:
+In ~/.config/download_smugmug_photos (Windows: %APPDATA%), readable only by you:
+
+    token.json                       the sign-in; with the API key and secret, if you typed them
+    folders.json                     the output folders that have a download record
+
+It also writes the files that --report and --log-file name. A killed run may leave .<name>.part
+beside any of these. Previews (-n) and lists write nothing to the output folder.
+
+Exit codes:
+
+    0    everything SmugMug offers is on disk; with -n, the preview is complete
+    1    something failed (see the summary)
+    2    could not run
+    3    not signed in
+    130  interrupted; run it again to continue
+
+Read the file from top to bottom. The sections follow the data, and each uses only the sections
+above it:
 
     Settings -> Credentials -> Album -> Visit -> Job -> Outcome -> FileRecord -> Summary
 
-     1. Vocabulary        the errors, the records on the arrows, the words of the summary
-     2. Work in parallel  crews of threads that hand what they bring to one queue, and how large a crew should be
-     3. Names             from SmugMug's texts to names that every file system takes
-     4. Times             from the clocks of SmugMug, cameras and films to the time stamps of files
-     5. Files             part files, hashing, writing that a crash cannot cut in half
-     6. Screen            messages and the live line, and what fits a terminal
-     7. Connection        signed requests, tried again until they are answered or hopeless
-     8. SmugMug           who is signed in, the albums, the images of an album
-     9. Signing in        the key, the PIN, and the saved token
-    10. The record        what is home, in one SQLite file
-    11. Plan              what an album has, what is home, and so what there is to do
-    12. What is here      files and folders that somebody moved, found by what is in them
-    13. Transfer          one job -> one outcome
-    14. Pages             an album in a browser
-    15. Sidecars          titles, captions, keywords, places, and the order of an album
-    16. Verification      are the files still what was written?
-    17. Report            the live line, the summary, the verdict
-    18. The run           `sync`, which is the whole program on one screen
-    19. Tasks             what a run begins and ends with
-    20. Command line      the options, and `main`
+     1. Vocabulary            errors with their exit codes, shared records, the table of results
+     2. Work in parallel      worker pools that share one result queue, and how many workers to run
+     3. Names                 from SmugMug's texts to names that every file system accepts
+     4. Times                 from the clocks of SmugMug and cameras to the time stamps of files
+     5. Files                 part files, hashing, atomic writes, folders, free space
+     6. Screen                messages, the progress line, the log file
+     7. Connection            signed requests, rate limits, outages, retries
+     8. SmugMug               the user, the albums, the images of an album, the best file of an image
+     9. Signing in            the API key, the PIN and the saved token
+    10. Download record       the files on disk, in one SQLite database
+    11. Plan                  compare an album with the disk and decide what to download
+    12. What is already here  files and folders that the user moved, found by their content
+    13. Transfer              turn one job into one outcome
+    14. Pages                 the albums in a browser
+    15. Sidecars              titles, captions, keywords and locations in files beside the photos
+    16. Verification          find files that changed since they were written
+    17. Report                the summary, the verdict, the JSON report
+    18. The run               `sync`, which is the whole program on one screen
+    19. Tasks                 a run, a preview, a list or a sign-in, from beginning to end
+    20. Command line          options and `main`
 """
 
 from __future__ import annotations
@@ -98,7 +117,7 @@ from urllib.parse import parse_qsl, quote, unquote_plus, urlencode, urljoin, url
 from xml.sax.saxutils import escape
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # while the packages load, Ctrl-C just ends it
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends the program while packages load
 
 try:
     import requests
@@ -106,7 +125,8 @@ try:
 except ImportError as missing:
     own_python = os.path.join(".venv", "Scripts" if os.name == "nt" else "bin", "python")
     print(
-        f"The Python package {missing.name} is missing. To install what is needed in this folder, run:\n"
+        f"The Python package {missing.name} is not installed. "
+        "To install it in this folder and start again, run:\n"
         f"    {sys.executable} -m venv .venv\n"
         f"    {own_python} -m pip install requests requests_oauthlib\n"
         f"    {own_python} {sys.argv[0]}\nOr, with uv:\n    uv run {sys.argv[0]}",
@@ -114,32 +134,37 @@ except ImportError as missing:
     )
     sys.exit(2)
 
-# Your SmugMug API key, from https://api.smugmug.com/api/developer/apply. Without one here, the first start asks for it.
-# The environment variables SMUGMUG_API_KEY and SMUGMUG_API_SECRET win over what stands here.
+# Your SmugMug API key, from https://api.smugmug.com/api/developer/apply. If you leave these values
+# alone, the first run asks for them. The environment variables SMUGMUG_API_KEY and
+# SMUGMUG_API_SECRET take precedence.
 API_KEY = "YOUR_API_KEY"
 API_SECRET = "YOUR_API_SECRET"
 
-# What you may want to tune.
+# Values you may want to tune.
 OUTPUT_FOLDER = "smugmug_photos"
-MIN_JOBS, INITIAL_JOBS, MAX_JOBS = (
-    2,
-    4,
-    64,
-)  # transfers at a time, where -j does not fix their number
-LISTING_THREADS = 8  # albums listed at a time, ahead of the transfers: an owner's listing takes 30 ms for each image
-IMAGES_PER_PAGE = (
-    100  # SmugMug gives up to 500, but pages that take it longer than some 12 s may fail
-)
-ATTEMPTS = 5  # how often one request is tried before its failure counts
-FIRST_DELAY_SECONDS = (
-    0.5  # the delay after the first failed attempt; it doubles with each further one
-)
-CONNECT_TIMEOUT_SECONDS = 10.0
-READ_TIMEOUT_SECONDS = 60.0  # silence after which a connection counts as dead
-MAX_OUTAGE_MINUTES = 60.0  # how long SmugMug may be out of reach before the run ends
-COMMIT_SECONDS = (
-    2.0  # how much of the record a crash may cost; the files are then found again by their content
-)
+
+# Minimum, initial and maximum number of concurrent downloads, unless -j sets it.
+MIN_JOBS = 2
+INITIAL_JOBS = 4
+MAX_JOBS = 64
+
+# Pages listed at the same time. SmugMug needs about 30 ms per image to list an album to its owner,
+# so one thread would keep the downloads waiting.
+LISTING_THREADS = 8
+
+# Images requested per page. SmugMug allows 500, but a page that takes it more than about 12 s may
+# fail.
+IMAGES_PER_PAGE = 100
+
+ATTEMPTS = 5  # tries per request; after that, the failure is reported
+FIRST_DELAY_SECONDS = 0.5  # delay after the first failed attempt; doubles with each further one
+CONNECT_TIMEOUT_SECONDS = 10.0  # a slower connection setup counts as a failed attempt
+READ_TIMEOUT_SECONDS = 60.0  # a connection that sends nothing for this long counts as dead
+MAX_OUTAGE_MINUTES = 60.0  # the run ends if SmugMug is unreachable for longer
+
+# Commit interval of the download record. A crash loses at most this much of it; the next run then
+# identifies those files by their content.
+COMMIT_SECONDS = 2.0
 
 VERSION = "1.0"
 PROGRAM = "download_smugmug_photos"
@@ -149,64 +174,64 @@ RECORD_FILE = ".smugmug.sqlite3"
 PART_SUFFIX = ".part"
 ALBUM_SIDECAR = "album.json"
 PAGE_NAME = "index.html"
-CHUNK_BYTES = 1 << 16  # how much of a file is read, hashed and written at once
-TICK_SECONDS = 0.1  # how long the main thread waits before it looks at Ctrl-C, and redraws the live line, again
+CHUNK_BYTES = 1 << 16  # files are read, hashed and written in pieces of this size
+TICK_SECONDS = 0.1  # how often the main thread checks for Ctrl-C and redraws the progress line
 
 log = logging.getLogger(PROGRAM)
 
 
-# ---------------------------------------------------------------------------------------------------------------
-# 1. Vocabulary: errors with their exit code, the records that travel, the words of the summary.
-#    Knows the standard library. Knows nothing of requests, the disk or the screen.
-# ---------------------------------------------------------------------------------------------------------------
+# -------------------------------------------------------------------------------------------------
+# 1. Vocabulary: errors with their exit codes, shared records, the table of results.
+#    Uses the standard library. Independent of requests, the disk and the screen.
+# -------------------------------------------------------------------------------------------------
 
-EXIT_COMPLETE, EXIT_FAILED, EXIT_COULD_NOT_RUN, EXIT_NOT_SIGNED_IN, EXIT_INTERRUPTED = (
-    0,
-    1,
-    2,
-    3,
-    130,
-)
+EXIT_COMPLETE = 0
+EXIT_FAILED = 1
+EXIT_COULD_NOT_RUN = 2
+EXIT_NOT_SIGNED_IN = 3
+EXIT_INTERRUPTED = 130
 
 
 class Problem(Exception):
-    """An expected failure, as opposed to a bug in this script. Its text is for the user; only `main` prints it."""
+    """An expected failure, as opposed to a bug in this program. Its text is shown to the user."""
 
     exit_code = EXIT_COULD_NOT_RUN
 
 
 class NotSignedIn(Problem):
-    """SmugMug does not let us in, and only a new sign-in can help."""
+    """SmugMug refused the sign-in. Only a new sign-in can help."""
 
     exit_code = EXIT_NOT_SIGNED_IN
 
 
 class FileInTheWay(Problem):
-    """A file that another program wrote is where one of ours would go: it is kept."""
+    """A file that another program wrote is in the way. It is left alone."""
 
 
 class DiskFull(Problem):
-    """The disk is full: the run ends, and what was downloaded is kept."""
+    """The disk is full. The run ends, and downloaded files are kept."""
 
     exit_code = EXIT_FAILED
 
 
 class Unreachable(Problem):
-    """SmugMug has been out of reach for too long: the run ends, and what was downloaded is kept."""
+    """SmugMug was unreachable for too long. The run ends, and downloaded files are kept."""
 
     exit_code = EXIT_FAILED
 
 
 class Stopped(Exception):
-    """The run was interrupted: whoever sees this drops what it does. Never shown to the user."""
+    """Unwinds a worker when the run is interrupted. Never shown to the user."""
 
 
 class RequestFailed(Problem):
-    """One request that did not bring what was asked for, and all that decides what is done about it.
+    """A request to SmugMug failed.
 
-    `status` is the HTTP status, 0 where there was none. `transient` says that another attempt may help, `is_overload`
-    that less may have to be asked for at once, `wait_seconds` how long SmugMug asks everybody to wait, `is_silence`
-    that the host may be out of reach for everybody.
+    `status`: the HTTP status; 0 if there was no response
+    `transient`: a retry may succeed
+    `is_overload`: a retry may need a smaller page
+    `is_unanswered`: the host may be unreachable
+    `wait_seconds`: how long SmugMug asked clients to wait; None if it did not ask
     """
 
     def __init__(
@@ -220,12 +245,15 @@ class RequestFailed(Problem):
         wait_seconds: float | None = None,
     ) -> None:
         super().__init__(text)
-        self.status, self.transient, self.is_overload = status, transient, is_overload
-        self.is_unanswered, self.wait_seconds = is_unanswered, wait_seconds
+        self.status = status
+        self.transient = transient
+        self.is_overload = is_overload
+        self.is_unanswered = is_unanswered
+        self.wait_seconds = wait_seconds
 
 
 class Damaged(Problem):
-    """A body that arrived in full and is not the file that SmugMug describes."""
+    """A body arrived in full but is not the file that SmugMug describes."""
 
 
 class Credentials(NamedTuple):
@@ -241,9 +269,12 @@ class Credentials(NamedTuple):
 
 
 class Settings(NamedTuple):
-    """What the command line and the environment ask for. `since` is a time as SmugMug writes it, "" for all times.
+    """The values of the command line and the environment, one for each option.
 
-    `jobs` is the number of transfers at a time, None where it is to follow what is measured.
+    `since`: the time of --since as SmugMug writes times, in UTC; "" without it
+    `task`: the name of the task that was asked for, such as "sync" or "dry-run"
+    `jobs`: the number of concurrent downloads; None if it follows the throughput
+    `quiet`: how often -q was given
     """
 
     output: Path
@@ -271,7 +302,7 @@ class Settings(NamedTuple):
 
 
 class RemoteFile(NamedTuple):
-    """A file as SmugMug offers it for download. A size or MD5 of None was not stated."""
+    """A file that SmugMug offers for download. A size or MD5 of None was not stated."""
 
     url: str
     size_bytes: int | None
@@ -280,14 +311,16 @@ class RemoteFile(NamedTuple):
 
 
 class Image(NamedTuple):
-    """A photo or a video in an album, as the listing describes it. (A video is an image too: SmugMug's word.)
+    """A photo or video of an album, as the listing describes it. SmugMug calls both images.
 
-    `remote` is None where the listing does not name the file: then it takes calls of its own to find one. `extension`
-    is that of the file served, without its dot, where it is not the one of the file name: videos are re-encoded.
-    `uploaded` is in UTC, `taken` what the camera's clock showed, of a video the time that it states, which should be in
-    UTC and may be the camera's clock; all in ISO 8601. `position` holds latitude and longitude in degrees, and the
-    altitude in metres.
-    `source_types` are those of the files that only SmugMug Source has, and that no program gets.
+    `remote`: None if the listing has no download URL; find_remote() then looks for one
+    `extension`: that of the file served, without a dot, if it may differ from the file name's.
+        SmugMug re-encodes videos.
+    `uploaded`: in UTC, in ISO 8601 like `taken`
+    `taken`: local camera time for photos. For videos, the time stored in the file, which should
+        be UTC but is sometimes local.
+    `location`: latitude and longitude in degrees, altitude in meters
+    `source_types`: types of files that only SmugMug Source has, which no program can download
     """
 
     key: str
@@ -310,16 +343,18 @@ class Image(NamedTuple):
 
     @property
     def uri(self) -> str:
-        """The image in the API, in this version."""
+        """The address of this version of the image in the API."""
         return f"/api/v2/image/{self.key}-{self.serial or 0}"
 
 
 class Album(NamedTuple):
-    """An album ("gallery" on the web pages).
+    """An album, which SmugMug's website calls a gallery.
 
-    `clocks` differs whenever SmugMug says that anything in it changed, though edited words move no clock and a replaced
-    photo may move none. `changed` is the later of its dates, `size_bytes` SmugMug's sum over the originals: often too
-    small, never relied upon. `highlight_key` is that of the image on its cover.
+    `change_token`: changes when SmugMug reports a change to the album. Editing captions does not
+        change it, and replacing a photo does not always.
+    `changed`: the later of the album's two dates of change
+    `size_bytes`: SmugMug's sum over the originals, which is often too small
+    `highlight_key`: the key of the cover image
     """
 
     key: str
@@ -340,7 +375,7 @@ class Album(NamedTuple):
 
 
 class User(NamedTuple):
-    """Who is signed in. `image_count` is SmugMug's own count over all albums, None where it is not said."""
+    """The account that is signed in. `image_count` is SmugMug's count, None if not stated."""
 
     nick_name: str
     albums_uri: str
@@ -348,14 +383,17 @@ class User(NamedTuple):
 
 
 class FileRecord(NamedTuple):
-    """What the sync state knows of one file that is home; `name` is within the album's folder.
+    """A row of the download record: one file on disk.
 
-    `md5` is the MD5 of the file as it was written or adopted.
-    `modified_ns` is the file's time stamp as it was written, in nanoseconds since 1970, 0 for an adopted file.
-    `removed` says that SmugMug has it no more, `damaged` that --verify found it so. `stated_md5` is SmugMug's MD5 if
-    that is another one, `source_types` those of its image that only SmugMug Source has, in one text.
-    `checksum_tries` counts how often a file that contradicts `stated_md5` was asked for again, and
-    `checksum_retry_at` is when to ask next, in seconds since 1970.
+    `name`: the file name within the album's folder
+    `md5`: the MD5 of the file as this program wrote or adopted it
+    `modified_ns`: the file's time stamp as written, in ns since 1970; 0 for an adopted file
+    `removed`: no longer on SmugMug
+    `damaged`: failed --verify
+    `stated_md5`: SmugMug's MD5, if it differs from `md5`
+    `source_types`: types of this image's files in SmugMug Source, separated by commas
+    `checksum_tries`: how often a file that contradicts `stated_md5` was requested again
+    `checksum_retry_at`: when to request it next, in seconds since 1970
     """
 
     image_key: str
@@ -374,12 +412,16 @@ class FileRecord(NamedTuple):
 
 
 class AlbumRecord(NamedTuple):
-    """What the sync state knows of one album: its folder, its clocks once all of it was home, when it was last listed,
-    and when all its files were last found intact.
+    """A row of the download record: one album.
 
-    `clocks` is "" if not all of it was home, or if it had changed so lately that its listing may have lagged behind.
-    Times are in seconds since 1970, 0 for never. `name` is SmugMug's name of the album at its last
-    download, "" if a run before format 6 recorded the album.
+    Times are in seconds since 1970; 0 means never.
+
+    `folder`: the album's folder within the output folder
+    `change_token`: the album's change token when it was complete on disk. It is "" if the album
+        is incomplete, or if it had just changed and its listing may have been out of date.
+    `listed_at`: when SmugMug last listed the album completely
+    `verified_at`: when --verify last found all its files intact
+    `name`: the album's name on SmugMug when it was last complete; "" if it is not known
     """
 
     folder: str
@@ -389,13 +431,14 @@ class AlbumRecord(NamedTuple):
     name: str = ""
 
 
-NEW_ALBUM = AlbumRecord("")  # all that is known of an album that was never here
+NEW_ALBUM = AlbumRecord("")  # stands for the record of an album that has none
 
 
 class Unavailable(NamedTuple):
-    """What the sync state knows of an image of which SmugMug gave no file, or none that is the original.
+    """A row of the download record: an image that SmugMug offered no file for, or no original.
 
-    It is asked for again at `ask_at`, in seconds since 1970, which depends on how many `tries` there were.
+    `tries`: how often it was requested in vain since the first time
+    `retry_at`: when to request it again, in seconds since 1970
     """
 
     image_key: str
@@ -407,11 +450,14 @@ class Unavailable(NamedTuple):
 
 
 class Job(NamedTuple):
-    """One image to bring home.
+    """An image to download or copy to `folder/name`.
 
-    It goes to `folder/name`; if something stands there that is neither what we wrote (as `ours` has it) nor a
-    cut-off copy of the image, that stays and the image goes beside it, to its `spare_name`. `adoptable` are names of
-    files that count as home if their content turns out to be right.
+    A file already at that path is replaced only if this program wrote it and it is unchanged, or
+    if it is a truncated copy of the image. Any other file is kept. The image is then saved beside
+    it, under its `fallback_name`.
+
+    `recorded`: the record of the image's present file, if it has one
+    `adoptable`: names of existing files; one with the right content counts as on disk
     """
 
     album: Album
@@ -423,45 +469,54 @@ class Job(NamedTuple):
 
 
 class ResultRow(NamedTuple):
-    """All that follows from a word of the summary.
+    """A row of the table of results.
 
-    `text` is the word itself, `advice` what to do about it, `in_verdict` its words in the last line, after a number,
-    `report` the report's word for it where that is another one. Of an image that `is_on_disk` the file is here, whole;
-    what `is_failure` makes the exit code 1. What `is_besides` is said of a file besides what became of its image.
+    `text`: its word in messages and, with a capital, its heading in the summary
+    `json_name`: its name in the JSON report
+    `advice`: what to do about it
+    `in_verdict`: its words in the last line, after a number; "" if it is not mentioned there
+    `is_on_disk`: the image is on disk, complete
+    `is_failure`: makes the exit code 1
+    `is_note`: describes a file or an album, beside the one result that each image has
     """
 
     text: str
+    json_name: str
     advice: str = ""
     in_verdict: str = ""
     is_on_disk: bool = False
     is_failure: bool = False
-    is_besides: bool = False
+    is_note: bool = False
 
     def __str__(self) -> str:
         return self.text
 
 
 class Result(enum.Enum):
-    """What became of an image, and what else its owner should know: the words of the summary, as README explains them.
+    """The table of results: what happened to each image, and notes for the summary.
 
-    Each image gets one of the first ones. They are shown in this order.
+    README explains the words. The summary shows them in this order.
     """
 
-    DOWNLOADED = ResultRow("downloaded", is_on_disk=True)
-    COPIED = ResultRow("copied", is_on_disk=True)
-    REPLACED = ResultRow("replaced", is_on_disk=True)
-    ADOPTED = ResultRow("adopted", is_on_disk=True)
-    TO_DOWNLOAD = ResultRow("to download")
-    TO_COPY = ResultRow("to copy or adopt")
-    ALREADY_THERE = ResultRow("already there", is_on_disk=True)
-    DELETED = ResultRow("deleted on SmugMug")
-    PROCESSING = ResultRow("still processing", "Run this again later.", "still processing")
+    DOWNLOADED = ResultRow("downloaded", "downloaded", is_on_disk=True)
+    COPIED = ResultRow("copied", "copied", is_on_disk=True)
+    REPLACED = ResultRow("replaced", "replaced", is_on_disk=True)
+    ADOPTED = ResultRow("adopted", "adopted", is_on_disk=True)
+    TO_DOWNLOAD = ResultRow("to download", "to_download")
+    TO_COPY = ResultRow("to copy or adopt", "to_copy")
+    ALREADY_THERE = ResultRow("already there", "already_there", is_on_disk=True)
+    DELETED = ResultRow("deleted on SmugMug", "deleted")
+    PROCESSING = ResultRow(
+        "still processing", "processing", "Run this again later.", "still processing"
+    )
     UNAVAILABLE = ResultRow(
+        "unavailable",
         "unavailable",
         "Look for these on SmugMug's website, or contact SmugMug support.",
         "unavailable",
     )
     FAILED = ResultRow(
+        "failed",
         "failed",
         "Run this again to retry; nothing already downloaded is lost.",
         "failed",
@@ -470,57 +525,72 @@ class Result(enum.Enum):
 
     CHECKSUM = ResultRow(
         "checksum differs",
-        "Two downloads of each file were identical, so the file was kept.",
-        is_besides=True,
+        "checksum",
+        "Two downloads were identical, so the file was kept.",
+        is_note=True,
     )
     DAMAGED = ResultRow(
         "damaged",
-        "If SmugMug no longer has it, restore it from another backup or delete it.",
+        "damaged",
+        "If SmugMug no longer has these, restore them from another backup or delete them.",
         "damaged",
         is_failure=True,
-        is_besides=True,
+        is_note=True,
     )
     IN_SOURCE = ResultRow(
         "in SmugMug Source",
-        "Programs cannot download these; get them on SmugMug's website.",
-        "photo{s} with a RAW or other source file that only SmugMug's website gives",
-        is_besides=True,
+        "in_source",
+        "Programs cannot download these. Get them from SmugMug's website.",
+        "photo{s} with a RAW or other source file that is only on SmugMug's website",
+        is_note=True,
     )
-    KEPT = ResultRow("kept", is_besides=True)
+    KEPT = ResultRow("kept", "kept", is_note=True)
     LOCKED = ResultRow(
         "locked",
-        "Remove the album's password, run this again, then set it again.",
+        "locked",
+        "Remove the album's password, run this again, then set the password again.",
         "album{s} locked",
-        is_besides=True,
+        is_note=True,
     )
-    REPAIRED = ResultRow("repaired", is_besides=True)
+    REPAIRED = ResultRow("repaired", "repaired", is_note=True)
     NEEDS_REPAIR = ResultRow(
         "damaged, changed or missing",
-        "To download these again, run --verify without -n, --album, --exclude and --since. Files you "
-        "changed are kept; SmugMug's copy is saved next to them.",
+        "needs_repair",
+        "To download these again, run --verify without -n, --album, --exclude and --since. "
+        "Files that you changed are kept, and SmugMug's copy is saved beside them.",
         "damaged, changed or missing",
         is_failure=True,
-        is_besides=True,
+        is_note=True,
     )
     NOT_ORIGINAL = ResultRow(
         "not the original",
-        "Do the album's settings allow original downloads?",
+        "not_original",
+        "The originals are requested again, after a day at first and later at least monthly.",
         "not the original",
-        is_besides=True,
+        is_note=True,
     )
-    ENDED_EARLY = ResultRow("ended early", is_besides=True)
+    STOPPED_EARLY = ResultRow("stopped early", "stopped_early", is_note=True)
 
     @property
     def text(self) -> str:
         """The word itself."""
         return self.value.text
 
+    @property
+    def is_on_disk(self) -> bool:
+        """True if the image is on disk, complete."""
+        return self.value.is_on_disk
 
-IMAGE_RESULTS = tuple(word for word in Result if not word.value.is_besides)
+
+IMAGE_RESULTS = tuple(result for result in Result if not result.value.is_note)
 
 
 class Outcome(NamedTuple):
-    """What became of one image: `file` where it is home, `reason` where it is not (or not as one would expect)."""
+    """The result for one image.
+
+    `file`: the record of its file, if it is on disk
+    `reason`: why it is not, or what else the user should know
+    """
 
     result: Result
     album: Album
@@ -4783,14 +4853,23 @@ def check_file(check: CheckedFile, stop: Stop) -> CheckedFile:
     return check._replace(condition=Condition.CHANGED)
 
 
-# ---------------------------------------------------------------------------------------------------------------
-# 17. Report: what became of everything, in words: the live line, the summary, the verdict, the JSON report.
-#    Knows outcomes. Knows nothing of where they come from.
-# ---------------------------------------------------------------------------------------------------------------
+# -------------------------------------------------------------------------------------------------
+# 17. Report: the progress line, the summary, the verdict, the JSON report.
+#    Uses visits and outcomes. Independent of where they come from.
+# -------------------------------------------------------------------------------------------------
+
+FILES_NAMED = 3  # files that the summary names for one reason; the others are only counted
+REASONS_NAMED = 20  # reasons under one heading of the summary; the others are only counted
+REPORT_VERSION = 2  # rises when a field of the JSON report changes its meaning
 
 
 class Note(NamedTuple):
-    """Something that the user should know at the end. `folder` and `file` are where it lies, or would lie."""
+    """Something that the user should know at the end of a run.
+
+    `folder`: an album's folder within the output folder
+    `file`: a file in that folder; "" if the note is about the album
+    `reason`: what happened, in words for the user
+    """
 
     result: Result
     folder: str
@@ -4800,157 +4879,156 @@ class Note(NamedTuple):
     image_key: str = ""
 
 
-FILES_NAMED, REASONS_NAMED = (
-    3,
-    20,
-)  # in the summary, so many for one reason, and so many under one heading
-
-
 class AlbumStatus(enum.Enum):
-    """Why an album was looked at, if it was."""
+    """Why an album was listed, or that it was not."""
 
     NEW = "new"
     CHANGED = "changed"
-    RECHECKED = "looked at again"
+    RECHECKED = "rechecked"
     NONE = "unchanged"
 
 
 class Summary:
-    """What has become of everything so far; `output` is the folder that everything lies in."""
+    """Everything that a run has counted and noted so far. Belongs to the main thread.
+
+    `output`: the output folder
+    `started`, `began`: the start of the run, in seconds since 1970 and by the monotonic clock
+    `checked`: files that --verify checked, by what it found
+    `to_repair`: files that failed --verify and were not downloaded again yet, by album and image
+    `reasons`: the first reason noted for each image, or for "" the album, by album key
+    `removed`: paths of files that SmugMug no longer has
+    `in_progress`: downloads under way
+    `visits`: the albums that still have images without a result, by album key
+    `by_album`: the entries of the JSON report, by album key
+    """
 
     def __init__(self, output: Path = Path()) -> None:
-        self.output, self.user = output, User("", "", None)
-        self.started, self.began = time.time(), time.monotonic()
-        self.counts: Counter[Result] = Counter()
-        self.checked: Counter[Condition] = Counter()
-        self.to_repair: dict[
-            tuple[str, str], CheckedFile
-        ] = {}  # by album key and image key, until they come again
+        self.output = output
+        self.user = User("", "", None)
+        self.started = time.time()
+        self.began = time.monotonic()
         self.notes: list[Note] = []
-        self.reasons: dict[
-            str, dict[str, str]
-        ] = {}  # of what went wrong, by album key and image key
-        self.removed: list[str] = []  # the files that SmugMug no longer has
-        self.videos = self.downloaded_bytes = self.api_requests = self.sidecars_changed = (
-            self.in_progress
-        ) = 0
+        self.reasons: dict[str, dict[str, str]] = {}
+        # images and files
+        self.counts: Counter[Result] = Counter()
+        self.images_expected = 0
+        self.images_unlisted = 0
+        self.videos = 0
+        self.in_progress = 0
+        self.removed: list[str] = []
+        self.sidecars_changed = 0
+        # albums
         self.albums: Counter[AlbumStatus] = Counter()
-        self.albums_expected = self.images_expected = self.images_unlisted = (
-            self.to_download_bytes
-        ) = 0
-        self.wait_seconds = 0.0  # how long SmugMug asked us to wait
-        self.visits: dict[
-            str, Visit
-        ] = {}  # of the albums that something is still to become of, by their keys
-        self.by_album: dict[
-            str, dict[str, Any]
-        ] = {}  # what the report says of each album, by its key
+        self.albums_expected = 0
+        self.visits: dict[str, Visit] = {}
+        self.by_album: dict[str, dict[str, Any]] = {}
+        # --verify
+        self.checked: Counter[Condition] = Counter()
+        self.to_repair: dict[tuple[str, str], CheckedFile] = {}
+        # costs
+        self.downloaded_bytes = 0
+        self.to_download_bytes = 0
+        self.api_requests = 0
+        self.wait_seconds = 0.0
 
     def on_disk_count(self) -> int:
-        """How many images are home."""
-        return sum(number for word, number in self.counts.items() if word.value.is_on_disk)
+        """Return the number of images on disk."""
+        return sum(number for result, number in self.counts.items() if result.is_on_disk)
 
     def done(self) -> int:
-        """How many images something has become of."""
+        """Return the number of images that have a result."""
         return sum(self.counts.values())
 
     def check(self, check: CheckedFile) -> None:
-        """Count a verified file."""
-        if check.record.removed and check.condition in (
-            Condition.MISSING,
-            Condition.CHANGED,
-        ):  # that is its owner's business
+        """Count a verified file. The user may delete or edit what SmugMug no longer has."""
+        is_users_business = check.condition in (Condition.MISSING, Condition.CHANGED)
+        if check.record.removed and is_users_business:
             return
         self.checked[check.condition] += 1
         if check.condition is not Condition.NONE:
             self.to_repair[check.album_key, check.record.image_key] = check
 
     def count_unchanged(self, visit: Visit) -> None:
-        """Count an album in which nothing has changed."""
+        """Count an album that needed no listing, from its records."""
         self.albums[AlbumStatus.NONE] += 1
         for record in visit.records.values():
-            if not record.removed:
-                visit.counts[Result.ALREADY_THERE] += 1
-                self._note_file(
-                    visit,
-                    record,
-                    not record.is_original and record.image_key not in visit.unavailable,
-                )
+            if record.removed:
+                continue
+            visit.counts[Result.ALREADY_THERE] += 1
+            # Records do not tell videos from photos. Only photos are requested again in the hope
+            # of an original, so a copy that is not requested again is a video.
+            is_video = not record.is_original and record.image_key not in visit.unavailable
+            self._note_file(visit, record, is_video)
         for key, unavailable in visit.unavailable.items():
-            if key not in visit.records:
-                visit.counts[Result.UNAVAILABLE] += 1
-                self.add_note(
-                    Result.UNAVAILABLE,
-                    visit.folder,
-                    unavailable.file_name,
-                    unavailable.reason,
-                    visit.album.key,
-                    key,
-                )
+            if key in visit.records:
+                continue
+            visit.counts[Result.UNAVAILABLE] += 1
+            self.add_note(
+                Result.UNAVAILABLE,
+                visit.folder,
+                unavailable.file_name,
+                unavailable.reason,
+                visit.album.key,
+                key,
+            )
         self.counts.update(visit.counts)
         self._count_album(visit)
 
     def begin(self, visit: Visit) -> None:
-        """Expect the outcomes of an album; one in its second look was counted before."""
-        album, known = visit.album, visit.album_record
-        self.visits[album.key] = visit
-        again = (
-            AlbumStatus.RECHECKED
-            if known.change_token in ("", album.change_token)
-            else AlbumStatus.CHANGED
-        )
-        self.albums[AlbumStatus.NEW if known is NEW_ALBUM else again] += visit.seen is None
+        """Expect the outcomes of an album. A relisted album has already been counted."""
+        self.visits[visit.album.key] = visit
+        if visit.seen is not None:
+            return
+        if visit.album_record is NEW_ALBUM:
+            status = AlbumStatus.NEW
+        elif visit.album_record.change_token in ("", visit.album.change_token):
+            status = AlbumStatus.RECHECKED
+        else:
+            status = AlbumStatus.CHANGED
+        self.albums[status] += 1
 
     def add(self, visit: Visit, outcome: Outcome) -> None:
-        """Count an outcome."""
+        """Count an outcome, and note what the user should know about it."""
         visit.pending -= 1
         visit.counts[outcome.result] += 1
         self.counts[outcome.result] += 1
         self.downloaded_bytes += outcome.downloaded_bytes
-        image, file, reason = outcome.image, outcome.file, outcome.reason
-        word = (
-            outcome.result if file is None else Result.KEPT
-        )  # a note on a file that is home says what was kept
-        visit.to_download_bytes += (
-            file.size_bytes if file is not None and outcome.result is Result.TO_DOWNLOAD else 0
-        )
-        check = (
-            self.to_repair.pop((visit.album.key, image.key), None) if file is not None else None
-        )
+        image, file = outcome.image, outcome.file
+        if file is None:
+            name = image.file_name or image.key
+            self._note_image(visit, outcome.result, name, outcome)
+            return
+        if outcome.result is Result.TO_DOWNLOAD:
+            visit.to_download_bytes += file.size_bytes
+        check = self.to_repair.pop((visit.album.key, image.key), None)
         if check is not None:
-            word = Result.REPAIRED
-            reason = "; ".join(
-                filter(
-                    None,
-                    (
-                        check.reason or check.condition.value,
-                        f"{outcome.result.text} again",
-                        reason,
-                    ),
-                )
-            )
-        if reason or file is None:
-            name = file.name if file is not None else image.file_name or image.key
-            self.add_note(word, visit.folder, name, reason, visit.album.key, image.key)
-        if file is not None:
-            self._note_file(visit, file, image.is_video)
+            found = check.reason or check.condition.value
+            reasons = [found, f"{outcome.result.text} again", outcome.reason]
+            outcome = outcome._replace(reason="; ".join(filter(None, reasons)))
+            self._note_image(visit, Result.REPAIRED, file.name, outcome)
+        elif outcome.reason:
+            self._note_image(visit, Result.KEPT, file.name, outcome)
+        self._note_file(visit, file, image.is_video)
+
+    def _note_image(self, visit: Visit, result: Result, name: str, outcome: Outcome) -> None:
+        keys = visit.album.key, outcome.image.key
+        self.add_note(result, visit.folder, name, outcome.reason, *keys)
 
     def _note_file(self, visit: Visit, file: FileRecord, is_video: bool) -> None:
-        """Note in which way a file that is home is not all that one would expect."""
-        self.videos += is_video and not file.is_original
-        for word, text in (
-            (
-                Result.NOT_ORIGINAL,
-                "" if file.is_original or is_video else "smaller or re-encoded copy",
-            ),
-            (Result.CHECKSUM, file.md5 if file.stated_md5 else ""),
-            (Result.IN_SOURCE, file.source_types),
-        ):
-            if text:
-                self.add_note(word, visit.folder, file.name, text, visit.album.key, file.image_key)
+        """Note how a file on disk differs from what the user would expect."""
+        keys = visit.album.key, file.image_key
+        if is_video and not file.is_original:
+            self.videos += 1
+        elif not file.is_original:
+            reason = "smaller or re-encoded copy"
+            self.add_note(Result.NOT_ORIGINAL, visit.folder, file.name, reason, *keys)
+        if file.stated_md5:
+            self.add_note(Result.CHECKSUM, visit.folder, file.name, file.md5, *keys)
+        if file.source_types:
+            self.add_note(Result.IN_SOURCE, visit.folder, file.name, file.source_types, *keys)
 
     def end(self, visit: Visit) -> None:
-        """Nothing more will become of an album."""
+        """Count an album whose images all have a result."""
         del self.visits[visit.album.key]
         self._count_album(visit)
 
@@ -4961,33 +5039,42 @@ class Summary:
             "smugmug_count": visit.album.image_count,
             "on_disk": 0,
         }
-        self.by_album.setdefault(visit.album.key, about)["on_disk"] += visit.on_disk_count()
+        entry = self.by_album.setdefault(visit.album.key, about)
+        entry["on_disk"] += visit.on_disk_count()
 
     def within(self, path: Path) -> str:
-        """A path as it is seen from the output folder."""
+        """Return a path relative to the output folder."""
         return path.relative_to(self.output).as_posix()
 
     def add_note(
-        self, word: Result, folder: Path | str, file: str, reason: str, *keys: str
+        self, result: Result, folder: Path | str, file: str, reason: str, *keys: str
     ) -> None:
-        """Note something that the user should know at the end. `keys` are those of the album and of the image."""
-        folder = self.within(folder) if isinstance(folder, Path) else folder
+        """Note something that the user should know at the end.
+
+        `folder`: the path of an album's folder, or its name within the output folder
+        `keys`: the album's key and the image's, as far as the note is about them
+        """
+        if isinstance(folder, Path):
+            folder = self.within(folder)
         reason = "\n".join(map(printable, reason.split("\n")))
-        note = Note(word, printable(folder), printable(file), reason, *keys)
+        note = Note(result, printable(folder), printable(file), reason, *keys)
         self.notes.append(note)
         if note.image_key or not file:
             self.reasons.setdefault(note.album_key, {}).setdefault(note.image_key, reason)
-        log.debug("%s: %s: %s", word.text, note_path(note), reason)
+        log.debug("%s: %s: %s", result.text, note_path(note), reason)
 
-    def count(self, word: Result) -> int:
-        """Of how many things it is remarked."""
-        return sum(note.result is word for note in self.notes)
+    def count(self, result: Result) -> int:
+        """Return the number of notes with this result."""
+        return sum(note.result is result for note in self.notes)
 
     def report(self, exit_code: int, sentence: str) -> dict[str, Any]:
-        """The summary for programs; `version` rises when the meaning of a field changes."""
+        """Return the JSON report: the summary for programs. README describes its fields."""
         seconds = time.monotonic() - self.began
-        return {
-            "version": 2,
+        verified = None
+        if self.checked:
+            verified = {condition.value: self.checked[condition] for condition in Condition}
+        report = {
+            "version": REPORT_VERSION,
             "verdict": sentence,
             "exit_code": exit_code,
             "account": self.user.nick_name,
@@ -5003,160 +5090,175 @@ class Summary:
             "albums": self.albums_expected,
             "albums_unchanged": self.albums[AlbumStatus.NONE],
             "smugmug_count": self.user.image_count,
-            **{word.name.lower(): self.counts[word] for word in IMAGE_RESULTS},
-            "on_disk": self.on_disk_count(),
-            "skipped": self.counts[Result.ALREADY_THERE] + self.counts[Result.ADOPTED],
-            "failed": self.count(Result.FAILED),  # albums that could not be listed included
-            "by_album": list(self.by_album.values()),
-            "verified": {condition.value: self.checked[condition] for condition in Condition}
-            if self.checked
-            else None,
-            "problems": [
-                {
-                    "kind": note.result.name.lower(),
-                    "folder": note.folder,
-                    "file": note.file,
-                    "reason": note.reason,
-                    "album_key": note.album_key,
-                    "image_key": note.image_key,
-                }
-                for note in self.notes
-            ],
         }
+        for result in IMAGE_RESULTS:
+            report[result.value.json_name] = self.counts[result]
+        report["failed"] = self.count(Result.FAILED)  # including albums that failed to list
+        report["on_disk"] = self.on_disk_count()
+        report["skipped"] = self.counts[Result.ALREADY_THERE] + self.counts[Result.ADOPTED]
+        report["by_album"] = list(self.by_album.values())
+        report["verified"] = verified
+        report["problems"] = [problem_entry(note) for note in self.notes]
+        return report
+
+
+def problem_entry(note: Note) -> dict[str, str]:
+    """Return a note as an entry of the JSON report."""
+    return {
+        "kind": note.result.value.json_name,
+        "folder": note.folder,
+        "file": note.file,
+        "reason": note.reason,
+        "album_key": note.album_key,
+        "image_key": note.image_key,
+    }
 
 
 def note_path(note: Note) -> str:
-    """What a note is about: a folder and a file in it."""
+    """Return the path of the file or folder that a note is about."""
     return "/".join(filter(None, (note.folder, note.file)))
 
 
 def verdict(summary: Summary, settings: Settings, ended_with: int) -> tuple[int, str]:
-    """The exit code, and in one sentence whether all is home and where that is. No more is claimed than is known.
+    """Return the exit code and the last line, which says how much is on disk and where.
 
-    The one rule: 0 if all is home that SmugMug can give; whatever it cannot give is counted in the sentence.
-    `ended_with` is the exit code of what ended the run early, 0 if nothing did.
+    One rule decides both. The exit code is 0 if everything SmugMug offers is on disk. Whatever
+    SmugMug does not offer is counted in the line.
+
+    `ended_with`: the exit code of what ended the run early; 0 if nothing did
     """
-    said = {
-        word: summary.count(word)
-        for word in Result
-        if word.value.in_verdict and summary.count(word)
-    }
-    exit_code = ended_with or (
-        EXIT_FAILED if any(word.value.is_failure for word in said) else EXIT_COMPLETE
-    )
-    folder = printable(full_path(settings.output))
+    counts = {result: summary.count(result) for result in Result if result.value.in_verdict}
+    counts = {result: number for result, number in counts.items() if number}
+    exit_code = ended_with
+    if not ended_with and any(result.value.is_failure for result in counts):
+        exit_code = EXIT_FAILED
     if not summary.user.nick_name:  # --verify --dry-run, which needs no network
-        checked = sum(summary.checked.values())
-        return (
-            exit_code,
-            f"{summary.checked[Condition.NONE]:,} of {checked:,} are intact, in {folder}"
-            if checked
-            else "",
-        )
-    if ended_with and not summary.albums_expected:  # it did not come to anything
+        return exit_code, verified_clause(summary)
+    if ended_with and not summary.albums_expected:  # it ended before anything was counted
         return exit_code, ""
-    to_come = summary.counts[Result.TO_DOWNLOAD] + summary.counts[Result.TO_COPY]
-    return exit_code, "; ".join(
-        filter(
-            None,
-            (
-                count_clause(
-                    summary,
-                    settings,
-                    bool(ended_with),
-                    is_all=not said.keys() - {Result.IN_SOURCE},
-                ),
-                f"{to_come:,} to come" if to_come else "",
-                f"{summary.images_unlisted:,} not listed" if summary.images_unlisted else "",
-                *(
-                    f"{number:,} {word.value.in_verdict.format(s='s' * (number > 1))}"
-                    for word, number in said.items()
-                ),
-                f"{counted(summary.videos, 'video')} re-encoded" if summary.videos else "",
-            ),
-        )
-    )
+    is_complete = not counts.keys() - {Result.IN_SOURCE}
+    clauses = [count_clause(summary, settings, bool(ended_with), is_complete)]
+    to_do = summary.counts[Result.TO_DOWNLOAD] + summary.counts[Result.TO_COPY]
+    if to_do:
+        clauses.append(f"{to_do:,} to download or copy")
+    if summary.images_unlisted:
+        clauses.append(f"{summary.images_unlisted:,} not listed")
+    for result, number in counts.items():
+        plural = "s" if number > 1 else ""
+        clauses.append(f"{number:,} {result.value.in_verdict.format(s=plural)}")
+    if summary.videos:
+        clauses.append(f"{counted(summary.videos, 'video')} re-encoded")
+    return exit_code, "; ".join(clauses)
 
 
-def count_clause(summary: Summary, settings: Settings, is_early: bool, is_all: bool) -> str:
-    """The beginning of the verdict. `is_early`: something ended the run; `is_all`: nothing is said to be missing."""
-    home, folder = summary.on_disk_count(), printable(full_path(settings.output))
+def verified_clause(summary: Summary) -> str:
+    """Return the verdict of a verification without a run; "" if no file was checked."""
+    checked = sum(summary.checked.values())
+    if not checked:
+        return ""
+    folder = printable(full_path(summary.output))
+    return f"{summary.checked[Condition.NONE]:,} of {checked:,} files in {folder} are intact"
+
+
+def count_clause(summary: Summary, settings: Settings, is_early: bool, is_complete: bool) -> str:
+    """Return the beginning of the verdict: how many images are on disk, and where.
+
+    `is_early`: something ended the run early
+    `is_complete`: nothing is known to be missing
+    """
+    on_disk = summary.on_disk_count()
+    folder = printable(full_path(summary.output))
     total = summary.done() - summary.counts[Result.DELETED] + summary.images_unlisted
     if is_early:
-        return f"Not finished: {home:,} of {max(total, summary.images_expected):,} are home, in {folder}"
-    if home == total and is_all:
-        asked = "you asked for " if settings.album or settings.exclude or settings.since else ""
-        return f"Everything {asked}is home: {photos_and_videos(home)} in {folder}"
-    return f"{home:,} of {total:,} are home, in {folder}"
+        total = max(total, summary.images_expected)
+        return f"Stopped early: {on_disk:,} of {total:,} are in {folder}"
+    if on_disk != total or not is_complete:
+        return f"{on_disk:,} of {total:,} are in {folder}"
+    asked = " that you asked for" if has_selection(settings) else ""
+    if on_disk == 1:
+        return f"1 photo or video{asked} is in {folder}"
+    return f"All {on_disk:,} photos and videos{asked} are in {folder}"
+
+
+def has_selection(settings: Settings) -> bool:
+    """Return True if --album, --exclude or --since leaves something out."""
+    return bool(settings.album or settings.exclude or settings.since)
 
 
 def summary_text(summary: Summary, settings: Settings, free_bytes: int | None) -> str:
-    """The summary for people, all but the verdict: the numbers, then what they should know, by topic."""
-    is_sync = bool(summary.user.nick_name) and settings.task == "sync"
-    in_account = (
-        0
-        if settings.album or settings.exclude or settings.since
-        else summary.user.image_count or 0
-    )
-    files = count_phrases(
-        {**summary.counts, Result.FAILED: summary.count(Result.FAILED)},
-        IMAGE_RESULTS,
-        (Result.DOWNLOADED, Result.ALREADY_THERE, Result.FAILED) if is_sync else (),
-    )
-    more = [
-        f"{album['folder']} ({album['home']:,} home, SmugMug counts {album['smugmug_count']:,})"
-        for album in summary.by_album.values()
-        if album["smugmug_count"] is not None and album["on_disk"] > album["smugmug_count"]
-    ]
-    removed, expected = len(summary.removed), summary.images_expected
-    numbers = (
-        (summary.checked, f"Verified: {count_phrases(summary.checked, Condition)}"),
-        (
-            removed,
-            f"No longer at SmugMug: {counted(removed, 'file')}, kept here (see --list-removed)",
-        ),
-        (
-            summary.albums_expected,
-            f"Albums: {count_phrases(summary.albums, AlbumStatus, set(AlbumStatus) - {AlbumStatus.RECHECKED})}",
-        ),
-        (files, f"Files: {files}"),
-        (summary.sidecars_changed, f"Sidecars: {summary.sidecars_changed:,} changed"),
-        (
-            summary.videos,
-            f"Videos: {summary.videos:,} (re-encoded by SmugMug, which does not offer the uploads)",
-        ),
-        (
-            in_account > expected,
-            f"SmugMug counts: {in_account:,} in the account, {expected:,} in its albums",
-        ),
-        (more, f"More than counted: {first_of(more)}"),
-    )
-    lines = [*(line for is_told, line in numbers if is_told), cost_line(summary, free_bytes)]
-    for word in Result:
-        notes = [note for note in summary.notes if note.result is word]
-        if notes:
-            lines.append(f"{word.text[0].upper() + word.text[1:]} ({len(notes):,}):")
-            lines += by_reason(notes) + ([f"  {word.value.advice}"] if word.value.advice else [])
+    """Return the summary without the verdict: numbers, then notes under their headings."""
+    lines = [*number_lines(summary, settings), cost_line(summary, free_bytes)]
+    for result in Result:
+        notes = [note for note in summary.notes if note.result is result]
+        if not notes:
+            continue
+        heading = result.text[0].upper() + result.text[1:]
+        lines.append(f"{heading} ({len(notes):,}):")
+        lines += by_reason(notes)
+        if result.value.advice:
+            lines.append(f"  {result.value.advice}")
     return "\n".join(lines)
 
 
+def number_lines(summary: Summary, settings: Settings) -> Iterator[str]:
+    """Yield the lines of the summary that count something."""
+    if summary.checked:
+        yield f"Verified: {count_phrases(summary.checked, Condition)}"
+    if summary.removed:
+        removed = counted(len(summary.removed), "file")
+        yield f"No longer on SmugMug: {removed}, kept on disk (list them with --list-removed)"
+    if summary.albums_expected:
+        always = set(AlbumStatus) - {AlbumStatus.RECHECKED}
+        yield f"Albums: {count_phrases(summary.albums, AlbumStatus, always)}"
+    files = file_counts(summary, settings)
+    if files:
+        yield f"Files: {files}"
+    if summary.sidecars_changed:
+        yield f"Sidecars: {summary.sidecars_changed:,} changed"
+    if summary.videos:
+        why = "re-encoded by SmugMug; the uploaded files cannot be downloaded"
+        yield f"Videos: {summary.videos:,} ({why})"
+    in_account, in_albums = summary.user.image_count or 0, summary.images_expected
+    if in_account > in_albums and not has_selection(settings):
+        yield (
+            f"SmugMug reports {in_account:,} files in the account but {in_albums:,} in its albums "
+            "(locked, or in no album)"
+        )
+    uncounted = [
+        f"{album['folder']} ({album['on_disk']:,} on disk, {album['smugmug_count']:,} reported)"
+        for album in summary.by_album.values()
+        if album["smugmug_count"] is not None and album["on_disk"] > album["smugmug_count"]
+    ]
+    if uncounted:
+        yield f"More files than SmugMug reports: {first_of(uncounted)}"
+
+
+def file_counts(summary: Summary, settings: Settings) -> str:
+    """Return how many images have each result, such as "3 downloaded, 1 failed"."""
+    always: tuple[Result, ...] = ()
+    if summary.user.nick_name and settings.task == "sync":
+        always = (Result.DOWNLOADED, Result.ALREADY_THERE, Result.FAILED)
+    counts = {**summary.counts, Result.FAILED: summary.count(Result.FAILED)}
+    return count_phrases(counts, IMAGE_RESULTS, always)
+
+
 def by_reason(notes: Iterable[Note]) -> list[str]:
-    """A line for each reason, with the first of the files that it holds for."""
+    """Return a line for each reason, with the first of its files."""
     files: dict[str, list[str]] = {}
     for note in sorted(notes, key=note_path):
         files.setdefault(note.reason, []).append(note_path(note))
     lines = [f"  {first_of(names)}: {reason}" for reason, names in files.items()]
-    if len(lines) > REASONS_NAMED:
-        lines[REASONS_NAMED:] = [
-            f"  ... and {len(lines) - REASONS_NAMED:,} more (-v and --report name all)"
-        ]
+    more = len(lines) - REASONS_NAMED
+    if more > 0:
+        lines[REASONS_NAMED:] = [f"  ... and {more:,} more (-v and --report list them all)"]
     return lines
 
 
 def first_of(names: Sequence[str]) -> str:
-    """The first of some names, and how many more there are."""
-    more = f" and {len(names) - FILES_NAMED:,} more" if len(names) > FILES_NAMED else ""
-    return ", ".join(names[:FILES_NAMED]) + more
+    """Return the first names, and how many more there are."""
+    text = ", ".join(names[:FILES_NAMED])
+    more = len(names) - FILES_NAMED
+    return f"{text} and {more:,} more" if more > 0 else text
 
 
 def cost_line(summary: Summary, free_bytes: int | None) -> str:
@@ -5235,45 +5337,69 @@ def album_table(albums: Iterable[Album], on_disk: Mapping[str, int], columns: in
     return "\n".join(lines)
 
 
-# ---------------------------------------------------------------------------------------------------------------
-# 18. The run: `sync`, which is the whole program on one screen, and what stands around it.
-#    Knows everything above, and owns the few objects that change. Knows nothing of the command line.
-# ---------------------------------------------------------------------------------------------------------------
+# -------------------------------------------------------------------------------------------------
+# 18. The run: `sync`, which is the whole program on one screen, and its steps.
+#    Uses everything above, and owns the few objects that change. Independent of the command line.
+# -------------------------------------------------------------------------------------------------
 
-JOBS_AHEAD = 1000  # while fewer jobs wait, albums are listed: no line is idle, and few listings are in memory
+# Albums are listed only while fewer jobs than this are waiting. That keeps the downloads busy, and
+# only a few listings in memory.
+JOBS_AHEAD = 1000
 
 
 class Run:
-    """One run: what it was asked for, and the few objects that change in its course.
+    """One run: the objects that it was given, and what it has found out about the albums.
 
-    By album key: `album_records` is what the state knew before, `folders` the folder of each album, `albums` are all that
-    SmugMug has, whatever was asked for. Albums whose listings were not complete get `second_looks`. `overdue` are the
-    keys of albums to list again though nothing has changed.
+    `album_records`: the records of all albums as they were before the run, by album key
+    `folders`: the folder of each album within the output folder, by album key
+    `albums`: all albums that SmugMug lists, by album key, whether asked for or not
+    `entries`: cached listings of folders, for `path_of`
+    `to_relist`: albums whose first listing was incomplete
+    `to_recheck`: keys of albums to list although SmugMug reports no change
+    `page_size`: adapts the size of pages to what SmugMug can deliver
+    `keep`: strips an image of what this run does not need, to save memory
     """
 
     def __init__(
         self,
         settings: Settings,
         connection: Connection,
-        user: User,
         database: Database,
+        index: ContentIndex,
         summary: Summary,
         screen: Screen,
-        stop: Stop,
-        index: ContentIndex,
     ) -> None:
-        self.settings, self.connection, self.user, self.stop = settings, connection, user, stop
-        self.database, self.summary, self.screen, self.index = database, summary, screen, index
-        self.is_preview = (
-            settings.task == "dry-run"
-        )  # nothing is fetched, and only a copy of the state is written
-        self.keep = without_metadata if not settings.sidecars else lambda visit, image: image
-        self.page_size, self.album_records = PageSize(IMAGES_PER_PAGE), database.albums()
-        self.folders = {album_key: album.folder for album_key, album in self.album_records.items()}
+        self.settings = settings
+        self.connection = connection
+        self.database = database
+        self.index = index
+        self.summary = summary
+        self.screen = screen
+        self.album_records = database.albums()
+        self.folders = {key: record.folder for key, record in self.album_records.items()}
+        self.albums: dict[str, Album] = {}
+        self.entries: dict[Path, dict[str, str]] = {}
         self.to_relist: deque[Visit] = deque()
         self.to_recheck: frozenset[str] = frozenset()
-        self.entries: dict[Path, dict[str, str]] = {}
-        self.albums: dict[str, Album] = {}
+        self.page_size = PageSize(IMAGES_PER_PAGE)
+        self.keep = without_metadata
+        if settings.sidecars:
+            self.keep = lambda visit, image: image
+
+    @property
+    def is_preview(self) -> bool:
+        """True if nothing is downloaded, and only a copy of the record is changed."""
+        return self.settings.task == "dry-run"
+
+    @property
+    def stop(self) -> Stop:
+        """The event that ends the run early."""
+        return self.connection.stop
+
+    @property
+    def user(self) -> User:
+        """The account that is signed in."""
+        return self.summary.user
 
 
 def sync(run: Run) -> None:
@@ -5389,23 +5515,33 @@ class Steering:
 
 
 def preview_job(job: Job, previewed: set[Path], index: ContentIndex, stop: Stop) -> Outcome:
-    """What would become of a job. Nothing is fetched, and nothing is written. `foretold` are the files that would have
-    come by then."""
-    image, remote = job.image, job.image.remote or RemoteFile("", 0, None)
+    """Return the outcome that a job would have. Downloads and writes nothing.
+
+    `previewed`: the files that earlier jobs would have written; this one is added
+    """
+    image = job.image
+    remote = image.remote or RemoteFile("", 0, None)
+    path = job.folder / job.name
     record = FileRecord(
-        image.key, image.serial, job.name, remote.size_bytes or 0, remote.md5 or "?", 0, True
+        image.key,
+        image.serial,
+        job.name,
+        size_bytes=remote.size_bytes or 0,
+        md5=remote.md5 or "?",
+        modified_ns=0,
+        is_original=True,
     )
-    is_at_hand = bool(job.adoptable) or any(
-        copy.path != job.folder / job.name
-        and (copy.path in previewed or os.path.isfile(str(copy.path)))
-        for copy in index.find(image, stop)
-    )
-    previewed.add(job.folder / job.name)
-    return Outcome(Result.TO_COPY if is_at_hand else Result.TO_DOWNLOAD, job.album, image, record)
+    result = Result.TO_COPY if job.adoptable else Result.TO_DOWNLOAD
+    for copy in index.find(image, stop):
+        if copy.path != path and (copy.path in previewed or os.path.isfile(str(copy.path))):
+            result = Result.TO_COPY
+            break
+    previewed.add(path)
+    return Outcome(result, job.album, image, record)
 
 
 def choose_albums(run: Run) -> list[Album]:
-    """The albums that were asked for, each with a folder."""
+    """Return the albums to visit, each with a folder. Raise a Problem if none can be chosen."""
     redraw = partial(run.screen.show, lambda columns: "Reading the list of albums ...")
     redraw()
     albums, problem = fetch_albums(run.connection, run.user, redraw)
@@ -5429,161 +5565,157 @@ def choose_albums(run: Run) -> list[Album]:
 
 
 def note_removed_albums(run: Run, albums: Iterable[Album]) -> None:
-    """Remember which albums are not at SmugMug any more; one whose folder is gone, too, is forgotten."""
+    """Record the albums that are no longer on SmugMug. Forget those without a folder."""
     for album_key in run.album_records.keys() - {album.key for album in albums}:
         run.database.mark_album_removed(album_key)
         if not os.path.lexists(str(run.settings.output / run.folders[album_key])):
-            run.database.forget_album(album_key)  # so that its name is free again
+            run.database.forget_album(album_key)  # so that another album may use the folder's name
             del run.folders[album_key]
 
 
 def give_folders(run: Run, albums: Iterable[Album]) -> None:
-    """Give each new album a folder; those that are here stay where they are, whatever the layout."""
+    """Choose a folder for each new album. Existing folders stay, whatever the layout."""
     layout = run.settings.layout
     other = "tree" if layout == "album" else "album"
-    if any(
-        run.folders.get(album.key) == album_folder(album, other) != album_folder(album, layout)
-        for album in albums
-    ):
-        log.info(
-            "Layout %s applies to new albums only; those that are here stay where they are.",
-            layout,
-        )
+    for album in albums:
+        folder = run.folders.get(album.key)
+        if folder == album_folder(album, other) != album_folder(album, layout):
+            log.info(
+                "Layout %s applies to new albums only. Existing album folders stay where they are.",
+                layout,
+            )
+            break
     run.folders.update(album_folders(albums, run.folders, layout))
 
 
 def bytes_to_download(run: Run, albums: Iterable[Album]) -> int:
-    """How much is missing of albums that are new or changed, by SmugMug's sums, which it often does not tell."""
-    home = run.database.sums_on_disk("size_bytes")
-    changed = (
-        album
-        for album in albums
-        if album.change_token != run.album_records.get(album.key, NEW_ALBUM).change_token
-        or album.key not in run.album_records
-    )
-    return sum(max(0, album.size_bytes - home.get(album.key, 0)) for album in changed)
+    """Return the bytes missing from new and changed albums, as far as SmugMug states sizes."""
+    on_disk = run.database.sums_on_disk("size_bytes")
+    missing_bytes = 0
+    for album in albums:
+        record = run.album_records.get(album.key)
+        if record is None or record.change_token != album.change_token:
+            missing_bytes += max(0, album.size_bytes - on_disk.get(album.key, 0))
+    return missing_bytes
 
 
 def refuse_other_account(run: Run, albums: Iterable[Album]) -> None:
-    """Raise a Problem if the photos here belong to another account. (A nickname may change, albums do not.)"""
-    owner = run.database.account()
-    if (
-        owner not in ("", run.user.nick_name)
-        and run.album_records
-        and not any(album.key in run.album_records for album in albums)
-    ):
+    """Raise a Problem if the output folder belongs to another account.
+
+    A nickname may change, but the keys of albums do not.
+    """
+    owner, nick_name = run.database.account(), run.user.nick_name
+    if owner == nick_name:
+        return
+    has_known_album = any(album.key in run.album_records for album in albums)
+    if owner and run.album_records and not has_known_album:
         raise Problem(
-            f"{printable(run.settings.output)} holds the photos of {printable(owner)}, and you are signed in "
-            f"as {printable(run.user.nick_name)}. Choose another folder with --output."
+            f"{printable(run.settings.output)} holds the photos of {printable(owner)}, but you "
+            f"are signed in as {printable(nick_name)}. Choose another folder with --output."
         )
-    if owner != run.user.nick_name:
-        run.database.save_account(run.user.nick_name)
+    run.database.save_account(nick_name)
 
 
 def warn_of_full_disk(to_download_bytes: int, output: Path) -> None:
-    """Say so if what is to come cannot fit."""
+    """Warn if the files to download need more space than the disk has."""
     free_bytes = free_space(output)
     if free_bytes is not None and to_download_bytes > free_bytes:
         log.warning(
-            "Not enough space: at least %s to download, %s free. Only what fits will be downloaded.",
+            "Not enough space: at least %s to download, %s free. "
+            "Only what fits will be downloaded.",
             human_bytes(to_download_bytes),
             human_bytes(free_bytes),
         )
 
 
 def path_of(run: Run, folder: str) -> Path:
-    """Where the folder of an album lies."""
+    """Return the path of an album's folder."""
     return album_path(run.settings.output, folder, run.folders.values(), run.entries)
 
 
 def needs_listing(run: Run, visit: Visit) -> bool:
-    """Look how an album stands here. If nothing has changed, here or there, it counts as home.
+    """Read an album's folder and records; return True if SmugMug has to list the album.
 
-    Edited words move no clock: who wants them has every album listed.
+    Otherwise nothing has changed, on SmugMug or on disk, and the album is counted as it is.
     """
     show_progress(run)  # in a preview, thousands of albums may need no listing
     album = visit.album
-    visit.folder, visit.album_record = (
-        path_of(run, run.folders[album.key]),
-        run.album_records.get(album.key, NEW_ALBUM),
-    )
+    visit.folder = path_of(run, run.folders[album.key])
+    visit.album_record = run.album_records.get(album.key, NEW_ALBUM)
     try:
         visit.on_disk = files_in(visit.folder)
     except OSError as error:
-        run.summary.add_note(
-            Result.FAILED, visit.folder, "", str(disk_problem(error, visit.folder)), album.key
-        )
+        reason = str(disk_problem(error, visit.folder))
+        run.summary.add_note(Result.FAILED, visit.folder, "", reason, album.key)
         run.summary.images_unlisted += album.image_count or 0
         return False
-    show_progress(run)  # the folder may hold a hundred thousand
-    visit.records, visit.unavailable = (
-        run.database.files(album.key),
-        run.database.unavailable(album.key),
-    )
-    gone = [
-        key
-        for key, file in visit.records.items()
-        if file.removed and not visit.has_file(file.name)
-    ]
-    run.database.forget(FileRecord, album.key, gone)  # their names are free again
-    for key in gone:
-        del visit.records[key]
+    show_progress(run)  # the folder may hold a hundred thousand files
+    visit.records = run.database.files(album.key)
+    visit.unavailable = run.database.unavailable(album.key)
+    forget_deleted_files(run.database, visit)
     visit.listed_at = run.connection.now()
-    is_second_look = visit.seen is not None
-    is_wanted = (
-        run.settings.full or run.settings.sidecars or album.key in run.to_recheck or is_second_look
-    )
-    if is_wanted or not is_unchanged(visit, visit.listed_at):
+    # Editing captions does not change the token, so sidecars need a listing of every album.
+    is_wanted = run.settings.full or run.settings.sidecars or album.key in run.to_recheck
+    if is_wanted or visit.seen is not None or not is_unchanged(visit, visit.listed_at):
         return True
     run.summary.count_unchanged(visit)
     return False
 
 
-def plan_album(run: Run, visit: Visit, pages: PagedList) -> list[Job]:
-    """Plan what to do for an album that was listed, and settle what needs no work. Returns the jobs that are left.
+def forget_deleted_files(database: Database, visit: Visit) -> None:
+    """Forget files that are neither on SmugMug nor on disk, so that their names are free."""
+    keys = []
+    for key, record in visit.records.items():
+        if record.removed and not visit.has_file(record.name):
+            keys.append(key)
+    database.forget(FileRecord, visit.album.key, keys)
+    for key in keys:
+        del visit.records[key]
 
-    An album that may have more images than were listed gets a second look when all else is done: listings lag behind.
+
+def plan_album(run: Run, visit: Visit, pages: PagedList) -> list[Job]:
+    """Plan a listed album: record images that need no work, and return jobs for the others.
+
+    An album that may have more images than were listed is listed again at the end of the run,
+    because listings lag behind.
     """
     album = visit.album
     visit.images, visit.problem = images_listed(album, pages)
-    is_looked_at_again = bool(visit.problem) and not album.locked and visit.seen is None
-    if is_looked_at_again:
+    will_relist = bool(visit.problem) and not album.locked and visit.seen is None
+    if will_relist:
         run.to_relist.append(Visit(album, frozenset(image.key for image in visit.images)))
     if not is_within(visit.folder, run.settings.output):
         visit.images = []
         visit.problem = (
-            f"{printable(visit.folder)} leads outside the output folder. Is it a symbolic link?"
+            f"{printable(visit.folder)} leads outside the output folder. "
+            "If it is a symbolic link, replace it with the folder."
         )
     elif not visit.problem:
         note_removed_images(run.database, visit)
-    if visit.problem and not is_looked_at_again:
-        run.summary.add_note(
-            Result.LOCKED if album.locked else Result.FAILED,
-            visit.folder,
-            "",
-            visit.problem,
-            album.key,
-        )
+    if visit.problem and not will_relist:
+        result = Result.LOCKED if album.locked else Result.FAILED
+        run.summary.add_note(result, visit.folder, "", visit.problem, album.key)
         run.summary.images_unlisted += max(0, (album.image_count or 0) - len(visit.images))
     listed_at = visit.album_record.listed_at if visit.problem else visit.listed_at
-    run.database.save(
-        album.key,
-        visit.album_record._replace(
-            folder=run.folders[album.key], change_token="", listed_at=listed_at
-        ),
+    record = visit.album_record._replace(
+        folder=run.folders[album.key], change_token="", listed_at=listed_at
     )
+    run.database.save(album.key, record)
+    return plan_images(run, visit)
+
+
+def plan_images(run: Run, visit: Visit) -> list[Job]:
+    """Record the listed images that need no work, and return jobs for the others."""
+    since, seen = run.settings.since, visit.seen or frozenset()
+    wanted = [image for image in visit.images if is_wanted(image, since, seen)]
     new = [image for image in visit.images if image.key not in visit.records]
     names = image_names(new, (record.name for record in visit.records.values()))
-    wanted = [
-        image
-        for image in visit.images
-        if is_wanted(image, run.settings.since, visit.seen or frozenset())
-    ]
-    visit.pending, visit.is_partial = len(wanted), len(wanted) < len(visit.images)
+    visit.pending = len(wanted)
+    visit.is_partial = len(wanted) < len(visit.images)
     run.summary.begin(visit)
     jobs = []
-    for image in wanted:  # there may be a hundred thousand
-        show_progress(run)
+    for image in wanted:
+        show_progress(run)  # there may be a hundred thousand images
         step = plan_image(visit, image, names.get(image.key, ""), run.connection.now())
         if isinstance(step, Job):
             jobs.append(step)
@@ -5595,7 +5727,7 @@ def plan_album(run: Run, visit: Visit, pages: PagedList) -> list[Job]:
 
 
 def note_removed_images(database: Database, visit: Visit) -> None:
-    """Remember which images of a complete listing are not there any more. Their files stay."""
+    """Record the images that are missing from a complete listing. Their files stay."""
     listed = {image.key for image in visit.images}
     for key in visit.records.keys() - listed:
         visit.records[key] = visit.records[key]._replace(removed=True)
@@ -5604,109 +5736,109 @@ def note_removed_images(database: Database, visit: Visit) -> None:
 
 
 def follow_renames(run: Run, albums: Iterable[Album]) -> None:
-    """Say which folders hold albums that have another name at SmugMug now; with --rename, rename them here."""
+    """Report albums that were renamed on SmugMug; with --rename, rename their folders."""
     for album in albums:
         folder = run.folders[album.key]
-        here, there = folder.rpartition("/")[2], album_folder(album, "album")
-        if album.key not in run.album_records or here in (
-            there,
-            with_suffix(there, f"_{album.key}"),
-        ):
+        new_name = album_folder(album, "album")
+        expected = new_name, with_suffix(new_name, f"_{album.key}")
+        if album.key not in run.album_records or folder.rpartition("/")[2] in expected:
             continue
-        others = [name for key, name in run.folders.items() if key != album.key]
-        wanted = unique_names([(album.key, folder[: -len(here)] + there)], [PAGE_NAME, *others])[
-            album.key
-        ]
-        path = path_of(run, folder)
-        new_path = path.with_name(wanted.rpartition("/")[2])
-        if (
-            not run.settings.rename
-            or run.is_preview
-            or os.path.lexists(str(new_path))
-            or not path.exists()
-        ):
-            log.info(
-                "%s holds the album that is now called %s.",
-                printable(folder),
-                printable(album.name),
-            )
+        if run.settings.rename and not run.is_preview and rename_folder(run, album, new_name):
             continue
-        try:
-            rename(path, new_path)
-        except OSError as error:
-            run.summary.add_note(
-                Result.FAILED, folder, "", str(disk_problem(error, new_path)), album.key
-            )
-            continue
-        log.info("%s was renamed to %s.", printable(folder), printable(wanted))
-        run.folders[album.key] = wanted
-        run.database.save(album.key, run.album_records[album.key]._replace(folder=wanted))
+        log.info(
+            "The album in %s is now called %s on SmugMug. Use --rename to rename the folder.",
+            printable(folder),
+            printable(album.name),
+        )
+
+
+def rename_folder(run: Run, album: Album, new_name: str) -> bool:
+    """Rename an album's folder; return False if it is missing or the new name is taken."""
+    folder = run.folders[album.key]
+    parents, slash, _ = folder.rpartition("/")
+    others = [name for key, name in run.folders.items() if key != album.key]
+    wanted = [(album.key, parents + slash + new_name)]
+    new_folder = unique_names(wanted, [PAGE_NAME, *others])[album.key]
+    path = path_of(run, folder)
+    new_path = path.with_name(new_folder.rpartition("/")[2])
+    if os.path.lexists(str(new_path)) or not os.path.exists(str(path)):
+        return False
+    try:
+        rename(path, new_path)
+    except OSError as error:
+        reason = str(disk_problem(error, new_path))
+        run.summary.add_note(Result.FAILED, folder, "", reason, album.key)
+        return True
+    log.info("Folder %s was renamed to %s.", printable(folder), printable(new_folder))
+    run.folders[album.key] = new_folder
+    run.database.save(album.key, run.album_records[album.key]._replace(folder=new_folder))
+    return True
 
 
 def record_outcome(run: Run, outcome: Outcome) -> None:
-    """Record an outcome and count it; the last one of an album finishes the album."""
-    visit, file = run.summary.visits[outcome.album.key], outcome.file
+    """Record an outcome and count it; the last outcome of an album finishes the album."""
+    album_key, image, file = outcome.album.key, outcome.image, outcome.file
+    visit = run.summary.visits[album_key]
     if file is not None:
-        file = file._replace(source_types=", ".join(outcome.image.source_types))
+        file = file._replace(source_types=", ".join(image.source_types))
         outcome = outcome._replace(file=file)
-        run.database.save(outcome.album.key, file)
+        run.database.save(album_key, file)
         run.index.add(visit.folder / file.name, file)
-    before = visit.unavailable.get(outcome.image.key)
+    before = visit.unavailable.get(image.key)
     unavailable = unavailable_after(outcome, before, run.connection.now())
     if unavailable is not None:
-        run.database.save(outcome.album.key, unavailable)
+        run.database.save(album_key, unavailable)
     elif before is not None:
-        run.database.forget(Unavailable, outcome.album.key, [outcome.image.key])
+        run.database.forget(Unavailable, album_key, [image.key])
     if file is not None and outcome.result is not Result.ALREADY_THERE:
-        log.debug(
-            "%s: %s/%s",
-            outcome.result.value,
-            printable(run.folders[outcome.album.key]),
-            printable(file.name),
-        )
+        folder = printable(run.folders[album_key])
+        log.debug("%s: %s/%s", outcome.result.text, folder, printable(file.name))
     run.summary.add(visit, outcome)
     if not visit.pending:
         finish_album(run, visit)
 
 
 def finish_album(run: Run, visit: Visit) -> None:
-    """Bring an album's sidecars up to date, remember it if it is home as a whole, and show what became of it."""
-    album, kinds = visit.album, run.settings.sidecars
+    """Write an album's sidecars, record it if it is complete, and report its results."""
+    folder = printable(run.folders[visit.album.key])
     if run.is_preview:
-        if visit.counts[Result.TO_DOWNLOAD]:
-            size = human_bytes(visit.to_download_bytes)
+        to_download = visit.counts[Result.TO_DOWNLOAD]
+        if to_download:
             run.screen.clear()
-            print(
-                f"{printable(run.folders[album.key])}: {counted(visit.counts[Result.TO_DOWNLOAD], 'file')}, {size}"
-            )
+            size = human_bytes(visit.to_download_bytes)
+            print(f"{folder}: {counted(to_download, 'file')}, {size}")
         run.summary.to_download_bytes += visit.to_download_bytes
         run.summary.end(visit)
         return
-    if kinds and not visit.problem:
+    if run.settings.sidecars and not visit.problem:
         write_sidecars(run, visit)
-    is_whole = all(word.value.is_on_disk or word is Result.UNAVAILABLE for word in visit.counts)
-    if is_whole and not (visit.problem or visit.is_partial):
-        with suppress(
-            OSError
-        ):  # they are in nobody's way: SmugMug replaced what they are the beginnings of
-            for name in filter(is_part_name, visit.on_disk):
-                remove(visit.folder / name)
-        run.database.save(
-            album.key,
-            AlbumRecord(
-                run.folders[album.key],
-                settled_token(visit),
-                visit.listed_at,
-                visit.album_record.verified_at,
-                visit.album.name,
-            ),
+    if is_complete(visit):
+        remove_part_files(visit)
+        record = AlbumRecord(
+            run.folders[visit.album.key],
+            settled_token(visit),
+            visit.listed_at,
+            visit.album_record.verified_at,
+            visit.album.name,
         )
+        run.database.save(visit.album.key, record)
     run.summary.end(visit)
-    told = (
-        ", ".join(filter(None, (visit.problem, count_phrases(visit.counts, IMAGE_RESULTS))))
-        or "nothing to download"
-    )
-    log.info("%s: %s", printable(run.folders[album.key]), told)
+    results = [visit.problem, count_phrases(visit.counts, IMAGE_RESULTS)]
+    log.info("%s: %s", folder, ", ".join(filter(None, results)) or "nothing to download")
+
+
+def is_complete(visit: Visit) -> bool:
+    """Return True if all images of an album are on disk or known to be unavailable."""
+    if visit.problem or visit.is_partial:
+        return False
+    return all(result.is_on_disk or result is Result.UNAVAILABLE for result in visit.counts)
+
+
+def remove_part_files(visit: Visit) -> None:
+    """Remove part files of images that SmugMug has replaced."""
+    with suppress(OSError):
+        for name in filter(is_part_name, visit.on_disk):
+            remove(visit.folder / name)
 
 
 def write_sidecars(run: Run, visit: Visit) -> None:
@@ -5786,27 +5918,27 @@ def album_on_disk(run: Run, album_key: str, record: AlbumRecord) -> AlbumOnDisk:
 def add_final_notes(
     settings: Settings, database: Database, summary: Summary, redraw: Callable[[], None]
 ) -> None:
-    """Note what only shows in the end: damaged files that did not come again, and files that SmugMug has no more."""
-    summary.to_repair = {
-        key: check
-        for key, check in summary.to_repair.items()  # all but what its owner did away with
-        if check.condition not in (Condition.MISSING, Condition.CHANGED)
-        or not database.clear_damage_if_removed(*key)
-    }
+    """Note damaged files that were not downloaded again, and files removed from SmugMug."""
+    for key, check in list(summary.to_repair.items()):
+        is_users_business = check.condition in (Condition.MISSING, Condition.CHANGED)
+        if is_users_business and database.clear_damage_if_removed(*key):
+            del summary.to_repair[key]  # the user deleted or edited what SmugMug no longer has
     to_repair = {check.path for check in summary.to_repair.values()}
-    for mark in ("damaged", "removed"):
-        for folder, name in database.marked(mark):
-            redraw()
-            path = settings.output / folder / name
-            is_there = os.path.lexists(str(path))
-            if is_there and mark == "removed":
-                summary.removed.append(printable(f"{folder}/{name}"))
-            elif is_there and settings.task != "dry-run" and path not in to_repair:
-                summary.add_note(Result.DAMAGED, folder, name, "not downloaded again")
+    for folder, name in database.marked("damaged"):
+        redraw()
+        path = settings.output / folder / name
+        is_noted = path in to_repair or settings.task == "dry-run"
+        if os.path.lexists(str(path)) and not is_noted:
+            reason = "failed --verify and was not downloaded again"
+            summary.add_note(Result.DAMAGED, folder, name, reason)
+    for folder, name in database.marked("removed"):
+        redraw()
+        if os.path.lexists(str(settings.output / folder / name)):
+            summary.removed.append(printable(f"{folder}/{name}"))
 
 
 def show_progress(run: Run) -> None:
-    """Redraw the live line, if it is time to."""
+    """Redraw the progress line if it is due."""
     run.screen.show(
         partial(
             progress_line,
@@ -5818,58 +5950,58 @@ def show_progress(run: Run) -> None:
     )
 
 
-# ---------------------------------------------------------------------------------------------------------------
-# 19. Tasks: what a run begins and ends with: everything home, a preview, a verification, a list, a sign-in.
-#    Knows everything above; opens and closes what a run needs, and tells how it went.
-# ---------------------------------------------------------------------------------------------------------------
+# -------------------------------------------------------------------------------------------------
+# 19. Tasks: a run, a preview, a list or a sign-in, from beginning to end.
+#    Uses everything above; opens and closes what a task needs, and reports the result.
+# -------------------------------------------------------------------------------------------------
 
 ENDINGS = (Problem, KeyboardInterrupt, Stopped, OSError)
 
 
 def ending(error: BaseException) -> tuple[str, int]:
-    """What to tell the user of an error that ends the run, "" if nothing, and the exit code."""
+    """Return the message for an error that ends the run, "" for none, and the exit code."""
     if isinstance(error, Problem):
         return str(error), error.exit_code
     if not isinstance(error, OSError):
         return "Interrupted.", EXIT_INTERRUPTED
-    # It is of standard output: all others are dealt with where they come up.
+    # Standard output failed: all other errors are handled where they occur.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    # Whoever closes a pipe has seen enough.
-    return "" if isinstance(
-        error, BrokenPipeError
-    ) else f"Cannot write to standard output: {error}", EXIT_FAILED
+    if isinstance(error, BrokenPipeError):  # the reader has seen enough
+        return "", EXIT_FAILED
+    return f"Cannot write to standard output: {error}", EXIT_FAILED
 
 
 def sync_task(settings: Settings, screen: Screen, stop: Stop) -> int:
-    """Bring everything home, or preview that, and tell what became of it, whatever ended it. Returns the exit code."""
-    summary, ended, ended_with = Summary(settings.output), "", EXIT_COMPLETE
+    """Run or preview a download, and report the result. Return the exit code."""
+    summary = Summary(settings.output)
+    ended, ended_with = "", EXIT_COMPLETE
     try:
         run_steps(settings, summary, screen, stop)
-        for name in summary.removed if settings.list_removed else ():
-            print(name)
+        if settings.list_removed:
+            for name in summary.removed:
+                print(name)
         sys.stdout.flush()
     except ENDINGS as error:
         ended, ended_with = ending(error)
         untried = max(0, summary.images_expected - summary.done())
         if isinstance(error, Unreachable) and untried:
-            ended += f" {photos_and_videos(untried)} not tried."
+            ended += f" {photos_and_videos(untried)} were not tried."
         if ended_with == EXIT_INTERRUPTED:
-            ended += " Run again to continue; nothing already downloaded is lost."
+            ended += " Run this again to continue; nothing already downloaded is lost."
     screen.clear()
     return report_result(settings, summary, ended, ended_with)
 
 
 def run_steps(settings: Settings, summary: Summary, screen: Screen, stop: Stop) -> None:
-    """Verify if asked to, sign in, and bring everything home, or preview that."""
+    """Verify if asked to, sign in, and run or preview the download."""
     is_preview = settings.task == "dry-run"
-    signed_in = None if settings.verify else connect(settings, stop)  # to verify needs no network
-    summary.started, summary.began = (
-        time.time(),
-        time.monotonic(),
-    )  # nobody knows how long a PIN takes
+    signed_in = None if settings.verify else connect(settings, stop)  # verifying needs no network
+    summary.started = time.time()  # typing a PIN may take any time, so the run begins here
+    summary.began = time.monotonic()
     folders = known_folders(settings)
-    redraw = partial(screen.show, lambda columns: "Reading the download record")
-    with (open_copy if is_preview else open_database)(settings.output, redraw) as database:
+    redraw = partial(screen.show, lambda columns: "Reading the download record ...")
+    open_record = open_copy if is_preview else open_database
+    with open_record(settings.output, redraw) as database:
         if not is_preview:
             remember_folder(settings, folders)
         index = ContentIndex(settings.output, redraw)
@@ -5877,36 +6009,45 @@ def run_steps(settings: Settings, summary: Summary, screen: Screen, stop: Stop) 
         if settings.verify:
             verify_files(settings, database, summary, screen, stop)
         if not (settings.verify and is_preview):
-            connection, user = signed_in or connect(settings, stop)
-            summary.user = user
-            run = Run(settings, connection, user, database, summary, screen, stop, index)
-            try:
-                sync(run)
-                if "html" in settings.sidecars and not is_preview:
-                    write_overview(run)
-            finally:
-                summary.api_requests, summary.wait_seconds = (
-                    connection.api_requests,
-                    connection.waited_seconds(),
-                )
+            connection, summary.user = signed_in or connect(settings, stop)
+            run = Run(settings, connection, database, index, summary, screen)
+            sync_and_count_costs(run)
             if is_preview:
-                screen.clear()
-                warn_of_full_disk(summary.to_download_bytes, settings.output)
-                to_come, at_hand = (
-                    summary.counts[Result.TO_DOWNLOAD],
-                    summary.counts[Result.TO_COPY],
-                )
-                more = f" ({at_hand:,} more without a download, from copies)" if at_hand else ""
-                print(
-                    f"To download: {counted(to_come, 'file')}, {human_bytes(summary.to_download_bytes)}{more}"
-                )
+                print_preview(run)
         add_final_notes(settings, database, summary, redraw)
+
+
+def sync_and_count_costs(run: Run) -> None:
+    """Run or preview the download. Count its requests, whatever ends it."""
+    try:
+        sync(run)
+        if "html" in run.settings.sidecars and not run.is_preview:
+            write_overview(run)
+    finally:
+        run.summary.api_requests = run.connection.api_requests
+        run.summary.wait_seconds = run.connection.waited_seconds()
+
+
+def print_preview(run: Run) -> None:
+    """Print the total of a preview, and warn if it does not fit on the disk."""
+    summary = run.summary
+    run.screen.clear()
+    warn_of_full_disk(summary.to_download_bytes, run.settings.output)
+    files = counted(summary.counts[Result.TO_DOWNLOAD], "file")
+    total = f"To download: {files}, {human_bytes(summary.to_download_bytes)}"
+    to_copy = summary.counts[Result.TO_COPY]
+    if to_copy:
+        total += f" ({to_copy:,} more can be copied from files on disk)"
+    print(total)
 
 
 def verify_files(
     settings: Settings, database: Database, summary: Summary, screen: Screen, stop: Stop
 ) -> None:
-    """--verify: hash every file that is home. One that is damaged is remembered as such, so that it comes again."""
+    """Hash every recorded file, and mark damaged ones so that they are downloaded again.
+
+    Raise a Problem in a preview without a download record.
+    """
     albums = database.albums()
     if not albums:
         text = f"Nothing to verify: {printable(settings.output)} has no download record."
@@ -5916,9 +6057,8 @@ def verify_files(
             "%s This run creates one, matching existing files by content. Then run --verify again.",
             text,
         )
-    for check in in_parallel(
-        partial(check_file, stop=stop), files_to_check(database, settings.output), stop
-    ):
+    check_one = partial(check_file, stop=stop)
+    for check in in_parallel(check_one, files_to_check(database, settings.output), stop):
         screen.show(lambda columns: f"Verified {counted(sum(summary.checked.values()), 'file')}")
         if check is not None:
             database.save(check.album_key, check.record._replace(damaged=check.is_damaged()))
@@ -5928,7 +6068,11 @@ def verify_files(
 
 
 def report_result(settings: Settings, summary: Summary, ended: str, ended_with: int) -> int:
-    """Say what became of everything, and what ended it early, "" and 0 if nothing did. Returns the exit code."""
+    """Print the summary and the verdict, and write the JSON report. Return the exit code.
+
+    `ended`, `ended_with`: the message and the exit code of what ended the run early; "" and 0 if
+        nothing did
+    """
     for check in summary.to_repair.values():
         summary.add_note(
             Result.NEEDS_REPAIR,
@@ -5944,73 +6088,74 @@ def report_result(settings: Settings, summary: Summary, ended: str, ended_with: 
         log.log(level, "%s", summary_text(summary, settings, free_space(settings.output)))
     if ended:
         log.error("%s", ended)
-        summary.add_note(Result.ENDED_EARLY, "", "", ended)
-    if settings.report is not None and not write_report(
-        settings.report, summary.report(exit_code, sentence)
-    ):
-        exit_code, level = exit_code or EXIT_FAILED, logging.WARNING
+        summary.add_note(Result.STOPPED_EARLY, "", "", ended)
+    if settings.report is not None:
+        report = summary.report(exit_code, sentence)
+        if not write_report(settings.report, report):
+            exit_code = exit_code or EXIT_FAILED
+            level = logging.WARNING
     if sentence:
         log.log(level, "%s", sentence)
     return exit_code
 
 
 def list_albums(settings: Settings, screen: Screen, stop: Stop) -> int:
-    """--list: a table of the albums, on standard output."""
+    """Print a table of the albums, for --list. Return the exit code."""
     connection, user = connect(settings, stop)
     screen.show(lambda columns: "Reading the list of albums ...")
     albums, problem = fetch_albums(connection, user)
-    with open_copy(
-        settings.output, partial(screen.show, lambda columns: "Reading the download record")
-    ) as database:
-        here = database.sums_on_disk("1")
+    redraw = partial(screen.show, lambda columns: "Reading the download record ...")
+    with open_copy(settings.output, redraw) as database:
+        on_disk = database.sums_on_disk("1")
     screen.clear()
     albums = selected(settings, albums)
-    print(
-        album_table(
-            albums, here, terminal_columns(sys.stdout) if sys.stdout.isatty() else sys.maxsize
-        )
-    )
-    files = sum(album.image_count or 0 for album in albums)
-    home = sum(here.get(album.key, 0) for album in albums)
-    log.info("%s", f"{counted(files, 'file')} in {counted(len(albums), 'album')}, {home:,} here.")
+    columns = terminal_columns(sys.stdout) if sys.stdout.isatty() else sys.maxsize
+    print(album_table(albums, on_disk, columns))
+    files = counted(sum(album.image_count or 0 for album in albums), "file")
+    files_on_disk = sum(on_disk.get(album.key, 0) for album in albums)
+    log.info("%s in %s, %s on disk.", files, counted(len(albums), "album"), f"{files_on_disk:,}")
     if problem:
         log.error("%s", problem)
     return EXIT_FAILED if problem else EXIT_COMPLETE
 
 
 def list_md5(settings: Settings, screen: Screen, stop: Stop) -> int:
-    """--list-md5: what is home by the record, in lines that `md5sum -c` checks, on standard output."""
-    with open_copy(
-        settings.output, partial(screen.show, lambda columns: "Reading the download record")
-    ) as database:
-        if not database.albums():
+    """Print the MD5 of each recorded file, as `md5sum -c` reads it. Return the exit code.
+
+    Raise a Problem if there is no download record.
+    """
+    redraw = partial(screen.show, lambda columns: "Reading the download record ...")
+    with open_copy(settings.output, redraw) as database:
+        albums = database.albums()
+        if not albums:
             raise Problem(
-                f"Nothing to list: {printable(settings.output)} has no download record. A run creates one."
+                f"Nothing to list: {printable(settings.output)} has no download record. "
+                "A run creates one."
             )
-        for folder, album_key in sorted(
-            (album.folder, album_key) for album_key, album in database.albums().items()
-        ):
-            for record in sorted(
-                database.files(album_key).values(), key=lambda record: record.name
-            ):
+        for folder, key in sorted((album.folder, key) for key, album in albums.items()):
+            records = database.files(key).values()
+            for record in sorted(records, key=lambda record: record.name):
                 print(f"{record.md5}  {folder}/{record.name}")
     return EXIT_COMPLETE
 
 
 def log_in(settings: Settings, screen: Screen, stop: Stop) -> int:
-    """--login: sign in, so that later runs can do without a PIN."""
+    """Sign in, so that later runs need no PIN. Return the exit code."""
     _, user = connect(settings, stop)
     log.log(NOTICE, "Signed in as %s. Later runs need no PIN.", printable(user.nick_name))
     return EXIT_COMPLETE
 
 
 def log_out(settings: Settings, screen: Screen, stop: Stop) -> int:
-    """--logout: forget the sign-in, and the API key that was typed in."""
+    """Forget the sign-in and an API key that was typed in. Return the exit code.
+
+    Raise a Problem if the file cannot be removed.
+    """
     try:
         settings.token_file.unlink()
         log.log(
             NOTICE,
-            "Removed %s. SmugMug still lists this permission. To revoke it: %s.",
+            "Removed %s. SmugMug still lists this permission. To revoke it, go to %s.",
             settings.token_file,
             AUTHORIZED_SERVICES,
         )
@@ -6022,22 +6167,11 @@ def log_out(settings: Settings, screen: Screen, stop: Stop) -> int:
 
 
 def write_report(path: Path, report: dict[str, Any]) -> bool:
-    """Write the JSON report. Says whether that went well."""
+    """Write the JSON report; return False if that fails. "-" stands for standard output."""
     text = json.dumps(report, indent=2) + "\n"
     try:
         if str(path) == "-":
             sys.stdout.write(text)
-        elif (
-            path.exists() and not path.is_file()
-        ):  # a device or a pipe, which somebody has to read
-            with os.fdopen(
-                os.open(str(path), os.O_WRONLY | getattr(os, "O_NONBLOCK", 0)), "wb"
-            ) as file:
-                if sys.platform != "win32":  # pragma: no branch
-                    os.set_blocking(
-                        file.fileno(), True
-                    )  # now that somebody reads, all of it will go through
-                file.write(text.encode("utf-8"))
         else:
             write_atomically(Path(os.path.realpath(str(path))), text.encode("utf-8"))
     except OSError as error:
@@ -6127,6 +6261,11 @@ def read_settings(argv: list[str] | None, environ: Mapping[str, str]) -> Setting
             parser.error(
                 f"{option}: {printable(path)} is the download record; choose another file"
             )
+    if options.report is not None and is_special(options.report):
+        parser.error(
+            f"--report: {printable(options.report)} is not a regular file "
+            "(use - for standard output)"
+        )
     home = os.path.expanduser("~")
     if home == "~":  # the user has no home folder, so nothing can be saved
         home = os.devnull
@@ -6385,6 +6524,11 @@ def add_messages(group: Any, option: Callable[..., None]) -> None:
         "--version", action="version", version=f"%(prog)s {VERSION}", help="show the version"
     )
     group.add_argument("-h", "--help", action="help", help="show this help")
+
+
+def is_special(path: Path) -> bool:
+    """Return True if a device, a pipe or a folder is at `path`. "-" is standard output."""
+    return str(path) != "-" and os.path.exists(str(path)) and not os.path.isfile(str(path))
 
 
 def parse_folder(text: str) -> Path:

@@ -72,7 +72,7 @@ def test_raw_files_that_smugmug_gives_out_come_home_and_one_that_it_does_not_is_
     assert {photo.file_name: photo.data for photo in given} == {
         name.rpartition("/")[2]: data for name, data in files_on_disk(run.output).items()
     }
-    assert "IMG_4.ARW" in done.stderr and "Everything" not in done.stderr
+    assert "IMG_4.ARW" in done.stderr and "All " not in done.stderr
 
 
 @pytest.mark.skipif(shutil.which("md5sum") is None, reason="md5sum is not installed")

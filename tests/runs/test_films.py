@@ -115,7 +115,7 @@ def test_a_film_without_a_largest_video_is_fetched_in_its_largest_size_and_prove
     assert result.downloads == 2, "its MD5 is known, so damage is found"
     assert all(f"/{largest}/" in record.path for record in smugmug.select("cdn"))
     assert asked_for(smugmug, film) == ["largestvideo", "sizedetails"]
-    assert "\nEverything is home: 1 photo or video" in result.stderr
+    assert "\n1 photo or video is in " in result.stderr
     assert sync(run).cost == NOTHING_NEW
 
 
@@ -175,7 +175,7 @@ def test_what_cannot_be_had_is_asked_for_after_a_day_then_ever_more_rarely_down_
         smugmug.let_time_pass((day - today) * DAY)
         today = day
         result = sync(run)
-        assert is_told(result.stderr) and "1 of 2 are home, " in result.stderr
+        assert is_told(result.stderr) and "1 of 2 are in " in result.stderr
         if asked_for(smugmug, unavailable):
             asked_on.append(day)
             assert asked_for(smugmug, unavailable) == ["largestvideo", "sizedetails", "the image"]
@@ -225,7 +225,7 @@ def test_a_file_that_is_there_at_last_comes_home_as_soon_as_it_is_listed(
     assert result.cost == (3, 1) and not is_told(result.stderr)
     assert files_on_disk(run.output)["Summer/film.mp4"] == unavailable.data
     again = sync(run)
-    assert again.cost == NOTHING_NEW and "Everything is home: 2 photos and videos" in again.stderr
+    assert again.cost == NOTHING_NEW and "All 2 photos and videos are in " in again.stderr
 
 
 def test_a_new_version_of_what_could_not_be_had_is_asked_for_at_once(

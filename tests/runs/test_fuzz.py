@@ -215,8 +215,8 @@ def assert_true(account: Account, run: Run, result: Result, before: Set[str]) ->
     problems = report["problems"]
     assert report["exit_code"] == result.returncode
     kinds = {problem["kind"] for problem in problems}
-    assert result.returncode == (1 if "failed" in kinds else 0) or "ended_early" in kinds
-    assert (result.returncode in (2, 3)) == ("ended_early" in kinds)
+    assert result.returncode == (1 if "failed" in kinds else 0) or "stopped_early" in kinds
+    assert (result.returncode in (2, 3)) == ("stopped_early" in kinds)
     if result.returncode in (2, 3):
         return
     names = {

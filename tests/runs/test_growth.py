@@ -37,7 +37,7 @@ def test_since_lists_only_albums_that_an_upload_may_have_changed(years: Account,
     assert result.cost == (2 + 2, 2)
     assert files_on_disk(run.output) == expected_files(*years.albums[-2:])
     assert "Albums: 2 new, 0 changed, 8 unchanged" in result.stderr
-    assert "Everything you asked for is home: 2 photos and videos" in result.stderr
+    assert "All 2 photos and videos that you asked for are in " in result.stderr
 
     years.albums[0].photo("late.JPG", uploaded=datetime(2024, 5, 31))
     assert sync(run, "--since", "2024-05-30T00:00:00Z").cost == (2 + 1, 1)

@@ -186,7 +186,7 @@ def test_photos_that_are_counted_and_not_listed_are_missing(
     smugmug.fault("mangle", "!albums", times=None, function=six)
     for _ in range(2):
         told = sync(run, exit_code=1)
-        assert lines_with(told.stderr, "Summer", "6", "3") and "All is home" not in told.stderr
+        assert lines_with(told.stderr, "Summer", "6", "3") and "All " not in told.stderr
         assert files_on_disk(run.output) == expected_files(album)
 
 
@@ -520,7 +520,7 @@ def test_a_locked_album_shows_in_the_last_line_of_every_run(account: Account, ru
     account.album("Secret", security="Password", locked=True).photo()
     for _ in range(2):
         told = sync(run)
-        assert last_line(told) == f"1 of 1 are home, in {run.output}; 1 album locked"
+        assert last_line(told) == f"1 of 1 are in {run.output}; 1 album locked"
         assert lines_with(topic(told, "Locked"), "Secret: ", "password")
 
 
@@ -533,8 +533,8 @@ def test_what_smugmug_does_not_give_shows_in_the_last_line_of_every_run(
     album.photo("small.JPG", archived=False, download_uri=False, original_size_listed=False)
     for _ in range(2):
         assert last_line(sync(run)) == (
-            f"3 of 3 are home, in {run.output}; 1 photo with a RAW or other source file that only SmugMug's website "
-            f"gives; 1 not the original; 1 video re-encoded"
+            f"3 of 3 are in {run.output}; 1 photo with a RAW or other source file that is only on "
+            f"SmugMug's website; 1 not the original; 1 video re-encoded"
         )
 
 
@@ -544,14 +544,16 @@ def test_the_last_line_of_an_interrupted_and_of_a_dry_run_says_how_much_is_home(
     account.album("Summer").photo()
     sync(run)
     photo = account.album("Winter").photo()
-    assert last_line(sync(run, "--dry-run")) == f"1 of 2 are home, in {run.output}; 1 to come"
+    assert (
+        last_line(sync(run, "--dry-run")) == f"1 of 2 are in {run.output}; 1 to download or copy"
+    )
     stall = smugmug.fault("stall", f"/i-{photo.key}/", before_headers=True)
     process = run.start()
     assert stall.reached.wait(30)
     said = stop(process, signal.SIGINT).splitlines()
     assert (
         said[-2].startswith("Interrupted.")
-        and said[-1] == f"Not finished: 1 of 2 are home, in {run.output}"
+        and said[-1] == f"Stopped early: 1 of 2 are in {run.output}"
     )
 
 
@@ -562,7 +564,7 @@ def test_what_is_missing_and_was_not_asked_for_is_no_success(account: Account, r
     (run.output / "Winter" / "a.JPG").unlink()
     told = sync(run, "--verify", "-a", "Summer", exit_code=1)
     assert lines_with(topic(told, "Damaged, changed or missing"), "Winter/a.JPG: missing")
-    assert last_line(told) == f"1 of 1 are home, in {run.output}; 1 damaged, changed or missing"
+    assert last_line(told) == f"1 of 1 are in {run.output}; 1 damaged, changed or missing"
 
 
 def test_many_failures_of_one_cause_are_one_line_and_verbose_names_each(
@@ -581,8 +583,7 @@ def test_many_failures_of_one_cause_are_one_line_and_verbose_names_each(
     )
     assert all(lines_with(told.stderr, f"failed: {name}: SmugMug answered 404") for name in names)
     assert (
-        "30 failed" in told.stderr
-        and last_line(told) == f"0 of 30 are home, in {run.output}; 30 failed"
+        "30 failed" in told.stderr and last_line(told) == f"0 of 30 are in {run.output}; 30 failed"
     )
 
 
@@ -595,7 +596,8 @@ def test_reasons_that_all_differ_are_not_all_shown(account: Account, run: Run) -
         (run.output / "Summer" / f"{number:02}.JPG").write_bytes(b"mine")
     kept = topic(sync(run), "Kept")
     assert (
-        kept.count("so it was kept") == 20 and "... and 5 more (-v and --report name all)" in kept
+        kept.count("so it was kept") == 20
+        and "... and 5 more (-v and --report list them all)" in kept
     )
 
 
@@ -604,7 +606,7 @@ def test_quiet_said_twice_is_silent_if_all_is_well_and_tells_all_if_not(
 ) -> None:
     photo = account.album("Summer").photo()
     assert sync(run, "-qq").stderr == ""
-    assert last_line(sync(run, "-q")).startswith("Everything is home")
+    assert last_line(sync(run, "-q")).startswith("1 photo or video is in /")
     (run.output / "Summer" / photo.file_name).unlink()
     smugmug.fault("not_found", "cdn", times=None)
     told = sync(run, "-qq", exit_code=1)
@@ -618,12 +620,12 @@ def test_in_the_log_all_is_well_is_no_warning(
     log = run.folder / "log.txt"
     sync(run, "--log-file", log)
     assert "WARNING" not in log.read_text() and lines_with(
-        log.read_text(), " INFO Everything is home"
+        log.read_text(), " INFO 1 photo or video is in /"
     )
     account.albums[0].photo()
     smugmug.fault("not_found", "cdn", times=None)
     sync(run, "--log-file", log, exit_code=1)
-    assert lines_with(log.read_text(), " WARNING 1 of 2 are home")
+    assert lines_with(log.read_text(), " WARNING 1 of 2 are in /")
 
 
 def test_photos_that_are_in_the_account_and_in_no_album_are_told(
@@ -635,9 +637,9 @@ def test_photos_that_are_in_the_account_and_in_no_album_are_told(
         answer["Response"]["User"]["ImageCount"] = 3
         return answer
 
-    assert "SmugMug counts" not in sync(run).stderr
+    assert "SmugMug reports" not in sync(run).stderr
     smugmug.fault("mangle", "!authuser", function=three)
-    assert "SmugMug counts: 3 in the account, 1 in its albums\n" in sync(run).stderr
+    assert "SmugMug reports 3 files in the account but 1 in its albums" in sync(run).stderr
 
 
 def test_albums_that_since_leaves_out_are_not_said_to_be_missing_in_smugmugs_count(
@@ -645,7 +647,7 @@ def test_albums_that_since_leaves_out_are_not_said_to_be_missing_in_smugmugs_cou
 ) -> None:
     account.album("Summer").photo()
     sync(run)
-    assert "SmugMug counts" not in sync(run, "--since", "1d").stderr
+    assert "SmugMug reports" not in sync(run, "--since", "1d").stderr
 
 
 def test_albums_that_list_more_than_smugmug_counts_are_told(
@@ -660,13 +662,11 @@ def test_albums_that_list_more_than_smugmug_counts_are_told(
             album["ImageCount"] -= 1
         return answer
 
-    assert "More than counted" not in sync(run).stderr
+    assert "More files than SmugMug reports" not in sync(run).stderr
     smugmug.fault("mangle", "!albums", function=fewer)
-    (told,) = lines_with(sync(run, "--full").stderr, "More than counted: ")
-    assert (
-        "Autumn (2 home, SmugMug counts 1)" in told or "Spring (1 home, SmugMug counts 0)" in told
-    )
-    assert told.count("SmugMug counts") == 3 and told.endswith(" and 1 more")
+    (told,) = lines_with(sync(run, "--full").stderr, "More files than SmugMug reports: ")
+    assert "Autumn (2 on disk, 1 reported)" in told or "Spring (1 on disk, 0 reported)" in told
+    assert told.count(" reported)") == 3 and told.endswith(" and 1 more")
 
 
 def test_an_album_that_is_looked_at_again_is_not_called_changed(
@@ -677,7 +677,7 @@ def test_an_album_that_is_looked_at_again_is_not_called_changed(
     process = run.start()
     assert stall.reached.wait(30)
     stop(process, signal.SIGINT)
-    again = "Albums: 0 new, 0 changed, 1 looked at again, 0 unchanged\n"
+    again = "Albums: 0 new, 0 changed, 1 rechecked, 0 unchanged\n"
     assert again in sync(run).stderr
     assert "Albums: 0 new, 0 changed, 1 unchanged\n" in sync(run).stderr
     assert again in sync(run, "--sidecar", "xmp").stderr
@@ -736,7 +736,7 @@ def test_a_table_of_albums_says_how_much_of_each_is_here(account: Account, run: 
         ["Summer", "2", "1"],
         ["Winter", "1", "0"],
     ]
-    assert listed.stderr == "3 files in 2 albums, 1 here.\n"
+    assert listed.stderr == "3 files in 2 albums, 1 on disk.\n"
 
 
 def test_a_file_in_the_way_of_the_output_folder_is_the_one_that_is_named(run: Run) -> None:
@@ -752,7 +752,7 @@ def test_a_file_in_the_way_of_the_output_folder_is_the_one_that_is_named(run: Ru
 
 def claim(run: Run, told: Sync) -> str:
     """The one line that says how much is home and where that is."""
-    (found,) = lines_with(told.stderr, " home", f"in {run.output}")
+    (found,) = lines_with(told.stderr, f" in {run.output}")
     return found
 
 
@@ -763,7 +763,7 @@ def test_nothing_says_that_all_is_home_while_an_album_is_locked(
     account.album("Secret", security="Password", locked=True).photo()
     for _ in range(2):
         said = claim(run, sync(run))
-        assert not re.match("Everything|All ", said) and said.endswith("; 1 album locked")
+        assert not said.startswith("All ") and said.endswith("; 1 album locked")
 
 
 def test_how_much_is_home_is_said_with_what_is_not_and_as_the_exit_code_says_it(
@@ -775,21 +775,17 @@ def test_how_much_is_home_is_said_with_what_is_not_and_as_the_exit_code_says_it(
     album.photo("slow.JPG", processing=True, uploaded=account.time_of_day())
     for args in ([], [], ["--full"], ["--verify"]):
         told = sync(run, *args)
-        assert (
-            claim(run, told)
-            == f"1 of 3 are home, in {run.output}; 1 still processing; 1 unavailable"
-        )
+        assert claim(run, told) == f"1 of 3 are in {run.output}; 1 still processing; 1 unavailable"
     failing = album.photo("failing.JPG")
     smugmug.fault("not_found", of_file(failing), times=None)
     told = sync(run, exit_code=1)
     assert (
         claim(run, told)
-        == f"1 of 4 are home, in {run.output}; 1 still processing; 1 unavailable; 1 failed"
+        == f"1 of 4 are in {run.output}; 1 still processing; 1 unavailable; 1 failed"
     )
     smugmug.clear_faults()
     assert (
-        claim(run, sync(run))
-        == f"2 of 4 are home, in {run.output}; 1 still processing; 1 unavailable"
+        claim(run, sync(run)) == f"2 of 4 are in {run.output}; 1 still processing; 1 unavailable"
     )
 
 

@@ -227,7 +227,7 @@ def test_the_name_of_a_deleted_image_is_free_again_and_its_return_finds_nobody_e
     second = album.photo("a.JPG", Pattern(len(first.data), 99, JPEG_MAGIC))
     sync(run)
     assert files_on_disk(run.output)["Summer/a.JPG"] == second.data
-    assert "No longer at SmugMug" not in sync(run).stderr
+    assert "No longer on SmugMug" not in sync(run).stderr
     album.collect(first)
     sync(run)
     in_album = [

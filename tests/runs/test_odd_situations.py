@@ -341,7 +341,7 @@ def test_names_that_cannot_be_written_keep_back_neither_the_summary_nor_the_repo
         )
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert (
-        "No longer at SmugMug: 1 file" in done.stderr
+        "No longer on SmugMug: 1 file" in done.stderr
         and "Cannot write to standard output" in done.stderr
     )
     report = json.loads((run.folder / "report.json").read_text(encoding="utf-8"))

@@ -150,7 +150,7 @@ def test_a_net_that_stays_away_ends_the_run_as_a_whole_and_the_next_one_complete
         "SmugMug was out of reach for 0.02 minutes (" in stderr
         and "8 photos and videos not tried" in stderr
     )
-    assert "0 failed" in stderr and "ailed (" not in stderr and "Not finished: 1 of 9" in stderr
+    assert "0 failed" in stderr and "ailed (" not in stderr and "Stopped early: 1 of 9" in stderr
     parts = len(part_files(run))
     assert 1 <= parts <= 4
 

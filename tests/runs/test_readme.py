@@ -136,10 +136,7 @@ def test_the_demo_and_its_archive_are_whole(checkout: Path) -> None:
     line = DEMO_PROGRAM
     assert line in command_lines() and SLOW_DEMO in command_lines()
     variables = {"TMPDIR": str(checkout)}
-    assert (
-        "Everything is home: 11 photos and videos in "
-        in shell(line, checkout, variables, PIN).stderr
-    )
+    assert "All 11 photos and videos are in " in shell(line, checkout, variables, PIN).stderr
     listed = shell(f"{line} --list-md5", checkout, variables).stdout
     assert len(listed.splitlines()) == 11
     if shutil.which("md5sum"):
@@ -167,7 +164,7 @@ def test_the_slow_demo_has_its_troubles_and_ends_as_the_picture_shows(
         "Albums: 4 new, 0 changed, 0 unchanged",
         "Files: 40 downloaded, 0 already there, 0 failed",
     } <= (set(shown) & set(said.splitlines()))
-    assert shown[-1].startswith("Everything is home: 40 photos and videos in ")
+    assert shown[-1].startswith("All 40 photos and videos are in ")
     assert shown[-1].rpartition(" in ")[0] in said
     assert any(re.match(r"\d+%, \d+ s left, ", line) for line in shown)
     seconds = sum(photo.size for album in account.albums for photo in album.images) / (
@@ -297,7 +294,7 @@ def test_it_says_by_which_rule_a_run_ends_well() -> None:
     for said in (
         "last line and the exit code follow one rule",
         "cannot give is counted and named at every run",
-        "| 0 | everything that SmugMug can give is home |",
+        "| 0 | everything SmugMug offers is on disk; with `-n`, the preview is complete |",
     ):
         assert said in rule, said
 
@@ -307,7 +304,7 @@ def test_it_explains_all_words_of_the_summary_and_no_others() -> None:
     rows = re.findall(r"^\* ([A-Za-z ,]+): ", table, re.MULTILINE)
     words = {word.text for word in script.Result}
     texts = set(texts_of(compile(SCRIPT.read_bytes(), SCRIPT.name, "exec"))) | words
-    assert words - {"ended early"} <= set(rows) <= texts
+    assert words - {"stopped early"} <= set(rows) <= texts
 
 
 def test_every_test_that_it_names_for_a_promise_is_there() -> None:

@@ -63,7 +63,7 @@ def test_a_replaced_photo_that_moves_no_clock_comes_home_within_a_month_of_night
             seen[key].append(night)
         first_looks = sum(len(seen[key]) == 2 for key in keys)
         assert result.cost == (1 + 1 + len(keys), first_looks)
-        again = f"{len(keys)} looked at again, " if keys else ""
+        again = f"{len(keys)} rechecked, " if keys else ""
         assert (
             f"Albums: 0 new, 0 changed, {again}{ALBUMS - len(keys)} unchanged\n" in result.stderr
         )
@@ -170,7 +170,7 @@ def test_an_upload_that_was_not_listed_yet_when_its_album_was_comes_home_with_th
     result = sync(run)
 
     assert result.cost == (3, 1)
-    assert "\nAlbums: 0 new, 0 changed, 1 looked at again, 0 unchanged\n" in result.stderr
+    assert "\nAlbums: 0 new, 0 changed, 1 rechecked, 0 unchanged\n" in result.stderr
     assert files_on_disk(run.output)["Summer/" + late.file_name] == late.data
     assert sync(run).cost == (3, 0)
     smugmug.let_time_pass(330)
@@ -237,7 +237,7 @@ def test_what_was_missing_in_a_listing_comes_home_after_a_second_look_at_the_end
         total_follows == "count"
     )  # for the one that was said to come, and did not
     assert result.cost == (2 + len(asked), 5)
-    assert "\nEverything is home: 5 photos and videos" in result.stderr
+    assert "\nAll 5 photos and videos are in " in result.stderr
     assert (
         "\nAlbums: 2 new, 0 changed, 0 unchanged\nFiles: 5 downloaded, 0 already there, 0 failed\n"
         in result.stderr
@@ -322,7 +322,7 @@ def test_a_run_that_is_interrupted_during_its_second_look_is_finished_by_the_nex
     process = run.start()
     smugmug.wait_for(lambda: len(smugmug.select("api", of_list(lagging))) == 2)
     said = stop(process, signal.SIGINT)
-    assert process.wait() == 130 and "\nNot finished: 4 of 5 are home" in said
+    assert process.wait() == 130 and "\nStopped early: 4 of 5 are in " in said
     assert sync(run).cost == (3, 1)
     assert files_on_disk(run.output) == expected_files(*account.albums)
 
@@ -368,13 +368,13 @@ def test_an_image_that_is_listed_but_was_deleted_is_gone_at_smugmug_which_is_tol
     result = sync(run)
 
     assert files_on_disk(run.output) == expected_files(album)
-    assert (
-        "\nEverything is home: 1 photo or video" in result.stderr and "Failed" not in result.stderr
-    )
+    assert "\n1 photo or video is in " in result.stderr and "Failed" not in result.stderr
     assert (
         "\nFiles: 1 downloaded, 0 already there, 2 deleted on SmugMug, 0 failed\n" in result.stderr
     )
-    assert re.search(r"\nGone at SmugMug \(2\):\n  Summer/a\.JPG, Summer/c\.MOV: ", result.stderr)
+    assert re.search(
+        r"\nDeleted on SmugMug \(2\):\n  Summer/a\.JPG, Summer/c\.MOV: ", result.stderr
+    )
     assert smugmug.count("cdn", of_file(deleted)) == 1
     assert sync(run).cost == (3, 0)  # by now they are not listed any more
     assert sync(run).cost == NOTHING_NEW

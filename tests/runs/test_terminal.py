@@ -625,7 +625,7 @@ def test_off_a_terminal_there_are_plain_lines_one_for_each_album(
         "Summer: 1 downloaded",
         unicodedata.normalize("NFC", WIDE) + ": 1 downloaded",
     ]
-    assert lines[2].startswith("Albums: ") and lines[-1].startswith("Everything is home: ")
+    assert lines[2].startswith("Albums: ") and lines[-1].startswith("All ")
     assert CONTROL.findall(result.stderr) == [] and left_behind(lines) == []
 
 

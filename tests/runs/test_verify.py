@@ -33,7 +33,7 @@ def test_what_is_gone_here_and_at_smugmug_is_nothing_to_repair(account: Account,
     album.remove(gone)
     (run.output / "Summer" / "b.JPG").unlink()
     verified = sync(run, "--verify").stderr
-    assert "Damaged" not in verified and "\nEverything is home: 1 photo or video in " in verified
+    assert "Damaged" not in verified and "\n1 photo or video is in " in verified
 
 
 def test_a_damaged_file_that_does_not_come_again_is_named_by_every_later_run(
@@ -48,7 +48,10 @@ def test_a_damaged_file_that_does_not_come_again_is_named_by_every_later_run(
     )
     for _ in range(2):
         later = sync(run, exit_code=1).stderr
-        assert "\nDamaged (1):\n  Summer/a.JPG: not downloaded again\n" in later
+        assert (
+            "\nDamaged (1):\n  Summer/a.JPG: failed --verify and was not downloaded again\n"
+            in later
+        )
         assert files_on_disk(run.output) == {"Summer/a.JPG": decayed}
     smugmug.clear_faults()
     sync(run)

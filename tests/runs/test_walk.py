@@ -341,7 +341,7 @@ def test_a_list_that_is_longer_than_it_says_is_no_failure(
     _, summer, _ = small
     smugmug.fault("wrong_total", f"{summer.key}!images", times=None, by=-1)
     result = run()
-    assert result.returncode == 0 and "Everything is home: 9 photos and videos" in result.stderr
+    assert result.returncode == 0 and "All 9 photos and videos are in " in result.stderr
     assert files_on_disk(run.output) == expected_files(*small)
     assert smugmug.count("api", f"{summer.key}!images") == 1
 
@@ -608,12 +608,12 @@ def test_photos_with_a_file_that_only_smugmugs_pages_give_are_named_and_the_rest
         problem["kind"]
         for problem in json.loads((run.folder / "report.json").read_text())["problems"]
     ]
-    assert kinds == ["in SmugMug Source"]
+    assert kinds == ["in_source"]
     for args in ([], ["--full"]):
         again = run(*args).stderr
         assert "In SmugMug Source (1):\n  Wedding/IMG_1.JPG: nef, xmp\n" in again
         assert again.endswith(
-            "; 1 photo with a RAW or other source file that only SmugMug's website gives; "
+            "; 1 photo with a RAW or other source file that is only on SmugMug's website; "
             "1 video re-encoded\n"
         )
 
