@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import IO, Any, Callable, List, NamedTuple, Sequence
 
 ROOT = Path(__file__).resolve().parent.parent
+# newest first; the oldest is a check of its own
 VERSIONS = (
     "3.13",
     "3.12",
@@ -27,15 +28,16 @@ VERSIONS = (
     "3.10",
     "3.9",
     "3.8",
-)  # newest first; the oldest is a check of its own
+)
 OLDEST = "3.7"
 CHECKS_AT_A_TIME = 3
 README_LINES = (r"^.*pytest tests$", r"^.*tests/demo\.py$")
 PIN = b"027518\n"  # which the demo asks for
+# programs, and Debian's packages of them
 READERS = {
     "exiftool": "libimage-exiftool-perl",
     "chromium": "chromium",
-}  # programs, and Debian's packages of them
+}
 
 _output = threading.Lock()
 

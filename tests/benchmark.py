@@ -192,10 +192,11 @@ WORKLOADS = {
     )
 }
 LINE_GOALS = {"WAN": 1.10, "HOME": 1.10, "FAST": 1.25, "FAR": 1.30, "SLOW": 1.10}
+# the program runs with these as well, to compare
 FIXED_JOBS = {
     "RAW": (2, 3, 4, 8, 16),
     "MANY": (16,),
-}  # the program runs with these as well, to compare
+}
 CURL_CONNECTIONS = 16
 BARE_THREADS = 4
 DEFAULT_WORKLOADS = ("WAN", "RAW", "MANY", "AGAIN")

@@ -31,12 +31,13 @@ PIN = b"027518\n"
 SHOWN_FOLDER = "/home/you"
 
 LETTER_WIDTH, LINE_HEIGHT, MARGIN, GAP = 8, 19, 16, 14
+# its own dark paper: light or dark around it
 TEXT, FAINT, PAPER, RIM = (
     "#e6e6e6",
     "#8fd694",
     "#1e2127",
     "#5c6370",
-)  # its own dark paper: light or dark around it
+)
 
 
 def demo(*options: str) -> List[str]:

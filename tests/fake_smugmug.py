@@ -590,9 +590,8 @@ class Album:
         self._append(Entry(image, origin))
         before = self.images_last_updated
         self.touch()
-        self.images_last_updated = max(
-            before, self.images_last_updated, image.uploaded
-        )  # no album is older than that
+        # no album is older than that
+        self.images_last_updated = max(before, self.images_last_updated, image.uploaded)
 
     def listed(self, is_new_listing: bool = True) -> Sequence[Entry]:
         """Return the images as the API lists them now; further pages belong to the same
@@ -1681,10 +1680,11 @@ class API:
     def _user_albums(self, full: bool, query: Dict[str, str], nickname: str) -> Optional[Resource]:
         if nickname != self.account.nickname:
             return None
+        # an order that means nothing, like the service's
         albums = sorted(
             (album for album in self.account.albums if self._is_listed(album, full)),
             key=lambda album: album.key,
-        )  # an order that means nothing, like the service's
+        )
         if query.get("SortMethod") == "LastUpdated":
             albums.sort(
                 key=lambda album: album.last_updated,
@@ -2234,13 +2234,14 @@ class API:
     def _largest_image_thing(self, image: Image, full: bool) -> Thing:
         uri = f"/api/v2/image/{image.key}-{image.serial}!largestimage"
         if image.original_size_listed and self._may_download(image, full):
+            # and no MD5: so it is for originals
             fields: JSON = {
                 "Url": file_url(image, "O"),
                 "Ext": "jpg",
                 "Height": image.height,
                 "Width": image.width,
                 "Size": size_of(image.original),
-            }  # and no MD5: so it is for originals
+            }
         else:
             smaller = _smaller(image, image.original, "XL", JPEG_MAGIC)
             fields = {

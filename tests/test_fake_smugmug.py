@@ -354,9 +354,8 @@ def test_tokens_without_full_access_show_public_albums_only(
     public.photo("seen.jpg")
     public.photo("hidden.jpg", hidden=True)
     tokens = sign_in(smugmug, access="Public")
-    assert (
-        sign_in(smugmug, access="Full") == tokens
-    )  # the level cannot be changed by signing in again
+    # the level cannot be changed by signing in again
+    assert sign_in(smugmug, access="Full") == tokens
     client = Client(smugmug, tokens["oauth_token"], tokens["oauth_token_secret"])
     albums = client.body("/api/v2/user/family!albums")["Album"]
     assert [album["Name"] for album in albums] == ["Open"] and "Privacy" not in albums[0]
@@ -483,9 +482,8 @@ def test_expansions_are_keyed_by_the_exact_uri(account: Account, client: Client)
     short = client.get(path + "&_verbosity=1&_filter=Uri&_filteruri=LargestVideo").json()
     uri = short["Response"]["AlbumImage"][1]["Uris"]["LargestVideo"]
     assert uri == f"/api/v2/image/{video.key}-0!largestvideo?_shorturis="
-    assert (
-        short["Expansions"][uri]["LargestVideo"]["Size"] == video.size
-    )  # filters do not reach expansions
+    # filters do not reach expansions
+    assert short["Expansions"][uri]["LargestVideo"]["Size"] == video.size
     assert "Uris" not in short["Response"]["AlbumImage"][0]
     inline = client.get(path + "&_expandmethod=inline").json()
     assert "Expansions" not in inline
@@ -669,11 +667,12 @@ def test_listings_lag_behind_uploads_and_deletions(
     album.photo("e.JPG")
     total = 4 if total_follows == "listing" else 3
     assert listing(client, album, "?count=2") == (["a.JPG", "b.JPG"], total, 3)
+    # of the same listing
     assert listing(client, album, "?count=2&start=3") == (
         ["c.JPG", "d.JPG"],
         total,
         3,
-    )  # of the same listing
+    )
     total = 2 if total_follows == "listing" else 3
     assert listing(client, album) == (["a.JPG", "d.JPG"], total, 3)
     assert listing(client, album) == (["a.JPG", "d.JPG", "e.JPG"], 3, 3)
@@ -921,9 +920,8 @@ def test_the_gateway_abandons_long_pages(
     for _ in range(2):  # the same page is as slow the next time
         answer = client.get(path + "?count=101")
         assert answer.status_code == status and text in answer.text
-    assert (
-        client.body(path + "?count=500&start=151")["Pages"]["Count"] == 100
-    )  # what counts is what is listed
+    # what counts is what is listed
+    assert client.body(path + "?count=500&start=151")["Pages"]["Count"] == 100
     smugmug.gateway.give_up_above(images=101)
     assert client.body(path + "?count=101")["Pages"]["Count"] == 101
 

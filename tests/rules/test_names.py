@@ -1,4 +1,4 @@
-"""Names: whatever SmugMug calls a thing, its file gets a name of its own that every file system takes."""
+"""Do all names from SmugMug become distinct names that every file system accepts?"""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ RESERVED = {"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"} | {
 }
 
 
-# ======================================================================================================================
-# What is right: written from the rules of the file systems, not from the script.
-# ======================================================================================================================
+# =================================================================================================
+# Expected names, from the rules of the file systems, not from the script.
+# =================================================================================================
 
 
 def complaints(name: str) -> List[str]:
-    """What some file system, terminal or part of the program has against a name."""
+    """Return what some file system, terminal or part of the program rejects in a name."""
     found = {
         "empty": not name,
         "an unsafe character": bool(UNSAFE & set(name)),
@@ -55,7 +55,10 @@ def complaints(name: str) -> List[str]:
 
 
 def as_file_systems_see(names: Sequence[str]) -> List[List[str]]:
-    """The names as file systems compare them: exactly, or without case, or without normalisation, or without both."""
+    """Return the names as file systems compare them.
+
+    They compare exactly, or without case, or without normalization, or without both.
+    """
     views: Sequence[Callable[[str], str]] = (
         str,
         str.lower,
@@ -70,19 +73,19 @@ def as_file_systems_see(names: Sequence[str]) -> List[List[str]]:
 
 
 def image(key: str, name: str, uploaded: str = "", extension: str = "") -> Any:
-    """An image as the listing describes it, as far as its name depends on it."""
+    """Make an image as listed, with the fields its name depends on."""
     entry = {"ImageKey": "K", "Serial": 0, "FileName": name, "DateTimeUploaded": uploaded}
     return parse_image(entry)._replace(key=key, extension=extension)
 
 
 def album(key: str, name: str, created: str = "") -> Any:
-    """An album as the listing describes it, as far as its folder depends on it."""
+    """Make an album as listed, with the fields its folder depends on."""
     return parse_album({"AlbumKey": "K", "Name": name, "Date": created})._replace(key=key)
 
 
-# ======================================================================================================================
+# =================================================================================================
 # One name
-# ======================================================================================================================
+# =================================================================================================
 
 
 @pytest.mark.parametrize(
@@ -120,7 +123,7 @@ def album(key: str, name: str, created: str = "") -> Any:
         "K-1_2",
     ],
 )
-def test_a_harmless_name_stays_as_it_is(name: str) -> None:
+def test_harmless_names_are_kept(name: str) -> None:
     assert script.safe_name(name, "KEY") == name
 
 
@@ -155,31 +158,31 @@ def test_a_harmless_name_stays_as_it_is(name: str) -> None:
         (".SmugMug.sqlite3-journal", "_.SmugMug.sqlite3-journal"),
     ],
 )
-def test_what_upsets_a_file_system_or_this_program_is_taken_out(name: str, expected: str) -> None:
+def test_characters_that_some_file_system_rejects_are_removed(name: str, expected: str) -> None:
     assert script.safe_name(name, "KEY") == expected
 
 
 @pytest.mark.parametrize("name", ["", " ", ".", "..", "...", ". .", "   ..  "])
-def test_where_nothing_is_left_of_a_name_the_key_stands_in(name: str) -> None:
+def test_keys_replace_names_of_which_nothing_is_left(name: str) -> None:
     assert script.safe_name(name, "Kx2b") == "Kx2b"
 
 
 @pytest.mark.parametrize(
     "key, expected", [("", "unnamed"), ("..", "unnamed"), ("../x", ".._x"), ("nul", "_nul")]
 )
-def test_a_key_is_not_trusted_more_than_a_name(key: str, expected: str) -> None:
+def test_keys_are_cleaned_like_names(key: str, expected: str) -> None:
     assert script.safe_name("", key) == expected
 
 
-def test_a_name_that_is_too_long_keeps_its_beginning_and_its_extension() -> None:
+def test_long_names_keep_their_beginning_and_extension() -> None:
     assert script.safe_name("x" * 300 + ".jpeg", "KEY") == "x" * 245 + ".jpeg"
 
 
-def test_a_name_that_is_too_long_is_never_cut_within_a_character() -> None:
+def test_long_names_are_cut_between_characters() -> None:
     assert script.safe_name("😀" * 100 + ".jpg", "KEY") == "😀" * 61 + ".jpg"
 
 
-def test_what_follows_the_last_dot_of_a_long_title_is_no_extension() -> None:
+def test_text_after_the_last_dot_of_a_long_title_is_no_extension() -> None:
     assert (
         script.safe_name("Chapter 1. " + "word " * 60, "KEY")
         == ("Chapter 1. " + "word " * 60)[:250].rstrip()
@@ -243,14 +246,14 @@ ANY_KEYS = st.one_of(
 @example(name="x" * 245 + ".part", key="K")
 @example(name="con" + " " * 247 + ".jpg", key="K")
 @example(name="x" * 248 + "e\u0301.jpg", key="K")
-def test_no_name_upsets_any_file_system(name: str, key: str) -> None:
+def test_every_file_system_accepts_the_names(name: str, key: str) -> None:
     assert complaints(script.safe_name(name, key)) == []
 
 
 @BUDGET
 @given(name=HOSTILE_NAMES)
 @example(name="x" * 245 + ".part")
-def test_a_name_that_was_made_safe_stays_as_it_is(name: str) -> None:
+def test_safe_names_are_kept(name: str) -> None:
     once = script.safe_name(name, "KEY")
     assert script.safe_name(once, "KEY") == once
 
@@ -265,7 +268,7 @@ def test_a_name_that_was_made_safe_stays_as_it_is(name: str) -> None:
         max_size=40,
     ).map(lambda name: unicodedata.normalize("NFC", name))
 )
-def test_a_name_that_nobody_complains_about_stays_as_it_is(name: str) -> None:
+def test_acceptable_names_are_kept(name: str) -> None:
     if not complaints(name):
         assert script.safe_name(name, "KEY") == name
 
@@ -293,18 +296,18 @@ def test_a_name_that_nobody_complains_about_stays_as_it_is(name: str) -> None:
         {},
     ],
 )
-def test_a_key_that_could_upset_a_file_system_is_none(key: Any) -> None:
+def test_keys_with_unsafe_characters_are_rejected(key: Any) -> None:
     assert script.Entry({"ImageKey": key}).key("ImageKey") == ""
 
 
 @pytest.mark.parametrize("key", ["B2fHSt7", "N74KSK", "zhwdzCW", "a", "a_b-c", "x" * 40, 7])
-def test_a_key_that_is_one_stays_as_it_is(key: Any) -> None:
+def test_valid_keys_are_kept(key: Any) -> None:
     assert script.Entry({"ImageKey": key}).key("ImageKey") == str(key)
 
 
-# ======================================================================================================================
+# =================================================================================================
 # The name of an image
-# ======================================================================================================================
+# =================================================================================================
 
 
 @pytest.mark.parametrize(
@@ -322,7 +325,7 @@ def test_a_key_that_is_one_stays_as_it_is(key: Any) -> None:
         ("IMG_1", "", "IMG_1"),
     ],
 )
-def test_a_video_gets_the_extension_of_the_file_that_is_served(
+def test_videos_get_the_extension_of_the_served_file(
     name: str, extension: str, expected: str
 ) -> None:
     assert script.image_file_name(image("KEY", name, extension=extension)) == expected
@@ -333,14 +336,14 @@ def test_a_video_gets_the_extension_of_the_file_that_is_served(
     name=HOSTILE_NAMES, key=ANY_KEYS, extension=st.from_regex(r"[a-z0-9]{0,10}", fullmatch=True)
 )
 @example(name="movie.mov", key="K", extension="part")
-def test_no_name_of_a_video_upsets_any_file_system(name: str, key: str, extension: str) -> None:
+def test_file_systems_accept_the_names_of_videos(name: str, key: str, extension: str) -> None:
     wanted = script.image_file_name(image(key, name, extension=extension))
     assert complaints(wanted) == []
 
 
-# ======================================================================================================================
+# =================================================================================================
 # Many names
-# ======================================================================================================================
+# =================================================================================================
 
 CROWDED_NAMES = st.sampled_from(
     [
@@ -369,17 +372,17 @@ ENTRIES = st.lists(
 
 
 def folders_of(entries: Sequence[Tuple[str, str, str]]) -> Dict[str, str]:
-    """The folder for each album key."""
+    """Return the folder for each album key."""
     return dict(script.album_folders([album(*entry) for entry in entries], {}, "album"))
 
 
 def names_of(entries: Sequence[Tuple[str, str, str]]) -> Dict[str, str]:
-    """The file name for each image key."""
+    """Return the file name for each image key."""
     return dict(script.image_names([image(*entry) for entry in entries], []))
 
 
 @pytest.mark.parametrize("give", [folders_of, names_of])
-def test_the_oldest_keeps_the_plain_name_and_others_get_their_key_added(
+def test_the_oldest_keeps_the_plain_name_and_others_get_their_key(
     give: Callable[[Sequence[Tuple[str, str, str]]], Dict[str, str]],
 ) -> None:
     entries = [
@@ -407,7 +410,7 @@ def test_the_oldest_keeps_the_plain_name_and_others_get_their_key_added(
         ("x" * 300 + "1.jpg", "x" * 300 + "2.jpg"),
     ],
 )
-def test_two_names_that_some_file_system_takes_for_one_are_told_apart(
+def test_names_that_some_file_system_takes_for_equal_are_told_apart(
     first: str, second: str
 ) -> None:
     names = names_of([("K0", first, "2024-01-01"), ("K1", second, "2024-01-02")])
@@ -415,7 +418,7 @@ def test_two_names_that_some_file_system_takes_for_one_are_told_apart(
         assert len(set(view)) == 2, view
 
 
-def test_a_plain_name_is_not_taken_away_by_one_that_needed_a_key() -> None:
+def test_names_with_a_key_take_no_plain_name_away() -> None:
     names = names_of(
         [
             ("K1", "a.jpg", "2024-01-01"),
@@ -429,7 +432,7 @@ def test_a_plain_name_is_not_taken_away_by_one_that_needed_a_key() -> None:
 @BUDGET
 @given(entries=ENTRIES)
 @pytest.mark.parametrize("give", [folders_of, names_of])
-def test_no_two_names_are_alike_on_any_file_system(
+def test_all_names_differ_on_every_file_system(
     give: Callable[[Any], Dict[str, str]], entries: Any
 ) -> None:
     names = give(entries)
@@ -446,7 +449,7 @@ def test_no_two_names_are_alike_on_any_file_system(
 @example(
     entries=[("k" * 40, "1"), ("K" * 40, "2"), ("k" * 39 + "K", "3")], name="x" * 300 + ".jpeg"
 )
-def test_names_with_a_key_added_upset_no_file_system_either(entries: Any, name: str) -> None:
+def test_every_file_system_accepts_names_with_a_key(entries: Any, name: str) -> None:
     crowded = [(key, name, date) for key, date in entries]
     for names in (folders_of(crowded), names_of(crowded)):
         assert [complaints(given_name) for given_name in names.values()] == [[]] * len(entries), (
@@ -457,7 +460,7 @@ def test_names_with_a_key_added_upset_no_file_system_either(entries: Any, name: 
 
 @BUDGET
 @given(name=HOSTILE_NAMES, key=ANY_KEYS, serial=st.sampled_from(["", "0", "12"]))
-def test_the_name_beside_upsets_no_file_system_either_and_is_another_one(
+def test_every_file_system_accepts_the_name_beside_a_taken_one(
     name: str, key: str, serial: str
 ) -> None:
     found = image(key, name)._replace(serial=serial)
@@ -481,7 +484,7 @@ def test_names_do_not_depend_on_the_order_of_the_listing(
 
 @BUDGET
 @given(before=ENTRIES, after=ENTRIES)
-def test_a_name_that_was_given_is_not_given_again(before: Any, after: Any) -> None:
+def test_names_in_use_are_not_given_again(before: Any, after: Any) -> None:
     names = names_of(before)
     later = script.image_names(
         [image(*entry) for entry in after if entry[0] not in names], names.values()
@@ -490,18 +493,18 @@ def test_a_name_that_was_given_is_not_given_again(before: Any, after: Any) -> No
         assert len(set(view)) == len(names) + len(later), view
 
 
-def test_nobody_gets_a_name_that_is_reserved() -> None:
+def test_reserved_names_are_not_given() -> None:
     assert script.unique_names([("K1", "album.json")], ["Album.JSON"]) == {"K1": "album_K1.json"}
 
 
-# ======================================================================================================================
-# Part files, and names on the screen
-# ======================================================================================================================
+# =================================================================================================
+# Part files and names on the screen
+# =================================================================================================
 
 
 @BUDGET
 @given(key=ANY_KEYS, md5=st.sampled_from(["", "0123456789abcdef" * 2]))
-def test_a_part_file_has_a_name_that_no_file_system_minds(key: str, md5: str) -> None:
+def test_every_file_system_accepts_the_names_of_part_files(key: str, md5: str) -> None:
     name = script.part_name(image(key, "a.jpg"), md5)
     assert name.startswith(".") and name.endswith(".part")
     assert set(complaints(name)) <= {"looks like a part file"}
@@ -521,7 +524,7 @@ def test_each_version_of_an_image_has_a_part_file_of_its_own() -> None:
 
 @BUDGET
 @given(text=HOSTILE_NAMES)
-def test_what_is_shown_cannot_upset_a_terminal(text: str) -> None:
+def test_shown_text_is_harmless_to_terminals(text: str) -> None:
     shown = script.printable(text)
     assert len(shown) == len(text)
     assert all(
@@ -530,5 +533,5 @@ def test_what_is_shown_cannot_upset_a_terminal(text: str) -> None:
     )
 
 
-def test_harmless_text_is_shown_as_it_is() -> None:
+def test_harmless_text_is_shown_unchanged() -> None:
     assert script.printable("Summer 2019 / Übergrößen 海 😀") == "Summer 2019 / Übergrößen 海 😀"

@@ -1,4 +1,4 @@
-"""How many transfers there are at a time: what is tried, kept and given up on simulated lines."""
+"""Does the number of simultaneous downloads follow the speed of simulated lines?"""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BEGINNING = script.Pace()
 
 
 class Line(NamedTuple):
-    """A line, or a computer: bytes per second by the number of transfers; `size_bytes` is that of each file."""
+    """A line or a computer: bytes per second by number of downloads, for files of `size_bytes`."""
 
     name: str
     speed: Callable[[int], float]
@@ -36,7 +36,7 @@ LINES = [
 
 
 class Moment(NamedTuple):
-    """How many were under way for how long, and how fast that was."""
+    """A number of downloads, how long they ran, and at which speed."""
 
     at_seconds: float
     seconds: float
@@ -47,7 +47,7 @@ class Moment(NamedTuple):
 def driven(
     line: Line, noise: float, seed: int, seconds: float = 120.0, pace: script.Pace = BEGINNING
 ) -> List[Moment]:
-    """What happens on a line for a while."""
+    """Run a steering on a simulated line for a while and return its moments."""
     chance, passed, moments = random.Random(seed), 0.0, []
     while passed < seconds:
         speed, length = line.speed(pace.size), script.MEASURE_SECONDS
@@ -60,7 +60,7 @@ def driven(
 
 @pytest.mark.parametrize("noise", [0.0, 0.05, 0.1])
 @pytest.mark.parametrize("line", LINES, ids=[line.name for line in LINES])
-def test_within_ten_seconds_it_is_within_a_tenth_of_the_best_fixed_number(
+def test_ten_seconds_suffice_to_reach_nine_tenths_of_the_best_speed(
     line: Line, noise: float
 ) -> None:
     best = max(line.speed(jobs) for jobs in range(script.MIN_JOBS, script.MAX_JOBS + 1))
@@ -76,31 +76,31 @@ def test_within_ten_seconds_it_is_within_a_tenth_of_the_best_fixed_number(
 
 @pytest.mark.parametrize("noise", [0.0, 0.05, 0.1])
 @pytest.mark.parametrize("line", LINES, ids=[line.name for line in LINES])
-def test_it_does_not_swing_for_ever(line: Line, noise: float) -> None:
+def test_the_number_settles(line: Line, noise: float) -> None:
     late = [moment.jobs for moment in driven(line, noise, 1, 600.0) if moment.at_seconds >= 120.0]
     assert sum(one != other for one, other in zip(late, late[1:])) <= 60, (
         "it changes every eighth second"
     )
 
 
-def test_a_slow_line_has_no_crowd() -> None:
+def test_slow_lines_get_few_downloads() -> None:
     for cap in (2e4, 1e5, 3e5, 2e6):
         line = Line("slow", lambda jobs, cap=cap: min(cap * jobs, 3e6))  # type: ignore[misc]
         assert max(moment.jobs for moment in driven(line, 0.05, 1)) <= 16
 
 
-def test_it_begins_with_a_few_then_takes_three_times_as_many_and_doubles() -> None:
+def test_the_number_begins_small_then_triples_then_doubles() -> None:
     moments = driven(LINES[1], 0.0, 1)
     assert [moment.jobs for moment in moments[:5]] == [4, 12, 24, 48, 64]
     assert all(2 <= moment.jobs <= 64 for moment in moments)
 
 
-def test_a_line_that_gets_faster_is_noticed() -> None:
+def test_faster_lines_get_more_downloads() -> None:
     pace = script.Pace(size=4, best=4, best_rate=8e6, rests_left=48)
     assert max(moment.jobs for moment in driven(LINES[1], 0.05, 1, 300.0, pace)) == 64
 
 
-def test_refusals_in_numbers_halve_it_at_once_and_a_single_one_does_not() -> None:
+def test_many_failed_requests_halve_the_number_but_one_does_not() -> None:
     pace = script.Pace(size=16, best=16, best_rate=20e6, rests_left=9)
     assert script.next_pace(pace, 0.7, 0, 0, 3, True).size == 8
     assert script.next_pace(pace, 1.0, 20_000_000, 7, 2, True).size == 16
@@ -125,19 +125,19 @@ def test_each_change_is_logged_with_its_reason(
     )
 
 
-def test_a_number_that_is_given_is_kept(account: Account, smugmug: FakeSmugMug, run: Run) -> None:
+def test_a_given_number_is_kept(account: Account, smugmug: FakeSmugMug, run: Run) -> None:
     account.album("Summer").fill(100, 60)
     smugmug.fault("server_error", "cdn", times=6)
     assert "transfers at a time" not in sync(run, "-v", "-j", "3").stderr
 
 
-# ======================================================================================================================
+# =================================================================================================
 # What is measured, and when.
-# ======================================================================================================================
+# =================================================================================================
 
 
 class Steered(NamedTuple):
-    """A steering with a clock, carriers and a connection of the test's."""
+    """A steering with a clock, downloads and a connection that the test controls."""
 
     steering: script.Steering
     carriers: Any
@@ -147,7 +147,7 @@ class Steered(NamedTuple):
     def pass_by(
         self, seconds: float, under_way: int, size_bytes: int, has_more: bool = True
     ) -> int:
-        """Let time pass in steps, with so many under way and so many bytes coming; how many there may be then."""
+        """Let time pass in steps with this many downloads and bytes; return the allowed number."""
         for _ in range(round(seconds / 0.125)):
             self.carriers.in_progress = under_way
             self.steering.look(has_more=has_more)
@@ -159,7 +159,7 @@ class Steered(NamedTuple):
 
 @pytest.fixture
 def steered(monkeypatch: pytest.MonkeyPatch) -> Steered:
-    """A steering that has just begun."""
+    """Provide a steering that has just begun."""
     clock = [1000.0]
     monkeypatch.setattr(script, "time", SimpleNamespace(monotonic=lambda: clock[0]))
     carriers: Any = SimpleNamespace(size=script.INITIAL_JOBS, in_progress=0, done=0)
@@ -169,7 +169,7 @@ def steered(monkeypatch: pytest.MonkeyPatch) -> Steered:
     return Steered(script.Steering(carriers, connection), carriers, connection, clock)
 
 
-def test_the_first_look_begins_with_the_first_transfer_and_not_while_albums_are_listed(
+def test_measuring_begins_with_the_first_download(
     steered: Steered,
 ) -> None:
     assert steered.pass_by(10, 0, 0, has_more=False) == 4
@@ -177,7 +177,7 @@ def test_the_first_look_begins_with_the_first_transfer_and_not_while_albums_are_
 
 
 @pytest.mark.parametrize("number, more", [(4, 12), (12, 24)])
-def test_the_time_in_which_an_album_is_planned_is_no_slow_transfer(
+def test_planning_an_album_does_not_count_as_a_slow_download(
     steered: Steered, number: int, more: int
 ) -> None:
     if number == 12:
@@ -193,7 +193,7 @@ def test_the_time_in_which_an_album_is_planned_is_no_slow_transfer(
     assert steered.pass_by(0.5, number, 400_000_000) == more
 
 
-def test_what_is_still_under_way_from_before_is_not_counted_for_the_fewer_that_are_being_tried(
+def test_downloads_started_before_do_not_count_for_a_smaller_number(
     steered: Steered,
 ) -> None:
     assert steered.pass_by(0.5, 4, 200_000_000) == 12
@@ -211,7 +211,7 @@ def test_what_is_still_under_way_from_before_is_not_counted_for_the_fewer_that_a
 @pytest.mark.parametrize(
     "under_way, has_more, waits", [(3, True, 0.0), (4, False, 0.0), (4, True, 9.0)]
 )
-def test_nothing_is_learned_where_fewer_are_under_way_than_may_be_or_smugmug_asks_to_wait(
+def test_idle_workers_and_waiting_teach_nothing(
     steered: Steered, under_way: int, has_more: bool, waits: float
 ) -> None:
     steered.connection.remaining_seconds = lambda: waits

@@ -1,4 +1,6 @@
-"""Rules: the functions that decide, asked directly: when to try again, whom to trust, what to skip."""
+"""Rules: the functions that decide, asked directly: when to try again, whom to trust, what to
+skip.
+"""
 
 from __future__ import annotations
 
@@ -33,13 +35,13 @@ JSON_VALUES = st.recursive(
 )
 
 
-# ======================================================================================================================
-# Trying again
-# ======================================================================================================================
+# =================================================================================================
+# Retries
+# =================================================================================================
 
 
 def failure(transient: bool = True) -> Any:
-    """A request that failed."""
+    """Make a failed request."""
     return script.RequestFailed("it failed", transient=transient)
 
 
@@ -62,7 +64,7 @@ def test_delays_are_spread_over_their_upper_half() -> None:
     ]
 
 
-def test_what_cannot_pass_by_itself_is_not_tried_again() -> None:
+def test_permanent_failures_are_not_retried() -> None:
     assert script.retry_delay(failure(transient=False), 1, 0.5) is None
 
 
@@ -109,16 +111,14 @@ LOCAL_NOW = SERVER_NOW + 5000.0  # a clock that is wrong
         ({"Retry-After": "", "X-RateLimit-Reset": ""}, 60),
     ],
 )
-def test_a_429_says_how_long_to_wait(headers: Dict[str, str], seconds: float) -> None:
-    answer = requests.structures.CaseInsensitiveDict(headers)
-    assert script.rate_limit_seconds(answer, LOCAL_NOW) == seconds
+def test_a_429_sets_the_wait(headers: Dict[str, str], seconds: float) -> None:
+    response = requests.structures.CaseInsensitiveDict(headers)
+    assert script.rate_limit_seconds(response, LOCAL_NOW) == seconds
 
 
 @BUDGET
 @given(after=st.text(max_size=30), reset=st.text(max_size=12), date=st.text(max_size=30))
-def test_whatever_a_429_says_there_is_a_wait_of_at_least_a_second(
-    after: str, reset: str, date: str
-) -> None:
+def test_every_429_waits_at_least_a_second(after: str, reset: str, date: str) -> None:
     headers = {"Retry-After": after, "X-RateLimit-Reset": reset, "Date": date}
     assert script.rate_limit_seconds(headers, LOCAL_NOW) >= 1.0
 
@@ -134,7 +134,7 @@ def test_whatever_a_429_says_there_is_a_wait_of_at_least_a_second(
         ("Wed, 21 Oct 2015 09:28:00 +0200", SERVER_NOW),
     ],
 )
-def test_an_http_date_is_the_same_moment_in_every_zone(
+def test_http_dates_mean_the_same_moment_in_every_zone(
     monkeypatch: pytest.MonkeyPatch, zone: str, text: str, seconds: float
 ) -> None:
     if not hasattr(time, "tzset"):
@@ -160,13 +160,13 @@ def test_an_http_date_is_the_same_moment_in_every_zone(
         ",",
     ],
 )
-def test_what_is_no_http_date_is_none(text: str) -> None:
+def test_malformed_http_dates_are_ignored(text: str) -> None:
     assert script.http_date(text) is None
 
 
-# ======================================================================================================================
-# Whom to trust
-# ======================================================================================================================
+# =================================================================================================
+# Trusted hosts
+# =================================================================================================
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ def test_what_is_no_http_date_is_none(text: str) -> None:
         "https://photos.smugmug.com/https://evil.example/",
     ],
 )
-def test_smugmug_is_trusted(url: str) -> None:
+def test_urls_of_smugmug_are_trusted(url: str) -> None:
     assert script.is_smugmug(url)
 
 
@@ -232,7 +232,7 @@ def test_smugmug_is_trusted(url: str) -> None:
         "https://photos.\u017fmugmug.com/",
     ],
 )
-def test_nobody_else_is_trusted(url: str) -> None:
+def test_urls_of_other_hosts_are_not_trusted(url: str) -> None:
     assert not script.is_smugmug(url)
 
 
@@ -265,7 +265,7 @@ def test_nobody_else_is_trusted(url: str) -> None:
         max_size=8,
     ).map("".join)
 )
-def test_what_is_trusted_leads_to_smugmug_for_requests_as_well(url: str) -> None:
+def test_trusted_urls_lead_requests_to_smugmug_as_well(url: str) -> None:
     if script.is_smugmug(url):
         target = requests.compat.urlparse(str(requests.Request("GET", url).prepare().url))
         assert target.scheme == "https"
@@ -273,9 +273,9 @@ def test_what_is_trusted_leads_to_smugmug_for_requests_as_well(url: str) -> None
         assert target.port in (None, 443) and target.username is None
 
 
-# ======================================================================================================================
-# What an error answer says
-# ======================================================================================================================
+# =================================================================================================
+# Error responses
+# =================================================================================================
 
 
 @pytest.mark.parametrize(
@@ -300,7 +300,7 @@ def test_what_is_trusted_leads_to_smugmug_for_requests_as_well(url: str) -> None
         (b"[" * 100_000, "[" * 300),
     ],
 )
-def test_the_words_of_an_error_answer_are_found(body: bytes, message: str) -> None:
+def test_error_messages_are_found_in_responses(body: bytes, message: str) -> None:
     assert script.server_message(body) == message
 
 
@@ -322,7 +322,8 @@ def test_the_words_of_an_error_answer_are_found(body: bytes, message: str) -> No
         ("oauth_problem=token_expired", script.NotSignedIn, 3, None, "revoked"),
         ("oauth_problem=permission_denied", script.RequestFailed, 2, False, "permission_denied"),
         (
-            "API key lacks v2 access; please accept the terms of service at https://api.smugmug.com/api/developer/accept",
+            "API key lacks v2 access; please accept the terms of service at "
+            "https://api.smugmug.com/api/developer/accept",
             script.Problem,
             2,
             None,
@@ -356,24 +357,23 @@ def test_each_cause_of_a_401_has_its_own_advice(
     assert advice in str(problem) and "401" in str(problem)
 
 
-def test_a_wrong_clock_is_told_by_how_much() -> None:
+def test_the_error_of_a_wrong_clock_is_stated() -> None:
     problem = script.explain_401("oauth_problem=timestamp_refused", "401", 60.0)
     assert "60 minutes" in str(problem)
-    assert (
-        isinstance(problem, script.RequestFailed) and problem.transient
-    )  # signed by SmugMug's clock, it may pass
+    # signed by SmugMug's clock, it may pass
+    assert isinstance(problem, script.RequestFailed) and problem.transient
 
 
-def test_an_address_for_the_terms_that_is_not_smugmugs_is_not_passed_on_as_advice() -> None:
+def test_advice_never_repeats_a_foreign_address() -> None:
     problem = script.explain_401(
         "accept the terms of service at https://evil.example/pay", "401", 0.0
     )
     assert str(problem).splitlines()[-1] == "https://api.smugmug.com/api/developer/accept"
 
 
-# ======================================================================================================================
+# =================================================================================================
 # JSON of odd types
-# ======================================================================================================================
+# =================================================================================================
 
 
 @pytest.mark.parametrize(
@@ -411,9 +411,7 @@ def test_an_address_for_the_terms_that_is_not_smugmugs_is_not_passed_on_as_advic
         ),
     ],
 )
-def test_a_number_that_counts_something_is_found_in_a_number_or_a_text(
-    value: Any, number: Optional[int]
-) -> None:
+def test_counts_are_read_from_numbers_and_texts(value: Any, number: Optional[int]) -> None:
     found = script.Entry({"Size": value}).integer("Size")
     assert found == number and not isinstance(found, bool)
 
@@ -432,7 +430,7 @@ def test_a_number_that_counts_something_is_found_in_a_number_or_a_text(
         (["x"], ""),
     ],
 )
-def test_a_text_is_found_in_a_text_or_a_number(value: Any, text: str) -> None:
+def test_texts_are_read_from_texts_and_numbers(value: Any, text: str) -> None:
     assert script.Entry({"Name": value}).text("Name") == text
 
 
@@ -451,7 +449,7 @@ def test_a_text_is_found_in_a_text_or_a_number(value: Any, text: str) -> None:
         (7, None),
     ],
 )
-def test_an_md5_is_taken_only_if_it_is_one(value: Any, md5: Optional[str]) -> None:
+def test_malformed_md5s_are_ignored(value: Any, md5: Optional[str]) -> None:
     assert script.Entry({"MD5": value}).md5("MD5") == md5
 
 
@@ -466,7 +464,7 @@ def test_an_md5_is_taken_only_if_it_is_one(value: Any, md5: Optional[str]) -> No
         ([None, {"a": 1}, "x", [{"b": 2}]], [{"a": 1}]),
     ],
 )
-def test_a_list_of_objects_is_found_without_what_is_none(value: Any, objects: List[Any]) -> None:
+def test_lists_of_objects_skip_everything_else(value: Any, objects: List[Any]) -> None:
     assert [dict(entry) for entry in script.Entry({"Album": value}).objects("Album")] == objects
 
 
@@ -493,13 +491,11 @@ def test_a_list_of_objects_is_found_without_what_is_none(value: Any, objects: Li
         (True, ""),
     ],
 )
-def test_an_address_is_found_in_both_forms_of_uris_if_it_is_one_of_the_api(
-    entry: Any, uri: str
-) -> None:
+def test_api_addresses_are_found_in_both_forms_of_uris(entry: Any, uri: str) -> None:
     assert script.Entry({"Uris": {"AlbumImages": entry}}).uri("AlbumImages") == uri
 
 
-def test_an_album_is_understood() -> None:
+def test_albums_are_parsed() -> None:
     entry = {
         "AlbumKey": "K1",
         "Name": "Summer",
@@ -526,7 +522,7 @@ def test_an_album_is_understood() -> None:
     assert not album.locked
 
 
-def test_an_album_without_anything_but_its_key_is_understood() -> None:
+def test_albums_with_only_a_key_are_parsed() -> None:
     album = parse_album({"AlbumKey": "K1"})
     assert (album.key, album.images_uri) == ("K1", "/api/v2/album/K1!images")
     assert (album.name, album.image_count, album.change_token, album.created) == ("", None, "", "")
@@ -543,14 +539,12 @@ def test_an_album_without_anything_but_its_key_is_understood() -> None:
         (None, False),
     ],
 )
-def test_an_album_is_locked_if_its_answer_is_that_for_strangers(
-    level: Optional[str], locked: bool
-) -> None:
+def test_albums_with_a_strangers_response_are_locked(level: Optional[str], locked: bool) -> None:
     assert parse_album({"AlbumKey": "K1", "ResponseLevel": level}).locked is locked
 
 
 @pytest.mark.parametrize("missing", ["LastUpdated", "ImagesLastUpdated", "ImageCount"])
-def test_an_album_whose_clocks_are_not_all_told_has_none(missing: str) -> None:
+def test_albums_with_a_missing_date_have_no_change_token(missing: str) -> None:
     entry = {"AlbumKey": "K1", "LastUpdated": "a", "ImagesLastUpdated": "b", "ImageCount": 0}
     assert parse_album(entry).change_token == "a|b|0"
     del entry[missing]
@@ -561,7 +555,7 @@ VIDEO_URI = "/api/v2/image/V1-2!largestvideo?_shorturis="
 
 
 def photo_entry(**changes: Any) -> Dict[str, Any]:
-    """A photo as album!images lists it."""
+    """Return a photo as album!images lists it."""
     return {
         "ImageKey": "P1",
         "Serial": 2,
@@ -580,7 +574,7 @@ def photo_entry(**changes: Any) -> Dict[str, Any]:
 
 
 def video_entry(**changes: Any) -> Dict[str, Any]:
-    """A video as album!images lists it: its ArchivedUri is a still."""
+    """Return a video as album!images lists it: its ArchivedUri is a still."""
     return {
         **photo_entry(),
         "ImageKey": "V1",
@@ -592,7 +586,7 @@ def video_entry(**changes: Any) -> Dict[str, Any]:
 
 
 def expansions(**changes: Any) -> Dict[str, Any]:
-    """What _expand=LargestVideo brings."""
+    """Return the expansions of _expand=LargestVideo."""
     video = {
         "Url": "https://photos.smugmug.com/x-1920.mp4",
         "Ext": "mp4",
@@ -607,7 +601,7 @@ def expansions(**changes: Any) -> Dict[str, Any]:
     }
 
 
-def test_a_photo_is_had_from_its_archived_uri() -> None:
+def test_photos_are_downloaded_from_archived_uri() -> None:
     image = parse_image(photo_entry())
     assert image.remote is not None
     assert image.remote[:3] == ("https://photos.smugmug.com/x-D.jpg", 1234, "ab" * 16)
@@ -620,7 +614,7 @@ def test_a_photo_is_had_from_its_archived_uri() -> None:
     )
 
 
-def test_a_video_is_had_from_its_largest_video_and_never_from_its_archived_uri() -> None:
+def test_videos_are_never_downloaded_from_archived_uri() -> None:
     image = parse_image(video_entry(), expansions())
     assert image.remote is not None
     assert image.remote[:3] == ("https://photos.smugmug.com/x-1920.mp4", 99, "cd" * 16)
@@ -628,7 +622,7 @@ def test_a_video_is_had_from_its_largest_video_and_never_from_its_archived_uri()
     assert parse_image(video_entry()).remote is None
 
 
-def test_a_video_without_size_and_md5_is_understood() -> None:
+def test_videos_without_size_and_md5_are_parsed() -> None:
     image = parse_image(video_entry(), expansions(Size=None, MD5=None))
     assert image.remote is not None and image.remote[:3] == (
         "https://photos.smugmug.com/x-1920.mp4",
@@ -650,23 +644,23 @@ def test_a_video_without_size_and_md5_is_understood() -> None:
         ("x" * 99, "x" * 10),
     ],
 )
-def test_the_extension_of_a_video_is_taken_with_care(extension: Any, expected: str) -> None:
+def test_odd_extensions_of_videos_are_ignored(extension: Any, expected: str) -> None:
     assert parse_image(video_entry(), expansions(Ext=extension)).extension == expected
 
 
-def test_uris_in_their_long_form_are_understood() -> None:
+def test_long_uris_are_parsed() -> None:
     uris = {"LargestVideo": {"Uri": VIDEO_URI, "Locator": "LargestVideo", "LocatorType": "Object"}}
     remote = parse_image(video_entry(Uris=uris), expansions()).remote
     assert remote is not None and remote.size_bytes == 99
 
 
-def test_numbers_that_come_as_texts_are_understood() -> None:
+def test_numbers_given_as_texts_are_parsed() -> None:
     image = parse_image(photo_entry(Serial="2", ArchivedSize="1234", OriginalSize="1234"))
     assert image.remote is not None
     assert (image.serial, image.remote.size_bytes, image.original_size_bytes) == ("2", 1234, 1234)
 
 
-def test_a_photo_without_anything_but_its_key_is_understood() -> None:
+def test_photos_with_only_a_key_are_parsed() -> None:
     image = parse_image({"ImageKey": "P1"})
     assert (image.key, image.serial, image.uri, image.remote, image.file_name) == (
         "P1",
@@ -686,7 +680,7 @@ def test_a_photo_without_anything_but_its_key_is_understood() -> None:
         (None, None, False),
     ],
 )
-def test_an_image_that_smugmug_could_not_process_is_told_by_both_words(
+def test_both_status_words_mark_failed_processing(
     status: Any, sub_status: Any, unobtainable: bool
 ) -> None:
     image = parse_image(photo_entry(Processing=True, Status=status, SubStatus=sub_status))
@@ -699,7 +693,7 @@ def test_an_image_that_smugmug_could_not_process_is_told_by_both_words(
     is_video=st.booleans(),
     video=JSON_VALUES,
 )
-def test_an_image_with_values_of_odd_types_is_understood_as_far_as_it_goes(
+def test_images_with_odd_types_are_parsed_as_far_as_possible(
     values: Dict[str, Any], is_video: bool, video: Any
 ) -> None:
     image = parse_image(
@@ -735,7 +729,7 @@ def test_an_image_with_values_of_odd_types_is_understood_as_far_as_it_goes(
         JSON_VALUES,
     )
 )
-def test_an_album_with_values_of_odd_types_is_understood_as_far_as_it_goes(
+def test_albums_with_odd_types_are_parsed_as_far_as_possible(
     values: Dict[str, Any],
 ) -> None:
     album = parse_album({**values, "AlbumKey": "K1"})
@@ -747,19 +741,19 @@ def test_an_album_with_values_of_odd_types_is_understood_as_far_as_it_goes(
     assert album.image_count is None or album.image_count >= 0
 
 
-# ======================================================================================================================
-# What happens on the way
-# ======================================================================================================================
+# =================================================================================================
+# Responses and waits
+# =================================================================================================
 
 
-def test_a_shorter_wait_does_not_cut_a_longer_one_short() -> None:
+def test_shorter_waits_do_not_shorten_longer_ones() -> None:
     gate = script.Gate(script.Stop())
     assert [gate.close(seconds) for seconds in (3600, 1)] == [True, False]
     assert gate.remaining_seconds() > 3500 and gate.closed_seconds == pytest.approx(3600)
 
 
 @pytest.mark.parametrize("url", ["https://[/x", "https://photos.smugmug.com.evil.example/x"])
-def test_an_address_that_is_none_of_smugmugs_is_refused_even_where_it_is_no_address(
+def test_foreign_and_malformed_addresses_are_refused(
     url: str,
 ) -> None:
     connection = script.Connection(script.Credentials("key", "secret"), 5.0, script.Stop())
@@ -767,21 +761,19 @@ def test_an_address_that_is_none_of_smugmugs_is_refused_even_where_it_is_no_addr
         connection.get(url, script.Response.body)
 
 
-def test_a_body_shorter_than_its_head_says_counts_as_broken_off_even_if_the_library_takes_it_for_whole() -> (
-    None
-):
-    response = requests.Response()
-    response.headers["Content-Length"] = "8"
-    response.raw = urllib3.HTTPResponse(
+def test_bodies_shorter_than_announced_count_as_truncated() -> None:
+    raw = requests.Response()
+    raw.headers["Content-Length"] = "8"
+    raw.raw = urllib3.HTTPResponse(
         io.BytesIO(b"1234"), preload_content=False, enforce_content_length=False
     )
     connection = script.Connection(script.Credentials("key", "secret"), 5.0, script.Stop())
-    answer = script.Response(response, "https://photos.smugmug.com/x", connection)
+    response = script.Response(raw, "https://photos.smugmug.com/x", connection)
     arrived: List[bytes] = []
     with pytest.raises(script.RequestFailed, match=r"photos\.smugmug\.com was cut off") as failed:
-        arrived.extend(answer.chunks())
+        arrived.extend(response.chunks())
     assert arrived == [b"1234"]
-    assert failed.value.transient and answer.received_bytes == 4
+    assert failed.value.transient and response.received_bytes == 4
 
 
 @pytest.mark.parametrize(
@@ -807,7 +799,7 @@ def test_a_body_shorter_than_its_head_says_counts_as_broken_off_even_if_the_libr
         (OSError(5, "Something else"), ""),
     ],
 )
-def test_why_no_connection_came_about_is_said_as_the_system_said_it(
+def test_connection_failures_carry_the_systems_reason(
     monkeypatch: pytest.MonkeyPatch, error: OSError, says: str
 ) -> None:
     def fail(*arguments: Any) -> None:
@@ -823,7 +815,7 @@ def test_why_no_connection_came_about_is_said_as_the_system_said_it(
     )
 
 
-def test_an_interrupt_is_heard_in_the_middle_of_a_file_that_is_verified_or_copied(
+def test_interrupts_stop_verifying_and_copying_within_a_file(
     tmp_path: Path,
 ) -> None:
     stop = script.Stop()
@@ -854,15 +846,15 @@ def test_an_interrupt_is_heard_in_the_middle_of_a_file_that_is_verified_or_copie
     assert list(path.parent.iterdir()) == [path]
 
 
-# ======================================================================================================================
-# Going on with a part
-# ======================================================================================================================
+# =================================================================================================
+# Resuming downloads
+# =================================================================================================
 
 MD5 = "ab" * 16
 
 
-def answer(status: int, content_range: str = "", encoded: bool = False, etag: str = "") -> Any:
-    """The head of an answer from the CDN."""
+def head_of(status: int, content_range: str = "", encoded: bool = False, etag: str = "") -> Any:
+    """Make the head of a response from the file host."""
     headers = requests.structures.CaseInsensitiveDict(
         {"Content-Range": content_range, "ETag": etag}
     )
@@ -870,12 +862,12 @@ def answer(status: int, content_range: str = "", encoded: bool = False, etag: st
 
 
 def part(size_bytes: int = 100, etag: str = "") -> Any:
-    """A part file of so many bytes."""
+    """Make a part file of this size."""
     return SimpleNamespace(size_bytes=size_bytes, etag=etag)
 
 
 def remote(size_bytes: Optional[int] = 300, md5: Optional[str] = MD5) -> Any:
-    """What SmugMug says of a file."""
+    """Make SmugMug's description of a file."""
     return script.RemoteFile("https://photos.smugmug.com/x", size_bytes, md5)
 
 
@@ -901,23 +893,23 @@ def remote(size_bytes: Optional[int] = 300, md5: Optional[str] = MD5) -> Any:
         (416, "", False),
     ],
 )
-def test_the_status_and_the_range_decide_whether_a_transfer_goes_on(
+def test_status_and_range_decide_whether_a_download_resumes(
     status: int, content_range: str, expected: bool
 ) -> None:
-    assert script.resumes(answer(status, content_range), remote(), part()) is expected
+    assert script.resumes(head_of(status, content_range), remote(), part()) is expected
 
 
-def test_compressed_bytes_never_go_on() -> None:
-    assert not script.resumes(answer(206, "bytes 100-299/300", encoded=True), remote(), part())
+def test_compressed_bodies_never_resume() -> None:
+    assert not script.resumes(head_of(206, "bytes 100-299/300", encoded=True), remote(), part())
 
 
-def test_nothing_goes_on_from_an_empty_part() -> None:
-    assert not script.resumes(answer(206, "bytes 0-299/300"), remote(), part(0))
-    assert not script.resumes(answer(416, "bytes */0"), remote(), part(0))
+def test_empty_part_files_never_resume() -> None:
+    assert not script.resumes(head_of(206, "bytes 0-299/300"), remote(), part(0))
+    assert not script.resumes(head_of(416, "bytes */0"), remote(), part(0))
 
 
-def test_a_file_of_unknown_size_goes_on_if_its_md5_is_known() -> None:
-    assert script.resumes(answer(206, "bytes 100-299/300"), remote(size_bytes=None), part())
+def test_files_of_unknown_size_resume_if_their_md5_is_known() -> None:
+    assert script.resumes(head_of(206, "bytes 100-299/300"), remote(size_bytes=None), part())
 
 
 @pytest.mark.parametrize(
@@ -929,26 +921,26 @@ def test_a_file_of_unknown_size_goes_on_if_its_md5_is_known() -> None:
         ("", '"a"', False),
     ],
 )
-def test_a_file_without_md5_goes_on_only_under_the_same_etag(
+def test_files_without_md5_resume_only_under_the_same_etag(
     before: str, now: str, expected: bool
 ) -> None:
     assert (
         script.resumes(
-            answer(206, "bytes 100-299/300", etag=now), remote(md5=None), part(etag=before)
+            head_of(206, "bytes 100-299/300", etag=now), remote(md5=None), part(etag=before)
         )
         is expected
     )
 
 
-def test_a_file_without_md5_is_not_complete_because_a_416_says_so() -> None:
+def test_a_416_does_not_complete_files_without_md5() -> None:
     assert not script.resumes(
-        answer(416, "bytes */100"), remote(size_bytes=100, md5=None), part(etag='"a"')
+        head_of(416, "bytes */100"), remote(size_bytes=100, md5=None), part(etag='"a"')
     )
 
 
-# ======================================================================================================================
+# =================================================================================================
 # Skipping
-# ======================================================================================================================
+# =================================================================================================
 
 NOW = 1_700_000_000.0  # 2023-11-14T22:13:20
 
@@ -967,9 +959,7 @@ NOW = 1_700_000_000.0  # 2023-11-14T22:13:20
         ("2023-11-14", True),
     ],
 )
-def test_an_upload_of_the_last_day_is_fresh_and_one_without_a_date_as_well(
-    uploaded: str, fresh: bool
-) -> None:
+def test_uploads_of_the_last_day_or_without_a_date_are_fresh(uploaded: str, fresh: bool) -> None:
     image = parse_image(
         photo_entry(DateTimeUploaded=uploaded, Date="", Processing=True, ArchivedUri="")
     )
@@ -978,14 +968,14 @@ def test_an_upload_of_the_last_day_is_fresh_and_one_without_a_date_as_well(
 
 
 def album_of(clocks: str) -> Any:
-    """An album with these clocks."""
+    """Make an album with this change token."""
     return parse_album({"AlbumKey": "K1"})._replace(change_token=clocks)
 
 
 def record(
     name: str = "a.jpg", size_bytes: int = 7, md5: str = MD5, serial: str = "2", **more: Any
 ) -> Any:
-    """What the state knows of a file."""
+    """Make the record of a file."""
     return script.FileRecord(
         image_key="P1",
         serial=serial,
@@ -999,14 +989,14 @@ def record(
 
 
 def on_disk(*files: Any) -> script.FilesOnDisk:
-    """What lies in a folder."""
+    """Make the content of a folder."""
     return script.FilesOnDisk(files)
 
 
 def place(
     clocks: str, known: Any, records: Optional[Dict[str, Any]] = None, files: Any = None
 ) -> Any:
-    """An album as it stands here."""
+    """Make an album as it stands on disk."""
     visit = script.Visit(album_of(clocks))
     visit.folder, visit.album_record, visit.records, visit.on_disk = (
         Path("Summer"),
@@ -1035,7 +1025,7 @@ def place(
         ("a|b|1", "a|b|1", [record(), record("b.jpg")], on_disk(("a.jpg", 7)), False),
     ],
 )
-def test_an_album_is_passed_over_only_if_nothing_changed_here_or_there(
+def test_albums_are_skipped_only_if_nothing_changed_on_either_side(
     clocks: str, known: str, records: List[Any], files: List[Any], expected: bool
 ) -> None:
     by_key = {str(number): known_file for number, known_file in enumerate(records)}
@@ -1043,7 +1033,7 @@ def test_an_album_is_passed_over_only_if_nothing_changed_here_or_there(
     assert script.is_unchanged(place(clocks, then, by_key, files), NOW) is expected
 
 
-def test_an_album_that_was_never_home_is_not_passed_over() -> None:
+def test_albums_never_downloaded_completely_are_not_skipped() -> None:
     assert not script.is_unchanged(place("a|b|0", script.NEW_ALBUM), NOW)
 
 
@@ -1073,7 +1063,7 @@ WORDY = {
         (record(), on_disk(("a.jpg", 7)), {"ImageKey": "P2"}, False),
     ],
 )
-def test_an_image_that_is_home_is_planned_as_such_without_what_only_transfers_need_and_others_keep_all(
+def test_images_on_disk_are_planned_without_the_fields_of_downloads(
     known: Any, files: Any, listed: Dict[str, Any], is_home: bool
 ) -> None:
     image = parse_image(photo_entry(**{**WORDY, **listed}))
@@ -1083,7 +1073,8 @@ def test_an_image_that_is_home_is_planned_as_such_without_what_only_transfers_ne
     assert isinstance(before, script.Outcome) is is_home
     if is_home:
         assert kept.remote is None and kept.caption == "" and kept.source_types == ("nef",)
-        assert (after.result, after.file) == (before.result, before.file)  # type: ignore[union-attr]
+        assert isinstance(before, script.Outcome) and isinstance(after, script.Outcome)
+        assert (after.result, after.file) == (before.result, before.file)
     else:
         assert kept == image and after == before
 
@@ -1096,7 +1087,7 @@ def test_an_image_that_is_home_is_planned_as_such_without_what_only_transfers_ne
         (record()._replace(is_original=False), {}),
     ],
 )
-def test_an_image_whose_record_may_change_keeps_all(known: Any, listed: Dict[str, Any]) -> None:
+def test_images_with_a_changing_record_keep_all_fields(known: Any, listed: Dict[str, Any]) -> None:
     image = parse_image(photo_entry(**{**WORDY, **listed}))
     assert (
         script.without_metadata(
@@ -1118,15 +1109,15 @@ def test_an_image_whose_record_may_change_keeps_all(known: Any, listed: Dict[str
         (record(md5=MD5, serial="1"), photo_entry(ArchivedUri=None, Serial=2), False),
     ],
 )
-def test_the_md5_tells_a_version_and_the_serial_where_there_is_none(
+def test_versions_are_told_by_md5_or_else_by_serial(
     known: Any, listed: Dict[str, Any], expected: bool
 ) -> None:
     assert script.is_version_of(known, parse_image(listed)) is expected
 
 
-# ======================================================================================================================
-# Where the sign-in is kept, and what the command line asks for
-# ======================================================================================================================
+# =================================================================================================
+# Settings, streams and paths
+# =================================================================================================
 
 
 @pytest.mark.parametrize(
@@ -1145,7 +1136,7 @@ def test_the_md5_tells_a_version_and_the_serial_where_there_is_none(
         ("win32", {}, "home/AppData/Roaming/download_smugmug_photos"),
     ],
 )
-def test_the_token_lies_where_the_system_keeps_settings(
+def test_the_token_file_is_in_the_systems_settings_folder(
     platform: str, environ: Dict[str, str], expected: str
 ) -> None:
     assert script.config_folder(environ, platform, "home") == Path(expected)
@@ -1154,27 +1145,23 @@ def test_the_token_lies_where_the_system_keeps_settings(
 @pytest.mark.parametrize(
     "platform, at_null_device", [("linux", False), ("darwin", False), ("win32", True)]
 )
-def test_a_pin_can_come_from_all_but_the_null_device(
+def test_pins_can_come_from_anywhere_but_the_null_device(
     platform: str, at_null_device: bool, tmp_path: Path
 ) -> None:
     assert script.can_prompt(None, platform) is False
     (tmp_path / "pin").write_text("123456")
     with open(os.devnull) as nothing, open(str(tmp_path / "pin")) as something:
         assert script.can_prompt(something, platform) is True
-        assert (
-            script.can_prompt(nothing, platform) is at_null_device
-        )  # on Windows a terminal looks like that
-    assert (
-        script.can_prompt(io.StringIO("123456"), platform) is True
-    )  # of which the system knows nothing
+        # on Windows a terminal looks like that
+        assert script.can_prompt(nothing, platform) is at_null_device
+    # of which the system knows nothing
+    assert script.can_prompt(io.StringIO("123456"), platform) is True
 
 
 @pytest.mark.parametrize(
     "platform, expected", [("linux", "\x1b[K"), ("darwin", "\x1b[K"), ("win32", "     ")]
 )
-def test_the_rest_of_a_line_is_emptied_by_what_the_console_knows(
-    platform: str, expected: str
-) -> None:
+def test_lines_are_cleared_by_the_means_of_the_console(platform: str, expected: str) -> None:
     assert script.rest_of_line(5, platform) == expected
 
 
@@ -1188,13 +1175,12 @@ def test_the_rest_of_a_line_is_emptied_by_what_the_console_knows(
         ("win32", 300, True),
     ],
 )
-def test_a_path_too_long_for_windows_is_told_there_with_the_way_out(
+def test_paths_too_long_for_windows_are_reported_with_a_way_out(
     platform: str, characters: int, expected: bool
 ) -> None:
     path = Path(os.path.abspath(os.sep)) / ("x" * (characters - len(os.path.abspath(os.sep))))
-    error = FileNotFoundError(
-        errno.ENOENT, "No such file or directory", str(path)
-    )  # a part file has a longer name
+    # a part file has a longer name
+    error = FileNotFoundError(errno.ENOENT, "No such file or directory", str(path))
     problem = script.disk_problem(error, path.with_name("short"), platform)
     assert ("Choose a shorter --output" in str(problem)) is expected
     assert str(problem).startswith("No such file or directory: ")
@@ -1215,7 +1201,7 @@ def test_a_path_too_long_for_windows_is_told_there_with_the_way_out(
         (OSError(errno.ELOOP, "Too many levels of symbolic links"), False),
     ],
 )
-def test_a_place_that_cannot_be_followed_is_not_trusted_to_be_within(
+def test_unresolvable_paths_do_not_count_as_inside_a_folder(
     error: Exception, expected: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def resolve(path: Path) -> Path:
@@ -1225,21 +1211,19 @@ def test_a_place_that_cannot_be_followed_is_not_trusted_to_be_within(
     assert script.is_within(Path("photos/Summer"), Path("photos")) is expected
 
 
-def test_a_log_file_that_was_given_up_says_nothing_more(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_abandoned_log_files_stay_silent(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with closing(script.LogFile(tmp_path / "log.txt")) as log_file:
         log_file.handleError(logging.makeLogRecord({"msg": "from a thread that had to wait"}))
     assert caplog.text == ""
 
 
-def test_credentials_do_not_show_themselves() -> None:
+def test_credentials_hide_themselves_in_repr() -> None:
     credentials = script.Credentials("key", "s3cret-of-key", "token", "s3cret-of-token")
     assert "s3cret" not in f"{credentials} {credentials!r} {[credentials]}"
 
 
 @pytest.mark.parametrize("platform_error", [OSError("no"), KeyboardInterrupt()])
-def test_an_atomic_write_that_breaks_leaves_the_old_file_and_nothing_beside_it(
+def test_failed_atomic_writes_leave_the_old_file_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, platform_error: BaseException
 ) -> None:
     def broken(*arguments: Any) -> None:
@@ -1255,12 +1239,12 @@ def test_an_atomic_write_that_breaks_leaves_the_old_file_and_nothing_beside_it(
     assert sorted(tmp_path.iterdir()) == before
 
 
-# ======================================================================================================================
+# =================================================================================================
 # Bodies
-# ======================================================================================================================
+# =================================================================================================
 
 
-def test_large_bodies_are_read_in_larger_pieces_as_long_as_they_come_quickly() -> None:
+def test_large_bodies_are_read_in_larger_pieces_while_fast() -> None:
     connection: Any = SimpleNamespace(
         bodies=set(), piece_bytes=1 << 16, is_quick=False, slow_seconds=60.0, received_bytes=0
     )
@@ -1271,10 +1255,10 @@ def test_large_bodies_are_read_in_larger_pieces_as_long_as_they_come_quickly() -
             pieces.append(piece_bytes)
             yield bytes(size_bytes)
 
-        response: Any = SimpleNamespace(status_code=200, headers={}, iter_content=iter_content)
-        answer = script.Response(response, "https://photos.smugmug.com/a", connection)
-        answer.is_slow = is_slow
-        for _ in answer.chunks():
+        raw: Any = SimpleNamespace(status_code=200, headers={}, iter_content=iter_content)
+        response = script.Response(raw, "https://photos.smugmug.com/a", connection)
+        response.is_slow = is_slow
+        for _ in response.chunks():
             pass
 
     read(100)

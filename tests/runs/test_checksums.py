@@ -1,4 +1,4 @@
-"""Checksums: what SmugMug states wrongly comes home all the same, and anybody can check what is home without us."""
+"""Are files with wrong checksums downloaded and named, and can anyone check a backup?"""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from helpers import NOTHING_NEW, broken_python, edit, expected_files, files_on_d
 WRONG_MD5 = "ab" * 16
 
 
-def test_a_photo_whose_md5_is_stated_wrongly_comes_home_after_two_downloads_that_agree_and_is_named_by_every_run(
+def test_two_equal_downloads_settle_a_wrong_md5_and_every_run_names_the_photo(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
     album = account.album("Summer")
@@ -34,7 +34,7 @@ def test_a_photo_whose_md5_is_stated_wrongly_comes_home_after_two_downloads_that
         )
 
 
-def test_a_film_is_no_still_even_if_the_still_comes_twice(
+def test_two_equal_stills_do_not_settle_a_video(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
     album = account.album("Summer")
@@ -43,7 +43,7 @@ def test_a_film_is_no_still_even_if_the_still_comes_twice(
     assert run().returncode == 1 and files_on_disk(run.output) == {}
 
 
-def test_two_downloads_that_differ_are_no_proof(
+def test_two_different_downloads_settle_nothing(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
     account.album("Summer").photo("a.JPG")
@@ -51,7 +51,7 @@ def test_two_downloads_that_differ_are_no_proof(
     assert run().returncode == 1 and files_on_disk(run.output) == {}
 
 
-def test_a_copy_in_another_album_keeps_the_stated_md5(
+def test_copies_in_another_album_keep_the_stated_md5(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
     album = account.album("Summer")
@@ -62,9 +62,7 @@ def test_a_copy_in_another_album_keeps_the_stated_md5(
     assert sync(run, "--full").downloads == 0
 
 
-def test_raw_files_that_smugmug_gives_out_come_home_and_one_that_it_does_not_is_named(
-    account: Account, run: Run
-) -> None:
+def test_raw_files_are_downloaded_or_named(account: Account, run: Run) -> None:
     album = account.album("Summer")
     given = [album.photo(name) for name in ("IMG_1.CR2", "IMG_2.CRW", "IMG_3.DNG")]
     album.photo("IMG_4.ARW", archive_found=False)
@@ -76,7 +74,7 @@ def test_raw_files_that_smugmug_gives_out_come_home_and_one_that_it_does_not_is_
 
 
 @pytest.mark.skipif(shutil.which("md5sum") is None, reason="md5sum is not installed")
-def test_md5sum_accepts_what_list_md5_prints(account: Account, run: Run) -> None:
+def test_md5sum_accepts_the_output_of_list_md5(account: Account, run: Run) -> None:
     album = account.album("Summer & more")
     album.photo("a b.JPG")
     album.video("film.mov")
@@ -96,9 +94,7 @@ def test_md5sum_accepts_what_list_md5_prints(account: Account, run: Run) -> None
     assert done.returncode == 1
 
 
-def test_without_a_sound_record_nothing_is_listed_and_that_is_said(
-    account: Account, run: Run
-) -> None:
+def test_list_md5_requires_an_intact_record(account: Account, run: Run) -> None:
     account.album("Summer").photo()
     assert "has no download record" in sync(run, "--list-md5", exit_code=2).stderr
     sync(run)
@@ -107,7 +103,7 @@ def test_without_a_sound_record_nothing_is_listed_and_that_is_said(
     assert "The download record is damaged" in damaged.stderr and damaged.stdout == ""
 
 
-def test_what_was_edited_here_and_deleted_there_since_is_no_fault_of_the_verification_that_finds_both(
+def test_edited_files_deleted_on_smugmug_are_no_failure_of_verification(
     account: Account, run: Run
 ) -> None:
     album = account.album("Summer")
@@ -120,7 +116,7 @@ def test_what_was_edited_here_and_deleted_there_since_is_no_fault_of_the_verific
         assert "gone.JPG" not in sync(run, "--verify").stderr
 
 
-def test_a_damaged_file_that_its_owner_removed_is_not_called_damaged(
+def test_removed_files_are_not_called_damaged(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
     account.album("Summer").photo("a.JPG")
@@ -133,7 +129,7 @@ def test_a_damaged_file_that_its_owner_removed_is_not_called_damaged(
     assert "a.JPG" not in sync(run, "--album", "Winter").stderr
 
 
-def test_a_folder_with_less_than_half_of_an_albums_files_is_not_the_album(
+def test_folders_with_less_than_half_of_an_albums_files_are_not_adopted(
     account: Account, run: Run
 ) -> None:
     album = account.album("Summer")
@@ -149,9 +145,7 @@ def test_a_folder_with_less_than_half_of_an_albums_files_is_not_the_album(
     } == set(expected_files(album))
 
 
-def test_a_folder_that_cannot_be_renamed_is_a_failure_and_stays(
-    account: Account, run: Run
-) -> None:
+def test_folders_that_cannot_be_renamed_stay_and_are_named(account: Account, run: Run) -> None:
     album = account.album("Summer")
     album.photo("a.JPG")
     sync(run)
@@ -171,7 +165,7 @@ def test_a_folder_that_cannot_be_renamed_is_a_failure_and_stays(
     assert (run.output / "Summer" / "a.JPG").read_bytes() == album.images[0].data
 
 
-def test_an_error_of_the_record_that_is_no_damage_is_no_reason_to_forget(tmp_path: Path) -> None:
+def test_record_errors_other_than_damage_discard_nothing(tmp_path: Path) -> None:
     with closing(sqlite3.connect(str(tmp_path / "state"), isolation_level=None)) as database:
         state = script.Database(database)
         database.execute("DROP TABLE file")

@@ -1,4 +1,4 @@
-"""What a person types and what comes back: options, selection, previews, messages, the summary, the report, the log."""
+"""Do options, selection, previews, messages, the summary, the report and the log work?"""
 
 from __future__ import annotations
 
@@ -70,13 +70,13 @@ linux_only = pytest.mark.skipif(
 
 @pytest.fixture
 def empty_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The width that help is written for."""
+    """Set the width that help is written for."""
     monkeypatch.setenv("COLUMNS", "80")
 
 
-# ======================================================================================================================
+# =================================================================================================
 # --help, --version, and README's word for it.
-# ======================================================================================================================
+# =================================================================================================
 
 Options = Dict[
     FrozenSet[str], str
@@ -84,20 +84,23 @@ Options = Dict[
 
 
 def option_of(forms: Iterable[str]) -> Tuple[FrozenSet[str], str]:
-    """An option as it is described: the ways to write it, and its metavar."""
+    """Return an option's spellings and its metavar."""
     words = [form.split(" ", 1) for form in forms]
     return frozenset(word[0] for word in words), words[-1][1] if len(words[-1]) > 1 else ""
 
 
 def options_of_help() -> Options:
-    """All options that --help names."""
+    """Return all options that --help names."""
     text = script.build_parser({}).format_help()
     columns = re.findall(r"^  (-\S.*?)(?:  .*)?$", text, re.MULTILINE)
     return dict(option_of(column.split(", ")) for column in columns)
 
 
 def options_of_readme() -> Options:
-    """All options in the table under README's heading "Options": rows like "| `-a`, `--album PATTERN` | ... |"."""
+    """Return all options in the table under README's heading "Options".
+
+    Its rows look like "| `-a`, `--album PATTERN` | ... |".
+    """
     rows = [
         re.split(r"(?<!\\)\|", line)
         for line in readme_section("Options").splitlines()
@@ -107,7 +110,7 @@ def options_of_readme() -> Options:
 
 
 def variable_of(names: FrozenSet[str]) -> str:
-    """The variable of the environment that stands for an option."""
+    """Return the environment variable that stands for an option."""
     return "SMUGMUG_" + max(names, key=len).lstrip("-").upper().replace("-", "_")
 
 
@@ -123,12 +126,12 @@ def test_help_is_grouped_and_fits_on_two_screens(run: Run) -> None:
     )
 
 
-def test_the_version_is_told(run: Run) -> None:
+def test_version_is_printed(run: Run) -> None:
     result = run("--version", signed_in=False, keys=False)
     assert result == Result(0, f"{SCRIPT.name} {script.VERSION}\n", "")
 
 
-def test_readme_lists_the_options_that_help_lists(empty_terminal: None) -> None:
+def test_readme_lists_the_options_of_help(empty_terminal: None) -> None:
     assert options_of_readme() == options_of_help()
 
 
@@ -137,9 +140,9 @@ def test_readme_names_the_variable_of_each_option_that_has_one(empty_terminal: N
     assert variables - set(re.findall("SMUGMUG_[A-Z_]+", readme_section("Options"))) == set()
 
 
-# ======================================================================================================================
+# =================================================================================================
 # Options from the environment.
-# ======================================================================================================================
+# =================================================================================================
 
 VALUES = {
     "PATTERN": ("Summer*", "Winter"),
@@ -154,7 +157,7 @@ VALUES = {
 }
 
 
-def test_each_option_that_has_a_value_can_come_from_the_environment_and_the_command_line_wins(
+def test_options_come_from_the_environment_unless_given(
     empty_terminal: None,
 ) -> None:
     for names, metavar in options_of_help().items():
@@ -173,14 +176,14 @@ def test_each_option_that_has_a_value_can_come_from_the_environment_and_the_comm
             ), variable
 
 
-def test_a_variable_that_is_set_to_nothing_counts_as_not_set(empty_terminal: None) -> None:
+def test_empty_variables_count_as_not_set(empty_terminal: None) -> None:
     variables = {variable_of(names): "" for names, metavar in options_of_help().items() if metavar}
     assert script.read_settings([], {**os.environ, **variables}) == script.read_settings(
         [], os.environ
     )
 
 
-def test_a_container_can_be_set_up_by_variables_alone(
+def test_containers_can_be_set_up_by_variables_alone(
     account: Account, smugmug: FakeSmugMug, run: Run, tmp_path: Path
 ) -> None:
     album = account.album("Summer", folder="Family")
@@ -208,13 +211,13 @@ def test_a_container_can_be_set_up_by_variables_alone(
     assert "IMG_1.JPG" in (tmp_path / "log.txt").read_text(encoding="utf-8")
 
 
-# ======================================================================================================================
+# =================================================================================================
 # Bad use: one line, exit 2, nothing done.
-# ======================================================================================================================
+# =================================================================================================
 
 
 class Misuse(NamedTuple):
-    """A command line that asks for what cannot be, and what the answer must name."""
+    """A command line that is refused, and the words that the message must contain."""
 
     arguments: Tuple[str, ...]
     names: str
@@ -272,7 +275,7 @@ MISUSES = (
 @pytest.mark.parametrize(
     "misuse", MISUSES, ids=lambda misuse: " ".join(misuse.arguments) or misuse.names
 )
-def test_bad_use_is_answered_in_one_line(
+def test_misuse_is_answered_in_one_line(
     misuse: Misuse,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -296,7 +299,7 @@ def test_bad_use_is_answered_in_one_line(
     ],
     ids=["unknown", "report", "variable"],
 )
-def test_bad_use_ends_the_run_before_it_begins(
+def test_misuse_ends_the_run_before_any_request(
     smugmug: FakeSmugMug, run: Run, arguments: List[str], variables: Dict[str, str]
 ) -> None:
     result = run(*arguments, env=variables)
@@ -306,7 +309,7 @@ def test_bad_use_ends_the_run_before_it_begins(
     assert smugmug.requests == [] and not run.output.exists()
 
 
-def test_an_output_folder_that_is_a_file_is_named_in_one_line(
+def test_an_output_path_that_is_a_file_is_named_in_one_line(
     account: Account, run: Run, tmp_path: Path
 ) -> None:
     account.album("Summer").photo()
@@ -323,7 +326,7 @@ def test_an_output_folder_that_is_a_file_is_named_in_one_line(
 @pytest.mark.skipif(
     not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere"
 )
-def test_a_report_in_a_folder_of_somebody_else_is_refused_at_once(
+def test_unwritable_report_paths_are_refused_at_once(
     smugmug: FakeSmugMug, run: Run, tmp_path: Path
 ) -> None:
     (tmp_path / "theirs").mkdir(mode=0o555)
@@ -332,21 +335,19 @@ def test_a_report_in_a_folder_of_somebody_else_is_refused_at_once(
     assert smugmug.requests == []
 
 
-# ======================================================================================================================
+# =================================================================================================
 # Where to: -o and --layout.
-# ======================================================================================================================
+# =================================================================================================
 
 
-def test_files_land_in_the_folder_that_is_asked_for(
-    account: Account, run: Run, tmp_path: Path
-) -> None:
+def test_files_land_in_the_output_folder(account: Account, run: Run, tmp_path: Path) -> None:
     account.album("Summer", folder="Family/Trips").photo()
     assert run("-o", tmp_path / "deep" / "photos").returncode == 0
     assert list(files_on_disk(tmp_path / "deep" / "photos")) == ["Summer/IMG_1.JPG"]
     assert not run.output.exists()
 
 
-def test_the_tree_layout_keeps_the_folders_of_smugmug(account: Account, run: Run) -> None:
+def test_the_tree_layout_follows_smugmugs_folders(account: Account, run: Run) -> None:
     account.album("Summer", folder="Family/Trips").photo()
     account.album("Summer", folder="Family").photo()
     account.album("Lonely").photo()
@@ -365,7 +366,7 @@ def test_the_tree_layout_keeps_the_folders_of_smugmug(account: Account, run: Run
         ("tree", "album", "Family/Summer/IMG_1.JPG", "Winter/IMG_1.JPG"),
     ],
 )
-def test_another_layout_later_moves_nothing_fetches_nothing_twice_and_is_explained(
+def test_changing_the_layout_moves_nothing_and_is_explained(
     account: Account, smugmug: FakeSmugMug, run: Run, before: str, after: str, old: str, new: str
 ) -> None:
     account.album("Summer", folder="Family").photo()
@@ -383,18 +384,16 @@ def test_another_layout_later_moves_nothing_fetches_nothing_twice_and_is_explain
     assert smugmug.count("cdn") == 2
 
 
-def test_where_no_album_has_to_stay_put_nothing_is_said_of_layouts(
-    account: Account, run: Run
-) -> None:
+def test_layouts_are_mentioned_only_if_albums_keep_their_place(account: Account, run: Run) -> None:
     account.album("Lonely").photo()
     account.album("Summer", folder="Family").photo()
     for _ in range(2):
         assert "stay" not in run("--layout", "tree").stderr
 
 
-# ======================================================================================================================
+# =================================================================================================
 # What: -a, -x, --since.
-# ======================================================================================================================
+# =================================================================================================
 
 ALBUMS = (
     ("Summer", "Family/Trips"),
@@ -423,7 +422,7 @@ ALBUMS = (
     ],
     ids=lambda value: " ".join(value) if value and value[0][0] == "-" else "",
 )
-def test_albums_are_chosen_by_patterns_on_names_and_paths_in_any_case(
+def test_patterns_match_names_and_paths_in_any_case(
     account: Account, arguments: List[str], expected: List[str]
 ) -> None:
     fakes = [account.album(name, folder=folder) for name, folder in ALBUMS]
@@ -435,7 +434,7 @@ def test_albums_are_chosen_by_patterns_on_names_and_paths_in_any_case(
     assert [album.name for album in chosen] == expected
 
 
-def test_what_is_not_chosen_is_neither_listed_nor_fetched(
+def test_albums_not_chosen_are_neither_listed_nor_downloaded(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
     for name in ("Summer", "Winter", "Spring"):
@@ -456,7 +455,7 @@ def test_what_is_not_chosen_is_neither_listed_nor_fetched(
     ],
     ids=["album", "one of two", "path", "list", "dry run"],
 )
-def test_a_pattern_that_fits_no_album_is_an_error_that_shows_near_names(
+def test_patterns_without_a_match_show_similar_names(
     account: Account, smugmug: FakeSmugMug, run: Run, arguments: List[str], near: str
 ) -> None:
     for name in ("Summer", "Winter"):
@@ -467,9 +466,7 @@ def test_a_pattern_that_fits_no_album_is_an_error_that_shows_near_names(
     assert smugmug.count("api", "!images") == smugmug.count("cdn") == 0
 
 
-def test_an_excluding_pattern_that_fits_no_album_is_said_and_ends_nothing(
-    account: Account, run: Run
-) -> None:
+def test_exclusions_without_a_match_are_only_mentioned(account: Account, run: Run) -> None:
     account.album("Summer").photo()
     result = run("-x", "Clients/*", "-x", "sumer")
     assert result.returncode == 0 and list(files_on_disk(run.output)) == ["Summer/IMG_1.JPG"]
@@ -479,14 +476,14 @@ def test_an_excluding_pattern_that_fits_no_album_is_said_and_ends_nothing(
     )
 
 
-def test_where_no_name_is_near_the_error_leads_to_the_list(account: Account, run: Run) -> None:
+def test_patterns_without_similar_names_lead_to_the_list(account: Account, run: Run) -> None:
     account.album("Summer")
     result = run("-a", "qqqqqq")
     assert result.returncode == 2 and "'qqqqqq'" in result.stderr and "--list" in result.stderr
     assert "Summer" not in result.stderr
 
 
-def test_an_exclusion_that_leaves_nothing_is_an_error(
+def test_excluding_every_album_is_an_error(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
     account.album("Summer").photo()
@@ -496,7 +493,7 @@ def test_an_exclusion_that_leaves_nothing_is_an_error(
 
 
 def dated(account: Account) -> None:
-    """An album of images whose names tell when they were uploaded."""
+    """Add an album of images named after their upload dates."""
     album = account.album("Summer")
     now = datetime.now(timezone.utc).replace(tzinfo=None)
     for name, uploaded in (
@@ -517,7 +514,7 @@ def dated(account: Account) -> None:
         ("30d", "WEST5", {"not as long"}),
     ],
 )
-def test_since_leaves_images_that_were_uploaded_since_then(
+def test_since_selects_later_uploads(
     account: Account, smugmug: FakeSmugMug, run: Run, since: str, zone: str, expected: Set[str]
 ) -> None:
     dated(account)
@@ -540,7 +537,7 @@ def test_since_leaves_images_that_were_uploaded_since_then(
         ("2024-05-31T18:01:02Z", "WEST5", "2024-05-31T18:01:02"),
     ],
 )
-def test_a_date_is_one_of_this_computers_calendar_unless_it_says_utc_as_the_report_does(
+def test_dates_are_local_unless_marked_as_utc(
     monkeypatch: pytest.MonkeyPatch, since: str, zone: str, expected: str
 ) -> None:
     monkeypatch.setenv("TZ", zone)
@@ -552,7 +549,7 @@ def test_a_date_is_one_of_this_computers_calendar_unless_it_says_utc_as_the_repo
         time.tzset()
 
 
-def test_what_since_left_out_comes_with_the_next_run_that_asks_for_all(
+def test_images_skipped_by_since_are_downloaded_by_the_next_full_selection(
     account: Account, run: Run
 ) -> None:
     dated(account)
@@ -561,28 +558,25 @@ def test_what_since_left_out_comes_with_the_next_run_that_asks_for_all(
     assert len(files_on_disk(run.output)) == 5
 
 
-# ======================================================================================================================
+# =================================================================================================
 # Looking first: --list and --dry-run.
-# ======================================================================================================================
+# =================================================================================================
 
 
 def composed(text: str) -> str:
-    """A text as a terminal keeps it: accents and their letters in one cell."""
+    """Return a text as a terminal keeps it: accents and their letters in one cell."""
     return unicodedata.normalize("NFC", text)
 
 
 def cells(line: str) -> List[str]:
-    """What stands in each cell of a terminal that shows a line; the second cell of a wide character is empty."""
+    """Return the cells of a terminal line; the second cell of a wide character is empty."""
     screen = pyte.Screen(300, 1)
     pyte.Stream(screen).feed(line)
     return [screen.buffer[0][column].data for column in range(300)]
 
 
 def table(text: str) -> List[Dict[str, str]]:
-    """Return the rows of a table as it is seen, by the headings of its columns.
-
-    Two spaces or more separate the headings.
-    """
+    """Return a table as seen: the text below each word of its first line."""
     first, *rows = [cells(line) for line in text.splitlines()]
     header = "".join(first)
     starts = [match.start() for match in re.finditer(r"(?<!\S)(?<!\S )\S", header)]
@@ -593,7 +587,7 @@ def table(text: str) -> List[Dict[str, str]]:
     ]
 
 
-def test_the_list_is_a_table_on_standard_output_that_is_aligned_whatever_the_script(
+def test_the_list_is_an_aligned_table_in_any_writing_system(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
     for name, folder, privacy, count in (
@@ -619,23 +613,19 @@ def test_the_list_is_a_table_on_standard_output_that_is_aligned_whatever_the_scr
     assert not run.output.exists() and smugmug.count("cdn") == smugmug.count("api", "!images") == 0
 
 
-def test_the_list_of_an_empty_account_is_an_empty_table(run: Run) -> None:
+def test_empty_accounts_give_an_empty_table(run: Run) -> None:
     result = run("--list")
     assert (result.returncode, table(result.stdout)) == (0, [])
 
 
-def test_a_list_that_is_not_complete_is_an_error(
-    account: Account, smugmug: FakeSmugMug, run: Run
-) -> None:
+def test_incomplete_lists_are_errors(account: Account, smugmug: FakeSmugMug, run: Run) -> None:
     account.album("Summer")
     smugmug.fault("wrong_total", "!albums", times=None)
     result = run("--list")
     assert result.returncode == 1 and "Summer" in result.stdout and "incomplete" in result.stderr
 
 
-def test_a_dry_run_tells_what_is_missing_or_short_as_the_run_after_it_will_find(
-    account: Account, run: Run
-) -> None:
+def test_previews_name_missing_and_short_files(account: Account, run: Run) -> None:
     summer, winter = account.album("Summer"), account.album("Winter")
     gone, short, shared = (
         summer.photo("gone.JPG"),
@@ -661,9 +651,7 @@ def test_a_dry_run_tells_what_is_missing_or_short_as_the_run_after_it_will_find(
     assert run("--dry-run").stdout == "To download: 0 files, 0 B\n"
 
 
-def test_a_dry_run_does_not_count_on_a_missing_copy_of_a_photo_older_than_1970(
-    account: Account, run: Run
-) -> None:
+def test_previews_ignore_missing_copies_of_photos_before_1970(account: Account, run: Run) -> None:
     photo = account.album("Summer").photo(taken=datetime(1965, 7, 3, 4, 5, 6))
     account.album("Winter").collect(photo)
     assert run().returncode == 0
@@ -674,7 +662,7 @@ def test_a_dry_run_does_not_count_on_a_missing_copy_of_a_photo_older_than_1970(
     )
 
 
-def test_a_dry_run_tells_files_and_bytes_per_album_and_in_total_and_they_are_what_then_comes(
+def test_previews_state_the_files_and_bytes_that_the_run_downloads(
     account: Account, smugmug: FakeSmugMug, run: Run, tmp_path: Path
 ) -> None:
     summer, winter = account.album("Summer"), account.album("Winter")
@@ -703,7 +691,7 @@ def test_a_dry_run_tells_files_and_bytes_per_album_and_in_total_and_they_are_wha
 
 
 @pytest.mark.parametrize("task", ["--list", "--dry-run"])
-def test_looking_first_writes_nothing_at_all(
+def test_previews_and_lists_write_nothing(
     account: Account, run: Run, tmp_path: Path, task: str
 ) -> None:
     account.album("Summer").photo()
@@ -713,7 +701,7 @@ def test_looking_first_writes_nothing_at_all(
     assert snapshot(tmp_path) == before
 
 
-def test_standard_output_carries_data_and_nothing_else(account: Account, run: Run) -> None:
+def test_standard_output_carries_only_data(account: Account, run: Run) -> None:
     account.album("Summer").photo()
     assert (
         run("-q", "-n").stdout
@@ -724,7 +712,7 @@ def test_standard_output_carries_data_and_nothing_else(account: Account, run: Ru
 
 
 @pytest.mark.parametrize("task", ["--list", "--dry-run", "-v"])
-def test_letters_that_the_console_does_not_have_end_no_run(
+def test_characters_missing_from_the_console_end_no_run(
     account: Account, run: Run, task: str
 ) -> None:
     account.album("日本の写真 1").photo("日本.JPG")
@@ -734,9 +722,7 @@ def test_letters_that_the_console_does_not_have_end_no_run(
 
 
 @posix_only
-def test_a_reader_who_has_seen_enough_is_no_reason_for_a_traceback(
-    account: Account, smugmug: FakeSmugMug, run: Run
-) -> None:
+def test_closed_pipes_cause_no_traceback(account: Account, smugmug: FakeSmugMug, run: Run) -> None:
     account.album("Summer").photo()
     stall = smugmug.fault("stall", "!albums", seconds=0.2, before_headers=True)
     process = run.start("--list", env={"PYTHONUNBUFFERED": None})
@@ -750,7 +736,7 @@ def test_a_reader_who_has_seen_enough_is_no_reason_for_a_traceback(
 
 @linux_only
 @pytest.mark.parametrize("task", ["--list", "--dry-run"])
-def test_data_that_cannot_be_written_is_a_failure_and_no_reason_for_a_traceback(
+def test_unwritable_output_is_a_failure_without_traceback(
     account: Account, run: Run, task: str
 ) -> None:
     account.album("Summer").photo()
@@ -774,9 +760,7 @@ def test_data_that_cannot_be_written_is_a_failure_and_no_reason_for_a_traceback(
 
 
 @posix_only
-def test_a_run_without_any_place_to_talk_to_brings_the_photos_home(
-    account: Account, run: Run
-) -> None:
+def test_runs_without_standard_streams_download_the_photos(account: Account, run: Run) -> None:
     account.album("Summer").photo()
     command = ["sh", "-c", 'exec "$@" >&- 2>&-', "sh", sys.executable, str(SCRIPT)]
     assert (
@@ -788,14 +772,12 @@ def test_a_run_without_any_place_to_talk_to_brings_the_photos_home(
     assert list(files_on_disk(run.output)) == ["Summer/IMG_1.JPG"]
 
 
-# ======================================================================================================================
+# =================================================================================================
 # What is told: -q, -v, --log-file.
-# ======================================================================================================================
+# =================================================================================================
 
 
-def test_by_default_each_album_has_one_line_and_the_summary_ends_it(
-    account: Account, run: Run
-) -> None:
+def test_each_album_has_one_line_and_the_summary_comes_last(account: Account, run: Run) -> None:
     account.album("Summer").photo()
     account.album("Winter")
     lines = run().stderr.splitlines()
@@ -804,7 +786,7 @@ def test_by_default_each_album_has_one_line_and_the_summary_ends_it(
     assert lines[-1].startswith("1 photo or video is in /")
 
 
-def test_quiet_leaves_the_summary_and_the_problems(
+def test_quiet_shows_the_summary_and_problems(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
     album = account.album("Summer")
@@ -832,7 +814,7 @@ def test_verbose_names_each_file_and_the_rate_limit_headers(
     assert "X-RateLimit" not in quieter.stderr and names[0] not in quieter.stderr
 
 
-def test_the_log_file_gets_everything_with_time_stamps_and_is_appended_to(
+def test_the_log_file_is_appended_to_with_time_stamps(
     account: Account, run: Run, tmp_path: Path
 ) -> None:
     path = tmp_path / "log.txt"
@@ -850,7 +832,7 @@ def test_the_log_file_gets_everything_with_time_stamps_and_is_appended_to(
 
 
 @linux_only
-def test_a_log_file_that_cannot_be_written_any_more_is_said_once_and_hinders_nothing(
+def test_failing_log_files_are_mentioned_once_and_hinder_nothing(
     account: Account, run: Run
 ) -> None:
     account.album("Summer").photo()
@@ -865,7 +847,7 @@ def test_a_log_file_that_cannot_be_written_any_more_is_said_once_and_hinders_not
 
 
 @posix_only
-def test_a_log_file_that_cannot_be_opened_ends_the_run_before_it_begins(
+def test_unopenable_log_files_end_the_run_before_it_begins(
     smugmug: FakeSmugMug, run: Run, tmp_path: Path
 ) -> None:
     (tmp_path / "log.txt").symlink_to(tmp_path / "nowhere" / "log.txt")
@@ -875,13 +857,13 @@ def test_a_log_file_that_cannot_be_opened_ends_the_run_before_it_begins(
     assert smugmug.requests == []
 
 
-# ======================================================================================================================
+# =================================================================================================
 # The summary and the report.
-# ======================================================================================================================
+# =================================================================================================
 
 
 def read_report(path: Path) -> Dict[str, Any]:
-    """A report that has all it should have."""
+    """Read a report and check that it has all fields."""
     report: Dict[str, Any] = json.loads(path.read_bytes().decode("utf-8"))
     assert REPORT_KEYS - set(report) == set() and report["version"] == 2
     assert all(set(problem) == PROBLEM_KEYS for problem in report["problems"])
@@ -889,7 +871,7 @@ def read_report(path: Path) -> Dict[str, Any]:
 
 
 def eventful(account: Account, smugmug: FakeSmugMug, run: Run, *arguments: Any) -> Result:
-    """The second run of two, which meets one of each: an album that is new, changed, unchanged, an image of each kind."""
+    """Make a run that meets one of each: a new, changed and unchanged album, and every result."""
     account.album("Unchanged").photo("same.JPG")
     changed = account.album("Changed")
     changed.photo("kept.JPG")
@@ -907,7 +889,7 @@ def eventful(account: Account, smugmug: FakeSmugMug, run: Run, *arguments: Any) 
     return run(*arguments)
 
 
-def test_the_summary_tells_what_became_of_everything_and_what_to_do_about_each_problem(
+def test_the_summary_states_every_result_with_advice(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
     result = eventful(account, smugmug, run)
@@ -942,7 +924,7 @@ def test_the_summary_tells_what_became_of_everything_and_what_to_do_about_each_p
         )
 
 
-def test_the_summary_of_a_run_with_nothing_to_do_is_short(
+def test_runs_with_nothing_to_do_have_a_short_summary(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
     account.album("Summer").photo()
@@ -977,7 +959,7 @@ def test_the_summary_claims_no_more_than_is_known(
     assert "\nAll 2 photos and videos are in /" in run().stderr
 
 
-def test_the_report_is_the_summary_for_programs(
+def test_the_report_holds_the_summary_for_programs(
     account: Account, smugmug: FakeSmugMug, run: Run, tmp_path: Path
 ) -> None:
     result = eventful(account, smugmug, run, "--report", tmp_path / "report.json")
@@ -1068,7 +1050,7 @@ def test_names_in_the_report_are_readable_and_harmless(
     ],
     ids=["not signed in", "no key", "no folder", "no album"],
 )
-def test_a_run_that_cannot_begin_leaves_a_report_that_says_why(
+def test_runs_that_cannot_begin_report_why(
     run: Run, tmp_path: Path, arguments: List[str], options: Dict[str, Any], exit_code: int
 ) -> None:
     (tmp_path / "file").write_bytes(b"")
@@ -1081,7 +1063,7 @@ def test_a_run_that_cannot_begin_leaves_a_report_that_says_why(
 
 @posix_only
 @pytest.mark.parametrize("where", ["!authuser", "cdn"])
-def test_an_interrupted_run_leaves_a_report_as_well(
+def test_interrupted_runs_leave_a_report(
     account: Account, smugmug: FakeSmugMug, run: Run, tmp_path: Path, where: str
 ) -> None:
     account.album("Summer").photo()
@@ -1094,7 +1076,7 @@ def test_an_interrupted_run_leaves_a_report_as_well(
 
 
 @posix_only
-def test_the_report_takes_the_place_of_the_old_one_in_one_step(
+def test_reports_are_replaced_in_one_step(
     account: Account, smugmug: FakeSmugMug, run: Run, tmp_path: Path
 ) -> None:
     path = tmp_path / "reports" / "report.json"
@@ -1112,7 +1094,7 @@ def test_the_report_takes_the_place_of_the_old_one_in_one_step(
     assert os.listdir(str(path.parent)) == ["report.json"]
 
 
-def test_a_report_that_could_not_be_written_is_a_failure(
+def test_unwritten_reports_are_a_failure(
     account: Account, smugmug: FakeSmugMug, run: Run, tmp_path: Path
 ) -> None:
     folder = tmp_path / "reports"
@@ -1147,13 +1129,13 @@ def test_a_report_goes_to_no_device_pipe_or_folder(
     assert len(result.stderr.splitlines()) == 1 and str(path) in result.stderr
 
 
-# ======================================================================================================================
+# =================================================================================================
 # Before it starts: does it fit?
-# ======================================================================================================================
+# =================================================================================================
 
 
 def of_size(size_bytes: int) -> Callable[[Dict[str, Any]], Dict[str, Any]]:
-    """A listing whose albums called "Huge" say that they have so many bytes."""
+    """Return a listing whose albums named "Huge" state this many bytes."""
 
     def mangled(answer: Dict[str, Any]) -> Dict[str, Any]:
         for album in answer["Response"].get("Album", []):
@@ -1165,7 +1147,7 @@ def of_size(size_bytes: int) -> Callable[[Dict[str, Any]], Dict[str, Any]]:
 
 
 @pytest.mark.parametrize("options", [[], ["-q"], ["--dry-run"]], ids=["", "-q", "--dry-run"])
-def test_a_run_that_cannot_fit_begins_with_a_warning(
+def test_runs_larger_than_the_disk_begin_with_a_warning(
     account: Account, smugmug: FakeSmugMug, run: Run, options: List[str]
 ) -> None:
     account.album("Huge").photo()
@@ -1177,7 +1159,7 @@ def test_a_run_that_cannot_fit_begins_with_a_warning(
     )
 
 
-def test_a_dry_run_warns_by_the_sizes_of_the_files_where_smugmug_gives_no_sums(
+def test_previews_add_file_sizes_if_smugmug_states_no_sum(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
     def huge(answer: Dict[str, Any]) -> Dict[str, Any]:
@@ -1189,9 +1171,7 @@ def test_a_dry_run_warns_by_the_sizes_of_the_files_where_smugmug_gives_no_sums(
     assert "Not enough space: at least 1000.00 TB to download, " in run("--dry-run").stderr
 
 
-def test_what_is_not_to_come_needs_no_space(
-    account: Account, smugmug: FakeSmugMug, run: Run
-) -> None:
+def test_skipped_files_need_no_space(account: Account, smugmug: FakeSmugMug, run: Run) -> None:
     for name in ("Huge", "Summer"):
         account.album(name).photo()
     smugmug.fault("mangle", "!albums", times=None, function=of_size(TOO_MUCH))
@@ -1200,12 +1180,12 @@ def test_what_is_not_to_come_needs_no_space(
     assert "Not enough space" not in run().stderr  # SmugMug's sum is wrong: all is home
 
 
-# ======================================================================================================================
+# =================================================================================================
 # --login and --logout.
-# ======================================================================================================================
+# =================================================================================================
 
 
-def test_login_signs_in_and_does_nothing_else_so_that_later_runs_need_nobody(
+def test_login_only_signs_in_for_later_unattended_runs(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
     account.album("Summer").photo()
@@ -1218,17 +1198,13 @@ def test_login_signs_in_and_does_nothing_else_so_that_later_runs_need_nobody(
     assert list(files_on_disk(run.output)) == ["Summer/IMG_1.JPG"]
 
 
-def test_login_asks_for_nothing_where_there_is_a_sign_in_that_works(
-    smugmug: FakeSmugMug, run: Run
-) -> None:
+def test_login_asks_nothing_if_already_signed_in(smugmug: FakeSmugMug, run: Run) -> None:
     run("--login", input=f"{smugmug.pin}\n", signed_in=False)
     result = run("--login", signed_in=False)
     assert result.returncode == 0 and "PIN:" not in result.stderr
 
 
-def test_logout_removes_the_token_and_says_how_to_take_the_permission_back(
-    smugmug: FakeSmugMug, run: Run
-) -> None:
+def test_logout_removes_the_token_and_explains_revocation(smugmug: FakeSmugMug, run: Run) -> None:
     run("--login", input=f"{smugmug.pin}\n", signed_in=False)
     (token,) = run.config.rglob("token.json")
     smugmug.clear_requests()
@@ -1242,12 +1218,12 @@ def test_logout_removes_the_token_and_says_how_to_take_the_permission_back(
     assert run(signed_in=False).returncode == 3
 
 
-def test_logout_without_a_sign_in_is_no_error(run: Run) -> None:
+def test_logout_without_a_sign_in_succeeds(run: Run) -> None:
     result = run("--logout", signed_in=False, keys=False)
     assert result.returncode == 0 and "no saved sign-in" in result.stderr
 
 
-def test_a_sign_in_that_cannot_be_removed_is_named(run: Run) -> None:
+def test_undeletable_sign_ins_are_named(run: Run) -> None:
     token = run.config / "download_smugmug_photos" / "token.json"
     (token / "mine").mkdir(parents=True)
     result = run("--logout", signed_in=False, keys=False)
@@ -1256,19 +1232,19 @@ def test_a_sign_in_that_cannot_be_removed_is_named(run: Run) -> None:
     )
 
 
-# ======================================================================================================================
+# =================================================================================================
 # Reports to standard output, and odd folders.
-# ======================================================================================================================
+# =================================================================================================
 
 
-def test_a_report_to_standard_output_is_all_that_stands_there(account: Account, run: Run) -> None:
+def test_a_report_on_standard_output_stands_alone(account: Account, run: Run) -> None:
     account.album("Summer").photo()
     result = run("--report", "-")
     assert result.returncode == 0 and json.loads(result.stdout)["downloaded"] == 1
     assert not (run.folder / "-").exists()
 
 
-def test_a_home_folder_that_nobody_has_is_an_ordinary_name(account: Account, run: Run) -> None:
+def test_a_tilde_with_an_unknown_user_is_an_ordinary_name(account: Account, run: Run) -> None:
     account.album("Summer").photo()
     assert run("-o", "~nobody at all/photos").returncode == 0
     assert (run.folder / "~nobody at all" / "photos" / "Summer").is_dir()

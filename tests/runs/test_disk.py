@@ -42,9 +42,8 @@ def test_a_full_disk_ends_the_run_keeps_what_is_home_and_with_space_the_next_run
     )
     home = files_on_disk(output)
     assert 3 <= len(home) <= 9 and set(home.items()) <= set(expected_files(album).items())
-    assert (
-        smugmug.count("cdn") <= len(home) + 2 * 3
-    )  # it ends: what is under way or queued, and no more
+    # it ends: what is under way or queued, and no more
+    assert smugmug.count("cdn") <= len(home) + 2 * 3
 
     small_disk.resize(size_bytes=3000 * PAGE)
     smugmug.clear_requests()

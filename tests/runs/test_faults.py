@@ -489,9 +489,8 @@ def test_when_all_workers_are_told_to_wait_they_wait_once_and_together(
         )
         refused, served = cdn_by_status(smugmug, 429), cdn_by_status(smugmug, 200)
         assert len(refused) == WORKERS and len(served) == 2 * WORKERS
-        assert (
-            min(served) >= max(refused) + WAIT_SECONDS
-        )  # nobody knocked while the gate was closed
+        # nobody knocked while the gate was closed
+        assert min(served) >= max(refused) + WAIT_SECONDS
 
 
 def test_when_one_worker_is_told_to_wait_all_wait(

@@ -211,9 +211,8 @@ def test_a_lock_of_this_computer_holds_while_its_process_runs_whoever_owns_it(
     gone.wait()
     (run.output / LOCK).write_text(f"{here} {gone.pid}")
     assert sync(run).cost == (2, 0)
-    assert not script.is_running(
-        os.getpid()
-    )  # ours is not another one: in a container, numbers come again
+    # ours is not another one: in a container, numbers come again
+    assert not script.is_running(os.getpid())
 
     def forbid(process: int, number: int) -> None:
         raise PermissionError(1, "Operation not permitted")

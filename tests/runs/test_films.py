@@ -240,9 +240,8 @@ def test_a_new_version_of_what_could_not_be_had_is_asked_for_at_once(
         "the image",
     ] and is_told(result.stderr)
     smugmug.let_time_pass(NIGHT)
-    assert (
-        len(asked_for(smugmug, unavailable)) == 3 and sync(run).calls == 3 + 3
-    )  # it begins with a day once more
+    # it begins with a day once more
+    assert len(asked_for(smugmug, unavailable)) == 3 and sync(run).calls == 3 + 3
 
 
 def test_what_could_not_be_had_and_was_deleted_is_forgotten(

@@ -219,9 +219,8 @@ def test_many_albums_are_renamed_each_once_and_never_to_the_name_of_another(
         account.album(f"Album {number:02}").photo(f"{number}.JPG")
     sync(run)
     for number, album in enumerate(account.albums):
-        album.name = (
-            f"ALBUM {number:02}" if number < 10 else f"Trip {number % 10}"
-        )  # three albums of each name
+        # three albums of each name
+        album.name = f"ALBUM {number:02}" if number < 10 else f"Trip {number % 10}"
         album.touch_settings()
     assert sync(run, "--rename").downloads == 0
     folders = sorted(path.name for path in run.output.iterdir() if path.is_dir())

@@ -85,9 +85,8 @@ class History:
         self.numbers = iter(range(1, 100_000))
         self.is_record_lost = False
         self.was_stealthy = False
-        self.keeps_time = (
-            self.random.random() < 0.3
-        )  # whether dates are those of today, and listings lag behind
+        # whether dates are those of today, and listings lag behind
+        self.keeps_time = self.random.random() < 0.3
         self.options: List[str] = self.random.choice(
             [[], [], [], ["--sidecar", "xmp,json"], ["--layout", "tree"]]
         )
@@ -144,9 +143,8 @@ class History:
     def troubled_sync(self, *more: str) -> None:
         """A run on a bad day."""
         images = [image for album in self.account.albums for image in album.images]
-        provable = [
-            image for image in images if image.size in SIZES
-        ]  # the others have no MD5 to tell what is wrong
+        # the others have no MD5 to tell what is wrong
+        provable = [image for image in images if image.size in SIZES]
         for _ in range(self.random.randint(1, 2)):
             name, where, options = self.random.choice(FAULTS)
             if where in ("image", "provable"):

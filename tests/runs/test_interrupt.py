@@ -173,9 +173,8 @@ def test_after_being_killed_at_any_moment_one_quiet_run_brings_everything_home_o
     chance = random.Random(20)
     process = run.start("-j", 4)
     smugmug.wait_for(lambda: smugmug.count("cdn") >= 4)
-    stop(
-        process, signal.SIGTERM
-    )  # so that there is a state as well, of which the killed ones can make a mess
+    # so that there is a state as well, of which the killed ones can make a mess
+    stop(process, signal.SIGTERM)
     seen = [len(files_on_disk(run.output))]
 
     for _ in range(KILLS):
@@ -184,13 +183,13 @@ def test_after_being_killed_at_any_moment_one_quiet_run_brings_everything_home_o
         assert set(home.items()) <= set(whole.items())  # nothing half-written under a final name
         seen.append(len(home))
 
-    assert seen[0] < seen[-1] < len(whole) and seen == sorted(
-        seen
-    )  # the kills met runs that had something to do
+    # the kills met runs that had something to do
+    assert seen[0] < seen[-1] < len(whole) and seen == sorted(seen)
+    # a part may lack nothing but its name
     missing, complete = (
         len(whole) - seen[-1],
         len(part_files(run)),
-    )  # a part may lack nothing but its name
+    )
     smugmug.clear_requests()
     result = run()
     assert result.returncode == 0, result.stderr

@@ -119,9 +119,8 @@ def assert_previewed_or_explained(result: Result, temporary: str) -> None:
     if result.returncode == 0:
         assert "To download: 1 file" in result.stdout
     else:
-        assert (
-            result.returncode in (1, 2) and temporary in result.stderr
-        )  # 1: a disk is full, as in a run
+        # 1: a disk is full, as in a run
+        assert result.returncode in (1, 2) and temporary in result.stderr
 
 
 def test_a_dry_run_copes_with_a_temporary_folder_that_is_missing(

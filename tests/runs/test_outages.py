@@ -424,9 +424,8 @@ def test_a_clock_that_is_wrong_by_hours_does_no_harm(
 
     assert result.returncode == 0 and files_on_disk(run.output) == expected_files(*account.albums)
     refused = [record for record in smugmug.requests if record.status == 401]
-    assert (
-        1 <= len(refused) <= 16 and "timestamp_refused" in result.stderr
-    )  # one for each that was under way
+    # one for each that was under way
+    assert 1 <= len(refused) <= 16 and "timestamp_refused" in result.stderr
 
 
 def test_a_clock_that_steps_to_and_fro_leaves_no_trace_in_the_record(

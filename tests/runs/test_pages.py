@@ -95,9 +95,8 @@ def test_an_albums_page_shows_its_images_in_order_and_what_is_missing_in_its_pla
         taken=datetime(2019, 8, 4, 11, 28, 12),
     )
     broken = album.photo("c.JPG")
-    album.video(
-        "a.MOV", caption="Ducks", latitude="47.5", longitude="8.5"
-    )  # of which the sign may be lost
+    # of which the sign may be lost
+    album.video("a.MOV", caption="Ducks", latitude="47.5", longitude="8.5")
     album.video("none.MOV", playable=False)
     smugmug.fault("server_error", where=of_file(broken), times=None, status=404)
     sync(run, *HTML, exit_code=1)
@@ -531,9 +530,8 @@ def test_no_text_of_a_hostile_account_runs_and_every_link_opens_its_file(
         for link in links:
             assert Path(url2pathname(urlsplit(link).path)).is_file(), link
             opened.add(os.path.relpath(url2pathname(urlsplit(link).path), str(run.output)))
-        asked = [
-            request for request in browser.requests if not request.startswith("data:")
-        ]  # icons of the player
+        # icons of the player
+        asked = [request for request in browser.requests if not request.startswith("data:")]
         assert browser.errors == []
         assert browser.run("typeof window.hacked") == "undefined"
         assert browser.run("document.scripts.length") == 2  # one of them is the data

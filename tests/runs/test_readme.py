@@ -93,9 +93,8 @@ def test_every_line_for_the_own_account_does_what_it_is_there_for(
     first, later, *recipes = lines
     keys = {"SMUGMUG_API_KEY": smugmug.api_key, "SMUGMUG_API_SECRET": smugmug.api_secret}
     assert first == PROGRAM
-    shell(
-        first, checkout, {**smugmug.environment, **keys}, PIN
-    )  # it asks for them at a terminal only
+    # it asks for them at a terminal only
+    shell(first, checkout, {**smugmug.environment, **keys}, PIN)
     assert len(files_on_disk(checkout / "smugmug_photos")) == 3
 
     source = (checkout / SCRIPT.name).read_text(encoding="utf-8")
@@ -178,9 +177,8 @@ def test_the_picture_needs_nothing_from_elsewhere_and_no_window_around_it() -> N
     assert not re.search(r"href|@import|url\(|<script|<style", PICTURE.read_text("utf-8"))
     assert picture.get("font-family") == "monospace"
     papers = [part for part in picture if part.tag.endswith("rect")]
-    assert len(papers) == 2 and all(
-        part.get("fill") for part in papers
-    )  # readable in light and dark
+    # readable in light and dark
+    assert len(papers) == 2 and all(part.get("fill") for part in papers)
     assert "](tests/demo.svg)" in README
 
 

@@ -105,9 +105,8 @@ def test_a_part_of_another_version_of_the_image_is_not_gone_on_from(
     )
     leave_parts(smugmug, run, album.images)
     replaced.replace(Pattern(SIZE, account.new_seed(), JPEG_MAGIC))
-    other_bytes.content = Pattern(
-        SIZE, account.new_seed(), JPEG_MAGIC
-    )  # the same serial, and another MD5
+    # the same serial, and another MD5
+    other_bytes.content = Pattern(SIZE, account.new_seed(), JPEG_MAGIC)
 
     result = run()
 
@@ -224,9 +223,8 @@ def test_the_answer_decides_what_a_part_is_worth_and_the_md5_has_the_last_word(
         path: data for path, data in expected_files(album).items() if Path(path).stem not in lost
     }
     assert result.returncode == 1 and all(f"Parts/{name}." in result.stderr for name in lost)
-    assert [path.is_dir() for path in part_files(run)] == [
-        True
-    ]  # nothing but the folder that is not ours
+    # nothing but the folder that is not ours
+    assert [path.is_dir() for path in part_files(run)] == [True]
 
 
 ANOTHER_VIDEO = {
@@ -292,6 +290,7 @@ def test_a_photo_without_archived_uri_is_had_by_the_next_best_way_and_what_is_no
         "Summer/original.JPG": original.data,
         "Summer/largest.JPG": bytes_of(smaller),
     }
+    # the last: is it still there?
     assert [
         calls_for(smugmug, image) for image in (archived, download, original, largest, nothing)
     ] == [
@@ -300,7 +299,7 @@ def test_a_photo_without_archived_uri_is_had_by_the_next_best_way_and_what_is_no
         ["download", "sizedetails"],
         ["download", "sizedetails", "largestimage"],
         ["download", "sizedetails", "largestimage", f"/api/v2/image/{nothing.key}-0"],
-    ]  # the last: is it still there?
+    ]
     assert named(result.stderr, "Not the original") == ["Summer/largest.JPG"]
     assert named(result.stderr, "Unavailable") == ["Summer/nothing.JPG"]
     assert result.returncode == 0
@@ -377,9 +376,8 @@ def test_what_is_not_ready_or_unavailable_is_named_and_no_failure(
     ):
         album.video(name, **fields)
     album.photo("processing.JPG", processing=True, uploaded=account.time_of_day())
-    long_ago = album.video(
-        "stuck.MOV", processing=True, playable=True
-    )  # processing since 2024, and there all the same
+    # processing since 2024, and there all the same
+    long_ago = album.video("stuck.MOV", processing=True, playable=True)
 
     result = run()
 

@@ -82,9 +82,8 @@ def test_the_sign_in_asks_for_reading_everything_and_for_nothing_more(
             ("Permissions", "Read"),
             ("oauth_token", dict(parameters)["oauth_token"]),
         ]
-    assert {record.method for record in smugmug.requests} == {
-        "GET"
-    }  # nothing here can change anything at SmugMug
+    # nothing here can change anything at SmugMug
+    assert {record.method for record in smugmug.requests} == {"GET"}
     asked_for = [parameter for record in smugmug.requests for parameter in record.query]
     assert [
         parameter
@@ -796,9 +795,8 @@ def test_links_in_the_place_of_files_are_not_written_through(
     result = run("--sidecar", "xmp,json,html")
 
     assert snapshot(elsewhere) == before
-    assert (
-        result.returncode == 1 and "5 failed" in result.stderr
-    )  # the part files cannot be had, nor two sidecars
+    # the part files cannot be had, nor two sidecars
+    assert result.returncode == 1 and "5 failed" in result.stderr
     for part in parts:
         part.unlink()
     run("--sidecar", "xmp,json,html")
@@ -1527,6 +1525,5 @@ def test_a_list_that_never_ends_is_a_named_problem(
 
     assert result.returncode == 1 and files_on_disk(run.output) == expected_files(endless, sound)
     assert re.search(r"^  Endless: .*incomplete", result.stderr, re.MULTILINE)
-    assert smugmug.count("api", of_list(endless)) <= 2 * (
-        1 + 2 * script.LISTING_THREADS
-    )  # a second look included
+    # a second look included
+    assert smugmug.count("api", of_list(endless)) <= 2 * (1 + 2 * script.LISTING_THREADS)

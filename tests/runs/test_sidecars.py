@@ -683,10 +683,11 @@ def test_album_json_differs_only_in_the_lines_of_what_changed(account: Account, 
             )
             if not line.startswith(("---", "+++", "@@"))
         ]
+        # with the MD5 of it all
         assert [line[:15] for line in changed[:2]] == [
             '-  "written_by"',
             '+  "written_by"',
-        ]  # with the MD5 of it all
+        ]
         return changed[2:]
 
     sync(run, "--sidecar", "json")

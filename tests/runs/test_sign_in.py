@@ -539,9 +539,8 @@ def test_no_secret_is_ever_written_to_the_screen(
         "oauth_nonce",
         "Authorization",
     }
-    secrets |= {
-        record.path for record in smugmug.select("cdn")
-    }  # who knows it can open a file of an unlisted album
+    # who knows it can open a file of an unlisted album
+    secrets |= {record.path for record in smugmug.select("cdn")}
     secrets |= {
         part
         for record in smugmug.select("cdn")

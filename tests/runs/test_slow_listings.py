@@ -96,9 +96,8 @@ def test_a_later_page_that_is_too_much_is_halved_and_what_was_listed_is_not_list
     hide_image_counts(smugmug)
     smugmug.fault("nonce_used", of_list(album) + ".*start=101")
     assert sync(run).cost == (2 + 5, 250)
-    asked = pages(
-        smugmug, album
-    )  # several at a time, once the first page has told how many there are
+    # several at a time, once the first page has told how many there are
+    asked = pages(smugmug, album)
     assert asked[0] == Page(1, 100) and asked.count(Page(201, 100)) == 1
     assert [page for page in asked[1:] if page.start < 201] == [
         Page(101, 100),
@@ -199,9 +198,8 @@ def test_the_pages_of_one_long_album_are_listed_several_at_a_time(
     album.fill(1000, 60)
     smugmug.fault("stall", of_list(album) + ".*start=101(&|$)", seconds=20, before_headers=True)
     process = run.start("-j", 1)
-    smugmug.wait_for(
-        lambda: smugmug.count("api", of_list(album)) == 10
-    )  # while the second page does not come
+    # while the second page does not come
+    smugmug.wait_for(lambda: smugmug.count("api", of_list(album)) == 10)
     assert {page.start for page in pages(smugmug, album)} == set(range(1, 1000, 100))
     stop(process, signal.SIGINT)
 

@@ -174,10 +174,11 @@ def test_an_upload_that_was_not_listed_yet_when_its_album_was_comes_home_with_th
     assert files_on_disk(run.output)["Summer/" + late.file_name] == late.data
     assert sync(run).cost == (3, 0)
     smugmug.let_time_pass(330)
+    # now a quarter of an hour has gone by, and what is listed is believed
     assert sync(run).cost == (
         3,
         0,
-    )  # now a quarter of an hour has gone by, and what is listed is believed
+    )
     assert sync(run).cost == NOTHING_NEW
 
 
@@ -233,9 +234,8 @@ def test_what_was_missing_in_a_listing_comes_home_after_a_second_look_at_the_end
     result = sync(run, *args)
 
     asked = smugmug.select("api", "!images")
-    assert len(asked) == 2 + 1 + (
-        total_follows == "count"
-    )  # for the one that was said to come, and did not
+    # for the one that was said to come, and did not
+    assert len(asked) == 2 + 1 + (total_follows == "count")
     assert result.cost == (2 + len(asked), 5)
     assert "\nAll 5 photos and videos are in " in result.stderr
     assert (

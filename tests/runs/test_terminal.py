@@ -34,9 +34,8 @@ import termios
 
 ROWS = 100  # so many that nothing scrolls away
 NOTHING = b"\0"  # terminals take no notice of it
-LIVE = re.compile(
-    r"^\d+%|\d+/\d+ files|\d+/\d+ albums|waiting for SmugMug: \d"
-)  # what a live line says
+# what a live line says
+LIVE = re.compile(r"^\d+%|\d+/\d+ files|\d+/\d+ albums|waiting for SmugMug: \d")
 CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")  # all but the end of a line
 
 BUDGET = settings(max_examples=150, deadline=None, database=None, derandomize=True)
@@ -496,9 +495,8 @@ def test_the_api_key_is_asked_for_once_and_its_secret_is_never_shown(
     assert (content["api_key"], content["api_secret"]) == (smugmug.api_key, smugmug.api_secret)
     assert saved.stat().st_mode & 0o777 == 0o600
 
-    assert (
-        run(keys=False, signed_in=False).returncode == 0
-    )  # without a terminal, and without a question
+    # without a terminal, and without a question
+    assert run(keys=False, signed_in=False).returncode == 0
     wrong = run(
         keys=False,
         signed_in=False,
@@ -513,18 +511,16 @@ def test_an_api_key_is_saved_as_well_where_the_saved_sign_in_still_works(
     account: Account, smugmug: FakeSmugMug, run: Run, terminal: Callable[..., Terminal]
 ) -> None:
     account.album("Summer").photo()
-    assert (
-        run("--login", signed_in=False, input=smugmug.pin + "\n").returncode == 0
-    )  # with a key of the environment
+    # with a key of the environment
+    assert run("--login", signed_in=False, input=smugmug.pin + "\n").returncode == 0
     screen = terminal("--login", **NO_KEY, **NO_TOKEN)
     screen.wait_for(lambda lines: lines[-1].startswith("API key:"))
     screen.press(smugmug.api_key.encode() + b"\n")
     screen.wait_for(lambda lines: "API secret" in lines[-1])
     screen.press(smugmug.api_secret.encode() + b"\n")
     assert screen.wait_for_end() == 0 and "PIN:" not in " ".join(screen.lines)
-    assert (
-        run(keys=False, signed_in=False).returncode == 0
-    )  # without a terminal, and without a question
+    # without a terminal, and without a question
+    assert run(keys=False, signed_in=False).returncode == 0
 
 
 def test_an_api_key_that_smugmug_does_not_know_is_not_saved(

@@ -259,9 +259,8 @@ def test_a_time_that_the_system_cannot_express_falls_back_to_the_upload(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def overflow(moment: Any) -> float:
-        raise OverflowError(
-            "mktime argument out of range"
-        )  # what Windows says of times before 1970
+        # what Windows says of times before 1970
+        raise OverflowError("mktime argument out of range")
 
     monkeypatch.setattr(time, "mktime", overflow)
     image = image_of(

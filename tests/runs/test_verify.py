@@ -91,9 +91,8 @@ def test_verification_mends_what_decayed_keeps_what_was_edited_and_fetches_what_
     }
     for stem, extension in (("decayed", "JPG"), ("decayed", "mp4"), ("silent", "mp4")):
         kept[f"Summer/{stem}-damaged.{extension}"] = decayed[f"{stem}.{extension}"]
-    assert (
-        sync(run).cost == NOTHING_NEW
-    )  # without --verify only a size tells that something is wrong
+    # without --verify only a size tells that something is wrong
+    assert sync(run).cost == NOTHING_NEW
     (folder / "missing.JPG").unlink()
 
     verified = sync(run, "--verify")

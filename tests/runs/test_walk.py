@@ -127,9 +127,8 @@ def test_every_file_of_a_big_account_comes_home_once_and_the_second_run_brings_n
 
     image_pages = sum(max(1, -(-len(album.entries) // 100)) for album in account.albums)
     assert image_pages == 11 + 13
-    assert (
-        0 <= smugmug.count("api") - (1 + 1 + image_pages) <= 1
-    )  # the album listed first may come in smaller pages
+    # the album listed first may come in smaller pages
+    assert 0 <= smugmug.count("api") - (1 + 1 + image_pages) <= 1
     images = {entry.image.key for album in account.albums for entry in album.entries}
     assert smugmug.count("cdn") == len(images)  # that of two albums is fetched once
     assert smugmug.count() == smugmug.count("api") + smugmug.count("cdn")
@@ -407,9 +406,8 @@ def test_an_album_that_is_not_found_is_a_failure_of_its_own(
         line.strip().startswith("Summer: ") and "404" in line
         for line in result.stderr.splitlines()
     )
-    assert (
-        smugmug.count("api", f"{summer.key}!images") == 2
-    )  # the first page, and at the end of the run
+    # the first page, and at the end of the run
+    assert smugmug.count("api", f"{summer.key}!images") == 2
 
 
 def test_a_list_of_albums_that_cannot_be_had_ends_the_run(
@@ -486,9 +484,8 @@ def test_fields_of_impossible_values_harm_nothing(
         times=None,
         function=odd(lambda entry: entry.update(fields)),
     )
-    smugmug.fault(
-        "cut", "photos.smugmug.com", times=1, at=20
-    )  # so that a part file is gone on from as well
+    # so that a part file is gone on from as well
+    smugmug.fault("cut", "photos.smugmug.com", times=1, at=20)
     run()
     found = all_files(tmp_path)
     found.pop("home/config/download_smugmug_photos/folders.json")
