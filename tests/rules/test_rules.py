@@ -277,6 +277,8 @@ def test_trusted_urls_lead_requests_to_smugmug_as_well(url: str) -> None:
 # Error responses
 # =================================================================================================
 
+ACCEPT_URL = "https://api.smugmug.com/api/developer/accept"
+
 
 @pytest.mark.parametrize(
     "body, message",
@@ -322,8 +324,7 @@ def test_error_messages_are_found_in_responses(body: bytes, message: str) -> Non
         ("oauth_problem=token_expired", script.NotSignedIn, 3, None, "revoked"),
         ("oauth_problem=permission_denied", script.RequestFailed, 2, False, "permission_denied"),
         (
-            "API key lacks v2 access; please accept the terms of service at "
-            "https://api.smugmug.com/api/developer/accept",
+            f"API key lacks v2 access; please accept the terms of service at {ACCEPT_URL}",
             script.Problem,
             2,
             None,

@@ -640,12 +640,14 @@ def test_previews_name_missing_and_short_files(account: Account, run: Run) -> No
     (folders[0] / shared.file_name).unlink()
     size_bytes = len(gone.data) + len(short.data)
     assert run("--dry-run").stdout.splitlines()[-1] == (
-        f"To download: 2 files, {script.human_bytes(size_bytes)} (1 more can be copied from files on disk)"
+        f"To download: 2 files, {script.human_bytes(size_bytes)}"
+        " (1 more can be copied from files on disk)"
     )
     (folders[1] / shared.file_name).unlink()  # now there is nothing to copy from
     size_bytes += len(shared.data)
     assert run("--dry-run").stdout.splitlines()[-1] == (
-        f"To download: 3 files, {script.human_bytes(size_bytes)} (1 more can be copied from files on disk)"
+        f"To download: 3 files, {script.human_bytes(size_bytes)}"
+        " (1 more can be copied from files on disk)"
     )
     assert "3 downloaded, 1 copied" in run().stderr
     assert run("--dry-run").stdout == "To download: 0 files, 0 B\n"
@@ -658,7 +660,8 @@ def test_previews_ignore_missing_copies_of_photos_before_1970(account: Account, 
     for path in run.output.rglob("*.JPG"):
         path.unlink()
     assert run("--dry-run").stdout.splitlines()[-1] == (
-        f"To download: 1 file, {script.human_bytes(len(photo.data))} (1 more can be copied from files on disk)"
+        f"To download: 1 file, {script.human_bytes(len(photo.data))}"
+        " (1 more can be copied from files on disk)"
     )
 
 
