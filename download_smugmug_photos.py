@@ -1121,14 +1121,20 @@ def part_name(image: Image, md5: str) -> str:
     return "." + "-".join(filter(None, (image.key, image.serial, md5))) + PART_SUFFIX
 
 
-def is_part_name(name: str) -> bool:
-    """Return True if `name` is certainly that of a part file.
+PART_NAME = re.compile(
+    r"\.([A-Za-z0-9_-]+?)(?:-(0|[1-9][0-9]*))?(?:-([0-9a-f]{32}))?" + re.escape(PART_SUFFIX)
+)
 
-    Only a name with a serial or an MD5 is certain. A shorter one may belong to the user.
+
+def part_key(name: str) -> str:
+    """Return the key of the image that a part file belongs to, or "" for any other name.
+
+    Only a name with a serial or an MD5 is that of a part file. A shorter one may be the user's.
     """
-    return bool(
-        re.fullmatch(r"\.[A-Za-z0-9_-]+-([0-9]+|[0-9a-f]{32})" + re.escape(PART_SUFFIX), name)
-    )
+    match = PART_NAME.fullmatch(name)
+    if match is None or match.group(2, 3) == (None, None):
+        return ""
+    return match.group(1)
 
 
 def printable(text: str | Path) -> str:
@@ -1381,7 +1387,7 @@ def write_atomically(
     Readers find the old file or the new one, never a mixture. With `durable`, that also holds
     after a crash.
     """
-    beside = path.with_name(f".{path.name[:40]}{PART_SUFFIX}")  # cut to stay within the limit
+    beside = part_beside(path)
     remove(beside)
     try:
         with open(str(beside), "xb", opener=partial(os.open, mode=mode)) as file:
@@ -1394,6 +1400,16 @@ def write_atomically(
         with suppress(OSError):
             beside.unlink()
         raise
+
+
+def part_beside(path: Path) -> Path:
+    """Return the path of the temporary file in which `path` is written.
+
+    The name is cut to stay within the limit, and holds a digest of the whole name. So a killed run
+    leaves one file that the next run removes, and a `.<name>.part` of another program is safe.
+    """
+    digest = new_md5(path.name.encode("utf-8", "surrogateescape")).hexdigest()[:8]
+    return path.with_name(f".{path.name[:40]}-{digest}{PART_SUFFIX}")
 
 
 def remove(path: Path) -> None:
@@ -1427,11 +1443,41 @@ def rename(path: Path, new_path: Path) -> None:
         time.sleep(TICK_SECONDS)
 
 
+def passes(test: Callable[[str], bool], path: Path) -> bool:
+    """Return `test(path)`, or False if that cannot be found out.
+
+    The tests of pathlib raise OSError for a path that cannot be looked at. Before Python 3.8, those
+    of os.path raise UnicodeError for a name that the locale cannot encode.
+    """
+    with suppress(OSError, ValueError):
+        return test(str(path))
+    return False
+
+
+def exists(path: Path) -> bool:
+    """Return True if a file or folder is at `path`, or behind a link there."""
+    return passes(os.path.exists, path)
+
+
 def is_file(path: Path) -> bool:
-    """Return True if a file is at `path`; False if that cannot be found out, too."""
-    with suppress(OSError, UnicodeError):
-        return path.is_file()
-    return False  # pragma: no cover: before Python 3.8
+    """Return True if a file is at `path`, or behind a link there."""
+    return passes(os.path.isfile, path)
+
+
+def is_occupied(path: Path) -> bool:
+    """Return True if anything is at `path`, even a link that leads nowhere."""
+    return passes(os.path.lexists, path)
+
+
+def is_missing(path: Path) -> bool:
+    """Return True if there is certainly nothing at `path`; False if that cannot be found out."""
+    try:
+        os.lstat(str(path))
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except (OSError, ValueError):
+        return False
+    return False
 
 
 def is_same_time(one_ns: int, other_ns: int) -> bool:
@@ -1493,7 +1539,7 @@ def album_path(
         parent = path
         path = parent / name
         with suppress(OSError, UnicodeError):
-            if not os.path.lexists(str(path)):
+            if not is_occupied(path):
                 if parent not in entries:
                     names = os.listdir(str(parent))
                     entries[parent] = {collision_key(found): found for found in names}
@@ -1505,10 +1551,15 @@ def album_path(
 
 
 def free_path(path: Path, suffix: str) -> Path:
-    """Return an unused path beside `path`: with the suffix, and a number if need be."""
+    """Return an unused path beside `path`: with the suffix, and a number if need be.
+
+    Raise OSError if the folder cannot be looked at.
+    """
     for name in alternatives(path.name, suffix, "-"):  # pragma: no branch: they never end
         beside = path.with_name(name)
-        if not os.path.lexists(str(beside)):
+        try:
+            os.lstat(str(beside))
+        except FileNotFoundError:
             break
     return beside
 
@@ -1516,12 +1567,13 @@ def free_path(path: Path, suffix: str) -> Path:
 def free_space(folder: Path) -> int | None:
     """Return the free bytes on the disk of a folder, or None if they are unknown.
 
-    The folder need not exist yet.
+    The folder need not exist yet. Some FUSE file systems know no sizes and answer with zeros.
     """
-    with suppress(OSError, RuntimeError, StopIteration):
+    with suppress(OSError, RuntimeError, StopIteration, ValueError):
         path = folder.resolve()
-        existing = next(parent for parent in (path, *path.parents) if parent.exists())
-        return shutil.disk_usage(str(existing)).free
+        existing = next(parent for parent in (path, *path.parents) if exists(parent))
+        usage = shutil.disk_usage(str(existing))
+        return usage.free if usage.total else None
     return None
 
 
@@ -1558,7 +1610,7 @@ def disk_problem(
         )
     path = Path(str(error.filename or path))
     if error.errno in (errno.EEXIST, errno.ENOTDIR):
-        file = next((found for found in (path, *path.parents) if found.is_file()), path)
+        file = next((found for found in (path, *path.parents) if is_file(found)), path)
         return Problem(f"{printable(file)} is a file, but a folder is needed there; move it")
     text = f"{error.strerror or error}: {printable(path)}"
     is_long = len(os.path.abspath(str(path))) >= WINDOWS_PATH_CHARACTERS
@@ -3905,7 +3957,7 @@ def follow_moved_folders(database: Database, index: ContentIndex, stop: Stop) ->
     missing, taken = 0, {".", *(album.folder for album in albums.values())}
     for album_key, (folder, *_) in albums.items():
         index.redraw()
-        is_home = album_path(index.output, folder, taken, entries).exists()
+        is_home = not is_missing(album_path(index.output, folder, taken, entries))
         records = (
             []
             if is_home
@@ -4022,10 +4074,12 @@ def disk_reason(error: OSError, job: Job) -> str:
     problem = disk_problem(error, job.folder / job.name)
     if not isinstance(problem, DiskFull):
         return str(problem)
-    free_bytes = 0  # a quota shows no free space
-    if error.errno == errno.ENOSPC:
-        free_bytes = free_space(job.folder) or 0
     needed_bytes = RESERVED_BYTES if job.image.is_video else PHOTO_BYTES
+    free_bytes: int | None = 0  # a quota shows no free space
+    if error.errno == errno.ENOSPC:
+        free_bytes = free_space(job.folder)
+    if free_bytes is None:
+        free_bytes = RESERVED_BYTES  # unknown: photos may fit where a video does not
     if free_bytes < needed_bytes:
         raise problem from None
     return f"{error.strerror}; nothing already downloaded is lost"
@@ -5533,7 +5587,7 @@ def preview_job(job: Job, previewed: set[Path], index: ContentIndex, stop: Stop)
     )
     result = Result.TO_COPY if job.adoptable else Result.TO_DOWNLOAD
     for copy in index.find(image, stop):
-        if copy.path != path and (copy.path in previewed or os.path.isfile(str(copy.path))):
+        if copy.path != path and (copy.path in previewed or is_file(copy.path)):
             result = Result.TO_COPY
             break
     previewed.add(path)
@@ -5568,7 +5622,7 @@ def note_removed_albums(run: Run, albums: Iterable[Album]) -> None:
     """Record the albums that are no longer on SmugMug. Forget those without a folder."""
     for album_key in run.album_records.keys() - {album.key for album in albums}:
         run.database.mark_album_removed(album_key)
-        if not os.path.lexists(str(run.settings.output / run.folders[album_key])):
+        if is_missing(run.settings.output / run.folders[album_key]):
             run.database.forget_album(album_key)  # so that another album may use the folder's name
             del run.folders[album_key]
 
@@ -5761,7 +5815,7 @@ def rename_folder(run: Run, album: Album, new_name: str) -> bool:
     new_folder = unique_names(wanted, [PAGE_NAME, *others])[album.key]
     path = path_of(run, folder)
     new_path = path.with_name(new_folder.rpartition("/")[2])
-    if os.path.lexists(str(new_path)) or not os.path.exists(str(path)):
+    if is_occupied(new_path) or not exists(path):
         return False
     try:
         rename(path, new_path)
@@ -5835,10 +5889,15 @@ def is_complete(visit: Visit) -> bool:
 
 
 def remove_part_files(visit: Visit) -> None:
-    """Remove part files of images that SmugMug has replaced."""
-    with suppress(OSError):
-        for name in filter(is_part_name, visit.on_disk):
-            remove(visit.folder / name)
+    """Remove the part files of replaced versions from the folder of a complete album.
+
+    Only names made for an image of this album are removed.
+    """
+    keys = {image.key for image in visit.images} | visit.records.keys()
+    for name in visit.on_disk:
+        if part_key(name) in keys:
+            with suppress(OSError):  # it is only untidy
+                remove(visit.folder / name)
 
 
 def write_sidecars(run: Run, visit: Visit) -> None:
@@ -5903,7 +5962,7 @@ def album_on_disk(run: Run, album_key: str, record: AlbumRecord) -> AlbumOnDisk:
         if image_key not in files:
             reasons.add(reason)
     page = page_name(files.values())
-    if not os.path.exists(str(folder / page)):
+    if not exists(folder / page):
         page = ""
     return AlbumOnDisk(
         album,
@@ -5928,12 +5987,12 @@ def add_final_notes(
         redraw()
         path = settings.output / folder / name
         is_noted = path in to_repair or settings.task == "dry-run"
-        if os.path.lexists(str(path)) and not is_noted:
+        if is_occupied(path) and not is_noted:
             reason = "failed --verify and was not downloaded again"
             summary.add_note(Result.DAMAGED, folder, name, reason)
     for folder, name in database.marked("removed"):
         redraw()
-        if os.path.lexists(str(settings.output / folder / name)):
+        if is_occupied(settings.output / folder / name):
             summary.removed.append(printable(f"{folder}/{name}"))
 
 
@@ -6152,6 +6211,7 @@ def log_out(settings: Settings, screen: Screen, stop: Stop) -> int:
     Raise a Problem if the file cannot be removed.
     """
     try:
+        remove(part_beside(settings.token_file))  # left by a run that was killed while it saved
         settings.token_file.unlink()
         log.log(
             NOTICE,

@@ -1,0 +1,85 @@
+"""Files: tests that answer False, free space, temporary files, names of part files."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+import download_smugmug_photos as script
+from helpers import image_of
+
+
+class Usage(NamedTuple):
+    """What a file system says of its size."""
+
+    total: int
+    used: int
+    free: int
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        PermissionError(errno.EACCES, "Permission denied"),
+        OSError(errno.EIO, "Input/output error"),
+        UnicodeEncodeError("ascii", "\u00dc", 0, 1, "ordinal not in range(128)"),
+    ],
+    ids=["no permission", "bad sector", "narrow locale"],
+)
+def test_a_path_that_cannot_be_looked_at_passes_no_test(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, error: Exception
+) -> None:
+    def fail(path: str) -> Any:
+        raise error
+
+    assert not script.passes(fail, tmp_path)
+    monkeypatch.setattr(os, "lstat", fail)
+    assert not script.is_missing(tmp_path / "a.JPG")
+
+
+def test_only_what_is_certainly_not_there_is_missing(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    assert script.is_missing(tmp_path / "nothing")
+    assert script.is_missing(tmp_path / "file" / "inside")
+    assert not script.is_missing(tmp_path / "file")
+
+
+@pytest.mark.parametrize("total, expected", [(0, None), (10**9, 5)])
+def test_a_disk_without_a_size_has_unknown_free_space(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, total: int, expected: Any
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(total, 0, 5 if total else 0))
+    assert script.free_space(tmp_path / "not there yet") == expected
+
+
+@pytest.mark.parametrize("name", ["a.JPG.xmp", "x" * 200 + ".xmp", "\u00dc" * 100 + ".json"])
+def test_a_temporary_file_belongs_to_one_name_and_leaves_those_of_others_alone(
+    tmp_path: Path, name: str
+) -> None:
+    theirs = tmp_path / f".{name[:40]}.part"
+    theirs.write_bytes(b"theirs")
+    path = tmp_path / name
+    script.write_atomically(path, b"content")
+    assert path.read_bytes() == b"content" and theirs.read_bytes() == b"theirs"
+    assert script.part_beside(path) != script.part_beside(path.with_name(name + "2"))
+    assert len(script.part_beside(path).name.encode()) < 143
+
+
+@pytest.mark.parametrize(
+    "serial, md5", [(0, ""), (12, "0" * 32), (None, "f" * 32)], ids=["serial", "both", "MD5"]
+)
+def test_a_part_file_names_its_image(serial: Any, md5: str) -> None:
+    image = image_of(ImageKey="Key1", Serial=serial)
+    assert script.part_key(script.part_name(image, md5)) == "Key1"
+
+
+@pytest.mark.parametrize(
+    "name", [".backup-01.part", ".notes.part", "Key1-1.part", ".Key1-1.partial", ".Key 1-1.part"]
+)
+def test_other_names_are_not_those_of_part_files(name: str) -> None:
+    assert script.part_key(name) == ""
