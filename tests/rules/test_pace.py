@@ -132,7 +132,7 @@ def test_a_given_number_is_kept(account: Account, smugmug: FakeSmugMug, run: Run
 
 
 # =================================================================================================
-# What is measured, and when.
+# What is measured and when.
 # =================================================================================================
 
 

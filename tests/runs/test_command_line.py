@@ -75,12 +75,11 @@ def empty_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 # =================================================================================================
-# --help, --version, and README's word for it.
+# --help, --version, and README's list of options.
 # =================================================================================================
 
-Options = Dict[
-    FrozenSet[str], str
-]  # the ways to write an option -> what stands for its value, "" if it has none
+# the ways to write an option -> what stands for its value, "" if it has none
+Options = Dict[FrozenSet[str], str]
 
 
 def option_of(forms: Iterable[str]) -> Tuple[FrozenSet[str], str]:
@@ -204,15 +203,14 @@ def test_containers_can_be_set_up_by_variables_alone(
     assert result.returncode == 0, result.stderr
     assert (tmp_path / "photos/Family/Summer/IMG_1.JPG").exists() and not run.output.exists()
     assert (tmp_path / "photos/Family/Summer/album.json").exists()
-    assert (
-        smugmug.connections("photos.smugmug.com") == 2
-    )  # one that was silent for too long, one for all the rest
+    # one that was silent for too long, one for all the rest
+    assert smugmug.connections("photos.smugmug.com") == 2
     assert read_report(tmp_path / "report.json")["downloaded"] == 6
     assert "IMG_1.JPG" in (tmp_path / "log.txt").read_text(encoding="utf-8")
 
 
 # =================================================================================================
-# Bad use: one line, exit 2, nothing done.
+# Misuse: one line, exit 2, nothing done.
 # =================================================================================================
 
 
@@ -336,7 +334,7 @@ def test_unwritable_report_paths_are_refused_at_once(
 
 
 # =================================================================================================
-# Where to: -o and --layout.
+# Destination: -o and --layout.
 # =================================================================================================
 
 
@@ -392,7 +390,7 @@ def test_layouts_are_mentioned_only_if_albums_keep_their_place(account: Account,
 
 
 # =================================================================================================
-# What: -a, -x, --since.
+# Selection: -a, -x, --since.
 # =================================================================================================
 
 ALBUMS = (
@@ -559,7 +557,7 @@ def test_images_skipped_by_since_are_downloaded_by_the_next_full_selection(
 
 
 # =================================================================================================
-# Looking first: --list and --dry-run.
+# Previews: --list and --dry-run.
 # =================================================================================================
 
 
@@ -776,7 +774,7 @@ def test_runs_without_standard_streams_download_the_photos(account: Account, run
 
 
 # =================================================================================================
-# What is told: -q, -v, --log-file.
+# Verbosity: -q, -v, --log-file.
 # =================================================================================================
 
 
@@ -1133,7 +1131,7 @@ def test_a_report_goes_to_no_device_pipe_or_folder(
 
 
 # =================================================================================================
-# Before it starts: does it fit?
+# Space on the disk.
 # =================================================================================================
 
 

@@ -1,6 +1,4 @@
-"""What the disk refuses: the message says what and where, one file's trouble stays its own, and a full disk keeps what
-is home.
-"""
+"""Does a failing disk fail only what it concerns, with a message that says what and where?"""
 
 from __future__ import annotations
 
@@ -20,12 +18,12 @@ from helpers import expected_files, files_on_disk
 PAGE = 4096
 
 
-# ======================================================================================================================
-# No space.
-# ======================================================================================================================
+# =================================================================================================
+# Full disks.
+# =================================================================================================
 
 
-def test_a_full_disk_ends_the_run_keeps_what_is_home_and_with_space_the_next_run_completes(
+def test_a_full_disk_ends_the_run_and_the_next_one_completes(
     account: Account, smugmug: FakeSmugMug, run: Run, small_disk: SmallDisk
 ) -> None:
     album = account.album("Summer")
@@ -42,7 +40,7 @@ def test_a_full_disk_ends_the_run_keeps_what_is_home_and_with_space_the_next_run
     )
     home = files_on_disk(output)
     assert 3 <= len(home) <= 9 and set(home.items()) <= set(expected_files(album).items())
-    # it ends: what is under way or queued, and no more
+    # at the end: only what was running or queued
     assert smugmug.count("cdn") <= len(home) + 2 * 3
 
     small_disk.resize(size_bytes=3000 * PAGE)
@@ -52,7 +50,7 @@ def test_a_full_disk_ends_the_run_keeps_what_is_home_and_with_space_the_next_run
     assert smugmug.count("cdn") <= 40 - len(home)
 
 
-def test_a_film_that_does_not_fit_is_skipped_and_all_that_fits_comes(
+def test_a_video_that_does_not_fit_is_skipped_and_the_rest_downloaded(
     account: Account, smugmug: FakeSmugMug, run: Run, small_disk: SmallDisk
 ) -> None:
     album = account.album("Summer")
@@ -77,7 +75,7 @@ def test_a_film_that_does_not_fit_is_skipped_and_all_that_fits_comes(
     assert smugmug.count("cdn") <= len(photos) + 1 and list(output.rglob("*.part")) == []
 
 
-def test_photos_none_of_which_fits_are_not_named_one_by_one(
+def test_many_photos_that_do_not_fit_are_named_together(
     account: Account, smugmug: FakeSmugMug, run: Run, small_disk: SmallDisk
 ) -> None:
     album = account.album("Summer")
@@ -91,7 +89,7 @@ def test_photos_none_of_which_fits_are_not_named_one_by_one(
     assert smugmug.count("cdn") == 0 and files_on_disk(output) == {}
 
 
-def test_a_disk_without_room_for_the_record_of_what_is_home_is_called_full(
+def test_a_disk_without_room_for_the_record_is_called_full(
     account: Account, smugmug: FakeSmugMug, run: Run, small_disk: SmallDisk
 ) -> None:
     account.album("Summer").photo()
@@ -108,7 +106,7 @@ def test_a_disk_without_room_for_the_record_of_what_is_home_is_called_full(
     assert smugmug.count("cdn") == 0
 
 
-def test_a_disk_without_room_for_a_new_record_in_place_of_a_damaged_one_is_called_full(
+def test_a_disk_without_room_to_replace_a_damaged_record_is_called_full(
     account: Account, smugmug: FakeSmugMug, run: Run, small_disk: SmallDisk
 ) -> None:
     account.album("Summer").photo()
@@ -125,7 +123,7 @@ def test_a_disk_without_room_for_a_new_record_in_place_of_a_damaged_one_is_calle
     assert smugmug.count("cdn") == 0
 
 
-def test_a_disk_without_room_for_a_sidecar_ends_the_run_and_with_space_the_next_one_completes(
+def test_a_disk_without_room_for_a_sidecar_ends_the_run_and_the_next_one_completes(
     account: Account, run: Run, small_disk: SmallDisk
 ) -> None:
     album = account.album("Summer")
@@ -144,7 +142,7 @@ def test_a_disk_without_room_for_a_sidecar_ends_the_run_and_with_space_the_next_
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit for the size of a file")
-def test_a_file_too_large_for_the_file_system_fails_alone(
+def test_files_too_large_for_the_file_system_fail_alone(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
     album = account.album("Summer")
@@ -162,13 +160,13 @@ def test_a_file_too_large_for_the_file_system_fails_alone(
     assert "1 downloaded, 0 already there, 1 failed" in stderr
 
 
-# ======================================================================================================================
-# Where the photos should go, something else stands.
-# ======================================================================================================================
+# =================================================================================================
+# Something else at the path of a folder or file.
+# =================================================================================================
 
 
 @pytest.mark.parametrize("output", ["taken", "taken/below/it"])
-def test_a_file_in_the_place_of_the_output_folder_is_named(
+def test_a_file_at_the_path_of_the_output_folder_is_named(
     account: Account, smugmug: FakeSmugMug, run: Run, output: str
 ) -> None:
     account.album("Summer").photo()
@@ -182,7 +180,7 @@ def test_a_file_in_the_place_of_the_output_folder_is_named(
 
 
 @pytest.mark.parametrize("arguments", [["-o"], ["--verify", "-n", "-o"], ["--log-file"]])
-def test_a_name_that_is_too_long_is_named(
+def test_paths_that_are_too_long_are_named(
     account: Account, smugmug: FakeSmugMug, run: Run, arguments: List[str]
 ) -> None:
     result = run(*arguments, "n" * 300)
@@ -191,7 +189,7 @@ def test_a_name_that_is_too_long_is_named(
     assert "n" * 300 in result.stderr and "output cannot" not in result.stderr
 
 
-def test_a_folder_that_cannot_be_written_is_named(
+def test_an_unwritable_output_folder_is_named(
     account: Account, smugmug: FakeSmugMug, run: Run, read_only: Callable[[Path], None]
 ) -> None:
     account.album("Summer").photo()
@@ -205,7 +203,7 @@ def test_a_folder_that_cannot_be_written_is_named(
     assert smugmug.count("cdn") == 0
 
 
-def test_an_album_folder_that_cannot_be_written_fails_its_files_and_no_others(
+def test_an_unwritable_album_folder_fails_only_its_files(
     account: Account, smugmug: FakeSmugMug, run: Run, read_only: Callable[[Path], None]
 ) -> None:
     summer, winter = account.album("Summer"), account.album("Winter")
@@ -232,7 +230,7 @@ def test_an_album_folder_that_cannot_be_written_fails_its_files_and_no_others(
     ],
     ids=["a file", "a link to itself", "a link to nowhere"],
 )
-def test_what_stands_in_the_place_of_an_album_folder_fails_that_album_and_no_other(
+def test_a_file_at_the_path_of_an_album_folder_fails_only_that_album(
     account: Account, smugmug: FakeSmugMug, run: Run, put_there: Callable[[Path], Any]
 ) -> None:
     summer, winter = account.album("Summer"), account.album("Winter")
@@ -253,7 +251,7 @@ def test_what_stands_in_the_place_of_an_album_folder_fails_that_album_and_no_oth
     assert files_on_disk(run.output) == expected_files(summer, winter)
 
 
-def test_a_folder_in_the_place_of_a_file_stays_and_the_file_comes_beside_it(
+def test_a_folder_at_the_path_of_a_photo_stays_and_the_photo_goes_beside_it(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
     photo = account.album("Summer").photo("IMG_1.JPG")
@@ -276,7 +274,7 @@ def test_a_folder_in_the_place_of_a_file_stays_and_the_file_comes_beside_it(
     sys.platform == "win32", reason="Windows moves no folder in which a file is open"
 )
 @pytest.mark.parametrize("options", [(), ("--sidecar", "json,html")], ids=["photos", "sidecars"])
-def test_an_output_folder_that_goes_away_ends_the_run_and_is_not_made_anew(
+def test_an_output_folder_that_disappears_ends_the_run_and_is_not_recreated(
     account: Account, smugmug: FakeSmugMug, run: Run, options: Sequence[str]
 ) -> None:
     album = account.album("Summer")
@@ -295,7 +293,7 @@ def test_an_output_folder_that_goes_away_ends_the_run_and_is_not_made_anew(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows takes no working folder away")
-def test_a_working_folder_that_goes_away_is_said_by_a_run_and_hinders_no_preview(
+def test_a_deleted_working_folder_ends_runs_but_not_previews(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
     album = account.album("Summer")
@@ -319,16 +317,16 @@ def test_a_working_folder_that_goes_away_is_said_by_a_run_and_hinders_no_preview
     assert smugmug.count("cdn") == 0
 
 
-# ======================================================================================================================
-# Names.
-# ======================================================================================================================
+# =================================================================================================
+# Names that the system refuses.
+# =================================================================================================
 
 
 @pytest.mark.skipif(
     sys.platform in ("win32", "darwin"),
     reason="names are Unicode on this system, whatever the locale",
 )
-def test_a_name_that_the_system_refuses_fails_what_bears_it_and_nothing_else(
+def test_names_that_the_system_refuses_fail_alone(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
     summer, foreign = account.album("Summer"), account.album("\u00dcbung")
@@ -351,7 +349,7 @@ def test_a_name_that_the_system_refuses_fails_what_bears_it_and_nothing_else(
     sys.platform in ("win32", "darwin"),
     reason="names are Unicode on this system, whatever the locale",
 )
-def test_a_name_that_the_system_refuses_is_named_where_it_is_verified_or_has_a_sidecar(
+def test_names_that_the_system_refuses_are_named_by_verify_and_sidecars(
     account: Account, run: Run
 ) -> None:
     album = account.album("Summer")
@@ -372,14 +370,14 @@ def test_a_name_that_the_system_refuses_is_named_where_it_is_verified_or_has_a_s
     }
 
 
-# ======================================================================================================================
-# Disks and permissions, as far as this system lets us have them.
-# ======================================================================================================================
+# =================================================================================================
+# Helpers: disks and permissions, as far as this system allows.
+# =================================================================================================
 
 
 @pytest.fixture
 def read_only() -> Iterator[Callable[[Path], None]]:
-    """A way to forbid writing to a folder: its mode, or where that forbids us nothing, a read-only mount over it."""
+    """Return a way to forbid writing to a folder: its mode, or for root a read-only mount."""
     forbidden = []
 
     def forbid(folder: Path) -> None:
@@ -405,14 +403,14 @@ def read_only() -> Iterator[Callable[[Path], None]]:
 
 
 def limit_file_size() -> None:
-    """Let no file of this process grow beyond two megabytes."""
+    """Limit the files of this process to two megabytes."""
     import resource
 
     resource.setrlimit(resource.RLIMIT_FSIZE, (2_000_000, 2_000_000))
 
 
 def assert_says(stderr: str, *texts: str) -> None:
-    """One line of the summary holds all of these."""
+    """Check that one line of the summary contains all of these."""
     assert any(all(text in line for text in texts) for line in stderr.splitlines()), (
         texts,
         stderr,

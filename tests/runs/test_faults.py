@@ -1,4 +1,4 @@
-"""What goes wrong between here and SmugMug, by name: what can be had comes home whole, the rest is named."""
+"""Does every fault between here and SmugMug, by name, fail only what it concerns?"""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ HALVINGS = 4  # of a page, from 100 to 10
 
 
 class Passing(NamedTuple):
-    """Faults that pass by, and how many requests it takes until the file or the list is there."""
+    """Temporary faults, and the number of requests until the file or the list is complete."""
 
     name: str
     faults: Faults
@@ -40,9 +40,9 @@ class Passing(NamedTuple):
 
 
 class Lasting(NamedTuple):
-    """A fault that stays, how many requests are made before giving up, and what the summary says.
+    """A permanent fault, the number of requests before giving up, and the summary's words.
 
-    `may_be_too_much` is a fault of a list that asking for less might help against.
+    `may_be_too_much` marks a fault of a list that a smaller page might avoid.
     """
 
     name: str
@@ -54,7 +54,7 @@ class Lasting(NamedTuple):
 
 
 def one(name: str, **options: Any) -> Tuple[str, Dict[str, Any]]:
-    """A fault by its name and options."""
+    """Make a chain of one fault."""
     return name, options
 
 
@@ -239,12 +239,12 @@ LASTING_API = (
 )
 
 
-# ======================================================================================================================
-# The matrix: on the way of a file, and on the way of a list.
-# ======================================================================================================================
+# =================================================================================================
+# Faults of downloads and of lists.
+# =================================================================================================
 
 
-def test_a_file_whose_way_is_disturbed_for_a_while_comes_home_whole(
+def test_files_are_downloaded_whole_after_temporary_faults(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
     album = account.album("Faults")
@@ -260,10 +260,10 @@ def test_a_file_whose_way_is_disturbed_for_a_while_comes_home_whole(
     assert counts(smugmug, images) == {row.name: row.requests for row in PASSING_CDN}
     assert result.returncode == 0 and "Failed" not in result.stderr
     assert not part_files(run)
-    assert_signed_anew(smugmug)
+    assert_signed_afresh(smugmug)
 
 
-def test_a_file_that_cannot_be_had_whole_is_named_and_all_others_come_home(
+def test_files_with_a_permanent_fault_are_named_and_the_rest_downloaded(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
     album, sound = account.album("Faults"), account.album("Sound")
@@ -284,7 +284,7 @@ def test_a_file_that_cannot_be_had_whole_is_named_and_all_others_come_home(
     assert smugmug.count("abroad") == smugmug.count("plain") == 0
 
 
-def test_a_list_whose_way_is_disturbed_for_a_while_is_read_whole(
+def test_lists_are_read_whole_after_temporary_faults(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
     albums = {row.name: account.album(row.name) for row in PASSING_API}
@@ -300,10 +300,10 @@ def test_a_list_whose_way_is_disturbed_for_a_while_is_read_whole(
     assert list_counts(smugmug, albums) == {row.name: row.requests for row in PASSING_API}
     assert smugmug.count("api", "!authuser") == smugmug.count("api", "!albums") == 2
     assert result.returncode == 0 and "Failed" not in result.stderr
-    assert_signed_anew(smugmug)
+    assert_signed_afresh(smugmug)
 
 
-def test_an_album_that_cannot_be_listed_is_named_and_all_others_come_home(
+def test_albums_that_cannot_be_listed_are_named_and_the_rest_downloaded(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
     sound = account.album("Sound")
@@ -333,9 +333,7 @@ def test_an_album_that_cannot_be_listed_is_named_and_all_others_come_home(
     assert smugmug.count("abroad") == smugmug.count("plain") == 0
 
 
-def test_a_line_gone_silent_counts_as_dead_after_the_timeout(
-    account: Account, smugmug: FakeSmugMug, run: Run
-) -> None:
+def test_silent_connections_time_out(account: Account, smugmug: FakeSmugMug, run: Run) -> None:
     album = account.album("Stalls")
     images = {
         name: add(album, name, "photo") for name in ("before the head", "in the body", "for ever")
@@ -364,7 +362,7 @@ def test_a_line_gone_silent_counts_as_dead_after_the_timeout(
         (one("not_found"), "SmugMug answered 404"),
     ],
 )
-def test_without_a_list_of_albums_it_could_not_run(
+def test_runs_without_a_list_of_albums_exit_with_2(
     account: Account, smugmug: FakeSmugMug, run: Run, fault: Tuple[str, Dict[str, Any]], says: str
 ) -> None:
     account.album("Summer").photo()
@@ -376,7 +374,7 @@ def test_without_a_list_of_albums_it_could_not_run(
     assert smugmug.count("api", "!albums") == 1 and smugmug.count("abroad") == 0
 
 
-def test_smugmug_out_of_reach_means_that_it_could_not_run(
+def test_runs_without_smugmug_exit_with_2(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
     smugmug.fault("reset", where="api", times=None)
@@ -388,12 +386,12 @@ def test_smugmug_out_of_reach_means_that_it_could_not_run(
     assert not run.output.exists()
 
 
-# ======================================================================================================================
-# Where the token may be shown.
-# ======================================================================================================================
+# =================================================================================================
+# Where the token may be sent.
+# =================================================================================================
 
 
-def test_a_redirect_within_smugmug_is_followed_and_signed_anew(
+def test_redirects_within_smugmug_are_followed_and_signed_again(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
     album = account.album("Moved")
@@ -405,7 +403,8 @@ def test_a_redirect_within_smugmug_is_followed_and_signed_anew(
     smugmug.fault(
         "redirect",
         where=of_list(album),
-        to=f"https://secure.smugmug.com/api/v2/album/{album.key}!images?count=500&_expand=LargestVideo",
+        to=f"https://secure.smugmug.com/api/v2/album/{album.key}!images"
+        "?count=500&_expand=LargestVideo",
     )
 
     result = run()
@@ -413,10 +412,10 @@ def test_a_redirect_within_smugmug_is_followed_and_signed_anew(
     assert result.returncode == 0, result.stderr
     assert files_on_disk(run.output) == expected_files(album)
     assert counts(smugmug, {"a": photo, "b": other, "c": video}) == {"a": 2, "b": 2, "c": 1}
-    assert_signed_anew(smugmug)
+    assert_signed_afresh(smugmug)
 
 
-def test_a_foreign_or_unencrypted_address_in_a_listing_is_refused_and_never_shown_the_token(
+def test_foreign_and_unencrypted_addresses_in_listings_are_refused(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
     sound, foreign, plain = (
@@ -450,9 +449,9 @@ def test_a_foreign_or_unencrypted_address_in_a_listing_is_refused_and_never_show
     assert result.returncode == 1
 
 
-# ======================================================================================================================
+# =================================================================================================
 # 429: one wait for all.
-# ======================================================================================================================
+# =================================================================================================
 
 WAIT_SECONDS = 2
 LATENCY_SECONDS = (
@@ -468,7 +467,7 @@ RATE_LIMITS = {
 
 
 @pytest.mark.parametrize("headers", RATE_LIMITS.values(), ids=RATE_LIMITS)
-def test_when_all_workers_are_told_to_wait_they_wait_once_and_together(
+def test_workers_refused_at_the_same_time_wait_once_and_together(
     account: Account, ca: Authority, tmp_path: Path, headers: Dict[str, str]
 ) -> None:
     album = account.album("Busy")
@@ -489,11 +488,11 @@ def test_when_all_workers_are_told_to_wait_they_wait_once_and_together(
         )
         refused, served = cdn_by_status(smugmug, 429), cdn_by_status(smugmug, 200)
         assert len(refused) == WORKERS and len(served) == 2 * WORKERS
-        # nobody knocked while the gate was closed
+        # no request was sent during the wait
         assert min(served) >= max(refused) + WAIT_SECONDS
 
 
-def test_when_one_worker_is_told_to_wait_all_wait(
+def test_all_workers_wait_if_one_is_refused(
     account: Account, ca: Authority, tmp_path: Path
 ) -> None:
     album = account.album("Busy")
@@ -514,7 +513,7 @@ def test_when_one_worker_is_told_to_wait_all_wait(
         assert len(knocked) <= 2 * WORKERS  # what was under way, and no more
 
 
-def test_the_api_asking_to_wait_holds_up_every_listing_and_nothing_is_lost(
+def test_a_wait_for_the_api_delays_all_listings_and_loses_nothing(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
     for number in range(8):
@@ -530,12 +529,12 @@ def test_the_api_asking_to_wait_holds_up_every_listing_and_nothing_is_lost(
     assert "X-RateLimit-Remaining: 0" in result.stderr and "Retry-After: " in result.stderr
 
 
-# ======================================================================================================================
-# How often, and how many at a time.
-# ======================================================================================================================
+# =================================================================================================
+# Attempts and connections.
+# =================================================================================================
 
 
-def test_a_transfer_that_gets_on_may_be_cut_more_often_than_a_request_is_tried(
+def test_downloads_that_progress_may_be_interrupted_any_number_of_times(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
     photo = account.album("Big").photo("pano.JPG", Pattern(10_000_000, 1, JPEG_MAGIC))
@@ -564,7 +563,7 @@ def test_each_worker_keeps_one_connection_to_each_host(
     assert len({record.connection_id for record in smugmug.select("api", "!download")}) <= jobs
 
 
-def test_albums_are_listed_no_further_ahead_than_the_transfers_need(
+def test_albums_are_listed_no_further_ahead_than_downloads_need(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
     for number in range(40):
@@ -580,13 +579,13 @@ def test_albums_are_listed_no_further_ahead_than_the_transfers_need(
     assert enough <= len(listed) <= enough + script.LISTING_THREADS
 
 
-# ======================================================================================================================
+# =================================================================================================
 # Helpers.
-# ======================================================================================================================
+# =================================================================================================
 
 
 def add(album: Album, name: str, kind: str) -> Image:
-    """A photo or a video named `name`; of a "bare" one the listing tells neither size nor MD5."""
+    """Add a photo or video; the listing states neither size nor MD5 of a "bare" one."""
     content = Pattern(SIZE, album.account.new_seed(), JPEG_MAGIC if "photo" in kind else MP4_MAGIC)
     if kind == "bare photo":
         return album.photo(f"{name}.JPG", content, archived=False)
@@ -597,7 +596,7 @@ def add(album: Album, name: str, kind: str) -> Image:
 
 
 def counts(smugmug: FakeSmugMug, images: Dict[str, Image]) -> Dict[str, int]:
-    """How many requests there were for each file, without looks whether SmugMug is there at all: these take a byte."""
+    """Return the number of requests for each file; probes take a byte and do not count."""
     return {
         name: sum(
             record.headers.get("range") != "bytes=0-0"
@@ -608,12 +607,12 @@ def counts(smugmug: FakeSmugMug, images: Dict[str, Image]) -> Dict[str, int]:
 
 
 def list_counts(smugmug: FakeSmugMug, albums: Dict[str, Album]) -> Dict[str, int]:
-    """How many requests there were for each album's list."""
+    """Return the number of requests for each album's list."""
     return {name: smugmug.count("api", of_list(album)) for name, album in albums.items()}
 
 
 def unsaid(result: Result, reasons: Dict[str, str]) -> List[str]:
-    """What the summary fails to say: each name should stand on a line with its reason."""
+    """Return what the summary lacks: each name should stand on a line with its reason."""
     lines = result.stderr.splitlines()
     return [
         f"{name} ... {reason}"
@@ -623,11 +622,11 @@ def unsaid(result: Result, reasons: Dict[str, str]) -> List[str]:
 
 
 def cdn_by_status(smugmug: FakeSmugMug, status: int) -> List[float]:
-    """When the requests for files came in that were answered so."""
+    """Return the times of requests for files that got this status."""
     return [record.time_monotonic for record in smugmug.select("cdn") if record.status == status]
 
 
-def assert_signed_anew(smugmug: FakeSmugMug) -> None:
-    """No request went without a signature, and no two with the same."""
+def assert_signed_afresh(smugmug: FakeSmugMug) -> None:
+    """Check that every request has a signature of its own."""
     signatures = [record.headers.get("authorization") for record in smugmug.requests]
     assert None not in signatures and len(set(signatures)) == len(signatures)

@@ -1,4 +1,6 @@
-"""Disks of every kind: file systems that know no locks or no fsync, coarse time stamps, renames that are held up."""
+"""Does the program work on every kind of disk: without locks or fsync, coarse times, slow
+renames?
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,8 @@ SHIM = r"""
 #include <string.h>
 #include <unistd.h>
 
-static int is_there(int file) { /* in the output folder: what measures coverage needs locks of its own */
+/* True in the output folder only, because coverage needs locks of its own. */
+static int is_there(int file) {
     char link[64], path[4096];
     snprintf(link, sizeof link, "/proc/self/fd/%d", file);
     ssize_t length = readlink(link, path, sizeof path - 1);
@@ -45,7 +48,8 @@ static int real(const char *name, int file, int command, void *argument) {
 }
 static int lock(const char *name, int file, int command, void *argument) {
     const char *number = getenv("LOCK_ERRNO");
-    if (number && (command == F_SETLK || command == F_SETLKW || command == F_GETLK) && is_there(file)) {
+    int locks = command == F_SETLK || command == F_SETLKW || command == F_GETLK;
+    if (number && locks && is_there(file)) {
         errno = atoi(number);
         return -1;
     }
@@ -72,7 +76,7 @@ int fdatasync(int file) { return sync_file("fdatasync", file); }
 
 @pytest.fixture(scope="session")
 def shim(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A library that lets locks and fsync fail as a file system that does not know them."""
+    """Build a library that makes locks and fsync fail as on a file system without them."""
     compiler = shutil.which("cc") or shutil.which("gcc")
     if not sys.platform.startswith("linux") or compiler is None:
         pytest.skip("there is no compiler for a library to load before all others")
@@ -94,9 +98,10 @@ def shim(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def broken_disk(shim: str, lock: str = "", sync: str = "") -> Dict[str, Optional[str]]:
-    """The variables of a run on a file system whose locks and fsync fail with the errors of these names."""
+    """Return variables for a file system whose locks and fsync fail with these errors."""
     names = {"LOCK_ERRNO": lock, "SYNC_ERRNO": sync}
-    # a variable that begins with PYTHON keeps the process from being forked: only a new one loads the library
+    # a variable that begins with PYTHON keeps the process from being forked: only a new one loads
+    # the library
     return {
         "LD_PRELOAD": shim,
         "PYTHONNOUSERSITE": "1",
@@ -104,13 +109,13 @@ def broken_disk(shim: str, lock: str = "", sync: str = "") -> Dict[str, Optional
     }
 
 
-# ======================================================================================================================
+# =================================================================================================
 # File systems without locks.
-# ======================================================================================================================
+# =================================================================================================
 
 
 @pytest.mark.parametrize("host", ["attic", "Grandpa's attic"])
-def test_the_name_of_a_computer_may_hold_spaces(
+def test_computer_names_may_contain_spaces(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: str
 ) -> None:
     monkeypatch.setattr(socket, "gethostname", lambda: host)
@@ -122,7 +127,7 @@ def test_the_name_of_a_computer_may_hold_spaces(
 
 
 @pytest.mark.parametrize("error", ["ENOLCK", "ENOSYS", "EINVAL", "EOPNOTSUPP"])
-def test_without_locks_everything_comes_home_and_a_lock_file_is_there_only_meanwhile(
+def test_runs_without_locks_use_a_lock_file_and_remove_it(
     account: Account, run: Run, shim: str, error: str
 ) -> None:
     album = account.album("Summer")
@@ -144,7 +149,7 @@ def test_without_locks_everything_comes_home_and_a_lock_file_is_there_only_meanw
 
 
 @pytest.mark.parametrize("arguments", [["-n"], ["--list-md5"], ["--verify", "-n"]])
-def test_without_locks_a_preview_reads_the_record_and_writes_nothing(
+def test_previews_without_locks_read_the_record_and_write_nothing(
     account: Account, run: Run, shim: str, arguments: List[str]
 ) -> None:
     account.album("Summer").photo()
@@ -160,7 +165,7 @@ def test_without_locks_a_preview_reads_the_record_and_writes_nothing(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows kills in other ways")
-def test_without_locks_a_second_run_is_refused_until_the_first_is_killed(
+def test_second_runs_without_locks_are_refused_until_the_first_is_killed(
     account: Account, run: Run, shim: str
 ) -> None:
     album = account.album("Summer")
@@ -181,7 +186,7 @@ def test_without_locks_a_second_run_is_refused_until_the_first_is_killed(
     assert files_on_disk(run.output) == expected_files(album) and not (run.output / LOCK).exists()
 
 
-def test_the_lock_of_another_computer_is_named_with_its_age_and_the_way_to_remove_it(
+def test_lock_files_of_other_computers_are_named_with_age_and_advice(
     account: Account, run: Run
 ) -> None:
     account.album("Summer").photo()
@@ -199,7 +204,7 @@ def test_the_lock_of_another_computer_is_named_with_its_age_and_the_way_to_remov
 @pytest.mark.skipif(
     sys.platform == "win32", reason="there, nobody can be asked whether a process runs"
 )
-def test_a_lock_of_this_computer_holds_while_its_process_runs_whoever_owns_it(
+def test_lock_files_of_this_computer_hold_while_their_process_runs(
     account: Account, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     account.album("Summer").photo()
@@ -211,7 +216,7 @@ def test_a_lock_of_this_computer_holds_while_its_process_runs_whoever_owns_it(
     gone.wait()
     (run.output / LOCK).write_text(f"{here} {gone.pid}")
     assert sync(run).cost == (2, 0)
-    # ours is not another one: in a container, numbers come again
+    # our own process ID is no other run: containers reuse the numbers
     assert not script.is_running(os.getpid())
 
     def forbid(process: int, number: int) -> None:
@@ -221,7 +226,7 @@ def test_a_lock_of_this_computer_holds_while_its_process_runs_whoever_owns_it(
     assert script.is_running(17)
 
 
-def test_of_two_runs_that_begin_at_the_same_moment_without_locks_the_one_whose_lock_file_stays_goes_on(
+def test_of_two_simultaneous_runs_the_one_whose_lock_file_stays_continues(
     account: Account, run: Run, shim: str, tmp_path: Path
 ) -> None:
     album = account.album("Summer")
@@ -248,22 +253,20 @@ def test_of_two_runs_that_begin_at_the_same_moment_without_locks_the_one_whose_l
     assert files_on_disk(run.output) == expected_files(album)
 
 
-def test_windows_is_never_asked_whether_a_process_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_process_checks_never_signal_on_windows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "win32")
     monkeypatch.setattr(os, "kill", lambda process, number: pytest.fail("that would end it"))
     assert script.is_running(17)
     script.lock_shared(-1)  # nor for locks
 
 
-# ======================================================================================================================
+# =================================================================================================
 # File systems without fsync.
-# ======================================================================================================================
+# =================================================================================================
 
 
 @pytest.mark.parametrize("error", ["EINVAL", "ENOSYS", "EOPNOTSUPP"])
-def test_an_fsync_that_the_file_system_does_not_know_is_no_error(
-    account: Account, run: Run, shim: str, error: str
-) -> None:
+def test_unsupported_fsync_is_no_error(account: Account, run: Run, shim: str, error: str) -> None:
     album = account.album("Summer")
     album.photo(caption="Snow")
     assert sync(run, env=broken_disk(shim, sync=error)).downloads == 1
@@ -271,15 +274,13 @@ def test_an_fsync_that_the_file_system_does_not_know_is_no_error(
     assert sync(run, env=broken_disk(shim, sync=error)).cost == (2, 0)
 
 
-def test_an_fsync_that_fails_for_another_reason_is_one(
-    account: Account, run: Run, shim: str
-) -> None:
+def test_failing_fsync_is_an_error(account: Account, run: Run, shim: str) -> None:
     account.album("Summer").photo()
     result = sync(run, env=broken_disk(shim, sync="EIO"), exit_code=2)
     assert "I/O error" in result.stderr and files_on_disk(run.output) == {}
 
 
-def test_a_file_whose_fsync_fails_does_not_get_its_name(
+def test_files_whose_fsync_fails_do_not_get_their_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(file_number: int) -> None:
@@ -291,9 +292,9 @@ def test_a_file_whose_fsync_fails_does_not_get_its_name(
     assert [path.name for path in tmp_path.iterdir()] == ["home"]
 
 
-# ======================================================================================================================
+# =================================================================================================
 # Time stamps of FAT.
-# ======================================================================================================================
+# =================================================================================================
 
 HOUR, SECOND = 3600 * 10**9, 10**9
 
@@ -316,7 +317,7 @@ HOUR, SECOND = 3600 * 10**9, 10**9
         (HOUR // 2, False),
     ],
 )
-def test_a_time_stamp_may_be_off_by_two_seconds_and_by_an_hour_of_summer_time(
+def test_time_stamps_may_be_off_by_two_seconds_and_a_daylight_hour(
     shift_ns: int, is_same: bool
 ) -> None:
     assert (
@@ -333,7 +334,7 @@ def test_a_time_stamp_may_be_off_by_two_seconds_and_by_an_hour_of_summer_time(
         (2 * HOUR, "IMG_1.JPG"),
     ],
 )
-def test_a_file_that_rotted_is_told_from_one_that_was_edited_on_a_card_as_well(
+def test_damage_is_told_from_edits_on_memory_cards_as_well(
     account: Account, run: Run, shift_ns: int, file_name: str
 ) -> None:
     photo = account.album("Summer").photo()
@@ -347,7 +348,7 @@ def test_a_file_that_rotted_is_told_from_one_that_was_edited_on_a_card_as_well(
     assert photo.data in files_on_disk(run.output).values()
 
 
-def test_shifted_time_stamps_are_no_reason_to_look_at_a_file(account: Account, run: Run) -> None:
+def test_shifted_time_stamps_cause_no_reading(account: Account, run: Run) -> None:
     album = account.album("Summer")
     photo = album.photo()
     sync(run)
@@ -358,19 +359,19 @@ def test_shifted_time_stamps_are_no_reason_to_look_at_a_file(account: Account, r
     assert "1 intact" in sync(run, "--verify").stderr
 
 
-# ======================================================================================================================
-# Renames that something holds up.
-# ======================================================================================================================
+# =================================================================================================
+# Renames that another program blocks.
+# =================================================================================================
 
 
 class Scanner:
-    """An `os.replace` that a virus scanner holds up so many times."""
+    """An `os.replace` that a virus scanner blocks this many times."""
 
     def __init__(self, times: int, winerror: Optional[int]) -> None:
         self.times, self.winerror, self.tries, self.real = times, winerror, 0, os.replace
 
     def __call__(self, path: str, new_path: str) -> None:
-        """Rename, or be held up."""
+        """Rename, or fail as if blocked."""
         self.tries += 1
         if self.tries <= self.times:
             error = PermissionError(13, "Permission denied", path)
@@ -382,12 +383,12 @@ class Scanner:
 
 @pytest.fixture
 def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A second that takes no time."""
+    """Skip the pauses between attempts."""
     monkeypatch.setattr(time, "sleep", lambda seconds: None)
 
 
 @pytest.mark.parametrize("winerror", [5, 32])
-def test_a_rename_that_a_scanner_holds_up_is_tried_again(
+def test_renames_blocked_by_a_scanner_are_retried(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_pause: None, winerror: int
 ) -> None:
     scanner = Scanner(3, winerror)
@@ -397,7 +398,7 @@ def test_a_rename_that_a_scanner_holds_up_is_tried_again(
 
 
 @pytest.mark.parametrize("winerror, tries", [(32, 11), (None, 1), (1314, 1)])
-def test_a_rename_that_stays_forbidden_is_an_error_and_leaves_the_old(
+def test_renames_that_stay_blocked_fail_and_leave_the_old_file(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     no_pause: None,
@@ -415,6 +416,6 @@ def test_a_rename_that_stays_forbidden_is_an_error_and_leaves_the_old(
     ).read_bytes() == b"old"
 
 
-def test_no_rename_goes_past_the_one_that_is_tried_again() -> None:
+def test_every_rename_is_one_that_retries() -> None:
     source = Path(script.__file__).read_text(encoding="utf-8")
     assert source.count("os.replace(") == 1 and "os.rename(" not in source

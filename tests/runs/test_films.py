@@ -1,4 +1,4 @@
-"""Films: when they were taken, where their files are found, and what becomes of those that have none."""
+"""Are videos dated and found, and are those without a file handled?"""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ UPLOADED = datetime(2024, 6, 1, 12, 0, 0)  # in UTC
 
 
 def asked_for(smugmug: FakeSmugMug, image: Image) -> List[str]:
-    """What was asked of the API for one image alone."""
+    """Return what was requested from the API for one image alone."""
     return [
         record.path.rpartition("/")[2].partition("!")[2] or "the image"
         for record in smugmug.select("api", f"/image/{image.key}")
     ]
 
 
-# ======================================================================================================================
-# When they were taken
-# ======================================================================================================================
+# =================================================================================================
+# Dates
+# =================================================================================================
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def asked_for(smugmug: FakeSmugMug, image: Image) -> List[str]:
         "unknown",
     ],
 )
-def test_a_film_bears_the_time_that_it_states_in_utc_if_that_lies_before_its_upload(
+def test_videos_bear_their_utc_time_if_it_is_before_the_upload(
     account: Account, run: Run, zone: str, fields: Dict[str, Any], expected: datetime
 ) -> None:
     account.album("Summer").video("film.mp4", uploaded=UPLOADED, **fields)
@@ -58,9 +58,7 @@ def test_a_film_bears_the_time_that_it_states_in_utc_if_that_lies_before_its_upl
     assert datetime.fromtimestamp(modified, timezone.utc) == expected.replace(tzinfo=timezone.utc)
 
 
-def test_the_time_of_a_film_stays_out_of_what_is_for_the_clock_of_the_camera(
-    account: Account, run: Run
-) -> None:
+def test_times_of_videos_are_not_written_as_camera_times(account: Account, run: Run) -> None:
     album = account.album("Summer")
     album.video("film.mp4", created_utc=datetime(2023, 5, 1, 20, 0, 0), title="Swans")
     album.photo("photo.JPG", taken=datetime(2023, 5, 1, 20, 0, 0), title="Swans")
@@ -75,9 +73,9 @@ def test_the_time_of_a_film_stays_out_of_what_is_for_the_clock_of_the_camera(
         assert field not in said["film.mp4"] and field in said["photo.JPG"]
 
 
-# ======================================================================================================================
-# Where their files are found
-# ======================================================================================================================
+# =================================================================================================
+# Files
+# =================================================================================================
 
 
 @pytest.mark.parametrize("width, height", [(1920, 1080), (1080, 1920)], ids=["level", "upright"])
@@ -85,7 +83,7 @@ def test_the_time_of_a_film_stays_out_of_what_is_for_the_clock_of_the_camera(
     "fields", [{}, {"processing": True, "playable": True}], ids=["ready", "processing for long"]
 )
 @pytest.mark.parametrize("largest, linked", [(1920, True), (960, True), (1280, False)])
-def test_a_film_without_a_largest_video_is_fetched_in_its_largest_size_and_proven(
+def test_videos_without_largest_video_are_downloaded_in_their_largest_size(
     account: Account,
     smugmug: FakeSmugMug,
     run: Run,
@@ -119,7 +117,7 @@ def test_a_film_without_a_largest_video_is_fetched_in_its_largest_size_and_prove
     assert sync(run).cost == NOTHING_NEW
 
 
-def test_a_film_that_is_still_processed_is_not_ready_for_a_day(
+def test_videos_without_a_file_count_as_processing_for_a_day(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
     account.set_clock()
@@ -136,9 +134,7 @@ def test_a_film_that_is_still_processed_is_not_ready_for_a_day(
 @pytest.mark.parametrize(
     "here, there", [("", ""), ("", "?_shorturis="), ("?_shorturis=", "?_shorturis=")]
 )
-def test_the_file_of_a_film_is_found_among_the_expansions_however_they_are_keyed(
-    here: str, there: str
-) -> None:
+def test_files_of_videos_are_found_in_expansions_under_any_key(here: str, there: str) -> None:
     uri = "/api/v2/image/abc-0!largestvideo"
     entry = {"ImageKey": "abc", "Serial": 0, "IsVideo": True, "Uris": {"LargestVideo": uri + here}}
     image = parse_image(
@@ -148,25 +144,25 @@ def test_the_file_of_a_film_is_found_among_the_expansions_however_they_are_keyed
     assert image.remote is not None and image.remote.size_bytes == 7
 
 
-# ======================================================================================================================
-# What cannot be had
-# ======================================================================================================================
+# =================================================================================================
+# Unavailable files
+# =================================================================================================
 
 
 @pytest.fixture
 def unavailable(account: Account) -> Video:
-    """A film without a file, in an album with a photo."""
+    """Add a video without a file to an album with a photo."""
     album = account.album("Summer")
     album.photo()
     return album.video("film.MOV", playable=False)
 
 
-def is_told(text: str) -> bool:
-    """Whether the summary names the film as unavailable."""
+def is_named(text: str) -> bool:
+    """Return True if the summary names the video as unavailable."""
     return "1 unavailable" in text and "\nUnavailable (1):\n  Summer/film.MOV: " in text
 
 
-def test_what_cannot_be_had_is_asked_for_after_a_day_then_ever_more_rarely_down_to_once_a_month_and_told_by_every_run(
+def test_unavailable_files_are_retried_at_growing_intervals_and_named_by_every_run(
     account: Account, smugmug: FakeSmugMug, run: Run, unavailable: Video
 ) -> None:
     asked_on = []
@@ -175,7 +171,7 @@ def test_what_cannot_be_had_is_asked_for_after_a_day_then_ever_more_rarely_down_
         smugmug.let_time_pass((day - today) * DAY)
         today = day
         result = sync(run)
-        assert is_told(result.stderr) and "1 of 2 are in " in result.stderr
+        assert is_named(result.stderr) and "1 of 2 are in " in result.stderr
         if asked_for(smugmug, unavailable):
             asked_on.append(day)
             assert asked_for(smugmug, unavailable) == ["largestvideo", "sizedetails", "the image"]
@@ -183,7 +179,7 @@ def test_what_cannot_be_had_is_asked_for_after_a_day_then_ever_more_rarely_down_
     assert sync(run).cost == NOTHING_NEW
 
 
-def test_an_answer_without_the_time_of_day_does_not_bring_back_a_wrong_clock(
+def test_responses_without_a_date_do_not_restore_a_wrong_clock(
     account: Account, smugmug: FakeSmugMug, run: Run, unavailable: Video
 ) -> None:
     account.set_clock(datetime(2034, 5, 6, 7, 8, 9))
@@ -199,36 +195,36 @@ def test_an_answer_without_the_time_of_day_does_not_bring_back_a_wrong_clock(
             headers={"Date": ""},
             body=b'{"Response": {}}',
         )
-    assert is_told(sync(run).stderr) and len(asked_for(smugmug, unavailable)) == 3
+    assert is_named(sync(run).stderr) and len(asked_for(smugmug, unavailable)) == 3
     assert sync(run).cost == NOTHING_NEW  # at SmugMug, a day has not gone by
 
 
-def test_a_listing_for_another_reason_asks_no_earlier_for_what_cannot_be_had(
+def test_listings_do_not_retry_unavailable_files_early(
     account: Account, smugmug: FakeSmugMug, run: Run, unavailable: Video
 ) -> None:
     sync(run)
     for args in (("--full",), ("--sidecar", "json"), ()):
         unavailable.album.touch()
         result = sync(run, *args)
-        assert result.cost == (3, 0) and is_told(result.stderr)
+        assert result.cost == (3, 0) and is_named(result.stderr)
     smugmug.let_time_pass(NIGHT)
     assert sync(run).calls == 3 + 3
 
 
-def test_a_file_that_is_there_at_last_comes_home_as_soon_as_it_is_listed(
+def test_files_available_at_last_are_downloaded_when_listed(
     account: Account, run: Run, unavailable: Video
 ) -> None:
     sync(run)
     unavailable.playable = True
     unavailable.album.touch()
     result = sync(run)
-    assert result.cost == (3, 1) and not is_told(result.stderr)
+    assert result.cost == (3, 1) and not is_named(result.stderr)
     assert files_on_disk(run.output)["Summer/film.mp4"] == unavailable.data
     again = sync(run)
     assert again.cost == NOTHING_NEW and "All 2 photos and videos are in " in again.stderr
 
 
-def test_a_new_version_of_what_could_not_be_had_is_asked_for_at_once(
+def test_new_versions_of_unavailable_files_are_requested_at_once(
     account: Account, smugmug: FakeSmugMug, run: Run, unavailable: Video
 ) -> None:
     sync(run)
@@ -238,13 +234,13 @@ def test_a_new_version_of_what_could_not_be_had_is_asked_for_at_once(
         "largestvideo",
         "sizedetails",
         "the image",
-    ] and is_told(result.stderr)
+    ] and is_named(result.stderr)
     smugmug.let_time_pass(NIGHT)
-    # it begins with a day once more
+    # the intervals begin with a day again
     assert len(asked_for(smugmug, unavailable)) == 3 and sync(run).calls == 3 + 3
 
 
-def test_what_could_not_be_had_and_was_deleted_is_forgotten(
+def test_deleted_unavailable_files_are_forgotten(
     account: Account, smugmug: FakeSmugMug, run: Run, unavailable: Video
 ) -> None:
     sync(run)
@@ -255,13 +251,13 @@ def test_what_could_not_be_had_and_was_deleted_is_forgotten(
     assert sync(run).cost == NOTHING_NEW
 
 
-def test_a_dry_run_names_what_cannot_be_had_and_does_not_count_it(
+def test_previews_name_unavailable_files_without_counting_them(
     account: Account, smugmug: FakeSmugMug, run: Run, unavailable: Video
 ) -> None:
     sync(run)
     for args in ((), ("--full",)):
         result = sync(run, "--dry-run", *args)
-        assert result.stdout == "To download: 0 files, 0 B\n" and is_told(result.stderr)
+        assert result.stdout == "To download: 0 files, 0 B\n" and is_named(result.stderr)
     smugmug.let_time_pass(NIGHT)
     sync(run, "--dry-run")
     assert asked_for(smugmug, unavailable) == [], "a dry run asks for no file"

@@ -1,5 +1,5 @@
-"""Answers of the API that were damaged at random places: whatever comes, no traceback, no lie, and nothing outside the
-folder.
+"""Do randomly damaged API responses cause no traceback, no false claim, no file outside the
+folder?
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from helpers import token_file
 ALBUMS = 20
 
 
-# ======================================================================================================================
+# =================================================================================================
 # Damage.
-# ======================================================================================================================
+# =================================================================================================
 
 STRANGERS: Tuple[Any, ...] = (
     None,
@@ -62,7 +62,7 @@ STRANGERS: Tuple[Any, ...] = (
 
 
 def damaged(answer: JSON, random: Random, at_most: int) -> JSON:
-    """An answer that was damaged at some random places."""
+    """Return a response damaged at some random places."""
     for _ in range(random.randint(1, at_most)):
         container, place = random.choice(places(answer, random))
         random.choice(DAMAGES)(container, place, random)
@@ -70,7 +70,7 @@ def damaged(answer: JSON, random: Random, at_most: int) -> JSON:
 
 
 def places(answer: JSON, random: Random) -> List[Tuple[Any, Any]]:
-    """The places of an answer, as container and key or index: those of its outer layers, or all of them."""
+    """Return places in a response, as container and key, in its outer layers or everywhere."""
     depth = random.choice([3, 9, 9, 9, 9, 9])
     found, waiting = [], [(answer, 1)]
     while waiting:
@@ -83,17 +83,17 @@ def places(answer: JSON, random: Random) -> List[Tuple[Any, Any]]:
 
 
 def drop(container: Any, place: Any, random: Random) -> None:
-    """The field or element is not there."""
+    """Remove the field or element."""
     del container[place]
 
 
 def null(container: Any, place: Any, random: Random) -> None:
-    """The field or element is null."""
+    """Set the field or element to null."""
     container[place] = None
 
 
 def retype(container: Any, place: Any, random: Random) -> None:
-    """The field or element has the right value in a wrong type."""
+    """Give the right value a wrong type."""
     value = container[place]
     container[place] = random.choice(
         [str(value), [value], {str(place): value}, [], {}, not value, repr(value)]
@@ -101,12 +101,12 @@ def retype(container: Any, place: Any, random: Random) -> None:
 
 
 def estrange(container: Any, place: Any, random: Random) -> None:
-    """Something quite different is there."""
+    """Put something unrelated in its place."""
     container[place] = random.choice(STRANGERS)
 
 
 def duplicate(container: Any, place: Any, random: Random) -> None:
-    """An element is there twice, a field under the name of another one as well."""
+    """Repeat an element, or copy a field under the name of another."""
     if isinstance(container, list):
         container.insert(random.randint(0, len(container)), container[place])
     else:
@@ -114,7 +114,7 @@ def duplicate(container: Any, place: Any, random: Random) -> None:
 
 
 def swap(container: Any, place: Any, random: Random) -> None:
-    """Two fields or elements have each other's value."""
+    """Swap the values of two fields or elements."""
     is_object = isinstance(container, dict)
     other = (
         random.choice(fields_of(container, place))
@@ -125,9 +125,9 @@ def swap(container: Any, place: Any, random: Random) -> None:
 
 
 def fields_of(container: JSON, place: str) -> List[str]:
-    """The fields of an object that may get what is in one of them.
+    """Return the fields of an object that may receive each other's values.
 
-    Not those of Expansions: nobody could see that SmugMug takes one video without an MD5 for another.
+    Expansions are left out: a wrong video without an MD5 could not be detected.
     """
     return [place] if place.startswith("/api/") else sorted(container)
 
@@ -143,7 +143,7 @@ DAMAGES: Tuple[Callable[[Any, Any, Random], None], ...] = (
 
 
 def damage(seed: str, at_most: int = 1) -> Callable[[JSON], JSON]:
-    """What damages each answer to the same request in the same way, or in ever new ones."""
+    """Return a fault that damages equal requests equally, or each differently."""
     is_steady = Random(seed).random() < 0.5
     ever_new = Random(seed)
 
@@ -153,14 +153,14 @@ def damage(seed: str, at_most: int = 1) -> Callable[[JSON], JSON]:
     return mangled
 
 
-# ======================================================================================================================
-# Truth.
-# ======================================================================================================================
+# =================================================================================================
+# Consistency.
+# =================================================================================================
 
 
 @pytest.fixture
 def full(account: Account) -> Account:
-    """An account with everything in it for which there is a call."""
+    """Make an account that needs every kind of request."""
     for number in range(ALBUMS):
         album = account.album(f"Album {number}", folder="Folder", description="Words")
         album.photo(
@@ -173,19 +173,19 @@ def full(account: Account) -> Account:
 
 
 def images_of(account: Account) -> List[Tuple[Album, Image]]:
-    """All images with their albums."""
+    """Return all images with their albums."""
     return [(album, image) for album in account.albums for image in album.images]
 
 
 def versions(image: Image) -> Set[bytes]:
-    """All files that SmugMug has of an image; the still of a video is none of them."""
+    """Return all files that SmugMug has of an image, except the still of a video."""
     codes = [code for code, _ in IMAGE_SIZES.values()] if image.file_name == "fallback.JPG" else []
     contents = [file_content(image, code) for code in codes]
     return {image.data} | {bytes_of(content) for content in contents if content is not None}
 
 
-def brought_home(output: Path) -> Dict[str, bytes]:
-    """Everything under a final name, by its path."""
+def files_by_path(output: Path) -> Dict[str, bytes]:
+    """Return all files under a final name, by path."""
     paths = (Path(folder) / name for folder, _, names in os.walk(str(output)) for name in names)
     return {
         str(path): path.read_bytes()
@@ -198,8 +198,8 @@ def brought_home(output: Path) -> Dict[str, bytes]:
     }
 
 
-def assert_true(account: Account, run: Run, result: Result, before: Set[str]) -> None:
-    """The exit code, the report and the files at home tell the same story."""
+def assert_consistent(account: Account, run: Run, result: Result, before: Set[str]) -> None:
+    """Check that exit code, report and files on disk agree."""
     ours = token_file(run).with_name("folders.json")
     here = {
         str(path)
@@ -207,7 +207,7 @@ def assert_true(account: Account, run: Run, result: Result, before: Set[str]) ->
         if run.output not in (path, *path.parents) and path not in (ours, *ours.parents)
     }
     assert here - before <= {str(run.folder / "report.json")}
-    home = brought_home(run.output)
+    home = files_by_path(run.output)
     known = {content for _, image in images_of(account) for content in versions(image)}
     assert [path for path, content in home.items() if content not in known] == []
 
@@ -246,7 +246,7 @@ def assert_true(account: Account, run: Run, result: Result, before: Set[str]) ->
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_damaged_answers_about_images_lead_to_no_traceback_and_no_lie(
+def test_damaged_image_responses_cause_no_traceback_and_no_false_claim(
     full: Account, smugmug: FakeSmugMug, run: Run, seed: int
 ) -> None:
     smugmug.allow_unknown_paths = True
@@ -268,16 +268,16 @@ def test_damaged_answers_about_images_lead_to_no_traceback_and_no_lie(
     result = run("--report", "report.json", "--sidecar", "xmp,json,html", "--layout", "tree")
 
     assert all(fault.hits for fault in faults)
-    assert_true(full, run, result, before)
+    assert_consistent(full, run, result, before)
 
     smugmug.clear_faults()
     again = run("--report", "report.json", "--full", "--verify")
     assert again.returncode == 0, again.stderr
-    assert_true(full, run, again, before)
+    assert_consistent(full, run, again, before)
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_damaged_answers_about_albums_lead_to_no_traceback_and_no_lie(
+def test_damaged_album_responses_cause_no_traceback_and_no_false_claim(
     full: Account, smugmug: FakeSmugMug, run: Run, seed: int
 ) -> None:
     smugmug.allow_unknown_paths = True
@@ -293,10 +293,10 @@ def test_damaged_answers_about_albums_lead_to_no_traceback_and_no_lie(
     result = run("--report", "report.json", "--sidecar", "json,html", "--layout", "tree")
 
     assert fault.hits
-    assert_true(full, run, result, before)
+    assert_consistent(full, run, result, before)
 
     smugmug.clear_faults()
     again = run("--report", "report.json")
     assert again.returncode == 0, again.stderr
-    assert_true(full, run, again, before)
-    assert {image.data for _, image in images_of(full)} <= set(brought_home(run.output).values())
+    assert_consistent(full, run, again, before)
+    assert {image.data for _, image in images_of(full)} <= set(files_by_path(run.output).values())

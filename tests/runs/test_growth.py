@@ -1,4 +1,4 @@
-"""Large accounts: what is counted here are listings, looks at the disk and signs of life, never seconds."""
+"""Do large accounts need no more listings, disk accesses and memory than necessary?"""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from conftest import Run
 from fake_smugmug import Account
 from helpers import RECORD, broken_python, expected_files, files_on_disk, parse_album, sync
 
-# ======================================================================================================================
-# --since: albums that nothing was uploaded to need no listing.
-# ======================================================================================================================
+# =================================================================================================
+# --since: albums without new uploads are not listed.
+# =================================================================================================
 
 
 @pytest.fixture
 def years(account: Account) -> Account:
-    """Ten albums, one for each year, whose photos were uploaded in it."""
+    """Add ten albums, one per year, with photos uploaded in that year."""
     account.set_clock(datetime(2024, 6, 1))
     for year in range(2015, 2025):
         album = account.album(f"Year {year}")
@@ -46,13 +46,11 @@ def test_since_lists_only_albums_that_an_upload_may_have_changed(years: Account,
 
 
 @pytest.mark.parametrize("option", [["--full"], ["--sidecar", "json"]])
-def test_who_wants_what_moves_no_clock_has_every_album_listed_whatever_the_date(
-    years: Account, run: Run, option: List[str]
-) -> None:
+def test_full_lists_every_album_despite_since(years: Account, run: Run, option: List[str]) -> None:
     assert sync(run, "--since", "2023-01-01T00:00:00Z", *option).cost == (2 + 10, 2)
 
 
-def test_a_preview_since_a_date_lists_no_more(years: Account, run: Run) -> None:
+def test_previews_with_since_list_no_more_albums(years: Account, run: Run) -> None:
     result = sync(run, "--since", "2023-01-01T00:00:00Z", "-n")
     assert result.calls == 2 + 2 and "To download: 2 files" in result.stdout
 
@@ -73,7 +71,7 @@ def test_a_preview_since_a_date_lists_no_more(years: Account, run: Run) -> None:
         ("long ago", "in the year of the snow", True),
     ],
 )
-def test_only_clocks_that_are_all_told_and_old_say_that_nothing_was_uploaded(
+def test_only_complete_and_old_dates_exclude_new_uploads(
     updated: str, images_updated: str, may: bool
 ) -> None:
     album = parse_album(
@@ -88,9 +86,9 @@ def test_only_clocks_that_are_all_told_and_old_say_that_nothing_was_uploaded(
     assert script.may_have_uploads(album, "")
 
 
-# ======================================================================================================================
-# A sign of life.
-# ======================================================================================================================
+# =================================================================================================
+# Progress of long steps.
+# =================================================================================================
 
 COUNTED = """
     import os, sys, threading
@@ -110,7 +108,7 @@ COUNTED = """
 
 
 def counts_of(run: Run, *args: Any) -> Dict[str, int]:
-    """How often the functions of these names were called in the main thread of a run."""
+    """Count the calls of these functions in the main thread of a run."""
     folder = run.folder / "counting"
     env = {"PYTHONPATH": str(folder)} if folder.exists() else broken_python(folder, COUNTED)
     path = run.folder / "counts"
@@ -119,9 +117,7 @@ def counts_of(run: Run, *args: Any) -> Dict[str, int]:
     return counts
 
 
-def test_a_preview_of_albums_that_need_no_listing_shows_each_of_them(
-    account: Account, run: Run
-) -> None:
+def test_previews_show_albums_that_need_no_listing(account: Account, run: Run) -> None:
     for number in range(40):
         account.album(f"Album {number:03}").fill(1, 100)
     sync(run)
@@ -129,9 +125,7 @@ def test_a_preview_of_albums_that_need_no_listing_shows_each_of_them(
     assert counts["needs_listing"] == 40 and counts["show"] >= 2 * 40
 
 
-def test_removed_files_are_looked_for_with_a_sign_of_life_for_each(
-    account: Account, run: Run
-) -> None:
+def test_the_search_for_removed_files_shows_progress(account: Account, run: Run) -> None:
     album, other = account.album("Summer"), account.album("Winter")
     for index in range(30):
         album.photo(f"{index}.JPG")
@@ -144,7 +138,7 @@ def test_removed_files_are_looked_for_with_a_sign_of_life_for_each(
     assert counts_of(run)["show"] >= before + 30
 
 
-def test_sqlite_shows_that_it_works(tmp_path: Path) -> None:
+def test_long_sqlite_statements_show_progress(tmp_path: Path) -> None:
     signs: List[int] = []
     with script.open_database(tmp_path, lambda: signs.append(1)) as state:
         for number in range(20):
@@ -164,14 +158,12 @@ def test_sqlite_shows_that_it_works(tmp_path: Path) -> None:
         assert signs
 
 
-# ======================================================================================================================
-# Nothing grows with the square.
-# ======================================================================================================================
+# =================================================================================================
+# Nothing is quadratic.
+# =================================================================================================
 
 
-def test_a_moved_folder_is_read_once_however_many_of_its_names_changed_their_case(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_moved_folders_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder, count = tmp_path / "moved", 50
     folder.mkdir()
     records = []
@@ -197,7 +189,7 @@ def test_a_moved_folder_is_read_once_however_many_of_its_names_changed_their_cas
     assert len(reads) == 1
 
 
-def test_what_was_put_elsewhere_is_kept_on_the_disk_with_any_name(tmp_path: Path) -> None:
+def test_moved_files_are_remembered_on_disk_under_any_name(tmp_path: Path) -> None:
     names = ["a.JPG", "\u00c4pfel.JPG"] + (
         [os.fsdecode(b"\xff.JPG")] if os.name == "posix" else []
     )
@@ -212,9 +204,7 @@ def test_what_was_put_elsewhere_is_kept_on_the_disk_with_any_name(tmp_path: Path
     assert shelf.of_size(6) == [] and shelf.of_size(None) == [] and signs
 
 
-def test_many_albums_are_renamed_each_once_and_never_to_the_name_of_another(
-    account: Account, run: Run
-) -> None:
+def test_renamed_albums_get_one_new_folder_name_each(account: Account, run: Run) -> None:
     for number in range(30):
         account.album(f"Album {number:02}").photo(f"{number}.JPG")
     sync(run)
@@ -230,7 +220,7 @@ def test_many_albums_are_renamed_each_once_and_never_to_the_name_of_another(
     assert "was renamed to" not in sync(run, "--rename").stderr
 
 
-def test_a_record_of_a_large_account_is_not_copied_into_memory(tmp_path: Path) -> None:
+def test_large_records_are_not_copied_into_memory(tmp_path: Path) -> None:
     with script.open_database(tmp_path, lambda: None) as state:
         state.save("A", script.AlbumRecord("Summer"))
     with script.open_copy(tmp_path, lambda: None) as state:
@@ -240,9 +230,7 @@ def test_a_record_of_a_large_account_is_not_copied_into_memory(tmp_path: Path) -
         assert database.execute("SELECT COUNT(*) FROM album").fetchone() == (1,)
 
 
-def test_a_listing_is_parsed_page_by_page_and_its_answers_are_let_go(
-    account: Account, run: Run
-) -> None:
+def test_listings_are_parsed_and_released_page_by_page(account: Account, run: Run) -> None:
     album = account.album("Summer")
     for index in range(120):
         album.video(f"{index}.mp4")

@@ -1,8 +1,12 @@
-"""Random histories: an account and its owner do what comes to their minds, and runs, good and bad, come between.
+"""Do random histories of changes, runs and failures never lose a file or make a false claim?
 
-After each run: nothing that the owner ever made is gone from the folder, and what is claimed to be home is home. In the
-end nothing is missing, and one more run fetches nothing. `pytest tests/runs/test_histories.py --histories 500` lives through
-500 histories, `--history 17 --histories 1` through that of seed 17; a failure tells the story that led to it.
+After each run, nothing the user ever made is missing from the folder, and every file claimed to be
+on disk is there. At the end nothing is missing, and one more run downloads nothing.
+
+    pytest tests/runs/test_histories.py --histories 500             runs 500 histories
+    pytest tests/runs/test_histories.py --history 17 --histories 1  repeats the one of seed 17
+
+A failure prints its story.
 """
 
 from __future__ import annotations
@@ -50,12 +54,12 @@ pytestmark = pytest.mark.skipif(
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """As many histories as were asked for."""
+    """Parametrize with as many histories as requested."""
     first = metafunc.config.getoption("--history")
     metafunc.parametrize("seed", range(first, first + metafunc.config.getoption("--histories")))
 
 
-def test_nothing_is_lost_and_nothing_is_claimed_that_is_not_so(
+def test_nothing_is_lost_and_every_claim_is_true(
     account: Account, smugmug: FakeSmugMug, run: Run, seed: int
 ) -> None:
     History(account, smugmug, run, seed).live()
@@ -64,11 +68,11 @@ def test_nothing_is_lost_and_nothing_is_claimed_that_is_not_so(
 class History:
     """The life of one account.
 
-    `treasures` are the contents that the owner made and did not remove, with the paths where that was. `edits` leads
-    from the content of an edited file to what it was when it came: one of the same size is not found without --verify,
-    and stands for it. So does one of the same size that the owner put where it should be: `moved_here`
-    are such contents. `unseen` holds what a place in an album may still hold because SmugMug replaced it and moved no
-    clock.
+    `treasures` are contents that the user made and did not remove, with the paths they were at.
+    `edits` maps the content of an edited file to its content as downloaded: an edit of the same
+    size is not found without --verify, and stands for it. So does a file of the same size that the
+    user put at its path: `moved_here` are such contents. `unseen` holds what a path may still
+    contain because SmugMug replaced it without moving a date.
     """
 
     def __init__(self, account: Account, smugmug: FakeSmugMug, run: Run, seed: int) -> None:
@@ -85,7 +89,7 @@ class History:
         self.numbers = iter(range(1, 100_000))
         self.is_record_lost = False
         self.was_stealthy = False
-        # whether dates are those of today, and listings lag behind
+        # whether dates are today's, and whether listings lag behind
         self.keeps_time = self.random.random() < 0.3
         self.options: List[str] = self.random.choice(
             [[], [], [], ["--sidecar", "xmp,json"], ["--layout", "tree"]]
@@ -93,7 +97,7 @@ class History:
         self.options += ["-j", str(self.random.choice([1, 4]))]
 
     def live(self) -> None:
-        """Ten steps, with runs between them, and the proof in the end."""
+        """Take ten steps with runs between them, and prove the result."""
         if self.keeps_time:
             self.account.set_clock()
         for _ in range(2):
@@ -112,10 +116,10 @@ class History:
         self.sync("--full", must_be_home=True)
         self.sync(must_be_idle=True)
 
-    # -- what is true after a run -----------------------------------------------------------------------------------
+    # -- what is true after a run -----------------------------------------------------------------
 
     def some_run(self) -> None:
-        """A run, a good one or one that something happens to."""
+        """Run, either undisturbed or disturbed."""
         more = self.random.choice(
             [[], [], [], ["--full"], ["--verify"], ["--verify"], ["--rename"]]
         )
@@ -128,7 +132,7 @@ class History:
             self.sync(*more)
 
     def sync(self, *more: str, must_be_home: bool = False, must_be_idle: bool = False) -> None:
-        """A run on a good day."""
+        """Run without disturbance."""
         was_late = self.is_late()
         result = self.finished(self.start(more), more)
         if not was_late and not self.was_stealthy:
@@ -141,9 +145,9 @@ class History:
             self.demand(self.smugmug.count("cdn") == 0, "a run with nothing new fetched something")
 
     def troubled_sync(self, *more: str) -> None:
-        """A run on a bad day."""
+        """Run with faults."""
         images = [image for album in self.account.albums for image in album.images]
-        # the others have no MD5 to tell what is wrong
+        # images without an MD5 cannot be checked
         provable = [image for image in images if image.size in SIZES]
         for _ in range(self.random.randint(1, 2)):
             name, where, options = self.random.choice(FAULTS)
@@ -166,7 +170,7 @@ class History:
             self.demand_completeness()
 
     def killed_sync(self, *more: str) -> None:
-        """A run that is killed while it waits for something, unless it does not."""
+        """Run and kill it while it waits for something, if it does."""
         where = self.random.choice(["cdn", "cdn", "!images"])
         options: Dict[str, Any] = {"before_headers": True}
         if where == "cdn" and self.random.random() < 0.5:
@@ -193,14 +197,15 @@ class History:
     def finished(
         self, process: Process, more: Sequence[str], codes: Sequence[int] = (0, 1)
     ) -> Result:
-        """The end of a run, after which the owner's things must be there."""
+        """Wait for the end of a run and check that the user's files are there."""
         stdout, stderr = process.communicate(timeout=PATIENCE_SECONDS)
         code = process.wait()
         self.story += [f"    {line}" for line in stderr.splitlines()]
         self.tell(f"exit code {code}, {self.smugmug.count('cdn')} files asked for")
         self.demand("Traceback" not in stderr and code in codes, f"this is no way to end: {code}")
         if code in (0, 1) and (self.is_record_lost or "--verify" in more):
-            # all are found by now, but where no MD5 tells it, or where SmugMug has nothing to put beside it
+            # all are found by now, but where no MD5 tells it, or where SmugMug has nothing to put
+            # beside it
             self.moved_here.clear()
             gone = {image.data for album in self.deleted_albums for image in album.images}
             gone.update(image.data for _, image in self.deleted)
@@ -223,7 +228,7 @@ class History:
         return Result(code, stdout, stderr)
 
     def demand_completeness(self) -> None:
-        """For each album there is a folder that has all of its images."""
+        """Require a folder with all images for each album."""
         folders: Dict[str, Counter[bytes]] = {"": Counter()}
         for path, content in files_on_disk(self.run.output).items():
             folders.setdefault(path.rpartition("/")[0], Counter())[content] += 1
@@ -232,7 +237,7 @@ class History:
             self.demand(not gaps, f"{', '.join(gaps)} of {album.name!r} ({album.key}) not home")
 
     def gaps(self, album: Album, folder: Counter[bytes]) -> List[str]:
-        """The images of an album that a folder has not."""
+        """Return the images of an album that a folder lacks."""
         left = Counter(folder)
         gaps = []
         for image in album.images:
@@ -249,7 +254,7 @@ class History:
         return gaps
 
     def demand(self, is_so: bool, otherwise: str) -> None:
-        """Fail with the story, if it is not so."""
+        """Fail with the story if a condition is false."""
         if not is_so:
             files = [
                 f"    {path}: {len(content)} bytes, {content[-4:].hex()}"
@@ -259,7 +264,8 @@ class History:
             albums = [
                 f"    {album.name!r} ({album.key}): "
                 + ", ".join(
-                    f"{image.file_name!r} ({image.key}-{image.serial}, {image.size} bytes, {image.data[-4:].hex()})"
+                    f"{image.file_name!r} ({image.key}-{image.serial}, {image.size} bytes,"
+                    f" {image.data[-4:].hex()})"
                     for image in album.images
                 )
                 for album in self.account.albums
@@ -272,17 +278,17 @@ class History:
             )
 
     def tell(self, text: str) -> None:
-        """Go on with the story."""
+        """Continue the story."""
         self.story.append(text)
 
     def is_late(self) -> bool:
-        """Whether some listing does not show what is true."""
+        """Return True if some listing is out of date."""
         return any(album.late for album in self.account.albums)
 
-    # -- what may happen ----------------------------------------------------------------------------------------------
+    # -- what may happen --------------------------------------------------------------------------
 
     def step(self) -> None:
-        """Something happens, there or here."""
+        """Make a random change on SmugMug or on disk."""
         steps: Sequence[Callable[[], Optional[str]]] = (
             self.new_photo,
             self.new_photo,
@@ -326,24 +332,24 @@ class History:
         self.tell(told)
 
     def fresh(self, size: int, magic: bytes = JPEG_MAGIC) -> bytes:
-        """A content that nothing else has."""
+        """Return a unique content."""
         return magic + self.random.getrandbits(8 * (size - len(magic))).to_bytes(
             size - len(magic), "big"
         )
 
     def some_album(self) -> Optional[Album]:
-        """One of the albums, if there are any."""
+        """Return a random album, if there is any."""
         return self.random.choice(self.account.albums) if self.account.albums else None
 
     def some_image(self) -> Tuple[Optional[Album], Optional[Image]]:
-        """One of the images with an album in which it is."""
+        """Return a random image with an album it is in."""
         all_images = [(album, image) for album in self.account.albums for image in album.images]
         return self.random.choice(all_images) if all_images else (None, None)
 
-    # -- there: what happens at SmugMug --------------------------------------------------------------------------------
+    # -- there: what happens at SmugMug -----------------------------------------------------------
 
     def new_album(self) -> str:
-        """An album with a few images."""
+        """Add an album with a few images."""
         album = self.account.album(
             self.random.choice(ALBUM_NAMES), folder=self.random.choice(["", "Family"])
         )
@@ -352,7 +358,7 @@ class History:
         return self.tell_of_album("a new album", album)
 
     def new_photo(self) -> Optional[str]:
-        """One more image in an album."""
+        """Add an image to an album."""
         album = self.some_album()
         if album is None:
             return None
@@ -360,7 +366,7 @@ class History:
         return f"there: {self.add_photo(album).file_name!r} comes to {album.key}{with_lag()}"
 
     def add_photo(self, album: Album) -> Image:
-        """An image of one of the kinds that there are; those without an MD5 have sizes of their own."""
+        """Add an image of a random kind; those without an MD5 have unique sizes."""
         kind, name = self.random.random(), self.random.choice(PHOTO_NAMES)
         everywhere = [
             image.data
@@ -383,7 +389,7 @@ class History:
         )
 
     def rename_photo(self) -> Optional[str]:
-        """An image gets another name, and the album's clock may move."""
+        """Rename an image; the album's date may move."""
         album, image = self.some_image()
         if album is None or image is None:
             return None
@@ -394,7 +400,7 @@ class History:
         return f"there: {image.key} is now called {image.file_name!r}"
 
     def swap_photos(self) -> Optional[str]:
-        """Two photos of an album swap their names."""
+        """Swap the names of two photos in an album."""
         album = self.some_album()
         photos = (
             [image for image in album.images if isinstance(image, Photo)]
@@ -409,7 +415,7 @@ class History:
         return f"there: {first.key} and {second.key} swap their names"
 
     def rename_album(self) -> Optional[str]:
-        """An album gets another name."""
+        """Rename an album."""
         album = self.some_album()
         if album is None:
             return None
@@ -418,7 +424,7 @@ class History:
         return f"there: {album.key} is now called {album.name!r}"
 
     def swap_albums(self) -> Optional[str]:
-        """Two albums swap their names."""
+        """Swap the names of two albums."""
         if len(self.account.albums) < 2:
             return None
         first, second = self.random.sample(self.account.albums, 2)
@@ -427,7 +433,7 @@ class History:
         return f"there: {first.key} and {second.key} swap their names"
 
     def replace(self) -> Optional[str]:
-        """An image is replaced, with or without a clock that says so."""
+        """Replace an image, with or without moving a date."""
         _, image = self.some_image()
         if image is None:
             return None
@@ -437,10 +443,11 @@ class History:
             if not moves_clock and image in album.images:
                 self.unseen.setdefault((album.key, image.key), set()).add(image.data)
         image.replace(self.fresh(size, image.data[: len(JPEG_MAGIC)]), moves_clock=moves_clock)
-        return f"there: {image.key} is replaced, {'and' if moves_clock else 'but'} {'a' if moves_clock else 'no'} clock"
+        moved = "and a date moves" if moves_clock else "but no date moves"
+        return f"there: {image.key} is replaced, {moved}"
 
     def delete(self) -> Optional[str]:
-        """An image is deleted from an album."""
+        """Delete an image from an album."""
         album, image = self.some_image()
         if album is None or image is None:
             return None
@@ -450,7 +457,7 @@ class History:
         return f"there: {image.key} is deleted from {album.key}{with_lag()}"
 
     def undelete(self) -> Optional[str]:
-        """An image that was deleted comes back."""
+        """Restore a deleted image."""
         if not self.deleted:
             return None
         album, image = self.deleted.pop(self.random.randrange(len(self.deleted)))
@@ -461,7 +468,7 @@ class History:
         return f"there: {image.key} is back in {album.key}{with_lag()}"
 
     def delete_album(self) -> Optional[str]:
-        """An album is deleted."""
+        """Delete an album."""
         album = self.some_album()
         if album is None or self.random.random() < 0.5:
             return None
@@ -470,7 +477,7 @@ class History:
         return self.tell_of_album("deleted", album)
 
     def undelete_album(self) -> Optional[str]:
-        """An album that was deleted comes back as it was."""
+        """Restore a deleted album."""
         if not self.deleted_albums:
             return None
         album = self.deleted_albums.pop()
@@ -478,7 +485,7 @@ class History:
         return self.tell_of_album("back", album)
 
     def collect(self) -> Optional[str]:
-        """An image is shown in another album as well."""
+        """Show an image in another album as well."""
         album, (_, image) = self.some_album(), self.some_image()
         if album is None or image is None or image in album.images:
             return None
@@ -486,13 +493,13 @@ class History:
         return f"there: {image.key} is collected into {album.key}"
 
     def time_passes(self) -> str:
-        """It is later."""
+        """Let time pass."""
         seconds = self.random.choice([1000, 90_000, 700_000])
         self.smugmug.let_time_pass(seconds)
         return f"{seconds} s pass"
 
     def lag(self) -> Callable[[], str]:
-        """Let what happens until the return value is called show late in listings, perhaps."""
+        """Let listings lag behind changes until the return value is called, perhaps."""
         if self.keeps_time and self.random.random() < 0.3:
             self.account.lag = Lag(listings=self.random.randint(1, 2))
 
@@ -503,52 +510,54 @@ class History:
         return end
 
     def perhaps(self, move_clock: Callable[[], None]) -> None:
-        """Move a clock, or not."""
+        """Move a date, or not."""
         if self.random.random() < 0.5:
             move_clock()
 
     @staticmethod
     def tell_of_album(what: str, album: Album) -> str:
-        """What became of an album."""
-        return f"there: {what}: {album.name!r} ({album.key}) with {[image.file_name for image in album.images]}"
+        """Tell how an album changed."""
+        names = [image.file_name for image in album.images]
+        return f"there: {what}: {album.name!r} ({album.key}) with {names}"
 
-    # -- here: what the owner does in the folder -----------------------------------------------------------------------
+    # -- here: what the owner does in the folder --------------------------------------------------
 
     def files(self) -> List[Path]:
-        """The files that the owner sees."""
+        """Return the files that the user sees."""
         return [self.run.output / path for path in sorted(files_on_disk(self.run.output))]
 
     def folders(self) -> List[Path]:
-        """The folders that the owner sees."""
+        """Return the folders that the user sees."""
         return sorted({path.parent for path in self.files()} - {self.run.output})
 
     def some_file(self) -> Optional[Path]:
-        """One of the files."""
+        """Return a random file."""
         files = self.files()
         return self.random.choice(files) if files else None
 
     def some_folder(self) -> Optional[Path]:
-        """One of the folders."""
+        """Return a random folder."""
         folders = self.folders()
         return self.random.choice(folders) if folders else None
 
     def free(self, path: Path) -> Path:
-        """A path, with a number if something is there."""
+        """Return a path, numbered if it is taken."""
         while os.path.lexists(str(path)):
             path = path.with_name(f"{path.stem} {next(self.numbers)}{path.suffix}")
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
 
     def moved(self, source: Path, target: Path) -> str:
-        """Move a file or folder; what happened."""
+        """Move a file or folder and tell about it."""
         source.rename(target)
         self.moved_here.update(
             path.read_bytes() for path in self.files() if target in (path, *path.parents)
         )
-        return f"here: {source.relative_to(self.run.output)} is now {target.relative_to(self.run.output)}"
+        output = self.run.output
+        return f"here: {source.relative_to(output)} is now {target.relative_to(output)}"
 
     def move_file(self) -> Optional[str]:
-        """A file is moved or renamed."""
+        """Move or rename a file."""
         path, folder = self.some_file(), self.some_folder()
         if path is None or folder is None:
             return None
@@ -561,7 +570,7 @@ class History:
         )
 
     def move_folder(self) -> Optional[str]:
-        """A folder is moved or renamed."""
+        """Move or rename a folder."""
         folder = self.some_folder()
         if folder is None:
             return None
@@ -575,7 +584,7 @@ class History:
         )
 
     def swap_folders(self) -> Optional[str]:
-        """Two folders swap their places."""
+        """Swap two folders."""
         folders = self.folders()
         if len(folders) < 2:
             return None
@@ -589,10 +598,11 @@ class History:
         self.moved_here.update(
             path.read_bytes() for path in self.files() if {first, second} & {*path.parents}
         )
-        return f"here: {first.relative_to(self.run.output)} and {second.relative_to(self.run.output)} are swapped"
+        output = self.run.output
+        return f"here: {first.relative_to(output)} and {second.relative_to(output)} are swapped"
 
     def other_form(self) -> Optional[str]:
-        """A name comes back in another form, as from a Mac or from Windows."""
+        """Change the normalization or case of a name, as a Mac or Windows may."""
         path = self.random.choice([self.some_file, self.some_folder])()
         if path is None:
             return None
@@ -603,15 +613,15 @@ class History:
         return None if os.path.lexists(str(target)) else self.moved(path, target)
 
     def edit(self) -> Optional[str]:
-        """A file is edited, and its time stamp shows it."""
+        """Edit a file, which moves its time stamp."""
         return self.changed(keep_size=self.random.random() < 0.5, keep_time=False)
 
     def stealthy_edit(self) -> Optional[str]:
-        """A file is edited, and nothing shows it."""
+        """Edit a file without a trace."""
         return self.changed(keep_size=True, keep_time=True)
 
     def changed(self, keep_size: bool, keep_time: bool) -> Optional[str]:
-        """Change a file; what happened."""
+        """Change a file and tell about it."""
         path = self.some_file()
         if path is None:
             return None
@@ -628,12 +638,14 @@ class History:
             self.edits[after] = self.edits.get(before, before)
             self.was_stealthy = self.was_stealthy or keep_time
         return (
-            f"here: {path.relative_to(self.run.output)} is edited, {'as' if keep_size else 'not as'} large and "
-            f"{'as' if keep_time else 'not as'} old as before"
+            f"here: {path.relative_to(self.run.output)} is edited,"
+            f" {'same' if keep_size else 'other'} size, {'same' if keep_time else 'other'} time"
         )
 
     def own_file(self) -> str:
-        """A file of the owner's own, under a name that an image may want, and perhaps as large."""
+        """Add a file of the user's own under a name, and perhaps of a size, that an image may
+        want.
+        """
         _, image = self.some_image()
         folder = self.random.choice(
             [*self.folders(), *(self.run.output / name for name in ALBUM_NAMES)]
@@ -655,7 +667,7 @@ class History:
         return f"here: a file of the owner's own: {path.relative_to(self.run.output)}"
 
     def remove_file(self) -> Optional[str]:
-        """The owner removes a file."""
+        """Remove a file."""
         path = self.some_file()
         if path is None:
             return None
@@ -665,7 +677,7 @@ class History:
         return f"here: {path.relative_to(self.run.output)} is removed"
 
     def remove_folder(self) -> Optional[str]:
-        """The owner removes a folder."""
+        """Remove a folder."""
         folder = self.some_folder()
         if folder is None or self.random.random() < 0.5:
             return None
@@ -676,12 +688,12 @@ class History:
         return f"here: {folder.relative_to(self.run.output)} is removed with all that is in it"
 
     def forget(self, content: bytes) -> None:
-        """The owner did away with a content himself, unless there is another file of it."""
+        """Forget a content that the user removed, unless there is another file of it."""
         if content not in files_on_disk(self.run.output).values():
             self.treasures.pop(content, None)
 
     def lose_record(self) -> Optional[str]:
-        """The record is lost."""
+        """Delete the record."""
         path = self.run.output / RECORD
         if not path.exists():
             return None

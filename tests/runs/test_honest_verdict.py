@@ -1,4 +1,6 @@
-"""Nothing is claimed that is not so: what is not the original, what is missing, what does not fit, what was renamed."""
+"""Is every claim true: originals, missing and skipped files, renamed albums, counts, the last
+line?
+"""
 
 from __future__ import annotations
 
@@ -32,22 +34,22 @@ PAGE = 4096
 
 
 def lines_with(text: str, *words: str) -> List[str]:
-    """The lines in which all of these words stand."""
+    """Return the lines that contain all of these words."""
     return [line for line in text.splitlines() if all(word in line for word in words)]
 
 
 def topic(told: Sync, heading: str) -> str:
-    """What the summary says under one of its headings; nothing where it has none."""
+    """Return the summary's text under one of its headings, or nothing."""
     return ("\n" + told.stderr).partition(f"\n{heading} (")[2].partition("\n  ")[2]
 
 
-# ======================================================================================================================
-# 8. What is not the original.
-# ======================================================================================================================
+# =================================================================================================
+# Smaller copies.
+# =================================================================================================
 
 
 def with_original_size(image: Image) -> Any:
-    """A listing that tells the size of an image's original, though SmugMug does not give it."""
+    """Return a listing that states the size of an original that SmugMug does not provide."""
 
     def mangled(answer: Dict[str, Any]) -> Dict[str, Any]:
         for entry in answer["Response"]["AlbumImage"]:
@@ -60,7 +62,7 @@ def with_original_size(image: Image) -> Any:
 
 @pytest.mark.parametrize("fault", ["not_found", "permission_denied"], ids=["404", "403"])
 @pytest.mark.parametrize("refused", ["!download", "!sizedetails", "!(download|sizedetails)"])
-def test_a_better_source_that_refuses_is_a_failure_where_the_rest_is_not_as_large_as_the_original(
+def test_failing_better_sources_are_a_failure_if_the_rest_is_smaller(
     account: Account, smugmug: FakeSmugMug, run: Run, fault: str, refused: str
 ) -> None:
     album = account.album("Summer")
@@ -89,7 +91,7 @@ def test_a_better_source_that_refuses_is_a_failure_where_the_rest_is_not_as_larg
 
 @pytest.fixture
 def smaller(account: Account) -> Image:
-    """A photo of which SmugMug gives nothing but a smaller copy, beside one that is whole."""
+    """Add a photo of which SmugMug provides only a smaller copy, beside a whole one."""
     album = account.album("Summer")
     album.photo("b.JPG")
     return album.photo(
@@ -101,9 +103,7 @@ def smaller(account: Account) -> Image:
     )
 
 
-def test_a_smaller_copy_is_named_at_every_run_even_if_nothing_has_changed(
-    run: Run, smaller: Image
-) -> None:
+def test_smaller_copies_are_named_by_every_run(run: Run, smaller: Image) -> None:
     first = sync(run)
     assert first.downloads == 2 and "a.JPG" in topic(first, "Not the original")
     copy = files_on_disk(run.output)["Summer/a.JPG"]
@@ -117,7 +117,7 @@ def test_a_smaller_copy_is_named_at_every_run_even_if_nothing_has_changed(
     assert files_on_disk(run.output)["Summer/a.JPG"] == copy
 
 
-def test_the_original_of_a_smaller_copy_is_asked_for_again_at_growing_intervals(
+def test_originals_of_smaller_copies_are_retried_at_growing_intervals(
     smugmug: FakeSmugMug, run: Run, smaller: Image
 ) -> None:
     sync(run)
@@ -131,7 +131,7 @@ def test_the_original_of_a_smaller_copy_is_asked_for_again_at_growing_intervals(
 @pytest.mark.parametrize(
     "given", [{"archived": True}, {"download_uri": True}], ids=["in the listing", "when asked"]
 )
-def test_the_original_takes_the_place_of_its_smaller_copy_when_it_is_offered(
+def test_originals_replace_smaller_copies_once_offered(
     smugmug: FakeSmugMug, run: Run, smaller: Image, given: Dict[str, bool]
 ) -> None:
     sync(run)
@@ -143,7 +143,7 @@ def test_the_original_takes_the_place_of_its_smaller_copy_when_it_is_offered(
     assert sync(run).downloads == 0
 
 
-def test_the_original_goes_beside_a_smaller_copy_that_its_owner_edited(
+def test_originals_go_beside_edited_smaller_copies(
     smugmug: FakeSmugMug, run: Run, smaller: Image
 ) -> None:
     sync(run)
@@ -155,7 +155,7 @@ def test_the_original_goes_beside_a_smaller_copy_that_its_owner_edited(
     assert home["Summer/a.JPG"] == edited and home[f"Summer/{key_name(smaller)}"] == smaller.data
 
 
-def test_a_smaller_copy_is_known_for_what_it_is_in_every_album_and_after_the_record_is_lost(
+def test_smaller_copies_are_recognized_in_every_album_and_without_a_record(
     account: Account, run: Run, smaller: Image
 ) -> None:
     account.album("Best of").collect(smaller)
@@ -167,12 +167,12 @@ def test_a_smaller_copy_is_known_for_what_it_is_in_every_album_and_after_the_rec
     )
 
 
-# ======================================================================================================================
-# 9. Missing is not home, and unavailable is what SmugMug says it has not.
-# ======================================================================================================================
+# =================================================================================================
+# Missing and unavailable files.
+# =================================================================================================
 
 
-def test_photos_that_are_counted_and_not_listed_are_missing(
+def test_photos_counted_but_not_listed_are_missing(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
     album = account.album("Summer")
@@ -191,7 +191,7 @@ def test_photos_that_are_counted_and_not_listed_are_missing(
 
 
 @pytest.mark.parametrize("is_video", [False, True], ids=["photos", "films"])
-def test_images_that_smugmug_refuses_to_speak_of_are_failed_and_not_unavailable(
+def test_images_with_refused_requests_fail_instead_of_being_unavailable(
     account: Account, smugmug: FakeSmugMug, run: Run, is_video: bool
 ) -> None:
     album = account.album("Summer")
@@ -212,7 +212,7 @@ def test_images_that_smugmug_refuses_to_speak_of_are_failed_and_not_unavailable(
 
 
 @pytest.mark.parametrize("refused", ["!download", "!sizedetails", "!largestimage"])
-def test_one_refusal_among_answers_that_have_nothing_is_a_failure(
+def test_one_refusal_among_empty_responses_is_a_failure(
     account: Account, smugmug: FakeSmugMug, run: Run, refused: str
 ) -> None:
     photo = account.album("Summer").photo(
@@ -230,7 +230,7 @@ def test_one_refusal_among_answers_that_have_nothing_is_a_failure(
 
 
 @pytest.mark.parametrize("answer", ["200 without an object", "404"])
-def test_an_image_of_which_smugmug_says_that_it_has_no_file_is_unavailable(
+def test_images_without_a_file_on_smugmug_are_unavailable(
     account: Account, smugmug: FakeSmugMug, run: Run, answer: str
 ) -> None:
     photo = account.album("Summer").photo(
@@ -250,13 +250,13 @@ def test_an_image_of_which_smugmug_says_that_it_has_no_file_is_unavailable(
         assert "a.JPG" in topic(told, "Unavailable") and told.downloads == 0
 
 
-# ======================================================================================================================
-# 10. What does not fit.
-# ======================================================================================================================
+# =================================================================================================
+# Files that do not fit.
+# =================================================================================================
 
 
 @pytest.mark.parametrize("is_size_known", [True, False], ids=["of known size", "of unknown size"])
-def test_a_film_that_does_not_fit_is_left_out_and_all_that_fits_comes_home(
+def test_videos_that_do_not_fit_are_left_out_and_the_rest_downloaded(
     account: Account, smugmug: FakeSmugMug, run: Run, small_disk: SmallDisk, is_size_known: bool
 ) -> None:
     album = account.album("Summer")
@@ -284,7 +284,7 @@ def test_a_film_that_does_not_fit_is_left_out_and_all_that_fits_comes_home(
     assert files_on_disk(output) == expected_files(album)
 
 
-def test_the_part_of_a_film_that_does_not_fit_any_more_makes_room_for_the_rest(
+def test_part_files_that_no_longer_fit_make_room_for_the_rest(
     account: Account, smugmug: FakeSmugMug, run: Run, small_disk: SmallDisk
 ) -> None:
     album = account.album("Summer")
@@ -306,14 +306,12 @@ def test_the_part_of_a_film_that_does_not_fit_any_more_makes_room_for_the_rest(
     assert files_on_disk(output) == photos and not list(output.rglob("*.part"))
 
 
-# ======================================================================================================================
-# 11. Edited here, deleted there.
-# ======================================================================================================================
+# =================================================================================================
+# Edited on disk, deleted on SmugMug.
+# =================================================================================================
 
 
-def test_what_was_edited_here_and_then_deleted_there_is_no_fault(
-    account: Account, run: Run
-) -> None:
+def test_edited_files_deleted_on_smugmug_are_no_failure(account: Account, run: Run) -> None:
     album = account.album("Summer")
     for name in ("edited.JPG", "longer.JPG", "stays.JPG"):
         album.photo(name)
@@ -336,14 +334,12 @@ def test_what_was_edited_here_and_then_deleted_there_is_no_fault(
     }
 
 
-# ======================================================================================================================
-# 12. Renamed there.
-# ======================================================================================================================
+# =================================================================================================
+# Renamed on SmugMug.
+# =================================================================================================
 
 
-def test_an_album_that_was_renamed_there_is_told_with_its_folder_which_stays(
-    account: Account, run: Run
-) -> None:
+def test_renamed_albums_keep_their_folder_and_are_named(account: Account, run: Run) -> None:
     album = account.album("Summer")
     album.photo("a.JPG")
     sync(run)
@@ -356,7 +352,7 @@ def test_an_album_that_was_renamed_there_is_told_with_its_folder_which_stays(
         assert snapshot(run.output / "Summer") == before and not (run.output / "Winter").exists()
 
 
-def test_messages_name_the_folder_that_is_on_the_disk(
+def test_messages_name_the_folder_on_disk(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
     album = account.album("Summer")
@@ -368,9 +364,7 @@ def test_messages_name_the_folder_that_is_on_the_disk(
     assert "Summer/b.JPG" in topic(sync(run, exit_code=1), "Failed")
 
 
-def test_a_folder_follows_the_new_name_of_its_album_if_that_is_asked_for(
-    account: Account, run: Run
-) -> None:
+def test_rename_gives_folders_the_new_names_of_their_albums(account: Account, run: Run) -> None:
     album, other = account.album("Summer"), account.album("Other")
     album.photo("a.JPG", caption="Swans")
     other.photo("a.JPG")
@@ -393,7 +387,7 @@ def test_a_folder_follows_the_new_name_of_its_album_if_that_is_asked_for(
     assert sync(run).downloads == 1 and (run.output / "Winter" / "b.JPG").exists()
 
 
-def test_a_dry_run_renames_nothing(account: Account, run: Run) -> None:
+def test_previews_rename_nothing(account: Account, run: Run) -> None:
     album = account.album("Summer")
     album.photo("a.JPG")
     sync(run)
@@ -404,7 +398,7 @@ def test_a_dry_run_renames_nothing(account: Account, run: Run) -> None:
     assert snapshot(run.output) == before
 
 
-def test_no_folder_is_renamed_over_anything(account: Account, run: Run) -> None:
+def test_folders_are_never_renamed_over_anything(account: Account, run: Run) -> None:
     album = account.album("Summer")
     album.photo("a.JPG")
     sync(run)
@@ -421,9 +415,7 @@ def test_no_folder_is_renamed_over_anything(account: Account, run: Run) -> None:
     assert sync(run).cost == NOTHING_NEW
 
 
-def test_albums_that_swapped_names_lose_nothing_when_their_folders_follow(
-    account: Account, run: Run
-) -> None:
+def test_folders_follow_swapped_album_names_without_loss(account: Account, run: Run) -> None:
     first, second = account.album("Summer"), account.album("Winter")
     first.photo("a.JPG")
     second.photo("a.JPG")
@@ -439,7 +431,7 @@ def test_albums_that_swapped_names_lose_nothing_when_their_folders_follow(
     assert sync(run, "--verify").cost == NOTHING_NEW
 
 
-def test_a_name_that_differs_in_case_alone_is_followed_as_well(account: Account, run: Run) -> None:
+def test_folders_follow_names_that_differ_only_in_case(account: Account, run: Run) -> None:
     album = account.album("summer")
     album.photo("a.JPG")
     sync(run)
@@ -450,7 +442,7 @@ def test_a_name_that_differs_in_case_alone_is_followed_as_well(account: Account,
     assert sync(run).cost == NOTHING_NEW
 
 
-def test_in_a_tree_a_renamed_album_stays_among_its_folders(account: Account, run: Run) -> None:
+def test_renamed_albums_in_a_tree_stay_in_their_folder(account: Account, run: Run) -> None:
     album = account.album("Summer", folder="Family/2019")
     album.photo("a.JPG")
     sync(run, "--layout", "tree")
@@ -462,7 +454,7 @@ def test_in_a_tree_a_renamed_album_stays_among_its_folders(account: Account, run
 
 
 @pytest.mark.parametrize("is_gone", [True, False], ids=["its file is gone", "its file is there"])
-def test_the_name_of_a_deleted_photo_is_free_again_when_its_file_is_gone(
+def test_names_of_deleted_photos_are_free_once_the_file_is_removed(
     account: Account, run: Run, is_gone: bool
 ) -> None:
     album = account.album("Summer")
@@ -487,7 +479,7 @@ def test_the_name_of_a_deleted_photo_is_free_again_when_its_file_is_gone(
 @pytest.mark.parametrize(
     "is_gone", [True, False], ids=["its folder is gone", "its folder is there"]
 )
-def test_the_name_of_a_deleted_album_is_free_again_when_its_folder_is_gone(
+def test_names_of_deleted_albums_are_free_once_the_folder_is_removed(
     account: Account, run: Run, is_gone: bool
 ) -> None:
     album = account.album("Summer")
@@ -505,17 +497,17 @@ def test_the_name_of_a_deleted_album_is_free_again_when_its_folder_is_gone(
     assert sync(run).cost == NOTHING_NEW
 
 
-# ======================================================================================================================
+# =================================================================================================
 # The last line.
-# ======================================================================================================================
+# =================================================================================================
 
 
 def last_line(told: Sync) -> str:
-    """What a run said last of all."""
+    """Return the last line of a run."""
     return told.stderr.splitlines()[-1]
 
 
-def test_a_locked_album_shows_in_the_last_line_of_every_run(account: Account, run: Run) -> None:
+def test_the_last_line_of_every_run_mentions_locked_albums(account: Account, run: Run) -> None:
     account.album("Summer").photo()
     account.album("Secret", security="Password", locked=True).photo()
     for _ in range(2):
@@ -524,9 +516,7 @@ def test_a_locked_album_shows_in_the_last_line_of_every_run(account: Account, ru
         assert lines_with(topic(told, "Locked"), "Secret: ", "password")
 
 
-def test_what_smugmug_does_not_give_shows_in_the_last_line_of_every_run(
-    account: Account, run: Run
-) -> None:
+def test_the_last_line_of_every_run_mentions_unavailable_files(account: Account, run: Run) -> None:
     album = account.album("Summer")
     album.video("film.MOV")
     album.photo("raw.JPG", component_file_types={"Image": ["JPG", "NEF"]})
@@ -538,7 +528,7 @@ def test_what_smugmug_does_not_give_shows_in_the_last_line_of_every_run(
         )
 
 
-def test_the_last_line_of_an_interrupted_and_of_a_dry_run_says_how_much_is_home(
+def test_the_last_line_of_interrupted_and_dry_runs_states_the_files_on_disk(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
     account.album("Summer").photo()
@@ -557,7 +547,7 @@ def test_the_last_line_of_an_interrupted_and_of_a_dry_run_says_how_much_is_home(
     )
 
 
-def test_what_is_missing_and_was_not_asked_for_is_no_success(account: Account, run: Run) -> None:
+def test_missing_files_outside_the_selection_are_no_success(account: Account, run: Run) -> None:
     for name in ("Summer", "Winter"):
         account.album(name).photo("a.JPG")
     sync(run)
@@ -567,7 +557,7 @@ def test_what_is_missing_and_was_not_asked_for_is_no_success(account: Account, r
     assert last_line(told) == f"1 of 1 are in {run.output}; 1 damaged, changed or missing"
 
 
-def test_many_failures_of_one_cause_are_one_line_and_verbose_names_each(
+def test_failures_of_one_cause_share_a_line_unless_verbose(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
     album = account.album("Summer", folder="Family")
@@ -587,7 +577,7 @@ def test_many_failures_of_one_cause_are_one_line_and_verbose_names_each(
     )
 
 
-def test_reasons_that_all_differ_are_not_all_shown(account: Account, run: Run) -> None:
+def test_many_different_reasons_are_not_all_shown(account: Account, run: Run) -> None:
     album = account.album("Summer")
     for number in range(25):
         album.photo(f"{number:02}.JPG", Pattern(1000 + number, number, JPEG_MAGIC))
@@ -601,7 +591,7 @@ def test_reasons_that_all_differ_are_not_all_shown(account: Account, run: Run) -
     )
 
 
-def test_quiet_said_twice_is_silent_if_all_is_well_and_tells_all_if_not(
+def test_doubly_quiet_runs_are_silent_unless_something_failed(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
     photo = account.album("Summer").photo()
@@ -613,7 +603,7 @@ def test_quiet_said_twice_is_silent_if_all_is_well_and_tells_all_if_not(
     assert "Failed (1):" in told.stderr and last_line(told).endswith("; 1 failed")
 
 
-def test_in_the_log_all_is_well_is_no_warning(
+def test_the_log_records_success_without_a_warning(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
     account.album("Summer").photo()
@@ -628,7 +618,7 @@ def test_in_the_log_all_is_well_is_no_warning(
     assert lines_with(log.read_text(), " WARNING 1 of 2 are in /")
 
 
-def test_photos_that_are_in_the_account_and_in_no_album_are_told(
+def test_photos_in_no_album_are_mentioned(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
     account.album("Summer").photo()
@@ -642,15 +632,13 @@ def test_photos_that_are_in_the_account_and_in_no_album_are_told(
     assert "SmugMug reports 3 files in the account but 1 in its albums" in sync(run).stderr
 
 
-def test_albums_that_since_leaves_out_are_not_said_to_be_missing_in_smugmugs_count(
-    account: Account, run: Run
-) -> None:
+def test_albums_skipped_by_since_do_not_count_as_missing(account: Account, run: Run) -> None:
     account.album("Summer").photo()
     sync(run)
     assert "SmugMug reports" not in sync(run, "--since", "1d").stderr
 
 
-def test_albums_that_list_more_than_smugmug_counts_are_told(
+def test_albums_that_list_more_than_their_count_are_mentioned(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
     for name in ("Autumn", "Spring", "Summer", "Winter"):
@@ -669,7 +657,7 @@ def test_albums_that_list_more_than_smugmug_counts_are_told(
     assert told.count(" reported)") == 3 and told.endswith(" and 1 more")
 
 
-def test_an_album_that_is_looked_at_again_is_not_called_changed(
+def test_rechecked_albums_are_not_called_changed(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
     photo = account.album("Winter").photo(title="The sea")
@@ -683,7 +671,7 @@ def test_an_album_that_is_looked_at_again_is_not_called_changed(
     assert again in sync(run, "--sidecar", "xmp").stderr
 
 
-def test_the_report_tells_all_that_the_summary_does(account: Account, run: Run) -> None:
+def test_the_report_holds_everything_in_the_summary(account: Account, run: Run) -> None:
     album = account.album("Summer")
     photo = album.photo()
     album.video("film.MOV")
@@ -724,7 +712,7 @@ def test_the_report_tells_all_that_the_summary_does(account: Account, run: Run) 
     )
 
 
-def test_a_table_of_albums_says_how_much_of_each_is_here(account: Account, run: Run) -> None:
+def test_the_table_of_albums_states_the_files_on_disk(account: Account, run: Run) -> None:
     for name in ("Summer", "Winter"):
         account.album(name).photo()
     sync(run, "-a", "Summer")
@@ -739,26 +727,24 @@ def test_a_table_of_albums_says_how_much_of_each_is_here(account: Account, run: 
     assert listed.stderr == "3 files in 2 albums, 1 on disk.\n"
 
 
-def test_a_file_in_the_way_of_the_output_folder_is_the_one_that_is_named(run: Run) -> None:
+def test_the_file_in_the_way_of_the_output_folder_is_named(run: Run) -> None:
     (run.folder / "taken.txt").write_bytes(b"mine")
     told = sync(run, "-o", run.folder / "taken.txt" / "a" / "b", exit_code=2)
     assert f"{run.folder / 'taken.txt'} is a file, but a folder is needed there" in told.stderr
 
 
-# ======================================================================================================================
-# What is said is so, wherever it is said.
-# ======================================================================================================================
+# =================================================================================================
+# All outputs agree.
+# =================================================================================================
 
 
 def claim(run: Run, told: Sync) -> str:
-    """The one line that says how much is home and where that is."""
+    """Return the one line that states how many files are on disk, and where."""
     (found,) = lines_with(told.stderr, f" in {run.output}")
     return found
 
 
-def test_nothing_says_that_all_is_home_while_an_album_is_locked(
-    account: Account, run: Run
-) -> None:
+def test_locked_albums_prevent_the_claim_that_all_is_on_disk(account: Account, run: Run) -> None:
     account.album("Summer").photo()
     account.album("Secret", security="Password", locked=True).photo()
     for _ in range(2):
@@ -766,7 +752,7 @@ def test_nothing_says_that_all_is_home_while_an_album_is_locked(
         assert not said.startswith("All ") and said.endswith("; 1 album locked")
 
 
-def test_how_much_is_home_is_said_with_what_is_not_and_as_the_exit_code_says_it(
+def test_the_verdict_states_missing_files_and_matches_the_exit_code(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
     album = account.album("Summer")
@@ -789,18 +775,14 @@ def test_how_much_is_home_is_said_with_what_is_not_and_as_the_exit_code_says_it(
     )
 
 
-def test_a_raw_file_that_no_program_gets_is_named_as_well_if_nothing_has_changed(
-    account: Account, run: Run
-) -> None:
+def test_raw_files_that_no_program_gets_are_named_by_every_run(account: Account, run: Run) -> None:
     account.album("Summer").photo("raw.JPG", component_file_types={"Image": ["JPG", "NEF"]})
     for calls in (3, 2, 2):
         told = sync(run)
         assert told.calls == calls and "raw.JPG" in topic(told, "In SmugMug Source")
 
 
-def test_every_number_of_failures_is_the_same(
-    account: Account, smugmug: FakeSmugMug, run: Run
-) -> None:
+def test_all_counts_of_failures_agree(account: Account, smugmug: FakeSmugMug, run: Run) -> None:
     album, unlisted = account.album("Summer"), account.album("Winter")
     failing, _ = album.photo(), album.photo()
     unlisted.photo()
@@ -816,7 +798,7 @@ def test_every_number_of_failures_is_the_same(
     assert last_line(told).endswith("; 2 failed")
 
 
-def test_a_table_of_albums_and_a_dry_run_count_the_same_files(account: Account, run: Run) -> None:
+def test_the_table_of_albums_and_previews_count_the_same_files(account: Account, run: Run) -> None:
     album = account.album("Summer")
     shared, _ = album.photo(), album.photo()
     account.album("Winter").collect(shared)
@@ -829,7 +811,7 @@ def test_a_table_of_albums_and_a_dry_run_count_the_same_files(account: Account, 
     )
 
 
-def test_a_file_that_was_repaired_stands_under_one_heading(account: Account, run: Run) -> None:
+def test_repaired_files_stand_under_one_heading(account: Account, run: Run) -> None:
     photo = account.album("Summer").photo("a.JPG")
     sync(run)
     edit(run.output / "Summer" / "a.JPG")
@@ -841,9 +823,7 @@ def test_a_file_that_was_repaired_stands_under_one_heading(account: Account, run
     ] == [photo.key]
 
 
-def test_each_file_is_named_as_it_landed_on_the_screen_and_in_the_log(
-    account: Account, run: Run
-) -> None:
+def test_screen_and_log_name_files_by_their_final_path(account: Account, run: Run) -> None:
     for folder in ("Family", "Friends"):
         album = account.album("Trip", folder=folder)
         for _ in range(2):
@@ -856,7 +836,7 @@ def test_each_file_is_named_as_it_landed_on_the_screen_and_in_the_log(
         assert len(set(named)) == 4 and sorted(named) == landed
 
 
-def test_each_of_many_failures_is_in_the_report_with_its_folder_and_its_album(
+def test_the_report_lists_each_failure_with_folder_and_album(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
     albums = [account.album("Trip", folder=folder) for folder in ("Family", "Friends")]
@@ -872,7 +852,7 @@ def test_each_of_many_failures_is_in_the_report_with_its_folder_and_its_album(
     assert len({(problem["folder"], problem["file"]) for problem in problems}) == 40
 
 
-def test_whoever_meets_a_busy_folder_is_not_sent_to_another_one(
+def test_advice_for_a_busy_folder_names_no_other_folder(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
     stall = smugmug.fault("stall", of_file(account.album("Summer").photo()), before_headers=True)
@@ -883,7 +863,7 @@ def test_whoever_meets_a_busy_folder_is_not_sent_to_another_one(
     stop(process, signal.SIGINT)
 
 
-def test_whoever_has_a_full_disk_is_told_to_move_the_folder_which_then_goes_on(
+def test_advice_for_a_full_disk_is_to_move_the_folder_and_works(
     account: Account, run: Run, small_disk: SmallDisk
 ) -> None:
     album = account.album("Summer")

@@ -1,4 +1,4 @@
-"""Whenever a run is stopped, and however rudely: nothing half-written bears a final name, and the next run completes."""
+"""Does a stopped or killed run leave no half-written file, and does the next run complete it?"""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-# ======================================================================================================================
+# =================================================================================================
 # Ctrl-C and SIGTERM.
-# ======================================================================================================================
+# =================================================================================================
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.skipif(
     [signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", 0)],
     ids=["Ctrl-C", "SIGTERM", "a closed terminal"],
 )
-def test_an_interrupted_run_stops_at_once_keeps_what_is_home_and_the_next_one_completes(
+def test_interrupted_runs_stop_at_once_and_the_next_one_completes(
     account: Account, smugmug: FakeSmugMug, run: Run, number: int
 ) -> None:
     album, endless = account.album("Summer"), account.album("Winter")
@@ -71,7 +71,7 @@ def test_an_interrupted_run_stops_at_once_keeps_what_is_home_and_the_next_one_co
     assert smugmug.count("cdn") == 8 - len(home)
 
 
-def test_a_closed_terminal_does_not_end_a_run_that_was_started_with_nohup(
+def test_closing_the_terminal_does_not_end_a_run_under_nohup(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
     album = account.album("Summer")
@@ -87,7 +87,7 @@ def test_a_closed_terminal_does_not_end_a_run_that_was_started_with_nohup(
 
 
 @pytest.mark.parametrize("where", ["!authuser", "!albums", "!images", "cdn"])
-def test_an_interrupt_is_heard_whatever_a_run_is_waiting_for(
+def test_interrupts_end_every_kind_of_wait(
     account: Account, smugmug: FakeSmugMug, run: Run, where: str
 ) -> None:
     account.album("Summer").photo()
@@ -101,7 +101,7 @@ def test_an_interrupt_is_heard_whatever_a_run_is_waiting_for(
     assert files_on_disk(run.output) == {}
 
 
-def test_an_interrupt_is_heard_while_a_list_is_awaited(
+def test_interrupts_end_the_wait_for_a_list(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
     fault = smugmug.fault("stall", where="!albums", before_headers=True)
@@ -113,7 +113,7 @@ def test_an_interrupt_is_heard_while_a_list_is_awaited(
     assert process.returncode == 130
 
 
-def test_an_interrupt_is_heard_while_the_pin_is_awaited(smugmug: FakeSmugMug, run: Run) -> None:
+def test_interrupts_end_the_wait_for_the_pin(smugmug: FakeSmugMug, run: Run) -> None:
     process = run.start("--login", signed_in=False, stdin=subprocess.PIPE)
     assert process.stderr is not None
     said = ""
@@ -128,7 +128,7 @@ def test_an_interrupt_is_heard_while_the_pin_is_awaited(smugmug: FakeSmugMug, ru
 @pytest.mark.parametrize(
     "fault, options", [("rate_limited", {"retry_after": "86400"}), ("server_error", {})]
 )
-def test_an_interrupt_is_heard_during_a_wait(
+def test_interrupts_end_a_wait_that_smugmug_asked_for(
     account: Account, smugmug: FakeSmugMug, run: Run, fault: str, options: Dict[str, Any]
 ) -> None:
     account.album("Summer").photo()
@@ -142,12 +142,12 @@ def test_an_interrupt_is_heard_during_a_wait(
     assert smugmug.count("cdn") <= 2
 
 
-# ======================================================================================================================
-# Two at a time, and kill -9.
-# ======================================================================================================================
+# =================================================================================================
+# Two runs at a time, and kill -9.
+# =================================================================================================
 
 
-def test_a_second_run_on_the_same_folder_is_refused_and_the_first_goes_on(
+def test_a_second_run_in_the_same_folder_is_refused_and_the_first_continues(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
     account.album("Summer").photo()
@@ -166,14 +166,14 @@ def test_a_second_run_on_the_same_folder_is_refused_and_the_first_goes_on(
     assert files_on_disk(run.output) == expected_files(*account.albums)
 
 
-def test_after_being_killed_at_any_moment_one_quiet_run_brings_everything_home_once_and_whole(
+def test_one_run_completes_the_folder_after_kills_at_any_moment(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
     whole = fill(account)
     chance = random.Random(20)
     process = run.start("-j", 4)
     smugmug.wait_for(lambda: smugmug.count("cdn") >= 4)
-    # so that there is a state as well, of which the killed ones can make a mess
+    # so that there is a record, too, that killed runs can damage
     stop(process, signal.SIGTERM)
     seen = [len(files_on_disk(run.output))]
 
@@ -183,9 +183,9 @@ def test_after_being_killed_at_any_moment_one_quiet_run_brings_everything_home_o
         assert set(home.items()) <= set(whole.items())  # nothing half-written under a final name
         seen.append(len(home))
 
-    # the kills met runs that had something to do
+    # the killed runs had something to do
     assert seen[0] < seen[-1] < len(whole) and seen == sorted(seen)
-    # a part may lack nothing but its name
+    # a part file may be complete except for its name
     missing, complete = (
         len(whole) - seen[-1],
         len(part_files(run)),
@@ -199,13 +199,13 @@ def test_after_being_killed_at_any_moment_one_quiet_run_brings_everything_home_o
     assert run().returncode == 0 and smugmug.count("cdn") == 0
 
 
-# ======================================================================================================================
+# =================================================================================================
 # Helpers.
-# ======================================================================================================================
+# =================================================================================================
 
 
 def kill_once(smugmug: FakeSmugMug, run: Run, chance: random.Random) -> None:
-    """Start a run and kill it at a moment that is counted in requests, answers or bytes, not in seconds."""
+    """Start a run and kill it at a moment counted in requests, responses or bytes."""
     smugmug.clear_requests()
     moments: List[Tuple[Callable[[], int], int]] = [
         (lambda: smugmug.count("api"), chance.randint(1, 5)),
@@ -228,7 +228,7 @@ def kill_once(smugmug: FakeSmugMug, run: Run, chance: random.Random) -> None:
 
 
 def fill(account: Account) -> Dict[str, bytes]:
-    """An account with more than the killed runs can bring home, in which nothing comes twice; what it should look like."""
+    """Add more distinct files than the killed runs can download; return the expected files."""
     for number in range(4):
         album = account.album(f"Album {number}")
         for index in range(50):

@@ -1,4 +1,6 @@
-"""What its owner moves, renames or deletes within the output folder is found again, and nobody's file is lost by it."""
+"""Are files and folders found again that the user moved, renamed or deleted in the output
+folder?
+"""
 
 from __future__ import annotations
 
@@ -28,14 +30,12 @@ def move(run: Run, before: str, after: str) -> None:
     (run.output / before).rename(run.output / after)
 
 
-# ======================================================================================================================
-# Folders and files that were moved.
-# ======================================================================================================================
+# =================================================================================================
+# Moved folders and files.
+# =================================================================================================
 
 
-def test_album_folders_that_were_moved_are_followed_each_to_its_own_even_if_they_hold_the_same(
-    account: Account, run: Run
-) -> None:
+def test_moved_album_folders_with_equal_content_are_told_apart(account: Account, run: Run) -> None:
     albums = [account.album(name) for name in ("Summer", "Best of", "Print", "Winter")]
     photos = [albums[0].photo(f"IMG_{number}.JPG") for number in range(6)]
     for photo in photos:
@@ -55,9 +55,7 @@ def test_album_folders_that_were_moved_are_followed_each_to_its_own_even_if_they
     assert "19 intact" in run_unchanged(run, "--verify", "--dry-run").stderr
 
 
-def test_files_in_a_folder_that_was_moved_are_verified_where_they_are(
-    account: Account, run: Run
-) -> None:
+def test_files_in_moved_folders_are_verified_where_they_are(account: Account, run: Run) -> None:
     album = account.album("Summer")
     photos = [album.photo(f"IMG_{number}.JPG") for number in range(3)]
     sync(run)
@@ -74,9 +72,7 @@ def test_files_in_a_folder_that_was_moved_are_verified_where_they_are(
     assert photos[1].data in files_on_disk(run.output).values()
 
 
-def test_files_that_were_moved_one_by_one_are_copied_back_and_not_fetched(
-    account: Account, run: Run
-) -> None:
+def test_files_moved_one_by_one_are_copied_back(account: Account, run: Run) -> None:
     album = account.album("Summer")
     for number in range(4):
         album.photo(f"IMG_{number}.JPG")
@@ -91,7 +87,7 @@ def test_files_that_were_moved_one_by_one_are_copied_back_and_not_fetched(
     }
 
 
-def test_what_only_has_the_size_of_a_missing_file_is_not_taken_for_it_nor_does_it_cost_the_part(
+def test_files_with_only_the_size_of_a_missing_one_are_not_taken_for_it(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
     photo = account.album("Summer").photo("a.JPG", Pattern(200_000, 1, JPEG_MAGIC))
@@ -113,7 +109,7 @@ def test_what_only_has_the_size_of_a_missing_file_is_not_taken_for_it_nor_does_i
 
 
 @pytest.mark.parametrize("name", [".a.JPG.part", ".snapshot/Summer/a.JPG"])
-def test_nothing_is_copied_from_part_files_and_hidden_folders(
+def test_part_files_and_hidden_folders_are_no_source_of_copies(
     account: Account, run: Run, name: str
 ) -> None:
     photo = account.album("Summer").photo("a.JPG")
@@ -123,7 +119,7 @@ def test_nothing_is_copied_from_part_files_and_hidden_folders(
     assert sync(run).downloads == 1
 
 
-def test_much_that_is_missing_is_said_before_it_is_fetched(account: Account, run: Run) -> None:
+def test_many_missing_files_are_mentioned_before_downloading(account: Account, run: Run) -> None:
     album = account.album("Summer")
     for number in range(12):
         album.photo(f"IMG_{number}.JPG")
@@ -137,9 +133,7 @@ def test_much_that_is_missing_is_said_before_it_is_fetched(account: Account, run
     ) == expected_files(album)
 
 
-def test_names_in_another_form_are_found_in_folders_of_another_form(
-    account: Account, run: Run
-) -> None:
+def test_names_are_found_in_folders_of_another_normalization(account: Account, run: Run) -> None:
     album = account.album("Caf\u00e9")
     album.photo("Stra\u00dfe \u00e9.JPG")
     sync(run)
@@ -152,12 +146,12 @@ def test_names_in_another_form_are_found_in_folders_of_another_form(
     assert files_on_disk(run.output) == before
 
 
-# ======================================================================================================================
-# Albums that were renamed at SmugMug.
-# ======================================================================================================================
+# =================================================================================================
+# Renamed albums.
+# =================================================================================================
 
 
-def test_a_renamed_album_is_told_and_followed_only_if_asked_to_and_never_over_anything(
+def test_renamed_albums_are_followed_only_with_rename_and_never_over_anything(
     account: Account, run: Run
 ) -> None:
     album, other, third = account.album("Summer"), account.album("Winter"), account.album("Autumn")
@@ -184,7 +178,7 @@ def test_a_renamed_album_is_told_and_followed_only_if_asked_to_and_never_over_an
     assert "3 intact" in run_unchanged(run, "--verify", "--dry-run").stderr
 
 
-def test_in_the_layout_tree_a_renamed_album_stays_in_its_folder(
+def test_renamed_albums_in_the_tree_layout_stay_in_their_folder(
     account: Account, run: Run
 ) -> None:
     album = account.album("Summer", folder="Family")
@@ -197,12 +191,12 @@ def test_in_the_layout_tree_a_renamed_album_stays_in_its_folder(
     assert sync(run, "--layout", "tree").downloads == 0
 
 
-# ======================================================================================================================
-# Damage, deletions, names.
-# ======================================================================================================================
+# =================================================================================================
+# Damage, deletions and names.
+# =================================================================================================
 
 
-def test_a_preview_counts_a_file_that_is_known_to_be_damaged(
+def test_previews_count_files_known_to_be_damaged(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
     photo = account.album("Summer").photo("a.JPG")
@@ -214,9 +208,7 @@ def test_a_preview_counts_a_file_that_is_known_to_be_damaged(
     assert photo.data not in files_on_disk(run.output).values()
 
 
-def test_the_name_of_a_deleted_image_is_free_again_and_its_return_finds_nobody_elses_file(
-    account: Account, run: Run
-) -> None:
+def test_restored_images_do_not_find_another_images_file(account: Account, run: Run) -> None:
     album = account.album("Summer")
     first, _ = album.photo("a.JPG"), album.photo("b.JPG")
     account.album("Best of").collect(first)
@@ -237,9 +229,7 @@ def test_the_name_of_a_deleted_image_is_free_again_and_its_return_finds_nobody_e
     assert sync(run).cost == NOTHING_NEW
 
 
-def test_a_damaged_file_that_cannot_be_read_stays_known_as_damaged(
-    account: Account, run: Run
-) -> None:
+def test_unreadable_damaged_files_stay_recorded_as_damaged(account: Account, run: Run) -> None:
     photo = account.album("Summer").photo("a.JPG")
     sync(run)
     path = run.output / "Summer" / "a.JPG"
@@ -253,13 +243,13 @@ def test_a_damaged_file_that_cannot_be_read_stays_known_as_damaged(
     assert path.read_bytes() == damaged != photo.data
 
 
-# ======================================================================================================================
-# The disk that is not there.
-# ======================================================================================================================
+# =================================================================================================
+# Missing disks.
+# =================================================================================================
 
 
 @pytest.mark.parametrize("arguments", [[], ["--dry-run"], ["--verify"], ["--verify", "--dry-run"]])
-def test_a_known_folder_without_its_record_is_not_taken_for_an_empty_one(
+def test_known_folders_without_a_record_do_not_count_as_empty(
     account: Account, run: Run, arguments: List[str]
 ) -> None:
     account.album("Summer").photo()
@@ -282,7 +272,7 @@ def test_a_known_folder_without_its_record_is_not_taken_for_an_empty_one(
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"null", b"[[1]]", b"7"])
-def test_a_damaged_list_of_folders_hinders_nothing(
+def test_damaged_lists_of_folders_hinder_nothing(
     account: Account, run: Run, content: bytes
 ) -> None:
     account.album("Summer").photo()
@@ -293,13 +283,13 @@ def test_a_damaged_list_of_folders_hinders_nothing(
     assert Path(str(run.output)).name in path.read_text(encoding="utf-8")
 
 
-# ======================================================================================================================
+# =================================================================================================
 # Odd dates.
-# ======================================================================================================================
+# =================================================================================================
 
 
 @pytest.mark.parametrize("year", [1601, 2300, 9999])
-def test_an_odd_date_hinders_nothing(
+def test_odd_dates_hinder_nothing(
     account: Account, run: Run, year: int, smugmug: FakeSmugMug
 ) -> None:
     album = account.album("Summer")

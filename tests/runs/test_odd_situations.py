@@ -1,4 +1,4 @@
-"""Odd dates, odd computers, odd wishes: the run goes on with what it has, and says in plain words what is wrong."""
+"""Does the run continue on odd computers and with odd dates and options, or say what is wrong?"""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ linux_only = pytest.mark.skipif(
 
 
 def album_of(account: Account, *names: str) -> Album:
-    """An album of photos and films of these names."""
+    """Add an album of photos and videos with these names."""
     album = account.album("Summer")
     for name in names:
         (album.video if name.endswith("mp4") else album.photo)(name)
     return album
 
 
-# ======================================================================================================================
-# 13. Odd dates, and whatever nobody thought of.
-# ======================================================================================================================
+# =================================================================================================
+# Odd dates and unexpected errors.
+# =================================================================================================
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def album_of(account: Account, *names: str) -> Album:
         "9999-12-31T23:59:59+00:00",
     ],
 )
-def test_photos_with_odd_dates_are_home_like_any_others(
+def test_photos_with_odd_dates_are_downloaded(
     account: Account, smugmug: FakeSmugMug, run: Run, date: str
 ) -> None:
     album = album_of(account, "taken.JPG", "uploaded.JPG", "both.JPG", "both.mp4")
@@ -80,7 +80,7 @@ def test_photos_with_odd_dates_are_home_like_any_others(
     assert "4 intact" in sync(run, "--verify").stderr
 
 
-# All ways in which a file may get its name fail for one of them, and in a way that nobody expects.
+# Every way of naming a file fails for one of them with an unexpected error.
 NO_NAME_FOR_BROKEN = """
     import os
 
@@ -96,7 +96,7 @@ NO_NAME_FOR_BROKEN = """
 """
 
 
-def test_what_nobody_expects_fails_one_image_and_asks_for_a_report(
+def test_unexpected_errors_fail_one_image_and_ask_for_a_report(
     account: Account, run: Run, tmp_path: Path
 ) -> None:
     album = album_of(account, "a.JPG", "broken.JPG", "c.JPG")
@@ -109,21 +109,21 @@ def test_what_nobody_expects_fails_one_image_and_asks_for_a_report(
     assert files_on_disk(run.output) == expected_files(album)
 
 
-# ======================================================================================================================
-# 14. A computer that is short of something.
-# ======================================================================================================================
+# =================================================================================================
+# Computers short of space, threads or time.
+# =================================================================================================
 
 
 def assert_previewed_or_explained(result: Result, temporary: str) -> None:
-    """A preview that says what is to come, or an end that names the temporary folder as what is wrong."""
+    """Check that a preview succeeded or named the temporary folder as the cause."""
     if result.returncode == 0:
         assert "To download: 1 file" in result.stdout
     else:
-        # 1: a disk is full, as in a run
+        # 1: the disk is full, as in a run
         assert result.returncode in (1, 2) and temporary in result.stderr
 
 
-def test_a_dry_run_copes_with_a_temporary_folder_that_is_missing(
+def test_previews_cope_with_a_missing_temporary_folder(
     account: Account, run: Run, tmp_path: Path
 ) -> None:
     album = album_of(account, "a.JPG")
@@ -136,7 +136,7 @@ def test_a_dry_run_copes_with_a_temporary_folder_that_is_missing(
     assert_previewed_or_explained(run("--dry-run", env=env), str(missing))
 
 
-def test_a_dry_run_copes_with_a_temporary_folder_that_is_tiny(
+def test_previews_cope_with_a_full_temporary_folder(
     account: Account, run: Run, small_disk: SmallDisk
 ) -> None:
     album = account.album("Winter")
@@ -164,7 +164,7 @@ FEW_THREADS = """
 
 
 @pytest.mark.parametrize("threads", [4, 8])
-def test_a_run_goes_on_with_as_many_threads_as_the_system_allows(
+def test_runs_continue_with_as_many_threads_as_allowed(
     account: Account, run: Run, tmp_path: Path, threads: int
 ) -> None:
     for name in ("Spring", "Summer", "Autumn"):
@@ -188,7 +188,7 @@ CLOCK_STEPS_BACK = """
 """
 
 
-def test_no_time_is_below_zero_when_the_clock_steps_back(
+def test_durations_are_never_negative_when_the_clock_steps_back(
     account: Account, smugmug: FakeSmugMug, run: Run, tmp_path: Path
 ) -> None:
     album_of(account, "a.JPG", "b.JPG")
@@ -206,9 +206,9 @@ def test_no_time_is_below_zero_when_the_clock_steps_back(
     assert report["seconds"] >= 0 and report["finished"] >= report["started"]
 
 
-# ======================================================================================================================
-# 14. A record, and leavings, of another kind.
-# ======================================================================================================================
+# =================================================================================================
+# Damaged records and leftovers.
+# =================================================================================================
 
 NO_NAME = "UPDATE file SET name = CAST(X'ff2e4a5047' AS TEXT) WHERE name = 'a.JPG'"
 
@@ -225,7 +225,7 @@ NO_NAME = "UPDATE file SET name = CAST(X'ff2e4a5047' AS TEXT) WHERE name = 'a.JP
         ("UPDATE album SET clocks = X'ff'", []),
     ],
 )
-def test_a_record_with_a_text_that_is_none_counts_as_damaged_and_nothing_is_fetched_again(
+def test_records_with_broken_text_are_rebuilt_without_downloads(
     account: Account, run: Run, statement: str, args: List[str]
 ) -> None:
     album = album_of(account, "a.JPG", "b.JPG")
@@ -255,7 +255,7 @@ KILLED_AT = """
 
 
 def all_files(folder: Path) -> List[str]:
-    """The names of all files below a folder, hidden ones as well."""
+    """Return the names of all files below a folder, hidden ones as well."""
     return sorted(
         path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()
     )
@@ -263,7 +263,7 @@ def all_files(folder: Path) -> List[str]:
 
 @posix_only
 @pytest.mark.parametrize("end", [".xmp", "album.json"])
-def test_what_a_killed_write_of_a_sidecar_left_does_not_stay_for_ever(
+def test_leftovers_of_killed_sidecar_writes_are_removed(
     account: Account, run: Run, tmp_path: Path, end: str
 ) -> None:
     account.album("Summer").photo("a.JPG", caption="Swans")
@@ -275,7 +275,7 @@ def test_what_a_killed_write_of_a_sidecar_left_does_not_stay_for_ever(
 
 
 @posix_only
-def test_what_a_killed_write_of_the_sign_in_left_does_not_stay_for_ever(
+def test_leftovers_of_killed_sign_in_writes_are_removed(
     smugmug: FakeSmugMug, run: Run, tmp_path: Path
 ) -> None:
     env = broken_python(tmp_path / "broken", KILLED_AT.format(end="token.json"))
@@ -286,7 +286,7 @@ def test_what_a_killed_write_of_the_sign_in_left_does_not_stay_for_ever(
 
 
 @posix_only
-def test_what_a_killed_write_of_the_report_left_does_not_stay_for_ever(
+def test_leftovers_of_killed_report_writes_are_removed(
     account: Account, run: Run, tmp_path: Path
 ) -> None:
     album_of(account, "a.JPG")
@@ -298,7 +298,7 @@ def test_what_a_killed_write_of_the_report_left_does_not_stay_for_ever(
     assert all_files(reports) == ["report.json"]
 
 
-def test_a_dry_run_counts_a_file_that_is_known_to_be_damaged(
+def test_dry_runs_count_files_known_to_be_damaged(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
     album_of(account, "a.JPG", "b.JPG")
@@ -312,14 +312,14 @@ def test_a_dry_run_counts_a_file_that_is_known_to_be_damaged(
     assert sync(run).downloads == 1
 
 
-# ======================================================================================================================
-# 14. Where results go.
-# ======================================================================================================================
+# =================================================================================================
+# Destinations of results.
+# =================================================================================================
 
 
 @linux_only
 @pytest.mark.parametrize("args", [["--list-removed"], ["--list-removed", "--dry-run"]])
-def test_names_that_cannot_be_written_keep_back_neither_the_summary_nor_the_report(
+def test_unencodable_names_prevent_neither_summary_nor_report(
     account: Account, run: Run, args: List[str]
 ) -> None:
     album = album_of(account, "a.JPG", "b.JPG")
@@ -348,7 +348,7 @@ def test_names_that_cannot_be_written_keep_back_neither_the_summary_nor_the_repo
 
 
 @posix_only
-def test_a_pipe_that_nobody_reads_is_no_place_for_a_report(account: Account, run: Run) -> None:
+def test_pipes_without_a_reader_are_refused_for_reports(account: Account, run: Run) -> None:
     album = album_of(account, "a.JPG")
     os.mkfifo(str(run.folder / "pipe"))
     result = run("--report", "pipe", timeout=300)
@@ -357,31 +357,31 @@ def test_a_pipe_that_nobody_reads_is_no_place_for_a_report(account: Account, run
 
 
 def as_it_is(path: Path) -> str:
-    """The record under its own name."""
+    """Return the record's own path."""
     return str(path)
 
 
 def by_a_detour(path: Path) -> str:
-    """The record under another path."""
+    """Return the record's path with a detour."""
     return str(path.parent / ".." / path.parent.name / path.name)
 
 
 def by_a_link(path: Path) -> str:
-    """The record through a symbolic link."""
+    """Return a symbolic link to the record."""
     link = path.parent.with_name("link")
     link.symlink_to(path)
     return str(link)
 
 
 def by_a_hard_link(path: Path) -> str:
-    """The record through a second name of the same file."""
+    """Return a second name of the record."""
     link = path.parent.with_name("link")
     os.link(str(path), str(link))
     return str(link)
 
 
 def beside_it(path: Path) -> str:
-    """The journal of the record."""
+    """Return the path of the record's journal."""
     return str(path) + "-journal"
 
 
@@ -398,7 +398,7 @@ def beside_it(path: Path) -> str:
         ("--log-file", as_it_is, False),
     ],
 )
-def test_what_is_written_over_the_record_is_refused_before_anything_is_done(
+def test_writing_over_the_record_is_refused_before_the_run(
     account: Account, run: Run, option: str, way: Callable[[Path], str], is_there: bool
 ) -> None:
     album_of(account, "a.JPG")
@@ -424,7 +424,9 @@ def test_a_dash_sends_the_report_to_standard_output(
     assert not (run.folder / "-").exists()
 
 
-def test_a_dash_from_the_environment_does_the_same(account: Account, run: Run) -> None:
+def test_a_dash_in_the_environment_sends_the_report_to_standard_output(
+    account: Account, run: Run
+) -> None:
     album_of(account, "a.JPG")
     assert json.loads(sync(run, env={"SMUGMUG_REPORT": "-"}).stdout)["downloaded"] == 1
 
@@ -443,7 +445,7 @@ def test_a_dash_from_the_environment_does_the_same(account: Account, run: Run) -
     ],
     ids=" ".join,
 )
-def test_an_option_that_has_no_meaning_for_a_task_is_refused_before_anything_is_done(
+def test_options_without_meaning_for_a_task_are_refused(
     account: Account, run: Run, args: List[str]
 ) -> None:
     album_of(account, "a.JPG")
@@ -458,9 +460,7 @@ def test_an_option_that_has_no_meaning_for_a_task_is_refused_before_anything_is_
 
 
 @pytest.mark.parametrize("task", ["--list", "--login"])
-def test_what_the_environment_says_of_runs_hinders_no_other_task(
-    account: Account, run: Run, task: str
-) -> None:
+def test_variables_for_runs_hinder_no_other_task(account: Account, run: Run, task: str) -> None:
     album_of(account, "a.JPG")
     env: Dict[str, Optional[str]] = {"SMUGMUG_REPORT": "x.json", "SMUGMUG_ALBUM": "Summer"}
     assert run(task, env=env).returncode == 0
@@ -474,7 +474,7 @@ def test_what_the_environment_says_of_runs_hinders_no_other_task(
         ({"SMUGMUG_EXCLUDE": "\n\nSummer\r\n\n"}, {"Winter/b.JPG"}),
     ],
 )
-def test_a_blank_line_is_no_album(
+def test_blank_lines_are_no_albums(
     account: Account, run: Run, variable: Dict[str, str], expected: List[str]
 ) -> None:
     album_of(account, "a.JPG")
@@ -487,7 +487,7 @@ def test_a_blank_line_is_no_album(
     "args, env",
     [(["-o", "~/photos"], {}), (["--output=~/photos"], {}), ([], {"SMUGMUG_OUTPUT": "~/photos"})],
 )
-def test_a_tilde_that_no_shell_has_seen_is_the_home_folder(
+def test_a_tilde_stands_for_the_home_folder_without_a_shell(
     account: Account, run: Run, args: List[str], env: Dict[str, str]
 ) -> None:
     album = album_of(account, "a.JPG")
@@ -496,7 +496,7 @@ def test_a_tilde_that_no_shell_has_seen_is_the_home_folder(
     assert not (run.folder / "~").exists()
 
 
-def test_a_tilde_is_understood_for_reports_and_logs_as_well(account: Account, run: Run) -> None:
+def test_a_tilde_works_for_reports_and_logs_as_well(account: Account, run: Run) -> None:
     album_of(account, "a.JPG")
     sync(run, "--report", "~/report.json", "--log-file", "~/log.txt")
     home = Path(os.environ["HOME"])

@@ -1,4 +1,4 @@
-"""The net goes away and comes back, SmugMug is being repaired, a sign-in is revoked: nobody has to sit beside a run."""
+"""Does a run survive outages, maintenance and revoked sign-ins without anyone attending?"""
 
 from __future__ import annotations
 
@@ -34,24 +34,24 @@ OUT_OF_REACH = "SmugMug has been out of reach since"
 
 
 def big_photo(album: Album, name: str) -> Image:
-    """A photo of more than two of the pieces in which a body is read."""
+    """Add a photo larger than two pieces of a body."""
     return album.photo(name, Pattern(SIZE, album.account.new_seed(), JPEG_MAGIC))
 
 
 def be_away_for_a_while(smugmug: FakeSmugMug) -> None:
-    """Be out of reach until a run has looked a few times whether that is so."""
+    """Be unreachable until a run has probed a few times."""
     smugmug.go_away()
     smugmug.wait_for(lambda: smugmug.turned_away >= A_FEW_LOOKS)
     smugmug.come_back()
 
 
-# ======================================================================================================================
-# The net goes away.
-# ======================================================================================================================
+# =================================================================================================
+# Network outages.
+# =================================================================================================
 
 
 @pytest.mark.parametrize("jobs", [1, 8])
-def test_transfers_go_on_where_they_stood_when_the_net_comes_back(
+def test_downloads_resume_after_an_outage(
     account: Account, smugmug: FakeSmugMug, run: Run, jobs: int
 ) -> None:
     album = account.album("Summer")
@@ -73,7 +73,7 @@ def test_transfers_go_on_where_they_stood_when_the_net_comes_back(
     assert 20 * SIZE <= sent < 20 * SIZE + jobs * CUT  # or each part would have been fetched anew
 
 
-def test_a_film_that_is_all_there_is_to_do_outlasts_the_net(
+def test_a_single_video_survives_an_outage(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
     photo = big_photo(account.album("Summer"), "IMG_1.JPG")
@@ -90,7 +90,7 @@ def test_a_film_that_is_all_there_is_to_do_outlasts_the_net(
     assert stderr.count(OUT_OF_REACH) == 1
 
 
-def test_listings_outlast_the_net(account: Account, smugmug: FakeSmugMug, run: Run) -> None:
+def test_listings_survive_an_outage(account: Account, smugmug: FakeSmugMug, run: Run) -> None:
     for number in range(12):
         account.album(f"Album {number}").photo()
     fault = smugmug.fault("stall", where="!images", times=4, before_headers=True)
@@ -105,7 +105,7 @@ def test_listings_outlast_the_net(account: Account, smugmug: FakeSmugMug, run: R
     assert "could not be listed" not in stderr and stderr.count(OUT_OF_REACH) == 1
 
 
-def test_a_net_that_goes_away_while_smugmug_asks_to_wait_is_waited_for(
+def test_an_outage_during_a_requested_wait_is_survived(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
     album = account.album("Summer")
@@ -123,7 +123,7 @@ def test_a_net_that_goes_away_while_smugmug_asks_to_wait_is_waited_for(
     assert stderr.count("waiting 1 s") == stderr.count(OUT_OF_REACH) == 1
 
 
-def test_a_net_that_stays_away_ends_the_run_as_a_whole_and_the_next_one_completes(
+def test_a_lasting_outage_ends_the_run_and_the_next_one_completes(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
     album = account.album("Summer")
@@ -162,7 +162,7 @@ def test_a_net_that_stays_away_ends_the_run_as_a_whole_and_the_next_one_complete
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no signals to other processes")
-def test_an_interrupt_is_heard_while_the_net_is_away(
+def test_interrupts_end_the_wait_for_the_network(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
     album = account.album("Summer")
@@ -181,7 +181,7 @@ def test_an_interrupt_is_heard_while_the_net_is_away(
 
 
 @pytest.mark.parametrize("name, options", [("reset", {}), ("server_error", {})])
-def test_a_file_that_nothing_answers_for_while_all_else_is_there_fails_alone(
+def test_files_without_a_response_fail_alone(
     account: Account, smugmug: FakeSmugMug, run: Run, name: str, options: Dict[str, Any]
 ) -> None:
     album = account.album("Summer")
@@ -196,14 +196,14 @@ def test_a_file_that_nothing_answers_for_while_all_else_is_there_fails_alone(
     assert files_on_disk(run.output) == {"Summer/sound.JPG": sound.data}
 
 
-# ======================================================================================================================
-# SmugMug is being repaired.
-# ======================================================================================================================
+# =================================================================================================
+# Maintenance of SmugMug.
+# =================================================================================================
 
 WORKERS = 8
 
 
-def test_a_503_that_says_for_how_long_is_obeyed_by_all(
+def test_all_workers_obey_a_503_with_retry_after(
     account: Account, ca: Authority, tmp_path: Path
 ) -> None:
     album = account.album("Busy")
@@ -224,7 +224,7 @@ def test_a_503_that_says_for_how_long_is_obeyed_by_all(
         assert min(served) >= max(refused) + 2  # nobody knocked in between
 
 
-def test_503_to_everything_is_waited_for_like_the_net(
+def test_503_to_everything_counts_as_an_outage(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
     album = account.album("Summer")
@@ -241,7 +241,7 @@ def test_503_to_everything_is_waited_for_like_the_net(
     assert files_on_disk(run.output) == expected_files(album) and stderr.count(OUT_OF_REACH) == 1
 
 
-def test_503_to_everything_for_too_long_ends_the_run_whatever_it_says_of_how_long(
+def test_503_to_everything_for_too_long_ends_the_run_despite_retry_after(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
     album = account.album("Summer")
@@ -253,7 +253,7 @@ def test_503_to_everything_for_too_long_ends_the_run_whatever_it_says_of_how_lon
     assert " 0 failed" in result.stderr and "not tried" in result.stderr
 
 
-def test_files_go_on_while_the_api_asks_to_wait(
+def test_downloads_continue_while_the_api_waits(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
     for album in (account.album("Summer"), account.album("Winter")):  # one of them is listed first
@@ -272,9 +272,9 @@ def test_files_go_on_while_the_api_asks_to_wait(
     assert "waiting 3600 s as requested" in stderr and process.returncode == 130
 
 
-# ======================================================================================================================
-# A sign-in that is revoked in the middle.
-# ======================================================================================================================
+# =================================================================================================
+# Revoked sign-ins.
+# =================================================================================================
 
 PAGE: Dict[str, Any] = {
     "headers": {"Content-Type": "text/html"},
@@ -283,7 +283,7 @@ PAGE: Dict[str, Any] = {
 
 
 @pytest.mark.parametrize("where", ["cdn", "!images"])
-def test_a_sign_in_revoked_in_the_middle_ends_the_run_with_one_line(
+def test_revoking_the_sign_in_ends_the_run_with_one_line(
     account: Account, smugmug: FakeSmugMug, run: Run, where: str
 ) -> None:
     for number in range(3):
@@ -298,7 +298,7 @@ def test_a_sign_in_revoked_in_the_middle_ends_the_run_with_one_line(
     assert smugmug.count(None, where) <= 8  # what was under way
 
 
-def test_a_sign_in_revoked_between_the_pages_of_a_long_album_is_no_interruption(
+def test_revoking_the_sign_in_between_pages_is_no_interruption(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
     account.album("Short").fill(90, 600_000)  # while these are under way
@@ -315,7 +315,7 @@ def test_a_sign_in_revoked_between_the_pages_of_a_long_album_is_no_interruption(
     assert result.stderr.count("probably revoked") == 1
 
 
-def test_a_401_for_one_file_alone_fails_that_file(
+def test_a_401_for_one_file_fails_only_that_file(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
     album = account.album("Summer")
@@ -329,13 +329,13 @@ def test_a_401_for_one_file_alone_fails_that_file(
     assert smugmug.count("cdn", of_file(lost)) == 1 and smugmug.count("api", "!authuser") == 2
 
 
-# ======================================================================================================================
+# =================================================================================================
 # Bodies that do not end.
-# ======================================================================================================================
+# =================================================================================================
 
 
 @pytest.mark.parametrize("framing", ["length", "chunked"])
-def test_a_file_that_brings_a_byte_now_and_then_is_asked_for_anew_from_where_it_stands(
+def test_trickling_downloads_are_aborted_and_resumed(
     account: Account, smugmug: FakeSmugMug, run: Run, framing: str
 ) -> None:
     photo = big_photo(account.album("Summer"), "IMG_1.JPG")
@@ -350,7 +350,7 @@ def test_a_file_that_brings_a_byte_now_and_then_is_asked_for_anew_from_where_it_
     assert CUT <= first.bytes_sent < CUT + 100 and second.status == 206
 
 
-def test_a_list_or_a_refusal_that_brings_a_byte_now_and_then_is_asked_for_anew(
+def test_trickling_lists_and_refusals_are_requested_again(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
     album = account.album("Summer")
@@ -374,7 +374,7 @@ def test_a_list_or_a_refusal_that_brings_a_byte_now_and_then_is_asked_for_anew(
     not sys.platform.startswith("linux"),
     reason="only Linux tells so simply what memory a run took",
 )
-def test_an_answer_that_unpacks_to_hundreds_of_megabytes_is_refused_and_takes_little_memory(
+def test_huge_compressed_responses_are_refused_in_little_memory(
     account: Account, smugmug: FakeSmugMug, run: Run, tmp_path: Path
 ) -> None:
     album, sound = account.album("Huge"), account.album("Sound")
@@ -398,14 +398,14 @@ def test_an_answer_that_unpacks_to_hundreds_of_megabytes_is_refused_and_takes_li
     assert peak is not None and int(peak.group(1)) < 200_000
 
 
-# ======================================================================================================================
-# Clocks, and terminals that are closed.
-# ======================================================================================================================
+# =================================================================================================
+# Clocks and closed terminals.
+# =================================================================================================
 
 
 @pytest.mark.parametrize("hours", [-20, 3])
 @pytest.mark.parametrize("begins", ["from the start", "in the middle"])
-def test_a_clock_that_is_wrong_by_hours_does_no_harm(
+def test_a_clock_off_by_hours_does_no_harm(
     account: Account, smugmug: FakeSmugMug, run: Run, tmp_path: Path, hours: int, begins: str
 ) -> None:
     for number in range(5):
@@ -424,11 +424,11 @@ def test_a_clock_that_is_wrong_by_hours_does_no_harm(
 
     assert result.returncode == 0 and files_on_disk(run.output) == expected_files(*account.albums)
     refused = [record for record in smugmug.requests if record.status == 401]
-    # one for each that was under way
+    # one for each that was running
     assert 1 <= len(refused) <= 16 and "timestamp_refused" in result.stderr
 
 
-def test_a_clock_that_steps_to_and_fro_leaves_no_trace_in_the_record(
+def test_a_clock_that_steps_leaves_no_trace_in_the_record(
     account: Account, smugmug: FakeSmugMug, run: Run, tmp_path: Path
 ) -> None:
     for number in range(5):

@@ -34,7 +34,7 @@ SCREENSHOT = SCRIPT.parent / "tests" / "album-page.png"
 
 
 # ======================================================================================================================
-# Reading what was written
+# Parsing the output
 # ======================================================================================================================
 
 
@@ -77,7 +77,7 @@ def as_stored(run: Run) -> Dict[str, Tuple[int, bytes]]:
 
 
 # ======================================================================================================================
-# What they say
+# Contents
 # ======================================================================================================================
 
 
@@ -95,7 +95,7 @@ def test_an_albums_page_shows_its_images_in_order_and_what_is_missing_in_its_pla
         taken=datetime(2019, 8, 4, 11, 28, 12),
     )
     broken = album.photo("c.JPG")
-    # of which the sign may be lost
+    # its sign may be lost
     album.video("a.MOV", caption="Ducks", latitude="47.5", longitude="8.5")
     album.video("none.MOV", playable=False)
     smugmug.fault("server_error", where=of_file(broken), times=None, status=404)
@@ -315,7 +315,7 @@ def test_an_interrupted_run_leaves_the_pages_of_whole_albums_and_the_next_run_th
 
 
 # ======================================================================================================================
-# Where they stand, and what they cost
+# Files and requests
 # ======================================================================================================================
 
 

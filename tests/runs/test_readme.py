@@ -93,7 +93,7 @@ def test_every_line_for_the_own_account_does_what_it_is_there_for(
     first, later, *recipes = lines
     keys = {"SMUGMUG_API_KEY": smugmug.api_key, "SMUGMUG_API_SECRET": smugmug.api_secret}
     assert first == PROGRAM
-    # it asks for them at a terminal only
+    # the script asks for them only at a terminal
     shell(first, checkout, {**smugmug.environment, **keys}, PIN)
     assert len(files_on_disk(checkout / "smugmug_photos")) == 3
 

@@ -30,7 +30,7 @@ CUT = 700_000
 
 
 # ======================================================================================================================
-# Going on, in the same run and in the next.
+# Resuming in the same run and in the next.
 # ======================================================================================================================
 
 
@@ -105,7 +105,7 @@ def test_a_part_of_another_version_of_the_image_is_not_gone_on_from(
     )
     leave_parts(smugmug, run, album.images)
     replaced.replace(Pattern(SIZE, account.new_seed(), JPEG_MAGIC))
-    # the same serial, and another MD5
+    # the same serial with another MD5
     other_bytes.content = Pattern(SIZE, account.new_seed(), JPEG_MAGIC)
 
     result = run()
@@ -117,7 +117,7 @@ def test_a_part_of_another_version_of_the_image_is_not_gone_on_from(
 
 
 # ======================================================================================================================
-# What a part of an earlier run is worth: the status decides, and the MD5 has the last word.
+# Part files of earlier runs: the status decides, then the MD5.
 # ======================================================================================================================
 
 
@@ -223,7 +223,7 @@ def test_the_answer_decides_what_a_part_is_worth_and_the_md5_has_the_last_word(
         path: data for path, data in expected_files(album).items() if Path(path).stem not in lost
     }
     assert result.returncode == 1 and all(f"Parts/{name}." in result.stderr for name in lost)
-    # nothing but the folder that is not ours
+    # only the folder that is not the program's
     assert [path.is_dir() for path in part_files(run)] == [True]
 
 
@@ -263,7 +263,7 @@ def test_a_video_without_md5_goes_on_only_with_what_is_certainly_the_rest_of_it(
 
 
 # ======================================================================================================================
-# Photos whose listing names no original.
+# Photos listed without an original.
 # ======================================================================================================================
 
 
@@ -290,7 +290,7 @@ def test_a_photo_without_archived_uri_is_had_by_the_next_best_way_and_what_is_no
         "Summer/original.JPG": original.data,
         "Summer/largest.JPG": bytes_of(smaller),
     }
-    # the last: is it still there?
+    # the last one checks whether the file still exists
     assert [
         calls_for(smugmug, image) for image in (archived, download, original, largest, nothing)
     ] == [
@@ -356,7 +356,7 @@ def test_a_photo_whose_fallback_fails_is_a_failure_and_not_unavailable(
 
 
 # ======================================================================================================================
-# What cannot be had now, or ever.
+# Files that are processing or unavailable.
 # ======================================================================================================================
 
 
@@ -376,7 +376,7 @@ def test_what_is_not_ready_or_unavailable_is_named_and_no_failure(
     ):
         album.video(name, **fields)
     album.photo("processing.JPG", processing=True, uploaded=account.time_of_day())
-    # processing since 2024, and there all the same
+    # processing since 2024, and available nevertheless
     long_ago = album.video("stuck.MOV", processing=True, playable=True)
 
     result = run()

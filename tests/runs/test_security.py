@@ -82,7 +82,7 @@ def test_the_sign_in_asks_for_reading_everything_and_for_nothing_more(
             ("Permissions", "Read"),
             ("oauth_token", dict(parameters)["oauth_token"]),
         ]
-    # nothing here can change anything at SmugMug
+    # none of these requests can change anything on SmugMug
     assert {record.method for record in smugmug.requests} == {"GET"}
     asked_for = [parameter for record in smugmug.requests for parameter in record.query]
     assert [
@@ -795,7 +795,7 @@ def test_links_in_the_place_of_files_are_not_written_through(
     result = run("--sidecar", "xmp,json,html")
 
     assert snapshot(elsewhere) == before
-    # the part files cannot be had, nor two sidecars
+    # neither the part files nor two sidecars can be written
     assert result.returncode == 1 and "5 failed" in result.stderr
     for part in parts:
         part.unlink()
@@ -1412,7 +1412,7 @@ def test_nothing_about_who_is_signed_in_is_trusted_to_be_what_it_should_be(
 
 
 # ======================================================================================================================
-# JSON that no library could have written.
+# JSON that no library writes.
 # ======================================================================================================================
 
 RAW_VALUES = {
@@ -1525,5 +1525,5 @@ def test_a_list_that_never_ends_is_a_named_problem(
 
     assert result.returncode == 1 and files_on_disk(run.output) == expected_files(endless, sound)
     assert re.search(r"^  Endless: .*incomplete", result.stderr, re.MULTILINE)
-    # a second look included
+    # a second listing included
     assert smugmug.count("api", of_list(endless)) <= 2 * (1 + 2 * script.LISTING_THREADS)

@@ -47,7 +47,7 @@ def address_of(process: Process) -> str:
 
 
 # ======================================================================================================================
-# The key, and the packages
+# The key and the packages
 # ======================================================================================================================
 
 
@@ -377,7 +377,7 @@ def test_half_a_token_in_the_environment_is_an_error(
 
 
 # ======================================================================================================================
-# What SmugMug refuses
+# Refusals
 # ======================================================================================================================
 
 
@@ -539,7 +539,7 @@ def test_no_secret_is_ever_written_to_the_screen(
         "oauth_nonce",
         "Authorization",
     }
-    # who knows it can open a file of an unlisted album
+    # anyone who knows it can open a file of an unlisted album
     secrets |= {record.path for record in smugmug.select("cdn")}
     secrets |= {
         part

@@ -96,7 +96,7 @@ def test_a_later_page_that_is_too_much_is_halved_and_what_was_listed_is_not_list
     hide_image_counts(smugmug)
     smugmug.fault("nonce_used", of_list(album) + ".*start=101")
     assert sync(run).cost == (2 + 5, 250)
-    # several at a time, once the first page has told how many there are
+    # several at a time, once the first page has stated the total
     asked = pages(smugmug, album)
     assert asked[0] == Page(1, 100) and asked.count(Page(201, 100)) == 1
     assert [page for page in asked[1:] if page.start < 201] == [
@@ -115,7 +115,8 @@ def test_what_came_through_is_remembered_for_the_rest_of_the_run(
     sync(run)
     asked = [page.images for album in account.albums for page in pages(smugmug, album)]
     assert len(files_on_disk(run.output)) == 30 * 40
-    # at 100, 50 and 25, and once a little more than came through, by all that were listed at a time
+    # at 100, 50 and 25, and once a little more than the size that worked, for all albums listed at
+    # a time
     assert sum(count > 20 for count in asked) <= 5 * script.LISTING_THREADS
     assert len(asked) <= 30 * 4 + 4 * script.LISTING_THREADS
 
@@ -161,7 +162,7 @@ def test_the_first_album_is_listed_by_all_threads_together_and_later_ones_in_who
     albums = [account.album(f"Album {number}") for number in range(2 * script.LISTING_THREADS)]
     for album in albums:
         album.fill(75, 60)
-    # all of the first album has been asked for before any of it is answered
+    # the whole first album is requested before any response
     smugmug.fault("stall", "!images", times=8, seconds=3, before_headers=True)
     assert sync(run, "-n").cost[1] == 0
     asked = [record.path for record in smugmug.select("api", "!images")]
@@ -198,7 +199,7 @@ def test_the_pages_of_one_long_album_are_listed_several_at_a_time(
     album.fill(1000, 60)
     smugmug.fault("stall", of_list(album) + ".*start=101(&|$)", seconds=20, before_headers=True)
     process = run.start("-j", 1)
-    # while the second page does not come
+    # while the second page is held back
     smugmug.wait_for(lambda: smugmug.count("api", of_list(album)) == 10)
     assert {page.start for page in pages(smugmug, album)} == set(range(1, 1000, 100))
     stop(process, signal.SIGINT)

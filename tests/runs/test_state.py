@@ -117,7 +117,8 @@ def test_an_album_stays_on_the_list_of_work_until_all_of_its_images_are_home(
     smugmug.fault("not_found", where=f"/i-{failing.images[1].key}/", times=None)
     smugmug.fault("lost_item", where=f"/album/{incomplete.key}!images", times=None)
 
-    # an incomplete listing is read twice; is the failing one still there? has the impossible one a file anywhere?
+    # An incomplete listing is read twice; two more requests look for the failing and the
+    # impossible image.
     assert sync(run, exit_code=1).cost == (2 + 4 + 2 + 1 + 3, 5 * 2 - 1)
     assert sync(run, exit_code=1).cost == (2 + 2 + 2 + 1, 1)
 
@@ -131,7 +132,7 @@ def test_an_album_stays_on_the_list_of_work_until_all_of_its_images_are_home(
 
 
 # ======================================================================================================================
-# Nothing believed that is not so.
+# Files are checked, not trusted.
 # ======================================================================================================================
 
 
@@ -236,7 +237,7 @@ def test_what_is_listed_without_a_file_is_found_again_by_its_original_size_or_th
 
 
 # ======================================================================================================================
-# A folder that another tool filled.
+# Folders filled by another tool.
 # ======================================================================================================================
 
 
@@ -589,7 +590,7 @@ def test_a_list_of_albums_that_could_not_be_read_removes_nothing(
 
 
 # ======================================================================================================================
-# The state file: a lock, safe against kill, private, mended when damaged.
+# The record: locked, safe against kills, private, rebuilt when damaged.
 # ======================================================================================================================
 
 

@@ -38,7 +38,7 @@ def listed(smugmug: FakeSmugMug) -> List[str]:
 
 
 # ======================================================================================================================
-# A few albums are looked at again.
+# Regular rechecks.
 # ======================================================================================================================
 
 
@@ -137,7 +137,7 @@ def test_a_run_for_one_album_looks_again_at_that_one_and_not_within_a_week(
 
 
 # ======================================================================================================================
-# Clocks that are young are not believed.
+# Recent dates are not trusted.
 # ======================================================================================================================
 
 
@@ -174,7 +174,7 @@ def test_an_upload_that_was_not_listed_yet_when_its_album_was_comes_home_with_th
     assert files_on_disk(run.output)["Summer/" + late.file_name] == late.data
     assert sync(run).cost == (3, 0)
     smugmug.let_time_pass(330)
-    # now a quarter of an hour has gone by, and what is listed is believed
+    # a quarter of an hour has passed, and the listing is trusted
     assert sync(run).cost == (
         3,
         0,
@@ -209,7 +209,7 @@ def test_whether_an_upload_is_fresh_is_told_by_smugmugs_clock(
 
 
 # ======================================================================================================================
-# Listings that lag behind: a second look at the end of the run.
+# Lagging listings: a second listing at the end of the run.
 # ======================================================================================================================
 
 
@@ -234,7 +234,7 @@ def test_what_was_missing_in_a_listing_comes_home_after_a_second_look_at_the_end
     result = sync(run, *args)
 
     asked = smugmug.select("api", "!images")
-    # for the one that was said to come, and did not
+    # for the image that was counted but not listed
     assert len(asked) == 2 + 1 + (total_follows == "count")
     assert result.cost == (2 + len(asked), 5)
     assert "\nAll 5 photos and videos are in " in result.stderr
@@ -348,7 +348,7 @@ def test_a_dry_run_takes_the_second_look_as_well(
 
 
 # ======================================================================================================================
-# What was deleted is listed for a while.
+# Deleted images that are still listed.
 # ======================================================================================================================
 
 

@@ -34,7 +34,7 @@ import termios
 
 ROWS = 100  # so many that nothing scrolls away
 NOTHING = b"\0"  # terminals take no notice of it
-# what a live line says
+# a progress line
 LIVE = re.compile(r"^\d+%|\d+/\d+ files|\d+/\d+ albums|waiting for SmugMug: \d")
 CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")  # all but the end of a line
 
@@ -44,7 +44,7 @@ texts = st.text(st.sampled_from("abc XYZ 0123,;日本語한국ｱé…\u0301\u03
     lambda text: text.lstrip("\u0301\u0308")
 )
 
-# Started in a session of its own, a process makes its standard input the terminal that Ctrl-C is typed at.
+# A process in its own session makes its standard input the terminal at which Ctrl-C is typed.
 AT_THE_TERMINAL = """
 import fcntl, os, sys, termios
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
@@ -53,7 +53,7 @@ os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
 
 
 # ======================================================================================================================
-# A terminal, and files that come when the test lets them.
+# A terminal, and files that the test holds back.
 # ======================================================================================================================
 
 
@@ -221,7 +221,7 @@ def left_behind(lines: List[str]) -> List[str]:
 
 
 # ======================================================================================================================
-# The live line.
+# The progress line.
 # ======================================================================================================================
 
 WIDE = "日本の写真 한국의 사진 e\u0301te\u0301"
@@ -422,7 +422,7 @@ def test_the_live_line_is_there_while_a_large_file_is_verified(
 
 
 # ======================================================================================================================
-# Texts that are longer than a line.
+# Texts longer than a line.
 # ======================================================================================================================
 
 
@@ -463,7 +463,7 @@ def test_help_breaks_no_word_in_a_narrow_terminal(run: Run) -> None:
 
 
 # ======================================================================================================================
-# The API key is asked for at the first start.
+# The first start asks for the API key.
 # ======================================================================================================================
 
 NO_KEY = {"SMUGMUG_API_KEY": None, "SMUGMUG_API_SECRET": None}
@@ -495,7 +495,7 @@ def test_the_api_key_is_asked_for_once_and_its_secret_is_never_shown(
     assert (content["api_key"], content["api_secret"]) == (smugmug.api_key, smugmug.api_secret)
     assert saved.stat().st_mode & 0o777 == 0o600
 
-    # without a terminal, and without a question
+    # without a terminal there is no question
     assert run(keys=False, signed_in=False).returncode == 0
     wrong = run(
         keys=False,
@@ -519,7 +519,7 @@ def test_an_api_key_is_saved_as_well_where_the_saved_sign_in_still_works(
     screen.wait_for(lambda lines: "API secret" in lines[-1])
     screen.press(smugmug.api_secret.encode() + b"\n")
     assert screen.wait_for_end() == 0 and "PIN:" not in " ".join(screen.lines)
-    # without a terminal, and without a question
+    # without a terminal there is no question
     assert run(keys=False, signed_in=False).returncode == 0
 
 
@@ -547,7 +547,7 @@ def test_the_end_of_input_where_the_api_key_is_asked_for_ends_the_run_with_the_a
 
 
 # ======================================================================================================================
-# Where no live line is wanted, or possible.
+# Without a progress line.
 # ======================================================================================================================
 
 
@@ -642,7 +642,7 @@ def test_names_cannot_upset_the_terminal(
 
 
 # ======================================================================================================================
-# How often something is shown.
+# How often progress is shown.
 # ======================================================================================================================
 
 
@@ -665,7 +665,7 @@ def shown_in_a_minute(
     screen = script.Screen(logging.INFO, wants_progress)
     monkeypatch.setattr(script.log, "handlers", [screen])
     monkeypatch.setattr(script.log, "propagate", False)
-    # no level is set, as a logger remembers what it answered before
+    # no level is set, because a logger caches its earlier results
     monkeypatch.setattr(script.log, "isEnabledFor", lambda level: level >= logging.INFO)
     for _ in range(6000):
         screen.show(lambda columns: f"<{now[0]:.2f}>")

@@ -35,7 +35,7 @@ def time_stamps(folder: Path) -> Dict[str, float]:
 
 
 # ======================================================================================================================
-# On the disk
+# On disk
 # ======================================================================================================================
 
 
@@ -121,7 +121,7 @@ def test_an_adopted_file_keeps_its_own_time(
 
 
 # ======================================================================================================================
-# The camera's clock, out of what SmugMug shows
+# The camera's time, from SmugMug's
 # ======================================================================================================================
 
 
@@ -217,7 +217,7 @@ def test_the_hours_to_california_are_those_of_the_time_zone_database(first_year:
 
 
 # ======================================================================================================================
-# The time stamp, out of both dates
+# The time stamp, from both dates
 # ======================================================================================================================
 
 
@@ -259,7 +259,7 @@ def test_a_time_that_the_system_cannot_express_falls_back_to_the_upload(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def overflow(moment: Any) -> float:
-        # what Windows says of times before 1970
+        # Windows refuses times before 1970
         raise OverflowError("mktime argument out of range")
 
     monkeypatch.setattr(time, "mktime", overflow)

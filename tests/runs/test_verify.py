@@ -91,7 +91,7 @@ def test_verification_mends_what_decayed_keeps_what_was_edited_and_fetches_what_
     }
     for stem, extension in (("decayed", "JPG"), ("decayed", "mp4"), ("silent", "mp4")):
         kept[f"Summer/{stem}-damaged.{extension}"] = decayed[f"{stem}.{extension}"]
-    # without --verify only a size tells that something is wrong
+    # without --verify only sizes are compared
     assert sync(run).cost == NOTHING_NEW
     (folder / "missing.JPG").unlink()
 

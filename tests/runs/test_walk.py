@@ -127,7 +127,7 @@ def test_every_file_of_a_big_account_comes_home_once_and_the_second_run_brings_n
 
     image_pages = sum(max(1, -(-len(album.entries) // 100)) for album in account.albums)
     assert image_pages == 11 + 13
-    # the album listed first may come in smaller pages
+    # the album listed first may be read in smaller pages
     assert 0 <= smugmug.count("api") - (1 + 1 + image_pages) <= 1
     images = {entry.image.key for album in account.albums for entry in album.entries}
     assert smugmug.count("cdn") == len(images)  # that of two albums is fetched once
@@ -140,7 +140,8 @@ def test_every_file_of_a_big_account_comes_home_once_and_the_second_run_brings_n
         "_CON: nothing to download",
     ):
         assert line in lines
-    # an album goes by its folder, so that of two with one name each is told apart; one may be listed after its copy
+    # Albums are compared by folder, so that two with the same name are told apart; one may be
+    # listed after its copy.
     assert {"Summer: 1 downloaded", "Summer: 1 copied"} & set(lines)
     assert [line for line in lines if re.match("Summer_[A-Za-z0-9]+: 1 downloaded$", line)] != []
     assert "\x1b" not in result.stderr
@@ -163,7 +164,7 @@ def small(account: Account) -> List[Album]:
 
 
 # ======================================================================================================================
-# What is asked
+# Requests
 # ======================================================================================================================
 
 
@@ -240,7 +241,7 @@ def test_a_file_that_is_elsewhere_is_neither_fetched_nor_is_the_sign_in_shown_th
 
 
 # ======================================================================================================================
-# Lists that are not as they should be
+# Malformed lists
 # ======================================================================================================================
 
 
@@ -406,7 +407,7 @@ def test_an_album_that_is_not_found_is_a_failure_of_its_own(
         line.strip().startswith("Summer: ") and "404" in line
         for line in result.stderr.splitlines()
     )
-    # the first page, and at the end of the run
+    # the first page, and again at the end of the run
     assert smugmug.count("api", f"{summer.key}!images") == 2
 
 
@@ -421,7 +422,7 @@ def test_a_list_of_albums_that_cannot_be_had_ends_the_run(
 
 
 # ======================================================================================================================
-# Odd answers
+# Odd responses
 # ======================================================================================================================
 
 
@@ -484,7 +485,7 @@ def test_fields_of_impossible_values_harm_nothing(
         times=None,
         function=odd(lambda entry: entry.update(fields)),
     )
-    # so that a part file is gone on from as well
+    # so that a part file is resumed as well
     smugmug.fault("cut", "photos.smugmug.com", times=1, at=20)
     run()
     found = all_files(tmp_path)
@@ -496,7 +497,7 @@ def test_fields_of_impossible_values_harm_nothing(
 
 
 # ======================================================================================================================
-# What is said, and the exit code
+# Messages and exit codes
 # ======================================================================================================================
 
 
@@ -585,7 +586,7 @@ def test_a_locked_album_is_named_and_the_others_come_home(
 
 
 # ======================================================================================================================
-# What no program can fetch
+# Files that no program can download
 # ======================================================================================================================
 
 
