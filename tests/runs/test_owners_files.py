@@ -1,4 +1,4 @@
-"""What belongs to the owner stays: edits, notes, files of other tools, names, the places to which things were moved."""
+"""Does everything the user made stay: edits, notes, files of other tools, names and places?"""
 
 from __future__ import annotations
 
@@ -35,27 +35,27 @@ posix_only = pytest.mark.skipif(
 NFD = partial(unicodedata.normalize, "NFD")
 
 
-def one_photo_home(account: Account, run: Run, name: str = "a.JPG") -> Photo:
-    """An account of one photo, which is home."""
+def one_photo_on_disk(account: Account, run: Run, name: str = "a.JPG") -> Photo:
+    """Download an account of one photo."""
     photo = account.album("Summer").photo(name)
     sync(run)
     return photo
 
 
 def decay(path: Path) -> bytes:
-    """Change a file and leave its size and time stamp: so do failing disks, and so does `exiftool -P`."""
+    """Change a file without its size and time stamp, as failing disks and `exiftool -P` do."""
     return edit(path, keep_time=True)
 
 
-# ======================================================================================================================
+# =================================================================================================
 # Changed files are never overwritten.
-# ======================================================================================================================
+# =================================================================================================
 
 
-def test_what_looks_decayed_is_set_aside_under_a_name_that_says_so(
+def test_files_that_look_damaged_are_set_aside_under_a_telling_name(
     account: Account, run: Run
 ) -> None:
-    photo = one_photo_home(account, run)
+    photo = one_photo_on_disk(account, run)
     path = run.output / "Summer" / "a.JPG"
     first = decay(path)
     verified = sync(run, "--verify")
@@ -77,7 +77,7 @@ def test_what_looks_decayed_is_set_aside_under_a_name_that_says_so(
     assert sync(run, "--verify").cost == NOTHING_NEW
 
 
-def test_a_film_that_looks_decayed_is_set_aside_as_well(account: Account, run: Run) -> None:
+def test_videos_that_look_damaged_are_set_aside_as_well(account: Account, run: Run) -> None:
     film = account.album("Summer").video("a.mp4", md5_listed=False)
     sync(run)
     decayed = decay(run.output / "Summer" / "a.mp4")
@@ -88,7 +88,7 @@ def test_a_film_that_looks_decayed_is_set_aside_as_well(account: Account, run: R
     }
 
 
-def test_what_looks_decayed_is_set_aside_even_if_a_copy_mends_it(
+def test_files_that_look_damaged_are_set_aside_even_if_a_copy_repairs_them(
     account: Account, run: Run
 ) -> None:
     photo = account.album("Summer").photo("a.JPG")
@@ -103,9 +103,7 @@ def test_what_looks_decayed_is_set_aside_even_if_a_copy_mends_it(
     }
 
 
-def test_a_name_for_what_is_set_aside_is_never_taken_from_another_file(
-    account: Account, run: Run
-) -> None:
+def test_files_set_aside_replace_no_other_file(account: Account, run: Run) -> None:
     album = account.album("Summer")
     album.photo("a.JPG")
     album.photo("a-damaged.JPG")
@@ -120,10 +118,10 @@ def test_a_name_for_what_is_set_aside_is_never_taken_from_another_file(
     }
 
 
-def test_what_looked_decayed_is_not_lost_when_smugmug_has_a_new_version_by_the_time_it_can_be_had(
+def test_files_that_look_damaged_survive_a_new_version(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
-    photo = one_photo_home(account, run)
+    photo = one_photo_on_disk(account, run)
     decayed = decay(run.output / "Summer" / "a.JPG")
     smugmug.fault("not_found", "cdn", times=None)
     sync(run, "--verify", exit_code=1)
@@ -134,10 +132,10 @@ def test_what_looked_decayed_is_not_lost_when_smugmug_has_a_new_version_by_the_t
     assert {decayed, photo.data} <= set(files_on_disk(run.output).values())
 
 
-def test_a_file_that_was_changed_at_another_time_stays_and_smugmugs_comes_beside(
+def test_files_changed_at_another_time_stay_and_smugmugs_goes_beside(
     account: Account, run: Run
 ) -> None:
-    photo = one_photo_home(account, run)
+    photo = one_photo_on_disk(account, run)
     edited = edit(run.output / "Summer" / "a.JPG")
     assert key_name(photo) in sync(run, "--verify").stderr
     assert files_on_disk(run.output) == {
@@ -147,19 +145,19 @@ def test_a_file_that_was_changed_at_another_time_stays_and_smugmugs_comes_beside
     assert sync(run, "--verify").cost == NOTHING_NEW
 
 
-# ======================================================================================================================
+# =================================================================================================
 # Adopted files.
-# ======================================================================================================================
+# =================================================================================================
 
 
 def put(run: Run, files: Dict[str, bytes]) -> None:
-    """Put files into the output folder, as their owner or another tool would."""
+    """Put files into the output folder, as the user or another tool would."""
     for name, content in files.items():
         (run.output / name).parent.mkdir(parents=True, exist_ok=True)
         (run.output / name).write_bytes(content)
 
 
-def test_a_file_of_the_right_name_and_size_and_of_other_content_is_somebody_elses(
+def test_files_of_equal_name_and_size_but_other_content_are_foreign(
     account: Account, run: Run
 ) -> None:
     album = account.album("Summer")
@@ -181,9 +179,7 @@ def test_a_file_of_the_right_name_and_size_and_of_other_content_is_somebody_else
     assert sync(run, "--verify").cost == NOTHING_NEW
 
 
-def test_two_files_of_one_size_that_were_swapped_are_not_taken_for_each_other(
-    account: Account, run: Run
-) -> None:
+def test_swapped_files_of_equal_size_are_told_apart(account: Account, run: Run) -> None:
     album = account.album("Summer")
     first, second = album.photo("a.JPG", b"one content"), album.photo("b.JPG", b"two content")
     put(run, {"Summer/a.JPG": second.data, "Summer/b.JPG": first.data})
@@ -197,9 +193,7 @@ def test_two_files_of_one_size_that_were_swapped_are_not_taken_for_each_other(
     assert sync(run, "--verify").cost == NOTHING_NEW
 
 
-def test_an_adopted_file_stays_and_a_newer_version_goes_beside_it(
-    account: Account, run: Run
-) -> None:
+def test_adopted_files_stay_and_newer_versions_go_beside(account: Account, run: Run) -> None:
     photo = account.album("Summer").photo("a.JPG")
     theirs = {"Summer/a.JPG": photo.data}
     put(run, theirs)
@@ -212,12 +206,12 @@ def test_an_adopted_file_stays_and_a_newer_version_goes_beside_it(
         assert sync(run).cost == NOTHING_NEW
 
 
-# ======================================================================================================================
+# =================================================================================================
 # Edited sidecars.
-# ======================================================================================================================
+# =================================================================================================
 
 
-def test_a_sidecar_that_its_owner_changed_stays_and_that_is_told_and_the_others_follow_the_captions(
+def test_edited_sidecars_stay_and_the_others_follow_the_captions(
     account: Account, run: Run
 ) -> None:
     album = account.album("Summer")
@@ -256,9 +250,7 @@ def test_a_sidecar_that_its_owner_changed_stays_and_that_is_told_and_the_others_
     assert b"Icicles" in (folder / "b.JPG.xmp").read_bytes()
 
 
-def test_a_sidecar_given_back_as_it_was_follows_the_captions_again(
-    account: Account, run: Run
-) -> None:
+def test_restored_sidecars_follow_the_captions_again(account: Account, run: Run) -> None:
     photo = account.album("Summer").photo("a.JPG", caption="Swans")
     sync(run, "--sidecar", "xmp")
     path = run.output / "Summer" / "a.JPG.xmp"
@@ -272,9 +264,7 @@ def test_a_sidecar_given_back_as_it_was_follows_the_captions_again(
     assert b"Geese" in path.read_bytes()
 
 
-def test_a_number_that_was_changed_in_a_sidecar_counts_like_a_word(
-    account: Account, run: Run
-) -> None:
+def test_changed_numbers_count_as_edits_of_sidecars(account: Account, run: Run) -> None:
     photo = account.album("Summer").photo(
         "a.JPG", caption="Swans", latitude="47.5", longitude="8.5"
     )
@@ -289,14 +279,14 @@ def test_a_number_that_was_changed_in_a_sidecar_counts_like_a_word(
     assert path.read_bytes() == noted
 
 
-# ======================================================================================================================
+# =================================================================================================
 # Names in another normalization.
-# ======================================================================================================================
+# =================================================================================================
 
 
 @pytest.fixture
 def umlauts(account: Account, run: Run) -> Album:
-    """An album with letters that have two forms, which is home with its sidecars."""
+    """Download an album with sidecars whose letters have two normalizations."""
     album = account.album("\u00dcbersee")
     album.photo("Caf\u00e9.JPG", caption="Coffee")
     album.photo("IMG_2.JPG", caption="Cake")
@@ -305,7 +295,7 @@ def umlauts(account: Account, run: Run) -> Album:
 
 
 def rename_all(folder: Path, form: Callable[[str], str]) -> None:
-    """What a copy from another computer does to the names in a folder."""
+    """Rename files as a copy from another computer does."""
     for path in list(folder.iterdir()):
         path.rename(path.with_name(form(path.name)))
 
@@ -314,7 +304,7 @@ forms = pytest.mark.parametrize("form", [NFD, str.swapcase], ids=["macOS", "Wind
 
 
 @forms
-def test_a_file_under_another_form_of_its_name_is_verified_and_mended_where_it_stands(
+def test_files_under_another_normalization_are_verified_and_repaired_in_place(
     run: Run, umlauts: Album, form: Callable[[str], str]
 ) -> None:
     folder = run.output / umlauts.name
@@ -337,7 +327,7 @@ def test_a_file_under_another_form_of_its_name_is_verified_and_mended_where_it_s
 
 
 @forms
-def test_a_new_version_lands_on_the_other_form_of_the_name_and_so_do_new_captions(
+def test_new_versions_and_captions_keep_the_normalization_on_disk(
     run: Run, umlauts: Album, form: Callable[[str], str]
 ) -> None:
     folder = run.output / umlauts.name
@@ -353,7 +343,7 @@ def test_a_new_version_lands_on_the_other_form_of_the_name_and_so_do_new_caption
 
 
 @forms
-def test_a_file_under_another_form_of_its_name_is_a_source_of_copies(
+def test_files_under_another_normalization_are_a_source_of_copies(
     account: Account, run: Run, umlauts: Album, form: Callable[[str], str]
 ) -> None:
     rename_all(run.output / umlauts.name, form)
@@ -363,7 +353,7 @@ def test_a_file_under_another_form_of_its_name_is_a_source_of_copies(
 
 
 @forms
-def test_an_album_folder_under_another_form_of_its_name_has_no_twin(
+def test_album_folders_under_another_normalization_get_no_twin(
     run: Run, umlauts: Album, form: Callable[[str], str]
 ) -> None:
     rename_all(run.output / umlauts.name, form)
@@ -379,15 +369,13 @@ def test_an_album_folder_under_another_form_of_its_name_has_no_twin(
     assert [path.name for path in run.output.iterdir() if path.is_dir()] == [form(umlauts.name)]
 
 
-# ======================================================================================================================
+# =================================================================================================
 # Files and folders moved within the output folder.
-# ======================================================================================================================
+# =================================================================================================
 
 
 @pytest.mark.parametrize("to", ["2019/Summer", "2019/By the sea/Summer 2019", "Summer at the sea"])
-def test_an_album_folder_that_its_owner_moved_or_renamed_is_followed(
-    account: Account, run: Run, to: str
-) -> None:
+def test_moved_and_renamed_album_folders_are_followed(account: Account, run: Run, to: str) -> None:
     album, other = account.album("Summer"), account.album("Winter")
     for name in ("a.JPG", "b.JPG", "c.JPG"):
         album.photo(name)
@@ -424,9 +412,7 @@ def test_all_album_folders_of_a_year_can_be_moved_at_once(account: Account, run:
     assert sync(run).cost == NOTHING_NEW
 
 
-def test_two_album_folders_that_swapped_names_are_told_apart_by_what_is_in_them(
-    account: Account, run: Run
-) -> None:
+def test_swapped_album_folders_are_told_apart_by_content(account: Account, run: Run) -> None:
     first, second = account.album("Summer"), account.album("Winter")
     for album in (first, second):
         album.photo("a.JPG")
@@ -441,7 +427,7 @@ def test_two_album_folders_that_swapped_names_are_told_apart_by_what_is_in_them(
     assert sync(run).cost == NOTHING_NEW
 
 
-def test_a_file_that_was_moved_to_another_album_is_copied_and_stays_there(
+def test_files_moved_to_another_album_are_copied_and_stay_there(
     account: Account, run: Run
 ) -> None:
     album, _ = account.album("Summer"), account.album("Winter").photo("other.JPG")
@@ -454,9 +440,7 @@ def test_a_file_that_was_moved_to_another_album_is_copied_and_stays_there(
     assert sync(run).cost == NOTHING_NEW
 
 
-def test_a_file_that_was_moved_and_edited_is_not_taken_for_what_it_was(
-    account: Account, run: Run
-) -> None:
+def test_moved_and_edited_files_do_not_count_as_the_original(account: Account, run: Run) -> None:
     album = account.album("Summer")
     album.photo("a.JPG")
     album.photo("b.JPG")
@@ -469,7 +453,7 @@ def test_a_file_that_was_moved_and_edited_is_not_taken_for_what_it_was(
     assert files_on_disk(run.output) == {**expected_files(album), "mine/a.JPG": edited}
 
 
-def test_if_much_is_missing_at_once_that_was_home_it_is_said_before_it_is_fetched(
+def test_many_missing_files_are_mentioned_before_downloading_them_again(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
     for number in range(3):
@@ -485,18 +469,16 @@ def test_if_much_is_missing_at_once_that_was_home_it_is_said_before_it_is_fetche
     assert any("141" in line for line in stderr.splitlines())
 
 
-# ======================================================================================================================
+# =================================================================================================
 # Unreadable files and folders.
-# ======================================================================================================================
+# =================================================================================================
 
 
 @posix_only
 @pytest.mark.parametrize(
     "target", ["link", "nowhere"], ids=["a link to itself", "a link to nowhere"]
 )
-def test_an_entry_that_leads_nowhere_makes_nothing_be_fetched_again(
-    account: Account, run: Run, target: str
-) -> None:
+def test_broken_links_cause_no_new_downloads(account: Account, run: Run, target: str) -> None:
     album = account.album("Summer")
     album.photo("a.JPG")
     sync(run)
@@ -510,7 +492,7 @@ def test_an_entry_that_leads_nowhere_makes_nothing_be_fetched_again(
 
 
 @posix_only
-def test_a_link_that_leads_nowhere_in_the_place_of_a_photo_concerns_that_photo_alone(
+def test_a_broken_link_at_the_path_of_a_photo_concerns_only_that_photo(
     account: Account, run: Run
 ) -> None:
     album = account.album("Summer")
@@ -526,7 +508,7 @@ def test_a_link_that_leads_nowhere_in_the_place_of_a_photo_concerns_that_photo_a
 
 @pytest.fixture
 def closed() -> Iterator[Callable[[Path, int], None]]:
-    """A way to give a file or folder another mode until the test ends."""
+    """Return a way to change the mode of a file or folder until the test ends."""
     paths: List[Path] = []
 
     def close(path: Path, mode: int) -> None:
@@ -544,7 +526,7 @@ def closed() -> Iterator[Callable[[Path, int], None]]:
     "mode", [0o000, 0o300, 0o444], ids=["closed", "writable only", "can be listed only"]
 )
 @pytest.mark.parametrize("is_known", [True, False], ids=["recorded", "without a record"])
-def test_an_album_folder_that_cannot_be_read_fails_that_album_and_nothing_is_fetched_for_it(
+def test_unreadable_album_folders_fail_their_album_without_downloads(
     account: Account,
     smugmug: FakeSmugMug,
     run: Run,
@@ -577,7 +559,7 @@ def test_an_album_folder_that_cannot_be_read_fails_that_album_and_nothing_is_fet
 
 
 @posix_only
-def test_a_file_that_cannot_be_read_is_a_failure_and_is_not_fetched_again(
+def test_unreadable_files_are_a_failure_and_not_downloaded_again(
     account: Account, smugmug: FakeSmugMug, run: Run, closed: Callable[[Path, int], None]
 ) -> None:
     album = account.album("Summer")
@@ -625,33 +607,33 @@ BAD_READ = """
 """
 
 
-def test_a_file_that_was_read_wrong_once_is_not_condemned(
+def test_one_wrong_read_does_not_condemn_a_file(
     account: Account, run: Run, tmp_path: Path
 ) -> None:
-    photo = one_photo_home(account, run)
+    photo = one_photo_on_disk(account, run)
     verified = sync(run, "--verify", env=broken_python(tmp_path / "broken", BAD_READ))
     assert verified.cost == NOTHING_NEW and "1 intact" in verified.stderr
     assert files_on_disk(run.output) == {"Summer/a.JPG": photo.data}
 
 
-# ======================================================================================================================
+# =================================================================================================
 # Known output folders and their account.
-# ======================================================================================================================
+# =================================================================================================
 
 
 def unmount(output: Path) -> None:
-    """Leave of the output folder what is there when its disk is not: an empty folder."""
+    """Leave an empty output folder, as when its disk is not mounted."""
     output.rename(output.with_name("the disk"))
     output.mkdir()
 
 
 def take_away(output: Path) -> None:
-    """Leave nothing of the output folder."""
+    """Remove the output folder."""
     output.rename(output.with_name("the disk"))
 
 
 def lose_the_record(output: Path) -> None:
-    """Leave of the output folder all but the record."""
+    """Remove only the record from the output folder."""
     (output / RECORD).unlink()
 
 
@@ -659,10 +641,10 @@ def lose_the_record(output: Path) -> None:
 @pytest.mark.parametrize(
     "args", [[], ["--verify"], ["--dry-run"]], ids=["sync", "verify", "dry run"]
 )
-def test_a_known_folder_without_its_record_ends_the_run_with_a_way_out(
+def test_known_folders_without_a_record_end_the_run_with_advice(
     account: Account, run: Run, change: Callable[[Path], None], args: List[str]
 ) -> None:
-    one_photo_home(account, run)
+    one_photo_on_disk(account, run)
     change(run.output)
     before = snapshot(run.output) if run.output.exists() else None
     refused = sync(run, *args, exit_code=2)
@@ -674,8 +656,8 @@ def test_a_known_folder_without_its_record_ends_the_run_with_a_way_out(
     assert (snapshot(run.output) if run.output.exists() else None) == before
 
 
-def test_a_disk_that_is_there_again_needs_no_option(account: Account, run: Run) -> None:
-    one_photo_home(account, run)
+def test_disks_mounted_again_need_no_option(account: Account, run: Run) -> None:
+    one_photo_on_disk(account, run)
     unmount(run.output)
     sync(run, exit_code=2)
     run.output.rmdir()
@@ -684,7 +666,7 @@ def test_a_disk_that_is_there_again_needs_no_option(account: Account, run: Run) 
 
 
 @pytest.mark.parametrize("change, fetched", [(unmount, 2), (take_away, 2), (lose_the_record, 0)])
-def test_with_an_option_a_known_folder_starts_anew(
+def test_an_option_lets_a_known_folder_start_again(
     account: Account, run: Run, change: Callable[[Path], None], fetched: int
 ) -> None:
     album = account.album("Summer")
@@ -697,10 +679,10 @@ def test_with_an_option_a_known_folder_starts_anew(
     assert sync(run).cost == NOTHING_NEW
 
 
-def test_known_folders_are_kept_beside_the_sign_in_readable_by_their_owner_alone(
+def test_known_folders_are_saved_beside_the_sign_in_for_the_user_alone(
     account: Account, run: Run
 ) -> None:
-    one_photo_home(account, run)
+    one_photo_on_disk(account, run)
     sync(run, "--output", "elsewhere")
     path = run.config / "download_smugmug_photos" / "folders.json"
     text = json.dumps(json.loads(path.read_text(encoding="utf-8")))
@@ -711,27 +693,27 @@ def test_known_folders_are_kept_beside_the_sign_in_readable_by_their_owner_alone
 @pytest.mark.parametrize(
     "damage", [b"", b"{", b"[]", b'{"folders": 7}', b"\xff", b"null", b"[[[1]]]"]
 )
-def test_a_list_of_folders_that_cannot_be_understood_hinders_nothing(
+def test_unreadable_lists_of_folders_hinder_nothing(
     account: Account, run: Run, damage: bytes
 ) -> None:
-    one_photo_home(account, run)
+    one_photo_on_disk(account, run)
     path = run.config / "download_smugmug_photos" / "folders.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(damage)
     assert sync(run).cost == NOTHING_NEW
 
 
-def test_a_folder_that_was_never_used_needs_no_option(account: Account, run: Run) -> None:
-    photo = one_photo_home(account, run)
+def test_unused_folders_need_no_option(account: Account, run: Run) -> None:
+    photo = one_photo_on_disk(account, run)
     run.folder.joinpath("another").mkdir()
     sync(run, "--output", "another")
     assert files_on_disk(run.folder / "another") == {"Summer/a.JPG": photo.data}
 
 
-def test_another_account_is_refused_in_the_folder_of_the_first(
+def test_another_account_is_refused_in_the_same_folder(
     account: Account, run: Run, ca: Authority
 ) -> None:
-    photo = one_photo_home(account, run)
+    photo = one_photo_on_disk(account, run)
     stranger = Account(nickname="neighbours")
     stranger.album("Summer").photo("b.JPG")
     mine = run.smugmug
@@ -751,19 +733,17 @@ def test_another_account_is_refused_in_the_folder_of_the_first(
     assert sync(run).cost == NOTHING_NEW
 
 
-def test_an_account_under_a_new_nickname_is_known_by_its_albums(
+def test_accounts_with_a_new_nickname_are_recognized_by_their_albums(
     account: Account, run: Run
 ) -> None:
-    one_photo_home(account, run)
+    one_photo_on_disk(account, run)
     account.nickname = "renamed"
     for _ in range(2):
         assert sync(run).downloads == 0
 
 
-def test_an_account_that_has_lost_all_its_albums_is_still_the_same(
-    account: Account, run: Run
-) -> None:
-    photo = one_photo_home(account, run)
+def test_accounts_without_any_album_left_are_still_recognized(account: Account, run: Run) -> None:
+    photo = one_photo_on_disk(account, run)
     account.remove(photo.album)
     added = account.album("Winter").photo("b.JPG")
     sync(run)

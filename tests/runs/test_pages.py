@@ -1,4 +1,4 @@
-"""The pages of --sidecar html: what they say, where they stand, and how they look and behave in a real browser."""
+"""Do the pages of --sidecar html state the right facts and work in a real browser?"""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ HTML = ("--sidecar", "html")
 SCREENSHOT = SCRIPT.parent / "tests" / "album-page.png"
 
 
-# ======================================================================================================================
+# =================================================================================================
 # Parsing the output
-# ======================================================================================================================
+# =================================================================================================
 
 
 class Page:
-    """What a page shows: `texts` has those of each card in a line of its own, `links` where they lead."""
+    """Content of a page: `texts` of each card on one line, `links` with their targets."""
 
     def __init__(self, path: Path) -> None:
         source = path.read_text(encoding="utf-8")
@@ -59,29 +59,29 @@ class Page:
 
 
 def overview(run: Run) -> Page:
-    """The page of all albums."""
+    """Return the page of all albums."""
     return Page(run.output / "index.html")
 
 
 def pages(run: Run) -> List[str]:
-    """The pages in the output folder."""
+    """Return the pages in the output folder."""
     return [name for name in files_on_disk(run.output) if name.endswith(".html")]
 
 
 def as_stored(run: Run) -> Dict[str, Tuple[int, bytes]]:
-    """The pages, in a way that shows if one was written anew."""
+    """Return the pages with what shows if one was written again."""
     return {
         name: ((run.output / name).stat().st_ino, (run.output / name).read_bytes())
         for name in pages(run)
     }
 
 
-# ======================================================================================================================
+# =================================================================================================
 # Contents
-# ======================================================================================================================
+# =================================================================================================
 
 
-def test_an_albums_page_shows_its_images_in_order_and_what_is_missing_in_its_place(
+def test_album_pages_show_images_in_order_and_missing_ones_in_place(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
     album = account.album("Summer", description="By the sea")
@@ -118,7 +118,7 @@ def test_an_albums_page_shows_its_images_in_order_and_what_is_missing_in_its_pla
     )
 
 
-def test_the_page_of_all_albums_shows_smugmugs_folders_and_what_is_here(
+def test_the_overview_shows_smugmugs_folders_and_the_files_on_disk(
     account: Account, run: Run
 ) -> None:
     for name, folder in (("Rome", "Family/Trips"), ("Garden", "Family"), ("Empty", "")):
@@ -145,12 +145,13 @@ def test_the_page_of_all_albums_shows_smugmugs_folders_and_what_is_here(
         Page(run.output / "Family" / "Trips" / "Rome" / "index.html").up == "../../../index.html"
     )
     assert re.search(
-        r"\n2 photos, 0 videos \(2 at SmugMug\)\ncompared with SmugMug on [0-9-]{10}\nnever verified$",
+        r"\n2 photos, 0 videos \(2 at SmugMug\)"
+        r"\ncompared with SmugMug on [0-9-]{10}\nnever verified$",
         page.texts[1],
     )
 
 
-def test_the_cover_is_the_one_that_its_owner_chose_if_it_is_a_picture_that_is_here(
+def test_covers_are_those_the_owner_chose_if_on_disk(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
     chosen, film, lost = (account.album(name) for name in ("Chosen", "Film", "Lost"))
@@ -169,7 +170,7 @@ def test_the_cover_is_the_one_that_its_owner_chose_if_it_is_a_picture_that_is_he
     assert overview(run).views[0] == ("img", "Chosen/a.JPG")
 
 
-def test_an_album_that_cannot_be_listed_was_not_compared(
+def test_albums_that_cannot_be_listed_count_as_not_compared(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
     album = account.album("Summer")
@@ -181,9 +182,7 @@ def test_an_album_that_cannot_be_listed_was_not_compared(
     )
 
 
-def test_it_says_when_an_album_was_last_verified_whatever_is_run_later(
-    account: Account, run: Run
-) -> None:
+def test_the_overview_keeps_the_date_of_the_last_verification(account: Account, run: Run) -> None:
     old = account.album("Old")
     old.photo()
     sync(run, *HTML)
@@ -205,9 +204,7 @@ def test_it_says_when_an_album_was_last_verified_whatever_is_run_later(
     assert overview(run).texts[1].endswith("\nnever verified")
 
 
-def test_it_knows_the_albums_that_a_run_leaves_out_and_those_that_smugmug_has_no_more(
-    account: Account, run: Run
-) -> None:
+def test_the_overview_includes_skipped_and_deleted_albums(account: Account, run: Run) -> None:
     old, other = account.album("Old"), account.album("Other")
     old.photo()
     other.photo()
@@ -235,7 +232,7 @@ def test_it_knows_the_albums_that_a_run_leaves_out_and_those_that_smugmug_has_no
     assert page.links[1] == "Old/index.html"
 
 
-def test_it_says_why_an_album_could_not_be_listed(
+def test_the_overview_states_why_an_album_could_not_be_listed(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
     album = account.album("Summer")
@@ -249,7 +246,7 @@ def test_it_says_why_an_album_could_not_be_listed(
     assert overview(run).links == [""]
 
 
-def test_a_photo_that_is_lost_and_does_not_come_again_is_shown_as_missing(
+def test_lost_photos_are_shown_as_missing(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
     photos = [account.album("Summer").photo("a.JPG"), account.albums[0].photo("b.JPG")]
@@ -265,13 +262,13 @@ def test_a_photo_that_is_lost_and_does_not_come_again_is_shown_as_missing(
     assert "missing: SmugMug answered 404" in page.texts[0] and page.links == ["", "b.JPG"]
 
 
-def test_a_run_that_does_not_come_to_anything_writes_no_page(account: Account, run: Run) -> None:
+def test_failed_runs_write_no_page(account: Account, run: Run) -> None:
     account.album("Summer").photo()
     sync(run, *HTML, "-a", "Winter", exit_code=2)
     assert pages(run) == []
 
 
-def test_no_album_folder_gets_the_name_of_the_page_by_a_rename(account: Account, run: Run) -> None:
+def test_renames_give_no_album_folder_the_name_of_the_page(account: Account, run: Run) -> None:
     album = account.album("Summer")
     album.photo()
     sync(run)
@@ -280,7 +277,7 @@ def test_no_album_folder_gets_the_name_of_the_page_by_a_rename(account: Account,
     assert pages(run) == ["index.html", f"index_{album.key}.html/index.html"]
 
 
-def test_where_the_albums_could_not_be_listed_the_page_of_all_stays(
+def test_the_overview_stays_if_albums_cannot_be_listed(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
     account.album("Summer").photo()
@@ -291,7 +288,7 @@ def test_where_the_albums_could_not_be_listed_the_page_of_all_stays(
     assert as_stored(run) == before
 
 
-def test_an_interrupted_run_leaves_the_pages_of_whole_albums_and_the_next_run_that_of_all(
+def test_interrupted_runs_leave_pages_of_complete_albums(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
     if sys.platform == "win32":
@@ -314,12 +311,12 @@ def test_an_interrupted_run_leaves_the_pages_of_whole_albums_and_the_next_run_th
     assert pages(run) == ["Done/index.html", "Endless/index.html", "index.html"]
 
 
-# ======================================================================================================================
+# =================================================================================================
 # Files and requests
-# ======================================================================================================================
+# =================================================================================================
 
 
-def test_pages_cost_one_listing_for_each_album_and_only_what_changed_is_written(
+def test_pages_need_one_listing_per_album_and_only_changed_ones_are_written(
     account: Account, run: Run
 ) -> None:
     album, other = account.album("Summer"), account.album("Winter")
@@ -340,7 +337,7 @@ def test_pages_cost_one_listing_for_each_album_and_only_what_changed_is_written(
     assert as_stored(run) == after
 
 
-def test_a_page_of_the_owner_is_kept_and_reported(account: Account, run: Run) -> None:
+def test_the_users_own_pages_are_kept_and_reported(account: Account, run: Run) -> None:
     account.album("Summer").photo()
     (run.output / "Summer").mkdir(parents=True)
     for path in (run.output / "index.html", run.output / "Summer" / "index.html"):
@@ -362,16 +359,14 @@ def test_a_page_of_the_owner_is_kept_and_reported(account: Account, run: Run) ->
     assert (run.output / "index.html").read_bytes() == content
 
 
-def test_a_page_of_all_albums_that_cannot_be_written_is_a_failure(
-    account: Account, run: Run
-) -> None:
+def test_an_unwritable_overview_is_a_failure(account: Account, run: Run) -> None:
     account.album("Summer").photo()
     (run.output / "index.html").mkdir(parents=True)
     assert "\n  index.html: " in sync(run, *HTML, exit_code=1).stderr
     assert pages(run) == ["Summer/index.html"]
 
 
-def test_what_an_album_names_like_a_page_keeps_its_name(account: Account, run: Run) -> None:
+def test_images_named_like_a_page_keep_their_name(account: Account, run: Run) -> None:
     album, other = account.album("Summer"), account.album("index.html")
     photo = album.photo("Index.html")
     other.photo()
@@ -389,9 +384,9 @@ def test_what_an_album_names_like_a_page_keeps_its_name(account: Account, run: R
     assert "Sidecars" not in sync(run, *HTML).stderr
 
 
-# ======================================================================================================================
+# =================================================================================================
 # Hostile texts
-# ======================================================================================================================
+# =================================================================================================
 
 SNIPPETS = (
     "</script>",
@@ -428,7 +423,7 @@ HOSTILE_TEXTS = st.lists(st.one_of(st.sampled_from(SNIPPETS), st.characters()), 
 @settings(max_examples=100, deadline=None, database=None, derandomize=True)
 @given(text=HOSTILE_TEXTS)
 @example(text="".join(SNIPPETS))
-def test_no_text_becomes_markup_and_each_is_kept_as_it_is(text: str) -> None:
+def test_texts_never_become_markup(text: str) -> None:
     image = image_of(Title=text, Caption=text, KeywordArray=[text], FileName=text)
     page = script.html_page(text, text, [script.image_card(image, None, text)]).decode("ascii")
     reader = Tags()
@@ -441,7 +436,7 @@ def test_no_text_becomes_markup_and_each_is_kept_as_it_is(text: str) -> None:
 
 
 class Tags(HTMLParser):
-    """The tags of a page with the names of their attributes."""
+    """Tags of a page with the names of their attributes."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -449,30 +444,30 @@ class Tags(HTMLParser):
 
     @classmethod
     def of(cls, page: str) -> List[Tuple[str, List[str]]]:
-        """Those of a page."""
+        """Parse the tags of a page."""
         reader = cls()
         reader.feed(page)
         return reader.found
 
     def handle_starttag(self, tag: str, attrs: List[Tuple[str, Optional[str]]]) -> None:
-        """Note it."""
+        """Record a tag."""
         self.found.append((tag, [name for name, _ in attrs]))
 
 
-def test_the_policy_names_the_pages_own_script_and_no_other() -> None:
+def test_the_content_policy_allows_only_the_pages_own_script() -> None:
     (text,) = re.findall("<script>(.*)</script>", script.PAGE, re.DOTALL)
     digest = base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")
     assert re.findall(r"script-src ('[^']*')[;\"]", script.PAGE) == [f"'sha256-{digest}'"]
 
 
-# ======================================================================================================================
+# =================================================================================================
 # A real browser
-# ======================================================================================================================
+# =================================================================================================
 
 
 @pytest.fixture(scope="session")
 def shared_browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """A browser that all tests of a worker share."""
+    """Start a browser for all tests of a worker."""
     program = find_browser()
     if program is None:
         pytest.skip(REASON)
@@ -483,7 +478,7 @@ def shared_browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser
 
 @pytest.fixture
 def browser(shared_browser: Browser) -> Browser:
-    """The browser, as it is on a desk."""
+    """Provide the browser with the window of a desktop."""
     shared_browser.show(1280, 800)
     return shared_browser
 
@@ -502,7 +497,7 @@ NAMES = (
 )
 
 
-def test_no_text_of_a_hostile_account_runs_and_every_link_opens_its_file(
+def test_hostile_texts_never_run_and_every_link_opens_its_file(
     account: Account, run: Run, browser: Browser
 ) -> None:
     album = account.album(f"100% #1? {HACK}", description=HACK)
@@ -539,7 +534,7 @@ def test_no_text_of_a_hostile_account_runs_and_every_link_opens_its_file(
     assert set(files_on_disk(run.output)) <= opened
 
 
-def test_even_markup_that_got_into_a_page_would_run_nothing_and_ask_nobody(
+def test_injected_markup_runs_nothing_and_requests_nothing(
     account: Account, run: Run, browser: Browser
 ) -> None:
     account.album("Summer").photo("a.png", drawn_png(1))
@@ -565,11 +560,12 @@ def test_even_markup_that_got_into_a_page_would_run_nothing_and_ask_nobody(
 
 SHOWN = """[...document.querySelectorAll("main figure")].filter(figure => {
     const {left, right} = figure.getBoundingClientRect();
-    return document.querySelector("figure:target") && left < innerWidth / 2 && right > innerWidth / 2;
+    const middle = innerWidth / 2;
+    return document.querySelector("figure:target") && left < middle && right > middle;
 }).map(figure => figure.id)[0]"""
 
 
-def test_an_album_is_walked_by_arrow_keys_buttons_and_swipes_in_its_own_order(
+def test_arrow_keys_buttons_and_swipes_walk_an_album_in_order(
     account: Account, smugmug: FakeSmugMug, run: Run, browser: Browser
 ) -> None:
     album = account.album("Summer")
@@ -616,13 +612,15 @@ def test_an_album_is_walked_by_arrow_keys_buttons_and_swipes_in_its_own_order(
     assert browser.errors == []
 
 
-def test_videos_play_and_are_not_loaded_before(
+def test_videos_play_and_are_loaded_only_then(
     account: Account, run: Run, browser: Browser
 ) -> None:
     film = base64.b64decode(
         browser.run("""new Promise(done => {
-        const canvas = document.createElement("canvas"), recorder = new MediaRecorder(canvas.captureStream(30));
-        const drawing = setInterval(() => canvas.getContext("2d").fillRect(Math.random() * 99, 0, 9, 9), 20);
+        const canvas = document.createElement("canvas");
+        const recorder = new MediaRecorder(canvas.captureStream(30));
+        const draw = () => canvas.getContext("2d").fillRect(Math.random() * 99, 0, 9, 9);
+        const drawing = setInterval(draw, 20);
         recorder.ondataavailable = ({data}) => {
             const reader = new FileReader();
             reader.onload = () => done(reader.result.split(",").pop());
@@ -636,7 +634,8 @@ def test_videos_play_and_are_not_loaded_before(
     sync(run, *HTML)
     browser.open(run.output / "Summer" / "index.html")
     player = browser.run(
-        "[...document.querySelectorAll('video')].map(each => [each.controls, each.preload, each.src])"
+        "[...document.querySelectorAll('video')]"
+        ".map(each => [each.controls, each.preload, each.src])"
     )
     assert player == [[True, "none", (run.output / "Summer" / "c.mp4").as_uri()]]
     assert not any(request.endswith(".mp4") for request in browser.requests)
@@ -647,7 +646,7 @@ def test_videos_play_and_are_not_loaded_before(
     assert browser.errors == []
 
 
-def test_the_filter_finds_an_album_by_its_name_its_folder_and_what_is_missing(
+def test_the_filter_finds_albums_by_name_folder_and_missing_files(
     account: Account, run: Run, browser: Browser
 ) -> None:
     for name, folder in (("Rome", "Trips"), ("Paris", "Trips"), ("Garden", "Home")):
@@ -670,7 +669,7 @@ def test_the_filter_finds_an_album_by_its_name_its_folder_and_what_is_missing(
         assert browser.run(texts) == found
 
 
-def test_large_pages_load_only_what_is_seen(tmp_path: Path, browser: Browser) -> None:
+def test_large_pages_load_only_visible_images(tmp_path: Path, browser: Browser) -> None:
     count = 5000
     (tmp_path / "0.png").write_bytes(drawn_png(0))
     cards = []
@@ -701,9 +700,7 @@ def test_large_pages_load_only_what_is_seen(tmp_path: Path, browser: Browser) ->
     assert len(browser.requests) < 400
 
 
-def test_a_page_of_two_thousand_albums_is_filtered_down_to_one(
-    tmp_path: Path, browser: Browser
-) -> None:
+def test_the_filter_reduces_two_thousand_albums_to_one(tmp_path: Path, browser: Browser) -> None:
     cards = [
         {
             "id": f"k{number}",
@@ -723,13 +720,14 @@ def test_a_page_of_two_thousand_albums_is_filtered_down_to_one(
     browser.type("Album 1999")
     assert (
         browser.run(
-            "[...document.querySelectorAll('figure')].filter(each => each.checkVisibility()).length"
+            "[...document.querySelectorAll('figure')]"
+            ".filter(each => each.checkVisibility()).length"
         )
         == 1
     )
 
 
-def test_pages_can_be_used_with_screen_readers_and_on_paper(
+def test_pages_work_with_screen_readers_and_on_paper(
     account: Account, run: Run, browser: Browser
 ) -> None:
     album = account.album("Summer")
@@ -752,7 +750,7 @@ def test_pages_can_be_used_with_screen_readers_and_on_paper(
     assert base64.b64decode(pdf).count(b"/Subtype /Image") >= 3
 
 
-def test_the_demos_pages_fit_every_screen_in_light_and_dark(
+def test_pages_fit_every_screen_in_light_and_dark(
     ca: Authority, tmp_path: Path, browser: Browser
 ) -> None:
     output = demo_output(ca, tmp_path)
@@ -763,14 +761,15 @@ def test_the_demos_pages_fit_every_screen_in_light_and_dark(
             for scheme in ("light", "dark"):
                 browser.show(width, width * 5 // 8, scheme)
                 assert browser.run("document.documentElement.scrollWidth") <= width
-                columns = "getComputedStyle(document.querySelector('main')).gridTemplateColumns.split(' ').length"
+                style = "getComputedStyle(document.querySelector('main'))"
+                columns = f"{style}.gridTemplateColumns.split(' ').length"
                 assert 2 <= browser.run(columns) <= 16
                 corners.append(browser.screenshot(8, 8))
             assert len(set(corners)) == 2
 
 
 def demo_output(ca: Authority, folder: Path) -> Path:
-    """The demo's photos and pages."""
+    """Run the demo and provide its photos and pages."""
     with FakeSmugMug(demo_account(), ca) as smugmug:
         run = Run(smugmug, folder)
         sync(run, *HTML)
@@ -778,7 +777,7 @@ def demo_output(ca: Authority, folder: Path) -> Path:
         return run.output
 
 
-def test_the_screenshot_in_readme_is_of_the_demo(
+def test_the_screenshot_in_readme_shows_the_demo(
     ca: Authority, tmp_path: Path, browser: Browser, request: pytest.FixtureRequest
 ) -> None:
     output = demo_output(ca, tmp_path)

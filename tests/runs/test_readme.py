@@ -1,4 +1,4 @@
-"""README: its lines run as they stand, and what it says of the program is so."""
+"""Do README's commands run as written, and are its statements true?"""
 
 from __future__ import annotations
 
@@ -36,12 +36,15 @@ pytestmark = pytest.mark.skipif(
 
 
 def blocks(language: str) -> Iterator[str]:
-    """The code blocks of a language."""
+    """Return the code blocks of a language."""
     return iter(re.findall(rf"^```{language}\n(.*?)^```$", README, re.DOTALL | re.MULTILINE))
 
 
 def command_lines() -> List[str]:
-    """All lines for a shell, without what sets up the packages: the tests run in a place where they are."""
+    """Return all shell lines except those that set up the packages.
+
+    The tests run where the packages are installed.
+    """
     lines = [line for block in blocks("sh") for line in block.splitlines()]
     return [
         found.group(2) if found else line
@@ -51,7 +54,7 @@ def command_lines() -> List[str]:
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A folder as a reader has it after setting up: the files of the project, and a Python with the packages."""
+    """Make a folder as a reader has it after the set-up: the project's files and a Python."""
     folder = tmp_path / "a-readers-copy"
     (folder / ".venv" / "bin").mkdir(parents=True)
     python = folder / ".venv" / "bin" / "python"
@@ -65,7 +68,7 @@ def checkout(tmp_path: Path) -> Path:
 def shell(
     line: str, folder: Path, variables: Mapping[str, str] = {}, answer: str = ""
 ) -> subprocess.CompletedProcess[str]:
-    """Run a line as its reader would, and insist on success."""
+    """Run a line as a reader would and require success."""
     done = subprocess.run(
         ["sh", "-c", line],
         cwd=str(folder),
@@ -80,7 +83,7 @@ def shell(
     return done
 
 
-def test_every_line_for_the_own_account_does_what_it_is_there_for(
+def test_every_command_for_an_account_does_what_it_promises(
     account: Account, smugmug: FakeSmugMug, checkout: Path
 ) -> None:
     for folder, name in (
@@ -131,7 +134,7 @@ def test_every_line_for_the_own_account_does_what_it_is_there_for(
     assert {"report.json", "smugmug.log"} <= {path.name for path in checkout.iterdir()}
 
 
-def test_the_demo_and_its_archive_are_whole(checkout: Path) -> None:
+def test_the_demo_and_its_archive_are_complete(checkout: Path) -> None:
     line = DEMO_PROGRAM
     assert line in command_lines() and SLOW_DEMO in command_lines()
     variables = {"TMPDIR": str(checkout)}
@@ -143,9 +146,7 @@ def test_the_demo_and_its_archive_are_whole(checkout: Path) -> None:
         shell("cd demo_photos && md5sum -c --strict --quiet ../sums", checkout)
 
 
-def test_the_slow_demo_has_its_troubles_and_ends_as_the_picture_shows(
-    ca: Authority, tmp_path: Path
-) -> None:
+def test_the_slow_demo_ends_as_the_picture_shows(ca: Authority, tmp_path: Path) -> None:
     account = demo.slow_account()
     with FakeSmugMug(account, authority=ca) as smugmug:
         troubles = demo.arm_troubles(smugmug, seconds=0)
@@ -172,7 +173,7 @@ def test_the_slow_demo_has_its_troubles_and_ends_as_the_picture_shows(
     assert 15 <= seconds <= 25  # and the troubles, which take up to 4 s
 
 
-def test_the_picture_needs_nothing_from_elsewhere_and_no_window_around_it() -> None:
+def test_the_picture_is_self_contained() -> None:
     picture = xml.etree.ElementTree.fromstring(PICTURE.read_text("utf-8"))
     assert not re.search(r"href|@import|url\(|<script|<style", PICTURE.read_text("utf-8"))
     assert picture.get("font-family") == "monospace"
@@ -182,7 +183,7 @@ def test_the_picture_needs_nothing_from_elsewhere_and_no_window_around_it() -> N
     assert "](tests/demo.svg)" in README
 
 
-def test_its_first_screen_has_what_a_newcomer_needs_and_it_is_short() -> None:
+def test_the_first_screen_serves_newcomers_and_the_text_is_short() -> None:
     assert len(README.split()) <= 2000
     first_screen = "\n".join(README.splitlines()[:40])
     for needed in (
@@ -199,7 +200,7 @@ def test_its_first_screen_has_what_a_newcomer_needs_and_it_is_short() -> None:
         assert needed in first_screen, needed
 
 
-def test_no_secret_stands_in_a_line_to_be_typed() -> None:
+def test_no_command_contains_a_secret() -> None:
     lines = [
         line
         for block in re.findall(r"^```\w*\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
@@ -208,12 +209,12 @@ def test_no_secret_stands_in_a_line_to_be_typed() -> None:
     assert not [line for line in lines if re.search(r"(KEY|SECRET|TOKEN)\w*=", line)]
 
 
-def test_no_line_for_docker_holds_the_key() -> None:
+def test_no_docker_command_contains_the_key() -> None:
     lines = [line for line in command_lines() if "docker run" in line]
     assert lines and all("--env-file " in line and "API_KEY" not in line for line in lines)
 
 
-def test_it_explains_all_fields_of_the_report_and_no_others() -> None:
+def test_all_fields_of_the_report_are_explained() -> None:
     explained = set(re.findall("`([a-z_0-9]+)`", readme_section("Report")))
     fields = set(script.Summary(Path("photos")).report(0, "")) | {
         "kind",
@@ -223,7 +224,7 @@ def test_it_explains_all_fields_of_the_report_and_no_others() -> None:
 
 
 @pytest.mark.skipif(shutil.which("exiftool") is None, reason="exiftool is not installed")
-def test_exiftool_writes_the_sidecars_into_copies_as_it_is_shown(
+def test_the_exiftool_command_writes_sidecars_into_copies(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
     picture = account.album("Summer").photo(
@@ -250,7 +251,7 @@ def test_exiftool_writes_the_sidecars_into_copies_as_it_is_shown(
     assert (run.output / "Summer" / "IMG_1.png").read_bytes() == picture.data
 
 
-def test_every_line_for_the_night_uses_options_that_there_are() -> None:
+def test_every_scheduled_command_uses_existing_options() -> None:
     found = re.findall(
         r"^```\w*\n(.*?)^```$", readme_section("Every night"), re.DOTALL | re.MULTILINE
     )
@@ -264,7 +265,7 @@ def test_every_line_for_the_night_uses_options_that_there_are() -> None:
         )
 
 
-def test_every_message_that_it_explains_is_one_of_the_program() -> None:
+def test_every_explained_message_is_one_of_the_program() -> None:
     texts = list(texts_of(compile(SCRIPT.read_bytes(), SCRIPT.name, "exec")))
     rows = re.findall(r"^\* (`.*?): ", readme_section("If it says ..."), re.MULTILINE)
     quoted = [fragment for row in rows for fragment in re.findall("`([^`]+)`", row)]
@@ -273,7 +274,7 @@ def test_every_message_that_it_explains_is_one_of_the_program() -> None:
 
 
 def texts_of(code: CodeType) -> Iterator[str]:
-    """All texts in a piece of code; those of an f-string come in pieces."""
+    """Return all texts in a piece of code, those of an f-string in pieces."""
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
             yield from texts_of(constant)
@@ -281,13 +282,13 @@ def texts_of(code: CodeType) -> Iterator[str]:
             yield constant
 
 
-def test_it_explains_all_exit_codes_and_no_others() -> None:
+def test_all_exit_codes_are_explained() -> None:
     codes = [code for name, code in vars(script).items() if name.startswith("EXIT_")]
     explained = re.findall(r"^\| (\d+) \| ", readme_section("Exit codes"), re.MULTILINE)
     assert explained == [str(code) for code in sorted(codes)]
 
 
-def test_it_says_by_which_rule_a_run_ends_well() -> None:
+def test_the_rule_of_success_is_stated() -> None:
     rule = readme_section("Exit codes")
     for said in (
         "last line and the exit code follow one rule",
@@ -297,7 +298,7 @@ def test_it_says_by_which_rule_a_run_ends_well() -> None:
         assert said in rule, said
 
 
-def test_it_explains_all_words_of_the_summary_and_no_others() -> None:
+def test_all_words_of_the_summary_are_explained() -> None:
     table = readme_section("What lands where").partition("Words of the summary")[2]
     rows = re.findall(r"^\* ([A-Za-z ,]+): ", table, re.MULTILINE)
     words = {word.text for word in script.Result}
@@ -305,7 +306,7 @@ def test_it_explains_all_words_of_the_summary_and_no_others() -> None:
     assert words - {"stopped early"} <= set(rows) <= texts
 
 
-def test_every_test_that_it_names_for_a_promise_is_there() -> None:
+def test_every_test_named_for_a_promise_exists() -> None:
     named = re.findall("`(test_[a-z0-9_]+)`", readme_section("What it promises"))
     defined = {
         name
@@ -318,7 +319,7 @@ def test_every_test_that_it_names_for_a_promise_is_there() -> None:
     assert set(named) <= defined
 
 
-def test_every_setup_installs_what_a_file_of_the_project_lists() -> None:
+def test_every_set_up_installs_the_listed_packages() -> None:
     setups = [
         line
         for block in blocks("sh")

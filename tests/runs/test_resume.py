@@ -1,6 +1,4 @@
-"""Cut transfers go on where they were cut, if it is the same file, and what has no plain original is had some other
-way.
-"""
+"""Are interrupted downloads resumed only for the same file, and other sources used if needed?"""
 
 from __future__ import annotations
 
@@ -29,12 +27,12 @@ SIZE = 1_000_000
 CUT = 700_000
 
 
-# ======================================================================================================================
+# =================================================================================================
 # Resuming in the same run and in the next.
-# ======================================================================================================================
+# =================================================================================================
 
 
-def test_a_cut_transfer_goes_on_in_the_same_run(
+def test_interrupted_downloads_resume_in_the_same_run(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
     photo = big_photo(account.album("Big"))
@@ -48,7 +46,7 @@ def test_a_cut_transfer_goes_on_in_the_same_run(
     assert second.status == 206 and second.bytes_sent == SIZE - starts_at(second)
 
 
-def test_what_came_of_a_version_that_was_replaced_meanwhile_goes_when_all_is_home(
+def test_parts_of_replaced_versions_are_removed_after_the_download(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
     album = account.album("Big")
@@ -67,7 +65,7 @@ def test_what_came_of_a_version_that_was_replaced_meanwhile_goes_when_all_is_hom
     assert files_on_disk(run.output) == {"Big/pano.JPG": photo.data, "Big/other.JPG": other.data}
 
 
-def test_a_cut_transfer_goes_on_in_the_next_run(
+def test_interrupted_downloads_resume_in_the_next_run(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
     photo = big_photo(account.album("Big"))
@@ -83,7 +81,7 @@ def test_a_cut_transfer_goes_on_in_the_next_run(
     assert not part_files(run)
 
 
-def test_a_page_in_the_place_of_the_rest_does_not_cost_what_is_there(
+def test_html_in_place_of_the_rest_keeps_the_part_file(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
     photo = big_photo(account.album("Big"))
@@ -96,7 +94,7 @@ def test_a_page_in_the_place_of_the_rest_does_not_cost_what_is_there(
     assert 0 < starts_at(smugmug.select("cdn")[-1]) <= CUT
 
 
-def test_a_part_of_another_version_of_the_image_is_not_gone_on_from(
+def test_parts_of_another_version_are_not_resumed(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
     album = account.album("Big")
@@ -116,15 +114,15 @@ def test_a_part_of_another_version_of_the_image_is_not_gone_on_from(
     ] == [False, True, False]
 
 
-# ======================================================================================================================
+# =================================================================================================
 # Part files of earlier runs: the status decides, then the MD5.
-# ======================================================================================================================
+# =================================================================================================
 
 
 class Part(NamedTuple):
-    """What becomes of a part file before the next run, what that run meets, and from where each of its requests asks.
+    """A part file before the next run, the responses of that run, and the start of each request.
 
-    "part" stands for a request that asks for what follows the part, "zero" for one that asks for everything.
+    "part" is a request for the bytes after the part, "zero" one for the whole file.
     """
 
     name: str
@@ -135,7 +133,9 @@ class Part(NamedTuple):
     comes_home: bool = True
 
 
-KEPT = 524_288  # of the bytes before the cut, what is written for certain: bodies are written in pieces of half of that
+# of the bytes before the cut, what is written for certain: bodies are written in pieces of half of
+# that
+KEPT = 524_288
 ANOTHER_LENGTH = {
     "status": 206,
     "headers": {"Content-Range": f"bytes {KEPT}-{KEPT + 99}/2000000"},
@@ -197,7 +197,7 @@ PARTS = (
 )
 
 
-def test_the_answer_decides_what_a_part_is_worth_and_the_md5_has_the_last_word(
+def test_the_response_decides_on_resuming_and_the_md5_on_the_result(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
     album = account.album("Parts")
@@ -247,7 +247,7 @@ ANOTHER_VIDEO = {
     ],
     ids=["the same", "another", "the same from elsewhere"],
 )
-def test_a_video_without_md5_goes_on_only_with_what_is_certainly_the_rest_of_it(
+def test_videos_without_md5_resume_only_the_same_file(
     account: Account, smugmug: FakeSmugMug, run: Run, faults: Faults, asked: List[str]
 ) -> None:
     video = account.album("Big").video(
@@ -262,12 +262,12 @@ def test_a_video_without_md5_goes_on_only_with_what_is_certainly_the_rest_of_it(
     assert [asks(record, KEPT) for record in smugmug.select("cdn")] == asked
 
 
-# ======================================================================================================================
+# =================================================================================================
 # Photos listed without an original.
-# ======================================================================================================================
+# =================================================================================================
 
 
-def test_a_photo_without_archived_uri_is_had_by_the_next_best_way_and_what_is_no_original_is_named(
+def test_photos_without_archived_uri_use_the_next_best_source(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
     album = account.album("Summer")
@@ -311,7 +311,7 @@ def test_a_photo_without_archived_uri_is_had_by_the_next_best_way_and_what_is_no
     )
 
 
-def test_a_download_of_another_size_than_the_original_is_not_the_original(
+def test_downloads_of_another_size_are_not_the_original(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
     album = account.album("Summer")
@@ -336,7 +336,7 @@ def test_a_download_of_another_size_than_the_original_is_not_the_original(
     assert named(result.stderr, "Not the original") == ["Summer/small.JPG"]
 
 
-def test_a_photo_whose_fallback_fails_is_a_failure_and_not_unavailable(
+def test_photos_whose_other_sources_fail_are_failures(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
     album = account.album("Summer")
@@ -355,12 +355,12 @@ def test_a_photo_whose_fallback_fails_is_a_failure_and_not_unavailable(
     assert smugmug.count("abroad") == 0
 
 
-# ======================================================================================================================
+# =================================================================================================
 # Files that are processing or unavailable.
-# ======================================================================================================================
+# =================================================================================================
 
 
-def test_what_is_not_ready_or_unavailable_is_named_and_no_failure(
+def test_processing_and_unavailable_files_are_named_without_failure(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
     album, locked = account.album("Summer"), account.album("Secret", locked=True)
@@ -395,7 +395,7 @@ def test_what_is_not_ready_or_unavailable_is_named_and_no_failure(
     assert all(record.path.count(long_ago.key) for record in smugmug.select("cdn", "mp4"))
 
 
-def test_what_was_not_ready_comes_home_when_it_is(
+def test_processed_files_are_downloaded_once_ready(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
     album = account.album("Summer")
@@ -412,7 +412,7 @@ def test_what_was_not_ready_comes_home_when_it_is(
 
 @pytest.mark.parametrize("md5_listed", [True, False], ids=["md5", "no md5"])
 @pytest.mark.parametrize("size_listed", [True, False], ids=["size", "no size"])
-def test_a_video_comes_home_under_the_extension_of_its_file_whether_or_not_its_size_and_md5_are_told(
+def test_videos_get_the_extension_of_their_file(
     account: Account, smugmug: FakeSmugMug, run: Run, size_listed: bool, md5_listed: bool
 ) -> None:
     video = account.album("Summer").video(
@@ -428,18 +428,18 @@ def test_a_video_comes_home_under_the_extension_of_its_file_whether_or_not_its_s
     assert smugmug.count("cdn") == 1
 
 
-# ======================================================================================================================
+# =================================================================================================
 # Helpers.
-# ======================================================================================================================
+# =================================================================================================
 
 
 def big_photo(album: Album, name: str = "pano.JPG") -> Photo:
-    """A photo that is worth going on with."""
+    """Add a photo that is worth resuming."""
     return album.photo(name, Pattern(SIZE, album.account.new_seed(), JPEG_MAGIC))
 
 
 def big_image(album: Album, row: Part) -> Image:
-    """The photo or video for a row."""
+    """Add the photo or video of a row."""
     if row.kind == "photo":
         return big_photo(album, f"{row.name}.JPG")
     return album.video(
@@ -451,7 +451,7 @@ def big_image(album: Album, row: Part) -> Image:
 
 
 def leave_parts(smugmug: FakeSmugMug, run: Run, images: Sequence[Image]) -> None:
-    """Run once, with each file cut and then gone, so that its part is left behind; the requests are forgotten."""
+    """Run once, leaving a part file of each image; forget the requests."""
     for image in images:
         smugmug.fault("cut", where=of_file(image), at=CUT)
         smugmug.fault("not_found", where=of_file(image))
@@ -462,7 +462,7 @@ def leave_parts(smugmug: FakeSmugMug, run: Run, images: Sequence[Image]) -> None
 
 
 def tamper(part: Path, how: str, image: Image) -> int:
-    """Change a part file: how long it is after that."""
+    """Change a part file and return its new length."""
     if "empty" in how:
         part.write_bytes(b"")
     if "complete" in how:
@@ -481,7 +481,7 @@ def tamper(part: Path, how: str, image: Image) -> int:
 
 
 def asks(record: Any, part_bytes: int) -> str:
-    """From where a request asks: "zero", "part" for what follows a part file, "more" for what follows even more."""
+    """Return where requests start: "zero", "part" after a part file, "more" beyond it."""
     start = starts_at(record)
     return (
         "zero"
@@ -495,33 +495,33 @@ def asks(record: Any, part_bytes: int) -> str:
 
 
 def starts_at(record: Any) -> int:
-    """The first byte that a request asks for."""
+    """Return the first byte that a request asks for."""
     match = re.fullmatch(r"bytes=(\d+)-", record.headers.get("range", "bytes=0-"))
     assert match, record.headers["range"]
     return int(match.group(1))
 
 
 def request_for(smugmug: FakeSmugMug, image: Image) -> Any:
-    """The only request for an image's file."""
+    """Return the only request for an image's file."""
     (record,) = smugmug.select("cdn", of_file(image))
     return record
 
 
 def calls_for(smugmug: FakeSmugMug, image: Image) -> List[str]:
-    """The API calls for one image alone, by what they ask for."""
+    """Return the API requests for one image alone, by action."""
     return [
         record.path.rpartition("!")[2] for record in smugmug.select("api", f"/image/{image.key}")
     ]
 
 
 def part_of(run: Run, image: Image) -> Path:
-    """What is left of the transfer of an image."""
+    """Return the part file of an image."""
     (part,) = run.output.rglob(f".{image.key}-*.part")
     return part
 
 
 def named(text: str, heading: str) -> List[str]:
-    """What the summary names below a heading, sorted."""
+    """Return the names below a heading of the summary, sorted."""
     block = re.search(rf"^{heading} \(\d+\):\n((?:  .*\n)+)", text + "\n", re.MULTILINE)
     lines = block.group(1).splitlines() if block else []
     return sorted(

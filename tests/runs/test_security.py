@@ -1,6 +1,4 @@
-"""What the program promises about trust: secrets stay secret, SmugMug is taken at its word in nothing, files stay in
-their folder.
-"""
+"""Do secrets stay secret, files stay in their folder, and responses remain untrusted?"""
 
 from __future__ import annotations
 
@@ -41,7 +39,7 @@ posix_only = pytest.mark.skipif(
 
 
 def save_token(run: Run) -> Path:
-    """Put a sign-in that works where an earlier run would have left it."""
+    """Save a valid sign-in as an earlier run would have."""
     path = token_file(run)
     path.parent.mkdir(parents=True, mode=0o700, exist_ok=True)
     path.write_text(json.dumps(good_token(run.smugmug)))
@@ -50,7 +48,7 @@ def save_token(run: Run) -> Path:
 
 
 def regular(folder: Path) -> Dict[str, bytes]:
-    """All regular files below a folder by their paths, hidden ones too."""
+    """Return all regular files below a folder by path, hidden ones too."""
     return {
         str(path): path.read_bytes()
         for path in folder.rglob("*")
@@ -59,19 +57,17 @@ def regular(folder: Path) -> Dict[str, bytes]:
 
 
 def named(report: Path) -> Set[Tuple[str, str]]:
-    """The (album, image) of each problem in a JSON report."""
+    """Return the (album, image) pairs of the problems in a JSON report."""
     content = json.loads(report.read_text(encoding="utf-8"))
     return {(problem["folder"], problem["file"]) for problem in content["problems"]}
 
 
-# ======================================================================================================================
+# =================================================================================================
 # The permission.
-# ======================================================================================================================
+# =================================================================================================
 
 
-def test_the_sign_in_asks_for_reading_everything_and_for_nothing_more(
-    run: Run, smugmug: FakeSmugMug
-) -> None:
+def test_the_sign_in_requests_only_permission_to_read(run: Run, smugmug: FakeSmugMug) -> None:
     result = run("--login", signed_in=False, input="111111\n027518\n")
 
     assert result.returncode == 0 and len(authorize_urls(result.stderr)) == 2
@@ -92,15 +88,18 @@ def test_the_sign_in_asks_for_reading_everything_and_for_nothing_more(
     ] == []
 
 
-# ======================================================================================================================
+# =================================================================================================
 # Secrets.
-# ======================================================================================================================
+# =================================================================================================
 
 REQUEST_TOKEN_SECRET = "requesttokensecret5f0b1c9d27aa41"
-ECHO = b'Bad request: oauth_consumer_key="%s", oauth_token="%s", oauth_verifier="%s", oauth_nonce="1234"'
+ECHO = (
+    b'Bad request: oauth_consumer_key="%s", oauth_token="%s",'
+    b' oauth_verifier="%s", oauth_nonce="1234"'
+)
 
 
-def test_no_secret_is_written_anywhere_but_into_the_token_file(
+def test_secrets_are_written_only_into_the_token_file(
     account: Account, smugmug: FakeSmugMug, run: Run, tmp_path: Path
 ) -> None:
     albums = [
@@ -199,7 +198,7 @@ def test_no_secret_is_written_anywhere_but_into_the_token_file(
 
 
 def provoke(smugmug: FakeSmugMug, albums: List[Album]) -> None:
-    """Let many kinds of things go wrong, on the way to signing in and after it."""
+    """Arm many kinds of faults, for signing in and afterwards."""
     files = [f"/i-{image.key}/" for album in albums for image in album.images]
     smugmug.fault(
         "respond",
@@ -212,7 +211,8 @@ def provoke(smugmug: FakeSmugMug, albums: List[Album]) -> None:
         "getAccessToken",
         status=401,
         after=1,
-        body=b"oauth_problem=verifier_invalid&debug=oauth_verifier%3D222222%26oauth_nonce%3D12345678"
+        body=b"oauth_problem=verifier_invalid"
+        b"&debug=oauth_verifier%3D222222%26oauth_nonce%3D12345678"
         b"&debug_sbs=GET%26https%253A%252F%252Fapi.smugmug.com%26oauth_nonce%253D12345678"
         b"%2526oauth_verifier%253D222222",
     )
@@ -255,14 +255,14 @@ def provoke(smugmug: FakeSmugMug, albums: List[Album]) -> None:
 
 
 def without_addresses(text: str) -> str:
-    """What was said, without the lines that the user is to open: they need the request token, which is good for
-    nothing else.
+    """Return output without the lines to open: they contain the request token, which is
+    harmless.
     """
     return "\n".join(line for line in text.splitlines() if not line.startswith(AUTHORIZE))
 
 
 def signed_values(smugmug: FakeSmugMug) -> Set[str]:
-    """The values of all OAuth parameters that were sent, but for the harmless ones."""
+    """Return the values of all OAuth parameters that were sent, except harmless ones."""
     values = set()
     for record in smugmug.requests:
         for name, value in re.findall(
@@ -288,9 +288,7 @@ def signed_values(smugmug: FakeSmugMug) -> Set[str]:
         "http://somebody:sesame77c1@[:1",
     ],
 )
-def test_the_password_of_a_proxy_is_not_written_anywhere(
-    run: Run, tmp_path: Path, proxy: str
-) -> None:
+def test_proxy_passwords_are_not_written_anywhere(run: Run, tmp_path: Path, proxy: str) -> None:
     result = run(
         "-v",
         "--log-file",
@@ -308,7 +306,7 @@ def test_the_password_of_a_proxy_is_not_written_anywhere(
     not sys.platform.startswith("linux"),
     reason="only Linux shows the arguments of all processes so easily",
 )
-def test_no_secret_is_among_the_arguments_of_any_process(
+def test_secrets_are_never_process_arguments(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
     photo = account.album("Summer").photo()
@@ -341,7 +339,7 @@ def test_no_option_takes_a_secret(run: Run) -> None:
     ] == []
 
 
-def test_the_objects_that_hold_secrets_do_not_show_them(caplog: pytest.LogCaptureFixture) -> None:
+def test_objects_that_hold_secrets_hide_them(caplog: pytest.LogCaptureFixture) -> None:
     credentials = script.Credentials("the-key", "the-secret", "the-token", "the-token-secret")
     connection = script.Connection(credentials, 5.0, script.Stop(), verifier="the-pin")
     user = script.User("family", "/api/v2/user/family!albums", 0)
@@ -361,25 +359,25 @@ def test_the_objects_that_hold_secrets_do_not_show_them(caplog: pytest.LogCaptur
     assert [text for text in shown if re.search("the-(key|secret|token|pin)", text)] == []
 
 
-# ======================================================================================================================
+# =================================================================================================
 # TLS.
-# ======================================================================================================================
+# =================================================================================================
 
 
 class Impostor(Authority):
-    """An authority whose certificates for some hosts are for another name."""
+    """An authority that issues certificates for another name to some hosts."""
 
     def __init__(self, folder: Path, hosts: str) -> None:
         super().__init__(folder)
         self.hosts = hosts
 
     def context(self, host: str) -> Any:
-        """The TLS settings of a host, or those of somebody else."""
+        """Return the TLS settings of the host, or those of another name."""
         return super().context("evil.example" if re.fullmatch(self.hosts, host) else host)
 
 
 @pytest.mark.parametrize("hosts, code", [(".*", 2), (r"photos\..*", 1)])
-def test_a_host_that_shows_the_certificate_of_another_one_gets_no_request(
+def test_hosts_with_another_hosts_certificate_get_no_request(
     account: Account, tmp_path: Path, hosts: str, code: int
 ) -> None:
     account.album("Summer").photo()
@@ -408,7 +406,7 @@ def test_a_host_that_shows_the_certificate_of_another_one_gets_no_request(
     ],
     ids=["the other CA", "an empty bundle", "no bundle", "variables that switch it off elsewhere"],
 )
-def test_a_server_that_no_trusted_authority_vouches_for_gets_no_request(
+def test_servers_without_a_trusted_certificate_get_no_request(
     account: Account,
     ca: Authority,
     tmp_path: Path,
@@ -422,9 +420,9 @@ def test_a_server_that_no_trusted_authority_vouches_for_gets_no_request(
         assert fake.requests == []
 
 
-# ======================================================================================================================
+# =================================================================================================
 # Hosts.
-# ======================================================================================================================
+# =================================================================================================
 
 FOREIGN = (
     ABROAD,
@@ -456,7 +454,7 @@ FOREIGN = (
 
 
 def every_address(value: Any, change: Callable[[str], str], path: str = "") -> int:
-    """Change each text that looks like an address, wherever it stands in an answer; how many there were."""
+    """Change each text in a response that looks like an address; return their number."""
     items = (
         value.items()
         if isinstance(value, dict)
@@ -477,7 +475,7 @@ def every_address(value: Any, change: Callable[[str], str], path: str = "") -> i
 
 
 def abroad(address: str, counts: List[int]) -> Callable[[JSON], JSON]:
-    """A mangled answer: all addresses in it lead elsewhere."""
+    """Return a fault that points all addresses in a response to another host."""
 
     def mangled(answer: JSON) -> JSON:
         counts.append(every_address(answer, lambda _: address))
@@ -486,8 +484,8 @@ def abroad(address: str, counts: List[int]) -> Callable[[JSON], JSON]:
     return mangled
 
 
-def assert_nobody_else_was_asked(smugmug: FakeSmugMug) -> None:
-    """All requests went to SmugMug, over TLS."""
+def assert_only_smugmug_was_contacted(smugmug: FakeSmugMug) -> None:
+    """Check that all requests went to SmugMug, over TLS."""
     assert {record.kind for record in smugmug.requests} <= {"api", "cdn", "oauth"}
     assert {record.host for record in smugmug.requests} <= {
         "api.smugmug.com",
@@ -495,7 +493,7 @@ def assert_nobody_else_was_asked(smugmug: FakeSmugMug) -> None:
     }
 
 
-def test_an_address_of_somebody_else_anywhere_in_a_listing_is_never_asked(
+def test_urls_of_other_hosts_in_listings_are_never_requested(
     account: Account, smugmug: FakeSmugMug, run: Run, tmp_path: Path
 ) -> None:
     sound = account.album("Sound")
@@ -515,7 +513,7 @@ def test_an_address_of_somebody_else_anywhere_in_a_listing_is_never_asked(
     result = run("--sidecar", "json", "--report", "report.json")
 
     assert result.returncode == 1
-    assert_nobody_else_was_asked(smugmug)
+    assert_only_smugmug_was_contacted(smugmug)
     assert min(counts) >= 1 and sum(counts) > 10 * len(FOREIGN)
     found = {
         name: content
@@ -532,7 +530,7 @@ def test_an_address_of_somebody_else_anywhere_in_a_listing_is_never_asked(
 
 
 @pytest.mark.parametrize("where", ["!authuser", "!albums"])
-def test_an_address_of_somebody_else_in_the_first_answers_is_never_asked(
+def test_urls_of_other_hosts_in_the_first_responses_are_never_requested(
     account: Account, smugmug: FakeSmugMug, run: Run, where: str
 ) -> None:
     photo = account.album("Summer").photo()
@@ -546,7 +544,7 @@ def test_an_address_of_somebody_else_in_the_first_answers_is_never_asked(
         smugmug.fault("mangle", where, times=None, function=abroad(address, counts))
         assert run().returncode == 0  # what the keys and the nickname tell is enough
         assert sum(counts) >= 1
-    assert_nobody_else_was_asked(smugmug)
+    assert_only_smugmug_was_contacted(smugmug)
     assert files_on_disk(run.output) == {"Summer/IMG_1.JPG": photo.data}
 
 
@@ -562,7 +560,7 @@ def test_an_address_of_somebody_else_in_the_first_answers_is_never_asked(
         ("!images|!download|photos", "//evil.example/x", 1),
     ],
 )
-def test_a_redirect_to_somebody_else_is_never_followed(
+def test_redirects_to_other_hosts_are_never_followed(
     account: Account, smugmug: FakeSmugMug, run: Run, where: str, to: str, code: int
 ) -> None:
     lost, album = account.album("Lost"), account.album("Summer")
@@ -582,7 +580,7 @@ def test_a_redirect_to_somebody_else_is_never_followed(
 
     assert result.returncode == code and all(fault.hits for fault in faults), result.stderr
     assert result.stderr.count("Refused to contact ") >= len(faults)
-    assert_nobody_else_was_asked(smugmug)
+    assert_only_smugmug_was_contacted(smugmug)
     assert files_on_disk(run.output) == {}
 
 
@@ -594,15 +592,15 @@ def test_a_redirect_to_somebody_else_is_never_followed(
         "http://api.smugmug.com/accept",
     ],
 )
-def test_an_address_of_somebody_else_is_not_given_as_advice(link: str) -> None:
+def test_urls_of_other_hosts_are_never_given_as_advice(link: str) -> None:
     said = "SmugMug answered 401"
     problem = script.explain_401(f"please accept the terms of service at {link}", said, 0.0)
     assert str(problem).splitlines()[-1] == script.API_ORIGIN + "/api/developer/accept"
 
 
-# ======================================================================================================================
+# =================================================================================================
 # File names.
-# ======================================================================================================================
+# =================================================================================================
 
 HOSTILE_NAMES = (
     "../../escaped",
@@ -631,7 +629,7 @@ HOSTILE_NAMES = (
 
 
 @pytest.mark.parametrize("layout", ["album", "tree"])
-def test_no_name_from_smugmug_leads_out_of_the_output_folder(
+def test_names_from_smugmug_never_lead_out_of_the_output_folder(
     account: Account, smugmug: FakeSmugMug, run: Run, tmp_path: Path, layout: str
 ) -> None:
     for number, name in enumerate(HOSTILE_NAMES):
@@ -658,7 +656,7 @@ def test_no_name_from_smugmug_leads_out_of_the_output_folder(
 
 
 def hostile_fields(name: str) -> Callable[[JSON], JSON]:
-    """A mangled listing: other fields that become parts of names are hostile as well."""
+    """Return a fault that makes other fields hostile that become parts of names."""
 
     def mangled(answer: JSON) -> JSON:
         for entry in answer["Response"]["AlbumImage"]:
@@ -672,14 +670,14 @@ def hostile_fields(name: str) -> Callable[[JSON], JSON]:
     return mangled
 
 
-# ======================================================================================================================
+# =================================================================================================
 # Symbolic links in the output folder.
-# ======================================================================================================================
+# =================================================================================================
 
 
 @pytest.fixture
 def elsewhere(tmp_path: Path) -> Path:
-    """A folder of somebody else's, with files that must stay as they are."""
+    """Make a foreign folder with files that must stay unchanged."""
     folder = tmp_path / "elsewhere"
     (folder / "Summer").mkdir(parents=True)
     (folder / "precious").write_bytes(b"precious")
@@ -713,7 +711,7 @@ def elsewhere(tmp_path: Path) -> Path:
         ),
     ],
 )
-def test_a_link_in_the_place_of_a_folder_is_not_followed_out_of_the_output_folder(
+def test_links_at_the_path_of_folders_are_not_followed_outside(
     account: Account,
     smugmug: FakeSmugMug,
     run: Run,
@@ -750,7 +748,7 @@ def test_a_link_in_the_place_of_a_folder_is_not_followed_out_of_the_output_folde
 
 
 @posix_only
-def test_a_folder_that_became_a_link_since_the_last_run_is_not_followed_either(
+def test_folders_replaced_by_links_are_not_followed(
     account: Account, run: Run, elsewhere: Path
 ) -> None:
     album = account.album("Summer")
@@ -766,7 +764,7 @@ def test_a_folder_that_became_a_link_since_the_last_run_is_not_followed_either(
 
 
 @posix_only
-def test_links_in_the_place_of_files_are_not_written_through(
+def test_links_at_the_path_of_files_are_not_written_through(
     account: Account, run: Run, elsewhere: Path
 ) -> None:
     parts, photos = [], {}
@@ -807,7 +805,7 @@ def test_links_in_the_place_of_files_are_not_written_through(
 
 
 @posix_only
-def test_a_link_to_a_sidecar_of_ours_elsewhere_does_not_lead_us_to_change_that_one(
+def test_links_to_sidecars_elsewhere_are_not_written_through(
     account: Account, run: Run, elsewhere: Path
 ) -> None:
     album = account.album("Summer")
@@ -826,7 +824,7 @@ def test_a_link_to_a_sidecar_of_ours_elsewhere_does_not_lead_us_to_change_that_o
 
 @posix_only
 @pytest.mark.parametrize("old", [None, b""], ids=["nothing", "an empty file"])
-def test_a_link_in_the_place_of_the_record_of_what_is_home_is_not_followed(
+def test_a_link_at_the_path_of_the_record_is_not_followed(
     account: Account, run: Run, elsewhere: Path, old: Any
 ) -> None:
     account.album("Summer").photo()
@@ -840,9 +838,9 @@ def test_a_link_in_the_place_of_the_record_of_what_is_home_is_not_followed(
     assert snapshot(elsewhere) == before
 
 
-# ======================================================================================================================
+# =================================================================================================
 # Control characters.
-# ======================================================================================================================
+# =================================================================================================
 
 CONTROLS = (
     "\x1b[2J\x1b]0;mine\x07\r\n\b\x7f\x9b31m\x00\u202e\u2028\u200f\u2066\ufeff\u061c\U000e0041"
@@ -851,7 +849,7 @@ CONTROLS = (
 
 @pytest.fixture
 def upsetting(account: Account, smugmug: FakeSmugMug) -> Account:
-    """An account that is full of control characters, on which much goes wrong."""
+    """Make an account full of control characters, with many failures."""
     album = account.album(
         f"al{CONTROLS}bum",
         folder=f"fol{CONTROLS}der",
@@ -901,13 +899,13 @@ def upsetting(account: Account, smugmug: FakeSmugMug) -> Account:
 
 
 def upset_name(answer: JSON) -> JSON:
-    """A mangled answer: even who is signed in has a name full of control characters."""
+    """Return a fault that puts control characters into the user's name."""
     answer["Response"]["User"]["NickName"] = f"nick{CONTROLS}"
     return answer
 
 
 def upset_fields(answer: JSON) -> JSON:
-    """A mangled list of albums: the fields that nobody can choose are full of control characters as well."""
+    """Return a fault that puts control characters into fields of albums that no user can edit."""
     for entry in answer["Response"]["Album"]:
         for name in (
             "LastUpdated",
@@ -922,7 +920,7 @@ def upset_fields(answer: JSON) -> JSON:
 
 
 def harmful(text: str) -> List[str]:
-    """The characters of a text that could upset a terminal."""
+    """Return the characters of a text that can upset a terminal."""
     return sorted(
         {character for character in text if not character.isprintable() and character != "\n"}
     )
@@ -940,7 +938,7 @@ def harmful(text: str) -> List[str]:
     ],
     ids=lambda options: options[0],
 )
-def test_no_control_character_of_smugmug_reaches_the_screen_or_the_log(
+def test_control_characters_from_smugmug_reach_neither_screen_nor_log(
     upsetting: Account, run: Run, tmp_path: Path, options: List[str]
 ) -> None:
     more = (
@@ -961,7 +959,7 @@ def test_no_control_character_of_smugmug_reaches_the_screen_or_the_log(
         assert harmful((tmp_path / "report.json").read_text(encoding="utf-8")) == []
 
 
-def test_no_control_character_in_what_is_removed_or_verified_reaches_the_screen_or_the_log(
+def test_control_characters_in_file_names_reach_neither_screen_nor_log(
     account: Account, run: Run, tmp_path: Path
 ) -> None:
     album = account.album(f"al{CONTROLS}bum")
@@ -995,7 +993,7 @@ def test_no_control_character_in_what_is_removed_or_verified_reaches_the_screen_
         ("authuser", 200, b'{"Response": {"User": {"NickName": "\\u001b[2J\\u202e"}}}'),
     ],
 )
-def test_no_control_character_of_a_sign_in_reaches_the_screen_or_the_log(
+def test_control_characters_of_a_sign_in_reach_neither_screen_nor_log(
     smugmug: FakeSmugMug, run: Run, tmp_path: Path, where: str, status: int, body: bytes
 ) -> None:
     smugmug.allow_unknown_paths = True
@@ -1010,14 +1008,14 @@ def test_no_control_character_of_a_sign_in_reaches_the_screen_or_the_log(
         assert harmful(said) == []
 
 
-# ======================================================================================================================
+# =================================================================================================
 # The token file.
-# ======================================================================================================================
+# =================================================================================================
 
 
 @posix_only
 @pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
-def test_the_sign_in_is_kept_for_its_owner_alone(run: Run, umask: int) -> None:
+def test_only_the_user_can_read_the_sign_in(run: Run, umask: int) -> None:
     process = run.start(
         "--login", signed_in=False, stdin=subprocess.PIPE, preexec_fn=lambda: os.umask(umask)
     )
@@ -1039,9 +1037,7 @@ def test_the_sign_in_is_kept_for_its_owner_alone(run: Run, umask: int) -> None:
         (0o400, False),
     ],
 )
-def test_a_sign_in_that_others_can_read_is_warned_of_with_what_mends_it(
-    run: Run, mode: int, warns: bool
-) -> None:
+def test_warns_if_the_token_file_is_readable_by_others(run: Run, mode: int, warns: bool) -> None:
     path = save_token(run)
     path.chmod(mode)
     result = run("-q", signed_in=False)
@@ -1053,9 +1049,9 @@ def test_a_sign_in_that_others_can_read_is_warned_of_with_what_mends_it(
         assert "chmod" not in run("-q", signed_in=False).stderr
 
 
-# ======================================================================================================================
-# JSON of wrong types.  Each row of these tables is an album of its own, so that one run tries them all.
-# ======================================================================================================================
+# =================================================================================================
+# JSON of wrong types. Each row of these tables is one album, so that one run tries all of them.
+# =================================================================================================
 
 WRONG: Mapping[str, Any] = {
     "null": None,
@@ -1129,7 +1125,7 @@ VIDEO_FIELDS = ("Url", "Ext", "Size", "MD5")
 
 
 def with_fields(fields: JSON) -> Callable[[JSON], JSON]:
-    """A mangled listing: some fields of each listed object have wrong values."""
+    """Return a fault that gives some fields of each listed object wrong values."""
 
     def mangled(answer: JSON) -> JSON:
         for entry in answer["Response"]["AlbumImage"]:
@@ -1140,7 +1136,7 @@ def with_fields(fields: JSON) -> Callable[[JSON], JSON]:
 
 
 def assert_whole_or_named(account: Account, run: Run, result: Result, report: Path) -> None:
-    """Each file of the account is home, or it, its album or the list of albums is named; nothing else is at home."""
+    """Check that each file is on disk, or named by itself, its album or the list; nothing else."""
     assert result.returncode in (0, 1), result.stderr
     home = sorted(
         content
@@ -1173,7 +1169,7 @@ def assert_whole_or_named(account: Account, run: Run, result: Result, report: Pa
 @pytest.mark.parametrize(
     "fields", [IMAGE_FIELDS[:12], IMAGE_FIELDS[12:]], ids=["of the file", "of words"]
 )
-def test_no_field_of_an_image_is_trusted_to_be_what_it_should_be(
+def test_malformed_fields_of_images_are_harmless(
     account: Account, smugmug: FakeSmugMug, run: Run, tmp_path: Path, fields: Tuple[str, ...]
 ) -> None:
     for name in fields:
@@ -1196,7 +1192,7 @@ def test_no_field_of_an_image_is_trusted_to_be_what_it_should_be(
         )
 
 
-def test_a_video_that_is_not_called_one_comes_home_by_its_link_and_without_that_its_still_is_not_taken_for_it(
+def test_unmarked_videos_are_downloaded_by_their_link_and_never_as_a_still(
     account: Account, smugmug: FakeSmugMug, run: Run, tmp_path: Path
 ) -> None:
     linked, unlinked = account.album("Linked"), account.album("Unlinked")
@@ -1216,7 +1212,7 @@ def test_a_video_that_is_not_called_one_comes_home_by_its_link_and_without_that_
     assert files_on_disk(run.output) == {"Linked/MVI_1.mp4": video.data}
 
 
-def test_no_field_of_an_album_is_trusted_to_be_what_it_should_be(
+def test_malformed_fields_of_albums_are_harmless(
     account: Account, smugmug: FakeSmugMug, run: Run, tmp_path: Path
 ) -> None:
     wrong = {}
@@ -1251,7 +1247,7 @@ def test_no_field_of_an_album_is_trusted_to_be_what_it_should_be(
     )
 
 
-def test_no_field_of_a_video_is_trusted_to_be_what_it_should_be(
+def test_malformed_fields_of_videos_are_harmless(
     account: Account, smugmug: FakeSmugMug, run: Run, tmp_path: Path
 ) -> None:
     def with_video_field(name: str, value: Any) -> Callable[[JSON], JSON]:
@@ -1282,7 +1278,7 @@ def test_no_field_of_a_video_is_trusted_to_be_what_it_should_be(
     assert_whole_or_named(account, run, result, tmp_path / "report.json")
 
 
-def test_no_part_of_a_page_is_trusted_to_be_what_it_should_be(
+def test_malformed_pages_are_harmless(
     account: Account, smugmug: FakeSmugMug, run: Run, tmp_path: Path
 ) -> None:
     def with_part(path: List[str], value: Any) -> Callable[[JSON], JSON]:
@@ -1322,7 +1318,7 @@ def test_no_part_of_a_page_is_trusted_to_be_what_it_should_be(
     assert result.returncode == 1
 
 
-def test_no_answer_about_a_single_image_is_trusted_to_be_what_it_should_be(
+def test_malformed_responses_about_one_image_are_harmless(
     account: Account, smugmug: FakeSmugMug, run: Run, tmp_path: Path
 ) -> None:
     def wrong_objects(path: List[str], value: Any) -> Callable[[JSON], JSON]:
@@ -1379,9 +1375,7 @@ def test_no_answer_about_a_single_image_is_trusted_to_be_what_it_should_be(
     ids=".".join,
 )
 @pytest.mark.parametrize("label", sorted(WRONG))
-def test_nothing_about_who_is_signed_in_is_trusted_to_be_what_it_should_be(
-    path: List[str], label: str
-) -> None:
+def test_malformed_user_responses_are_harmless(path: List[str], label: str) -> None:
     class Stub:
         def get_json(self, uri: str, parameters: Any, retry_also: Any = frozenset()) -> JSON:
             answer: JSON = {
@@ -1411,9 +1405,9 @@ def test_nothing_about_who_is_signed_in_is_trusted_to_be_what_it_should_be(
     assert user.image_count is None or isinstance(user.image_count, int)
 
 
-# ======================================================================================================================
+# =================================================================================================
 # JSON that no library writes.
-# ======================================================================================================================
+# =================================================================================================
 
 RAW_VALUES = {
     "deep lists": "[" * 100_000 + "]" * 100_000,
@@ -1430,7 +1424,7 @@ RAW_VALUES = {
 UNREADABLE = ("deep lists", "deep objects", "a number of 5000 digits")
 
 
-def test_json_that_no_library_could_have_written_costs_no_more_than_its_album(
+def test_invalid_json_costs_no_more_than_its_album(
     account: Account, smugmug: FakeSmugMug, run: Run, tmp_path: Path
 ) -> None:
     listed_albums = []
@@ -1495,17 +1489,17 @@ def test_json_that_no_library_could_have_written_costs_no_more_than_its_album(
 
 
 def with_raw(entry: JSON, fields: Tuple[str, ...], raw: str) -> str:
-    """An object as JSON, some fields of which have a value that is written as it is given."""
+    """Return an object as JSON with some values written as given."""
     return json.dumps({**entry, **dict.fromkeys(fields, "@")}).replace('"@"', raw)
 
 
 def listing(locator: str, entries: List[str]) -> bytes:
-    """The answer of a list with these objects, given as JSON."""
+    """Return a list response with these objects, given as JSON."""
     pages = json.dumps({"Total": len(entries), "Start": 1, "Count": len(entries)})
     return f'{{"Response": {{"{locator}": [{", ".join(entries)}], "Pages": {pages}}}}}'.encode()
 
 
-def test_a_list_that_never_ends_is_a_named_problem(
+def test_endless_lists_are_named_problems(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
     endless, sound = account.album("Endless"), account.album("Sound")

@@ -1,4 +1,4 @@
-"""Sidecars: the words, places and order that are not in the files, kept beside them, up to date, and in nobody's way."""
+"""Are captions, keywords, locations and order kept beside the photos, current and harmless?"""
 
 from __future__ import annotations
 
@@ -38,23 +38,23 @@ SITE = "https://family.smugmug.com"
 
 
 def image_xmp(image: script.Image) -> bytes:
-    """The XMP sidecar of an image, with its dates."""
+    """Return the XMP sidecar of an image, with its dates."""
     return script.image_xmp(image, has_dates=True)
 
 
-# ======================================================================================================================
+# =================================================================================================
 # Parsing the output
-# ======================================================================================================================
+# =================================================================================================
 
 
 def short(tag: str) -> str:
-    """ "dc:title" of the full name of an element or attribute; unknown namespaces are an error."""
+    """Shorten an element or attribute name to "dc:title"; unknown namespaces are an error."""
     uri, local = tag[1:].split("}")
     return f"{PREFIXES[uri]}:{local}"
 
 
 def everywhere(keywords: List[str]) -> Dict[str, List[str]]:
-    """Keywords in each of the places in which some program looks for them."""
+    """Return keywords in all places where programs look for them."""
     return {
         "dc:subject": keywords,
         "digiKam:TagsList": keywords,
@@ -63,7 +63,7 @@ def everywhere(keywords: List[str]) -> Dict[str, List[str]]:
 
 
 def value_of(element: ElementTree.Element) -> Any:
-    """An XMP value: a text, a list of a Bag's texts, or a dictionary of an Alt's texts by language."""
+    """Parse an XMP value: a text, a Bag as a list, an Alt as a dictionary by language."""
     if not len(element):
         return element.text
     (container,) = element
@@ -81,7 +81,7 @@ def value_of(element: ElementTree.Element) -> Any:
 
 
 def xmp(content: bytes) -> Dict[str, Any]:
-    """The properties in an XMP sidecar by their names, such as "dc:title"."""
+    """Return the properties in an XMP sidecar by name, such as "dc:title"."""
     assert content.decode("utf-8").startswith('<?xml version="1.0" encoding="UTF-8"?>')
     root = ElementTree.fromstring(content)
     assert short(root.tag) == "x:xmpmeta"
@@ -95,12 +95,12 @@ def xmp(content: bytes) -> Dict[str, Any]:
 
 
 def album_json(run: Run, folder: str = "Summer") -> Any:
-    """The album.json in a folder."""
+    """Return the album.json in a folder."""
     return json.loads((run.output / folder / "album.json").read_bytes().decode("utf-8"))
 
 
 def as_stored(folder: Path, pattern: str = "**/*") -> Dict[str, Tuple[int, int, bytes]]:
-    """The files below a folder, in a way that shows if one of them was written anew, even with the same content."""
+    """Return the files below a folder with what shows if one was written again."""
     return {
         str(path.relative_to(folder)): (
             path.stat().st_ino,
@@ -113,17 +113,17 @@ def as_stored(folder: Path, pattern: str = "**/*") -> Dict[str, Tuple[int, int, 
 
 
 def sidecars(run: Run) -> List[str]:
-    """The sidecars in the output folder."""
+    """Return the sidecars in the output folder."""
     return sorted(name for name in as_stored(run.output) if name.endswith((".xmp", ".json")))
 
 
-# ======================================================================================================================
+# =================================================================================================
 # XMP: properties and their form
-# ======================================================================================================================
+# =================================================================================================
 
 
 def spoken(album: Album) -> Image:
-    """A photo of which everything is known."""
+    """Add a photo with every kind of metadata."""
     return album.photo(
         "IMG_1.JPG",
         title="The lake",
@@ -137,7 +137,7 @@ def spoken(album: Album) -> Image:
     )
 
 
-def test_an_xmp_sidecar_says_what_smugmug_knows_of_an_image(account: Account, run: Run) -> None:
+def test_xmp_sidecars_hold_smugmugs_metadata(account: Account, run: Run) -> None:
     album = account.album("Summer")
     photo = spoken(album)
     film = album.video("film.mov", caption="Swans", uploaded=datetime(2020, 3, 2))
@@ -199,7 +199,7 @@ def test_an_xmp_sidecar_says_what_smugmug_knows_of_an_image(account: Account, ru
         ({"Title": None, "Caption": [], "KeywordArray": None}, {}),
     ],
 )
-def test_words_stay_as_they_are(fields: Dict[str, Any], expected: Dict[str, Any]) -> None:
+def test_captions_are_kept_unchanged(fields: Dict[str, Any], expected: Dict[str, Any]) -> None:
     image = image_of(**fields)
     assert xmp(image_xmp(image)) == {**expected, "smugmug:ImageKey": "abc"}
     assert script.has_words(image) == bool(expected)
@@ -238,7 +238,7 @@ def test_words_stay_as_they_are(fields: Dict[str, Any], expected: Dict[str, Any]
         ([], {}, None),
     ],
 )
-def test_a_place_is_given_in_degrees_and_minutes_or_not_at_all(
+def test_locations_are_written_in_degrees_and_minutes_or_not_at_all(
     latitude: Any, longitude: Any, place: Optional[Tuple[str, str]]
 ) -> None:
     image = image_of(Latitude=latitude, Longitude=longitude)
@@ -269,7 +269,7 @@ def test_a_place_is_given_in_degrees_and_minutes_or_not_at_all(
         ("high", (None, None)),
     ],
 )
-def test_an_altitude_is_above_or_below_the_sea(
+def test_altitudes_are_above_or_below_sea_level(
     altitude: Any, said: Tuple[Optional[str], Optional[str]]
 ) -> None:
     content = xmp(image_xmp(image_of(Latitude="47.5", Longitude="8.5", Altitude=altitude)))
@@ -280,7 +280,7 @@ def test_an_altitude_is_above_or_below_the_sea(
 @given(st.floats(-90, 90), st.floats(-180, 180))
 @example(59.999999999, -179.999999999)
 @example(1e-12, -1e-12)
-def test_any_place_comes_back_from_its_degrees_and_minutes(
+def test_locations_survive_the_conversion_to_degrees_and_minutes(
     latitude: float, longitude: float
 ) -> None:
     said = xmp(image_xmp(image_of(Latitude=repr(latitude), Longitude=repr(longitude))))
@@ -299,9 +299,9 @@ def test_any_place_comes_back_from_its_degrees_and_minutes(
         assert match.group(3) == signs[degrees < 0]
 
 
-# ======================================================================================================================
+# =================================================================================================
 # Hostile text
-# ======================================================================================================================
+# =================================================================================================
 
 SNIPPETS = (
     "]]>",
@@ -342,7 +342,7 @@ HOSTILE_TEXTS = st.lists(st.one_of(st.sampled_from(SNIPPETS), st.characters()), 
 
 
 def is_xml(character: str) -> bool:
-    """Whether XML 1.0 allows a character: https://www.w3.org/TR/xml/#charsets"""
+    """Return True if XML 1.0 allows a character (https://www.w3.org/TR/xml/#charsets)."""
     number = ord(character)
     return (
         number in (0x9, 0xA, 0xD)
@@ -353,7 +353,7 @@ def is_xml(character: str) -> bool:
 
 
 def as_xml(text: str) -> str:
-    """A text as it has to come back from XML: what XML cannot hold is replaced, nothing else."""
+    """Return a text as XML must return it: only forbidden characters are replaced."""
     return "".join(
         character if is_xml(character) else "\N{REPLACEMENT CHARACTER}" for character in text
     )
@@ -374,7 +374,7 @@ def as_xml(text: str) -> str:
     page="]]>",
     uploaded="&",
 )
-def test_xmp_is_well_formed_and_brings_every_text_back(
+def test_xmp_is_well_formed_and_keeps_every_text(
     title: str, caption: str, keywords: List[str], page: str, uploaded: str
 ) -> None:
     said = xmp(
@@ -403,9 +403,7 @@ def test_xmp_is_well_formed_and_brings_every_text_back(
 @BUDGET
 @given(name=HOSTILE_TEXTS, title=HOSTILE_TEXTS, keywords=st.lists(HOSTILE_TEXTS, max_size=3))
 @example(name="\ud83d", title="cut in half: \ud83d", keywords=["\ude00"])
-def test_json_is_utf_8_and_brings_every_text_back(
-    name: str, title: str, keywords: List[str]
-) -> None:
+def test_json_is_utf_8_and_keeps_every_text(name: str, title: str, keywords: List[str]) -> None:
     album = parse_album({"AlbumKey": "abc", "Name": name})
     content = script.album_json(album, [image_of(Title=title, KeywordArray=keywords)], {})
     written = json.loads(content.decode("utf-8"))
@@ -425,7 +423,7 @@ def test_json_is_utf_8_and_brings_every_text_back(
     assert len(image["keywords"]) == len(list(filter(None, keywords)))
 
 
-def test_half_an_emoji_in_a_caption_hurts_neither_kind_of_sidecar(
+def test_half_an_emoji_in_a_caption_breaks_no_sidecar(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
     album = account.album("Summer")
@@ -451,7 +449,7 @@ def test_half_an_emoji_in_a_caption_hurts_neither_kind_of_sidecar(
     assert re.fullmatch("cut in . of it", album_json(run)["images"][0]["caption"])
 
 
-def test_a_sidecar_has_dates_only_if_they_are_asked_for_or_the_photo_can_have_none(
+def test_sidecars_have_dates_only_on_request_or_if_the_photo_cannot(
     account: Account, run: Run
 ) -> None:
     album = account.album("Summer")
@@ -473,7 +471,7 @@ def test_a_sidecar_has_dates_only_if_they_are_asked_for_or_the_photo_can_have_no
 
 
 @pytest.mark.parametrize("longitude, is_given", [("8.5", False), ("-122.25", True)])
-def test_a_film_gets_no_longitude_that_may_have_lost_its_sign_but_a_photo_does(
+def test_positive_longitudes_are_left_out_for_videos_only(
     account: Account, run: Run, longitude: str, is_given: bool
 ) -> None:
     album = account.album("Summer")
@@ -489,9 +487,9 @@ def test_a_film_gets_no_longitude_that_may_have_lost_its_sign_but_a_photo_does(
     assert place & said["film.mp4"] == (place if is_given else set())
 
 
-# ======================================================================================================================
+# =================================================================================================
 # exiftool
-# ======================================================================================================================
+# =================================================================================================
 
 
 @pytest.mark.skipif(
@@ -552,9 +550,9 @@ def test_exiftool_reads_the_xmp_sidecars(account: Account, run: Run) -> None:
     ] == [-34, 0, 430, 1]
 
 
-# ======================================================================================================================
+# =================================================================================================
 # JSON: the album and its images in order
-# ======================================================================================================================
+# =================================================================================================
 
 
 def test_album_json_holds_the_album_and_its_images(
@@ -668,7 +666,7 @@ def test_album_json_keeps_the_order_of_the_album(account: Account, run: Run) -> 
     ]
 
 
-def test_album_json_differs_only_in_the_lines_of_what_changed(account: Account, run: Run) -> None:
+def test_album_json_changes_only_in_the_affected_lines(account: Account, run: Run) -> None:
     album = account.album("Summer")
     photos = [album.photo(f"{name}.JPG", title=name, keywords=["x", "y"]) for name in "abc"]
     path = run.output / "Summer" / "album.json"
@@ -713,7 +711,7 @@ def test_album_json_differs_only_in_the_lines_of_what_changed(account: Account, 
     ]
 
 
-def test_the_same_image_in_two_albums_has_a_page_in_each(account: Account, run: Run) -> None:
+def test_images_in_two_albums_have_a_web_address_in_each(account: Account, run: Run) -> None:
     album, collection = account.album("Summer"), account.album("Best of")
     photo = collection.collect(album.photo("a.JPG", caption="Swans"))
     sync(run, "--sidecar", "xmp,json")
@@ -727,7 +725,7 @@ def test_the_same_image_in_two_albums_has_a_page_in_each(account: Account, run: 
 
 
 @pytest.mark.parametrize("name", ["album.json", "ALBUM.JSON"])
-def test_an_image_named_like_the_albums_sidecar_gets_another_name(
+def test_images_named_like_the_albums_sidecar_get_another_name(
     account: Account, run: Run, name: str
 ) -> None:
     photo = account.album("Summer").photo(name, caption="Swans")
@@ -744,20 +742,20 @@ def test_an_image_named_like_the_albums_sidecar_gets_another_name(
     assert sync(run, "--sidecar", "xmp,json").cost == (3, 0)
 
 
-# ======================================================================================================================
+# =================================================================================================
 # Requests for sidecars
-# ======================================================================================================================
+# =================================================================================================
 
 
 def filled(account: Account) -> Account:
-    """The account with three albums: one with words, one without any, one without images."""
+    """Fill the account with three albums: with captions, without any, without images."""
     spoken(account.album("Summer"))
     account.album("Winter").photo()
     account.album("Empty")
     return account
 
 
-def test_sidecars_cost_one_listing_for_each_album_and_no_fetch_beyond_the_photos(
+def test_sidecars_cost_one_listing_per_album_and_no_extra_download(
     account: Account, run: Run
 ) -> None:
     filled(account)
@@ -776,9 +774,7 @@ def test_sidecars_cost_one_listing_for_each_album_and_no_fetch_beyond_the_photos
     assert as_stored(run.output) == before
 
 
-def test_sidecars_turned_on_later_cost_one_listing_for_each_album(
-    account: Account, run: Run
-) -> None:
+def test_sidecars_turned_on_later_cost_one_listing_per_album(account: Account, run: Run) -> None:
     filled(account)
     assert sync(run).cost == (2 + 3, 2)
     photos = as_stored(run.output)
@@ -800,7 +796,7 @@ def test_sidecars_turned_on_later_cost_one_listing_for_each_album(
     assert {name: stored for name, stored in written.items() if name in photos} == photos
 
 
-def test_sidecars_of_words_edited_while_they_were_off_are_mended_when_they_are_on_again(
+def test_captions_edited_while_sidecars_were_off_are_written_later(
     account: Account, run: Run
 ) -> None:
     photo = spoken(account.album("Summer"))
@@ -831,7 +827,7 @@ def test_sidecars_are_chosen_by_option_or_variable(
     assert sidecars(run) == expected
 
 
-def test_an_unknown_kind_of_sidecar_is_refused_in_one_line(run: Run) -> None:
+def test_unknown_kinds_of_sidecars_are_refused_in_one_line(run: Run) -> None:
     for args, variable in (
         (["--sidecar", "exif"], None),
         (["--sidecar", "xmp,exif"], None),
@@ -843,12 +839,12 @@ def test_an_unknown_kind_of_sidecar_is_refused_in_one_line(run: Run) -> None:
     assert not run.smugmug.requests
 
 
-# ======================================================================================================================
+# =================================================================================================
 # Updates
-# ======================================================================================================================
+# =================================================================================================
 
 
-def test_sidecars_follow_the_words_and_only_what_changed_is_written(
+def test_sidecars_follow_captions_and_only_changed_ones_are_written(
     account: Account, run: Run
 ) -> None:
     album, other = account.album("Summer"), account.album("Winter")
@@ -898,9 +894,7 @@ def test_sidecars_follow_the_words_and_only_what_changed_is_written(
     }
 
 
-def test_words_that_were_edited_without_any_clock_moving_are_right_after_the_next_run(
-    account: Account, run: Run
-) -> None:
+def test_edited_captions_are_written_by_the_next_run(account: Account, run: Run) -> None:
     album, other = account.album("Summer"), account.album("Winter")
     photo, film = album.photo("a.JPG", caption="old"), album.video("b.MOV", title="old")
     other.photo("c.JPG", caption="Snow")
@@ -926,9 +920,7 @@ def test_words_that_were_edited_without_any_clock_moving_are_right_after_the_nex
     assert "Sidecars" not in sync(run, *both).stderr
 
 
-def test_keywords_that_smugmug_made_of_the_file_name_are_no_reason_for_a_sidecar(
-    account: Account, run: Run
-) -> None:
+def test_keywords_derived_from_the_file_name_need_no_sidecar(account: Account, run: Run) -> None:
     album = account.album("Summer")
     names = ("IMG_7058.HEIC", "IMG_7059_heic.HEIC", "2019-ELL-Coast.JPG")
     for name in names:
@@ -941,7 +933,7 @@ def test_keywords_that_smugmug_made_of_the_file_name_are_no_reason_for_a_sidecar
     assert said["dc:subject"] == ["7061", "lake"]
 
 
-def test_a_deleted_sidecar_comes_back(account: Account, run: Run) -> None:
+def test_deleted_sidecars_are_written_again(account: Account, run: Run) -> None:
     account.album("Summer").photo("a.JPG", caption="Swans")
     sync(run, "--sidecar", "xmp,json")
     written = sidecars(run)
@@ -951,7 +943,7 @@ def test_a_deleted_sidecar_comes_back(account: Account, run: Run) -> None:
     assert sidecars(run) == written
 
 
-def test_a_listing_that_may_not_be_whole_changes_no_sidecar(
+def test_incomplete_listings_change_no_sidecar(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
     album = account.album("Summer")
@@ -974,9 +966,9 @@ def test_a_listing_that_may_not_be_whole_changes_no_sidecar(
     assert [image["caption"] for image in album_json(run)["images"]] == ["Geese", "Swans"]
 
 
-# ======================================================================================================================
+# =================================================================================================
 # Files of other programs
-# ======================================================================================================================
+# =================================================================================================
 
 THEIR_XMP = (
     b'<x:xmpmeta xmlns:x="adobe:ns:meta/" x:xmptk="XMP Core 4.4.0-Exiv2"><rdf:RDF '
@@ -997,7 +989,7 @@ MENTION = b"/home/me/download_smugmug_photos/"  # a folder that somebody is quit
         (b"\xff\xfe\x00", b"not even JSON"),
     ],
 )
-def test_a_sidecar_of_somebody_else_is_left_alone_and_reported(
+def test_foreign_sidecars_are_kept_and_reported(
     account: Account, run: Run, their_xmp: bytes, their_json: bytes
 ) -> None:
     album = account.album("Summer")
@@ -1025,9 +1017,7 @@ def test_a_sidecar_of_somebody_else_is_left_alone_and_reported(
     assert "a.JPG.xmp" in result.stderr and "album.json" in result.stderr
 
 
-def test_a_sidecar_that_another_program_rated_is_from_then_on_its_own(
-    account: Account, run: Run
-) -> None:
+def test_sidecars_rated_by_another_program_are_left_alone(account: Account, run: Run) -> None:
     photo = account.album("Summer").photo("a.JPG", caption="Swans")
     sync(run, "--sidecar", "xmp")
     path = run.output / "Summer" / "a.JPG.xmp"
@@ -1042,7 +1032,7 @@ def test_a_sidecar_that_another_program_rated_is_from_then_on_its_own(
     assert path.read_bytes() == rated
 
 
-def test_a_photo_named_like_a_sidecar_is_not_written_over(account: Account, run: Run) -> None:
+def test_photos_named_like_a_sidecar_are_not_overwritten(account: Account, run: Run) -> None:
     album = account.album("Summer")
     album.photo("a.JPG", caption="Swans")
     odd = album.photo("a.JPG.xmp")
@@ -1050,9 +1040,7 @@ def test_a_photo_named_like_a_sidecar_is_not_written_over(account: Account, run:
     assert (run.output / "Summer" / "a.JPG.xmp").read_bytes() == odd.data
 
 
-def test_a_sidecar_that_cannot_be_written_does_not_hinder_the_others(
-    account: Account, run: Run
-) -> None:
+def test_unwritable_sidecars_do_not_hinder_the_others(account: Account, run: Run) -> None:
     album, other = account.album("Summer"), account.album("Winter")
     for name in ("a.JPG", "b.JPG"):
         album.photo(name, caption="Swans")
@@ -1065,7 +1053,7 @@ def test_a_sidecar_that_cannot_be_written_does_not_hinder_the_others(
     assert all((run.output / "Summer" / name).is_file() for name in ("a.JPG", "b.JPG"))
 
 
-def test_even_the_longest_name_has_its_sidecar(account: Account, run: Run) -> None:
+def test_the_longest_names_have_sidecars(account: Account, run: Run) -> None:
     photo = account.album("Summer").photo("n" * 300 + ".JPG", caption="Swans")
     assert sync(run, "--sidecar", "xmp").cost == (3, 1)
     (sidecar,) = sidecars(run)

@@ -1,4 +1,4 @@
-"""Sign-in: the key, the PIN, the token file, and what each refusal of SmugMug tells the user to do."""
+"""Do key, PIN and token work, and does each refusal tell the user what to do?"""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ posix_only = pytest.mark.skipif(
 
 
 def saved_token(run: Run) -> Dict[str, str]:
-    """What is kept of the sign-in."""
+    """Return the saved sign-in."""
     content: Dict[str, str] = json.loads(token_file(run).read_text(encoding="utf-8"))
     return content
 
 
 def save(run: Run, content: Any) -> Path:
-    """Put something where the sign-in is kept, as an earlier run would have: text, or what becomes JSON."""
+    """Save text or JSON as an earlier run's sign-in."""
     path = token_file(run)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
@@ -38,7 +38,7 @@ def save(run: Run, content: Any) -> Path:
 
 
 def address_of(process: Process) -> str:
-    """Read on until the address to open comes."""
+    """Read output until the address to open appears, and return it."""
     assert process.stderr is not None
     for line in process.stderr:
         if line.startswith(AUTHORIZE):
@@ -46,9 +46,9 @@ def address_of(process: Process) -> str:
     raise AssertionError("no address came")
 
 
-# ======================================================================================================================
+# =================================================================================================
 # The key and the packages
-# ======================================================================================================================
+# =================================================================================================
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def address_of(process: Process) -> str:
         {"SMUGMUG_API_KEY": "YOUR_API_KEY", "SMUGMUG_API_SECRET": "YOUR_API_SECRET"},
     ],
 )
-def test_without_a_key_it_says_where_to_get_one_and_both_ways_to_set_it(
+def test_a_missing_key_is_explained_with_both_ways_to_set_it(
     run: Run, smugmug: FakeSmugMug, env: Dict[str, str]
 ) -> None:
     result = run(keys=False, signed_in=False, env=env, input="027518\n")
@@ -73,7 +73,7 @@ def test_without_a_key_it_says_where_to_get_one_and_both_ways_to_set_it(
     assert smugmug.requests == []
 
 
-def test_the_key_can_be_written_into_the_script_and_the_environment_wins_over_it(
+def test_the_key_in_the_environment_wins_over_the_scripts(
     run: Run, smugmug: FakeSmugMug, tmp_path: Path
 ) -> None:
     edited = tmp_path / "edited.py"
@@ -98,7 +98,7 @@ def test_the_key_can_be_written_into_the_script_and_the_environment_wins_over_it
 
 
 @pytest.mark.parametrize("package", ["requests", "requests_oauthlib"])
-def test_a_missing_package_is_named_with_the_command_that_installs_it(
+def test_missing_packages_are_named_with_the_command_to_install_them(
     run: Run, tmp_path: Path, package: str
 ) -> None:
     (tmp_path / f"{package}.py").write_text(
@@ -114,12 +114,12 @@ def test_a_missing_package_is_named_with_the_command_that_installs_it(
     )
 
 
-# ======================================================================================================================
+# =================================================================================================
 # The PIN
-# ======================================================================================================================
+# =================================================================================================
 
 
-def test_a_sign_in_asks_to_read_everything_and_lasts(
+def test_sign_ins_request_read_access_and_last(
     run: Run, smugmug: FakeSmugMug, account: Account
 ) -> None:
     photo = account.album("Only for me", privacy="Private").photo()
@@ -144,7 +144,7 @@ def test_a_sign_in_asks_to_read_everything_and_lasts(
 @pytest.mark.parametrize(
     "typed", ["027518\n", " 027518 \n", "027 518\n", "0 2 7 5 1 8\r\n", "\n \n027518\n", "027518"]
 )
-def test_a_pin_may_begin_with_0_and_have_spaces_around_and_inside(
+def test_pins_may_begin_with_0_and_contain_spaces(
     run: Run, smugmug: FakeSmugMug, typed: str
 ) -> None:
     assert smugmug.pin == "027518"
@@ -154,7 +154,7 @@ def test_a_pin_may_begin_with_0_and_have_spaces_around_and_inside(
 
 
 @posix_only
-def test_a_pin_can_be_typed_in_a_terminal(run: Run, smugmug: FakeSmugMug) -> None:
+def test_pins_can_be_typed_in_a_terminal(run: Run, smugmug: FakeSmugMug) -> None:
     master, slave = os.openpty()
     try:
         process = run.start(signed_in=False, stdin=slave)
@@ -168,7 +168,7 @@ def test_a_pin_can_be_typed_in_a_terminal(run: Run, smugmug: FakeSmugMug) -> Non
     assert saved_token(run) == good_token(smugmug)
 
 
-def test_a_refused_pin_leads_to_a_new_address(run: Run, smugmug: FakeSmugMug) -> None:
+def test_refused_pins_lead_to_a_new_address(run: Run, smugmug: FakeSmugMug) -> None:
     result = run(signed_in=False, input="222222\n27518\n111111\n027518\n")
     assert result.returncode == 0 and "Signed in as family." in result.stderr
     assert len(set(authorize_urls(result.stderr))) == 3
@@ -178,14 +178,14 @@ def test_a_refused_pin_leads_to_a_new_address(run: Run, smugmug: FakeSmugMug) ->
     assert saved_token(run) == good_token(smugmug)
 
 
-def test_after_a_refused_pin_it_says_that_the_address_is_a_new_one(run: Run) -> None:
+def test_the_address_after_a_refused_pin_is_called_new(run: Run) -> None:
     result = run(signed_in=False, input="111111\n027518\n")
     assert result.returncode == 0 and len(set(authorize_urls(result.stderr))) == 2
     before, between, _ = result.stderr.split(AUTHORIZE)
     assert "new address" not in before and "new address" in between
 
 
-def test_what_cannot_be_a_pin_is_asked_for_again_and_costs_no_address(
+def test_malformed_pins_are_asked_for_again_without_a_new_address(
     run: Run, smugmug: FakeSmugMug
 ) -> None:
     result = run(signed_in=False, input="27518\n0275180\nO27518\nabc\n027518\n")
@@ -195,14 +195,12 @@ def test_what_cannot_be_a_pin_is_asked_for_again_and_costs_no_address(
     )
 
 
-def test_a_first_sign_in_says_as_whom(run: Run) -> None:
+def test_the_first_sign_in_names_the_user(run: Run) -> None:
     assert "Signed in as family." in run(signed_in=False, input="027518\n").stderr
     assert "Signed in" not in run(signed_in=False).stderr
 
 
-def test_a_pin_for_an_address_that_has_expired_leads_to_a_new_one(
-    run: Run, smugmug: FakeSmugMug
-) -> None:
+def test_pins_of_expired_addresses_lead_to_a_new_address(run: Run, smugmug: FakeSmugMug) -> None:
     process = run.start(signed_in=False, stdin=subprocess.PIPE)
     pin = smugmug.authorize(address_of(process))
     smugmug.let_time_pass(301)
@@ -212,7 +210,7 @@ def test_a_pin_for_an_address_that_has_expired_leads_to_a_new_one(
     assert saved_token(run) == good_token(smugmug)
 
 
-def test_after_three_refused_pins_it_gives_up(run: Run, smugmug: FakeSmugMug) -> None:
+def test_three_refused_pins_end_the_run(run: Run, smugmug: FakeSmugMug) -> None:
     result = run(signed_in=False, input="111111\n222222\n333333\n027518\n")
     assert result.returncode == 3
     assert len(set(authorize_urls(result.stderr))) == 3
@@ -221,16 +219,14 @@ def test_after_three_refused_pins_it_gives_up(run: Run, smugmug: FakeSmugMug) ->
 
 
 @pytest.mark.parametrize("typed", ["", "\n\n", "111111\n"])
-def test_the_end_of_input_at_the_prompt_leads_to_the_advice_to_sign_in_once_from_a_terminal(
-    run: Run, typed: str
-) -> None:
+def test_no_input_at_the_prompt_ends_with_advice(run: Run, typed: str) -> None:
     result = run(signed_in=False, input=typed)
     assert result.returncode == 3
     assert "once from a terminal" in result.stderr
     assert not token_file(run).exists()
 
 
-def test_where_nobody_can_answer_nothing_is_asked(run: Run, smugmug: FakeSmugMug) -> None:
+def test_unattended_runs_ask_nothing(run: Run, smugmug: FakeSmugMug) -> None:
     result = run(signed_in=False)  # standard input is the null device
     assert result.returncode == 3
     assert "once from a terminal" in result.stderr.replace("\n", " ")
@@ -239,7 +235,7 @@ def test_where_nobody_can_answer_nothing_is_asked(run: Run, smugmug: FakeSmugMug
 
 
 @posix_only
-def test_without_any_standard_input_nothing_is_asked(run: Run, smugmug: FakeSmugMug) -> None:
+def test_runs_without_standard_input_ask_nothing(run: Run, smugmug: FakeSmugMug) -> None:
     process = run.start(signed_in=False, preexec_fn=lambda: os.close(0))
     _, stderr = process.communicate(timeout=300)
     assert process.returncode == 3
@@ -247,15 +243,13 @@ def test_without_any_standard_input_nothing_is_asked(run: Run, smugmug: FakeSmug
     assert smugmug.requests == []
 
 
-# ======================================================================================================================
+# =================================================================================================
 # The token file
-# ======================================================================================================================
+# =================================================================================================
 
 
 @posix_only
-def test_the_token_is_for_its_owner_alone_whatever_the_umask(
-    run: Run, smugmug: FakeSmugMug
-) -> None:
+def test_only_the_user_can_read_the_token_under_any_umask(run: Run, smugmug: FakeSmugMug) -> None:
     process = run.start(signed_in=False, stdin=subprocess.PIPE, preexec_fn=lambda: os.umask(0))
     _, stderr = process.communicate("027518\n", timeout=300)
     assert process.returncode == 0, stderr
@@ -269,18 +263,14 @@ def test_the_token_is_for_its_owner_alone_whatever_the_umask(
 
 
 @posix_only
-def test_without_a_place_for_settings_the_token_lies_below_the_home_folder(
-    run: Run, tmp_path: Path
-) -> None:
+def test_the_token_is_below_the_home_folder_by_default(run: Run, tmp_path: Path) -> None:
     result = run(signed_in=False, input="027518\n", env={"XDG_CONFIG_HOME": None})
     assert result.returncode == 0
     assert (tmp_path / "home" / ".config" / "download_smugmug_photos" / "token.json").is_file()
 
 
 @posix_only
-def test_a_new_token_takes_the_old_ones_place_in_one_step(
-    run: Run, smugmug: FakeSmugMug, tmp_path: Path
-) -> None:
+def test_tokens_are_replaced_in_one_step(run: Run, smugmug: FakeSmugMug, tmp_path: Path) -> None:
     path = save(run, good_token(smugmug, access_token="old"))
     path.chmod(0o644)
     old = tmp_path / "the old file"
@@ -293,7 +283,7 @@ def test_a_new_token_takes_the_old_ones_place_in_one_step(
     assert set(path.parent.iterdir()) == {path, path.with_name("folders.json")}
 
 
-def test_a_token_made_with_another_key_is_not_used(run: Run, smugmug: FakeSmugMug) -> None:
+def test_tokens_of_another_key_are_not_used(run: Run, smugmug: FakeSmugMug) -> None:
     save(run, good_token(smugmug, api_key="another"))
     result = run(signed_in=False)
     assert result.returncode == 3 and "was made with another API key" in result.stderr
@@ -315,7 +305,7 @@ def test_a_token_made_with_another_key_is_not_used(run: Run, smugmug: FakeSmugMu
         '{"api_key": "KEY", "access_token": 7, "access_token_secret": null}',
     ],
 )
-def test_a_damaged_token_file_leads_to_a_new_sign_in(
+def test_damaged_token_files_lead_to_a_new_sign_in(
     run: Run, smugmug: FakeSmugMug, content: str
 ) -> None:
     save(run, content.replace("KEY", smugmug.api_key))
@@ -323,17 +313,13 @@ def test_a_damaged_token_file_leads_to_a_new_sign_in(
     assert saved_token(run) == good_token(smugmug)
 
 
-def test_a_token_file_of_no_text_at_all_leads_to_a_new_sign_in(
-    run: Run, smugmug: FakeSmugMug
-) -> None:
+def test_binary_token_files_lead_to_a_new_sign_in(run: Run, smugmug: FakeSmugMug) -> None:
     save(run, "").write_bytes(b"\xff\xfe\x00")
     assert run(signed_in=False, input="027518\n").returncode == 0
     assert saved_token(run) == good_token(smugmug)
 
 
-def test_where_the_token_cannot_be_saved_the_run_goes_on_and_says_so(
-    run: Run, account: Account
-) -> None:
+def test_runs_continue_if_the_token_cannot_be_saved(run: Run, account: Account) -> None:
     photo = account.album("Summer").photo()
     token_file(run).mkdir(parents=True)
     result = run(signed_in=False, input="027518\n")
@@ -346,9 +332,7 @@ def test_where_the_token_cannot_be_saved_the_run_goes_on_and_says_so(
     }
 
 
-def test_a_token_of_the_environment_wins_over_the_saved_one(
-    run: Run, smugmug: FakeSmugMug
-) -> None:
+def test_tokens_in_the_environment_win_over_the_saved_one(run: Run, smugmug: FakeSmugMug) -> None:
     path = save(run, good_token(smugmug, access_token="old"))
     before = path.read_bytes()
     assert run().returncode == 0
@@ -356,7 +340,7 @@ def test_a_token_of_the_environment_wins_over_the_saved_one(
     assert path.read_bytes() == before
 
 
-def test_a_rejected_token_of_the_environment_is_said_to_come_from_there(
+def test_rejected_tokens_of_the_environment_are_named_as_such(
     run: Run, smugmug: FakeSmugMug
 ) -> None:
     save(run, good_token(smugmug))
@@ -376,12 +360,12 @@ def test_half_a_token_in_the_environment_is_an_error(
     assert smugmug.requests == []
 
 
-# ======================================================================================================================
+# =================================================================================================
 # Refusals
-# ======================================================================================================================
+# =================================================================================================
 
 
-def test_a_revoked_token_leads_to_a_new_sign_in_or_to_3_where_nobody_can_answer(
+def test_revoked_tokens_lead_to_a_new_sign_in_or_exit_code_3(
     run: Run, smugmug: FakeSmugMug
 ) -> None:
     assert run(signed_in=False, input="027518\n").returncode == 0
@@ -440,7 +424,7 @@ def test_each_cause_of_a_refusal_has_its_own_advice(
 
 
 @posix_only
-def test_a_key_that_is_no_text_could_not_run(run: Run, smugmug: FakeSmugMug) -> None:
+def test_keys_that_are_not_ascii_exit_with_2(run: Run, smugmug: FakeSmugMug) -> None:
     result = run(env={"SMUGMUG_API_KEY": "\udcff"})
     assert result.returncode == 2 and "SMUGMUG_API_KEY" in result.stderr
     assert smugmug.requests == []
@@ -453,7 +437,7 @@ def test_a_key_that_is_no_text_could_not_run(run: Run, smugmug: FakeSmugMug) -> 
         ("SMUGMUG_API_SECRET", "not belong to this API key"),
     ],
 )
-def test_a_mistyped_key_or_secret_is_told_apart(
+def test_mistyped_keys_and_secrets_are_told_apart(
     run: Run, smugmug: FakeSmugMug, variable: str, advice: str
 ) -> None:
     result = run(signed_in=False, input="027518\n", env={variable: "mistyped"})
@@ -462,7 +446,7 @@ def test_a_mistyped_key_or_secret_is_told_apart(
     assert authorize_urls(result.stderr) == []
 
 
-def test_a_401_that_is_a_web_page_leads_to_a_new_sign_in(run: Run, smugmug: FakeSmugMug) -> None:
+def test_401s_with_a_web_page_lead_to_a_new_sign_in(run: Run, smugmug: FakeSmugMug) -> None:
     save(run, good_token(smugmug))
     smugmug.fault(
         "respond",
@@ -477,7 +461,7 @@ def test_a_401_that_is_a_web_page_leads_to_a_new_sign_in(run: Run, smugmug: Fake
 
 
 @pytest.mark.parametrize("where", ["getRequestToken", "getAccessToken"])
-def test_a_sign_in_that_is_answered_without_a_token_could_not_run(
+def test_sign_ins_without_a_token_in_the_response_exit_with_2(
     run: Run, smugmug: FakeSmugMug, where: str
 ) -> None:
     smugmug.fault("respond", where, status=200, body=b"oauth_token=only+half+of+it")
@@ -486,7 +470,7 @@ def test_a_sign_in_that_is_answered_without_a_token_could_not_run(
     assert "without a token" in result.stderr and not token_file(run).exists()
 
 
-def test_an_answer_that_names_nobody_is_no_sign_in(run: Run, smugmug: FakeSmugMug) -> None:
+def test_responses_without_a_user_are_no_sign_in(run: Run, smugmug: FakeSmugMug) -> None:
     def nobody(answer: Dict[str, Any]) -> Dict[str, Any]:
         del answer["Response"]["User"]
         return answer
@@ -497,7 +481,7 @@ def test_an_answer_that_names_nobody_is_no_sign_in(run: Run, smugmug: FakeSmugMu
     assert "who is signed in" in result.stderr
 
 
-def test_a_sign_in_that_sees_public_albums_only_is_not_taken_for_an_empty_account(
+def test_public_sign_ins_are_not_taken_for_an_empty_account(
     run: Run, smugmug: FakeSmugMug
 ) -> None:
     def unseen(answer: Dict[str, Any]) -> Dict[str, Any]:
@@ -510,12 +494,12 @@ def test_a_sign_in_that_sees_public_albums_only_is_not_taken_for_an_empty_accoun
     assert "7 photos and videos" in result.stderr and "Authorized Services" in result.stderr
 
 
-# ======================================================================================================================
+# =================================================================================================
 # Secrets
-# ======================================================================================================================
+# =================================================================================================
 
 
-def test_no_secret_is_ever_written_to_the_screen(
+def test_secrets_never_appear_on_the_screen(
     run: Run, smugmug: FakeSmugMug, account: Account
 ) -> None:
     album = account.album("Not for all", privacy="Unlisted")

@@ -1,4 +1,4 @@
-"""SmugMug's listings are slow: pages that take too long fail, so they get smaller, and grow again with care."""
+"""Do pages of listings shrink when SmugMug is too slow, and grow again carefully?"""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ ENOUGH = 60  # so many images on a page come through
 
 
 class Page(NamedTuple):
-    """A page of an album that was asked for."""
+    """A requested page of an album."""
 
     start: int
     images: int
 
 
 def pages(smugmug: FakeSmugMug, album: Album) -> List[Page]:
-    """The pages of an album that were asked for, in the order in which the requests came."""
+    """Return the requested pages of an album, in the order of the requests."""
     return [
         Page(int(record.query["start"]), int(record.query["count"]))
         for record in smugmug.select("api", of_list(album))
@@ -31,13 +31,13 @@ def pages(smugmug: FakeSmugMug, album: Album) -> List[Page]:
 
 
 def without_its_list(answer: Dict[str, Any]) -> Dict[str, Any]:
-    """An answer that has everything but what was asked for."""
+    """Return a response that has everything but the list."""
     del answer["Response"]["AlbumImage"]
     return answer
 
 
 def without_pages(answer: Dict[str, Any]) -> Dict[str, Any]:
-    """An answer with neither the list nor how long it is."""
+    """Return a response with neither the list nor its length."""
     del answer["Response"]["Pages"]
     return without_its_list(answer)
 
@@ -46,12 +46,12 @@ HALVED = [Page(1, 100), Page(1, 50), Page(51, 50), Page(101, 50)]
 
 
 def in_order(asked: List[Page]) -> List[Page]:
-    """Pages as they were asked for; those after the first, which are asked for together, by where they start."""
+    """Return pages in order of request; those after the first, requested together, by start."""
     return asked[:2] + sorted(asked[2:])
 
 
 @pytest.mark.parametrize("gives", ["nonce_used", "timeout", "server_error", "no_response"])
-def test_a_page_that_takes_the_gateway_too_long_is_halved_from_where_the_listing_stands(
+def test_pages_too_slow_for_the_gateway_are_halved_in_place(
     account: Account, smugmug: FakeSmugMug, run: Run, gives: str
 ) -> None:
     album = account.album("Summer")
@@ -72,7 +72,7 @@ def test_a_page_that_takes_the_gateway_too_long_is_halved_from_where_the_listing
     ],
     ids=["without its list", "without its list and its length", "none in time"],
 )
-def test_a_page_that_is_not_answered_as_it_should_be_is_halved(
+def test_malformed_pages_are_halved(
     account: Account,
     smugmug: FakeSmugMug,
     run: Run,
@@ -88,7 +88,7 @@ def test_a_page_that_is_not_answered_as_it_should_be_is_halved(
     assert in_order(pages(smugmug, album)) == HALVED
 
 
-def test_a_later_page_that_is_too_much_is_halved_and_what_was_listed_is_not_listed_again(
+def test_later_pages_are_halved_without_listing_again(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
     album = account.album("Summer")
@@ -106,7 +106,7 @@ def test_a_later_page_that_is_too_much_is_halved_and_what_was_listed_is_not_list
     ]
 
 
-def test_what_came_through_is_remembered_for_the_rest_of_the_run(
+def test_working_page_sizes_last_for_the_run(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
     for number in range(30):
@@ -121,7 +121,7 @@ def test_what_came_through_is_remembered_for_the_rest_of_the_run(
     assert len(asked) <= 30 * 4 + 4 * script.LISTING_THREADS
 
 
-def test_two_that_fail_at_the_same_time_halve_a_page_once(
+def test_simultaneous_failures_halve_a_page_once(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
     albums = [account.album(name) for name in ("Spring", "Summer", "Autumn", "Winter")]
@@ -136,7 +136,7 @@ def test_two_that_fail_at_the_same_time_halve_a_page_once(
     ] * 4
 
 
-def test_an_album_of_5000_images_comes_home_through_a_gateway_that_gives_up_after_60(
+def test_5000_images_are_listed_through_a_gateway_with_pages_of_60(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
     album = account.album("Summer")
@@ -156,7 +156,7 @@ def test_an_album_of_5000_images_comes_home_through_a_gateway_that_gives_up_afte
     assert asked[-1].images == ENOUGH, "it never asked for more again"
 
 
-def test_the_first_album_is_listed_by_all_threads_together_and_later_ones_in_whole_pages(
+def test_all_threads_list_the_first_album_and_later_ones_in_full_pages(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
     albums = [account.album(f"Album {number}") for number in range(2 * script.LISTING_THREADS)]
@@ -172,7 +172,7 @@ def test_the_first_album_is_listed_by_all_threads_together_and_later_ones_in_who
 
 
 @pytest.mark.parametrize("answer", ["empty", "not_found"])
-def test_a_page_beyond_the_end_of_a_listing_that_lags_behind_its_count_is_no_failure(
+def test_pages_beyond_the_end_of_a_lagging_listing_are_no_failure(
     account: Account, smugmug: FakeSmugMug, run: Run, answer: str
 ) -> None:
     album = account.album("Summer")
@@ -192,7 +192,7 @@ def test_a_page_beyond_the_end_of_a_listing_that_lags_behind_its_count_is_no_fai
     assert 21 in {page.start for page in pages(smugmug, album)}
 
 
-def test_the_pages_of_one_long_album_are_listed_several_at_a_time(
+def test_pages_of_a_long_album_are_listed_in_parallel(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
     album = account.album("Summer")
@@ -205,7 +205,7 @@ def test_the_pages_of_one_long_album_are_listed_several_at_a_time(
     stop(process, signal.SIGINT)
 
 
-def test_an_album_whose_smallest_pages_fail_is_named_with_the_reason_and_all_others_come_home(
+def test_albums_whose_smallest_pages_fail_are_named_and_the_rest_downloaded(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
     big, small = account.album("Big"), account.album("Small")

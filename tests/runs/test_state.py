@@ -1,4 +1,4 @@
-"""The second run takes seconds: what is home is known, found again, copied, replaced or kept, never fetched twice."""
+"""Does the record make later runs quick and safe: known, copied, replaced, kept, rebuilt?"""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ from helpers import (
 RECORD = ".smugmug.sqlite3"
 
 
-# ======================================================================================================================
+# =================================================================================================
 # Unchanged albums are not listed.
-# ======================================================================================================================
+# =================================================================================================
 
 
-def test_a_run_with_nothing_new_costs_one_call_and_one_for_each_hundred_albums(
+def test_runs_with_nothing_new_cost_one_request_and_one_per_hundred_albums(
     account: Account, run: Run
 ) -> None:
     for number in range(100):
@@ -47,9 +47,7 @@ def test_a_run_with_nothing_new_costs_one_call_and_one_for_each_hundred_albums(
     assert len(files_on_disk(run.output)) == 101
 
 
-def test_an_album_is_listed_when_any_of_its_clocks_or_its_count_moved(
-    account: Account, run: Run
-) -> None:
+def test_albums_are_listed_if_a_date_or_the_count_changed(account: Account, run: Run) -> None:
     album, other = account.album("Summer"), account.album("Winter")
     album.photo()
     other.photo()
@@ -69,7 +67,7 @@ def test_an_album_is_listed_when_any_of_its_clocks_or_its_count_moved(
 @pytest.mark.parametrize(
     "given_back", [partial(unicodedata.normalize, "NFD"), str.swapcase], ids=["macOS", "Windows"]
 )
-def test_a_disk_that_gives_names_back_in_another_form_is_no_reason_to_fetch_again(
+def test_disks_that_normalize_names_cause_no_new_downloads(
     account: Account, run: Run, given_back: Callable[[str], str]
 ) -> None:
     album = account.album("Summer")
@@ -84,16 +82,14 @@ def test_a_disk_that_gives_names_back_in_another_form_is_no_reason_to_fetch_agai
     assert len(files_on_disk(run.output)) == 2
 
 
-def test_full_looks_into_every_album_and_fetches_nothing_that_is_home(
-    account: Account, run: Run
-) -> None:
+def test_full_lists_every_album_and_downloads_nothing_again(account: Account, run: Run) -> None:
     for name in ("Spring", "Summer", "Winter"):
         account.album(name).photo()
     sync(run)
     assert sync(run, "--full").cost == (2 + 3, 0)
 
 
-def test_full_finds_what_no_clock_tells(account: Account, run: Run) -> None:
+def test_full_finds_changes_without_a_date(account: Account, run: Run) -> None:
     photo = account.album("Summer").photo()
     sync(run)
     photo.content = b"a new version, and no clock that moved"
@@ -102,7 +98,7 @@ def test_full_finds_what_no_clock_tells(account: Account, run: Run) -> None:
     assert files_on_disk(run.output) == expected_files(photo.album)
 
 
-def test_an_album_stays_on_the_list_of_work_until_all_of_its_images_are_home(
+def test_albums_are_listed_until_all_images_are_on_disk(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
     failing, unready, impossible, incomplete, _ = map(
@@ -131,12 +127,12 @@ def test_an_album_stays_on_the_list_of_work_until_all_of_its_images_are_home(
     assert files_on_disk(run.output) == expected_files(*account.albums)
 
 
-# ======================================================================================================================
+# =================================================================================================
 # Files are checked, not trusted.
-# ======================================================================================================================
+# =================================================================================================
 
 
-def test_a_file_deleted_or_truncated_comes_back(account: Account, run: Run) -> None:
+def test_deleted_and_truncated_files_are_downloaded_again(account: Account, run: Run) -> None:
     album, deleted_as_a_whole, untouched = (
         account.album("Summer"),
         account.album("Winter"),
@@ -160,7 +156,7 @@ def test_a_file_deleted_or_truncated_comes_back(account: Account, run: Run) -> N
     assert sync(run).cost == NOTHING_NEW
 
 
-def test_an_edited_file_of_another_size_is_kept_and_the_original_comes_beside(
+def test_edited_files_of_another_size_are_kept_and_originals_go_beside(
     account: Account, run: Run
 ) -> None:
     photo = account.album("Summer").photo()
@@ -176,9 +172,7 @@ def test_an_edited_file_of_another_size_is_kept_and_the_original_comes_beside(
     assert sync(run).cost == NOTHING_NEW
 
 
-def test_without_its_state_everything_is_found_again_and_nothing_is_fetched(
-    account: Account, run: Run
-) -> None:
+def test_a_lost_record_is_rebuilt_without_downloads(account: Account, run: Run) -> None:
     album, again = account.album("Summer"), account.album("Summer")
     for name in (
         "same.JPG",
@@ -212,13 +206,13 @@ def test_without_its_state_everything_is_found_again_and_nothing_is_fetched(
 
 
 def with_original_sizes(answer: Dict[str, Any]) -> Dict[str, Any]:
-    """A listing that tells the size of each original, even of one that it does not give."""
+    """Return a listing that states every original's size, even of unavailable originals."""
     for image in answer["Response"]["AlbumImage"]:
         image.setdefault("OriginalSize", 1_000_000)
     return answer
 
 
-def test_what_is_listed_without_a_file_is_found_again_by_its_original_size_or_that_of_its_best_copy(
+def test_files_without_an_address_are_found_again_by_size(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
     album = account.album("Summer")
@@ -236,12 +230,12 @@ def test_what_is_listed_without_a_file_is_found_again_by_its_original_size_or_th
     assert sync(run).cost == NOTHING_NEW
 
 
-# ======================================================================================================================
+# =================================================================================================
 # Folders filled by another tool.
-# ======================================================================================================================
+# =================================================================================================
 
 
-def test_a_folder_filled_by_another_tool_is_adopted(account: Account, run: Run) -> None:
+def test_folders_filled_by_another_tool_are_adopted(account: Account, run: Run) -> None:
     album = account.album("Summer: 2019")
     right, wrong, absent, film, silent = (
         album.photo("a.JPG"),
@@ -275,7 +269,7 @@ def test_a_folder_filled_by_another_tool_is_adopted(account: Account, run: Run) 
     assert sync(run).cost == NOTHING_NEW
 
 
-def test_a_stranger_in_the_place_of_an_image_is_reported(account: Account, run: Run) -> None:
+def test_foreign_files_at_the_path_of_an_image_are_reported(account: Account, run: Run) -> None:
     photo = account.album("Summer").photo()
     (run.output / "Summer").mkdir(parents=True)
     (run.output / "Summer" / photo.file_name).write_bytes(b"something else")
@@ -284,7 +278,7 @@ def test_a_stranger_in_the_place_of_an_image_is_reported(account: Account, run: 
     assert key_name(photo) in report
 
 
-def test_a_stranger_that_shows_only_by_a_size_that_is_not_listed_stays_and_the_image_comes_beside(
+def test_foreign_files_told_by_an_unlisted_size_stay_and_images_go_beside(
     account: Account, run: Run
 ) -> None:
     album = account.album("Summer")
@@ -305,7 +299,7 @@ def test_a_stranger_that_shows_only_by_a_size_that_is_not_listed_stays_and_the_i
     assert sync(run).cost == NOTHING_NEW
 
 
-def test_what_was_put_beside_a_stranger_is_found_there_again(account: Account, run: Run) -> None:
+def test_images_beside_foreign_files_are_found_again(account: Account, run: Run) -> None:
     photo = account.album("Summer").photo()
     (run.output / "Summer").mkdir(parents=True)
     (run.output / "Summer" / photo.file_name).write_bytes(b"something else")
@@ -315,14 +309,12 @@ def test_what_was_put_beside_a_stranger_is_found_there_again(account: Account, r
     assert len(files_on_disk(run.output)) == 2
 
 
-# ======================================================================================================================
+# =================================================================================================
 # Replaced and renamed on SmugMug.
-# ======================================================================================================================
+# =================================================================================================
 
 
-def test_an_image_replaced_on_smugmug_takes_the_place_of_its_old_version(
-    account: Account, run: Run
-) -> None:
+def test_replaced_images_replace_their_old_version(account: Account, run: Run) -> None:
     album = account.album("Summer")
     by_serial, by_md5, film = (
         album.photo("a.JPG"),
@@ -342,9 +334,7 @@ def test_an_image_replaced_on_smugmug_takes_the_place_of_its_old_version(
     assert sync(run).cost == NOTHING_NEW
 
 
-def test_a_newer_version_goes_beside_an_adopted_file_which_is_its_owners_own(
-    account: Account, run: Run
-) -> None:
+def test_newer_versions_go_beside_adopted_files(account: Account, run: Run) -> None:
     photo = account.album("Summer").photo()
     (run.output / "Summer").mkdir(parents=True)
     theirs = photo.data
@@ -360,9 +350,7 @@ def test_a_newer_version_goes_beside_an_adopted_file_which_is_its_owners_own(
     assert sync(run).cost == NOTHING_NEW
 
 
-def test_the_new_version_goes_beside_a_file_that_its_owner_edited(
-    account: Account, run: Run
-) -> None:
+def test_newer_versions_go_beside_edited_files(account: Account, run: Run) -> None:
     album = account.album("Summer")
     photos = [album.photo("a.JPG"), album.photo("b.JPG")]
     sync(run)
@@ -389,7 +377,7 @@ def test_the_new_version_goes_beside_a_file_that_its_owner_edited(
     }
 
 
-def test_a_new_serial_with_the_same_content_fetches_nothing(account: Account, run: Run) -> None:
+def test_a_new_serial_with_the_same_content_downloads_nothing(account: Account, run: Run) -> None:
     photo = account.album("Summer").photo()
     sync(run)
     photo.replace(photo.data, moves_clock=True)
@@ -397,9 +385,7 @@ def test_a_new_serial_with_the_same_content_fetches_nothing(account: Account, ru
     assert sync(run).cost == NOTHING_NEW
 
 
-def test_a_file_keeps_the_name_it_was_given_whatever_is_renamed(
-    account: Account, run: Run
-) -> None:
+def test_files_keep_their_names_despite_renames(account: Account, run: Run) -> None:
     album = account.album("Summer")
     photo, film = album.photo("a.JPG"), album.video("b.mp4")
     sync(run)
@@ -423,12 +409,12 @@ def test_a_file_keeps_the_name_it_was_given_whatever_is_renamed(
     }
 
 
-# ======================================================================================================================
+# =================================================================================================
 # One image in several albums.
-# ======================================================================================================================
+# =================================================================================================
 
 
-def test_an_image_in_several_albums_is_fetched_once_and_copied_within_the_first_run(
+def test_images_in_several_albums_are_downloaded_once_and_copied(
     account: Account, run: Run
 ) -> None:
     album, collection, smart = (
@@ -451,7 +437,7 @@ def test_an_image_in_several_albums_is_fetched_once_and_copied_within_the_first_
     assert sync(run).cost == NOTHING_NEW
 
 
-def test_an_image_moved_or_collected_later_is_copied(account: Account, run: Run) -> None:
+def test_images_moved_or_collected_later_are_copied(account: Account, run: Run) -> None:
     old, new, collection = account.album("Old"), account.album("New"), account.album("Best of")
     moved, stays = old.photo("moved.JPG"), old.photo("stays.JPG")
     sync(run)
@@ -467,7 +453,7 @@ def test_an_image_moved_or_collected_later_is_copied(account: Account, run: Run)
     assert sync(run).cost == NOTHING_NEW
 
 
-def test_a_file_that_is_not_what_it_was_is_no_source_of_copies(account: Account, run: Run) -> None:
+def test_changed_files_are_no_source_of_copies(account: Account, run: Run) -> None:
     album, collection = account.album("Summer"), account.album("Best of")
     edited, deleted, replaced = album.photo("a.JPG"), album.photo("b.JPG"), album.photo("c.JPG")
     sync(run)
@@ -483,20 +469,18 @@ def test_a_file_that_is_not_what_it_was_is_no_source_of_copies(account: Account,
     }
 
 
-# ======================================================================================================================
+# =================================================================================================
 # Removed on SmugMug.
-# ======================================================================================================================
+# =================================================================================================
 
 
 def removed_count(text: str) -> int:
-    """How many files the summary says are no longer at SmugMug."""
+    """Return how many files the summary calls deleted on SmugMug."""
     line = re.search(r"^.*no longer at SmugMug.*$", text, re.MULTILINE | re.IGNORECASE)
     return int(re.findall(r"[0-9]+", line.group())[0]) if line else 0
 
 
-def test_a_file_of_a_deleted_album_that_its_owner_removed_here_is_no_longer_listed(
-    account: Account, run: Run
-) -> None:
+def test_removed_files_of_deleted_albums_are_no_longer_named(account: Account, run: Run) -> None:
     album = account.album("Summer")
     for name in ("a.JPG", "b.JPG"):
         album.photo(name)
@@ -507,7 +491,7 @@ def test_a_file_of_a_deleted_album_that_its_owner_removed_here_is_no_longer_list
     assert sync(run, "--list-removed").stdout == "Summer/b.JPG\n"
 
 
-def test_what_smugmug_removes_is_kept_counted_and_named(account: Account, run: Run) -> None:
+def test_files_deleted_on_smugmug_are_kept_counted_and_named(account: Account, run: Run) -> None:
     album, gone = account.album("Summer"), account.album("Gone")
     photo, _ = album.photo("a.JPG"), album.photo("b.JPG")
     gone.photo("c.JPG")
@@ -527,9 +511,7 @@ def test_what_smugmug_removes_is_kept_counted_and_named(account: Account, run: R
     assert files_on_disk(run.output) == everything
 
 
-def test_an_image_that_comes_back_to_its_album_is_no_longer_removed(
-    account: Account, run: Run
-) -> None:
+def test_restored_images_no_longer_count_as_deleted(account: Account, run: Run) -> None:
     album = account.album("Summer")
     photo, _ = album.photo("a.JPG"), album.photo("b.JPG")
     account.album("Best of").collect(photo)
@@ -542,9 +524,7 @@ def test_an_image_that_comes_back_to_its_album_is_no_longer_removed(
     assert removed_count(last.stderr) == 0
 
 
-def test_an_album_that_comes_back_as_it_was_is_no_longer_removed(
-    account: Account, run: Run
-) -> None:
+def test_restored_albums_no_longer_count_as_deleted(account: Account, run: Run) -> None:
     account.album("Summer").photo()
     away = account.album("Away")
     away.photo()
@@ -559,7 +539,7 @@ def test_an_album_that_comes_back_as_it_was_is_no_longer_removed(
     assert sync(run).cost == NOTHING_NEW
 
 
-def test_a_removed_file_that_its_owner_deleted_is_neither_counted_nor_named(
+def test_files_deleted_on_both_sides_are_neither_counted_nor_named(
     account: Account, run: Run
 ) -> None:
     album = account.album("Summer")
@@ -575,7 +555,7 @@ def test_a_removed_file_that_its_owner_deleted_is_neither_counted_nor_named(
     assert (removed_count(last.stderr), last.stdout) == (1, "Summer/b.JPG\n")
 
 
-def test_a_list_of_albums_that_could_not_be_read_removes_nothing(
+def test_failed_lists_of_albums_mark_nothing_as_deleted(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
     for number in range(2):
@@ -589,12 +569,12 @@ def test_a_list_of_albums_that_could_not_be_read_removes_nothing(
     assert removed_count(sync(run, exit_code=1).stderr) == 0
 
 
-# ======================================================================================================================
+# =================================================================================================
 # The record: locked, safe against kills, private, rebuilt when damaged.
-# ======================================================================================================================
+# =================================================================================================
 
 
-def test_one_run_at_a_time_owns_the_folder_and_a_killed_one_loses_it(
+def test_the_folder_is_locked_until_its_run_ends_or_is_killed(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
     album = account.album("Summer")
@@ -621,9 +601,7 @@ def test_one_run_at_a_time_owns_the_folder_and_a_killed_one_loses_it(
     assert sync(run).cost == NOTHING_NEW
 
 
-def test_a_run_killed_while_it_wrote_its_state_leaves_the_state_before(
-    account: Account, run: Run
-) -> None:
+def test_kills_while_writing_leave_the_record_as_before(account: Account, run: Run) -> None:
     account.album("Summer").fill(200, 100)
     sync(run)
     state, journal = run.output / RECORD, run.output / (RECORD + "-journal")
@@ -645,7 +623,7 @@ def test_a_run_killed_while_it_wrote_its_state_leaves_the_state_before(
     assert not journal.exists()
 
 
-def test_the_state_has_no_write_ahead_log(
+def test_the_record_has_no_write_ahead_log(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
     album = account.album("Summer")
@@ -663,7 +641,7 @@ def test_the_state_has_no_write_ahead_log(
     assert {path.name for path in run.output.iterdir()} == {RECORD, "Summer"}
 
 
-def test_a_state_of_a_newer_schema_is_refused(account: Account, run: Run) -> None:
+def test_records_of_a_newer_format_are_refused(account: Account, run: Run) -> None:
     account.album("Summer").photo()
     sync(run)
     with closing(sqlite3.connect(str(run.output / RECORD))) as database:
@@ -675,7 +653,7 @@ def test_a_state_of_a_newer_schema_is_refused(account: Account, run: Run) -> Non
 
 
 @pytest.mark.parametrize("empty", ["no bytes", "no tables"])
-def test_an_empty_state_is_filled_anew(account: Account, run: Run, empty: str) -> None:
+def test_empty_records_are_filled_again(account: Account, run: Run, empty: str) -> None:
     account.album("Summer").photo()
     sync(run)
     (run.output / RECORD).write_bytes(b"")
@@ -696,13 +674,13 @@ def cut_in_half(content: bytes) -> bytes:
 
 
 def decayed(content: bytes) -> bytes:
-    """Everything but the first page of a database is lost."""
+    """Truncate a database to its first page."""
     page_bytes = int.from_bytes(content[16:18], "big")
     return content[:page_bytes] + b"\xa5" * (len(content) - page_bytes)
 
 
 @pytest.mark.parametrize("damage", [overwritten, cut_in_half, decayed])
-def test_a_damaged_state_is_set_aside_and_rebuilt_by_adoption(
+def test_damaged_records_are_set_aside_and_rebuilt(
     account: Account, run: Run, damage: Callable[[bytes], bytes]
 ) -> None:
     account.album("Summer").fill(10, 100)
@@ -728,7 +706,7 @@ def test_a_damaged_state_is_set_aside_and_rebuilt_by_adoption(
 @pytest.mark.parametrize(
     "arguments", [[], ["--dry-run"], ["--verify"]], ids=["sync", "dry run", "verify"]
 )
-def test_a_folder_in_the_place_of_the_record_is_named_and_stays(
+def test_a_folder_at_the_path_of_the_record_is_named_and_stays(
     account: Account, run: Run, arguments: List[str]
 ) -> None:
     account.album("Summer").photo()
@@ -737,7 +715,7 @@ def test_a_folder_in_the_place_of_the_record_is_named_and_stays(
     assert RECORD in refused.stderr and run.output.name in refused.stderr
 
 
-def test_a_record_that_cannot_be_written_any_more_ends_the_run_and_what_is_home_is_found_by_the_next(
+def test_unwritable_records_end_the_run_and_the_next_one_finds_the_files(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
     album = account.album("Summer")
@@ -757,20 +735,18 @@ def test_a_record_that_cannot_be_written_any_more_ends_the_run_and_what_is_home_
     assert files_on_disk(run.output) == expected_files(album)
 
 
-# ======================================================================================================================
+# =================================================================================================
 # --dry-run writes nothing.
-# ======================================================================================================================
+# =================================================================================================
 
 
-def test_a_dry_run_makes_no_folder(account: Account, run: Run) -> None:
+def test_previews_create_no_folder(account: Account, run: Run) -> None:
     account.album("Summer").photo()
     assert sync(run, "--dry-run").cost == (3, 0)
     assert not run.output.exists()
 
 
-def test_a_dry_run_writes_not_a_byte_and_its_run_can_still_be_done(
-    account: Account, run: Run
-) -> None:
+def test_previews_write_nothing_and_the_run_remains_to_be_done(account: Account, run: Run) -> None:
     album, other = account.album("Summer"), account.album("Winter")
     for name in ("a.JPG", "b.JPG", "c.JPG", "d.JPG"):
         album.photo(name)

@@ -1,4 +1,4 @@
-"""What SmugMug's clocks do not tell: photos replaced while they stand still, listings that lag behind them."""
+"""Are changes found that SmugMug's dates hide: silent replacements and lagging listings?"""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ STATE = ".smugmug.sqlite3"
 
 
 def listed(smugmug: FakeSmugMug) -> List[str]:
-    """The keys of the albums that were listed since the requests were forgotten."""
+    """Return the keys of the albums listed since the requests were forgotten."""
     return [
         record.path.split("/")[-1].split("!")[0] for record in smugmug.select("api", "!images")
     ]
 
 
-# ======================================================================================================================
+# =================================================================================================
 # Regular rechecks.
-# ======================================================================================================================
+# =================================================================================================
 
 
-def test_a_replaced_photo_that_moves_no_clock_comes_home_within_a_month_of_nightly_runs_that_stay_short(
+def test_silently_replaced_photos_are_downloaded_within_a_month_of_nightly_runs(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
     photos = {}
@@ -77,7 +77,7 @@ def test_a_replaced_photo_that_moves_no_clock_comes_home_within_a_month_of_night
 
 
 @pytest.mark.parametrize("number", [1, 19, 20, 21, 39, 59, 60, 61, 400])
-def test_each_of_any_number_of_albums_is_looked_at_within_a_month_and_none_within_a_week(
+def test_every_album_is_rechecked_within_a_month_and_none_within_a_week(
     number: int,
 ) -> None:
     albums = [
@@ -104,7 +104,7 @@ def test_each_of_any_number_of_albums_is_looked_at_within_a_month_and_none_withi
     assert len(looks) == number and min(looks.values()) >= 3
 
 
-def test_albums_that_were_never_home_as_a_whole_or_have_changed_are_none_to_look_at_again(
+def test_incomplete_and_changed_albums_are_not_rechecked(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
     _, changed, failing = (account.album(name) for name in ("Still", "Changed", "Failing"))
@@ -119,7 +119,7 @@ def test_albums_that_were_never_home_as_a_whole_or_have_changed_are_none_to_look
     assert listed(smugmug) == [failing.key]
 
 
-def test_a_run_for_one_album_looks_again_at_that_one_and_not_within_a_week(
+def test_runs_for_one_album_recheck_it_but_not_within_a_week(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
     one, other = account.album("One"), account.album("Other")
@@ -136,13 +136,13 @@ def test_a_run_for_one_album_looks_again_at_that_one_and_not_within_a_week(
     assert len(set(looks[6]) & {other.key}) == 0
 
 
-# ======================================================================================================================
+# =================================================================================================
 # Recent dates are not trusted.
-# ======================================================================================================================
+# =================================================================================================
 
 
 def swap(album: Album) -> Image:
-    """Delete the last photo of an album and upload another one: its ImageCount stays."""
+    """Delete the last photo of an album and upload another, which keeps its ImageCount."""
     album.remove(album.images[-1])
     return album.photo(f"{len(album.account.albums)} {album.images_last_updated:%H%M%S}.JPG")
 
@@ -153,7 +153,7 @@ YEARS_APART = [None, datetime(2034, 5, 6, 7, 8, 9), datetime(2019, 5, 6, 7, 8, 9
 @pytest.mark.parametrize(
     "moment", YEARS_APART, ids=["same clocks", "SmugMug years ahead", "SmugMug years behind"]
 )
-def test_an_upload_that_was_not_listed_yet_when_its_album_was_comes_home_with_the_next_run(
+def test_uploads_missing_in_a_listing_are_downloaded_by_the_next_run(
     account: Account, smugmug: FakeSmugMug, run: Run, moment: Any
 ) -> None:
     account.set_clock(moment)
@@ -182,7 +182,7 @@ def test_an_upload_that_was_not_listed_yet_when_its_album_was_comes_home_with_th
     assert sync(run).cost == NOTHING_NEW
 
 
-def test_the_age_of_the_clocks_is_that_at_which_the_album_was_listed_however_long_its_files_took(
+def test_dates_are_judged_at_the_time_of_the_listing(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
     account.set_clock()
@@ -199,7 +199,7 @@ def test_the_age_of_the_clocks_is_that_at_which_the_album_was_listed_however_lon
 
 
 @pytest.mark.parametrize("hours, state", [(1, "Still processing"), (25, "Unavailable")])
-def test_whether_an_upload_is_fresh_is_told_by_smugmugs_clock(
+def test_smugmugs_clock_decides_if_an_upload_is_fresh(
     account: Account, smugmug: FakeSmugMug, run: Run, hours: float, state: str
 ) -> None:
     account.set_clock(datetime(2034, 5, 6, 7, 8, 9))
@@ -208,14 +208,14 @@ def test_whether_an_upload_is_fresh_is_told_by_smugmugs_clock(
     assert f"\n{state} (1):\n" in sync(run).stderr
 
 
-# ======================================================================================================================
+# =================================================================================================
 # Lagging listings: a second listing at the end of the run.
-# ======================================================================================================================
+# =================================================================================================
 
 
 @pytest.fixture
 def lagging(account: Account) -> Album:
-    """An album of four photos, of which the last is not listed at once; another album without trouble."""
+    """Add an album of four photos, the last not listed at once, and another album."""
     album = account.album("Summer")
     for name in ("a.JPG", "b.JPG", "c.JPG"):
         album.photo(name, caption="Swans")
@@ -225,7 +225,7 @@ def lagging(account: Account) -> Album:
 
 @pytest.mark.parametrize("total_follows", ["listing", "count"])
 @pytest.mark.parametrize("args", [(), ("--sidecar", "xmp,json")], ids=["plain", "sidecars"])
-def test_what_was_missing_in_a_listing_comes_home_after_a_second_look_at_the_end(
+def test_images_missing_in_a_listing_are_downloaded_after_a_second_one(
     account: Account, smugmug: FakeSmugMug, run: Run, lagging: Album, total_follows: str, args: Any
 ) -> None:
     account.total_follows, account.lag = total_follows, Lag(listings=1)
@@ -259,7 +259,7 @@ def test_what_was_missing_in_a_listing_comes_home_after_a_second_look_at_the_end
         ("count", 2, "the listing is incomplete: 3 listed, but SmugMug says there are 4"),
     ],
 )
-def test_what_is_missing_in_the_second_look_as_well_is_a_failure_until_it_is_listed(
+def test_images_missing_in_both_listings_are_a_failure(
     account: Account,
     smugmug: FakeSmugMug,
     run: Run,
@@ -285,7 +285,7 @@ def test_what_is_missing_in_the_second_look_as_well_is_a_failure_until_it_is_lis
     assert files_on_disk(run.output) == expected_files(*account.albums)
 
 
-def test_a_photo_that_failed_before_the_second_look_is_tried_again_by_the_next_run(
+def test_photos_that_fail_before_the_second_listing_are_retried_by_the_next_run(
     account: Account, smugmug: FakeSmugMug, run: Run, lagging: Album
 ) -> None:
     account.lag = Lag(listings=1)
@@ -301,7 +301,7 @@ def test_a_photo_that_failed_before_the_second_look_is_tried_again_by_the_next_r
     assert files_on_disk(run.output) == expected_files(*account.albums)
 
 
-def test_the_second_look_brings_only_what_was_uploaded_since(
+def test_the_second_listing_adds_only_new_uploads(
     account: Account, smugmug: FakeSmugMug, run: Run, lagging: Album
 ) -> None:
     account.lag = Lag(listings=1)
@@ -313,7 +313,7 @@ def test_the_second_look_brings_only_what_was_uploaded_since(
     assert sync(run).cost == (2 + 2, 5)
 
 
-def test_a_run_that_is_interrupted_during_its_second_look_is_finished_by_the_next(
+def test_runs_interrupted_during_the_second_listing_are_completed_by_the_next(
     account: Account, smugmug: FakeSmugMug, run: Run, lagging: Album
 ) -> None:
     account.lag = Lag(listings=1)
@@ -328,7 +328,7 @@ def test_a_run_that_is_interrupted_during_its_second_look_is_finished_by_the_nex
 
 
 @pytest.mark.parametrize("listings, exit_code, files", [(1, 0, 5), (2, 1, 4)])
-def test_a_dry_run_takes_the_second_look_as_well(
+def test_previews_list_a_second_time_as_well(
     account: Account,
     smugmug: FakeSmugMug,
     run: Run,
@@ -347,13 +347,13 @@ def test_a_dry_run_takes_the_second_look_as_well(
     assert not run.output.exists()
 
 
-# ======================================================================================================================
+# =================================================================================================
 # Deleted images that are still listed.
-# ======================================================================================================================
+# =================================================================================================
 
 
 @pytest.mark.parametrize("total_follows", ["listing", "count"])
-def test_an_image_that_is_listed_but_was_deleted_is_gone_at_smugmug_which_is_told_and_no_failure(
+def test_listed_but_deleted_images_are_named_without_failure(
     account: Account, smugmug: FakeSmugMug, run: Run, total_follows: str
 ) -> None:
     album = account.album("Summer")
@@ -380,7 +380,7 @@ def test_an_image_that_is_listed_but_was_deleted_is_gone_at_smugmug_which_is_tol
     assert sync(run).cost == NOTHING_NEW
 
 
-def test_an_image_whose_file_alone_is_not_found_is_a_failure(
+def test_images_with_only_the_file_missing_are_failures(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
     photo = account.album("Summer").photo()

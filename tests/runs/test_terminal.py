@@ -1,4 +1,4 @@
-"""The screen itself, as a person sees it: a live line at the bottom, messages above it, and nothing left behind."""
+"""Does the screen show progress below the messages, and leave nothing behind?"""
 
 from __future__ import annotations
 
@@ -52,13 +52,13 @@ os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
 """
 
 
-# ======================================================================================================================
+# =================================================================================================
 # A terminal, and files that the test holds back.
-# ======================================================================================================================
+# =================================================================================================
 
 
 class Terminal:
-    """A terminal with the script at work in it.  `raw` is all that was written to it, `lines` what it shows now."""
+    """A terminal that runs the script. `raw` is all output, `lines` the visible text."""
 
     def __init__(
         self,
@@ -103,7 +103,7 @@ class Terminal:
 
     @property
     def lines(self) -> List[str]:
-        """What the screen shows, down to the last line that is not empty."""
+        """Visible lines down to the last one with text."""
         with self._changed:
             return (
                 "\n".join(line.rstrip() for line in self._screen.display).rstrip("\n").split("\n")
@@ -111,12 +111,12 @@ class Terminal:
 
     @property
     def cursor_row(self) -> int:
-        """The row in which the cursor is, the first being 0."""
+        """Row of the cursor, counted from 0."""
         with self._changed:
             return int(self._screen.cursor.y)
 
     def resize(self, columns: int) -> None:
-        """Make the window narrower or wider, at a moment when nothing is on its way to it."""
+        """Change the width of the window while no output is in transit."""
         self.process.send_signal(signal.SIGSTOP)
         os.waitpid(self.process.pid, os.WUNTRACED)
         end = os.open(self._name, os.O_WRONLY | os.O_NOCTTY)
@@ -136,25 +136,25 @@ class Terminal:
         os.write(self._master, keys)
 
     def wait_for(self, predicate: Callable[[List[str]], Any]) -> List[str]:
-        """Wait until the lines on the screen make something true; the lines."""
+        """Wait until `predicate` accepts the visible lines, and return them."""
         with self._changed:
             assert self._changed.wait_for(lambda: predicate(self.lines), 30), "\n".join(self.lines)
             return self.lines
 
-    def wait_for_live_line(self, pattern: str = "") -> str:
-        """Wait until the last line is one about the progress, with `pattern` in it; that line."""
+    def wait_for_progress(self, pattern: str = "") -> str:
+        """Wait for a progress line that matches `pattern`, and return it."""
         return self.wait_for(
             lambda lines: LIVE.search(lines[-1]) and re.search(pattern, lines[-1])
         )[-1]
 
     def wait_for_end(self) -> int:
-        """Wait until the script has ended and all it wrote is on the screen; its exit code."""
+        """Wait for the end of the script and its output; return the exit code."""
         code = self.process.wait(60)
         self._reader.join(30)
         return code
 
     def close(self) -> None:
-        """End what still runs."""
+        """Kill the script if it still runs."""
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
@@ -164,7 +164,7 @@ class Terminal:
 
 @pytest.fixture
 def terminal(run: Run) -> Iterator[Callable[..., Terminal]]:
-    """Starts the script in a terminal: ``terminal("--dry-run", columns=40)``."""
+    """Provide a start of the script in a terminal: ``terminal("--dry-run", columns=40)``."""
     started = []
 
     def start(
@@ -180,19 +180,19 @@ def terminal(run: Run) -> Iterator[Callable[..., Terminal]]:
 
 @pytest.fixture
 def gate() -> Iterator[threading.Event]:
-    """What held files wait for; it opens with the end of the test at the latest."""
+    """Provide the event that held files wait for; the end of the test sets it."""
     event = threading.Event()
     yield event
     event.set()
 
 
 class Held(Pattern):
-    """A file whose last piece stays on the way until a gate opens."""
+    """A file whose last piece is held back until a gate opens."""
 
     gate: Optional[threading.Event] = None
 
     def pieces(self, start: int, stop: int) -> Iterator[memoryview]:
-        """As in Pattern, but for the wait."""
+        """Yield the pieces of a Pattern, waiting before the last."""
         *first, last = super().pieces(start, stop)
         yield from first
         if self.gate is not None:
@@ -201,7 +201,7 @@ class Held(Pattern):
 
 
 def held_photo(album: Album, gate: threading.Event) -> Photo:
-    """A photo of half a megabyte that does not come home before the gate opens."""
+    """Add a photo of half a megabyte that the gate holds back."""
     content = Held(500_000, album.account.new_seed(), JPEG_MAGIC)
     md5_of(content)  # remembered from now on, so that the listing need not read the file
     content.gate = gate
@@ -209,26 +209,26 @@ def held_photo(album: Album, gate: threading.Event) -> Photo:
 
 
 def width(text: str) -> int:
-    """How many cells of a terminal a text takes, as the terminal sees it."""
+    """Return the number of cells a text takes in a terminal."""
     screen = pyte.Screen(500, 1)
     pyte.Stream(screen).feed(text)
     return int(screen.cursor.x)
 
 
 def left_behind(lines: List[str]) -> List[str]:
-    """The lines with something in them that should have been taken away."""
+    """Return lines with text that should have been removed."""
     return [line for line in lines if LIVE.search(line) or "^C" in line]
 
 
-# ======================================================================================================================
+# =================================================================================================
 # The progress line.
-# ======================================================================================================================
+# =================================================================================================
 
 WIDE = "日本の写真 한국의 사진 e\u0301te\u0301"
 
 
 @pytest.mark.parametrize("columns", [80, 40, 0], ids=["80", "40", "of unknown width"])
-def test_a_live_line_stands_below_the_messages_and_is_gone_in_the_end(
+def test_the_progress_line_is_below_messages_and_disappears_at_the_end(
     account: Account, terminal: Callable[..., Terminal], gate: threading.Event, columns: int
 ) -> None:
     for name in ("Summer", WIDE):
@@ -238,7 +238,7 @@ def test_a_live_line_stands_below_the_messages_and_is_gone_in_the_end(
     held_photo(winter, gate)
     screen = terminal(columns=columns)
 
-    screen.wait_for_live_line("3/4 files")
+    screen.wait_for_progress("3/4 files")
     lines = screen.wait_for(lambda lines: len(lines) == 3 and LIVE.search(lines[-1]))
     assert sorted(lines[:2]) == [
         "Summer: 1 downloaded",
@@ -255,17 +255,17 @@ def test_a_live_line_stands_below_the_messages_and_is_gone_in_the_end(
     assert screen.cursor_row == len(lines)
 
 
-def test_the_live_line_tells_albums_images_bytes_speed_and_the_time_left(
+def test_the_progress_line_shows_albums_images_bytes_speed_and_time_left(
     account: Account, terminal: Callable[..., Terminal], gate: threading.Event
 ) -> None:
     account.album("Summer").photo()
     held_photo(account.album("Winter"), gate)
-    terminal().wait_for_live_line(
+    terminal().wait_for_progress(
         r"^50%, [\d.]+ .* left, 1/2 files, \d+ kB, 1/2 albums, [\d.]+ .?B/s(, \d+ at a time)?$"
     )
 
 
-def test_the_live_line_follows_the_width_of_the_window(
+def test_the_progress_line_follows_the_width_of_the_window(
     account: Account, terminal: Callable[..., Terminal], gate: threading.Event
 ) -> None:
     account.album("Summer").photo()
@@ -289,13 +289,13 @@ def test_the_live_line_follows_the_width_of_the_window(
     assert left_behind(screen.lines) == []
 
 
-def test_a_wait_that_smugmug_asks_for_is_told_and_counted_down(
+def test_requested_waits_are_shown_and_counted_down(
     account: Account, smugmug: FakeSmugMug, terminal: Callable[..., Terminal]
 ) -> None:
     account.album("Summer").photo()
     smugmug.fault("rate_limited", "cdn", retry_after="7200")
     screen = terminal(columns=60)
-    screen.wait_for_live_line("waiting for SmugMug: 1 h 59 min")
+    screen.wait_for_progress("waiting for SmugMug: 1 h 59 min")
     assert re.search("429.* waiting +7200 s as requested", " ".join(screen.lines[:-1]))
     assert LIVE.search(screen.lines[-1]) and left_behind(screen.lines[:-1]) == []
     screen.press(b"\x03")
@@ -303,13 +303,13 @@ def test_a_wait_that_smugmug_asks_for_is_told_and_counted_down(
 
 
 @pytest.mark.parametrize("columns", [80, 40])
-def test_ctrl_c_at_the_live_line_leaves_the_summary_and_nothing_else(
+def test_ctrl_c_leaves_only_the_summary(
     account: Account, terminal: Callable[..., Terminal], gate: threading.Event, columns: int
 ) -> None:
     account.album("Summer").photo()
     held_photo(account.album("Winter"), gate)
     screen = terminal(columns=columns)
-    screen.wait_for_live_line("1/2 files")
+    screen.wait_for_progress("1/2 files")
     screen.press(b"\x03")
     assert screen.wait_for_end() == 130
     lines = screen.lines
@@ -323,7 +323,7 @@ def test_ctrl_c_at_the_live_line_leaves_the_summary_and_nothing_else(
     assert left_behind(lines) == []
 
 
-def test_the_lines_of_a_dry_run_are_not_written_into_the_live_line(
+def test_lines_of_a_preview_do_not_mix_with_the_progress_line(
     account: Account, terminal: Callable[..., Terminal]
 ) -> None:
     for number in range(5):
@@ -338,7 +338,7 @@ def test_the_lines_of_a_dry_run_are_not_written_into_the_live_line(
     assert left_behind(lines) == []
 
 
-def test_data_that_goes_to_a_file_is_free_of_the_live_line(
+def test_data_redirected_to_a_file_has_no_progress_line(
     account: Account, terminal: Callable[..., Terminal], run: Run
 ) -> None:
     account.album("Summer").photo(content=Pattern(1000, 1, JPEG_MAGIC))
@@ -350,7 +350,7 @@ def test_data_that_goes_to_a_file_is_free_of_the_live_line(
     assert b"Reading the list of albums" in screen.raw and left_behind(screen.lines) == []
 
 
-def test_the_progress_of_verifying_is_shown_and_taken_away(
+def test_verifying_shows_progress(
     account: Account, terminal: Callable[..., Terminal], run: Run
 ) -> None:
     album = account.album("Summer")
@@ -363,7 +363,7 @@ def test_the_progress_of_verifying_is_shown_and_taken_away(
     assert [line for line in screen.lines if "Verified" in line] == ["Verified: 4 intact"]
 
 
-def test_the_live_line_is_there_while_a_dry_run_waits_for_smugmug(
+def test_previews_show_progress_while_waiting(
     account: Account,
     smugmug: FakeSmugMug,
     terminal: Callable[..., Terminal],
@@ -378,14 +378,14 @@ def test_the_live_line_is_there_while_a_dry_run_waits_for_smugmug(
 
     smugmug.fault("mangle", f"{album.key}!images", function=held)
     screen = terminal("--dry-run")
-    screen.wait_for_live_line("0/1 files")
+    screen.wait_for_progress("0/1 files")
     gate.set()
     assert screen.wait_for_end() == 0
     assert screen.lines[:2] == ["Summer: 1 file, 1.0 kB", "To download: 1 file, 1.0 kB"]
 
 
 @pytest.mark.parametrize("task", [[], ["--dry-run"], ["--list"]], ids=["", "--dry-run", "--list"])
-def test_what_is_awaited_first_is_said_while_nothing_can_be_counted_yet(
+def test_progress_names_the_first_step_before_anything_can_be_counted(
     account: Account,
     smugmug: FakeSmugMug,
     terminal: Callable[..., Terminal],
@@ -406,7 +406,7 @@ def test_what_is_awaited_first_is_said_while_nothing_can_be_counted_yet(
     assert left_behind(screen.lines) == [] and not any("Reading" in line for line in screen.lines)
 
 
-def test_the_live_line_is_there_while_a_large_file_is_verified(
+def test_verifying_a_large_file_shows_progress(
     account: Account, terminal: Callable[..., Terminal], run: Run
 ) -> None:
     photo = account.album("Summer").photo()
@@ -421,9 +421,9 @@ def test_the_live_line_is_there_while_a_large_file_is_verified(
     assert [line for line in screen.lines if "Verified" in line] == ["Verified: 1 intact"]
 
 
-# ======================================================================================================================
+# =================================================================================================
 # Texts longer than a line.
-# ======================================================================================================================
+# =================================================================================================
 
 
 @pytest.mark.parametrize("columns", [80, 40])
@@ -446,9 +446,7 @@ def test_long_messages_are_broken_between_words_with_a_hanging_indent(
     words=st.lists(texts.map(lambda text: text.replace(" ", "") or "x"), min_size=1),
     columns=st.integers(1, 50),
 )
-def test_a_broken_line_has_the_same_words_and_is_too_long_only_for_one_that_is(
-    words: List[str], columns: int
-) -> None:
+def test_wrapped_lines_keep_all_words_and_fit(words: List[str], columns: int) -> None:
     lines = script.wrap_line("  " + " ".join(words), columns).split("\n")
     assert " ".join(lines).split() == " ".join(words).split()
     assert all(width(line) <= columns or len(line.split()) == 1 for line in lines)
@@ -462,9 +460,9 @@ def test_help_breaks_no_word_in_a_narrow_terminal(run: Run) -> None:
     assert set(narrow.split()) <= words
 
 
-# ======================================================================================================================
+# =================================================================================================
 # The first start asks for the API key.
-# ======================================================================================================================
+# =================================================================================================
 
 NO_KEY = {"SMUGMUG_API_KEY": None, "SMUGMUG_API_SECRET": None}
 NO_TOKEN = {"SMUGMUG_ACCESS_TOKEN": None, "SMUGMUG_ACCESS_TOKEN_SECRET": None}
@@ -507,7 +505,7 @@ def test_the_api_key_is_asked_for_once_and_its_secret_is_never_shown(
     assert "No API key found" in run(keys=False, signed_in=False, input="KEY\nSECRET\n").stderr
 
 
-def test_an_api_key_is_saved_as_well_where_the_saved_sign_in_still_works(
+def test_api_keys_are_saved_even_if_the_sign_in_still_works(
     account: Account, smugmug: FakeSmugMug, run: Run, terminal: Callable[..., Terminal]
 ) -> None:
     account.album("Summer").photo()
@@ -523,9 +521,7 @@ def test_an_api_key_is_saved_as_well_where_the_saved_sign_in_still_works(
     assert run(keys=False, signed_in=False).returncode == 0
 
 
-def test_an_api_key_that_smugmug_does_not_know_is_not_saved(
-    run: Run, terminal: Callable[..., Terminal]
-) -> None:
+def test_unknown_api_keys_are_not_saved(run: Run, terminal: Callable[..., Terminal]) -> None:
     screen = terminal(**NO_KEY, **NO_TOKEN)
     screen.wait_for(lambda lines: lines[-1].startswith("API key:"))
     screen.press(b"wrong\n")
@@ -536,7 +532,7 @@ def test_an_api_key_that_smugmug_does_not_know_is_not_saved(
     assert not (run.config / "download_smugmug_photos").exists()
 
 
-def test_the_end_of_input_where_the_api_key_is_asked_for_ends_the_run_with_the_advice(
+def test_no_input_at_the_prompt_for_the_key_ends_with_advice(
     terminal: Callable[..., Terminal],
 ) -> None:
     screen = terminal(**NO_KEY, **NO_TOKEN)
@@ -546,13 +542,13 @@ def test_the_end_of_input_where_the_api_key_is_asked_for_ends_the_run_with_the_a
     assert any(line.startswith("No API key given.") for line in screen.lines)
 
 
-# ======================================================================================================================
+# =================================================================================================
 # Without a progress line.
-# ======================================================================================================================
+# =================================================================================================
 
 
 def plain(data: bytes) -> str:
-    """What was written to a terminal, with the ends of lines as the script wrote them."""
+    """Return terminal output with the script's own line ends."""
     return data.decode("utf-8").replace("\r\n", "\n")
 
 
@@ -565,7 +561,7 @@ def plain(data: bytes) -> str:
     ],
     ids=["TERM=dumb", "--no-progress", "-q"],
 )
-def test_without_a_live_line_a_terminal_gets_plain_lines(
+def test_terminals_without_a_progress_line_get_plain_lines(
     account: Account, terminal: Callable[..., Terminal], arguments: List[str], env: Dict[str, str]
 ) -> None:
     for name in ("Summer", WIDE):
@@ -578,7 +574,7 @@ def test_without_a_live_line_a_terminal_gets_plain_lines(
     assert "Files: 2 downloaded" in text
 
 
-def test_the_table_of_albums_fits_into_a_narrow_terminal_with_all_its_numbers(
+def test_the_table_of_albums_fits_a_narrow_terminal(
     account: Account, terminal: Callable[..., Terminal]
 ) -> None:
     for name in ("Our long summer by the northern sea", "Winter"):
@@ -595,9 +591,7 @@ def test_the_table_of_albums_fits_into_a_narrow_terminal_with_all_its_numbers(
     assert "/Family/Trips/Our-long-summer-by-the-northern-sea" in plain(wide.raw).replace(" ", "-")
 
 
-def test_where_no_colour_is_wanted_there_is_none(
-    account: Account, terminal: Callable[..., Terminal]
-) -> None:
+def test_colors_can_be_turned_off(account: Account, terminal: Callable[..., Terminal]) -> None:
     album = account.album("Summer")
     album.photo()
     album.photo("slow.JPG", processing=True)
@@ -609,9 +603,7 @@ def test_where_no_colour_is_wanted_there_is_none(
     )
 
 
-def test_off_a_terminal_there_are_plain_lines_one_for_each_album(
-    account: Account, run: Run
-) -> None:
+def test_output_to_files_has_one_plain_line_per_album(account: Account, run: Run) -> None:
     for name in ("Summer", WIDE):
         account.album(name).photo()
     result = run(env={"TERM": "xterm"})
@@ -628,7 +620,7 @@ def test_off_a_terminal_there_are_plain_lines_one_for_each_album(
 @pytest.mark.parametrize(
     "arguments", [["-v"], ["--list"], ["--dry-run"]], ids=["sync", "list", "dry run"]
 )
-def test_names_cannot_upset_the_terminal(
+def test_names_are_harmless_to_the_terminal(
     account: Account, terminal: Callable[..., Terminal], arguments: List[str]
 ) -> None:
     account.album("\x1b[2J\x1b]0;mine\x07Summer\r\u202e\x9b31m").photo(
@@ -641,23 +633,23 @@ def test_names_cannot_upset_the_terminal(
     assert "Summer" in said and CONTROL.findall(said) == [] and "\u202e" not in said
 
 
-# ======================================================================================================================
+# =================================================================================================
 # How often progress is shown.
-# ======================================================================================================================
+# =================================================================================================
 
 
 class Tty(io.StringIO):
-    """A standard error that says it is a terminal."""
+    """A standard error that claims to be a terminal."""
 
     def isatty(self) -> bool:
-        """It is."""
+        """Return True."""
         return True
 
 
 def shown_in_a_minute(
     monkeypatch: pytest.MonkeyPatch, stream: io.StringIO, wants_progress: bool = True
 ) -> List[str]:
-    """What is shown in a minute in which there is news every hundredth of a second."""
+    """Return the output of a minute with news every hundredth of a second."""
     now = [1000.0]
     monkeypatch.setattr(script, "time", SimpleNamespace(monotonic=lambda: now[0]))
     monkeypatch.setattr(sys, "stderr", stream)
@@ -673,39 +665,39 @@ def shown_in_a_minute(
     return sorted(set(re.findall("<[^>]*>", stream.getvalue())))
 
 
-def test_the_live_line_is_redrawn_at_most_ten_times_a_second(
+def test_the_progress_line_is_redrawn_at_most_ten_times_a_second(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert 500 <= len(shown_in_a_minute(monkeypatch, Tty())) <= 601
 
 
-def test_off_a_terminal_a_line_comes_every_ten_seconds_at_most(
+def test_output_to_files_shows_progress_every_ten_seconds_at_most(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert 4 <= len(shown_in_a_minute(monkeypatch, io.StringIO())) <= 6
 
 
 @pytest.mark.parametrize("stream", [Tty, io.StringIO], ids=["terminal", "pipe"])
-def test_without_progress_nothing_comes_at_all(
+def test_quiet_progress_prints_nothing(
     monkeypatch: pytest.MonkeyPatch, stream: Callable[[], io.StringIO]
 ) -> None:
     assert shown_in_a_minute(monkeypatch, stream(), wants_progress=False) == []
 
 
-# ======================================================================================================================
+# =================================================================================================
 # Fitting text into cells.
-# ======================================================================================================================
+# =================================================================================================
 
 
 @BUDGET
 @given(text=texts)
-def test_a_text_takes_as_many_cells_as_the_terminal_gives_it(text: str) -> None:
+def test_display_widths_match_the_terminal(text: str) -> None:
     assert script.display_width(text) == width(text)
 
 
 @BUDGET
 @given(text=texts, columns=st.integers(0, 50))
-def test_a_text_is_cut_only_where_it_does_not_fit_and_then_fits(text: str, columns: int) -> None:
+def test_texts_are_truncated_only_if_they_do_not_fit(text: str, columns: int) -> None:
     truncate = script.truncate(text, columns)
     assert width(truncate) <= columns or width(text) == 0
     if width(text) <= columns:
@@ -726,7 +718,7 @@ def test_a_text_is_cut_only_where_it_does_not_fit_and_then_fits(text: str, colum
     wait=st.floats(-1, 10**6),
     columns=st.integers(1, 200),
 )
-def test_whatever_there_is_to_tell_the_first_of_it_comes_first_and_the_rest_only_if_it_fits(
+def test_the_first_parts_of_progress_are_kept_in_narrow_terminals(
     images: int, done: int, received: int, wait: float, columns: int
 ) -> None:
     summary = script.Summary()

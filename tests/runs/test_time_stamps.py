@@ -1,6 +1,4 @@
-"""Time stamps: each file bears the time that the camera's clock showed, wherever the camera, the program and SmugMug
-were.
-"""
+"""Does each file bear the time of the camera's clock, wherever camera, program and SmugMug are?"""
 
 from __future__ import annotations
 
@@ -25,18 +23,18 @@ UPLOADED = datetime(2020, 3, 1, 12, 34, 56)
 
 
 def seconds(moment: datetime, hours_ahead_of_utc: float = 0.0) -> float:
-    """A moment on a clock so many hours ahead of UTC, in seconds since 1970."""
+    """Return a time on a clock this many hours ahead of UTC, in seconds since 1970."""
     return (moment - EPOCH).total_seconds() - 3600 * hours_ahead_of_utc
 
 
 def time_stamps(folder: Path) -> Dict[str, float]:
-    """The time stamp of each file in a folder, in seconds since 1970."""
+    """Return the time stamp of each file in a folder, in seconds since 1970."""
     return {path.name: path.stat().st_mtime for path in folder.iterdir()}
 
 
-# ======================================================================================================================
+# =================================================================================================
 # On disk
-# ======================================================================================================================
+# =================================================================================================
 
 
 @pytest.mark.parametrize(
@@ -47,7 +45,7 @@ def time_stamps(folder: Path) -> Dict[str, float]:
         ("IST-5:30", 5.5, 5.5),
     ],
 )
-def test_a_file_bears_the_time_of_the_camera_clock_or_else_of_its_upload(
+def test_files_bear_the_camera_time_or_else_the_upload_time(
     account: Account, smugmug: FakeSmugMug, run: Run, zone: str, summer: float, winter: float
 ) -> None:
     album, collection = account.album("Summer"), account.album("Best of")
@@ -86,7 +84,7 @@ def test_a_file_bears_the_time_of_the_camera_clock_or_else_of_its_upload(
     }
 
 
-def test_a_new_version_brings_its_own_time(account: Account, run: Run) -> None:
+def test_new_versions_bear_their_own_time(account: Account, run: Run) -> None:
     photo = account.album("Summer").photo(taken=datetime(2019, 8, 4, 11, 28, 12))
     run(env={"TZ": "UTC0"})
     photo.taken = datetime(2020, 1, 1, 12, 0, 0)
@@ -95,9 +93,7 @@ def test_a_new_version_brings_its_own_time(account: Account, run: Run) -> None:
     assert time_stamps(run.output / "Summer") == {photo.file_name: seconds(photo.taken)}
 
 
-def test_an_adopted_file_keeps_its_own_time(
-    account: Account, smugmug: FakeSmugMug, run: Run
-) -> None:
+def test_adopted_files_keep_their_time(account: Account, smugmug: FakeSmugMug, run: Run) -> None:
     album = account.album("Summer")
     clock = datetime(2019, 8, 4, 11, 28, 12)
     album.photo("a.JPG", taken=clock)
@@ -111,7 +107,7 @@ def test_an_adopted_file_keeps_its_own_time(
     theirs = time_stamps(run.output / "Summer")
 
     def without_video(answer: Any) -> Any:
-        """So the size of the video takes a call of its own."""
+        """Remove the video, so that its size takes a request of its own."""
         return {name: value for name, value in answer.items() if name != "Expansions"}
 
     smugmug.fault("mangle", where=f"/album/{album.key}!images", function=without_video)
@@ -120,9 +116,9 @@ def test_an_adopted_file_keeps_its_own_time(
     assert time_stamps(run.output / "Summer") == theirs
 
 
-# ======================================================================================================================
+# =================================================================================================
 # The camera's time, from SmugMug's
-# ======================================================================================================================
+# =================================================================================================
 
 
 @pytest.mark.parametrize(
@@ -146,9 +142,7 @@ def test_an_adopted_file_keeps_its_own_time(
         ("yesterday", ""),
     ],
 )
-def test_the_camera_clock_is_what_smugmug_shows_less_the_hours_to_california(
-    shown: str, clock: str
-) -> None:
+def test_camera_times_are_smugmugs_less_the_hours_to_california(shown: str, clock: str) -> None:
     assert script.camera_time(shown) == clock
 
 
@@ -161,7 +155,7 @@ def test_the_camera_clock_is_what_smugmug_shows_less_the_hours_to_california(
         ),
     )
 )
-def test_whatever_is_shown_gives_a_time_or_none(shown: str) -> None:
+def test_any_date_gives_a_time_or_none(shown: str) -> None:
     clock = script.camera_time(shown)
     assert clock == "" or datetime.strptime(clock, "%Y-%m-%dT%H:%M:%S").year in range(10_000)
 
@@ -182,7 +176,7 @@ def test_whatever_is_shown_gives_a_time_or_none(shown: str) -> None:
         (datetime(2040, 3, 11), datetime(2040, 11, 4)),
     ],
 )
-def test_summer_time_in_california_begins_and_ends_by_the_law_of_its_year(
+def test_daylight_time_in_california_follows_the_law_of_its_year(
     first_day: datetime, last_day: datetime
 ) -> None:
     begins, ends = first_day + timedelta(hours=2 + 8), last_day + timedelta(hours=2 + 7)
@@ -193,7 +187,7 @@ def test_summer_time_in_california_begins_and_ends_by_the_law_of_its_year(
 
 
 def california() -> Any:
-    """California in the time zone database, or a skipped test."""
+    """Return California's time zone, or skip the test."""
     zoneinfo = pytest.importorskip(
         "zoneinfo", reason="zoneinfo came with Python 3.9: only fixed dates are tested here"
     )
@@ -201,12 +195,12 @@ def california() -> Any:
         return zoneinfo.ZoneInfo("America/Los_Angeles")
     except zoneinfo.ZoneInfoNotFoundError:
         pytest.skip(
-            "no time zone database on this machine (pip install tzdata): only fixed dates are tested here"
+            "no time zone database on this machine (pip install tzdata): only fixed dates tested"
         )
 
 
 @pytest.mark.parametrize("first_year", range(1976, 2036, 10))
-def test_the_hours_to_california_are_those_of_the_time_zone_database(first_year: int) -> None:
+def test_hours_to_california_match_the_time_zone_database(first_year: int) -> None:
     zone = california()
     moment, end = datetime(first_year, 1, 1), datetime(first_year + 10, 1, 1)
     hour = timedelta(hours=1)
@@ -216,9 +210,9 @@ def test_the_hours_to_california_are_those_of_the_time_zone_database(first_year:
         moment += hour
 
 
-# ======================================================================================================================
+# =================================================================================================
 # The time stamp, from both dates
-# ======================================================================================================================
+# =================================================================================================
 
 
 @pytest.mark.parametrize(
@@ -240,7 +234,7 @@ def test_the_hours_to_california_are_those_of_the_time_zone_database(first_year:
     not hasattr(time, "tzset"),
     reason="the time zone of a running process cannot be changed on Windows",
 )
-def test_the_time_stamp_is_local_for_the_camera_and_utc_for_the_upload(
+def test_camera_times_are_local_and_upload_times_utc(
     monkeypatch: pytest.MonkeyPatch, taken: str, uploaded: str, expected: Optional[float]
 ) -> None:
     monkeypatch.setenv("TZ", "IST-5:30")
@@ -255,7 +249,7 @@ def test_the_time_stamp_is_local_for_the_camera_and_utc_for_the_upload(
         time.tzset()
 
 
-def test_a_time_that_the_system_cannot_express_falls_back_to_the_upload(
+def test_times_the_system_cannot_express_fall_back_to_the_upload(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def overflow(moment: Any) -> float:

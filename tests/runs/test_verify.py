@@ -1,4 +1,4 @@
-"""--verify finds what changed on the disk, mends what decayed, and keeps what its owner edited."""
+"""Does --verify find changed files, repair damage, and keep what the user edited?"""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from helpers import NOTHING_NEW, edit, expected_files, files_on_disk, key_name, 
 
 
 def decay(path: Path) -> bytes:
-    """Change a byte of a file as a failing disk would, without its time stamp; the new content."""
+    """Change a byte as a failing disk would, keeping the time stamp; return the content."""
     return edit(path, keep_time=True)
 
 
-def one_photo_home(account: Account, run: Run) -> Photo:
-    """An account of one photo, which is home."""
+def one_photo_on_disk(account: Account, run: Run) -> Photo:
+    """Download an account of one photo."""
     photo = account.album("Summer").photo("a.JPG")
     sync(run)
     return photo
 
 
-def test_what_is_gone_here_and_at_smugmug_is_nothing_to_repair(account: Account, run: Run) -> None:
+def test_files_missing_on_both_sides_need_no_repair(account: Account, run: Run) -> None:
     album = account.album("Summer")
     album.photo("a.JPG")
     gone = album.photo("b.JPG")
@@ -36,10 +36,10 @@ def test_what_is_gone_here_and_at_smugmug_is_nothing_to_repair(account: Account,
     assert "Damaged" not in verified and "\n1 photo or video is in " in verified
 
 
-def test_a_damaged_file_that_does_not_come_again_is_named_by_every_later_run(
+def test_damaged_files_that_cannot_be_downloaded_are_named_by_every_run(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
-    photo = one_photo_home(account, run)
+    photo = one_photo_on_disk(account, run)
     decayed = decay(run.output / "Summer" / "a.JPG")
     smugmug.fault("respond", "cdn", times=None, status=403, body=b"")
     assert (
@@ -61,7 +61,7 @@ def test_a_damaged_file_that_does_not_come_again_is_named_by_every_later_run(
     }
 
 
-def test_verification_of_sound_files_fetches_nothing(account: Account, run: Run) -> None:
+def test_verifying_intact_files_downloads_nothing(account: Account, run: Run) -> None:
     album = account.album("Summer")
     album.photo("a.JPG")
     album.video("b.mp4")
@@ -72,7 +72,7 @@ def test_verification_of_sound_files_fetches_nothing(account: Account, run: Run)
     assert "3 intact" in verified.stderr
 
 
-def test_verification_mends_what_decayed_keeps_what_was_edited_and_fetches_what_is_missing(
+def test_verifying_repairs_damage_keeps_edits_and_downloads_missing_files(
     account: Account, run: Run
 ) -> None:
     album = account.album("Summer")
@@ -120,9 +120,7 @@ def test_verification_mends_what_decayed_keeps_what_was_edited_and_fetches_what_
     assert "7 intact" in again.stderr
 
 
-def test_verification_that_only_reports_writes_nothing_and_ends_with_1_if_anything_is_wrong(
-    account: Account, run: Run
-) -> None:
+def test_verify_only_writes_nothing_and_exits_with_1_on_damage(account: Account, run: Run) -> None:
     album = account.album("Summer")
     photo, _ = album.photo("a.JPG"), album.photo("sound.JPG")
     sync(run)
@@ -146,8 +144,8 @@ def test_verification_that_only_reports_writes_nothing_and_ends_with_1_if_anythi
     run_unchanged(run, "--verify", "--dry-run")
 
 
-def test_the_advice_that_follows_a_report_of_damage_repairs_it(account: Account, run: Run) -> None:
-    photo = one_photo_home(account, run)
+def test_the_advice_after_a_report_of_damage_repairs_it(account: Account, run: Run) -> None:
+    photo = one_photo_on_disk(account, run)
     decayed = decay(run.output / "Summer" / "a.JPG")
     advice = run_unchanged(run, "--verify", "--dry-run", exit_code=1).stderr
     run_unchanged(run)  # so it does not do to leave out -n alone
@@ -160,10 +158,10 @@ def test_the_advice_that_follows_a_report_of_damage_repairs_it(account: Account,
 
 
 @pytest.mark.parametrize("is_damaged", [False, True])
-def test_verification_that_only_reports_needs_no_network(
+def test_verify_only_needs_no_network(
     account: Account, smugmug: FakeSmugMug, run: Run, is_damaged: bool
 ) -> None:
-    photo = one_photo_home(account, run)
+    photo = one_photo_on_disk(account, run)
     if is_damaged:
         decay(run.output / "Summer" / photo.file_name)
     assert run_unchanged(run, "--verify", "--dry-run", exit_code=int(is_damaged)).cost == (0, 0)
@@ -171,10 +169,10 @@ def test_verification_that_only_reports_needs_no_network(
 
 
 @pytest.mark.parametrize("where", ["!authuser", "!albums"])
-def test_verification_says_what_is_wrong_even_if_smugmug_does_not_answer(
+def test_damage_is_reported_even_if_smugmug_does_not_respond(
     account: Account, smugmug: FakeSmugMug, run: Run, where: str
 ) -> None:
-    photo = one_photo_home(account, run)
+    photo = one_photo_on_disk(account, run)
     path = run.output / "Summer" / photo.file_name
     damaged = decay(path)
     smugmug.fault("not_found", where=where, times=None)
@@ -188,7 +186,7 @@ def test_verification_says_what_is_wrong_even_if_smugmug_does_not_answer(
     }
 
 
-def test_what_its_owner_changed_and_smugmug_has_no_more_is_not_called_mended(
+def test_edited_files_deleted_on_smugmug_are_not_called_repaired(
     account: Account, run: Run
 ) -> None:
     album = account.album("Summer")
@@ -204,7 +202,7 @@ def test_what_its_owner_changed_and_smugmug_has_no_more_is_not_called_mended(
     assert (run.output / "Summer" / "gone.JPG").read_bytes() == edited
 
 
-def test_what_was_not_asked_for_is_not_called_mended(account: Account, run: Run) -> None:
+def test_files_outside_the_selection_are_not_called_repaired(account: Account, run: Run) -> None:
     photo, other = account.album("Summer").photo("a.JPG"), account.album("Winter").photo("b.JPG")
     sync(run)
     decay(run.output / "Summer" / photo.file_name)
@@ -221,7 +219,7 @@ def test_what_was_not_asked_for_is_not_called_mended(account: Account, run: Run)
     assert sync(run, "--verify").cost == (3, 1)
 
 
-def test_damage_to_what_smugmug_has_no_more_ends_with_1_for_as_long_as_it_lasts(
+def test_damage_to_files_deleted_on_smugmug_exits_with_1_while_it_lasts(
     account: Account, run: Run
 ) -> None:
     album = account.album("Summer")
@@ -245,8 +243,10 @@ def test_damage_to_what_smugmug_has_no_more_ends_with_1_for_as_long_as_it_lasts(
     assert sync(run).cost == NOTHING_NEW
 
 
-def test_damage_to_what_smugmug_has_no_more_ends_with_the_file(account: Account, run: Run) -> None:
-    photo = one_photo_home(account, run)
+def test_removing_damaged_files_deleted_on_smugmug_ends_the_warning(
+    account: Account, run: Run
+) -> None:
+    photo = one_photo_on_disk(account, run)
     photo.album.remove(photo)
     sync(run)
     path = run.output / "Summer" / photo.file_name
@@ -257,10 +257,8 @@ def test_damage_to_what_smugmug_has_no_more_ends_with_the_file(account: Account,
     assert sync(run, "--verify").cost == NOTHING_NEW
 
 
-def test_a_removed_file_that_its_owner_deleted_is_nothing_to_worry_about(
-    account: Account, run: Run
-) -> None:
-    photo = one_photo_home(account, run)
+def test_files_deleted_on_both_sides_are_no_damage(account: Account, run: Run) -> None:
+    photo = one_photo_on_disk(account, run)
     photo.album.remove(photo)
     sync(run)
     (run.output / "Summer" / photo.file_name).unlink()
@@ -268,10 +266,10 @@ def test_a_removed_file_that_its_owner_deleted_is_nothing_to_worry_about(
     run_unchanged(run, "--verify", "--dry-run")
 
 
-def test_damage_that_could_not_be_mended_is_mended_by_the_next_run(
+def test_damage_that_could_not_be_repaired_is_repaired_by_the_next_run(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
-    photo = one_photo_home(account, run)
+    photo = one_photo_on_disk(account, run)
     path = run.output / "Summer" / photo.file_name
     damaged = decay(path)
     smugmug.fault("not_found", where="cdn", times=None)
@@ -287,8 +285,10 @@ def test_damage_that_could_not_be_mended_is_mended_by_the_next_run(
     assert sync(run, "--verify").cost == NOTHING_NEW
 
 
-def test_damage_is_mended_from_a_sound_copy_in_another_album(account: Account, run: Run) -> None:
-    photo = one_photo_home(account, run)
+def test_damage_is_repaired_from_an_intact_copy_in_another_album(
+    account: Account, run: Run
+) -> None:
+    photo = one_photo_on_disk(account, run)
     account.album("Best of").collect(photo)
     sync(run)
     damaged = decay(run.output / "Summer" / photo.file_name)
@@ -300,8 +300,8 @@ def test_damage_is_mended_from_a_sound_copy_in_another_album(account: Account, r
     }
 
 
-def test_two_damaged_copies_are_mended_by_one_transfer(account: Account, run: Run) -> None:
-    photo = one_photo_home(account, run)
+def test_two_damaged_copies_are_repaired_by_one_download(account: Account, run: Run) -> None:
+    photo = one_photo_on_disk(account, run)
     account.album("Best of").collect(photo)
     sync(run)
     damaged = {
@@ -316,9 +316,7 @@ def test_two_damaged_copies_are_mended_by_one_transfer(account: Account, run: Ru
     }
 
 
-def test_a_file_of_the_right_name_and_size_and_wrong_content_is_not_adopted_and_the_image_comes_beside(
-    account: Account, run: Run
-) -> None:
+def test_files_with_wrong_content_are_not_adopted(account: Account, run: Run) -> None:
     album = account.album("Summer")
     right, wrong = album.photo("a.JPG"), album.photo("b.JPG")
     silent = album.video("c.mp4", md5_listed=False)
@@ -339,10 +337,10 @@ def test_a_file_of_the_right_name_and_size_and_wrong_content_is_not_adopted_and_
     assert sync(run, "--verify").cost == NOTHING_NEW
 
 
-def test_an_edit_that_kept_the_time_stamp_shows_by_its_size_and_is_kept(
+def test_edits_that_kept_the_time_stamp_are_told_by_size_and_kept(
     account: Account, run: Run
 ) -> None:
-    photo = one_photo_home(account, run)
+    photo = one_photo_on_disk(account, run)
     edited = edit(run.output / "Summer" / photo.file_name, keep_size=False, keep_time=True)
     assert sync(run, "--verify").cost == (3, 1)
     assert files_on_disk(run.output) == {
@@ -352,7 +350,7 @@ def test_an_edit_that_kept_the_time_stamp_shows_by_its_size_and_is_kept(
     assert sync(run, "--verify").cost == NOTHING_NEW
 
 
-def test_an_adopted_file_without_a_known_md5_is_verified_and_whatever_became_of_it_stays(
+def test_adopted_files_without_a_known_md5_are_verified_and_kept(
     account: Account, run: Run
 ) -> None:
     video = account.album("Summer").video("a.mp4", md5_listed=False)
@@ -374,10 +372,8 @@ def test_an_adopted_file_without_a_known_md5_is_verified_and_whatever_became_of_
     assert sync(run, "--verify").cost == NOTHING_NEW
 
 
-def test_a_folder_in_the_place_of_a_file_is_found_and_left_alone(
-    account: Account, run: Run
-) -> None:
-    photo = one_photo_home(account, run)
+def test_folders_at_the_path_of_a_file_are_found_and_kept(account: Account, run: Run) -> None:
+    photo = one_photo_on_disk(account, run)
     path = run.output / "Summer" / photo.file_name
     path.unlink()
     (path / "inside").mkdir(parents=True)
@@ -388,9 +384,7 @@ def test_a_folder_in_the_place_of_a_file_is_found_and_left_alone(
     assert sync(run, "--verify").cost == NOTHING_NEW
 
 
-def test_where_nothing_was_recorded_yet_there_is_nothing_to_verify(
-    account: Account, run: Run
-) -> None:
+def test_empty_records_have_nothing_to_verify(account: Account, run: Run) -> None:
     photo = account.album("Summer").photo("a.JPG")
     nothing = f"Nothing to verify: {run.output.name} has no download record"
     report = sync(run, "--verify", "--dry-run", exit_code=2)

@@ -1,4 +1,4 @@
-"""The walk: every photo and video of every album comes home once, under its name, and what does not is said."""
+"""Is every photo and video of every album downloaded once, under its name, or named?"""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from helpers import expected_files, files_on_disk, hide_image_counts
 
 
 def all_files(folder: Path) -> Dict[str, bytes]:
-    """All files below a folder, hidden ones too; only the script's own record is left out."""
+    """Return all files below a folder except the record, hidden ones too."""
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
         for path in sorted(folder.rglob("*"))
@@ -24,13 +24,13 @@ def all_files(folder: Path) -> Dict[str, bytes]:
 
 
 def images_pattern(album: Album, start: int = 1) -> str:
-    """The requests for a page of an album's images."""
+    """Return the pattern of requests for a page of an album's images."""
     return rf"/album/{album.key}!images\?.*start={start}(&|$)"
 
 
-# ======================================================================================================================
+# =================================================================================================
 # A big account
-# ======================================================================================================================
+# =================================================================================================
 
 HOSTILE_IMAGES = [  # what SmugMug calls them, and what is right for every file system
     ("../../../up.jpg", ".._.._.._up.jpg"),
@@ -50,7 +50,7 @@ HOSTILE_IMAGES = [  # what SmugMug calls them, and what is right for every file 
 
 
 def fill_big_account(account: Account) -> Dict[str, bytes]:
-    """Make the big account; where each file has to be, and with what in it."""
+    """Fill a big account and return the expected files."""
     expected: Dict[str, bytes] = {}
 
     def expect(folder: str, name: str, image: Image) -> None:
@@ -110,7 +110,7 @@ def fill_big_account(account: Account) -> Dict[str, bytes]:
     return expected
 
 
-def test_every_file_of_a_big_account_comes_home_once_and_the_second_run_brings_nothing(
+def test_big_accounts_are_downloaded_once_and_the_second_run_downloads_nothing(
     run: Run, smugmug: FakeSmugMug, account: Account, tmp_path: Path
 ) -> None:
     expected = fill_big_account(account)
@@ -155,7 +155,7 @@ def test_every_file_of_a_big_account_comes_home_once_and_the_second_run_brings_n
 
 @pytest.fixture
 def small(account: Account) -> List[Album]:
-    """Three albums of three photos each."""
+    """Add three albums of three photos each."""
     albums = [account.album(name) for name in ("Spring", "Summer", "Winter")]
     for album in albums:
         for number in (1, 2, 3):
@@ -163,12 +163,12 @@ def small(account: Account) -> List[Album]:
     return albums
 
 
-# ======================================================================================================================
+# =================================================================================================
 # Requests
-# ======================================================================================================================
+# =================================================================================================
 
 
-def test_each_page_is_asked_for_as_large_as_it_should_be_and_with_nothing_that_is_not_needed(
+def test_pages_are_requested_in_the_right_size_with_only_needed_fields(
     run: Run, smugmug: FakeSmugMug, account: Account
 ) -> None:
     for number in range(100):
@@ -199,7 +199,9 @@ def test_each_page_is_asked_for_as_large_as_it_should_be_and_with_nothing_that_i
     )
 
 
-def test_every_request_is_signed_anew(run: Run, smugmug: FakeSmugMug, small: List[Album]) -> None:
+def test_every_request_has_a_new_signature(
+    run: Run, smugmug: FakeSmugMug, small: List[Album]
+) -> None:
     assert run().returncode == 0
     assert smugmug.count("api") == 5 and smugmug.count("cdn") == 9
     assert [record.line for record in smugmug.requests if not record.signed] == []
@@ -208,7 +210,7 @@ def test_every_request_is_signed_anew(run: Run, smugmug: FakeSmugMug, small: Lis
 
 
 @pytest.mark.parametrize("answer", ["empty", "html"])
-def test_private_files_come_home_since_requests_for_files_are_signed_too(
+def test_private_files_are_downloaded_with_signed_requests(
     run: Run, smugmug: FakeSmugMug, account: Account, answer: str
 ) -> None:
     smugmug.private_answer = answer
@@ -221,7 +223,7 @@ def test_private_files_come_home_since_requests_for_files_are_signed_too(
     }
 
 
-def test_a_file_that_is_elsewhere_is_neither_fetched_nor_is_the_sign_in_shown_there(
+def test_files_on_other_hosts_are_not_requested(
     run: Run, smugmug: FakeSmugMug, small: List[Album]
 ) -> None:
     spring, summer, winter = small
@@ -240,19 +242,19 @@ def test_a_file_that_is_elsewhere_is_neither_fetched_nor_is_the_sign_in_shown_th
     )
 
 
-# ======================================================================================================================
+# =================================================================================================
 # Malformed lists
-# ======================================================================================================================
+# =================================================================================================
 
 
-def test_an_account_without_albums_is_home_at_once(run: Run, smugmug: FakeSmugMug) -> None:
+def test_accounts_without_albums_are_complete_at_once(run: Run, smugmug: FakeSmugMug) -> None:
     result = run()  # the list lacks its key, as every empty list does
     assert result.returncode == 0
     assert files_on_disk(run.output) == {}
     assert smugmug.count("api") == 2
 
 
-def test_an_image_that_is_listed_twice_comes_home_once(
+def test_images_listed_twice_are_downloaded_once(
     run: Run, smugmug: FakeSmugMug, small: List[Album]
 ) -> None:
     smugmug.fault("duplicate_item", f"{small[0].key}!images", times=None)
@@ -261,7 +263,7 @@ def test_an_image_that_is_listed_twice_comes_home_once(
     assert smugmug.count("cdn") == 9
 
 
-def test_an_album_that_is_listed_twice_comes_home_once(
+def test_albums_listed_twice_are_downloaded_once(
     run: Run, smugmug: FakeSmugMug, small: List[Album]
 ) -> None:
     smugmug.fault("duplicate_item", "!albums", times=None)
@@ -270,7 +272,7 @@ def test_an_album_that_is_listed_twice_comes_home_once(
     assert smugmug.count("cdn") == 9 and smugmug.count("api", "!images") == 3
 
 
-def test_a_list_that_changed_while_it_was_read_is_read_once_more(
+def test_lists_that_change_while_being_read_are_read_again(
     run: Run, smugmug: FakeSmugMug, small: List[Album]
 ) -> None:
     albums_fault = smugmug.fault("lost_item", "!albums")
@@ -282,13 +284,13 @@ def test_a_list_that_changed_while_it_was_read_is_read_once_more(
 
 
 def without_total(answer: JSON) -> JSON:
-    """A list that does not say how long it is."""
+    """Return a list without its total."""
     del answer["Response"]["Pages"]["Total"]
     return answer
 
 
 def without_images(answer: JSON) -> JSON:
-    """A list that claims to be empty."""
+    """Return a list that claims to be empty."""
     answer["Response"].pop("AlbumImage", None)
     answer["Response"]["Pages"].update(Total=0, Count=0)
     return answer
@@ -308,7 +310,7 @@ def without_images(answer: JSON) -> JSON:
         ),
     ],
 )
-def test_a_list_that_is_shorter_than_it_says_is_a_failure_of_that_album_alone(
+def test_lists_shorter_than_stated_fail_only_their_album(
     run: Run,
     smugmug: FakeSmugMug,
     small: List[Album],
@@ -335,7 +337,7 @@ def test_a_list_that_is_shorter_than_it_says_is_a_failure_of_that_album_alone(
     assert smugmug.count("cdn") == missing
 
 
-def test_a_list_that_is_longer_than_it_says_is_no_failure(
+def test_lists_longer_than_stated_are_no_failure(
     run: Run, smugmug: FakeSmugMug, small: List[Album]
 ) -> None:
     _, summer, _ = small
@@ -349,7 +351,7 @@ def test_a_list_that_is_longer_than_it_says_is_no_failure(
 @pytest.mark.parametrize(
     "fault, options", [("wrong_total", {"by": 1}), ("mangle", {"function": without_total})]
 )
-def test_a_list_of_albums_that_differs_from_its_own_total_is_a_failure_too(
+def test_lists_of_albums_that_differ_from_their_total_are_a_failure(
     run: Run, smugmug: FakeSmugMug, small: List[Album], fault: str, options: Dict[str, Any]
 ) -> None:
     smugmug.fault(fault, "!albums", times=None, **options)
@@ -359,7 +361,7 @@ def test_a_list_of_albums_that_differs_from_its_own_total_is_a_failure_too(
     assert files_on_disk(run.output) == expected_files(*small)
 
 
-def test_a_later_page_that_is_not_found_now_and_then_is_asked_for_again(
+def test_later_pages_that_are_not_found_are_requested_again(
     run: Run, smugmug: FakeSmugMug, account: Account
 ) -> None:
     for number in range(101):
@@ -376,7 +378,7 @@ def test_a_later_page_that_is_not_found_now_and_then_is_asked_for_again(
     assert smugmug.count("api") == 1 + 3 + 7 + 100
 
 
-def test_of_a_listing_that_breaks_off_comes_home_what_was_listed_and_the_rest_with_the_next_run(
+def test_listed_images_are_downloaded_if_the_listing_breaks_off(
     run: Run, smugmug: FakeSmugMug, account: Account
 ) -> None:
     album = account.album("Summer")
@@ -395,7 +397,7 @@ def test_of_a_listing_that_breaks_off_comes_home_what_was_listed_and_the_rest_wi
     assert len(files_on_disk(run.output)) == 501 and smugmug.count("cdn") == 1
 
 
-def test_an_album_that_is_not_found_is_a_failure_of_its_own(
+def test_albums_that_are_not_found_fail_alone(
     run: Run, smugmug: FakeSmugMug, small: List[Album]
 ) -> None:
     spring, summer, winter = small
@@ -411,7 +413,7 @@ def test_an_album_that_is_not_found_is_a_failure_of_its_own(
     assert smugmug.count("api", f"{summer.key}!images") == 2
 
 
-def test_a_list_of_albums_that_cannot_be_had_ends_the_run(
+def test_failing_lists_of_albums_end_the_run(
     run: Run, smugmug: FakeSmugMug, small: List[Album]
 ) -> None:
     smugmug.fault("not_found", "!albums", times=None)
@@ -421,13 +423,13 @@ def test_a_list_of_albums_that_cannot_be_had_ends_the_run(
     assert files_on_disk(run.output) == {}
 
 
-# ======================================================================================================================
+# =================================================================================================
 # Odd responses
-# ======================================================================================================================
+# =================================================================================================
 
 
 def odd(change: Callable[[JSON], None]) -> Callable[[JSON], JSON]:
-    """An answer whose first listed object was changed."""
+    """Return a response with its first listed object changed."""
 
     def changed(answer: JSON) -> JSON:
         body = answer["Response"]
@@ -447,7 +449,7 @@ def odd(change: Callable[[JSON], None]) -> Callable[[JSON], JSON]:
         {"ImageKey": "K" * 300},
     ],
 )
-def test_an_image_with_an_impossible_key_is_a_failure_that_stays_within_its_album(
+def test_images_with_an_invalid_key_fail_alone(
     run: Run, smugmug: FakeSmugMug, small: List[Album], tmp_path: Path, fields: JSON
 ) -> None:
     _, summer, _ = small
@@ -476,7 +478,7 @@ def test_an_image_with_an_impossible_key_is_a_failure_that_stays_within_its_albu
         {"Uris": [], "Status": 0, "OriginalSize": -1},
     ],
 )
-def test_fields_of_impossible_values_harm_nothing(
+def test_fields_with_impossible_values_are_harmless(
     run: Run, smugmug: FakeSmugMug, small: List[Album], tmp_path: Path, fields: JSON
 ) -> None:
     smugmug.fault(
@@ -496,12 +498,12 @@ def test_fields_of_impossible_values_harm_nothing(
     }
 
 
-# ======================================================================================================================
+# =================================================================================================
 # Messages and exit codes
-# ======================================================================================================================
+# =================================================================================================
 
 
-def test_one_bad_image_never_stops_the_rest_and_is_named(
+def test_one_bad_image_is_named_and_stops_no_other(
     run: Run, smugmug: FakeSmugMug, small: List[Album]
 ) -> None:
     _, summer, _ = small
@@ -528,20 +530,20 @@ def test_one_bad_image_never_stops_the_rest_and_is_named(
     assert "Files: 1 downloaded, 8 already there, 0 failed" in again.stderr.splitlines()
 
 
-def test_the_summary_tells_bytes_and_time(run: Run, small: List[Album]) -> None:
+def test_the_summary_states_bytes_and_time(run: Run, small: List[Album]) -> None:
     last = run().stderr.splitlines()[-2]
     assert sum(image.size for album in small for image in album.images) == 18009
     assert last.startswith("18.0 kB in ") and " s" in last
 
 
-def test_quiet_says_only_the_summary(run: Run, small: List[Album]) -> None:
+def test_quiet_prints_only_the_summary(run: Run, small: List[Album]) -> None:
     result = run("-q")
     assert result.returncode == 0
     assert "Spring: 3 downloaded" not in result.stderr
     assert "Files: 9 downloaded" in result.stderr
 
 
-def test_names_from_smugmug_cannot_upset_a_terminal(
+def test_names_from_smugmug_are_harmless_to_a_terminal(
     run: Run, smugmug: FakeSmugMug, account: Account
 ) -> None:
     album = account.album("red\x1b[31m\u202e album\r")
@@ -557,7 +559,7 @@ def test_names_from_smugmug_cannot_upset_a_terminal(
     assert "album" in said and "good.jpg" in said
 
 
-def test_a_folder_that_cannot_be_made_ends_with_2(
+def test_folders_that_cannot_be_made_exit_with_2(
     run: Run, smugmug: FakeSmugMug, small: List[Album], tmp_path: Path
 ) -> None:
     (tmp_path / "taken").write_bytes(b"a file")
@@ -568,12 +570,12 @@ def test_a_folder_that_cannot_be_made_ends_with_2(
     assert smugmug.count("cdn") == 0
 
 
-def test_an_option_that_is_none_ends_with_2(run: Run, smugmug: FakeSmugMug) -> None:
+def test_unknown_options_exit_with_2(run: Run, smugmug: FakeSmugMug) -> None:
     assert run("--no-such-option").returncode == 2
     assert smugmug.requests == []
 
 
-def test_a_locked_album_is_named_and_the_others_come_home(
+def test_locked_albums_are_named_and_the_rest_downloaded(
     run: Run, account: Account, small: List[Album]
 ) -> None:
     account.album("Secret club", security="Password", locked=True).photo()
@@ -585,12 +587,12 @@ def test_a_locked_album_is_named_and_the_others_come_home(
     )
 
 
-# ======================================================================================================================
+# =================================================================================================
 # Files that no program can download
-# ======================================================================================================================
+# =================================================================================================
 
 
-def test_photos_with_a_file_that_only_smugmugs_pages_give_are_named_and_the_rest_is_home(
+def test_photos_with_files_only_on_smugmugs_website_are_named(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
     album = account.album("Wedding")
@@ -616,7 +618,7 @@ def test_photos_with_a_file_that_only_smugmugs_pages_give_are_named_and_the_rest
         )
 
 
-def test_of_many_photos_in_smugmug_source_the_first_are_named_and_verbose_names_all(
+def test_many_photos_in_smugmug_source_are_all_named_only_in_verbose_runs(
     account: Account, run: Run
 ) -> None:
     album = account.album("Wedding")
