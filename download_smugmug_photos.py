@@ -79,6 +79,7 @@ import errno
 import fnmatch
 import getpass
 import hashlib
+import itertools
 import json
 import logging
 import math
@@ -90,6 +91,7 @@ import shutil
 import signal
 import socket
 import sqlite3
+import stat
 import sys
 import tempfile
 import threading
@@ -3176,10 +3178,17 @@ def connect_as(
         raise
 
 
-# ---------------------------------------------------------------------------------------------------------------
-# 10. The record: what is home, in one SQLite file in the output folder.
-#    Knows its own schema, and that one run at a time owns the folder. Knows nothing of HTTP.
-# ---------------------------------------------------------------------------------------------------------------
+# -------------------------------------------------------------------------------------------------
+# 10. The download record: the files on disk, in one SQLite database in the output folder.
+#    Uses names, files and messages. Independent of HTTP.
+#
+#    Who may open it
+#
+#    One run at a time owns an output folder. SQLite holds a lock on the record for the whole run,
+#    which ends with the process, however it ends. Closing any other descriptor of the file would
+#    drop that lock, so nothing but SQLite opens a file whose name begins with the record's. Where
+#    the disk has no locks, a lock file takes their place. Previews and lists read a copy.
+# -------------------------------------------------------------------------------------------------
 
 SCHEMA_VERSION = 6
 SCHEMA = """
@@ -3192,7 +3201,8 @@ CREATE TABLE file (album_key TEXT, image_key TEXT, serial TEXT, name TEXT, size_
                    PRIMARY KEY (album_key, image_key)) WITHOUT ROWID;
 CREATE INDEX file_by_image ON file (image_key);
 CREATE TABLE absence (album_key TEXT, image_key TEXT, serial TEXT, file_name TEXT, reason TEXT,
-                      tries INTEGER, ask_at REAL, PRIMARY KEY (album_key, image_key)) WITHOUT ROWID;
+                      tries INTEGER, ask_at REAL,
+                      PRIMARY KEY (album_key, image_key)) WITHOUT ROWID;
 CREATE TABLE account (nick_name TEXT, bytes_per_second REAL DEFAULT 0);
 """
 UPGRADES = {  # by the version that each leads on from; older ones are rebuilt from the files
@@ -3204,67 +3214,138 @@ ALTER TABLE file ADD COLUMN checksum_retry_at REAL DEFAULT 0;
 ALTER TABLE account ADD COLUMN bytes_per_second REAL DEFAULT 0;
 """,
 }
-# The table of each kind of record, whose columns after the keys are the fields, in their order.
-TABLES = {AlbumRecord: "album", FileRecord: "file", Unavailable: "absence"}
-SQLITE_STEPS = 100_000  # so many steps of SQLite's machine take some 5 ms
+
+
+class Table(NamedTuple):
+    """The columns of one kind of record after its album_key, in the order of its fields."""
+
+    name: str
+    columns: tuple[str, ...]
+    types: tuple[Any, ...]
+
+
+NUMBER = (int, float)
+TABLES = {
+    AlbumRecord: Table(
+        "album",
+        ("folder", "clocks", "listed_at", "verified_at", "name"),
+        (str, str, NUMBER, NUMBER, str),
+    ),
+    FileRecord: Table(
+        "file",
+        FileRecord._fields,
+        (str, str, str, int, str, int, int, int, int, str, str, int, NUMBER),
+    ),
+    Unavailable: Table(
+        "absence",
+        ("image_key", "serial", "file_name", "reason", "tries", "ask_at"),
+        (str, str, str, str, int, NUMBER),
+    ),
+}
+
+# Names that a record may hold. A file name has no separator of any system, and no colon, which
+# would name a drive or a stream on Windows. A folder may be named by the user.
+RECORDED_KEY = re.compile(r"[A-Za-z0-9_-]{1,40}")
+RECORDED_NAME = re.compile(r"(?!\.{1,2}\Z)[^/\\:\0]+")
+RECORDED_FOLDER_NAME = RECORDED_NAME if os.name == "nt" else re.compile(r"(?!\.{1,2}\Z)[^/\0]+")
+RECORDED_MD5 = re.compile(r"[0-9a-f]{32}|\??")
+LATEST_SECONDS = 4_102_444_800.0  # the year 2100; a later time in the record counts as never
+
+SQLITE_STEPS = 100_000  # steps of SQLite's machine between redraws; they take about 5 ms
+SNAPSHOT_SECONDS = 60.0  # a preview gives up if the record never stood still for this long
+SNAPSHOT_BYTES = 1 << 20  # it is copied in pieces of this size
+
 LOCK_FILE = RECORD_FILE + ".lock"
+# A lock file that was not touched for this long was left by a killed run. Its run touches it at
+# each commit, and waits in between only for the user or for one large file.
+STALE_LOCK_SECONDS = 600.0
+CLAIM_SECONDS = 3.0  # a claim that is still there after this long was left by a killed process
 
 
 class Database:
-    """What is home. All that matters can be found again by looking at the files, so it may be deleted at any time."""
+    """The download record: what this program knows of the files in an output folder.
 
-    def __init__(self, db: sqlite3.Connection) -> None:
-        self._db, self._committed_at = db, time.monotonic()
+    Files are found again by their content if it is lost. Rows are parsed as suspiciously as
+    responses, because a record may come from another computer or from a damaged disk. A row that
+    this program cannot have written is skipped, as if it did not exist.
+    """
+
+    def __init__(self, db: sqlite3.Connection, lock: LockFile | None = None) -> None:
+        self._db = db
+        self._lock = lock
+        self._committed_at = time.monotonic()
         version = db.execute("PRAGMA user_version").fetchone()[0]
         if version > SCHEMA_VERSION:
             raise Problem(
-                f"The download record has format {version}, which needs a newer version of this program."
+                f"The download record has format {version}. Update this program to read it."
             )
-        if version < SCHEMA_VERSION:
-            if version not in UPGRADES:
-                raise sqlite3.DatabaseError("a format that is no longer supported")
-            script = f"BEGIN; {UPGRADES[version]} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
-            db.executescript(script)
+        try:
+            if version < SCHEMA_VERSION:
+                if version not in UPGRADES:
+                    raise sqlite3.DatabaseError("a format that is no longer supported")
+                db.executescript(
+                    f"BEGIN; {UPGRADES[version]} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
+                )
+            for table in TABLES.values():
+                db.execute(f"SELECT album_key, {', '.join(table.columns)} FROM {table.name}")
+            db.execute("SELECT nick_name, bytes_per_second FROM account")
+        except sqlite3.OperationalError as error:
+            if any(text in str(error) for text in ("no such", "already exists", "duplicate")):
+                raise sqlite3.DatabaseError("other tables than this program makes") from None
+            raise
         db.execute("BEGIN")
 
     def albums(self) -> dict[str, AlbumRecord]:
-        """What is known of each album, by its key."""
-        return {row[0]: AlbumRecord(*row[1:]) for row in self._rows_or_forget("album")}
+        """Return the records of all albums by their keys."""
+        table = TABLES[AlbumRecord]
+        albums = {}
+        for key, *values in self._rows(
+            f"SELECT album_key, {', '.join(table.columns)} FROM {table.name}"
+        ):
+            album = album_record(values)
+            if album is not None and isinstance(key, str) and RECORDED_KEY.fullmatch(key):
+                albums[key] = album
+        return albums
 
     def files(self, album_key: str) -> dict[str, FileRecord]:
-        """What is known of the files of an album, by image key."""
-        return {
-            row[1]: FileRecord(*row[1:])
-            for row in self._rows_or_forget("file WHERE album_key = ?", album_key)
-        }
+        """Return the records of an album's files by image key."""
+        files = filter(None, map(file_row, self._rows_of_album(FileRecord, album_key)))
+        return {file.image_key: file for file in files}
 
     def unavailable(self, album_key: str) -> dict[str, Unavailable]:
-        """The images of an album that SmugMug has no file of, by image key."""
-        return {
-            row[1]: Unavailable(*row[1:])
-            for row in self._rows_or_forget("absence WHERE album_key = ?", album_key)
-        }
+        """Return the records of an album's unavailable images by image key."""
+        images = filter(None, map(unavailable_row, self._rows_of_album(Unavailable, album_key)))
+        return {image.image_key: image for image in images}
 
-    def _rows_or_forget(self, which: str, *values: str) -> list[Any]:
-        """Some rows of a table. If a text among them is none, they are forgotten: the files are found again."""
+    def _rows_of_album(self, kind: Any, album_key: str) -> list[Any]:
+        table = TABLES[kind]
+        columns = ", ".join(table.columns)
+        return self._rows(f"SELECT {columns} FROM {table.name} WHERE album_key = ?", album_key)
+
+    def _rows(self, query: str, *values: str) -> list[Any]:
+        """Return rows. A text that is not UTF-8 becomes bytes, which no row may hold."""
         try:
-            return list(self._db.execute(f"SELECT * FROM {which}", values))
+            return self._db.execute(query, values).fetchall()
         except sqlite3.OperationalError as error:
             if "decode" not in str(error):
                 raise
-            self._db.execute(f"DELETE FROM {which}", values)
-            return []
+        self._db.text_factory = text_or_bytes
+        return self._db.execute(query, values).fetchall()
 
-    def save(self, album_key: str, known: AlbumRecord | FileRecord | Unavailable) -> None:
-        """Remember this of an album or of one of its images, in place of what was known before."""
-        places = ", ".join("?" * (1 + len(known)))
+    def save(self, album_key: str, record: AlbumRecord | FileRecord | Unavailable) -> None:
+        """Store a record in place of the earlier one."""
+        table = TABLES[type(record)]
+        columns = ", ".join(table.columns)
+        values = ", ".join("?" * (1 + len(record)))
         self._db.execute(
-            f"INSERT OR REPLACE INTO {TABLES[type(known)]} VALUES ({places})", (album_key, *known)
+            f"INSERT OR REPLACE INTO {table.name} (album_key, {columns}) VALUES ({values})",
+            (album_key, *record),
         )
 
     def account(self) -> str:
-        """The nickname of whom the photos belong to, "" if that was not recorded yet."""
-        return "".join(row[0] for row in self._db.execute("SELECT nick_name FROM account"))
+        """Return the nickname of the account that the photos belong to, "" if unknown."""
+        rows = self._rows("SELECT nick_name FROM account")
+        return rows[0][0] if rows and isinstance(rows[0][0], str) else ""
 
     def save_account(self, nick_name: str) -> None:
         """Record the nickname of the account that the photos belong to."""
@@ -3273,138 +3354,318 @@ class Database:
 
     def speed(self) -> float:
         """Return the download speed of the last run in bytes per second, 0 if unknown."""
-        row = self._db.execute("SELECT bytes_per_second FROM account").fetchone()
-        return row[0] if row else 0.0
+        rows = self._rows("SELECT bytes_per_second FROM account")
+        is_number = bool(rows) and isinstance(rows[0][0], NUMBER)
+        return rows[0][0] if is_number and 0 < rows[0][0] < 1e12 else 0.0
 
     def save_speed(self, bytes_per_second: float) -> None:
         """Record the download speed of this run."""
         self._db.execute("UPDATE account SET bytes_per_second = ?", (bytes_per_second,))
 
     def mark_album_removed(self, album_key: str) -> None:
-        """Remember that SmugMug does not have this album any more, so that it is listed if it comes back."""
+        """Record that SmugMug no longer has an album. It is listed if it returns."""
         self._db.execute("UPDATE album SET clocks = '' WHERE album_key = ?", (album_key,))
         self._db.execute("UPDATE file SET removed = 1 WHERE album_key = ?", (album_key,))
 
     def clear_damage_if_removed(self, album_key: str, image_key: str) -> bool:
-        """Whether SmugMug has an image no more; whatever is wrong with its file stays so."""
+        """Accept a file as it is if SmugMug no longer has the image; return True if so."""
         where = "WHERE album_key = ? AND image_key = ? AND removed"
-        return bool(
-            self._db.execute(
-                f"UPDATE file SET damaged = 0 {where}", (album_key, image_key)
-            ).rowcount
-        )
+        changed = self._db.execute(
+            f"UPDATE file SET damaged = 0 {where}", (album_key, image_key)
+        ).rowcount
+        return changed > 0
 
     def forget_album(self, album_key: str) -> None:
-        """Forget an album and its files."""
+        """Delete the records of an album and its images."""
         for table in TABLES.values():
-            self._db.execute(f"DELETE FROM {table} WHERE album_key = ?", (album_key,))
+            self._db.execute(f"DELETE FROM {table.name} WHERE album_key = ?", (album_key,))
 
     def forget(
         self, kind: type[FileRecord | Unavailable], album_key: str, image_keys: Iterable[str]
     ) -> None:
-        """Forget the files, or the unavailable, of these images."""
-        keys = ((album_key, image_key) for image_key in image_keys)
+        """Delete the records of one kind of these images."""
         self._db.executemany(
-            f"DELETE FROM {TABLES[kind]} WHERE album_key = ? AND image_key = ?", keys
+            f"DELETE FROM {TABLES[kind].name} WHERE album_key = ? AND image_key = ?",
+            ((album_key, image_key) for image_key in image_keys),
         )
 
-    def sums_on_disk(self, of: str) -> dict[str, int]:
-        """The sum of the `size_bytes`, or how many there are ("1"), of the files that are home and that SmugMug still
-        has, by album key."""
-        return dict(
-            self._db.execute(
-                f"SELECT album_key, SUM({of}) FROM file WHERE NOT removed GROUP BY album_key"
-            )
+    def bytes_on_disk(self) -> dict[str, int]:
+        """Return the size of each album's files that SmugMug still has, by album key."""
+        return self._totals("TOTAL(size_bytes)")
+
+    def counts_on_disk(self) -> dict[str, int]:
+        """Return how many files of each album SmugMug still has, by album key."""
+        return self._totals("COUNT(*)")
+
+    def _totals(self, total: str) -> dict[str, int]:
+        rows = self._rows(
+            f"SELECT album_key, {total} FROM file WHERE NOT removed "
+            f"AND typeof(size_bytes) = 'integer' GROUP BY album_key"
         )
+        return {key: int(number) for key, number in rows if isinstance(key, str)}
 
     def marked(self, mark: str) -> list[tuple[str, str]]:
-        """The (folder, name) of each file that is "removed" at SmugMug, or "damaged" and did not come again."""
-        return sorted(
-            self._db.execute(
-                f"SELECT folder, file.name FROM file JOIN album USING (album_key) WHERE {mark}"
-            )
-        )
+        """Return the (folder, name) of each file with a mark: "removed" or "damaged"."""
+        columns = ", ".join(f"file.{column}" for column in TABLES[FileRecord].columns)
+        files = []
+        albums = self.albums()
+        for key, *values in self._rows(f"SELECT album_key, {columns} FROM file WHERE {mark}"):
+            file = file_row(values)
+            if file is not None and key in albums:
+                files.append((albums[key].folder, file.name))
+        return sorted(files)
 
     def commit_if_due(self) -> None:
-        """Make what was remembered outlast a crash, if that was not done just now."""
+        """Commit if COMMIT_SECONDS have passed, so that a crash loses little.
+
+        Raise a Problem if another run has taken over the folder.
+        """
         if time.monotonic() - self._committed_at >= COMMIT_SECONDS:
+            if self._lock is not None:
+                self._lock.touch()
             self._db.execute("COMMIT")
             self._db.execute("BEGIN")
             self._committed_at = time.monotonic()
 
     def close(self) -> None:
-        """Commit, and let the next run have the folder."""
+        """Commit and close the record, unless another run has taken over the folder."""
         with closing(self._db):
-            self._db.commit()  # unless an error has ended the transaction
+            if self._lock is None or self._lock.is_held():
+                self._db.commit()  # nothing happens if an error ended the transaction
+
+
+def text_or_bytes(content: bytes) -> str | bytes:
+    """Decode a text of the record, or return its bytes if it is not UTF-8."""
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError:
+        return content
+
+
+def album_record(row: Sequence[Any]) -> AlbumRecord | None:
+    """Return the record of an album, or None if no run can have written this row."""
+    if not all(map(isinstance, row, TABLES[AlbumRecord].types)):
+        return None
+    album = AlbumRecord(*row)
+    if not is_recorded_folder(album.folder):
+        return None
+    return album._replace(
+        listed_at=recorded_time(album.listed_at), verified_at=recorded_time(album.verified_at)
+    )
+
+
+def file_row(row: Sequence[Any]) -> FileRecord | None:
+    """Return the record of a file, or None if no run can have written this row."""
+    if not all(map(isinstance, row, TABLES[FileRecord].types)):
+        return None
+    file = FileRecord(*row)
+    is_valid = (
+        RECORDED_KEY.fullmatch(file.image_key)
+        and is_recorded_name(file.name)
+        and file.size_bytes >= 0
+        and RECORDED_MD5.fullmatch(file.md5)
+        and RECORDED_MD5.fullmatch(file.stated_md5)
+    )
+    if not is_valid:
+        return None
+    if file.checksum_retry_at:
+        return file._replace(checksum_retry_at=recorded_time(file.checksum_retry_at))
+    return file
+
+
+def unavailable_row(row: Sequence[Any]) -> Unavailable | None:
+    """Return the record of an image without a file, or None if no run can have written it."""
+    if not all(map(isinstance, row, TABLES[Unavailable].types)):
+        return None
+    image = Unavailable(*row)
+    if not RECORDED_KEY.fullmatch(image.image_key) or image.tries < 0:
+        return None
+    return image._replace(reason=printable(image.reason), retry_at=recorded_time(image.retry_at))
+
+
+def is_recorded_name(name: str) -> bool:
+    """Return True if a file of this name stays in its folder and is not the record itself."""
+    is_name = RECORDED_NAME.fullmatch(name) is not None
+    return is_name and not name.casefold().startswith(RECORD_FILE)
+
+
+def is_recorded_folder(folder: str) -> bool:
+    """Return True if this relative path stays below the output folder."""
+    return all(RECORDED_FOLDER_NAME.fullmatch(name) for name in folder.split("/"))
+
+
+def recorded_time(seconds: float) -> float:
+    """Return a recorded time, or 0 if it is impossible: a server's clock may have been wrong."""
+    return seconds if 0 <= seconds < LATEST_SECONDS else 0.0
 
 
 @contextmanager
 def open_database(folder: Path, redraw: Callable[[], None]) -> Iterator[Database]:
-    """The state in an output folder, which is made if need be. As long as it is open, no other run gets it.
+    """Open the record in an output folder, creating both if need be. No other run can open it.
 
-    `redraw` is called now and then while SQLite works.
+    Raise a Problem if another run has it open, or if SQLite or the disk fails.
+
+    `redraw`: called now and then while SQLite works
     """
     path = folder / RECORD_FILE
     if os.path.islink(str(path)):
-        raise Problem(
-            f"{printable(path)} is a symbolic link, but has to be a regular file; move it"
-        )
-    lock = path.with_name(LOCK_FILE)
+        raise Problem(f"{printable(path)} is a symbolic link. Replace it with the file itself.")
     try:
         with ExitStack() as stack:
             try:
                 folder.mkdir(parents=True, exist_ok=True)
-                refuse_locked(lock)
-                has_locks = file_system_supports(lock_shared, path, "a+b")
-                if not has_locks:
-                    write_lock(lock)
-                    stack.callback(remove, lock)
-                database = stack.enter_context(closing(open_or_replace(path, has_locks, redraw)))
+                lock = held_lock(path)
+                if lock is not None:
+                    stack.callback(lock.release)
+                database = stack.enter_context(closing(open_or_replace(path, lock, redraw)))
             except OSError as error:
                 raise disk_problem(error, folder) from None
             yield database
     except sqlite3.Error as error:
-        raise database_problem(error, path) from None
+        raise sqlite_failure(error, database_problem(error, path)) from None
 
 
-def write_lock(lock: Path) -> None:
-    """Keep other runs out of a folder in which SQLite cannot. A lock file that is there was left behind."""
-    write_atomically(lock, f"{socket.gethostname()} {os.getpid()}".encode(), durable=False)
-    time.sleep(
-        TICK_SECONDS
-    )  # others that began at the same moment have written theirs by then, and the last one stays
-    refuse_locked(lock)
-    log.info(
-        "The file system of %s knows no locks, so %s keeps other runs out.",
-        printable(lock.parent),
-        lock.name,
+def held_lock(path: Path) -> LockFile | None:
+    """Return the lock file of this run, or None if SQLite can lock the record itself.
+
+    A lock file that exists is respected on any disk: another computer may have needed it.
+    """
+    has_locks = file_system_supports(lock_shared, path, "a+b")
+    lock = LockFile(path.with_name(LOCK_FILE), is_needed=not has_locks)
+    if has_locks and not os.path.lexists(str(lock.path)):
+        return None
+    lock.acquire()
+    if not has_locks:
+        log.info(
+            "%s does not support file locks; using %s instead.",
+            printable(path.parent),
+            lock.path.name,
+        )
+    return lock
+
+
+class LockFile:
+    """A file that keeps other runs out of a folder whose disk does not support locks.
+
+    It holds the computer's name and the process. A killed run leaves it behind, and a container
+    has another name each time, so its age decides: a run touches it at each commit.
+
+    `is_needed`: SQLite itself cannot lock the record
+    """
+
+    def __init__(self, path: Path, is_needed: bool = True) -> None:
+        self.path = path
+        self.is_needed = is_needed
+        self._content = f"{socket.gethostname()} {os.getpid()}"
+
+    def acquire(self) -> None:
+        """Create the lock file, or take over an old one; raise a Problem if another run has it."""
+        with claimed(self.path) as now:
+            refuse_locked(self.path, now)
+            write_atomically(self.path, self._content.encode(), durable=False)
+
+    def is_held(self) -> bool:
+        """Return True unless another run, or the user, has removed the lock."""
+        try:
+            return lock_content(self.path) == self._content
+        except FileNotFoundError:
+            return False
+        except OSError:  # whatever is written next fails as well, and says why
+            return True
+
+    def touch(self) -> None:
+        """Show that this run is alive; raise a Problem if the lock is lost."""
+        if not self.is_held():
+            raise Problem(
+                f"{printable(self.path)} was removed or taken over by another run, so this run "
+                f"ends. Run this again; nothing already downloaded is lost."
+            )
+        with suppress(OSError):
+            os.utime(str(self.path))
+
+    def release(self) -> None:
+        """Remove the lock file, unless it is another run's by now."""
+        if self.is_held():
+            with suppress(OSError):
+                remove(self.path)
+
+
+@contextmanager
+def claimed(path: Path) -> Iterator[float]:
+    """Keep other processes from changing a small file for a moment.
+
+    Yield the present time by the clock of the disk, which may be another computer's. A claim that
+    a killed process left is ignored after CLAIM_SECONDS.
+    """
+    claim = path.with_name(path.name + ".claim")
+    deadline = time.monotonic() + CLAIM_SECONDS
+    while True:
+        try:
+            os.close(os.open(str(claim), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+            break
+        except FileExistsError:
+            if time.monotonic() >= deadline:
+                os.utime(str(claim))
+                break
+        time.sleep(TICK_SECONDS / 4)
+    try:
+        yield os.stat(str(claim)).st_mtime
+    finally:
+        with suppress(OSError):
+            remove(claim)
+
+
+def lock_content(lock: Path) -> str:
+    """Return the beginning of a lock file; raise OSError if it cannot be read."""
+    if not stat.S_ISREG(os.lstat(str(lock)).st_mode):
+        return ""
+    with open(str(lock), "rb") as file:
+        return file.read(500).decode("utf-8", "replace")
+
+
+def refuse_locked(lock: Path, now: float) -> None:
+    """Raise a Problem if a lock file names a run that may be under way.
+
+    `now`: the time by the disk's clock, in seconds since 1970
+    """
+    try:
+        host, _, process = lock_content(lock).rpartition(" ")
+        age_seconds = max(0.0, now - os.lstat(str(lock)).st_mtime)
+    except FileNotFoundError:
+        return
+    is_dead = host == socket.gethostname() and not is_running(process)
+    if is_dead or age_seconds >= STALE_LOCK_SECONDS:
+        return
+    left_seconds = STALE_LOCK_SECONDS - age_seconds
+    raise Problem(
+        f"Another run is already using {printable(lock.parent)}: process {printable(process)} on "
+        f"{printable(host)}, last active {human_seconds(age_seconds)} ago. If it is no longer "
+        f"running, delete {printable(lock)} or wait {human_seconds(left_seconds)}."
     )
 
 
-def refuse_locked(lock: Path) -> None:
-    """Raise a Problem if a lock file names a run that may be under way."""
-    with suppress(FileNotFoundError):
-        host, _, process = lock.read_text("utf-8", "replace").rpartition(" ")
-        if host != socket.gethostname() or is_running(int(process)):
-            since = time.strftime("%Y-%m-%d %H:%M", time.localtime(lock.stat().st_mtime))
-            raise Problem(
-                f"Another run is already using {printable(lock.parent)}: process {printable(process)} on "
-                f"{printable(host)}, since {since}. If it is no longer running, delete {printable(lock)}."
-            )
+def is_running(process: str) -> bool:
+    """Return True if another process of this number may be running on this computer.
 
-
-def is_running(process: int) -> bool:
-    """Whether another process of this number may be running on this computer. (On Windows, signal 0 would end it.)"""
+    On Windows it cannot be asked: signal 0 would end the process.
+    """
+    if not re.fullmatch("[1-9][0-9]{0,8}", process):
+        return True
+    if int(process) == os.getpid():  # in a container, numbers repeat
+        return False
     try:
         if sys.platform != "win32":
-            os.kill(process, 0)
-        return process != os.getpid()
+            os.kill(int(process), 0)
     except OSError as error:
         return error.errno != errno.ESRCH
+    return True
 
 
 def lock_shared(file_number: int) -> None:
-    """Lock an open file until it is closed. Raises OSError if that fails; on Windows every file system knows locks."""
+    """Lock an open file until it is closed; raise OSError if that fails.
+
+    On Windows every file system supports locks.
+    """
     if sys.platform != "win32":
         import fcntl
 
@@ -3412,9 +3673,9 @@ def lock_shared(file_number: int) -> None:
 
 
 def file_system_supports(action: Callable[[int], None], path: Path, mode: str) -> bool:
-    """Whether a file system knows what `action` does to an open file. It does if that fails for another reason.
+    """Return False if the file system does not support what `action` does to an open file.
 
-    Not to be asked while SQLite has the file: closing it ends all locks of this process.
+    Never ask while SQLite has the file open: closing it drops all locks of this process.
     """
     try:
         with open(str(path), mode) as file:
@@ -3424,34 +3685,43 @@ def file_system_supports(action: Callable[[int], None], path: Path, mode: str) -
     return True
 
 
-def open_or_replace(path: Path, has_locks: bool, redraw: Callable[[], None]) -> Database:
-    """The state in a file that no other process can open meanwhile; a damaged one is set aside for a new one."""
+def open_or_replace(path: Path, lock: LockFile | None, redraw: Callable[[], None]) -> Database:
+    """Open the record in a file; rename a damaged one and create a new one.
+
+    Raise sqlite3.Error, or a Problem if the record is of a newer format.
+    """
     try:
-        return open_exclusive(path, has_locks, redraw)
-    except sqlite3.OperationalError:  # it may be sound, but cannot be opened or written
+        return open_exclusive(path, lock, redraw)
+    except sqlite3.OperationalError:  # it may be intact, but cannot be opened or written
         raise
     except sqlite3.DatabaseError:
         aside = f"{RECORD_FILE}.damaged-{time.strftime('%Y%m%d-%H%M%S')}"
         rename(path, path.with_name(aside))
         log.warning(
-            "The download record is damaged, so the files are checked instead; a run keeps it as %s.",
+            "The download record is damaged. It was saved as %s and will be rebuilt from the "
+            "files.",
             aside,
         )
-        return open_exclusive(path, has_locks, redraw)
+        return open_exclusive(path, lock, redraw)
 
 
-def open_exclusive(path: Path, has_locks: bool, redraw: Callable[[], None]) -> Database:
-    """The state in a file that no other process can open meanwhile. Raises sqlite3.Error, or Problem if it is newer."""
+def open_exclusive(path: Path, lock: LockFile | None, redraw: Callable[[], None]) -> Database:
+    """Open the record in a file, and keep other processes from opening it.
+
+    Raise sqlite3.Error, or a Problem if the record is of a newer format.
+    """
     can_sync = file_system_supports(os.fsync, path, "a+b")
+    has_locks = lock is None or not lock.is_needed
     address = str(path) if has_locks else f"{path.resolve().as_uri()}?vfs=unix-none"
     db = sqlite3.connect(address, timeout=0, isolation_level=None, uri=not has_locks)
     with ExitStack() as stack:
         stack.callback(db.close)
         db.set_progress_handler(redraw, SQLITE_STEPS)
+        db.execute("PRAGMA temp_store = MEMORY")  # the temporary folder may be small or full
         if not can_sync:
             db.execute("PRAGMA synchronous = OFF")
         db.executescript("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE; COMMIT;")
-        database = Database(db)
+        database = Database(db, lock)
         if db.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
             raise sqlite3.DatabaseError("damaged")
         stack.pop_all()  # it stays open
@@ -3460,82 +3730,208 @@ def open_exclusive(path: Path, has_locks: bool, redraw: Callable[[], None]) -> D
 
 @contextmanager
 def open_copy(folder: Path, redraw: Callable[[], None]) -> Iterator[Database]:
-    """The state in an output folder as a copy, for a preview: nothing that happens to it reaches the folder."""
-    path = copy = folder / RECORD_FILE
+    """Open a copy of the record for a preview or a list. Nothing reaches the output folder.
+
+    It shows the record as it is at one moment, also while another run is under way.
+    """
     with ExitStack() as stack:
         try:
-            copy = Path(
-                stack.enter_context(tempfile.TemporaryDirectory(prefix=PROGRAM)), RECORD_FILE
-            )
-            for suffix in (
-                "",
-                "-journal",
-            ):  # with its journal, SQLite takes back what a killed run half wrote
-                if os.path.lexists(f"{path}{suffix}"):
-                    shutil.copyfile(f"{path}{suffix}", f"{copy}{suffix}")
-            refuse_used(path)  # afterwards: no run began meanwhile
+            temporary = stack.enter_context(tempfile.TemporaryDirectory(prefix=PROGRAM))
         except OSError as error:
-            raise disk_problem(error, copy) from None
-        yield stack.enter_context(open_database(copy.parent, redraw))
+            raise temporary_problem(error) from None
+        copy = Path(temporary, RECORD_FILE)
+        wait_for_copy(folder / RECORD_FILE, copy, redraw)
+        try:
+            yield stack.enter_context(closing(open_or_replace(copy, None, redraw)))
+        except sqlite3.Error as error:
+            raise sqlite_failure(error, temporary_problem(error)) from None
 
 
-def refuse_used(path: Path) -> None:
-    """Raise a Problem if another run has the state in a file. Nothing is written."""
-    refuse_locked(path.with_name(LOCK_FILE))
+def wait_for_copy(path: Path, copy: Path, redraw: Callable[[], None]) -> None:
+    """Copy a record as it is at one moment, between two commits of a run.
+
+    Raise a Problem if it never stands still, or cannot be read or copied.
+    """
+    deadline = time.monotonic() + SNAPSHOT_SECONDS
+    while not copied_at_rest(path, copy, redraw):
+        if time.monotonic() >= deadline:
+            raise Problem(
+                f"Another run is using {printable(path.parent)}, and its download record changes "
+                f"too fast to be copied. Try again later."
+            )
+        time.sleep(TICK_SECONDS)
+
+
+def copied_at_rest(path: Path, copy: Path, redraw: Callable[[], None]) -> bool:
+    """Copy a record with its journal; return False if a run wrote to it meanwhile.
+
+    Locks would stop the run, so both files are read without any, and then compared with their
+    copies in reverse order. If both are equal, both stood still at one moment, and SQLite can undo
+    what was half written then.
+    """
+    suffixes = ("", "-journal")
+    for suffix in suffixes:
+        copy_file(Path(f"{path}{suffix}"), Path(f"{copy}{suffix}"), redraw)
+    for suffix in reversed(suffixes):
+        if not is_same_file(Path(f"{path}{suffix}"), Path(f"{copy}{suffix}"), redraw):
+            return False
+    return True
+
+
+def copy_file(path: Path, copy: Path, redraw: Callable[[], None]) -> None:
+    """Copy a file of the record to the temporary folder, where no copy stays if there is none."""
+    remove(copy)
+    for chunk in chunks_of_file(path, redraw):
+        try:
+            with open(str(copy), "ab", buffering=0) as file:
+                file.write(chunk)
+        except OSError as error:
+            raise temporary_problem(error) from None
+
+
+def is_same_file(path: Path, copy: Path, redraw: Callable[[], None]) -> bool:
+    """Return True if a file of the record is equal to its copy. A missing one equals no copy."""
+    pieces = itertools.zip_longest(chunks_of_file(path, redraw), chunks_of_file(copy, redraw))
+    return all(one == other for one, other in pieces)
+
+
+def chunks_of_file(path: Path, redraw: Callable[[], None]) -> Iterator[bytes]:
+    """Yield a file in pieces, nothing if there is none; raise a Problem if it is unreadable."""
     try:
-        with closing(
-            sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", timeout=0, uri=True)
-        ) as db:
-            db.execute("SELECT * FROM sqlite_master").fetchone()
-    except sqlite3.DatabaseError as error:
-        if "locked" in str(error) and file_system_supports(lock_shared, path, "rb"):
-            raise database_problem(error, path) from None
+        with open(str(path), "rb") as file:
+            for chunk in iter(partial(file.read, SNAPSHOT_BYTES), b""):
+                redraw()
+                yield chunk
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise disk_problem(error, path) from None
+
+
+def sqlite_failure(error: sqlite3.Error, problem: Problem) -> BaseException:
+    """Return what to raise when SQLite fails.
+
+    Ctrl-C in the middle of SQLite's work reaches Python as SQLite's error.
+    """
+    if str(error) == "interrupted":
+        return KeyboardInterrupt()
+    return problem
 
 
 def database_problem(error: sqlite3.Error, path: Path) -> Problem:
-    """What to tell the user when SQLite fails."""
+    """Return what to tell the user when SQLite cannot open, read or write the record."""
     text = str(error)
     if "locked" in text:
-        return Problem(f"Another run is already using {path.parent}. Wait until it is done.")
+        return Problem(
+            f"Another run is already using {printable(path.parent)}. Wait until it has finished."
+        )
     if "full" in text:
         return disk_problem(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), path)
-    return Problem(f"Cannot write to {path.parent}: {text} ({path.name})")
+    return Problem(f"Cannot write to {printable(path.parent)}: {text} ({path.name})")
 
 
-def known_folders(settings: Settings) -> list[str]:
-    """The output folders that have had a record, as they are remembered beside the sign-in.
+def temporary_problem(error: OSError | sqlite3.Error) -> Problem:
+    """Return what to tell the user when the temporary folder cannot hold a copy of the record."""
+    folder = tempfile.tempdir or "the temporary folder"
+    reason = getattr(error, "strerror", None) or str(error)
+    return Problem(
+        f"Cannot copy the download record to {printable(folder)}: {printable(reason)}. Free some "
+        f"space there, or set TMPDIR to a folder with more."
+    )
 
-    Raises a Problem if this one had one and has none any more: it is not to be taken for an empty folder.
+
+def refuse_unusable_output(settings: Settings) -> None:
+    """Raise a Problem if the output folder is inside another one, or has lost its record.
+
+    A folder that had a record is not taken for a new one: its disk may not be connected.
     """
-    folders: list[str] = []
-    with suppress(OSError, ValueError, RecursionError, TypeError):
-        folders = [
-            str(folder) for folder in json.loads(settings.folders_file.read_text(encoding="utf-8"))
-        ]
-        may_be_new = settings.new_record or os.path.lexists(str(settings.output / RECORD_FILE))
-        if not may_be_new and os.path.abspath(str(settings.output)) in folders:
+    output = Path(os.path.abspath(str(settings.output)))
+    if os.path.lexists(str(output / RECORD_FILE)):
+        return
+    for folder in Path(os.path.realpath(str(output))).parents:
+        if is_file(folder / RECORD_FILE):
             raise Problem(
-                f"{printable(settings.output)} has lost its download record. Is the disk connected? To "
-                f"make a new record from the files that are there, run this with --new-record."
+                f"{printable(settings.output)} is inside {printable(folder)}, which is an output "
+                f"folder itself. Choose another folder with --output."
             )
-    return folders
+    folders = known_folders(settings.folders_file)
+    if str(output) in folders and not settings.new_record:
+        raise Problem(lost_record(output, folders[str(output)]))
 
 
-def remember_folder(settings: Settings, folders: list[str]) -> None:
-    """Remember that the output folder has a record."""
-    with suppress(OSError):  # it is only a safeguard
-        folder = os.path.abspath(str(settings.output))
-        if folder not in folders:
-            settings.folders_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            write_atomically(
-                settings.folders_file,
-                json.dumps([*folders, folder], indent=2).encode(),
-                mode=0o600,
-            )
+def refuse_new_record(settings: Settings, database: Database) -> None:
+    """Raise a Problem if --new-record is given although the record is intact."""
+    if settings.new_record and database.albums():
+        raise Problem(
+            f"The download record of {printable(settings.output)} is intact. Run this again "
+            f"without --new-record, which is only for a lost one."
+        )
+
+
+def lost_record(output: Path, device: int) -> str:
+    """Return what to tell the user of a folder whose record is missing.
+
+    `device`: the number of the disk that held the folder, 0 if unknown
+    """
+    name = printable(output)
+    place = output if os.path.isdir(str(output)) else output.parent
+    try:
+        is_same_disk = device != 0 and os.stat(str(place)).st_dev == device
+        names = os.listdir(str(output)) if place == output else []
+    except OSError:
+        is_same_disk = False
+    if not is_same_disk:
+        return (
+            f"{name} has lost its download record. Is the disk connected? If it is, add "
+            f"--new-record to build a new record from the files."
+        )
+    if place != output:
+        return (
+            f"{name} was deleted or moved. If you moved it, name its new path with --output. To "
+            f"download everything again, add --new-record."
+        )
+    if not names:
+        return (
+            f"{name} was emptied, so its download record is gone as well. To download everything "
+            f"again, add --new-record."
+        )
+    return (
+        f"{name} has lost its download record, although the disk is connected. Add --new-record "
+        f"to build a new record from the files that are there."
+    )
+
+
+def known_folders(path: Path) -> dict[str, int]:
+    """Return the output folders that have had a record, each with the number of its disk.
+
+    They are kept beside the sign-in. The number is 0 if it is unknown.
+    """
+    folders: Any = {}
+    with suppress(OSError, ValueError, RecursionError):
+        folders = json.loads(path.read_text(encoding="utf-8"))
+    if isinstance(folders, list):  # as versions before record format 6 wrote them
+        return {folder: 0 for folder in folders if isinstance(folder, str)}
+    if not isinstance(folders, dict):
+        return {}
+    return {name: device for name, device in folders.items() if isinstance(device, int)}
+
+
+def remember_folder(settings: Settings) -> None:
+    """Add the output folder to the known folders. It is only a safeguard, so it may fail."""
+    path = settings.folders_file
+    output = os.path.abspath(str(settings.output))
+    with suppress(OSError):
+        device = os.stat(output).st_dev
+        if known_folders(path).get(output) == device:
+            return
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with claimed(path):
+            folders = {**known_folders(path), output: device}
+            write_atomically(path, json.dumps(folders, indent=2).encode(), mode=0o600)
 
 
 def is_record(path: Path, output: Path) -> bool:
-    """Whether a path leads to the state in an output folder, or to SQLite's files beside it."""
+    """Return True if a path leads to the record of an output folder, or to SQLite's files."""
     record = output / RECORD_FILE
     with suppress(OSError):
         return os.path.realpath(path).startswith(os.path.realpath(record)) or os.path.samefile(
@@ -3833,10 +4229,10 @@ def fallback_name(image: Image, name: str) -> str:
     return with_suffix(name, f"_{image.key}")
 
 
-# ---------------------------------------------------------------------------------------------------------------
+# -------------------------------------------------------------------------------------------------
 # 12. What is here: files and folders that somebody moved, found again by what is in them.
 #    Knows the record and the disk. Knows nothing of SmugMug.
-# ---------------------------------------------------------------------------------------------------------------
+# -------------------------------------------------------------------------------------------------
 
 
 class Copy(NamedTuple):
@@ -5644,7 +6040,7 @@ def give_folders(run: Run, albums: Iterable[Album]) -> None:
 
 def bytes_to_download(run: Run, albums: Iterable[Album]) -> int:
     """Return the bytes missing from new and changed albums, as far as SmugMug states sizes."""
-    on_disk = run.database.sums_on_disk("size_bytes")
+    on_disk = run.database.bytes_on_disk()
     missing_bytes = 0
     for album in albums:
         record = run.album_records.get(album.key)
@@ -5947,7 +6343,7 @@ def write_overview(run: Run) -> None:
     """Update the overview, which shows what the download record contains."""
     records = run.database.albums()
     albums = [album_on_disk(run, key, records.get(key, NEW_ALBUM)) for key in run.folders]
-    on_disk = sum(run.database.sums_on_disk("1").values())
+    on_disk = sum(run.database.counts_on_disk().values())
     content = overview_page(run.user.nick_name, albums, on_disk)
     write_sidecar(run, run.settings.output / PAGE_NAME, content)
 
@@ -6057,12 +6453,13 @@ def run_steps(settings: Settings, summary: Summary, screen: Screen, stop: Stop) 
     signed_in = None if settings.verify else connect(settings, stop)  # verifying needs no network
     summary.started = time.time()  # typing a PIN may take any time, so the run begins here
     summary.began = time.monotonic()
-    folders = known_folders(settings)
+    refuse_unusable_output(settings)
     redraw = partial(screen.show, lambda columns: "Reading the download record ...")
     open_record = open_copy if is_preview else open_database
     with open_record(settings.output, redraw) as database:
+        refuse_new_record(settings, database)
         if not is_preview:
-            remember_folder(settings, folders)
+            remember_folder(settings)
         index = ContentIndex(settings.output, redraw)
         follow_moved_folders(database, index, stop)
         if settings.verify:
@@ -6165,7 +6562,7 @@ def list_albums(settings: Settings, screen: Screen, stop: Stop) -> int:
     albums, problem = fetch_albums(connection, user)
     redraw = partial(screen.show, lambda columns: "Reading the download record ...")
     with open_copy(settings.output, redraw) as database:
-        on_disk = database.sums_on_disk("1")
+        on_disk = database.counts_on_disk()
     screen.clear()
     albums = selected(settings, albums)
     columns = terminal_columns(sys.stdout) if sys.stdout.isatty() else sys.maxsize

@@ -11,6 +11,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import textwrap
 import time
 from pathlib import Path
 from typing import Any, Dict, List, Optional
@@ -20,7 +21,7 @@ import pytest
 import download_smugmug_photos as script
 from conftest import Run
 from fake_smugmug import Account
-from helpers import RECORD, broken_python, edit, expected_files, files_on_disk, snapshot, sync
+from helpers import RECORD, edit, expected_files, files_on_disk, snapshot, sync
 
 LOCK = RECORD + ".lock"
 SHIM = r"""
@@ -119,11 +120,13 @@ def test_computer_names_may_contain_spaces(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: str
 ) -> None:
     monkeypatch.setattr(socket, "gethostname", lambda: host)
-    script.write_lock(tmp_path / LOCK)
-    assert (tmp_path / LOCK).read_text() == f"{host} {os.getpid()}"
+    lock = script.LockFile(tmp_path / LOCK)
+    lock.acquire()
+    assert (tmp_path / LOCK).read_text() == f"{host} {os.getpid()}" and lock.is_held()
     (tmp_path / LOCK).write_text(f"{host} {os.getppid()}")
     with pytest.raises(script.Problem, match=f"process {os.getppid()} on {host}"):
-        script.refuse_locked(tmp_path / LOCK)
+        lock.acquire()
+    assert not lock.is_held()
 
 
 @pytest.mark.parametrize("error", ["ENOLCK", "ENOSYS", "EINVAL", "EOPNOTSUPP"])
@@ -141,11 +144,11 @@ def test_runs_without_locks_use_a_lock_file_and_remove_it(
     run.smugmug.fault("mangle", f"{album.key}!images", function=look)
     first = sync(run, env=broken_disk(shim, lock=error))
     assert first.downloads == 1 and files_on_disk(run.output) == expected_files(album)
-    assert first.stderr.count("knows no locks") == 1 and LOCK in first.stderr
+    assert first.stderr.count("does not support file locks") == 1 and LOCK in first.stderr
     assert seen == [True] and not (run.output / LOCK).exists()
     assert sync(run, env=broken_disk(shim, lock=error)).cost == (2, 0)
     assert sync(run).cost == (2, 0)
-    assert "no locks" not in sync(run).stderr
+    assert "file locks" not in sync(run).stderr
 
 
 @pytest.mark.parametrize("arguments", [["-n"], ["--list-md5"], ["--verify", "-n"]])
@@ -174,10 +177,10 @@ def test_second_runs_without_locks_are_refused_until_the_first_is_killed(
     disk = broken_disk(shim, lock="ENOLCK")
     first = run.start(env=disk)
     assert stall.reached.wait(30)
-    for arguments in ([], ["-n"]):
-        second = sync(run, *arguments, exit_code=2, env=disk)
-        assert f"process {first.pid} on {socket.gethostname()}, since " in second.stderr
-        assert "Another run is already using" in second.stderr and second.downloads == 0
+    second = sync(run, exit_code=2, env=disk)
+    assert f"process {first.pid} on {socket.gethostname()}, last active " in second.stderr
+    assert "Another run is already using" in second.stderr and second.downloads == 0
+    assert sync(run, "-n", env=disk).downloads == 0
     first.kill()
     first.wait()
     assert (run.output / LOCK).exists()
@@ -186,19 +189,151 @@ def test_second_runs_without_locks_are_refused_until_the_first_is_killed(
     assert files_on_disk(run.output) == expected_files(album) and not (run.output / LOCK).exists()
 
 
+def lock_of_another_computer(run: Run, age_seconds: float) -> Path:
+    """Leave a lock file of another computer, touched this long ago."""
+    lock = run.output / LOCK
+    lock.write_text("attic 17")
+    touched_at = time.time() - age_seconds
+    os.utime(str(lock), (touched_at, touched_at))
+    return lock
+
+
 def test_lock_files_of_other_computers_are_named_with_age_and_advice(
     account: Account, run: Run
 ) -> None:
     account.album("Summer").photo()
     sync(run)
-    (run.output / LOCK).write_text("attic 17")
-    os.utime(str(run.output / LOCK), (1_700_000_000, 1_700_000_000))
-    refused = sync(run, exit_code=2, env={"TZ": "UTC0"})
-    assert "process 17 on attic, since 2023-11-14 22:13" in refused.stderr
-    assert re.search(rf"If it is no longer running, delete \S*{re.escape(LOCK)}", refused.stderr)
-    assert (run.output / LOCK).read_text() == "attic 17" and refused.cost[1] == 0
-    (run.output / LOCK).unlink()
+    lock = lock_of_another_computer(run, 120)
+    refused = sync(run, exit_code=2)
+    assert re.search("process 17 on attic, last active 2 min.* ago", refused.stderr)
+    assert re.search(rf"delete \S*{re.escape(LOCK)} or wait [78] min", refused.stderr)
+    assert lock.read_text() == "attic 17" and refused.cost[1] == 0
+    lock.unlink()
     assert sync(run).cost == (2, 0)
+
+
+def test_a_lock_that_was_not_touched_for_long_is_taken_over(
+    account: Account, run: Run, shim: str
+) -> None:
+    """Run after a container was killed: its name is never seen again."""
+    account.album("Summer").photo()
+    sync(run)
+    for env in ({}, broken_disk(shim, lock="ENOLCK")):
+        lock = lock_of_another_computer(run, script.STALE_LOCK_SECONDS + 1)
+        assert sync(run, env=env).cost == (2, 0)
+        assert not lock.exists()
+    assert [path.name for path in run.output.iterdir() if "claim" in path.name] == []
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"attic", b"attic 17x", b"attic 999999999999999999999", b"\xff\xfe 1 2", b"0"]
+)
+def test_a_lock_file_with_any_content_holds_until_it_is_old(
+    account: Account, run: Run, content: bytes
+) -> None:
+    account.album("Summer").photo()
+    sync(run)
+    lock = run.output / LOCK
+    lock.write_bytes(content)
+    assert "Another run is already using" in sync(run, exit_code=2).stderr
+    os.utime(str(lock), (0, 0))
+    assert sync(run).cost == (2, 0)
+
+
+def test_a_folder_in_the_place_of_the_lock_is_named(account: Account, run: Run) -> None:
+    account.album("Summer").photo()
+    sync(run)
+    (run.output / LOCK).mkdir()
+    assert LOCK in sync(run, exit_code=2).stderr
+
+
+def test_a_run_touches_its_lock_and_ends_if_another_run_took_it_over(
+    account: Account, run: Run, shim: str
+) -> None:
+    album = account.album("Summer")
+    for number in range(40):
+        album.photo(f"{number}.JPG")
+    lock = run.output / LOCK
+    times: List[float] = []
+
+    def look(answer: Dict[str, Any]) -> Dict[str, Any]:
+        os.utime(str(lock), (1_000_000_000, 1_000_000_000))
+        return answer
+
+    run.smugmug.fault("mangle", f"{album.key}!images", function=look)
+    stall = run.smugmug.fault("stall", where=f"/i-{album.images[-1].key}/", before_headers=True)
+    process = run.start(env=broken_disk(shim, lock="ENOLCK"))
+    assert stall.reached.wait(300)
+    deadline = time.monotonic() + 300
+    while lock.stat().st_mtime < 1_600_000_000 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    times.append(lock.stat().st_mtime)
+    assert times[0] > 1_600_000_000
+    lock.write_text("attic 17")
+    _, stderr = process.communicate(timeout=300)
+    assert process.wait() == 2 and "taken over by another run" in stderr
+    assert lock.read_text() == "attic 17"
+
+
+def test_of_two_processes_that_take_over_a_lock_one_gets_it(tmp_path: Path) -> None:
+    """Start some processes at once, each with a name of its own, before an old lock."""
+    lock = tmp_path / LOCK
+    lock.write_text("attic 17")
+    os.utime(str(lock), (0, 0))
+    code = f"""
+        import socket, sys
+        sys.path.insert(0, {str(Path(script.__file__).parent)!r})
+        import download_smugmug_photos as script
+        socket.gethostname = lambda: "container" + sys.argv[1]
+        sys.stdin.readline()
+        try:
+            script.LockFile(script.Path({str(lock)!r})).acquire()
+            print("mine")
+        except script.Problem as problem:
+            print(problem)
+    """
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", textwrap.dedent(code), str(number)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            universal_newlines=True,
+        )
+        for number in range(4)
+    ]
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
+    told = [process.communicate(timeout=300)[0].strip() for process in processes]
+    assert told.count("mine") == 1, told
+    assert sum("Another run is already using" in text for text in told) == 3
+
+
+def test_a_claim_that_a_killed_process_left_is_ignored_after_a_while(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(script, "CLAIM_SECONDS", 0.1)
+    claim = tmp_path / "folders.json.claim"
+    claim.write_text("")
+    os.utime(str(claim), (0, 0))
+    with script.claimed(tmp_path / "folders.json") as now:
+        assert now > 1_000_000_000
+    assert not claim.exists()
+
+
+def test_a_lock_on_a_disk_that_fails_is_not_taken_for_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = script.LockFile(tmp_path / LOCK)
+    lock.acquire()
+
+    def fail(path: Path) -> str:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(script, "lock_content", fail)
+    assert lock.is_held()
+    lock.touch()
 
 
 @pytest.mark.skipif(
@@ -216,47 +351,19 @@ def test_lock_files_of_this_computer_hold_while_their_process_runs(
     gone.wait()
     (run.output / LOCK).write_text(f"{here} {gone.pid}")
     assert sync(run).cost == (2, 0)
-    # our own process ID is no other run: containers reuse the numbers
-    assert not script.is_running(os.getpid())
+    assert not script.is_running(str(os.getpid()))  # in a container, numbers repeat
 
     def forbid(process: int, number: int) -> None:
         raise PermissionError(1, "Operation not permitted")
 
     monkeypatch.setattr(os, "kill", forbid)
-    assert script.is_running(17)
-
-
-def test_of_two_simultaneous_runs_the_one_whose_lock_file_stays_continues(
-    account: Account, run: Run, shim: str, tmp_path: Path
-) -> None:
-    album = account.album("Summer")
-    album.photo()
-    other = f"{socket.gethostname()} {os.getpid()}"
-    python = broken_python(
-        tmp_path / "python",
-        f"""
-        import time
-        sleep = time.sleep
-        def sleep_while_the_other_begins(seconds):
-            if seconds == {script.TICK_SECONDS}:
-                open({str(run.output / LOCK)!r}, "w").write({other!r})
-            else:
-                sleep(seconds)
-        time.sleep = sleep_while_the_other_begins
-    """,
-    )
-    refused = sync(run, exit_code=2, env={**broken_disk(shim, lock="ENOLCK"), **python})
-    assert "Another run is already using" in refused.stderr and refused.downloads == 0
-    assert (run.output / LOCK).read_text() == other
-    (run.output / LOCK).unlink()
-    sync(run, env=broken_disk(shim, lock="ENOLCK"))
-    assert files_on_disk(run.output) == expected_files(album)
+    assert script.is_running("17")
 
 
 def test_process_checks_never_signal_on_windows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "win32")
     monkeypatch.setattr(os, "kill", lambda process, number: pytest.fail("that would end it"))
-    assert script.is_running(17)
+    assert script.is_running("17")
     script.lock_shared(-1)  # nor for locks
 
 

@@ -4,6 +4,7 @@ folder?
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import List
@@ -248,23 +249,28 @@ def test_unreadable_damaged_files_stay_recorded_as_damaged(account: Account, run
 # =================================================================================================
 
 
+def move_to_another_disk(run: Run) -> None:
+    """Pretend that the output folder was on a disk that has another number."""
+    path = run.config / "download_smugmug_photos" / "folders.json"
+    folders = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({name: number + 1 for name, number in folders.items()}))
+
+
 @pytest.mark.parametrize("arguments", [[], ["--dry-run"], ["--verify"], ["--verify", "--dry-run"]])
 def test_known_folders_without_a_record_do_not_count_as_empty(
     account: Account, run: Run, arguments: List[str]
 ) -> None:
     account.album("Summer").photo()
     sync(run)
+    move_to_another_disk(run)
     unplugged = run.folder / "unplugged"
     run.output.rename(unplugged)
     for is_mount_point in (False, True):
         if is_mount_point:
             run.output.mkdir()
         report = sync(run, *arguments, exit_code=2)
-        assert (
-            report.downloads == 0
-            and "Is the disk connected?" in report.stderr
-            and "--new-record" in report.stderr
-        )
+        assert report.downloads == 0
+        assert "Is the disk connected?" in report.stderr and "--new-record" in report.stderr
     assert list(run.output.iterdir()) == []
     run.output.rmdir()
     unplugged.rename(run.output)
