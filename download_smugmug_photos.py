@@ -106,6 +106,7 @@ from typing import (
     IO,
     Any,
     Callable,
+    Container,
     Dict,
     Iterable,
     Iterator,
@@ -947,10 +948,41 @@ class Jobs:
 # -------------------------------------------------------------------------------------------------
 # 3. Names: from SmugMug's texts to names that every file system accepts.
 #    Uses the rules of Linux, macOS and Windows, never the disk: results are the same everywhere.
+#
+#    What a name must be
+#
+#    Visible.   Linux and macOS hide names that begin with a dot. PhotoPrism also ignores those that
+#               begin with "@", "_." or "__". Nobody finds a file without visible characters.
+#    Openable.  A double click and every importer go by the extension. A dot alone makes none: in
+#               "Holiday 12.05.2019" and "St.Moritz", all of it is the name. Only extensions in the
+#               lists below count; a name without one gets that of the file SmugMug serves.
+#    Unique.    macOS and Windows ignore case, macOS also ignores Unicode normalization.
+#    Stable.    Names depend on the image and on names already given, not on the order of a listing.
+#
+#    Files on disk under the names that earlier versions gave them keep those names.
 # -------------------------------------------------------------------------------------------------
 
 # Length limit of a name in UTF-8. Linux allows 255 bytes; a part file needs room for its suffix.
+# Some disks take less (see `name_limit`).
 MAX_NAME_BYTES = 255 - len(PART_SUFFIX)
+
+# Extensions by which programs know photos and videos: what cameras write and SmugMug accepts.
+PHOTO_EXTENSIONS = frozenset(
+    re.findall(
+        r"\.\w+",
+        ".jpg .jpeg .jpe .jfif .png .gif .heic .heif .hif .avif .webp .tif .tiff .bmp .jp2 .jxl .psd"
+        " .svg .insp .3fr .arw .cr2 .cr3 .crw .dcr .dng .erf .fff .gpr .iiq .k25 .kdc .mef .mos"
+        " .mrw .nef .nrw .orf .ori .pef .raf .raw .rw2 .rwl .sr2 .srf .srw .x3f",
+    )
+)
+VIDEO_EXTENSIONS = frozenset(
+    re.findall(
+        r"\.\w+",
+        ".mp4 .mov .m4v .avi .mpg .mpeg .mpe .m2v .wmv .asf .3gp .3gpp .3g2 .mts .m2ts .m2t .mkv"
+        " .webm .flv .f4v .ogv .mxf .vob .dv .qt .insv .360",
+    )
+)
+EXTENSIONS = PHOTO_EXTENSIONS | VIDEO_EXTENSIONS | {".html", ".json"}
 
 # Device names that Windows reserves, with or without an extension:
 # https://learn.microsoft.com/windows/win32/fileio/naming-a-file
@@ -964,23 +996,45 @@ UNSAFE_CHARACTER = re.compile(
     r'[<>:"/\\|?*\x00-\x1f\x7f-\x9f\ud800-\udfff\u200e\u200f\u2028-\u202e\u2066-\u2069]'
 )
 
+# The beginning of a name that some program takes for hidden.
+HIDDEN_PREFIX = re.compile(r"\A(?=[.@]|_[._])[._@]+")
 
-def safe_name(text: str, fallback: str) -> str:
+# Letters and symbols without a glyph: Hangul fillers, the empty Braille pattern, a null note head.
+BLANK_CHARACTERS = frozenset("\u115f\u1160\u2800\u3164\uffa0\U0001d159")
+
+
+def safe_name(text: str, fallback: str, max_bytes: int = MAX_NAME_BYTES) -> str:
     """Return a file or folder name made from `text`.
 
-    If nothing is left of it, `fallback` is used. Harmless names are returned unchanged. Each
-    unsafe character becomes one "_", as in other SmugMug tools. The result is in Unicode NFC and
-    has at most MAX_NAME_BYTES bytes in UTF-8. It is never a name that this program uses itself.
+    If nothing visible is left of it, `fallback` is used. Harmless names are returned unchanged.
+    Each unsafe character becomes one "_", as in other SmugMug tools. The result is in Unicode NFC
+    and has at most `max_bytes` bytes in UTF-8. It is never a name that this program uses itself.
     """
-    name = UNSAFE_CHARACTER.sub("_", unicodedata.normalize("NFC", text)).strip(" ")
-    name = shortened(name, MAX_NAME_BYTES).rstrip(". ")
-    if not name.strip("."):
-        name = safe_name(fallback, "unnamed") if fallback else "unnamed"
-    if RESERVED_NAME.match(name) or name.lower().startswith(RECORD_FILE):
-        name = shortened("_" + name, MAX_NAME_BYTES)
+    name = HIDDEN_PREFIX.sub("_", plain_text(text), count=1)
+    name = shortened(name, max_bytes).rstrip(". ")
+    if not is_visible(name):
+        return safe_name(fallback, "unnamed", max_bytes) if fallback else "unnamed"
+    if RESERVED_NAME.match(name):
+        name = shortened("_" + name, max_bytes)
     if name.lower().endswith(PART_SUFFIX):
-        name = shortened(name, MAX_NAME_BYTES - 1) + "_"
+        name = shortened(name, max_bytes - 1) + "_"
     return name
+
+
+def plain_text(text: str) -> str:
+    """Return `text` in Unicode NFC, with "_" for each unsafe character, without outer spaces."""
+    return UNSAFE_CHARACTER.sub("_", unicodedata.normalize("NFC", text)).strip(" ")
+
+
+def is_visible(name: str) -> bool:
+    """Return True if a name has a character to see, other than "_", "@" and dots."""
+    for letter in name:
+        is_shown = (
+            unicodedata.category(letter)[0] in "LNPS" or unicodedata.category(letter) == "Co"
+        )
+        if is_shown and letter not in BLANK_CHARACTERS and letter not in "_@.":
+            return True
+    return False
 
 
 def shortened(name: str, max_bytes: int) -> str:
@@ -995,32 +1049,35 @@ def shortened(name: str, max_bytes: int) -> str:
 def split_extension(name: str) -> tuple[str, str]:
     """Split "IMG_1.JPG" into "IMG_1" and ".JPG".
 
-    An extension has one to ten ASCII letters or digits; anything else belongs to the stem.
+    Only the extensions in EXTENSIONS count; anything else belongs to the stem.
     """
-    match = re.search(r"(?<=.)\.[A-Za-z0-9]{1,10}$", name, re.DOTALL)
-    return (name[: match.start()], match.group()) if match else (name, "")
+    stem, dot, extension = name.rpartition(".")
+    if stem and dot + extension.lower() in EXTENSIONS:
+        return stem, dot + extension
+    return name, ""
 
 
-def with_suffix(name: str, suffix: str) -> str:
+def with_suffix(name: str, suffix: str, max_bytes: int = MAX_NAME_BYTES) -> str:
     """Insert `suffix` before the extension: "IMG_1.JPG" and "_KEY" make "IMG_1_KEY.JPG".
 
     The stem is cut if the name would get too long. Folders in front of the name stay as they are.
     """
     folders, slash, name = name.rpartition("/")
     stem, extension = split_extension(name)
-    room = MAX_NAME_BYTES - len((suffix + extension).encode())
+    room = max_bytes - len((suffix + extension).encode())
     return folders + slash + shortened(stem, room) + suffix + extension
 
 
-def alternatives(name: str, suffix: str, separator: str) -> Iterator[str]:
+def alternatives(
+    name: str, suffix: str, separator: str, max_bytes: int = MAX_NAME_BYTES
+) -> Iterator[str]:
     """Yield names to use instead of `name`.
 
     The first has the suffix, the others the suffix and a number from 2 on.
     """
-    yield with_suffix(name, suffix)
-    yield from (
-        with_suffix(name, f"{suffix}{separator}{number}") for number in range(2, sys.maxsize)
-    )
+    yield with_suffix(name, suffix, max_bytes)
+    for number in range(2, sys.maxsize):
+        yield with_suffix(name, f"{suffix}{separator}{number}", max_bytes)
 
 
 def collision_key(name: str) -> str:
@@ -1034,20 +1091,24 @@ def collision_key(name: str) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFD", decomposed.casefold()))
 
 
-def image_file_name(image: Image) -> str:
+def image_file_name(image: Image, max_bytes: int = MAX_NAME_BYTES) -> str:
     """Return the preferred file name of an image.
 
-    SmugMug re-encodes videos, so a video gets the extension of the file that is served.
+    SmugMug re-encodes videos, so a video gets the extension of the file that is served. A photo
+    keeps its own extension and gets the served one only if it has none.
     """
-    name = safe_name(image.file_name, image.key)
+    name = plain_text(image.file_name).rstrip(". ")
     stem, extension = split_extension(name)
-    if not image.extension or extension.lower() == f".{image.extension}":
-        return name
-    stem = shortened(stem, MAX_NAME_BYTES - 1 - len(image.extension))
-    return safe_name(stem + "." + image.extension, image.key)
+    if extension.lower() not in PHOTO_EXTENSIONS | VIDEO_EXTENSIONS:
+        stem, extension = name, "." + image.extension
+    elif image.is_video and extension.lower() != "." + image.extension:
+        extension = "." + image.extension
+    return safe_name(stem, image.key, max_bytes - len(extension)) + extension
 
 
-def unique_names(wanted: Iterable[tuple[str, str]], taken: Iterable[str]) -> dict[str, str]:
+def unique_names(
+    wanted: Iterable[tuple[str, str]], taken: Iterable[str], max_bytes: int = MAX_NAME_BYTES
+) -> dict[str, str]:
     """Return a name for each key, different on every file system.
 
     `wanted`: (key, preferred name) pairs. The first of several equal names stays as it is; the
@@ -1065,7 +1126,7 @@ def unique_names(wanted: Iterable[tuple[str, str]], taken: Iterable[str]) -> dic
         if key not in names:
             names[key] = next(
                 other
-                for other in alternatives(name, f"_{key}", "_")
+                for other in alternatives(name, f"_{key}", "_", max_bytes)
                 if collision_key(other) not in used
             )
             used.add(collision_key(names[key]))
@@ -1073,7 +1134,11 @@ def unique_names(wanted: Iterable[tuple[str, str]], taken: Iterable[str]) -> dic
 
 
 def album_folders(
-    albums: Iterable[Album], given: Mapping[str, str], layout: str
+    albums: Iterable[Album],
+    given: Mapping[str, str],
+    preferred: Callable[[Album], str],
+    taken: Iterable[str] = (),
+    max_bytes: int = MAX_NAME_BYTES,
 ) -> dict[str, str]:
     """Return a folder for each album that has none yet.
 
@@ -1081,38 +1146,117 @@ def album_folders(
     plain one.
 
     `given`: the folders that albums already have, by album key
-    `layout`: "album" or "tree"
+    `preferred`: returns the preferred folder of an album
+    `taken`: further paths in use, such as files
     """
     oldest_first = sorted(albums, key=lambda album: (album.created, album.key))
-    wanted = [
-        (album.key, album_folder(album, layout))
-        for album in oldest_first
-        if album.key not in given
-    ]
-    return unique_names(wanted, [PAGE_NAME, *given.values()])
+    wanted = [(album.key, preferred(album)) for album in oldest_first if album.key not in given]
+    return unique_names(wanted, [PAGE_NAME, *given.values(), *taken], max_bytes)
 
 
-def album_folder(album: Album, layout: str) -> str:
-    """Return the preferred folder of an album.
+def album_folder(album: Album, parent: str = "", max_bytes: int = MAX_NAME_BYTES) -> str:
+    """Return the preferred folder of an album: its name, inside `parent`."""
+    name = safe_name(album.name, album.key, max_bytes)
+    return f"{parent}/{name}" if parent else name
 
-    That is its name; with the layout "tree", inside the folders that hold the album on SmugMug.
+
+def smugmug_folders(album: Album) -> list[str]:
+    """Return the paths of the folders above an album on SmugMug, the innermost first."""
+    return folders_above("/".join(part for part in album.url_path.split("/") if part))
+
+
+def folders_above(path: str) -> list[str]:
+    """Return the folders above a path, the innermost first: "a/b" and "a" for "a/b/c"."""
+    folders = []
+    while "/" in path:
+        path = path.rpartition("/")[0]
+        folders.append(path)
+    return folders
+
+
+def tree_folders(
+    albums: Sequence[Album],
+    given: Mapping[str, str],
+    names: Mapping[str, str],
+    taken: Iterable[str] = (),
+    max_bytes: int = MAX_NAME_BYTES,
+) -> dict[str, str]:
+    """Return the local folder for each folder on SmugMug that holds a new album.
+
+    Both are paths; parents are included. Two folders on SmugMug never share a local one, even if
+    their names differ only in what no file system can tell. The second gets the last part of its
+    path appended, which is unique on SmugMug.
+
+    `albums`: all albums, new and old
+    `given`: the folders of the old ones, by album key. They show which folder is whose.
+    `names`: names of folders, by path; a missing name is replaced by the last part of the path
+    `taken`: local paths that can't be folders
     """
-    parents = []
-    if layout == "tree":
-        parents = [part for part in album.url_path.split("/")[:-1] if part]
-    return "/".join(
-        [safe_name(part, "folder") for part in parents] + [safe_name(album.name, album.key)]
-    )
+    owners: dict[str, set[str]] = {collision_key(path): set() for path in taken}
+    for album in albums:
+        paths = smugmug_folders(album)
+        local_paths = folders_above(given.get(album.key, ""))
+        if len(paths) == len(local_paths):
+            for path, folder in zip(paths, local_paths):
+                owners.setdefault(collision_key(folder), set()).add(path)
+    result = {"": ""}
+    for path in sorted(folders_on_smugmug(albums, given)):
+        above, _, last = path.rpartition("/")
+        name = safe_name(names.get(path, last), last, max_bytes)
+        plain = f"{result[above]}/{name}".lstrip("/")
+        suffix = f"_{safe_name(last, 'folder', 40)}"
+        for folder in itertools.chain([plain], alternatives(plain, suffix, "_", max_bytes)):
+            if path in owners.setdefault(collision_key(folder), {path}):
+                result[path] = folder
+                break
+    return result
 
 
-def image_names(images: Iterable[Image], taken: Iterable[str]) -> dict[str, str]:
+def folders_on_smugmug(albums: Iterable[Album], given: Container[str]) -> set[str]:
+    """Return the paths of all folders on SmugMug that hold albums not in `given`."""
+    paths = set()
+    for album in albums:
+        if album.key not in given:
+            paths.update(smugmug_folders(album))
+    return paths
+
+
+def image_names(
+    images: Iterable[Image], taken: Iterable[str], max_bytes: int = MAX_NAME_BYTES
+) -> dict[str, str]:
     """Return a file name within the album's folder for each image key.
 
     Of images that share a name, the one uploaded first gets the plain one.
     """
     earliest_first = sorted(images, key=lambda image: (image.uploaded, image.key))
-    wanted = ((image.key, image_file_name(image)) for image in earliest_first)
-    return unique_names(wanted, [ALBUM_SIDECAR, *taken])
+    wanted = ((image.key, image_file_name(image, max_bytes)) for image in earliest_first)
+    return unique_names(wanted, [ALBUM_SIDECAR, *taken], max_bytes)
+
+
+def former_names(images: Iterable[Image], taken: Iterable[str]) -> dict[str, str]:
+    """Return the file name that earlier versions gave each image, by image key.
+
+    They took whatever followed the last dot for an extension, kept a dot at the beginning, and
+    gave no extension to a photo without one.
+    """
+    names: dict[str, str] = {}
+    used = set(map(collision_key, taken))
+    for image in sorted(images, key=lambda image: (image.uploaded, image.key)):
+        name = plain_text(image.file_name).rstrip(". ") or image.key
+        if RESERVED_NAME.match(name):
+            name = "_" + name
+        stem, extension = name, ""
+        match = re.search(r"(?<=.)\.[A-Za-z0-9]{1,10}$", name)
+        if match is not None:
+            stem, extension = name[: match.start()], match.group()
+        if image.is_video and extension.lower() != f".{image.extension}":
+            extension = f".{image.extension}"
+        name = stem + extension
+        if collision_key(name) in used:
+            name = f"{stem}_{image.key}{extension}"
+        used.add(collision_key(name))
+        names[image.key] = name
+    return names
 
 
 def part_name(image: Image, md5: str) -> str:
@@ -1267,6 +1411,9 @@ def iso_time(seconds: float) -> str:
 # 5. Files: part files, writes that a crash cannot interrupt halfway, what lies in a folder.
 #    Uses threads only to stop. Independent of what the files contain.
 # -------------------------------------------------------------------------------------------------
+
+# Limits of a name's length below this, in bytes, are not believed: part files would not fit.
+MIN_NAME_BYTES = 64
 
 # Length from which Windows refuses a path unless long paths are enabled. A folder needs room for
 # a short name in it: https://learn.microsoft.com/windows/win32/fileio/maximum-file-path-limitation
@@ -1557,7 +1704,8 @@ def free_path(path: Path, suffix: str) -> Path:
 
     Raise OSError if the folder cannot be looked at.
     """
-    for name in alternatives(path.name, suffix, "-"):  # pragma: no branch: they never end
+    names = alternatives(path.name, suffix, "-", name_limit(path.parent))
+    for name in names:  # pragma: no branch: they never end
         beside = path.with_name(name)
         try:
             os.lstat(str(beside))
@@ -1566,16 +1714,60 @@ def free_path(path: Path, suffix: str) -> Path:
     return beside
 
 
+def name_limit(folder: Path) -> int:
+    """Return the most bytes that a new name in a folder may have.
+
+    Room for the suffix of a file beside it is left. Some disks take fewer than 255 bytes, for
+    example 143 on an encrypted network share. Since not every disk states its limit, a name of
+    that length is looked up, and shorter ones if it is refused. The folder need not exist yet.
+    """
+    limit = MAX_NAME_BYTES + len(PART_SUFFIX)
+    existing = existing_parent(folder) or folder
+    with suppress(OSError, ValueError, AttributeError):  # Windows has no pathconf
+        stated = os.pathconf(str(existing), "PC_NAME_MAX")
+        if stated >= MIN_NAME_BYTES:  # 0 means unknown
+            limit = min(limit, stated)
+    if not takes_names_of(existing, limit):
+        shortest, longest = MIN_NAME_BYTES, limit
+        while longest - shortest > 1:
+            middle = (shortest + longest) // 2
+            if takes_names_of(existing, middle):
+                shortest = middle
+            else:
+                longest = middle
+        limit = shortest
+    return limit - len(PART_SUFFIX)
+
+
+def takes_names_of(folder: Path, length: int) -> bool:
+    """Return False if the disk of a folder refuses names of `length` bytes."""
+    path = str(folder / ("x" * length))
+    try:
+        os.lstat(path)
+        os.close(os.open(path, os.O_RDONLY))
+    except OSError as error:
+        return error.errno != errno.ENAMETOOLONG
+    return True
+
+
+def existing_parent(folder: Path) -> Path | None:
+    """Return a folder, or the closest one above it that exists, or None if none can be found."""
+    with suppress(OSError, RuntimeError, StopIteration, ValueError):
+        path = folder.resolve()
+        return next(parent for parent in (path, *path.parents) if exists(parent))
+    return None
+
+
 def free_space(folder: Path) -> int | None:
     """Return the free bytes on the disk of a folder, or None if they are unknown.
 
     The folder need not exist yet. Some FUSE file systems know no sizes and answer with zeros.
     """
-    with suppress(OSError, RuntimeError, StopIteration, ValueError):
-        path = folder.resolve()
-        existing = next(parent for parent in (path, *path.parents) if exists(parent))
-        usage = shutil.disk_usage(str(existing))
-        return usage.free if usage.total else None
+    existing = existing_parent(folder)
+    with suppress(OSError, ValueError):
+        if existing is not None:
+            usage = shutil.disk_usage(str(existing))
+            return usage.free if usage.total else None
     return None
 
 
@@ -2451,7 +2643,7 @@ ALBUM_FIELDS = (
     "Description,Keywords,WebUri,HighlightAlbumImageUri,ResponseLevel"
 )
 IMAGE_FIELDS = (
-    "ImageKey,Serial,Uri,FileName,IsVideo,Processing,Status,SubStatus,ArchivedUri,ArchivedSize,ArchivedMD5,"
+    "ImageKey,Serial,Uri,FileName,Format,IsVideo,Processing,Status,SubStatus,ArchivedUri,ArchivedSize,ArchivedMD5,"
     "OriginalSize,Date,DateTimeUploaded,DateTimeOriginal,Title,Caption,KeywordArray,Latitude,Longitude,"
     "Altitude,Hidden,WebUri,ComponentFileTypes"
 )
@@ -2825,9 +3017,6 @@ def parse_image(entry: Entry, expansions: Entry) -> Image:
     video = (expansions.object(uri) or expansions.object(uri + "?_shorturis=")).object(
         "LargestVideo"
     )
-    extension = (
-        re.sub("[^a-z0-9]", "", video.text("Ext").lower())[:10] or "mp4"
-    )  # as SmugMug serves it
     # a video's ArchivedUri is a JPEG still, whose size and MD5 even agree
     remote = (
         video.remote_file(False)
@@ -2842,7 +3031,7 @@ def parse_image(entry: Entry, expansions: Entry) -> Image:
         serial=sys.intern("" if serial is None else str(serial)),  # most have the same
         file_name=entry.text("FileName"),
         is_video=is_video,
-        extension=extension if is_video else "",
+        extension=served_extension(entry, video, is_video),
         processing=entry.get("Processing") is True and not is_hopeless,
         remote=remote,
         original_size_bytes=None if is_video else entry.integer("OriginalSize"),
@@ -2856,6 +3045,30 @@ def parse_image(entry: Entry, expansions: Entry) -> Image:
         location=parse_location(entry),
         source_types=() if is_video else types_in_source(entry.object("ComponentFileTypes")),
     )
+
+
+def served_extension(entry: Entry, video: Entry, is_video: bool) -> str:
+    """Return the extension of the file that SmugMug serves, without its dot.
+
+    `entry`, `video`: the AlbumImage and its LargestVideo
+    """
+    default, known = "jpg", PHOTO_EXTENSIONS
+    candidates = [entry.text("Format"), extension_of_url(entry.text("ArchivedUri"))]
+    if is_video:
+        default, known = "mp4", VIDEO_EXTENSIONS
+        candidates = [video.text("Ext"), extension_of_url(video.text("Url"))]
+    for candidate in candidates:
+        extension = candidate.lower().lstrip(".")
+        if f".{extension}" in known:
+            return sys.intern(extension.replace("jpeg", "jpg"))
+    return default
+
+
+def extension_of_url(url: str) -> str:
+    """Return what follows the last dot in the path of a URL."""
+    with suppress(ValueError):
+        return urlsplit(url).path.rpartition(".")[2]
+    return ""
 
 
 def parse_location(entry: Entry) -> tuple[float, float, float] | None:
@@ -2878,6 +3091,34 @@ def types_in_source(component_file_types: Entry) -> tuple[str, ...]:
     return tuple(
         sorted(name for name in types - SERVED_TYPES if re.fullmatch("[a-z0-9]{1,10}", name))
     )
+
+
+def fetch_folder_names(connection: Connection, user: User, paths: Sequence[str]) -> dict[str, str]:
+    """Return the names of folders as the user gave them, by path.
+
+    A folder that SmugMug does not tell about is left out: its path must do. The path does not
+    follow a rename, has dashes for spaces, and is ASCII only.
+    https://api.smugmug.com/api/v2/doc/reference/folder.html
+
+    `paths`: as in UrlPath, without their first slash
+    """
+    names = {}
+    fetch = partial(fetch_folder_name, connection, user)
+    for found in in_parallel(fetch, iter(paths), Stop(), LISTING_THREADS):
+        if found is not None and found[1]:
+            names[found[0]] = found[1]
+    return names
+
+
+def fetch_folder_name(connection: Connection, user: User, path: str) -> tuple[str, str]:
+    """Return the path of a folder and its name, or "" if SmugMug does not tell."""
+    uri = f"/api/v2/folder/user/{quote(user.nick_name)}/{quote(path)}"
+    try:
+        response = Entry(connection.get_json(uri, {**SHORT_ANSWER, "_filter": "Name"}))
+    except RequestFailed as error:
+        log.debug("The name of the folder %s is unknown: %s", printable(path), error)
+        return path, ""
+    return path, response.object("Response").object("Folder").text("Name")
 
 
 # Where the file of an image may be found that its listing does not name, best first: what to ask for, the object in
@@ -3978,6 +4219,8 @@ class Visit:
     `folder`, `album_record`, `records`, `unavailable`: what the record knew before the run; the
         last two are by image key
     `on_disk`: the files in the folder before the run
+    `former_names`: the names that earlier versions gave to the new images, by image key
+    `max_name_bytes`: the longest name that the disk takes
     `listed_at`: when the listing began, in seconds since 1970
     `images`, `problem`: the listing, and why it may be incomplete ("" if it is complete)
     `pending`: images without a result yet
@@ -3993,6 +4236,8 @@ class Visit:
         self.records: dict[str, FileRecord] = {}
         self.unavailable: dict[str, Unavailable] = {}
         self.on_disk = FilesOnDisk()
+        self.former_names: dict[str, str] = {}
+        self.max_name_bytes = MAX_NAME_BYTES
         self.listed_at = 0.0
         self.images: list[Image] = []
         self.problem = ""
@@ -4146,7 +4391,8 @@ def plan_image(visit: Visit, image: Image, name: str, now: float) -> Outcome | J
 def adoptable_names(visit: Visit, image: Image, name: str) -> Iterator[str]:
     """Yield the names of files in the folder that may be the image."""
     size_bytes = image.remote.size_bytes if image.remote else None
-    for candidate in (name, fallback_name(image, name)):
+    former_name = visit.former_names.get(image.key, name)
+    for candidate in (name, fallback_name(image, name, visit.max_name_bytes), former_name):
         found = visit.on_disk.actual_name(candidate)
         if found in visit.on_disk and size_bytes in (None, visit.on_disk[found]):
             yield found
@@ -4222,11 +4468,11 @@ def without_metadata(visit: Visit, image: Image) -> Image:
     return image
 
 
-def fallback_name(image: Image, name: str) -> str:
-    """Return the name to use if a file that must stay has the name `name`."""
+def fallback_name(image: Image, name: str, max_bytes: int = MAX_NAME_BYTES) -> str:
+    """Return the name for an image if `name` is taken by a file that must stay."""
     if split_extension(name)[0].endswith("_" + image.key):
-        return with_suffix(name, f"-{image.serial or 2}")
-    return with_suffix(name, f"_{image.key}")
+        return with_suffix(name, f"-{image.serial or 2}", max_bytes)
+    return with_suffix(name, f"_{image.key}", max_bytes)
 
 
 # -------------------------------------------------------------------------------------------------
@@ -4417,10 +4663,6 @@ def moved_folder(
 # photo that does not fit into PHOTO_BYTES of free space ends the run.
 RESERVED_BYTES = 1 << 20
 PHOTO_BYTES = 32 << 20
-
-VIDEO_EXTENSIONS = frozenset(
-    {".mov", ".mp4", ".m4v", ".avi", ".mpg", ".mpeg", ".wmv", ".3gp", ".mts", ".m2ts"}
-)
 
 
 def transfer(
@@ -4620,7 +4862,8 @@ def move_into_place(
                 rename(path, aside)
                 note = f"the damaged file was kept as {aside.name}"
             else:
-                path = free_path(job.folder / fallback_name(image, job.name), "")
+                beside = fallback_name(image, job.name, name_limit(job.folder))
+                path = free_path(job.folder / beside, "")
                 note = (
                     f"{job.name} was changed or added here, so it was kept; "
                     f"SmugMug's version is {path.name}"
@@ -5806,6 +6049,8 @@ class Run:
     `entries`: cached listings of folders, for `path_of`
     `to_relist`: albums whose first listing was incomplete
     `to_recheck`: keys of albums to list although SmugMug reports no change
+    `max_name_bytes`: the longest name that the disk takes
+    `subfolders`: names of the folders in each folder, by the collision key of its path
     `page_size`: adapts the size of pages to what SmugMug can deliver
     `keep`: strips an image of what this run does not need, to save memory
     """
@@ -5831,6 +6076,8 @@ class Run:
         self.entries: dict[Path, dict[str, str]] = {}
         self.to_relist: deque[Visit] = deque()
         self.to_recheck: frozenset[str] = frozenset()
+        self.max_name_bytes = name_limit(settings.output)
+        self.subfolders: dict[str, set[str]] = {}
         self.page_size = PageSize(IMAGES_PER_PAGE)
         self.keep = without_metadata
         if settings.sidecars:
@@ -6000,16 +6247,17 @@ def choose_albums(run: Run) -> list[Album]:
         run.summary.add_note(Result.FAILED, "the list of albums", "", problem)
     else:
         note_removed_albums(run, albums)
-    give_folders(run, albums)
     run.albums.update((album.key, album) for album in albums)
     albums = selected(run.settings, albums)
     run.summary.albums_expected = len(albums)
     if not (run.settings.full or run.settings.sidecars):
         albums = [album for album in albums if may_have_uploads(album, run.settings.since)]
         run.summary.albums[AlbumStatus.NONE] = run.summary.albums_expected - len(albums)
+    give_folders(run, list(run.albums.values()), albums)
     run.summary.images_expected = sum(album.image_count or 0 for album in albums)
     warn_of_full_disk(bytes_to_download(run, albums), run.settings.output)
     follow_renames(run, albums)
+    run.subfolders = subfolders_of(run.folders.values())
     run.to_recheck = albums_to_recheck(albums, run.album_records, run.connection.now())
     return albums
 
@@ -6023,19 +6271,74 @@ def note_removed_albums(run: Run, albums: Iterable[Album]) -> None:
             del run.folders[album_key]
 
 
-def give_folders(run: Run, albums: Iterable[Album]) -> None:
-    """Choose a folder for each new album. Existing folders stay, whatever the layout."""
-    layout = run.settings.layout
-    other = "tree" if layout == "album" else "album"
-    for album in albums:
-        folder = run.folders.get(album.key)
-        if folder == album_folder(album, other) != album_folder(album, layout):
-            log.info(
-                "Layout %s applies to new albums only. Existing album folders stay where they are.",
-                layout,
-            )
+def give_folders(run: Run, albums: Sequence[Album], chosen: Iterable[Album]) -> None:
+    """Choose a folder for each new album. Existing folders stay, whatever the layout.
+
+    SmugMug is asked for the names of folders only if new albums among the `chosen` ones need them.
+    """
+    is_tree = run.settings.layout == "tree"
+    if any(has_other_layout(album, run.folders.get(album.key), is_tree) for album in albums):
+        log.info(
+            "Layout %s applies to new albums only. Existing album folders stay where they are.",
+            run.settings.layout,
+        )
+    names: dict[str, str] = {}
+    if is_tree:
+        paths = folders_on_smugmug(chosen, run.folders)
+        names = fetch_folder_names(run.connection, run.user, sorted(paths))
+    taken: set[str] = set()
+    while True:
+        parents: Mapping[str, str] = {}
+        if is_tree:
+            parents = tree_folders(albums, run.folders, names, taken, run.max_name_bytes)
+        preferred = partial(preferred_folder, parents, run.max_name_bytes)
+        folders = album_folders(albums, run.folders, preferred, taken, run.max_name_bytes)
+        files = files_among(run.settings.output, folders.values()) - taken
+        if not files:
             break
-    run.folders.update(album_folders(albums, run.folders, layout))
+        taken |= files
+    run.folders.update(folders)
+
+
+def preferred_folder(parents: Mapping[str, str], max_name_bytes: int, album: Album) -> str:
+    """Return the preferred folder of an album.
+
+    `parents`: the local folders by their path on SmugMug; none with the layout "album"
+    """
+    above = smugmug_folders(album)
+    parent = parents.get(above[0], "") if above else ""
+    return album_folder(album, parent, max_name_bytes)
+
+
+def has_other_layout(album: Album, folder: str | None, is_tree: bool) -> bool:
+    """Return True if an album's folder was given under the other layout."""
+    if folder is None or not smugmug_folders(album):
+        return False
+    return ("/" not in folder) == is_tree
+
+
+def files_among(output: Path, folders: Iterable[str]) -> set[str]:
+    """Return the paths of files, within the output folder, that stand where a folder should be.
+
+    A file in the output folder itself is the user's, and the run says that it is in the way.
+    """
+    files = set()
+    for folder in folders:
+        for path in (folder, *folders_above(folder)):
+            full = str(output / path)
+            if "/" in path and os.path.lexists(full) and not os.path.isdir(full):
+                files.add(path)
+    return files
+
+
+def subfolders_of(folders: Iterable[str]) -> dict[str, set[str]]:
+    """Return the names of the folders in each folder, by its collision key."""
+    names: dict[str, set[str]] = {}
+    for folder in folders:
+        for path in (folder, *folders_above(folder)):
+            above, _, name = path.rpartition("/")
+            names.setdefault(collision_key(above), set()).add(name)
+    return names
 
 
 def bytes_to_download(run: Run, albums: Iterable[Album]) -> int:
@@ -6159,7 +6462,12 @@ def plan_images(run: Run, visit: Visit) -> list[Job]:
     since, seen = run.settings.since, visit.seen or frozenset()
     wanted = [image for image in visit.images if is_wanted(image, since, seen)]
     new = [image for image in visit.images if image.key not in visit.records]
-    names = image_names(new, (record.name for record in visit.records.values()))
+    taken = [record.name for record in visit.records.values()]
+    taken += run.subfolders.get(collision_key(run.folders[visit.album.key]), ())
+    visit.max_name_bytes = run.max_name_bytes
+    names = image_names(new, taken, run.max_name_bytes)
+    if visit.on_disk:
+        visit.former_names = former_names(new, taken)
     visit.pending = len(wanted)
     visit.is_partial = len(wanted) < len(visit.images)
     run.summary.begin(visit)
@@ -6189,7 +6497,7 @@ def follow_renames(run: Run, albums: Iterable[Album]) -> None:
     """Report albums that were renamed on SmugMug; with --rename, rename their folders."""
     for album in albums:
         folder = run.folders[album.key]
-        new_name = album_folder(album, "album")
+        new_name = album_folder(album, "", run.max_name_bytes)
         expected = new_name, with_suffix(new_name, f"_{album.key}")
         if album.key not in run.album_records or folder.rpartition("/")[2] in expected:
             continue
@@ -6208,7 +6516,8 @@ def rename_folder(run: Run, album: Album, new_name: str) -> bool:
     parents, slash, _ = folder.rpartition("/")
     others = [name for key, name in run.folders.items() if key != album.key]
     wanted = [(album.key, parents + slash + new_name)]
-    new_folder = unique_names(wanted, [PAGE_NAME, *others])[album.key]
+    taken = [PAGE_NAME, *others]
+    new_folder = unique_names(wanted, taken, run.max_name_bytes)[album.key]
     path = path_of(run, folder)
     new_path = path.with_name(new_folder.rpartition("/")[2])
     if is_occupied(new_path) or not exists(path):

@@ -403,6 +403,17 @@ class Account:
                 waiting.extend(node.children)
         return None
 
+    def find_folder(self, url_path: str) -> Optional[Folder]:
+        """Return the folder with this UrlPath ("" is the root), or None."""
+        folder: Optional[Folder] = self.root
+        while folder is not None and folder.url_path != url_path:
+            parents = [child for child in folder.children if isinstance(child, Folder)]
+            folder = next(
+                (child for child in parents if f"{url_path}/".startswith(f"{child.url_path}/")),
+                None,
+            )
+        return folder
+
     def _new_folder(self, name: str, parent: Folder) -> Folder:
         folder = Folder(
             self, name, parent, self._new_key(6), self._url_path(name, parent), created=self.now()
@@ -733,15 +744,19 @@ class Image:
                     album.touch()
 
 
+# Formats of photos other than JPG.
+PHOTO_FORMATS = {"PNG", "GIF", "TIF", "PSD", "CR2", "CR3", "CRW", "DNG", "ARW", "NEF"}
+
+
 @dataclass(eq=False)
 class Photo(Image):
     """A photo, whose original is its content."""
 
     @property
     def format(self) -> str:
-        """SmugMug's Format field."""
+        """SmugMug's Format field: what was uploaded, or the JPEG that SmugMug made of it."""
         extension = os.path.splitext(self.file_name)[1][1:].upper()
-        return {"JPEG": "JPG", "": "JPG"}.get(extension, extension)
+        return extension if extension in PHOTO_FORMATS else "JPG"
 
 
 @dataclass(eq=False)
@@ -1740,6 +1755,14 @@ class API:
             "Node", "Node", things=[node], describe=lambda found: self._node_thing(found, full)
         )
 
+    def _folder(
+        self, full: bool, query: Dict[str, str], nickname: str, path: Optional[str]
+    ) -> Optional[Resource]:
+        folder = self.account.find_folder(urllib.parse.unquote(path or ""))
+        if folder is None or nickname != self.account.nickname:
+            return None
+        return Resource("Folder", "Folder", things=[folder], describe=self._folder_thing)
+
     def _node_children(
         self, full: bool, query: Dict[str, str], node_id: str
     ) -> Optional[Resource]:
@@ -1870,6 +1893,7 @@ class API:
     ROUTES: Sequence[Tuple[str, Callable[..., Optional[Resource]]]] = (
         (r"!authuser", _auth_user),
         (r"/user/([\w-]+)", _user),
+        (r"/folder/user/([\w-]+)((?:/[^/!]+)*)", _folder),
         (r"/user/([\w-]+)!albums", _user_albums),
         (r"/album/([\w,]+)", _album),
         (r"/album/(\w+)!images", _album_images),
@@ -2017,6 +2041,11 @@ class API:
         )
         links = [
             Link("Node", f"/api/v2/node/{album.node_id}", "Node"),
+            Link(
+                "Folder",
+                f"/api/v2/folder/user/{self.account.nickname}{album.folder.url_path}",
+                "Folder",
+            ),
             Link("User", f"/api/v2/user/{self.account.nickname}", "User"),
             Link("HighlightImage", f"/api/v2/highlight/node/{album.node_id}", "Image"),
         ]
@@ -2030,6 +2059,33 @@ class API:
             Link("AlbumImages", f"{uri}!images", "AlbumImage", "Objects"),
             Link("AlbumComments", f"{uri}!comments", "Comment", "Objects"),
             Link("AlbumDownload", f"{uri}!download", "Download", "Objects"),
+        ]
+        return Thing(fields, links)
+
+    def _folder_thing(self, folder: Folder) -> Thing:
+        uri = f"/api/v2/folder/user/{self.account.nickname}{folder.url_path}"
+        fields: JSON = {
+            "Name": folder.name,
+            "UrlName": folder.url_path.rsplit("/", 1)[-1],
+            "SecurityType": "None",
+            "SortMethod": "SortIndex",
+            "SortDirection": "Ascending",
+            "Description": "",
+            "Keywords": "",
+            "PasswordHint": "",
+            "Privacy": "Public",
+            "DateAdded": utc_text(folder.created),
+            "DateModified": utc_text(folder.created),
+            "NodeID": folder.node_id,
+            "UrlPath": folder.url_path,
+            "Uri": uri,
+            "WebUri": f"https://{self.account.nickname}.smugmug.com{folder.url_path}",
+            "ResponseLevel": "Full",
+        }
+        links = [
+            Link("FolderByID", f"/api/v2/folder/id/{folder.node_id}", "Folder"),
+            Link("Node", f"/api/v2/node/{folder.node_id}", "Node"),
+            Link("User", f"/api/v2/user/{self.account.nickname}", "User"),
         ]
         return Thing(fields, links)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from typing import Any, Callable, Dict, List, Sequence, Tuple
 
@@ -30,9 +31,21 @@ RESERVED = {"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"} | {
 }
 
 
-# =================================================================================================
-# Expected names, from the rules of the file systems, not from the script.
-# =================================================================================================
+KNOWN_EXTENSIONS = set(
+    re.findall(r"\w+", "jpg jpeg jpe png gif heic heif tif tiff bmp webp psd nef")
+)
+KNOWN_EXTENSIONS |= {"cr2", "arw", "dng", "raf", "mp4", "mov", "m4v", "avi", "m2ts"}
+
+
+# ==========================================================================================
+
+
+def is_visible(name: str) -> bool:
+    """Return True if a name has a letter, digit, symbol or mark that leaves ink."""
+    blank = "\u115f\u1160\u2800\u3164\uffa0\U0001d159"
+    inked = [letter for letter in name if unicodedata.category(letter)[0] in "LNPS"]
+    inked += [letter for letter in name if unicodedata.category(letter) == "Co"]
+    return any(letter not in blank for letter in inked)
 
 
 def complaints(name: str) -> List[str]:
@@ -50,6 +63,8 @@ def complaints(name: str) -> List[str]:
         "not NFC": unicodedata.normalize("NFC", name) != name,
         "looks like a part file": name.lower().endswith(".part"),
         "looks like the record": name.lower().startswith(".smugmug.sqlite3"),
+        "hidden": name.startswith((".", "@", "_.", "__")),
+        "invisible": not is_visible(name),
     }
     return [complaint for complaint, applies in found.items() if applies]
 
@@ -75,7 +90,10 @@ def as_file_systems_see(names: Sequence[str]) -> List[List[str]]:
 def image(key: str, name: str, uploaded: str = "", extension: str = "") -> Any:
     """Make an image as listed, with the fields its name depends on."""
     entry = {"ImageKey": "K", "Serial": 0, "FileName": name, "DateTimeUploaded": uploaded}
-    return parse_image(entry)._replace(key=key, extension=extension)
+    found = parse_image(entry)._replace(key=key)
+    if extension:
+        found = found._replace(is_video=True, extension=extension)
+    return found
 
 
 def album(key: str, name: str, created: str = "") -> Any:
@@ -96,7 +114,9 @@ def album(key: str, name: str, created: str = "") -> Any:
         "Summer 2019",
         "A  B",
         "a.b.c.jpg",
-        ".hidden",
+        "_DSC1.JPG",
+        "_a_",
+        "me@home",
         "~",
         "-rf",
         "100%",
@@ -109,7 +129,6 @@ def album(key: str, name: str, created: str = "") -> Any:
         "😀 party.gif",
         "Ελλάδα",
         "עברית.jpg",
-        "..and so on",
         "console.txt",
         "COM10.jpg",
         "nul_1.jpg",
@@ -133,7 +152,14 @@ def test_harmless_names_are_kept(name: str) -> None:
         ("a/b", "a_b"),
         ("a\\b", "a_b"),
         ("/etc/passwd", "_etc_passwd"),
-        ("../../up.jpg", ".._.._up.jpg"),
+        ("../../up.jpg", "_up.jpg"),
+        (".hidden", "_hidden"),
+        ("..and so on", "_and so on"),
+        ("._IMG_1.JPG", "_IMG_1.JPG"),
+        ("@home", "_home"),
+        ("__MACOSX", "_MACOSX"),
+        ("??? who", "_ who"),
+        ("_.@x", "_x"),
         ("C:\\Windows\\x", "C__Windows_x"),
         ('Trip: Rome? *new* <1> |2| "3"', "Trip_ Rome_ _new_ _1_ _2_ _3_"),
         ("a\x00b\x1fc\x7fd\x85e", "a_b_c_d_e"),
@@ -154,21 +180,42 @@ def test_harmless_names_are_kept(name: str) -> None:
         ("conout$", "_conout$"),
         ("movie.part", "movie.part_"),
         ("movie.PART", "movie.PART_"),
-        (".smugmug.sqlite3", "_.smugmug.sqlite3"),
-        (".SmugMug.sqlite3-journal", "_.SmugMug.sqlite3-journal"),
+        (".smugmug.sqlite3", "_smugmug.sqlite3"),
+        (".SmugMug.sqlite3-journal", "_SmugMug.sqlite3-journal"),
     ],
 )
 def test_characters_that_some_file_system_rejects_are_removed(name: str, expected: str) -> None:
     assert script.safe_name(name, "KEY") == expected
 
 
-@pytest.mark.parametrize("name", ["", " ", ".", "..", "...", ". .", "   ..  "])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        " ",
+        ".",
+        "..",
+        "...",
+        ". .",
+        "   ..  ",
+        "_",
+        "???",
+        "@",
+        "\u00a0\u3000",
+        "\u200b",
+        "\ufeff\u2060",
+        "\u00ad",
+        "\u3164",
+        "\u2800 \u2800",
+        "\u0301",
+    ],
+)
 def test_keys_replace_names_of_which_nothing_is_left(name: str) -> None:
     assert script.safe_name(name, "Kx2b") == "Kx2b"
 
 
 @pytest.mark.parametrize(
-    "key, expected", [("", "unnamed"), ("..", "unnamed"), ("../x", ".._x"), ("nul", "_nul")]
+    "key, expected", [("", "unnamed"), ("..", "unnamed"), ("../x", "_x"), ("nul", "_nul")]
 )
 def test_keys_are_cleaned_like_names(key: str, expected: str) -> None:
     assert script.safe_name("", key) == expected
@@ -321,8 +368,10 @@ def test_valid_keys_are_kept(key: Any) -> None:
         ("con.avi", "mp4", "_con.mp4"),
         ("x" * 300 + ".mov", "mp4", "x" * 246 + ".mp4"),
         ("x" * 300, "mp4", "x" * 246 + ".mp4"),
-        ("IMG_7058_heic.JPG", "", "IMG_7058_heic.JPG"),
-        ("IMG_1", "", "IMG_1"),
+        ("Holiday 12.05.2019", "mp4", "Holiday 12.05.2019.mp4"),
+        ("St.Moritz", "mp4", "St.Moritz.mp4"),
+        ("Opening v1.2", "mp4", "Opening v1.2.mp4"),
+        ("clip.mp4.part", "mp4", "clip.mp4.part_.mp4"),
     ],
 )
 def test_videos_get_the_extension_of_the_served_file(
@@ -331,14 +380,188 @@ def test_videos_get_the_extension_of_the_served_file(
     assert script.image_file_name(image("KEY", name, extension=extension)) == expected
 
 
+@pytest.mark.parametrize(
+    "name, expected",
+    [
+        ("IMG_7058_heic.JPG", "IMG_7058_heic.JPG"),
+        ("IMG_1", "IMG_1.jpg"),
+        ("", "KEY.jpg"),
+        ("12.05.2019", "12.05.2019.jpg"),
+        ("Sunset over the bay", "Sunset over the bay.jpg"),
+        ("NONAME1", "NONAME1.jpg"),
+        ("St.Moritz", "St.Moritz.jpg"),
+        ("scan.pdf", "scan.pdf.jpg"),
+        ("IMG_1.JPG~2", "IMG_1.JPG~2.jpg"),
+        ("IMG_1.JPG\u200b", "IMG_1.JPG\u200b.jpg"),
+        ("IMG_1.JPG. ", "IMG_1.JPG"),
+        (".jpg", "_jpg.jpg"),
+        (".hidden.png", "_hidden.png"),
+        ("\u200b.png", "KEY.png"),
+        ("a.NEF", "a.NEF"),
+        ("a.b.HeIc", "a.b.HeIc"),
+        ("album.json", "album.json.jpg"),
+        ("index.html", "index.html.jpg"),
+        ("???.gif", "KEY.gif"),
+        ("con", "_con.jpg"),
+    ],
+)
+def test_a_photo_keeps_its_extension_or_gets_the_served_one(name: str, expected: str) -> None:
+    assert script.image_file_name(image("KEY", name)) == expected
+
+
+@pytest.mark.parametrize(
+    "fields, expected",
+    [
+        ({"Format": "JPG"}, "jpg"),
+        ({"Format": "JPEG"}, "jpg"),
+        ({"Format": "PNG"}, "png"),
+        ({"Format": "gif"}, "gif"),
+        ({"Format": "HEIC", "ArchivedUri": "https://photos.smugmug.com/x-D.jpg"}, "heic"),
+        ({"Format": "2019", "ArchivedUri": "https://photos.smugmug.com/x-D.png"}, "png"),
+        ({"ArchivedUri": "https://photos.smugmug.com/a.b/x-D.jpeg?x=y.gif"}, "jpg"),
+        ({"Format": None, "ArchivedUri": "https://photos.smugmug.com/x"}, "jpg"),
+        ({"Format": "MP4"}, "jpg"),
+        ({"Format": "EXE", "ArchivedUri": "https://[::1/x.png"}, "jpg"),
+        ({}, "jpg"),
+    ],
+)
+def test_the_format_decides_the_extension_of_a_photo_then_its_address(
+    fields: Dict[str, Any], expected: str
+) -> None:
+    entry = {"ImageKey": "K", "FileName": "12.05.2019", **fields}
+    assert script.image_file_name(parse_image(entry)) == f"12.05.2019.{expected}"
+
+
 @BUDGET
 @given(
-    name=HOSTILE_NAMES, key=ANY_KEYS, extension=st.from_regex(r"[a-z0-9]{0,10}", fullmatch=True)
+    name=st.one_of(HOSTILE_NAMES, st.text()),
+    key=ANY_KEYS,
+    extension=st.sampled_from(["", "mp4", "mov", "m2ts"]),
 )
-@example(name="movie.mov", key="K", extension="part")
-def test_file_systems_accept_the_names_of_videos(name: str, key: str, extension: str) -> None:
+@example(name="movie.mov", key="K", extension="mp4")
+@example(name="_.jpg", key="_", extension="")
+def test_every_image_gets_a_visible_name_with_a_known_extension(
+    name: str, key: str, extension: str
+) -> None:
     wanted = script.image_file_name(image(key, name, extension=extension))
     assert complaints(wanted) == []
+    stem, dot, ending = wanted.rpartition(".")
+    assert dot and complaints(stem) == [] and ending.lower() in KNOWN_EXTENSIONS
+    again = image(key, wanted, extension=extension)
+    assert script.image_file_name(again) == wanted
+
+
+@BUDGET
+@given(name=HOSTILE_NAMES, limit=st.integers(64, 250))
+def test_names_are_cut_to_what_the_disk_takes(name: str, limit: int) -> None:
+    images = [image(key, name * 9, str(index)) for index, key in enumerate(["K1", "K2", "K3"])]
+    names = script.image_names(images, [], limit)
+    for given_name in names.values():
+        assert len(given_name.encode("utf-8")) <= limit and complaints(given_name) == []
+        assert given_name.rpartition(".")[2].lower() in KNOWN_EXTENSIONS
+    assert len({given_name.casefold() for given_name in names.values()}) == 3
+    beside = script.fallback_name(images[0], names["K1"], limit)
+    assert len(beside.encode("utf-8")) <= limit and complaints(beside) == []
+
+
+@pytest.mark.parametrize(
+    "name, extension, expected",
+    [
+        ("Sunset over the bay", "", "Sunset over the bay"),
+        ("", "", "KEY"),
+        ("12.05.2019", "", "12.05.2019"),
+        (".hidden", "", ".hidden"),
+        ("Holiday 12.05.2019", "mp4", "Holiday 12.05.mp4"),
+        ("St.Moritz", "mp4", "St.mp4"),
+        ("a/b.mov", "mp4", "a_b.mp4"),
+        ("a.MP4", "mp4", "a.MP4"),
+        ("con", "", "_con"),
+    ],
+)
+def test_the_names_of_earlier_versions_are_known(name: str, extension: str, expected: str) -> None:
+    images = [image("KEY", name, "1", extension), image("K2", name, "2", extension)]
+    names = script.former_names(images, [])
+    stem, dot, ending = expected.rpartition(".")
+    if not stem:
+        stem, dot, ending = expected, "", ""
+    assert names["KEY"] == expected
+    assert names["K2"] == f"{stem}_K2{dot}{ending}" if name else "K2"
+    assert script.former_names(images[:1], [expected.upper()])["KEY"] != expected
+
+
+# =================================================================================================
+# Folders as the user named them
+# =================================================================================================
+
+
+def placed(key: str, path: str) -> Any:
+    """Make an album at a path on SmugMug."""
+    return album(key, path.rpartition("/")[2])._replace(url_path=path)
+
+
+def test_folders_have_the_names_that_the_user_gave() -> None:
+    albums = [placed("K1", "/Family-Photos/Bodensee/Summer"), placed("K2", "/Lonely")]
+    names = {"Family-Photos": "Family: Photos", "Family-Photos/Bodensee": "Am Bodensee"}
+    assert script.tree_folders(albums, {}, names) == {
+        "": "",
+        "Family-Photos": "Family_ Photos",
+        "Family-Photos/Bodensee": "Family_ Photos/Am Bodensee",
+    }
+
+
+def test_a_folder_without_a_known_name_is_called_by_its_path() -> None:
+    albums = [placed("K1", "/Family-Photos/Trips/Summer")]
+    folders = script.tree_folders(albums, {}, {"Family-Photos/Trips": "..."})
+    assert folders["Family-Photos/Trips"] == "Family-Photos/Trips"
+
+
+def test_two_folders_that_no_file_system_can_tell_apart_are_kept_apart() -> None:
+    albums = [placed("K1", "/A/Summer"), placed("K2", "/A-2/Winter"), placed("K3", "/A-3/x/Y")]
+    names = {"A": "Trips?", "A-2": "trips:", "A-3": "TRIPS*", "A-3/x": "Trips?"}
+    folders = script.tree_folders(albums, {}, names)
+    assert folders == {
+        "": "",
+        "A": "Trips_",
+        "A-2": "trips__A-2",
+        "A-3": "TRIPS__A-3",
+        "A-3/x": "TRIPS__A-3/Trips_",
+    }
+
+
+def test_a_new_album_joins_the_albums_of_its_folder_and_of_no_other() -> None:
+    albums = [placed("K1", "/A/Summer"), placed("K2", "/A-2/Winter"), placed("K3", "/A/Autumn")]
+    names = {"A": "Trips", "A-2": "trips"}
+    given_folders = {"K1": "Trips/Summer"}
+    assert script.tree_folders(albums, given_folders, names)["A"] == "Trips"
+    assert script.tree_folders(albums, given_folders, names)["A-2"] == "trips_A-2"
+    given_folders = {"K2": "trips/Winter", "K1": "Summer"}
+    assert script.tree_folders(albums, given_folders, names)["A"] == "Trips_A"
+
+
+def test_a_folder_stays_away_from_files() -> None:
+    albums = [placed("K1", "/A/B/Summer")]
+    assert script.tree_folders(albums, {}, {}, ["A/b"])["A/B"] == "A/B_B"
+
+
+@BUDGET
+@given(
+    paths=st.lists(st.lists(st.sampled_from("AaBb"), min_size=2, max_size=4), max_size=6),
+    names=st.dictionaries(
+        st.sampled_from(["A", "a", "A/a", "A/b", "a/A", "B"]),
+        st.sampled_from(["x", "X", "x?", "x:", "", "..", "x" * 300]),
+    ),
+    limit=st.sampled_from([64, 138, 250]),
+)
+def test_no_two_folders_share_a_local_one(
+    paths: List[List[str]], names: Dict[str, str], limit: int
+) -> None:
+    albums = [placed(f"K{number}", "/" + "/".join(path)) for number, path in enumerate(paths)]
+    folders = script.tree_folders(albums, {}, names, (), limit)
+    for view in as_file_systems_see(list(folders.values())):
+        assert len(set(view)) == len(folders), view
+    for path in folders.values():
+        assert all(complaints(name) == [] for name in path.split("/") if path)
+        assert all(len(name.encode()) <= limit for name in path.split("/"))
 
 
 # =================================================================================================
@@ -373,7 +596,8 @@ ENTRIES = st.lists(
 
 def folders_of(entries: Sequence[Tuple[str, str, str]]) -> Dict[str, str]:
     """Return the folder for each album key."""
-    return dict(script.album_folders([album(*entry) for entry in entries], {}, "album"))
+    albums = [album(*entry) for entry in entries]
+    return dict(script.album_folders(albums, {}, script.album_folder))
 
 
 def names_of(entries: Sequence[Tuple[str, str, str]]) -> Dict[str, str]:
@@ -507,7 +731,7 @@ def test_reserved_names_are_not_given() -> None:
 def test_every_file_system_accepts_the_names_of_part_files(key: str, md5: str) -> None:
     name = script.part_name(image(key, "a.jpg"), md5)
     assert name.startswith(".") and name.endswith(".part")
-    assert set(complaints(name)) <= {"looks like a part file"}
+    assert set(complaints(name)) <= {"looks like a part file", "hidden"}
 
 
 def test_each_version_of_an_image_has_a_part_file_of_its_own() -> None:

@@ -610,7 +610,7 @@ def test_photos_are_downloaded_from_archived_uri() -> None:
     assert (image.key, image.serial, image.uri) == ("P1", "2", "/api/v2/image/P1-2")
     assert (image.file_name, image.extension, image.uploaded) == (
         "IMG_1.JPG",
-        "",
+        "jpg",
         "2024-01-01T00:00:00+00:00",
     )
 
@@ -638,11 +638,13 @@ def test_videos_without_size_and_md5_are_parsed() -> None:
         ("mp4", "mp4"),
         ("MP4", "mp4"),
         (".webm", "webm"),
-        ("../x", "x"),
+        ("../x", "mp4"),
         ("", "mp4"),
         (None, "mp4"),
         (["mp4"], "mp4"),
-        ("x" * 99, "x" * 10),
+        ("x" * 99, "mp4"),
+        ("part", "mp4"),
+        ("jpg", "mp4"),
     ],
 )
 def test_odd_extensions_of_videos_are_ignored(extension: Any, expected: str) -> None:
