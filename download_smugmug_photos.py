@@ -1294,6 +1294,11 @@ def printable(text: str | Path) -> str:
     return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
 
 
+def single_line(text: str) -> str:
+    """Return a text without control characters and line ends, for a line of data."""
+    return re.sub("[\x00-\x1f\x7f-\x9f\u2028\u2029]", "\ufffd", text)
+
+
 def full_path(path: Path) -> str:
     """Return the absolute path, or `path` itself if the working folder no longer exists."""
     with suppress(OSError):
@@ -1312,6 +1317,12 @@ DAY_SECONDS = 86_400.0
 # some file systems end earlier. A time beyond the limit counts as unknown.
 FILE_TIME_SECONDS = 1 << 33
 
+# A time in ISO 8601: what the clock shows, and the sign, hours and minutes of its offset.
+SHOWN_TIME = re.compile(
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2})"
+    r"(?:[.,][0-9]+)?(?:([+-])([0-9]{2}):?([0-9]{2})?)?"
+)
+
 
 def http_date(text: str) -> float | None:
     """Return an HTTP date in seconds since 1970, or None if it is not one."""
@@ -1324,13 +1335,29 @@ def http_date(text: str) -> float | None:
 
 
 def utc_time(shown: str) -> datetime:
-    """Return a time such as "2019-08-04T18:28:12+00:00" without its zone.
+    """Return a time such as "2019-08-04T18:28:12+00:00" in UTC, without its zone.
 
-    Raise ValueError for anything else.
+    SmugMug's offset has always been zero so far, but any other is taken into account. A time
+    without an offset is in UTC. Raise ValueError for anything else.
     """
-    if shown[10:17:3] != "T::":
+    match = SHOWN_TIME.match(shown)
+    if match is None:
         raise ValueError(f"not a time: {shown}")
-    return datetime.fromisoformat(shown[:19])
+    moment, sign, hours, minutes = match.groups()
+    offset = timedelta(hours=int(hours or 0), minutes=int(minutes or 0))
+    if sign == "-":
+        offset = -offset
+    return datetime.fromisoformat(moment) - offset
+
+
+def utc_text(shown: str) -> str:
+    """Return a time as SmugMug shows it with the offset +00:00; any other text is unchanged.
+
+    Only such texts can be compared and sorted as texts.
+    """
+    with suppress(ValueError, OverflowError):
+        return utc_time(shown).isoformat() + "+00:00"
+    return shown
 
 
 def seconds_at(shown: str, to_seconds: Callable[[Any], float] = calendar.timegm) -> float | None:
@@ -1557,8 +1584,9 @@ def part_beside(path: Path) -> Path:
     The name is cut to stay within the limit, and holds a digest of the whole name. So a killed run
     leaves one file that the next run removes, and a `.<name>.part` of another program is safe.
     """
-    digest = new_md5(path.name.encode("utf-8", "surrogateescape")).hexdigest()[:8]
-    return path.with_name(f".{path.name[:40]}-{digest}{PART_SUFFIX}")
+    name = path.name.encode("utf-8", "surrogateescape")
+    digest = new_md5(name).hexdigest()[:8]
+    return path.with_name(f".{name[:60].decode('utf-8', 'ignore')}-{digest}{PART_SUFFIX}")
 
 
 def remove(path: Path) -> None:
@@ -2013,13 +2041,19 @@ def set_up_log(settings: Settings, screen: Screen) -> None:
 
 
 def set_up_streams() -> None:
-    """Make the standard streams accept every character, and replace closed ones."""
+    """Make the standard streams accept every character, and replace closed ones.
+
+    Data in a file or pipe is exact: UTF-8 whatever the locale, and the very bytes of undecodable
+    names. Only a terminal gets replacements for what it cannot show.
+    """
     for name in ("stdin", "stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None and name != "stdin":
             setattr(sys, name, open(os.devnull, "w"))
         elif hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
+    if hasattr(sys.stdout, "reconfigure") and not sys.stdout.isatty():
+        sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -2146,8 +2180,10 @@ class Response:
         )
         self.is_slow = self.is_whole = False
         self.status, self.headers = raw.status_code, raw.headers
-        length = self.headers.get("Content-Length", "")
-        self.length = int(length) if re.fullmatch(r"[0-9]{1,18}", length) else None
+        length, *others = self.headers.get("Content-Length", "").split(",")
+        is_one = all(other.strip() == length.strip() for other in others)  # some proxies repeat it
+        is_valid = is_one and re.fullmatch(r"[0-9]{1,18}", length.strip())
+        self.length = int(length) if is_valid else None
         self.is_encoded = self.headers.get("Content-Encoding", "identity").lower() not in (
             "",
             "identity",
@@ -2999,8 +3035,8 @@ def parse_album(entry: Entry) -> Album:
         image_count=entry.integer("ImageCount"),
         size_bytes=entry.integer("OriginalSizes") or 0,
         change_token="|".join(token_parts) if all(token_parts) else "",
-        changed=max(updated, images_updated),
-        created=entry.text("Date"),
+        changed=max(utc_text(updated), utc_text(images_updated)),
+        created=utc_text(entry.text("Date")),
         privacy=entry.text("Privacy"),
         locked=entry.text("ResponseLevel") in ("Password", "GrantAccess"),
         description=entry.text("Description"),
@@ -3035,7 +3071,7 @@ def parse_image(entry: Entry, expansions: Entry) -> Image:
         processing=entry.get("Processing") is True and not is_hopeless,
         remote=remote,
         original_size_bytes=None if is_video else entry.integer("OriginalSize"),
-        uploaded=entry.text("DateTimeUploaded") or entry.text("Date"),
+        uploaded=utc_text(entry.text("DateTimeUploaded") or entry.text("Date")),
         hidden=entry.get("Hidden") is True,
         taken=camera_time(entry.text("DateTimeOriginal")),
         title=entry.text("Title"),
@@ -3205,12 +3241,34 @@ SAVED = (
 SIGN_IN_ATTEMPTS = 3  # a refused PIN uses up its request token, so each attempt has a new address
 
 
+def variable(environ: Mapping[str, str], name: str) -> str:
+    """Return the value of an environment variable, or "" if it is not set or empty.
+
+    White space, carriage returns and one pair of quotes around it are dropped: a shell removes
+    them, but `docker run --env-file` does not. Raise a Problem that names the variable if quotes
+    or control characters remain. Lines are read one by one.
+    """
+    text = without_quotes(environ.get(name, ""))
+    lines = [without_quotes(line) for line in text.splitlines()]
+    for line in lines:
+        is_quoted = line.startswith(("'", '"')) or line.endswith(("'", '"'))
+        if is_quoted or any(unicodedata.category(letter) == "Cc" for letter in line):
+            raise Problem(f"{name} has stray quotes or control characters. Set it without them.")
+    return "\n".join(filter(None, lines))
+
+
+def without_quotes(text: str) -> str:
+    """Return a text without outer white space and one pair of quotes around it."""
+    text = text.strip()
+    if len(text) > 1 and text[0] == text[-1] in ("'", '"') and text[0] not in text[1:-1]:
+        text = text[1:-1].strip()
+    return text
+
+
 def api_key_from(environ: Mapping[str, str]) -> Credentials | None:
     """The API key and its secret, from the environment or from the top of this file; None where there is neither."""
-    key = (environ.get("SMUGMUG_API_KEY", "").strip() or API_KEY).replace("YOUR_API_KEY", "")
-    secret = (environ.get("SMUGMUG_API_SECRET", "").strip() or API_SECRET).replace(
-        "YOUR_API_SECRET", ""
-    )
+    key = (variable(environ, "SMUGMUG_API_KEY") or API_KEY).replace("YOUR_API_KEY", "")
+    secret = (variable(environ, "SMUGMUG_API_SECRET") or API_SECRET).replace("YOUR_API_SECRET", "")
     if bool(key) != bool(secret):
         raise Problem(
             f"{'The API secret' if key else 'The API key'} is missing. Set both, or neither. {KEY_ADVICE}"
@@ -3260,8 +3318,8 @@ def config_folder(environ: Mapping[str, str], platform: str, home: str) -> Path:
 
 def token_from_environment(api_key: Credentials, environ: Mapping[str, str]) -> Credentials | None:
     """`api_key` with the access token of the environment, None where there is none."""
-    token = environ.get("SMUGMUG_ACCESS_TOKEN", "").strip()
-    token_secret = environ.get("SMUGMUG_ACCESS_TOKEN_SECRET", "").strip()
+    token = variable(environ, "SMUGMUG_ACCESS_TOKEN")
+    token_secret = variable(environ, "SMUGMUG_ACCESS_TOKEN_SECRET")
     if bool(token) != bool(token_secret):
         raise Problem("Set both SMUGMUG_ACCESS_TOKEN and SMUGMUG_ACCESS_TOKEN_SECRET, or neither.")
     return api_key._replace(token=token, token_secret=token_secret) if token else None
@@ -5396,11 +5454,16 @@ def image_xmp(image: Image, has_dates: bool) -> bytes:
     properties = [
         xmp_list("dc:title", "Alt", [image.title]),
         xmp_list("dc:description", "Alt", [image.caption or image.title]),  # Immich shows no title
-        # Each of these is read by some programs.
         xmp_list("dc:subject", "Bag", image.keywords),
-        xmp_list("digiKam:TagsList", "Seq", image.keywords),
-        xmp_list("lr:hierarchicalSubject", "Bag", image.keywords),
     ]
+    # Immich and digiKam prefer the first of these lists, Lightroom the second. They read "/" and
+    # "|" as levels of a hierarchy, so a list is left out if a keyword would be cut in it. Each
+    # program then reads the next list that it knows.
+    text = "".join(image.keywords)
+    if "/" not in text:
+        properties.append(xmp_list("digiKam:TagsList", "Seq", image.keywords))
+    if "|" not in text:
+        properties.append(xmp_list("lr:hierarchicalSubject", "Bag", image.keywords))
     taken = ""
     if not image.is_video:
         extension = split_extension(image.file_name)[1].lower()
@@ -6012,14 +6075,15 @@ def album_table(albums: Iterable[Album], on_disk: Mapping[str, int], columns: in
     `on_disk`: the number of downloaded files by album key
     """
     rows = [("ALBUM", "FILES", "ON DISK", "CHANGED", "PRIVACY", "PATH")]
+    shown = single_line if columns == sys.maxsize else printable
     for album in sorted(albums, key=lambda album: (album.url_path.casefold(), album.key)):
         row = (
-            truncate(printable(album.name) or album.key, max(12, columns // 3)),
+            truncate(shown(album.name) or album.key, max(12, columns // 3)),
             "" if album.image_count is None else str(album.image_count),
             str(on_disk.get(album.key, 0)),
             printable(album.changed[:10]),
-            printable(album.privacy) or ("Locked" if album.locked else ""),
-            printable(album.url_path),
+            shown(album.privacy) or ("Locked" if album.locked else ""),
+            shown(album.url_path),
         )
         rows.append(row)
     widths = [max(map(display_width, column)) for column in zip(*rows)]
@@ -6698,7 +6762,7 @@ def add_final_notes(
     for folder, name in database.marked("removed"):
         redraw()
         if is_occupied(settings.output / folder / name):
-            summary.removed.append(printable(f"{folder}/{name}"))
+            summary.removed.append(f"{folder}/{name}")
 
 
 def show_progress(run: Run) -> None:
@@ -6743,7 +6807,7 @@ def sync_task(settings: Settings, screen: Screen, stop: Stop) -> int:
         run_steps(settings, summary, screen, stop)
         if settings.list_removed:
             for name in summary.removed:
-                print(name)
+                print(as_data(name))
         sys.stdout.flush()
     except ENDINGS as error:
         ended, ended_with = ending(error)
@@ -6884,6 +6948,18 @@ def list_albums(settings: Settings, screen: Screen, stop: Stop) -> int:
     return EXIT_FAILED if problem else EXIT_COMPLETE
 
 
+def as_data(text: str) -> str:
+    """Return a text for standard output: exact for a file or pipe, printable for a terminal."""
+    return printable(text) if sys.stdout.isatty() else text
+
+
+def md5_line(md5: str, path: str) -> str:
+    """Return a line for `md5sum -c`, which wants backslashes and line ends escaped."""
+    escaped = path.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
+    mark = "\\" if escaped != path else ""
+    return as_data(f"{mark}{md5}  {escaped}")
+
+
 def list_md5(settings: Settings, screen: Screen, stop: Stop) -> int:
     """Print the MD5 of each recorded file, as `md5sum -c` reads it. Return the exit code.
 
@@ -6900,7 +6976,7 @@ def list_md5(settings: Settings, screen: Screen, stop: Stop) -> int:
         for folder, key in sorted((album.folder, key) for key, album in albums.items()):
             records = database.files(key).values()
             for record in sorted(records, key=lambda record: record.name):
-                print(f"{record.md5}  {folder}/{record.name}")
+                print(md5_line(record.md5, f"{folder}/{record.name}"))
     return EXIT_COMPLETE
 
 
@@ -7017,7 +7093,7 @@ def read_settings(argv: list[str] | None, environ: Mapping[str, str]) -> Setting
     defaults = parser.parse_args([])
     for value in vars(options).values():
         if isinstance(value, InvalidVariable):
-            parser.error(str(value))
+            parser.error(value.reason)
     for name in CONFLICTING_OPTIONS.get(options.task, ()):
         if getattr(options, name) != getattr(defaults, name):
             option = "--" + name.replace("_", "-")
@@ -7074,11 +7150,7 @@ class Gather(argparse.Action):
 class InvalidVariable(NamedTuple):
     """The default of an option whose environment variable has an invalid value."""
 
-    variable: str
     reason: str
-
-    def __str__(self) -> str:
-        return f"{self.variable}: {self.reason}"
 
 
 def add_option(
@@ -7094,13 +7166,16 @@ def add_option(
     `read`: turns the text into a value; raises ArgumentTypeError
     `more`: further arguments of add_argument; a default that is a text is passed to `read`
     """
-    variable = "SMUGMUG_" + names.partition("--")[2].upper().replace("-", "_")
+    name = "SMUGMUG_" + names.partition("--")[2].upper().replace("-", "_")
     default = more.pop("default", "")
-    if environ.get(variable):
-        try:
-            default = read(environ[variable])
-        except argparse.ArgumentTypeError as error:
-            default = InvalidVariable(variable, str(error))
+    try:
+        value = variable(environ, name)
+        if value:
+            default = read(value)
+    except argparse.ArgumentTypeError as error:
+        default = InvalidVariable(f"{name}: {error}")
+    except Problem as error:
+        default = InvalidVariable(str(error))
     group.add_argument(*names.split(), type=read, default=default, action=Gather, **more)
 
 

@@ -764,6 +764,17 @@ def test_foreign_and_malformed_addresses_are_refused(
         connection.get(url, script.Response.body)
 
 
+@pytest.mark.parametrize(
+    "header, length",
+    [("8", 8), ("8, 8", 8), ("8,8 , 8", 8), ("8, 9", None), ("", None), ("-1", None), ("x", None)],
+)
+def test_a_length_that_is_sent_twice_is_one(header: str, length: Any) -> None:
+    raw = requests.Response()
+    raw.headers["Content-Length"] = header
+    connection = script.Connection(script.Credentials("key", "secret"), 5.0, script.Stop())
+    assert script.Response(raw, "https://photos.smugmug.com/x", connection).length == length
+
+
 def test_bodies_shorter_than_announced_count_as_truncated() -> None:
     raw = requests.Response()
     raw.headers["Content-Length"] = "8"

@@ -146,6 +146,30 @@ def test_camera_times_are_smugmugs_less_the_hours_to_california(shown: str, cloc
     assert script.camera_time(shown) == clock
 
 
+@pytest.mark.parametrize(
+    "shown, utc",
+    [
+        ("2019-08-04T18:28:12+00:00", "2019-08-04T18:28:12+00:00"),
+        ("2019-08-04T20:28:12+02:00", "2019-08-04T18:28:12+00:00"),
+        ("2019-08-04T11:28:12-0700", "2019-08-04T18:28:12+00:00"),
+        ("2019-08-04T23:58:12+05:30", "2019-08-04T18:28:12+00:00"),
+        ("2019-08-05T03:28:12+09", "2019-08-04T18:28:12+00:00"),
+        ("2019-08-04T18:28:12Z", "2019-08-04T18:28:12+00:00"),
+        ("2019-08-04T18:28:12.345+00:00", "2019-08-04T18:28:12+00:00"),
+        ("2019-08-04T18:28:12", "2019-08-04T18:28:12+00:00"),
+        ("0001-01-01T00:00:00+01:00", "0001-01-01T00:00:00+01:00"),
+        ("yesterday", "yesterday"),
+        ("", ""),
+    ],
+)
+def test_offsets_of_times_are_taken_into_account(shown: str, utc: str) -> None:
+    assert script.utc_text(shown) == utc
+    if utc.startswith("2019"):
+        assert script.camera_time(shown) == "2019-08-04T11:28:12"
+        assert script.seconds_at(shown) == seconds(datetime(2019, 8, 4, 18, 28, 12))
+        assert image_of(DateTimeUploaded=shown).uploaded == utc
+
+
 @BUDGET
 @given(
     st.one_of(
