@@ -87,6 +87,7 @@ import os
 import queue
 import random
 import re
+import selectors
 import shutil
 import signal
 import socket
@@ -705,7 +706,7 @@ class Parking:
         for wait, items in list(self._items.items()):
             if wait.is_over():
                 released += self._items.pop(wait)
-            elif wait.needs_trial():
+            elif wait.needs_trial() and items[0].pool.has_room():
                 released.append(items.popleft())
                 if not items:
                     del self._items[wait]
@@ -2056,86 +2057,403 @@ def set_up_streams() -> None:
         sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")
 
 
-# ---------------------------------------------------------------------------------------------------------------
-# 7. Connection: signed requests to SmugMug, each tried until it is answered or hopeless.
-#    With "Signing in", the only place that names requests. Knows nothing of what the bytes mean.
-# ---------------------------------------------------------------------------------------------------------------
+# -------------------------------------------------------------------------------------------------
+# 7. Connection: signed requests to SmugMug, with rate limits, outages and retries.
+#    Uses Stop, HandBack and the screen's words. Does not interpret the bytes that it receives.
+#
+#    What is retried
+#
+#    failure                             where               how often         how long
+#    ----------------------------------  ------------------  ----------------  --------------------
+#    no response, 5xx, 408, 425, a       Connection.get      5 attempts        0.5 to 4 s between
+#    stalled or truncated body, invalid                                        two attempts
+#    JSON, 401 nonce_used or a wrong
+#    clock
+#    the same, but the part file is      Connection.get      no limit          as above
+#    longer than ever before
+#    no response, 502, 503, 504 or a     Host and the loop   probes, 0.5 to    --max-outage
+#    stall, three requests in a row                          60 s apart
+#    429, or 503 with Retry-After        Host and the loop   no limit          as asked, up to
+#                                                                              --max-outage
+#    the same for one URL again, while   OneUrlWait          5 attempts        as asked, up to
+#    others are answered                                                       --max-outage
+#    redirect                            Connection.get      5 redirects       at once
+#    a page of a list                    PagedList           halved down to    at once; pages of 6
+#                                                            single entries    to 10 and single
+#                                                                              entries as above
+#    404 on a later page, or on the      fetch_page          5 attempts        as above
+#    first page of the list of albums
+#
+#    Why workers never sleep on a closed host
+#
+#    Each host has a circuit breaker. A request to a host that is closed or in an outage raises
+#    HandBack, and the loop parks its job, so that other jobs get the thread. Three failures in a
+#    row make a host suspect. One thread then probes it with a URL that must be answered: an
+#    answer means that the URLs are sick, which costs only them their attempts. No answer means an
+#    outage. Its clock starts with the first silence and stops when a real request is answered, so
+#    a host that answers only probes is given up after --max-outage. That ends the run for the
+#    API; any other host fails its own files. Attempts made before or during an outage are
+#    forgotten when it ends. Every attempt is signed again, as SmugMug refuses a repeated nonce.
+# -------------------------------------------------------------------------------------------------
 
-DEFAULT_RATE_LIMIT_SECONDS = 60.0  # the wait when a 429 does not say for how long
-RATE_LIMIT_ATTEMPTS, REDIRECT_ATTEMPTS = (
-    20,
-    5,
-)  # waits as asked by SmugMug, and redirects, for one request
-PROGRESS_BYTES = (
-    1 << 20
-)  # a cut transfer that brought this much is not counted as a failed attempt
-MAX_RESPONSE_BYTES = 16 << 20  # no answer of the API is larger; 100 images take some 300 kB
-DECODED_AT_ONCE_BYTES = (
-    1 << 12
-)  # a compressed body grows up to a thousandfold, so it is read in small pieces
-LEAST_BYTES_PER_SECOND = CHUNK_BYTES / 60  # a body that comes more slowly is asked for anew
-# Where large bodies come faster, they are read in pieces so many times as large, which costs less CPU.
-QUICK_BYTES_PER_SECOND, QUICK_CHUNKS = 1e6, 4
-UNANSWERED_IN_A_ROW = (
-    3  # so many requests without an answer, and somebody looks whether SmugMug is there at all
-)
-MAX_PROBE_SECONDS = 60.0  # the most time between two such looks
-AUTH_USER_URL = (
-    API_ORIGIN + "/api/v2!authuser"
-)  # which is answered whenever anything is, and 401 without a sign-in
+DEFAULT_RATE_LIMIT_SECONDS = 60.0  # the wait after a 429 that does not say how long
+REDIRECT_ATTEMPTS = 5  # redirects followed for one request
+MAX_RESPONSE_BYTES = 16 << 20  # no API response is larger; 100 images take some 300 kB
+DECODED_AT_ONCE_BYTES = 1 << 12  # compressed bodies grow up to a thousandfold: read little at once
+LEAST_BYTES_PER_SECOND = CHUNK_BYTES / 60  # a slower body counts as stalled
+SLOW_SECONDS = 60.0  # how long a body may be slower than that, or --timeout if that is less
+
+# Faster bodies are read in pieces this many times as large, which costs less CPU.
+QUICK_BYTES_PER_SECOND = 1e6
+QUICK_CHUNKS = 4
+
+UNANSWERED_IN_A_ROW = 3  # failed requests to a host before it is probed
+PROBE_VALID_SECONDS = 2.0  # how long an answered probe proves that the host is there
+MAX_PROBE_SECONDS = 60.0  # longest interval between two probes
+WATCH_SECONDS = 0.25  # how often the watching thread checks deadlines
+MAX_TICK_SECONDS = 1.0  # a longer gap on the clock was sleep, and is not counted
+HEAD_START_SECONDS = 0.25  # lead of one address over the next when connecting (RFC 8305)
+CONNECTING = frozenset({0, errno.EINPROGRESS, errno.EWOULDBLOCK, 10035})  # Windows' number last
+AUTH_USER_URL = API_ORIGIN + "/api/v2!authuser"  # always answered; 401 without a valid sign-in
 JSON_HEADERS = {"Accept": "application/json", "Accept-Encoding": "gzip"}
 RATE_LIMIT_HEADERS = ("X-RateLimit-Remaining", "X-RateLimit-Reset", "Retry-After")
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
-CAUSES = {  # the systems' own words for why a connection failed, and ours
-    "getaddrinfo|Name or service|name resolution|Name does not|nodename|No address associated": ": host not found. Are you online?",
-    "refused": ": connection refused",
+OUT_OF_SERVICE = frozenset({502, 503, 504})  # nobody is behind the gateway: as good as silence
+PASSING = frozenset({408, 425})  # request timeout, too early: a second attempt may succeed
+
+# Causes of failed connections, by the words that operating systems use for them.
+CAUSES = {
+    "getaddrinfo|Name or service|name resolution|Name does not|nodename|No address associated": (
+        ": host not found. Are you online?"
+    ),
+    "refused": ": connection refused. Check your firewall, proxy or virus scanner",
     "unreachable": ": network unreachable. Are you online?",
 }
+PROXY_VARIABLES = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")  # first one in force
+CERTIFICATE_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 AUTHORIZED_SERVICES = "Account Settings > Privacy > Authorized Services"
 SIGN_IN_AGAIN = (
-    f"Revoke it at SmugMug ({AUTHORIZED_SERVICES}), run this with --logout, then sign in again."
+    f"Revoke it on SmugMug ({AUTHORIZED_SERVICES}), run this with --logout, then sign in again."
 )
+EARLIEST_DATE = 946_684_800.0  # 2000-01-01: earlier server dates are wrong
+LATEST_DATE = 4_102_444_800.0  # 2100-01-01: so are later ones
+RELEASE_DATE = 1_767_225_600.0  # 2026-01-01: a local clock that shows less was never set
+MAX_CLOCK_ERROR_SECONDS = 10 * 365 * 86_400.0  # otherwise, no server is this far ahead of it
 
 
-class Gate:
-    """Holds back every request to one host while that asks to wait, or leaves everything unanswered."""
+class AwakeClock:
+    """A clock that counts the seconds in which this computer was awake.
 
-    def __init__(self, stop: Stop) -> None:
-        self._stop = stop
-        self._opens_at = 0.0  # by time.monotonic
-        self.closed_seconds = 0.0  # so far, what is still to come included
-        self.outages = 0  # how many there were
-        self.away_since = ""  # the time of day at which one began that is not over yet
-        self.silences: list[str] = []  # the URLs asked for in vain since the host last answered
-        self.answered_url = ""  # the first that it answered
-        self.lock = threading.Lock()  # one thread closes it, or looks whether an outage is over
+    time.monotonic counts sleep on some systems. A gap between two calls that is longer than
+    MAX_TICK_SECONDS was sleep, because the watching thread calls this four times a second.
+    """
 
-    def wait(self) -> None:
-        """Return once the gate is open. Raises Stopped when the run is interrupted first."""
-        self._stop.pause(0)
-        while (
-            self.remaining_seconds() > 0 or self.away_since
-        ):  # it may be closed for longer meanwhile
-            self._stop.pause(min(0.5, max(0.1, self.remaining_seconds())))
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._last = time.monotonic()
+        self._seconds = 0.0
+
+    def __call__(self) -> float:
+        """Return the seconds since the clock was made."""
+        with self._lock:
+            now = time.monotonic()
+            self._seconds += min(now - self._last, MAX_TICK_SECONDS)
+            self._last = now
+            return self._seconds
+
+
+class Attempts:
+    """The failed attempts of one URL.
+
+    `count`: how many failed since the last progress
+    `longest_bytes`: the greatest length of its part file
+    `is_alone`: it was asked to wait while other URLs were answered
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.longest_bytes = 0
+        self.is_alone = False
+
+    def add(self, length_bytes: int) -> None:
+        """Count a failed attempt, after which the part file has `length_bytes`."""
+        has_progress = length_bytes >= self.longest_bytes + CHUNK_BYTES
+        self.count = 1 if has_progress else self.count + 1
+        self.longest_bytes = max(self.longest_bytes, length_bytes)
+
+
+class OneUrlWait(Wait):
+    """The wait of one URL until a time on the clock."""
+
+    def __init__(self, clock: Callable[[], float], ends_at: float) -> None:
+        self._clock = clock
+        self._ends_at = ends_at
+
+    def is_over(self) -> bool:
+        """Return True once the time has come."""
+        return self._clock() >= self._ends_at
+
+
+class Host(Wait):
+    """The circuit breaker of one host, shared by all threads.
+
+    It is open, closed until a time that the host asked for, or suspect. Times are in seconds of
+    `clock`.
+
+    `name`: the host's name in URLs
+    `is_api`: whether it serves the API; then its outage ends the run
+    `closed_seconds`: total time closed, including the time remaining
+    """
+
+    def __init__(self, name: str, max_outage_seconds: float, clock: Callable[[], float]) -> None:
+        self.name = name
+        self.is_api = name == urlsplit(API_ORIGIN).netloc
+        self.closed_seconds = 0.0
+        self._max_outage_seconds = max_outage_seconds
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._attempts: dict[str, Attempts] = {}
+        self._working_url = ""
+        self._opens_at = 0.0
+        self._url_opens_at: dict[str, float] = {}  # of URLs that wait alone
+        self._last_refused_url = ""
+        self._has_answered_others = False  # since that URL was refused
+        self._silences = 0  # in a row
+        self._since: float | None = None  # when the present silence or refusal began
+        self._since_text = ""  # the same as a time of day
+        self._answered_at = 0.0
+        self._trusted_until = 0.0  # a probe was answered
+        self._is_suspect = False
+        self._is_being_probed = False
+        self._probe_at = 0.0
+        self._is_told = False  # this outage was reported
+        self._given_up = ""  # why, once --max-outage is over
+
+    def label(self) -> str:
+        """Return a name for messages."""
+        if self.is_api:
+            return "SmugMug's API"
+        return "SmugMug's photo host" if self.name.startswith("photos.") else self.name
+
+    def is_over(self) -> bool:
+        """Return True if the host is open, or was given up, so that its jobs can go on."""
+        is_shut = self._is_suspect and not self._given_up
+        return not is_shut and self.remaining_seconds() <= 0
+
+    def needs_trial(self) -> bool:
+        """Return True if a job is needed whose thread probes the host."""
+        return (
+            self._is_suspect
+            and not self._is_being_probed
+            and self._clock() >= max(self._probe_at, self._opens_at)
+        )
+
+    def unreachable_since(self) -> str:
+        """Return the time of day at which the present outage began, or ""."""
+        return self._since_text if self._is_suspect and self._is_told else ""
 
     def remaining_seconds(self) -> float:
-        """For how long the gate will stay closed."""
-        return max(0.0, self._opens_at - time.monotonic())
+        """Return how long the host stays closed at its own request."""
+        return max(0.0, self._opens_at - self._clock())
 
-    def close(self, seconds: float) -> bool:
-        """Close the gate for so long. Says whether that is news: answers to requests already under way are not."""
-        with self.lock:
-            longer_by = max(0.0, seconds - self.remaining_seconds())
-            self._opens_at = max(self._opens_at, time.monotonic() + seconds)
+    def patience_seconds(self) -> float:
+        """Return how long the present silence may still last."""
+        since = self._since
+        if since is None:
+            return self._max_outage_seconds
+        return max(0.0, self._max_outage_seconds - (self._clock() - since))
+
+    def probe_url(self) -> str:
+        """Return a URL that is answered if the host is there at all."""
+        return AUTH_USER_URL if self.is_api else self._working_url or f"https://{self.name}/"
+
+    def attempts(self, url: str) -> Attempts:
+        """Return the failed attempts of a URL."""
+        return self._attempts.setdefault(url, Attempts())
+
+    def forget(self, url: str) -> None:
+        """Forget the attempts of a URL that succeeded or failed for good."""
+        self._attempts.pop(url, None)
+        self._url_opens_at.pop(url, None)
+
+    def admit(self, url: str) -> bool:
+        """Return True if the caller has to probe the host before it requests `url`.
+
+        Raise HandBack if it has to wait, and an error if the host was given up.
+        """
+        with self._lock:
+            now = self._clock()
+            url_opens_at = self._url_opens_at.get(url, 0.0)
+            if now < url_opens_at:
+                raise HandBack(OneUrlWait(self._clock, url_opens_at))
+            if now < self._opens_at:
+                raise HandBack(self)
+            if not self._is_suspect:
+                return False
+            if now >= self._probe_at and not self._is_being_probed:
+                self._is_being_probed = True
+                return True
+            if self._given_up:
+                raise self._unreachable()
+            raise HandBack(self)
+
+    def probed(self, failure: RequestFailed | None) -> None:
+        """Note how the caller's probe ended; raise HandBack if it failed."""
+        with self._lock:
+            now = self._clock()
+            self._is_being_probed = False
+            if failure is None:
+                self._is_suspect = False
+                self._silences = 0
+                self._trusted_until = now + PROBE_VALID_SECONDS
+                if self._given_up:
+                    self._end_outage()
+                return
+            self._tell(failure)
+            if self._given_up:
+                self._probe_at = now + MAX_PROBE_SECONDS
+                raise self._unreachable()
+            self._give_up_if_due(failure)
+            silent_seconds = now - (self._since or 0.0)
+            delay_seconds = min(max(FIRST_DELAY_SECONDS, silent_seconds), MAX_PROBE_SECONDS)
+            self._probe_at = now + min(delay_seconds, self.patience_seconds())
+        raise HandBack(self)
+
+    def answered(self) -> None:
+        """Note that a real request was answered: the host is there, and an outage is over."""
+        self._answered_at = self._clock()
+        self._has_answered_others = True
+        if self._since is None and not self._is_suspect:
+            return
+        with self._lock:
+            self._end_outage()
+
+    def succeeded(self, url: str) -> None:
+        """Note that a request was answered with what it asked for."""
+        self.answered()
+        self._working_url = self._working_url or url
+        self.forget(url)
+
+    def silent(self, sent_at: float, failure: RequestFailed, may_be_outage: bool) -> None:
+        """Note that a request was not answered; raise an error if that has been so for too long.
+
+        `sent_at`: when the request was sent
+        `may_be_outage`: otherwise the host was never reached, so waiting makes no sense
+        """
+        with self._lock:
+            self._begin(max(sent_at, self._answered_at))
+            self._silences += 1
+            if not may_be_outage:
+                if not self.patience_seconds():
+                    raise failure
+                return
+            now = self._clock()
+            is_enough = self._silences >= UNANSWERED_IN_A_ROW and now >= self._trusted_until
+            if is_enough and not self._is_suspect:
+                self._is_suspect = True
+                self._probe_at = now
+            self._give_up_if_due(failure)
+
+    def refused(self, url: str, failure: RequestFailed) -> None:
+        """Close for as long as a response asked; raise HandBack, or an error after too long.
+
+        A URL that is refused twice, while no other URL is, waits alone.
+        """
+        with self._lock:
+            now = self._clock()
+            self._begin(now)
+            self._give_up_if_due(failure)
+            opens_at = now + min(failure.wait_seconds or 0.0, self.patience_seconds())
+            is_alone = url == self._last_refused_url
+            attempts = self.attempts(url)
+            attempts.is_alone = is_alone and (attempts.is_alone or self._has_answered_others)
+            self._last_refused_url = url
+            self._has_answered_others = False
+            if attempts.is_alone:
+                attempts.count += 1
+                if attempts.count >= ATTEMPTS:
+                    raise failure
+            if is_alone:
+                log.debug("%s; %s waits %.0f s", failure, short_url(url), opens_at - now)
+                self._url_opens_at[url] = opens_at
+                raise HandBack(OneUrlWait(self._clock, opens_at))
+            longer_by = max(0.0, opens_at - max(now, self._opens_at))
+            self._opens_at = max(opens_at, self._opens_at)
             self.closed_seconds += longer_by
-            return longer_by >= 1.0
+        if longer_by >= 1.0:  # requests that were under way when it closed are no news
+            log.warning("%s; waiting %.0f s.", failure, opens_at - now)
+        raise HandBack(self)
+
+    def _begin(self, since: float) -> None:
+        if self._since is None:
+            self._since = since
+            self._since_text = time.strftime("%H:%M")
+
+    def _tell(self, failure: RequestFailed) -> None:
+        if not self._is_told:
+            self._is_told = True
+            log.warning(
+                "%s. %s has been unreachable since %s; waiting.",
+                str(failure).rstrip("."),
+                self.label(),
+                self._since_text,
+            )
+
+    def _end_outage(self) -> None:
+        if self._is_told:
+            log.info("%s is back.", self.label())
+            self._attempts.clear()
+        self._since = None
+        self._silences = 0
+        self._is_suspect = self._is_told = False
+        self._given_up = ""
+
+    def _give_up_if_due(self, failure: RequestFailed) -> None:
+        if self.patience_seconds() > 0:
+            return
+        minutes = self._max_outage_seconds / 60
+        name = "SmugMug" if self.is_api else self.label()
+        reason = str(failure).rstrip(".")
+        self._given_up = f"{name} was unreachable for {minutes:g} minutes ({reason})"
+        self._is_suspect = self._is_told = True
+        self._probe_at = self._clock() + MAX_PROBE_SECONDS
+        raise self._unreachable()
+
+    def _unreachable(self) -> Problem:
+        if self.is_api:
+            return Unreachable(f"{self._given_up}. Run this again later, or raise --max-outage.")
+        return RequestFailed(self._given_up)
+
+
+class Request(NamedTuple):
+    """How to request a URL, and how to treat failures.
+
+    `headers`: called before each attempt, so that a resumed download asks only for the rest
+    `accept`: status codes that the consumer of the response handles
+    `retry_also`: further status codes that are worth a retry
+    `is_divisible`: overload errors are raised at once, so that the caller can ask for less
+    `length_bytes`: returns how much of a download is on disk
+    """
+
+    headers: Callable[[], dict[str, str]] = dict
+    accept: frozenset[int] = frozenset({200})
+    retry_also: frozenset[int] = frozenset()
+    is_divisible: bool = False
+    length_bytes: Callable[[], int] = int
+
+
+PLAIN_REQUEST = Request()
+JSON_REQUEST = Request(headers=lambda: JSON_HEADERS)
 
 
 def retry_delay(failure: RequestFailed, attempt: int, chance: float) -> float | None:
-    """The seconds to wait after attempt number `attempt` (from 1) failed; None: give up.
+    """Return the seconds to wait before the next attempt, or None to give up.
 
-    Delays double from FIRST_DELAY_SECONDS; `chance`, between 0 and 1, spreads them over their upper half, so that
-    threads which failed together do not come back together.
+    Delays double from FIRST_DELAY_SECONDS. Each is shortened at random, by up to half, so that
+    threads that failed together do not retry together.
+
+    `attempt`: the number of the attempt that failed, from 1
+    `chance`: a random number from 0 to 1
     """
     if not failure.transient or attempt >= ATTEMPTS:
         return None
@@ -2143,139 +2461,314 @@ def retry_delay(failure: RequestFailed, attempt: int, chance: float) -> float | 
 
 
 def rate_limit_seconds(headers: Mapping[str, str], now: float) -> float:
-    """How long a 429 asks to wait: Retry-After in seconds or as a date, else X-RateLimit-Reset, else a minute.
+    """Return how long a response asks to wait, in seconds, at least one.
 
-    `now` is the local time in seconds since 1970; dates are compared with the server's own Date where it is sent, so
-    that a wrong local clock does no harm. At least one second.
-    https://api.smugmug.com/api/v2/doc/advanced/rate-limits.html
+    Retry-After holds seconds or a date. Failing that, X-RateLimit-Reset is used, or else a minute.
+    Dates are compared with the server's own Date if it was sent, so that a wrong local clock does
+    no harm. https://api.smugmug.com/api/v2/doc/advanced/rate-limits.html
+
+    `now`: the local time in seconds since 1970
     """
     now = http_date(headers.get("Date", "")) or now
-    after, reset = (headers.get(name, "").strip() for name in ("Retry-After", "X-RateLimit-Reset"))
-    if re.fullmatch(r"[0-9]{1,9}", after):
+    after = headers.get("Retry-After", "").strip()
+    reset = headers.get("X-RateLimit-Reset", "").strip()
+    if re.fullmatch(r"[0-9]{1,18}(\.[0-9]{1,9})?", after):
         return max(1.0, float(after))
-    date = http_date(after) or (float(reset) if re.fullmatch(r"[0-9]{1,11}", reset) else None)
-    return DEFAULT_RATE_LIMIT_SECONDS if date is None else max(1.0, date - now)
+    ends_at = http_date(after)
+    if ends_at is None and re.fullmatch(r"[0-9]{1,18}", reset):
+        ends_at = float(reset)
+    return DEFAULT_RATE_LIMIT_SECONDS if ends_at is None else max(1.0, ends_at - now)
 
 
 def is_smugmug(url: str) -> bool:
-    """Whether a URL leads to SmugMug over https: the token is shown to nobody else."""
+    """Return True if `url` is SmugMug's, over https. The token is sent nowhere else."""
     return bool(
         re.match(r"(?ai)https://([a-z0-9-]{1,63}\.){0,9}smugmug\.com(:443)?([/?#]|\Z)", url)
     )
 
 
 def origin_of(url: str) -> str:
-    """Scheme and host of a URL, as they may be shown: whoever knows all of an address may open what it leads to."""
+    """Return the scheme and host of a URL, the part that may be shown.
+
+    The full address of a file in an unlisted album would let anyone open it.
+    """
     origin = re.match("[^/?#]*//[^/?#]{0,100}", url)
     return printable(origin.group()) + "/" if origin else "an address without a host"
 
 
+def shut_down(handle: socket.socket) -> None:
+    """End a connection from another thread than the one that waits for it."""
+    with suppress(OSError):  # it may have ended meanwhile
+        handle.shutdown(socket.SHUT_RDWR)
+
+
+class HeadWait:
+    """One wait for a connection and the head of a response, which another thread can end.
+
+    Socket timeouts limit the time between two bytes only, so a head could drip for hours.
+    """
+
+    def __init__(self, deadline: float) -> None:
+        self.deadline = deadline
+        self.is_cut = False
+        self._handle: socket.socket | None = None
+
+    def watch(self, connection: socket.socket) -> None:
+        """Take note of the socket that the head comes through."""
+        self.close()
+        self._handle = socket.fromfd(connection.fileno(), connection.family, connection.type)
+        if self.is_cut:
+            shut_down(self._handle)
+
+    def cut(self) -> None:
+        """End the wait."""
+        self.is_cut = True
+        if self._handle is not None:
+            shut_down(self._handle)
+
+    def close(self) -> None:
+        """Let go of the socket; the connection stays open."""
+        if self._handle is not None:
+            self._handle.close()
+
+
+class Adapter(requests.adapters.HTTPAdapter):
+    """Connects as browsers do, and lets each thread's wait for a head be ended.
+
+    `current`: `current.wait` is the HeadWait of the calling thread
+    """
+
+    def __init__(self, **options: Any) -> None:
+        self.current = threading.local()
+        self._family = 0  # the address family that connected last
+        super().__init__(**options)
+
+    def get_connection_with_tls_context(self, *args: Any, **more: Any) -> Any:
+        """Return a pool of watched connections."""
+        return self._watched(super().get_connection_with_tls_context(*args, **more))
+
+    def get_connection(self, *args: Any, **more: Any) -> Any:  # pragma: no cover: before 2.32
+        """Return a pool of watched connections."""
+        return self._watched(super().get_connection(*args, **more))
+
+    def _watched(self, pool: Any) -> Any:
+        adapter = self
+        if hasattr(pool, "is_watched"):
+            return pool
+
+        class WatchedConnection(pool.ConnectionCls):  # type: ignore[misc]
+            """A connection that tells the waiting thread's HeadWait its socket."""
+
+            def _new_conn(self) -> socket.socket:
+                if hasattr(self, "_socks_options"):
+                    connected: socket.socket = super()._new_conn()
+                else:
+                    connected = adapter.connect(self)
+                adapter.current.wait.watch(connected)
+                return connected
+
+            def getresponse(self, *args: Any, **more: Any) -> Any:
+                adapter.current.wait.watch(self.sock)
+                return super().getresponse(*args, **more)
+
+        pool.ConnectionCls = WatchedConnection
+        pool.is_watched = True
+        return pool
+
+    def connect(self, connection: Any) -> socket.socket:
+        """Return a socket connected to the first address that accepts; raise OSError if none does.
+
+        Addresses get a head start of 0.25 s each, so that a network that swallows IPv6 packets
+        does not delay every connection. The family that worked comes first the next time.
+        https://www.rfc-editor.org/rfc/rfc8305
+        """
+        host, port = connection._dns_host.strip("[]"), connection.port
+        found = socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)
+        found.sort(key=lambda address: address[0] != self._family)
+        race = ConnectionRace(connection.socket_options or [])
+        try:
+            winner = race.run(
+                [(*address[:3], address[4]) for address in found], connection.timeout
+            )
+        finally:
+            race.close()
+        self._family = winner.family
+        winner.settimeout(connection.timeout)
+        return winner
+
+
+class ConnectionRace:
+    """Attempts to connect to several addresses, of which the first to succeed wins."""
+
+    def __init__(self, options: Iterable[Any]) -> None:
+        self._options = list(options)
+        self._selector = selectors.DefaultSelector()
+        self._error = OSError("no address associated with this host")
+
+    def run(self, addresses: list[tuple[Any, ...]], timeout_seconds: float) -> socket.socket:
+        """Return the first connected socket; raise the last error if all fail."""
+        ends_at = time.monotonic() + timeout_seconds
+        waiting = deque(addresses)
+        while waiting or self._selector.get_map():
+            if waiting:
+                self._start(*waiting.popleft())
+            left_seconds = ends_at - time.monotonic()
+            if left_seconds <= 0:
+                raise socket.timeout("timed out")
+            pause_seconds = min(HEAD_START_SECONDS, left_seconds) if waiting else left_seconds
+            winner = self._finished(pause_seconds) if self._selector.get_map() else None
+            if winner is not None:
+                return winner
+        raise self._error
+
+    def close(self) -> None:
+        """Close all sockets but the winner's."""
+        for key in list(self._selector.get_map().values()):
+            key.fileobj.close()  # type: ignore[union-attr]
+        self._selector.close()
+
+    def _start(self, family: int, kind: int, protocol: int, address: Any) -> None:
+        try:
+            attempt = socket.socket(family, kind, protocol)
+        except OSError as error:  # such as no IPv6 on this system
+            self._error = error
+            return
+        for option in self._options:
+            attempt.setsockopt(*option)
+        attempt.setblocking(False)
+        number = attempt.connect_ex(address)
+        if number in CONNECTING:
+            self._selector.register(attempt, selectors.EVENT_WRITE)
+        else:
+            attempt.close()
+            self._error = OSError(number, os.strerror(number))
+
+    def _finished(self, seconds: float) -> socket.socket | None:
+        for key, _ in self._selector.select(seconds):
+            attempt: Any = key.fileobj
+            self._selector.unregister(attempt)
+            number = attempt.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            if not number:
+                return attempt  # type: ignore[no-any-return]
+            attempt.close()
+            self._error = OSError(number, os.strerror(number))
+        return None
+
+
 class Response:
-    """The head of an answer, and the way to its body."""
+    """The head of a response, and the way to its body.
+
+    `received_bytes`: how much of the body was received
+    """
 
     def __init__(self, raw: requests.Response, url: str, connection: Connection) -> None:
-        self._raw, self._url, self._connection = raw, url, connection
-        self.received_bytes = self.enough_bytes = (
-            0  # what came of the body, and has to have come by the next look
-        )
-        self.is_slow = self.is_whole = False
-        self.status, self.headers = raw.status_code, raw.headers
+        self._raw = raw
+        self._host = connection.host(url)
+        self._connection = connection
+        self.received_bytes = 0
+        self.enough_bytes = 0  # how much must have arrived when it is checked next
+        self.is_slow = False
+        self.status = raw.status_code
+        self.headers = raw.headers
         length, *others = self.headers.get("Content-Length", "").split(",")
         is_one = all(other.strip() == length.strip() for other in others)  # some proxies repeat it
         is_valid = is_one and re.fullmatch(r"[0-9]{1,18}", length.strip())
         self.length = int(length) if is_valid else None
-        self.is_encoded = self.headers.get("Content-Encoding", "identity").lower() not in (
-            "",
-            "identity",
-        )
-        self.has_end = (
-            self.length is not None
-            or "chunked" in self.headers.get("Transfer-Encoding", "").lower()
-        )
+        encoding = self.headers.get("Content-Encoding", "identity").lower()
+        self.is_encoded = encoding not in ("", "identity")
+        is_chunked = "chunked" in self.headers.get("Transfer-Encoding", "").lower()
+        self.has_end = self.length is not None or is_chunked
+        # Whether the host still has to be told that it answered.
+        self._is_new = self.status not in OUT_OF_SERVICE and self.status != 429
 
     def chunks(self) -> Iterator[bytes]:
-        """The body, decoded. Raises RequestFailed if it breaks off: requests does not always notice that by itself.
+        """Yield the body, decoded.
 
-        A body that hardly gets on breaks off as well: a byte now and then would hold this thread for ever.
+        Raise RequestFailed if it is truncated, which requests does not always notice, or if it
+        stalls: a byte now and then would hold this thread for ever.
         """
-        piece_bytes = self._connection.piece_bytes * (
-            QUICK_CHUNKS if self._connection.is_quick else 1
-        )
         began = time.monotonic()
         self._connection.bodies.add(self)
         try:
-            for chunk in self._raw.iter_content(
-                DECODED_AT_ONCE_BYTES if self.is_encoded else piece_bytes
-            ):
+            for chunk in self._raw.iter_content(self._piece_bytes()):
                 self.received_bytes += len(chunk)
                 self._connection.received_bytes += len(chunk)  # by several threads: near enough
+                if self._is_new and self.received_bytes >= CHUNK_BYTES:
+                    self._tell_host()
                 yield chunk
         except requests.RequestException as error:
             if not self.is_slow:
-                raise transport_failure(error, self._url) from None
+                raise transport_failure(error, self._host.name) from None
         finally:
             self._connection.bodies.discard(self)
-        host = urlsplit(self._url).netloc
-        if self.is_slow or self.received_bytes >= PROGRESS_BYTES:
-            rate = self.received_bytes / max(0.001, time.monotonic() - began)
-            self._connection.is_quick = rate > QUICK_BYTES_PER_SECOND and not self.is_slow
+        self._note_speed(time.monotonic() - began)
         if self.is_slow:
-            text = f"Almost nothing came from {host} in {self._connection.slow_seconds:.0f} s"
-            raise RequestFailed(text, transient=True)
+            raise unanswered(
+                f"{self._host.name} sent almost no data for {self._connection.slow_seconds:.0f} s"
+            )
         if self.length is not None and self._raw.raw.tell() < self.length:
-            raise RequestFailed(f"The connection to {host} was cut off", transient=True)
-        self.is_whole = True
-
-    def has_progress(self) -> bool:
-        """Whether so much of the body came before it was cut off that it does not count as a failed attempt."""
-        return not self.is_whole and self.received_bytes >= PROGRESS_BYTES
-
-    def abort(self) -> None:
-        """End the body, from another thread than the one that waits for it."""
-        self.is_slow = True
-        with suppress(
-            OSError, ValueError, AttributeError
-        ), socket.fromfd(  # the socket may just have been let go
-            self._raw.raw.fileno(), socket.AF_INET, socket.SOCK_STREAM
-        ) as line:
-            line.shutdown(socket.SHUT_RDWR)
+            raise unanswered(f"The connection to {self._host.name} was interrupted")
+        if self._is_new:
+            self._tell_host()
 
     def body(self) -> bytes:
-        """All of the body at once. Raises RequestFailed if it is larger than any sound answer."""
+        """Return the whole body; raise RequestFailed if it is larger than any valid one."""
         body = bytearray()
         for chunk in self.chunks():
             body += chunk
             if len(body) > MAX_RESPONSE_BYTES:
                 raise RequestFailed(
-                    f"SmugMug's answer is larger than {MAX_RESPONSE_BYTES >> 20} MB",
+                    f"SmugMug's response is larger than {MAX_RESPONSE_BYTES >> 20} MB",
                     is_overload=True,
                 )
         return bytes(body)
 
+    def check_progress(self) -> None:
+        """End the body if it stalled since the last check. Called by the watching thread."""
+        if self.received_bytes < self.enough_bytes:
+            self.is_slow = True
+            with suppress(OSError, ValueError, AttributeError):  # it may just have ended
+                number = self._raw.raw.fileno()
+                with socket.fromfd(number, socket.AF_INET, socket.SOCK_STREAM) as handle:
+                    shut_down(handle)
+        elif self.enough_bytes and not self._is_new:
+            self._host.answered()  # a long download shows that the host is there
+        self.enough_bytes = self.received_bytes + self._connection.piece_bytes
 
-class Tried:
-    """What one request has been through. What failed before an outage does not count any more after it."""
+    def _tell_host(self) -> None:
+        self._is_new = False
+        self._host.answered()
 
-    def __init__(self) -> None:
-        self.attempts = self.waits = self.redirects = self.outages = 0
+    def _piece_bytes(self) -> int:
+        if self.is_encoded:
+            return DECODED_AT_ONCE_BYTES
+        if self._connection.is_quick:
+            return self._connection.piece_bytes * QUICK_CHUNKS
+        return self._connection.piece_bytes
 
-    def forget_before(self, outages: int) -> None:
-        """So many outages there were so far."""
-        if outages != self.outages:
-            self.attempts, self.outages = 0, outages
+    def _note_speed(self, seconds: float) -> None:
+        if self.is_slow or self.received_bytes >= 1 << 20:
+            rate = self.received_bytes / max(0.001, seconds)
+            self._connection.is_quick = rate > QUICK_BYTES_PER_SECOND and not self.is_slow
 
 
 class Connection:
-    """Requests to SmugMug, for any number of threads.
+    """Signed requests to SmugMug, from any number of threads.
 
-    Every attempt is signed anew: SmugMug refuses a nonce seen before.
-
-    `credentials` sign each request (https://api.smugmug.com/api/v2/doc/tutorial/authorization.html); `oauth` adds
-    parameters such as `callback_uri` or `verifier` while signing in.
+    `credentials`: sign each request;
+        see https://api.smugmug.com/api/v2/doc/tutorial/authorization.html
+    `timeout_seconds`: how long a response may send nothing
+    `max_outage_seconds`: the longest wait for a host
+    `oauth`: further OAuth parameters while signing in, such as `callback_uri` or `verifier`
     """
 
     def __init__(
-        self, credentials: Credentials, timeout_seconds: float, stop: Stop, **oauth: Any
+        self,
+        credentials: Credentials,
+        timeout_seconds: float,
+        stop: Stop,
+        max_outage_seconds: float = MAX_OUTAGE_MINUTES * 60,
+        **oauth: Any,
     ) -> None:
         self._auth = partial(
             OAuth1,
@@ -2285,256 +2778,298 @@ class Connection:
             credentials.token_secret or None,
             **oauth,
         )
-        self._skew_seconds = 0.0  # how far SmugMug's clock is ahead of this computer's, once a signature was refused
-        self._timeout = (min(CONNECT_TIMEOUT_SECONDS, timeout_seconds), timeout_seconds)
-        self.stop, self._lock, self.max_outage_seconds = (
-            stop,
-            threading.Lock(),
-            MAX_OUTAGE_MINUTES * 60,
-        )
-        self._adapter = requests.adapters.HTTPAdapter(pool_maxsize=1024)
+        self.stop = stop
+        self.clock = AwakeClock()
+        self._timeout_seconds = min(timeout_seconds, max_outage_seconds)
+        self._max_outage_seconds = max_outage_seconds
+        self._lock = threading.Lock()
+        self._adapter = Adapter(pool_maxsize=1024)
         self._routing: dict[str, Any] = {}  # by host
-        self._clock = (
-            time.time() - time.monotonic()
-        )  # SmugMug's, as far as it was told, ahead of the monotonic one
-        self.bodies: set[Response] = set()  # those that are being read
-        self.slow_seconds = min(60.0, timeout_seconds)
+        self._skew_seconds = 0.0  # SmugMug's clock minus this one, once a signature was refused
+        self._smugmug_clock = time.time() - time.monotonic()  # SmugMug's minus the monotonic one
+        self._hosts: dict[str, Host] = {}
+        self._heads: set[HeadWait] = set()  # the waits for heads in progress
+        self.bodies: set[Response] = set()  # the bodies that are being read
+        self.slow_seconds = min(SLOW_SECONDS, self._timeout_seconds)
         self.piece_bytes = max(1, int(LEAST_BYTES_PER_SECOND * self.slow_seconds))
-        self.gates: dict[str, Gate] = {}  # by origin
-        self.was_authenticated = (
-            False  # once it was, silence means an outage, and a 401 that the sign-in was revoked
-        )
-        self.is_quick = False  # whether large bodies came quickly lately
-        self.failed_requests = 0  # 429, 503, no answer, a body cut short
+        self.was_authenticated = False  # if so, silence is an outage, and a 401 a revoked sign-in
+        self.is_quick = False  # large bodies arrived quickly lately
+        self.failed_requests = 0  # rate limits, gateway errors, no response, interrupted bodies
         self.api_requests = 0
         self.received_bytes = 0
         with suppress(RuntimeError):  # a system that allows no more threads
             threading.Thread(target=self._watch, daemon=True).start()
 
+    def host(self, url: str) -> Host:
+        """Return the circuit breaker of the host of a URL."""
+        found = re.match("[^/?#]*//([^/?#]*)", url)  # urlsplit refuses some
+        name = found.group(1).lower() if found else ""
+        if name not in self._hosts:
+            self._hosts.setdefault(name, Host(name, self._max_outage_seconds, self.clock))
+        return self._hosts[name]
+
     def get(
         self,
         url: str,
         consume: Callable[[Response], R],
-        *,
-        headers: Callable[[], dict[str, str]] = dict,
-        accept: frozenset[int] = frozenset({200}),
-        retry_also: frozenset[int] = frozenset(),
-        is_divisible: bool = False,
+        request: Request = PLAIN_REQUEST,
     ) -> R:
-        """What `consume` makes of the answer to a GET: the one place where requests are tried again.
+        """Send a GET request and return the result of `consume`.
 
-        `headers` is called for each attempt, so that a cut transfer can ask for the rest. `accept` are the
-        statuses that `consume` understands, `retry_also` those that may pass by themselves. What is too much at once is
-        not tried again if it `is_divisible`. Raises RequestFailed when the attempts are used up or hopeless, and
-        whatever `consume` raises.
+        Failed requests are retried as the table above says. Raise RequestFailed when the attempts
+        are used up or no retry can help, HandBack if the host has to be waited for, NotSignedIn if
+        the sign-in was revoked, Unreachable after a long outage of the API, and Stopped.
+        Exceptions of `consume` are passed on.
+
+        `consume`: takes the response and reads its body
         """
-        tried = Tried()
+        redirects = 0
         while True:
-            gate = self.gates.setdefault(origin_of(url), Gate(self.stop))
-            gate.wait()
-            tried.forget_before(gate.outages)
-            signed_at, response = time.time() + self._skew_seconds, None
+            self.stop.pause(0)
+            host = self.host(url)
+            self._admit(host, url)
+            sent_at = self.clock()
+            signed_at = time.time() + self._skew_seconds
             try:
-                with self._send(gate, url, headers()) as raw:
+                with self._send(host, url, request.headers()) as raw:
                     response = Response(raw, url, self)
-                    if response.status in accept:
-                        return consume(response)
-                    if response.status in REDIRECTS and tried.redirects < REDIRECT_ATTEMPTS:
-                        tried.redirects += 1
-                        url = redirected(url, response.headers.get("Location", ""))
-                        continue
-                    raise failure_of(response, self.now(), signed_at, retry_also)
+                    if response.status in request.accept:
+                        result = consume(response)
+                        host.succeeded(url)
+                        return result
+                    if response.status not in REDIRECTS or redirects >= REDIRECT_ATTEMPTS:
+                        raise failure_of(response, self.now(), signed_at, request.retry_also)
+                    host.answered()
+                    url = redirected(url, response.headers.get("Location", ""))
+                    redirects += 1
+                    continue
             except RequestFailed as error:
                 failure = error
-            self.failed_requests += failure.status in (429, 503) or (
-                failure.transient and not failure.status
-            )
-            if self._waits_with_all(gate, url, failure, tried):
-                continue
-            tried.attempts = (
-                1 if response is not None and response.has_progress() else tried.attempts + 1
-            )
-            delay_seconds = retry_delay(failure, tried.attempts, random.random())
-            if delay_seconds is None or (is_divisible and failure.is_overload):
-                raise failure
-            log.debug(
-                "%s; retrying in %.1f s (attempt %d of %d)",
-                failure,
-                delay_seconds,
-                tried.attempts + 1,
-                ATTEMPTS,
-            )
-            self.stop.pause(delay_seconds)
+            self._judge(host, url, failure, sent_at)
+            self.stop.pause(self._delay(host, url, failure, request))
 
-    def _waits_with_all(self, gate: Gate, url: str, failure: RequestFailed, tried: Tried) -> bool:
-        """Wait if a failure concerns everybody, until it is over. Says whether it does: then it counts for nothing.
-
-        Raises NotSignedIn if it means that the sign-in was revoked, and OutOfReach when it takes too long.
-        """
-        if failure.wait_seconds is not None and tried.waits < RATE_LIMIT_ATTEMPTS:
-            tried.waits += 1
-            if gate.close(failure.wait_seconds):
-                log.warning("%s: waiting %.0f s as requested", failure, failure.wait_seconds)
-            return True
-        if failure.status == 401 and not failure.transient and self.was_authenticated:
-            if url == AUTH_USER_URL:
-                raise NotSignedIn(f"{failure}. The sign-in was probably revoked at SmugMug.")
-            with suppress(RequestFailed):
-                self.get(AUTH_USER_URL, Response.body)
-        return failure.is_unanswered and self._sit_out(gate, url, tried.outages, failure)
-
-    def get_json(self, uri: str, query: Mapping[str, Any], **more: Any) -> dict[str, Any]:
-        """The answer of an API call, `uri` being a path such as "/api/v2!authuser"; `more` is for `get`."""
+    def get_json(
+        self, uri: str, query: Mapping[str, Any], request: Request = JSON_REQUEST
+    ) -> dict[str, Any]:
+        """Return the response to an API call; `uri` is a path such as "/api/v2!authuser"."""
         url = urljoin(API_ORIGIN, uri)
         url += ("&" if urlsplit(url).query else "?") + urlencode(query, safe=",!")
-        return self.get(url, read_json, headers=lambda: JSON_HEADERS, **more)
+        return self.get(url, read_json, request)
 
     def now(self) -> float:
-        """The time in seconds since 1970 by SmugMug's clock, as far as it was told. Steps of the local one do no harm."""
-        return time.monotonic() + self._clock
+        """Return SmugMug's time in seconds since 1970.
+
+        Until SmugMug has told it, that is the local time. Later steps of the local clock do no
+        harm.
+        """
+        return time.monotonic() + self._smugmug_clock
 
     def remaining_seconds(self) -> float:
-        """For how long the gate will stay closed that opens last."""
-        return max((gate.remaining_seconds() for gate in list(self.gates.values())), default=0.0)
+        """Return how long the host that opens last stays closed."""
+        hosts = list(self._hosts.values())
+        return max((host.remaining_seconds() for host in hosts), default=0.0)
+
+    def is_waiting(self) -> bool:
+        """Return True if a host is closed or in an outage."""
+        return not all(host.is_over() for host in list(self._hosts.values()))
 
     def waited_seconds(self) -> float:
-        """For how long gates have been closed so far, all hosts and all times together."""
-        return sum(
-            gate.closed_seconds - gate.remaining_seconds() for gate in list(self.gates.values())
-        )
+        """Return the total time that hosts asked to wait for so far."""
+        hosts = list(self._hosts.values())
+        return sum(host.closed_seconds - host.remaining_seconds() for host in hosts)
 
-    def away_since(self) -> str:
-        """The time of day since when a host leaves everything unanswered, "" if none does."""
-        return max((gate.away_since for gate in list(self.gates.values())), default="")
+    def waiting(self, count_files: Callable[[Host], int] = lambda host: 0) -> str:
+        """Return what the run waits for, and how many files wait for it, or "".
+
+        `count_files`: returns the number of files that wait for a host
+        """
+        for host in sorted(self._hosts.values(), key=lambda host: not host.is_api):
+            since = host.unreachable_since()
+            remaining_seconds = host.remaining_seconds()
+            if since:
+                text = f"{host.label()} is unreachable since {since}"
+            elif remaining_seconds > 0:
+                text = f"waiting for SmugMug: {human_seconds(remaining_seconds)}"
+            else:
+                continue
+            files = count_files(host)
+            if files:
+                text += f"; {counted(files, 'file')} wait{'s' * (files == 1)}"
+            return text
+        return ""
+
+    def _admit(self, host: Host, url: str) -> None:
+        """Return if `url` may be requested now; first probe the host if it is this thread's turn."""
+        if not host.admit(url):
+            return
+        failure = None
+        try:
+            with self._send(host, host.probe_url(), {"Range": "bytes=0-0"}) as raw:
+                if raw.status_code in OUT_OF_SERVICE:
+                    failure = unanswered(f"SmugMug returned HTTP {raw.status_code}")
+        except RequestFailed as error:
+            failure = error if error.is_unanswered and error.transient else None
+        host.probed(failure)
+
+    def _judge(self, host: Host, url: str, failure: RequestFailed, sent_at: float) -> None:
+        """Find out whom a failure concerns: this URL, its host, or the sign-in.
+
+        Return if it concerns the URL. Otherwise raise HandBack, or an error that ends the run.
+        """
+        self.failed_requests += failure.wait_seconds is not None or failure.is_unanswered
+        if failure.status == 401 and not failure.transient and self.was_authenticated:
+            if url == AUTH_USER_URL:
+                log.debug("%s", failure)
+                raise NotSignedIn(
+                    "The sign-in was probably revoked on SmugMug. "
+                    "Run this again in a terminal to sign in."
+                )
+            with suppress(RequestFailed):  # was the sign-in refused, or this URL?
+                self.get(AUTH_USER_URL, Response.body)
+        if failure.wait_seconds is not None:
+            host.refused(url, failure)
+        if failure.is_unanswered:
+            host.silent(sent_at, failure, may_be_outage=self.was_authenticated)
+
+    def _delay(self, host: Host, url: str, failure: RequestFailed, request: Request) -> float:
+        """Count a failed attempt; return the delay before the next one, or raise the failure."""
+        attempts = host.attempts(url)
+        attempts.add(request.length_bytes())
+        delay_seconds = retry_delay(failure, attempts.count, random.random())
+        if request.is_divisible and failure.is_overload:
+            self._admit(host, url)  # raises HandBack if the host is out of service, not this URL
+            delay_seconds = None
+        if delay_seconds is None:
+            host.forget(url)
+            raise failure
+        log.debug(
+            "%s; retrying in %.1f s (attempt %d of %d)",
+            failure,
+            delay_seconds,
+            attempts.count + 1,
+            ATTEMPTS,
+        )
+        return delay_seconds
 
     def _watch(self) -> None:
-        """Cut off bodies that hardly get on, from a thread of its own: those who read them do nothing but wait."""
-        while True:
-            time.sleep(self.slow_seconds)
-            for response in list(self.bodies):
-                if response.received_bytes < response.enough_bytes:
-                    response.abort()
-                response.enough_bytes = response.received_bytes + self.piece_bytes
+        """End heads that are late and bodies that stall, and keep the clock going.
 
-    def _sit_out(self, gate: Gate, url: str, outages: int, failure: RequestFailed) -> bool:
-        """After a request that nothing answered: whether the host or the net was away. Returns once it is back.
-
-        After several in a row, one thread asks for what was answered before, at growing distances, and all others hold
-        still. Time in which the computer sleeps does not count. Raises OutOfReach when it takes too long.
+        Runs in its own thread, because the threads that wait for them are blocked.
         """
-        with gate.lock:
-            gate.silences.append(url)
-            if (
-                gate.outages != outages
-                or len(gate.silences) < UNANSWERED_IN_A_ROW
-                or not self.was_authenticated
-            ):
-                return gate.outages != outages
-            look_at = gate.answered_url or (
-                url if len(set(gate.silences)) >= UNANSWERED_IN_A_ROW else AUTH_USER_URL
-            )
-            away_seconds = 0.0
-            while not self._is_there(gate, look_at):
-                since = self.away_since() or time.strftime("%H:%M")
-                if not self.away_since():
-                    log.warning(
-                        "%s. SmugMug has been out of reach since %s; waiting until it answers",
-                        failure,
-                        since,
-                    )
-                gate.away_since, gate.outages = since, outages + 1
-                left_seconds = self.max_outage_seconds - away_seconds
-                if left_seconds <= 0:
-                    raise Unreachable(
-                        f"SmugMug was out of reach for {away_seconds / 60:g} minutes ({failure})."
-                    )
-                delay_seconds = min(
-                    max(FIRST_DELAY_SECONDS, away_seconds), MAX_PROBE_SECONDS, left_seconds
-                )
-                self.stop.pause(delay_seconds)
-                away_seconds += delay_seconds
-            gate.away_since = ""
-            return gate.outages != outages
+        check_at = self.clock() + self.slow_seconds
+        while True:
+            time.sleep(WATCH_SECONDS)
+            now = self.clock()
+            for head in list(self._heads):
+                if now > head.deadline:
+                    head.cut()
+            if now >= check_at:
+                check_at = now + self.slow_seconds
+                for response in list(self.bodies):
+                    response.check_progress()
 
-    def _is_there(self, gate: Gate, url: str) -> bool:
-        """Whether a URL is answered just now, with anything but "out of service"."""
-        with suppress(RequestFailed), self._send(gate, url, {"Range": "bytes=0-0"}) as head:
-            return head.status_code != 503
-        return False
+    def _send(self, host: Host, url: str, headers: dict[str, str]) -> requests.Response:
+        """Make one attempt: sign, send, and return the head of the response.
 
-    def _send(self, gate: Gate, url: str, headers: dict[str, str]) -> requests.Response:
-        """One attempt: sign and send. Returns the head of the answer; cookies and redirects are not followed."""
-        if not is_smugmug(url):
-            raise RequestFailed(
-                f"Refused to contact {origin_of(url)}: it is not an https address at smugmug.com"
-            )
-        headers = {"User-Agent": f"{PROGRAM}/{VERSION}", "Accept": "*/*", **headers}
+        Redirects and cookies are left alone. A wait never exceeds the patience with the host.
+        """
+        request = self._signed(url, headers)
+        seconds = max(1.0, min(self._timeout_seconds, host.patience_seconds()))
+        connect_seconds = min(CONNECT_TIMEOUT_SECONDS, seconds)
+        head = HeadWait(self.clock() + connect_seconds + seconds)
+        self._adapter.current.wait = head
+        self._heads.add(head)
         try:
-            auth = self._auth(timestamp=str(int(time.time() + self._skew_seconds)))
-            request = requests.Request("GET", url, headers=headers, auth=auth).prepare()
-        except ValueError:  # such as a key that is no text
-            raise RequestFailed(
-                "Cannot sign a request. Check SMUGMUG_API_KEY and SMUGMUG_API_SECRET."
-            ) from None
-        host = urlsplit(url).netloc
-        if host not in self._routing:  # what the environment says of proxies and certificates
-            self._routing[host] = requests.Session().merge_environment_settings(
-                url, {}, True, None, None
+            response = self._adapter.send(
+                request, timeout=(connect_seconds, seconds), **self._route(url)
             )
-        try:
-            response = self._adapter.send(request, timeout=self._timeout, **self._routing[host])
-        except (
-            ValueError,
-            TypeError,
-        ):  # SmugMug's address is valid, so it must be the proxy's that is not
-            raise RequestFailed(
-                f"No connection to {host}: invalid proxy address. Check HTTPS_PROXY."
-            ) from None
-        except requests.RequestException as error:
-            failure = transport_failure(error, url)
-            failure.is_unanswered = True
-            raise failure from None
-        except OSError as error:  # such as a REQUESTS_CA_BUNDLE that is not there
-            raise RequestFailed(f"No connection to {host}: {error}") from None
-        if response.status_code != 503:
-            gate.answered_url = gate.answered_url or url
-            gate.silences.clear()
-        server_now = http_date(response.headers.get("Date", ""))
-        is_api = host == urlsplit(API_ORIGIN).netloc
-        with self._lock:
-            self.api_requests += is_api
-            self.was_authenticated = self.was_authenticated or (is_api and response.ok)
-            if server_now is not None and (is_api or response.status_code == 401):
-                self._clock = server_now - time.monotonic()
-        if response.status_code == 401:
-            self._skew_seconds = self.now() - time.time()
+        except (requests.RequestException, ValueError, TypeError, OSError) as error:
+            if head.is_cut:
+                raise unanswered(f"{host.name} did not respond in time", True) from None
+            raise connection_failure(error, host.name) from None
+        finally:
+            self._heads.discard(head)
+            head.close()
+        self._note_head(host, response)
         if log.isEnabledFor(logging.DEBUG):
             log.debug(
                 "%s %s %s", response.status_code, short_url(url), rate_limit_text(response.headers)
             )
         return response
 
+    def _signed(self, url: str, headers: dict[str, str]) -> requests.PreparedRequest:
+        """Return a signed request; raise RequestFailed if `url` is not SmugMug's."""
+        if not is_smugmug(url):
+            raise RequestFailed(
+                f"Refused to contact {origin_of(url)} because it is not an https address of "
+                "smugmug.com"
+            )
+        headers = {"User-Agent": f"{PROGRAM}/{VERSION}", "Accept": "*/*", **headers}
+        try:
+            auth = self._auth(timestamp=str(int(time.time() + self._skew_seconds)))
+            return requests.Request("GET", url, headers=headers, auth=auth).prepare()
+        except ValueError:  # such as a key that is no text
+            raise RequestFailed(
+                "Cannot sign requests with this API key and secret. Check SMUGMUG_API_KEY and "
+                "SMUGMUG_API_SECRET."
+            ) from None
+
+    def _route(self, url: str) -> dict[str, Any]:
+        """Return what the environment says of proxies and certificates for a URL."""
+        name = urlsplit(url).netloc
+        if name not in self._routing:
+            session = requests.Session()
+            self._routing[name] = session.merge_environment_settings(url, {}, True, None, None)
+        return dict(self._routing[name])
+
+    def _note_head(self, host: Host, response: requests.Response) -> None:
+        """Learn from the head of a response: SmugMug's time, and whether the sign-in works."""
+        server_now = http_date(response.headers.get("Date", ""))
+        is_refused = response.status_code == 401
+        with self._lock:
+            self.api_requests += host.is_api
+            if host.is_api and response.ok:
+                self.was_authenticated = True
+            is_told = server_now is not None and (host.is_api or is_refused)
+            if is_told and is_possible_time(server_now or 0.0, time.time()):
+                self._smugmug_clock = (server_now or 0.0) - time.monotonic()
+        if is_refused:
+            self._skew_seconds = self.now() - time.time()
+
+
+def is_possible_time(server_now: float, local_now: float) -> bool:
+    """Return True if a server's date can be right.
+
+    Some proxies and gateways send nonsense. A date of the year 9999 would put off albums for
+    8,000 years. A local clock that was never set does not count. All in seconds since 1970.
+    """
+    latest = LATEST_DATE
+    if local_now > RELEASE_DATE:
+        latest = min(latest, local_now + MAX_CLOCK_ERROR_SECONDS)
+    return EARLIEST_DATE <= server_now <= latest
+
 
 def short_url(url: str) -> str:
-    """A URL as it may stand in a log: what is asked for, and which page of a list.
+    """Return a URL as it may be logged: what is requested, and which page of a list.
 
-    Whoever knows the whole path of a file in an unlisted album can open it, so that is left out.
+    Anyone could open a file in an unlisted album with its whole path, so that is left out.
     """
     parts = urlsplit(url)
     start = re.search(r"(?:^|&)(start=[0-9]+)", parts.query)
-    path = parts.path if parts.path.startswith("/api/") else "/.../" + parts.path.split("/")[-1]
+    path = parts.path
+    if not path.startswith("/api/"):
+        path = "/.../" + path.split("/")[-1]
     return printable(parts.netloc + path + (f"?{start.group(1)}" if start else ""))
 
 
 def rate_limit_text(headers: Mapping[str, str]) -> str:
-    """The rate-limit headers of an answer, for the log."""
-    return ", ".join(
-        f"{name}: {printable(headers[name])}" for name in RATE_LIMIT_HEADERS if name in headers
-    )
+    """Return the rate-limit headers of a response, for the log."""
+    present = (name for name in RATE_LIMIT_HEADERS if name in headers)
+    return ", ".join(f"{name}: {printable(headers[name])}" for name in present)
 
 
 def redirected(url: str, location: str) -> str:
-    """Where a redirect leads from a URL."""
+    """Return the URL that a redirect leads to; raise RequestFailed if it is invalid."""
     try:
         return urljoin(url, location)
     except ValueError:
@@ -2542,44 +3077,64 @@ def redirected(url: str, location: str) -> str:
 
 
 def failure_of(
-    response: Response, now: float, signed_at: float, passing: frozenset[int]
+    response: Response, now: float, signed_at: float, retry_also: frozenset[int]
 ) -> Problem:
-    """What an answer means that is not what was asked for. `now` is SmugMug's time in seconds since 1970, `signed_at`
-    what the signature has, `passing` are statuses that may pass by themselves.
+    """Return the failure that an unwanted response stands for.
+
+    `now`: SmugMug's time in seconds since 1970
+    `signed_at`: the time in the request's signature
+    `retry_also`: status codes that are worth a retry
     """
-    status, message = response.status, server_message(response.body())
-    text = f"SmugMug answered {status}" + (f' "{message}"' if message else "")
+    status = response.status
+    message = server_message(response.body())
+    text = f"SmugMug returned HTTP {status}"
+    if message:
+        text += f' "{message}"'
     if status == 401:
         return explain_401(message, text, abs(now - signed_at) / 60)
     if "not granted the required permissions" in message:
-        text += f". The sign-in does not allow access to this. {SIGN_IN_AGAIN}"
+        text += f". Your sign-in does not give access to this. {SIGN_IN_AGAIN}"
     if status == 429 or (status == 503 and "Retry-After" in response.headers):
-        headers = rate_limit_text(response.headers)
-        return RequestFailed(
-            f"{text} ({headers})" if headers else text,
-            status=status,
-            transient=status == 503,
-            is_unanswered=status == 503,
-            wait_seconds=rate_limit_seconds(response.headers, now),
-        )
+        return rate_limit_failure(response, now, text)
     if status in REDIRECTS:
         text += ": too many redirects"
     return RequestFailed(
         text,
         status=status,
-        transient=status >= 500 or status in passing,
+        transient=status >= 500 or status in PASSING or status in retry_also,
         is_overload=status >= 500,
-        is_unanswered=status == 503,
+        is_unanswered=status in OUT_OF_SERVICE,
+    )
+
+
+def rate_limit_failure(response: Response, now: float, text: str) -> RequestFailed:
+    """Return the failure of a request that SmugMug asked to send later.
+
+    `text`: the response in raw words, for the log
+    """
+    log.debug("%s (%s)", text, rate_limit_text(response.headers))
+    remaining = response.headers.get("X-RateLimit-Remaining", "")
+    told = "SmugMug is temporarily unavailable"
+    if response.status == 429:
+        told = "SmugMug's rate limit is reached"
+        if re.fullmatch("[0-9]{1,9}", remaining):
+            told += f" ({remaining} requests left)"
+    return RequestFailed(
+        told, status=response.status, wait_seconds=rate_limit_seconds(response.headers, now)
     )
 
 
 def server_message(body: bytes) -> str:
-    """SmugMug's own words in an error answer, JSON or a form, without what we sent; nothing where it is a web page."""
+    """Return SmugMug's own words in an error response, or "" for a web page.
+
+    The body is JSON or a form. OAuth parameters that were sent are left out.
+    """
     text = body.decode("utf-8", "replace").strip()
     with suppress(ValueError, RecursionError):
-        response = json.loads(text)
+        response = json.loads(text, strict=False)
         text = str(response.get("Message") or "") if isinstance(response, dict) else ""
-    text = "" if text.startswith("<") else text
+    if text.startswith("<"):
+        return ""
     for _ in range(3):  # some of it may be encoded more than once
         text = unquote_plus(text)
     text = re.sub(
@@ -2589,166 +3144,285 @@ def server_message(body: bytes) -> str:
 
 
 def explain_401(message: str, text: str, minutes_off: float) -> Problem:
-    """The causes of a 401, each with its own advice after `text`; what may concern one file alone is a RequestFailed.
-    `minutes_off` is how far the time in the signature was from SmugMug's.
+    """Return the failure that a 401 stands for, with advice.
 
-    The names of `oauth_problem`: https://oauth.pbworks.com/ProblemReporting
+    One that may concern this URL alone is a RequestFailed. The names of `oauth_problem`:
+    https://oauth.pbworks.com/ProblemReporting
+
+    `message`: SmugMug's words
+    `text`: the same with the status, for the log
+    `minutes_off`: how far the time in the signature was from SmugMug's
     """
-    if "nonce_used" in message:
-        return RequestFailed(
-            text, status=401, transient=True, is_overload=True
-        )  # a gateway may have sent it twice
+    log.debug("%s", text)
+    if "nonce_used" in message:  # a gateway may have sent the request twice
+        return RequestFailed(text, status=401, transient=True, is_overload=True)
     if "consumer_key_" in message:
         return Problem(
-            f"{text}. SmugMug does not know this API key. Compare SMUGMUG_API_KEY, or API_KEY at the top of "
-            f"the script, with {APPLY_URL}. If you typed it in, run --logout, then enter it again."
+            "SmugMug does not know this API key. Compare SMUGMUG_API_KEY, or API_KEY at the top "
+            f"of the script, with {APPLY_URL}. If you typed it in, run --logout, then enter it "
+            "again."
         )
     if "terms of service" in message or "v2 access" in message:
         link = re.search(r"https://(?:[a-z0-9-]{1,63}\.){0,9}smugmug\.com/[^\s\"'<>]+", message)
+        address = link.group().rstrip(".") if link else API_ORIGIN + "/api/developer/accept"
         return Problem(
-            f"{text}. The API terms have not been accepted for this API key yet. Accept them here, then "
-            f"run this again:\n{link.group().rstrip('.') if link else API_ORIGIN + '/api/developer/accept'}"
+            "The terms of service have not been accepted for this API key. Accept them here, "
+            f"then run this again:\n{address}"
         )
     if "timestamp" in message:
-        by = f" by {minutes_off:.0f} minutes" if minutes_off > 1 else ""
-        text += f". This computer's clock is wrong{by}. Set it, then run this again."
-        return (
-            RequestFailed(text, status=401, transient=True) if by else Problem(text)
-        )  # the next fits better
+        return explain_wrong_clock(minutes_off)
     if "signature" in message:
         return RequestFailed(
-            f"{text}. The API secret may not belong to this API key: check SMUGMUG_API_SECRET, or "
-            f"API_SECRET at the top of the script",
+            "The API secret probably does not belong to this API key. Check SMUGMUG_API_SECRET, "
+            "or API_SECRET at the top of the script.",
             status=401,
         )
     if re.search("token_|expired token|invalid token", message):
-        return NotSignedIn(
-            f"{text}. The sign-in is no longer valid; it was probably revoked at SmugMug."
-        )
+        return NotSignedIn("The sign-in is no longer valid. It was probably revoked on SmugMug.")
     return RequestFailed(text, status=401)
 
 
-def transport_failure(error: requests.RequestException, url: str) -> RequestFailed:
-    """What to tell the user when no answer came, or only the beginning of one."""
-    host, text = urlsplit(url).netloc, str(error)
-    if isinstance(error, requests.exceptions.SSLError) and re.search(
-        "VERIFY_FAILED|hostname|doesn't match", text
-    ):
+def explain_wrong_clock(minutes_off: float) -> Problem:
+    """Return the failure of a signature whose time SmugMug refused.
+
+    It is worth a retry if the clock was off: the next signature has SmugMug's time.
+    """
+    if minutes_off <= 1:
+        return Problem("This computer's clock is wrong. Set it, then run this again.")
+    return RequestFailed(
+        f"This computer's clock is wrong by {minutes_off:.0f} minutes. Set it, then run this "
+        "again.",
+        status=401,
+        transient=True,
+    )
+
+
+def unanswered(text: str, is_overload: bool = False) -> RequestFailed:
+    """Return the failure of a request that was not answered, or not in full."""
+    return RequestFailed(text, transient=True, is_overload=is_overload, is_unanswered=True)
+
+
+def connection_failure(error: Exception, host: str) -> RequestFailed:
+    """Return the failure of a request that could not be sent, with advice."""
+    reason = library_reason(error)
+    variable = variable_in_force(PROXY_VARIABLES, os.environ) or "the system's proxy settings"
+    if "SOCKS" in reason:
         return RequestFailed(
-            f"The certificate of {host} cannot be verified. Check the clock. If a company proxy or "
-            f"virus scanner is in between, add its certificate to the file in REQUESTS_CA_BUNDLE."
+            f"{variable} names a SOCKS proxy, which needs the Python package PySocks. To install "
+            f"it, run: {sys.executable} -m pip install PySocks"
+        )
+    if isinstance(
+        error, (ValueError, TypeError)
+    ):  # SmugMug's address is valid: the proxy's is not
+        return RequestFailed(
+            f"No connection to {host}: the proxy address in {variable} is invalid. Correct it."
+        )
+    if isinstance(error, requests.RequestException):
+        return transport_failure(error, host)
+    # What is left is an error of this computer, such as a missing file of certificates.
+    file = variable_in_force(CERTIFICATE_VARIABLES, os.environ)
+    advice = f". Check {file}" if file else ""
+    return RequestFailed(f"No connection to {host}: {printable(str(error))}{advice}")
+
+
+def transport_failure(error: requests.RequestException, host: str) -> RequestFailed:
+    """Return the failure of a request without a response, or with only the beginning of one."""
+    reason = library_reason(error)
+    log.debug("%s: %s", host, reason)
+    is_tls = isinstance(error, requests.exceptions.SSLError)
+    if is_tls and re.search("VERIFY_FAILED|hostname|doesn't match", str(error)):
+        return RequestFailed(
+            f"The certificate of {host} cannot be verified ({reason}). "
+            + certificate_advice(reason, os.environ)
         )
     if isinstance(error, requests.exceptions.ProxyError):
+        return proxy_failure(reason, host)
+    if isinstance(error, requests.exceptions.Timeout) or "timed out" in reason:
+        return unanswered(f"{host} did not respond in time", True)
+    causes = (cause for pattern, cause in CAUSES.items() if re.search(pattern, reason))
+    return unanswered(f"The connection to {host} failed or was interrupted{next(causes, '')}")
+
+
+def proxy_failure(reason: str, host: str) -> RequestFailed:
+    """Return the failure of a request that a proxy did not pass on."""
+    variable = variable_in_force(PROXY_VARIABLES, os.environ) or "the system's proxy settings"
+    if re.search(r"\b407\b", reason):
         return RequestFailed(
-            f"The connection to {host} through the proxy failed. Check HTTPS_PROXY.",
-            transient=True,
+            f"The proxy in {variable} asks for a user name and a password ({reason}). Write them "
+            "into its address: http://user:password@host:port"
         )
-    if isinstance(error, requests.exceptions.Timeout):
-        return RequestFailed(f"No answer from {host} in time", transient=True, is_overload=True)
-    cause = next((cause for pattern, cause in CAUSES.items() if re.search(pattern, text)), "")
-    return RequestFailed(f"The connection to {host} failed or was cut off{cause}", transient=True)
+    return unanswered(
+        f"The connection to {host} through the proxy failed ({reason}). Check {variable}."
+    )
+
+
+def certificate_advice(reason: str, environ: Mapping[str, str]) -> str:
+    """Return what to do about a certificate that cannot be verified."""
+    if "Authority Key Identifier" in reason:
+        return (
+            "Python 3.13 and later refuse certificates without this extension, such as those of "
+            "many company proxies and virus scanners. Run this with Python 3.12, or ask for a "
+            "certificate that has it."
+        )
+    variable = variable_in_force(CERTIFICATE_VARIABLES, environ)
+    if variable:
+        return (
+            f"Check this computer's clock, and whether the file in {variable} holds the "
+            "certificate of the company proxy or virus scanner that intercepts connections."
+        )
+    return (
+        "Check this computer's clock. If a company proxy or virus scanner intercepts "
+        "connections, add its certificate to the file named in REQUESTS_CA_BUNDLE."
+    )
+
+
+def variable_in_force(names: Iterable[str], environ: Mapping[str, str]) -> str:
+    """Return the first of some environment variables that is set, or "".
+
+    If the name in capitals has the same value, that one is returned: it is known better.
+    """
+    name = next((name for name in names if environ.get(name)), "")
+    if name and environ.get(name.upper()) == environ[name]:
+        return name.upper()
+    return name
+
+
+def library_reason(error: BaseException) -> str:
+    """Return the innermost reason of an error, in a few words of the library that raised it.
+
+    Addresses are left out, because they may hold a password or open an unlisted file.
+    """
+    for _ in range(10):  # errors wrap each other, four deep at most
+        inner = (
+            getattr(error, "reason", None),
+            getattr(error, "original_error", None),
+            *error.args,
+            error.__cause__,
+        )
+        wrapped = next((item for item in inner if isinstance(item, BaseException)), None)
+        if wrapped is None:
+            break
+        error = wrapped
+    text = getattr(error, "verify_message", "") or str(error) or type(error).__name__
+    text = re.sub(r"\S+://\S+|\S+@\S+|<[^>]*>:? ?|\[[^]]*\] ?| ?\(_ssl\.c:[0-9]+\)", "", text)
+    return printable(text).strip().rstrip(".")[:200]
 
 
 def read_json(response: Response) -> dict[str, Any]:
-    """The body of an API answer: always an object with an object named Response in it."""
+    """Return an API response: an object that holds an object named Response.
+
+    Byte order marks, invalid UTF-8 and bare control characters are tolerated, because captions
+    contain them. Raise RequestFailed if the rest is not valid.
+    """
     content = None
     with suppress(ValueError, RecursionError):
-        content = json.loads(response.body().decode("utf-8"))
+        content = json.loads(response.body().decode("utf-8-sig", "replace"), strict=False)
     if not isinstance(content, dict) or not isinstance(content.get("Response"), dict):
         raise RequestFailed(
-            "SmugMug did not send a valid API answer", transient=True, is_overload=True
+            "SmugMug sent an invalid API response", transient=True, is_overload=True
         )
-    return content
+    return dict(content)
 
 
-# ---------------------------------------------------------------------------------------------------------------
-# 8. SmugMug: who is signed in, all albums, all images of an album, the best file of an image.
-#    Knows SmugMug's JSON, which ends here. Knows nothing of the disk or the state.
-# ---------------------------------------------------------------------------------------------------------------
+# -------------------------------------------------------------------------------------------------
+# 8. SmugMug: who is signed in, the albums, the images of an album, the best file of an image.
+#    Uses Connection. The only section that reads SmugMug's JSON; independent of disk and record.
+#
+#    How a list is read
+#
+#    SmugMug gives lists page by page, and needs 25 to 35 ms for each image in them. A page that
+#    takes too long fails: with `nonce_used`, with a gateway's 5xx, without its list, or with no
+#    response. So does a page with an entry that SmugMug cannot read. Both look alike, and the cure
+#    is the same: the page is halved, and halved again, while all others go on. Below ten entries
+#    a page is retried before it is halved, as the trouble may be passing. What fails alone, as a
+#    single entry, is named by its number, and the rest of the list is there.
+# -------------------------------------------------------------------------------------------------
 
-ALBUMS_PER_PAGE = 100  # the most that user!albums gives at once; larger numbers are cut down to it
-MIN_PER_PAGE, PAGES_BEFORE_MORE = (
-    10,
-    8,
-)  # after so many pages a few more entries are asked for again
-SHORT_ANSWER = {
+ALBUMS_PER_PAGE = 100  # the limit of user!albums; greater numbers are cut down to it
+MIN_PER_PAGE = 10  # smaller pages save no time; they only isolate a bad entry
+PAGES_BEFORE_MORE = 8  # after this many pages, one asks for MIN_PER_PAGE more
+PAGES_AFTER_FAILURE = 64  # after a larger page failed, the next one waits for this many
+MAX_LOST_IN_A_ROW = 20  # bad entries in a row, before a list is given up
+MAX_LOST_AT_FIRST = 3  # the same, as long as no page of the list was answered
+MAX_NAMED_ENTRIES = 20  # bad entries whose numbers are shown
+
+SHORT_RESPONSE = {
     "_verbosity": 1
-}  # no Options, no descriptions, and Uris as plain texts: half the bytes
+}  # without options and descriptions, URIs as texts: half the size
 ALBUM_FIELDS = (
-    "AlbumKey,Name,UrlPath,Uri,ImageCount,LastUpdated,ImagesLastUpdated,Date,Privacy,OriginalSizes,"
-    "Description,Keywords,WebUri,HighlightAlbumImageUri,ResponseLevel"
+    "AlbumKey,Name,UrlPath,Uri,ImageCount,LastUpdated,ImagesLastUpdated,Date,Privacy,"
+    "OriginalSizes,Description,Keywords,WebUri,HighlightAlbumImageUri,ResponseLevel"
 )
 IMAGE_FIELDS = (
-    "ImageKey,Serial,Uri,FileName,Format,IsVideo,Processing,Status,SubStatus,ArchivedUri,ArchivedSize,ArchivedMD5,"
-    "OriginalSize,Date,DateTimeUploaded,DateTimeOriginal,Title,Caption,KeywordArray,Latitude,Longitude,"
-    "Altitude,Hidden,WebUri,ComponentFileTypes"
+    "ImageKey,Serial,Uri,FileName,Format,IsVideo,Processing,Status,SubStatus,ArchivedUri,"
+    "ArchivedSize,ArchivedMD5,OriginalSize,Date,DateTimeUploaded,DateTimeOriginal,Title,Caption,"
+    "KeywordArray,Latitude,Longitude,Altitude,Hidden,WebUri,ComponentFileTypes"
 )
-SERVED_TYPES = {"jpg", "jpeg", "png", "gif"}  # what ArchivedUri gives, whatever was uploaded
+SERVED_TYPES = {"jpg", "jpeg", "png", "gif"}  # what ArchivedUri serves, whatever was uploaded
 
 
 class Entry(Dict[str, Any]):
-    """A JSON object of SmugMug's. Whatever stands in it, each field is read as what it should be, or as missing."""
+    """A JSON object from SmugMug. Fields are read as their type, or as missing if they are not."""
 
     def __init__(self, value: Any) -> None:
-        super().__init__(
-            value if isinstance(value, dict) else {}
-        )  # PHP writes an empty object as []
+        super().__init__(value if isinstance(value, dict) else {})  # PHP writes {} as []
 
     def text(self, name: str) -> str:
-        """A text; some texts are sent as numbers. Half characters are replaced."""
+        """Return a text; some are sent as numbers. Lone surrogates are replaced."""
         value = self.get(name)
         if not isinstance(value, (str, int, float)) or isinstance(value, bool):
             return ""
         text = str(value)
-        return (
-            text
-            if text.isascii()
-            else re.sub("[\ud800-\udfff]", "\N{REPLACEMENT CHARACTER}", text)
-        )
+        if text.isascii():
+            return text
+        return re.sub("[\ud800-\udfff]", "\N{REPLACEMENT CHARACTER}", text)
 
     def matching(self, name: str, pattern: str) -> str:
-        """A text that all of a pattern fits, otherwise ""."""
+        """Return a text that matches a pattern as a whole, or ""."""
         text = self.text(name)
         return text if re.fullmatch(pattern, text) else ""
 
     def texts(self, name: str) -> tuple[str, ...]:
-        """A list of texts, without empty ones."""
+        """Return a list of texts, without empty ones."""
         value = self.get(name)
         items = value if isinstance(value, list) else []
         return tuple(filter(None, (Entry({name: item}).text(name) for item in items)))
 
     def integer(self, name: str) -> int | None:
-        """A number that counts something; some are sent as texts."""
+        """Return a number that counts something; some are sent as texts."""
         digits = self.matching(name, "[0-9]{1,18}")
         return int(digits) if digits else None
 
     def number(self, name: str, limit: float) -> float | None:
-        """A number between -limit and limit."""
+        """Return a number between -limit and limit."""
         with suppress(ValueError):
             number = float(self.text(name))
             return number if -limit <= number <= limit else None
         return None
 
     def key(self, name: str) -> str:
-        """An AlbumKey or ImageKey, "" where it cannot be one: keys become parts of file names."""
+        """Return an AlbumKey or ImageKey, or "". Keys become parts of file names."""
         return self.matching(name, "[A-Za-z0-9_-]{1,40}")
 
     def md5(self, name: str) -> str | None:
-        """An MD5, in lower case."""
+        """Return an MD5 in lower case."""
         return self.matching(name, "[0-9A-Fa-f]{32}").lower() or None
 
     def object(self, name: str) -> Entry:
-        """An object, empty where it is missing."""
+        """Return an object, empty if it is missing."""
         return Entry(self.get(name))
 
     def objects(self, name: str) -> list[Entry]:
-        """A list of objects: an empty one is not sent at all, a single object may come without its list."""
+        """Return a list of objects.
+
+        SmugMug leaves out an empty list, and may send a single object without its list.
+        """
         value = self.get(name)
         items = value if isinstance(value, list) else [value]
         return [Entry(item) for item in items if isinstance(item, dict)]
 
     def uri(self, name: str) -> str:
-        """The address under Uris: a plain text with _verbosity=1, otherwise an object."""
+        """Return a URI under Uris: a text with _verbosity=1, otherwise an object."""
         uris = self.object("Uris")
         uri = uris.text(name) or uris.object(name).text("Uri")
         return uri if uri.startswith("/api/v2") else ""
@@ -2756,18 +3430,26 @@ class Entry(Dict[str, Any]):
     def remote_file(
         self, is_original: bool, url: str = "Url", prefix: str = ""
     ) -> RemoteFile | None:
-        """The file that a LargestVideo, LargestImage or ImageSize object describes; it may lack Size and MD5."""
-        size_bytes, md5 = self.integer(prefix + "Size"), self.md5(prefix + "MD5")
-        return RemoteFile(self.text(url), size_bytes, md5, is_original) if self.text(url) else None
+        """Return the file that this object describes, such as a LargestVideo.
+
+        Size and MD5 may be missing.
+        """
+        if not self.text(url):
+            return None
+        size_bytes = self.integer(prefix + "Size")
+        return RemoteFile(self.text(url), size_bytes, self.md5(prefix + "MD5"), is_original)
 
 
 def fetch_user(connection: Connection) -> User:
-    """Who the token belongs to. https://api.smugmug.com/api/v2/doc/reference/user.html"""
-    query = {**SHORT_ANSWER, "_filter": "NickName,ImageCount", "_filteruri": "UserAlbums"}
+    """Return the user of the token; raise NotSignedIn if SmugMug names none.
+
+    https://api.smugmug.com/api/v2/doc/reference/user.html
+    """
+    query = {**SHORT_RESPONSE, "_filter": "NickName,ImageCount", "_filteruri": "UserAlbums"}
     user = Entry(connection.get_json("/api/v2!authuser", query)).object("Response").object("User")
     nick_name = user.text("NickName")
     if not nick_name:
-        raise NotSignedIn("SmugMug does not say who is signed in; the sign-in is not valid.")
+        raise NotSignedIn("The sign-in is not valid: SmugMug names no account for it.")
     return User(
         nick_name,
         user.uri("UserAlbums") or f"/api/v2/user/{nick_name}!albums",
@@ -2776,239 +3458,331 @@ def fetch_user(connection: Connection) -> User:
 
 
 class PageSize:
-    """How many entries of a list to ask for at once: as many as were answered lately, whatever list it was.
+    """The number of entries to request per page, shared by all lists.
 
-    An owner's listing takes SmugMug 25 to 35 ms for each image. What takes it too long is answered by `nonce_used`, by
-    a gateway's 5xx, without its list, or not at all.
+    `size`: the largest page that worked lately
     """
 
     def __init__(self, most: int) -> None:
-        self.most = self.size = most
-        self._asked, self._was_answered = 0, False
+        self._most = most
+        self.size = most
+        self._trial = 0  # a larger page that was requested, to see if SmugMug copes
+        self._pages_until_trial = PAGES_BEFORE_MORE
+        self._has_succeeded = False
 
     def next(self, expected: int) -> int:
-        """How many to ask for, of so many. After a good many pages, one is to try a little more.
+        """Return how many of `expected` entries to request next.
 
-        The first pages are shared out among the threads: nothing can be transferred until an album is listed.
+        Until one page has worked, the entries are divided among the threads, because downloads
+        can begin only when an album is listed. A page that was shrunk grows again: every eighth
+        page asks for a few more, and each success for a few more still.
         """
-        self._asked += 1
-        if expected > 1 and not self._was_answered:
-            return min(self.size, max(MIN_PER_PAGE, -(-expected // LISTING_THREADS)))
-        if self._asked % PAGES_BEFORE_MORE or self.size >= self.most:
+        if expected > 1 and not self._has_succeeded:
+            share = -(-expected // LISTING_THREADS)  # rounded up
+            return min(self.size, max(MIN_PER_PAGE, share))
+        self._pages_until_trial -= 1
+        if self._pages_until_trial >= 0 or self._trial or self.size >= self._most:
             return self.size
-        return min(self.most, self.size + MIN_PER_PAGE)
+        self._trial = min(self._most, self.size + MIN_PER_PAGE)
+        return self._trial
 
     def succeeded(self, count: int) -> None:
-        """A page of so many came."""
-        self._was_answered, self.size = True, max(self.size, count)
-
-    def shrink(self, count: int) -> bool:
-        """A page of so many was too much: ask for half, or be content with what came before a little more was tried.
-
-        Says whether that can be done.
-        """
+        """Note that a page of `count` entries worked."""
+        self._has_succeeded = True
         if count > self.size:
-            self.most = max(MIN_PER_PAGE, count - MIN_PER_PAGE)
-        else:
+            self.size = count
+            self._pages_until_trial = 0
+        if self._trial and count >= self._trial:
+            self._trial = 0
+
+    def shrink(self, number: int, count: int) -> None:
+        """Note that a page failed; halve the size if the page had it.
+
+        A larger page was a trial, or was requested before the size was halved: threads that fail
+        together halve it once. A smaller page is a part of a failed one.
+
+        `number`: the entries that were requested
+        `count`: the entries that there are
+        """
+        if number == self._trial:
+            self._trial = 0
+            self._pages_until_trial = PAGES_AFTER_FAILURE
+        elif number == self.size:
             self.size = max(MIN_PER_PAGE, count // 2)
-        self._asked = 0
-        return count > MIN_PER_PAGE
+            self._pages_until_trial = PAGES_BEFORE_MORE
+
+
+class ListKind(NamedTuple):
+    """The kind of a list: how to request it, and how to read its entries.
+
+    `locator`: the name of the list in responses
+    `key`: the field that identifies an entry
+    `parse`: makes a record of an entry and the page's expansions
+    `query`: the parameters of each request, without start and count
+    `may_be_missing`: a 404 on the first page may be an accident
+    """
+
+    locator: str
+    key: str
+    parse: Callable[[Entry, Entry], Any]
+    query: Mapping[str, Any]
+    may_be_missing: bool = False
+
+
+class Lost(NamedTuple):
+    """A part of a list that could not be read, from the entry `start` on."""
+
+    start: int
+    entries: int
+    error: RequestFailed
 
 
 class PagedList:
-    """A list that SmugMug gives page by page: which pages to ask for, and what they brought so far.
+    """A list that SmugMug gives page by page: what to request next, and what has arrived.
 
-    It belongs to one thread. Others may fetch its pages, several at a time, and they come in any order. At first, so
-    many entries are `expected`; then the pages count them.
+    It belongs to one thread. Others may fetch its pages, several at a time and in any order.
+
+    `expected`: the probable number of entries, None if unknown; pages state the real one
     """
 
     def __init__(
-        self,
-        uri: str,
-        locator: str,
-        key: str,
-        parse: Callable[[Entry, Entry], Any],
-        query: Mapping[str, Any],
-        page_size: PageSize,
-        expected: int = 1,
+        self, uri: str, kind: ListKind, page_size: PageSize, expected: int | None = None
     ) -> None:
-        self.uri, self.locator, self.key, self.parse, self.query = uri, locator, key, parse, query
-        self.page_size, self._expected = page_size, expected
-        self._total: int | None = None  # as far as pages have said
-        self._next = 1  # the first number that no page was asked for yet
-        self._again: deque[tuple[int, int]] = (
-            deque()
-        )  # from a number up to another: what pages did not bring
-        self._under_way, self._is_at_end = 0, False
+        self.uri = uri
+        self.kind = kind
+        self.page_size = page_size
+        self._expected = expected
+        self._total: int | None = None  # as pages state it
+        self._next = 1  # the first entry that was not requested yet
+        self._again: deque[tuple[int, int]] = deque()  # ranges to request again; ends exclusive
+        self._in_progress = 0
+        self._is_at_end = False
         self._known: set[str] = set()
         self._pages: list[tuple[int, list[Any]]] = []
-        self._errors: list[tuple[int, RequestFailed]] = []
+        self._lost: list[Lost] = []
+        self._lost_in_a_row = 0
 
     def next_page(self) -> Page | None:
-        """The page to ask for next, None if there is none for now."""
-        if self._again:
+        """Return the page to request next, or None if there is none at the moment."""
+        is_part = bool(self._again)
+        if is_part:
+            if self._total is None and self._in_progress:  # is there anything at all?
+                return None
             start, end = self._again.popleft()
             number = min(self.page_size.size, end - start)
         elif self._has_more():
-            start, number = self._next, self.page_size.next(self._expected)
+            start = self._next
+            number = self.page_size.next(self._expected or 1)
             end = self._next = start + number
         else:
             return None
-        self._under_way += 1
-        return Page(self, start, end, number)
+        self._in_progress += 1
+        count = self._entries_in(start, number)
+        is_divisible = count > MIN_PER_PAGE or (is_part and 1 < count <= MIN_PER_PAGE // 2)
+        return Page(self, start, end, number, is_divisible)
 
     def add(self, page: Page) -> None:
-        """What came of a page that was to be asked for."""
-        self._under_way -= 1
+        """Add the response to a page that `next_page` returned."""
+        self._in_progress -= 1
         if page.error is not None:
-            if page.error.is_overload and self.page_size.shrink(page.number):
-                log.debug("%s: asking for %d at once", page.error, self.page_size.size)
-                self._again.append((page.start, page.end))
-            else:
-                self._errors.append((page.start, page.error))
-                self._is_at_end = True
+            self._add_failure(page, page.error)
             return
         self.page_size.succeeded(len(page.entries))
-        news = {key: entry for key, entry in page.entries if key and key not in self._known}
-        self._known.update(news)
-        self._pages.append((page.start, list(news.values())))
-        self._is_at_end = self._is_at_end or not news  # otherwise, the list might go on for ever
+        self._lost_in_a_row = 0
+        new = {key: entry for key, entry in page.entries if key and key not in self._known}
+        self._known.update(new)
+        self._pages.append((page.start, list(new.values())))
+        self._is_at_end = self._is_at_end or not new  # otherwise, the list might go on for ever
         if page.total is not None:
             self._total = max(page.total, self._total or 0)
-            rest = page.start + page.brought
-            if news and rest < page.end and rest <= page.total:
+            rest = page.start + page.received
+            if new and rest < page.end:
                 self._again.append((rest, page.end))
+            self._again = deque(part for part in self._again if part[0] <= self._total)
 
     def is_done(self) -> bool:
-        """Whether nothing more will come."""
-        return not (self._under_way or self._again or self._has_more())
-
-    def _has_more(self) -> bool:
-        return not self._is_at_end and self._next <= (
-            self._expected if self._total is None else self._total
-        )
+        """Return True if no page is left to request or to add."""
+        return not (self._in_progress or self._again or self._has_more())
 
     def entries(self) -> list[Any]:
-        """What was made of all entries, in the order of the list, without doubles."""
-        return [
-            entry for _, page in sorted(self._pages, key=lambda page: page[0]) for entry in page
-        ]
+        """Return the records of all entries, in the order of the list, each once."""
+        in_order = sorted(self._pages, key=lambda page: page[0])
+        return [entry for _, page in in_order for entry in page]
 
     def problem(self) -> str:
-        """Why there may be more, "" if all are there. Raises RequestFailed if there is nothing for that reason."""
-        known, total = len(self._known), self._total
-        error = next((error for start, error in self._errors if not total or start <= total), None)
-        if error is not None and not known:
-            raise error
-        if error is not None:
-            return f"the listing stopped after {known}: {error}"
+        """Return why entries may be missing, or ""; raise RequestFailed if all are."""
+        known = len(self._known)
+        total = self._total
+        lost = [part for part in self._lost if not total or part.start <= total]
+        lost.sort(key=lambda part: part.start)
+        if lost and not known:
+            raise lost[0].error
+        if lost and self._is_given_up():
+            return f"the listing stopped after {known} entries: {lost[0].error}"
+        if lost:
+            return lost_entries(lost)
         if total is None:
-            return f"the listing is incomplete: {known} listed, but SmugMug gives no total"
-        if known < total:  # more are no harm: a listing shows for a while what was deleted
-            return f"the listing is incomplete: {known} listed, but SmugMug says there are {total}"
+            return f"the listing may be incomplete: {known} entries, and SmugMug gives no total"
+        if known < total:  # more are no harm: a listing shows deleted images for a while
+            return f"the listing is incomplete: {known} of {total} entries"
         return ""
+
+    def _has_more(self) -> bool:
+        last = (self._expected or 1) if self._total is None else self._total
+        return not self._is_at_end and self._next <= last
+
+    def _last(self) -> int | None:
+        """Return the number of the last entry, as far as it is known."""
+        return self._expected if self._total is None else self._total
+
+    def _entries_in(self, start: int, number: int) -> int:
+        """Return how many entries a page can hold, at least one."""
+        last = self._last()
+        if last is None:
+            return number
+        return max(1, min(number, last - start + 1))
+
+    def _is_given_up(self) -> bool:
+        most = MAX_LOST_IN_A_ROW if self._known else MAX_LOST_AT_FIRST
+        return self._lost_in_a_row >= most or any(part.entries > 1 for part in self._lost)
+
+    def _add_failure(self, page: Page, error: RequestFailed) -> None:
+        """Halve a page that failed, or note what is lost."""
+        count = self._entries_in(page.start, page.number)
+        is_beyond_end = self._total is not None and page.start > self._total
+        can_be_halved = error.is_overload or self._total is not None
+        if count > 1 and can_be_halved and not self._is_given_up():
+            if error.is_overload:
+                self.page_size.shrink(page.number, count)
+            log.debug("%s; halving a page of %d", error, count)
+            middle = page.start + (count + 1) // 2
+            self._again.extendleft([(middle, page.end), (page.start, middle)])
+            return
+        self._lost.append(Lost(page.start, count, error))
+        if count > 1 or is_beyond_end:
+            self._is_at_end = True
+        self._lost_in_a_row += not is_beyond_end
+        if self._is_given_up():
+            self._is_at_end = True
+            self._again.clear()
+
+
+def lost_entries(lost: Sequence[Lost]) -> str:
+    """Return a sentence that names single entries of a list that could not be read."""
+    numbers = [f"{part.start:,}" for part in lost[:MAX_NAMED_ENTRIES]]
+    if len(lost) > MAX_NAMED_ENTRIES:
+        numbers.append(f"{len(lost) - MAX_NAMED_ENTRIES:,} more")
+    noun = "entry" if len(lost) == 1 else "entries"
+    return f"{noun} {', '.join(numbers)} of the list could not be read: {lost[0].error}"
 
 
 class Page(NamedTuple):
-    """Some entries of a list, from a number on (the first is 1): what to ask for, and then what came.
+    """A page of a list: what to request, and then the response or an error.
 
-    Those up to the `end` are wanted, a `number` of them now, as many as may come at once.
-    `entries` are (key, what was made of it) pairs; `brought` is how many the page counts, `total` how many it says that
-    the whole list has. Or there is an `error`.
+    `start`, `end`: the wanted range; the first entry is 1, and the end is exclusive
+    `number`: how many to request now
+    `is_divisible`: an overload error is returned without a retry, and the page is halved
+    `entries`: pairs of key and record
+    `received`: how many entries the response counts
+    `total`: how many entries the response states for the whole list
     """
 
     of: PagedList
     start: int
     end: int
     number: int
+    is_divisible: bool
     entries: tuple[tuple[str, Any], ...] = ()
-    brought: int = 0
+    received: int = 0
     total: int | None = None
     error: RequestFailed | None = None
 
 
 def fetch_page(connection: Connection, page: Page) -> Page:
-    """Ask for a page. A failure that concerns this page alone is returned.
+    """Request a page and return it with its entries, or with the error that concerns it alone.
 
-    Pages.NextPage would lose _expand and _verbosity, so we count ourselves. A later page may answer 404 and come the
-    next time. https://api.smugmug.com/api/v2/doc/tutorial/paging.html
+    Pages.NextPage would lose _expand and _verbosity, so start and count are computed here. A
+    later page may be 404 once. https://api.smugmug.com/api/v2/doc/tutorial/paging.html
     """
+    kind = page.of.kind
+    is_retried = page.start > 1 or kind.may_be_missing
+    request = JSON_REQUEST._replace(
+        retry_also=frozenset({404} if is_retried else ()), is_divisible=page.is_divisible
+    )
+    query = {**kind.query, "start": page.start, "count": page.number}
     try:
-        response = Entry(
-            connection.get_json(
-                page.of.uri,
-                {**page.of.query, "start": page.start, "count": page.number},
-                retry_also=frozenset({404}) if page.start > 1 else frozenset(),
-                is_divisible=page.number > MIN_PER_PAGE,
-            )
-        )
-        about, listed = (
-            response.object("Response").object("Pages"),
-            response.object("Response").objects(page.of.locator),
-        )
-        total, brought = about.integer("Total"), about.integer("Count")
-        if not listed and total != 0 and brought != 0 and page.start <= (total or page.start):
-            raise RequestFailed("SmugMug left the list out", is_overload=True)
+        response = Entry(connection.get_json(page.of.uri, query, request))
+        about = response.object("Response").object("Pages")
+        listed = response.object("Response").objects(kind.locator)
+        total = about.integer("Total")
+        received = about.integer("Count")
+        is_expected = total != 0 and received != 0 and page.start <= (total or page.start)
+        if not listed and is_expected:
+            raise RequestFailed("SmugMug's response contains no list", is_overload=True)
     except RequestFailed as error:
-        return page._replace(error=error.with_traceback(None))  # which would hold on to the answer
+        return page._replace(error=error.with_traceback(None))  # which would hold the response
     expansions = response.object("Expansions")
-    entries = tuple((entry.key(page.of.key), page.of.parse(entry, expansions)) for entry in listed)
-    return page._replace(entries=entries, brought=brought or len(listed), total=total)
+    entries = tuple((entry.key(kind.key), kind.parse(entry, expansions)) for entry in listed)
+    return page._replace(entries=entries, received=received or len(listed), total=total)
 
 
 def fetch_albums(
     connection: Connection, user: User, redraw: Callable[[], None] = lambda: None
 ) -> tuple[list[Album], str]:
-    """All albums of a user, and a reason to doubt that they are all, "" if there is none."""
-    query = {**SHORT_ANSWER, "_filter": ALBUM_FIELDS, "_filteruri": "AlbumImages"}
-    for _ in range(2):  # if the order changes while we read, entries come twice or are skipped
-        listing = PagedList(
-            user.albums_uri,
-            "Album",
-            "AlbumKey",
-            lambda entry, expansions: parse_album(entry),
-            query,
-            PageSize(ALBUMS_PER_PAGE),
-        )
+    """Return all albums of a user, and a reason to doubt that these are all, or ""."""
+    kind = ListKind(
+        "Album",
+        "AlbumKey",
+        lambda entry, expansions: parse_album(entry),
+        {**SHORT_RESPONSE, "_filter": ALBUM_FIELDS, "_filteruri": "AlbumImages"},
+        may_be_missing=True,
+    )
+    for _ in range(2):  # if the order changes meanwhile, entries are repeated or skipped
+        listing = PagedList(user.albums_uri, kind, PageSize(ALBUMS_PER_PAGE))
+        fetch = partial(fetch_page, connection)
         while not listing.is_done():
             pages = iter(listing.next_page, None)
-            for page in in_parallel(
-                partial(fetch_page, connection), pages, Stop(), LISTING_THREADS
-            ):
-                redraw() if page is None else listing.add(page)
-        albums, problem = listing.entries(), listing.problem()
+            for page in in_parallel(fetch, pages, Stop(), LISTING_THREADS):
+                if page is None:
+                    redraw()
+                else:
+                    listing.add(page)
+        albums = listing.entries()
+        problem = listing.problem()
         if not problem:
             break
     if not albums and not problem and user.image_count:
         problem = (
-            f"SmugMug counts {user.image_count} photos and videos but shows no album: the sign-in does "
-            f"not have enough access. {SIGN_IN_AGAIN}"
+            f"SmugMug reports {user.image_count} photos and videos but lists no album, so the "
+            f"sign-in has too little access. {SIGN_IN_AGAIN}"
         )
     return albums, problem
 
 
 def image_list(album: Album, page_size: PageSize, keep: Callable[[Image], Image]) -> PagedList:
-    """The list of an album's images, videos with their files: one call for each page, none for any image. Of each,
-    `keep` says what is to be kept."""
+    """Return the list of an album's images, with the files of its videos.
+
+    That takes one call for each page and none for any image.
+
+    `keep`: returns what is kept of an image
+    """
     query = {
-        **SHORT_ANSWER,
+        **SHORT_RESPONSE,
         "_filter": IMAGE_FIELDS,
         "_filteruri": "LargestVideo",
         "_expand": "LargestVideo",
     }
-    return PagedList(
-        album.images_uri,
+    kind = ListKind(
         "AlbumImage",
         "ImageKey",
         lambda entry, expansions: keep(parse_image(entry, expansions)),
         query,
-        page_size,
-        album.image_count or 1,
     )
+    return PagedList(album.images_uri, kind, page_size, album.image_count)
 
 
 def images_listed(album: Album, pages: PagedList) -> tuple[list[Image], str]:
-    """What came of the list of an album's images, and why it may not be all of them, "" if it is."""
+    """Return the listed images of an album, and why some may be missing, or ""."""
     images = pages.entries()
     try:
         problem = pages.problem()
@@ -3017,14 +3791,21 @@ def images_listed(album: Album, pages: PagedList) -> tuple[list[Image], str]:
     if album.locked and not images:
         problem = "the album is locked with a password, so SmugMug does not list its contents"
     elif not problem and album.image_count is not None and len(images) < album.image_count:
-        problem = f"SmugMug counts {album.image_count} photos and videos in this album but lists {len(images)}"
+        problem = (
+            f"SmugMug reports {album.image_count} photos and videos in this album but lists "
+            f"{len(images)}"
+        )
     return images, problem
 
 
 def parse_album(entry: Entry) -> Album:
-    """An Album of user!albums. https://api.smugmug.com/api/v2/doc/reference/album.html"""
+    """Return the record of an Album of user!albums.
+
+    https://api.smugmug.com/api/v2/doc/reference/album.html
+    """
     key = entry.key("AlbumKey")
-    updated, images_updated = entry.text("LastUpdated"), entry.text("ImagesLastUpdated")
+    updated = entry.text("LastUpdated")
+    images_updated = entry.text("ImagesLastUpdated")
     token_parts = [updated, images_updated, entry.text("ImageCount")]
     return Album(
         key=key,
@@ -3046,22 +3827,24 @@ def parse_album(entry: Entry) -> Album:
 
 
 def parse_image(entry: Entry, expansions: Entry) -> Image:
-    """An AlbumImage of album!images. https://api.smugmug.com/api/v2/doc/reference/album-image.html"""
-    key, serial, uri = entry.key("ImageKey"), entry.integer("Serial"), entry.uri("LargestVideo")
+    """Return the record of an AlbumImage of album!images.
+
+    https://api.smugmug.com/api/v2/doc/reference/album-image.html
+
+    `expansions`: what _expand added to the page, by URI
+    """
+    key = entry.key("ImageKey")
+    serial = entry.integer("Serial")
+    uri = entry.uri("LargestVideo")
     is_video = entry.get("IsVideo") is True or bool(uri)
-    # what _expand brought is keyed by the very text that stands under Uris
-    video = (expansions.object(uri) or expansions.object(uri + "?_shorturis=")).object(
-        "LargestVideo"
-    )
-    # a video's ArchivedUri is a JPEG still, whose size and MD5 even agree
-    remote = (
-        video.remote_file(False)
-        if is_video
-        else entry.remote_file(True, "ArchivedUri", "Archived")
-    )
-    is_hopeless = (
-        entry.text("Status") == "Preprocess" and entry.text("SubStatus") == "CanNotProcess"
-    )
+    expanded = expansions.object(uri) or expansions.object(uri + "?_shorturis=")
+    video = expanded.object("LargestVideo")
+    if is_video:  # its ArchivedUri is a JPEG still, whose size and MD5 even agree
+        remote = video.remote_file(False)
+    else:
+        remote = entry.remote_file(True, "ArchivedUri", "Archived")
+    status = (entry.text("Status"), entry.text("SubStatus"))
+    is_hopeless = status == ("Preprocess", "CanNotProcess")
     return Image(
         key=key,
         serial=sys.intern("" if serial is None else str(serial)),  # most have the same
@@ -3108,25 +3891,25 @@ def extension_of_url(url: str) -> str:
 
 
 def parse_location(entry: Entry) -> tuple[float, float, float] | None:
-    """Latitude, longitude and altitude of an AlbumImage; None where they are missing, or 0, 0, which is nowhere."""
-    latitude, longitude = entry.number("Latitude", 90), entry.number("Longitude", 180)
+    """Return latitude, longitude and altitude, or None if they are missing or all zero."""
+    latitude = entry.number("Latitude", 90)
+    longitude = entry.number("Longitude", 180)
     if latitude is None or longitude is None or (latitude, longitude) == (0, 0):
         return None
     return latitude, longitude, entry.number("Altitude", 100_000) or 0.0
 
 
 def types_in_source(component_file_types: Entry) -> tuple[str, ...]:
-    """The types of file that SmugMug Source has of a photo besides the one it serves: "nef", "heic".
+    """Return the types of files that only SmugMug Source has of a photo, such as "nef".
 
-    The owner is told of them, as {"Image": ["jpg", "nef"]} or [], but ordinary keys do not get the files: 404.
-    https://github.com/tommyblue/smugmug-backup/issues/61
+    SmugMug names them, as {"Image": ["jpg", "nef"]} or [], but answers 404 to ordinary API keys
+    that request such files. https://github.com/tommyblue/smugmug-backup/issues/61
     """
     types = {
         name.lower() for kind in component_file_types for name in component_file_types.texts(kind)
     }
-    return tuple(
-        sorted(name for name in types - SERVED_TYPES if re.fullmatch("[a-z0-9]{1,10}", name))
-    )
+    others = (name for name in types - SERVED_TYPES if re.fullmatch("[a-z0-9]{1,10}", name))
+    return tuple(sorted(others))
 
 
 def fetch_folder_names(connection: Connection, user: User, paths: Sequence[str]) -> dict[str, str]:
@@ -3150,15 +3933,15 @@ def fetch_folder_name(connection: Connection, user: User, path: str) -> tuple[st
     """Return the path of a folder and its name, or "" if SmugMug does not tell."""
     uri = f"/api/v2/folder/user/{quote(user.nick_name)}/{quote(path)}"
     try:
-        response = Entry(connection.get_json(uri, {**SHORT_ANSWER, "_filter": "Name"}))
+        response = Entry(connection.get_json(uri, {**SHORT_RESPONSE, "_filter": "Name"}))
     except RequestFailed as error:
         log.debug("The name of the folder %s is unknown: %s", printable(path), error)
         return path, ""
     return path, response.object("Response").object("Folder").text("Name")
 
 
-# Where the file of an image may be found that its listing does not name, best first: what to ask for, the object in
-# the answer, and whether that leads to the original.
+# Where to find the file of an image if the listing names none, best first: the resource, the object
+# in its response, and whether that is the original.
 VIDEO_ENDPOINTS = (
     ("!largestvideo", "LargestVideo", False),
     ("!sizedetails", "ImageSizeDetails", False),
@@ -3171,28 +3954,24 @@ PHOTO_ENDPOINTS = (
 
 
 def find_remote(connection: Connection, image: Image) -> RemoteFile | None:
-    """The best file there is of an image whose listing names none, at the price of a call or a few.
+    """Return the best file of an image whose listing names none, or None if there is none.
 
-    None where SmugMug answers that it has nothing at all. Raises RequestFailed if it refuses what would be better.
+    That takes a call or a few. Raise RequestFailed if SmugMug refuses a better file.
     """
     refusal = remote = None
     for resource, locator, is_original in VIDEO_ENDPOINTS if image.is_video else PHOTO_ENDPOINTS:
         try:
-            found = (
-                Entry(connection.get_json(image.uri + resource, SHORT_ANSWER))
-                .object("Response")
-                .object(locator)
-            )
+            response = Entry(connection.get_json(image.uri + resource, SHORT_RESPONSE))
         except RequestFailed as error:
             if error.status not in (403, 404):
                 raise
             if refusal is None or error.status == 403:  # "forbidden" says more than "not found"
                 refusal = error
             continue
+        found = response.object("Response").object(locator)
         if locator == "ImageSizeDetails":
-            found = found.object(
-                largest_video_size(found) if image.is_video else "ImageSizeOriginal"
-            )
+            size = largest_video_size(found) if image.is_video else "ImageSizeOriginal"
+            found = found.object(size)
         remote = found.remote_file(is_original)
         if remote is not None:
             break
@@ -3207,15 +3986,15 @@ def find_remote(connection: Connection, image: Image) -> RemoteFile | None:
 
 
 def largest_video_size(details: Entry) -> str:
-    """The name of the largest size of a film. (VideoSize1920 of an upright film is 1080 wide.)"""
+    """Return the name of the largest size of a video. (VideoSize1920 may be 1080 wide, upright.)"""
     widths = [int(name[9:]) for name in details if re.fullmatch("VideoSize[0-9]{1,5}", name)]
     return f"VideoSize{max(widths, default=0)}"
 
 
 def is_gone(connection: Connection, image: Image) -> bool:
-    """Whether an image that was listed is no longer there: for minutes, a listing shows what was deleted."""
+    """Return True if a listed image is deleted. Listings show deleted images for minutes."""
     try:
-        connection.get_json(image.uri, {**SHORT_ANSWER, "_filter": "ImageKey"})
+        connection.get_json(image.uri, {**SHORT_RESPONSE, "_filter": "ImageKey"})
     except RequestFailed as error:
         return error.status == 404
     return False
@@ -3415,9 +4194,9 @@ def fetch_token(
     name: str, credentials: Credentials, timeout_seconds: float, stop: Stop, **oauth: str
 ) -> Credentials:
     """`credentials` with the request token or access token that the OAuth endpoint of this name gives for them."""
-    body = Connection(credentials, timeout_seconds, stop, **oauth).get(
-        OAUTH_BASE + name, Response.body
-    )
+    longest_seconds = MAX_OUTAGE_MINUTES * 60
+    connection = Connection(credentials, timeout_seconds, stop, longest_seconds, **oauth)
+    body = in_background(partial(connection.get, OAUTH_BASE + name, Response.body))
     form = dict(parse_qsl(body.decode("utf-8", "replace")))  # which leaves out what is empty
     if not {"oauth_token", "oauth_token_secret"} <= form.keys():
         raise RequestFailed("SmugMug answered without a token. Try again later.")
@@ -3467,8 +4246,8 @@ def connect_as(
     credentials: Credentials, settings: Settings, stop: Stop
 ) -> tuple[Connection, User]:
     """A connection with an access token, and whose it is. Raises NotSignedIn if SmugMug does not take it."""
-    connection = Connection(credentials, settings.timeout_seconds, stop)
-    connection.max_outage_seconds = settings.max_outage_minutes * 60
+    max_outage_seconds = settings.max_outage_minutes * 60
+    connection = Connection(credentials, settings.timeout_seconds, stop, max_outage_seconds)
     try:
         return connection, in_background(partial(fetch_user, connection))
     except RequestFailed as error:
@@ -4728,7 +5507,7 @@ def transfer(
 ) -> Outcome:
     """Put one image on disk and return the outcome, which may be a failure.
 
-    Stopped and Problems that concern all images are passed on and end the run.
+    HandBack is passed on. So are Stopped and Problems that concern all images; they end the run.
 
     `naming_lock`: held while a file gets its name, so that no two files get the same
     """
@@ -4750,7 +5529,7 @@ def transfer(
         reason = str(error)
     except Damaged as error:
         reason = str(error)
-    except (Problem, Stopped):
+    except (Problem, Stopped, HandBack):
         raise
     except UnicodeError as error:
         reason = str(disk_problem(error, job.folder / job.name))
@@ -4972,6 +5751,9 @@ def fetch(
             names["Range"] = f"bytes={part.size_bytes}-"
         return names
 
+    request = Request(
+        headers, accept=frozenset({200, 206, 416}), length_bytes=lambda: part.size_bytes
+    )
     if not remote.md5:  # nothing would prove that the old bytes belong to the new ones
         part.restart()
     refused: set[str] = set()
@@ -4982,12 +5764,8 @@ def fetch(
         tries_left -= 1
         try:
             if part.size_bytes != remote.size_bytes:
-                connection.get(
-                    remote.url,
-                    partial(write_body, remote=remote, part=part, stop=stop),
-                    headers=headers,
-                    accept=frozenset({200, 206, 416}),
-                )
+                consume = partial(write_body, remote=remote, part=part, stop=stop)
+                connection.get(remote.url, consume, request)
             check_download(part, remote, image, refused)
             return
         except Damaged:
@@ -5656,6 +6434,7 @@ class Summary:
     `in_progress`: downloads under way
     `visits`: the albums that still have images without a result, by album key
     `by_album`: the entries of the JSON report, by album key
+    `waiting`: what the run waits for at the moment, "" if nothing
     """
 
     def __init__(self, output: Path = Path()) -> None:
@@ -5686,6 +6465,7 @@ class Summary:
         self.to_download_bytes = 0
         self.api_requests = 0
         self.wait_seconds = 0.0
+        self.waiting = ""
 
     def on_disk_count(self) -> int:
         """Return the number of images on disk."""
@@ -5980,6 +6760,8 @@ def number_lines(summary: Summary, settings: Settings) -> Iterator[str]:
             f"SmugMug reports {in_account:,} files in the account but {in_albums:,} in its albums "
             "(locked, or in no album)"
         )
+    if summary.waiting:
+        yield summary.waiting[0].upper() + summary.waiting[1:]
     uncounted = [
         f"{album['folder']} ({album['on_disk']:,} on disk, {album['smugmug_count']:,} reported)"
         for album in summary.by_album.values()
@@ -6031,24 +6813,16 @@ def cost_line(summary: Summary, free_bytes: int | None) -> str:
     return ", ".join(parts)
 
 
-def progress_line(
-    summary: Summary, received_bytes: int, wait_seconds: float, away_since: str, columns: int
-) -> str:
-    """Return the progress of the run, most important first, as far as it fits.
-
-    `wait_seconds`: time until SmugMug accepts requests again; 0 if it does now
-    `away_since`: time of day since when SmugMug is unreachable; "" if it is not
-    """
+def progress_line(summary: Summary, received_bytes: int, columns: int) -> str:
+    """Return the progress of the run, most important first, as far as it fits."""
     seconds = max(0.001, time.monotonic() - summary.began)
     done = summary.done()
     expected = max(done, summary.images_expected)
     fetched = summary.counts[Result.DOWNLOADED] + summary.counts[Result.REPLACED]
     albums_done = sum(summary.albums.values()) - len(summary.visits)
     parts = []
-    if away_since:
-        parts.append(f"SmugMug unreachable since {away_since}")
-    if wait_seconds > 0:
-        parts.append(f"waiting for SmugMug: {human_seconds(wait_seconds)}")
+    if summary.waiting:
+        parts.append(summary.waiting)
     if expected:
         parts.append(f"{100 * done // expected}%")
     if fetched and done < expected:
@@ -6102,6 +6876,10 @@ def album_table(albums: Iterable[Album], on_disk: Mapping[str, int], columns: in
 # Albums are listed only while fewer jobs than this are waiting. That keeps the downloads busy, and
 # only a few listings in memory.
 JOBS_AHEAD = 1000
+
+# Jobs and pages that may wait for closed hosts before no more albums are listed. Each takes some
+# 2 kB.
+MAX_PARKED = 20_000
 
 
 class Run:
@@ -6164,98 +6942,151 @@ class Run:
 
 
 def sync(run: Run) -> None:
-    """The whole program: list the albums that need it, plan each, transfer what is missing, record what came.
+    """Run the whole program: list albums, plan each, download what is missing, record results.
 
-    All of that goes on at the same time. Two crews of threads work, the listers and the carriers. What they bring is
-    dealt with here, in one thread, where Ctrl-C ends the block of the crews, and so both.
+    All of that goes on at the same time. Two pools of threads list and download. Their results
+    are handled here, in one thread, where Ctrl-C ends the `with` block, and so both pools. What
+    has to wait for a host comes back, and is parked until that host is open.
     """
-    visits, jobs = deque(map(Visit, choose_albums(run))), Jobs()
-    listed: dict[PagedList, Visit] = {}  # the albums that are being listed, in their order
+    albums = choose_albums(run)
     with ResultQueue(run.stop) as results:
-        listers = WorkerPool(partial(fetch_page, run.connection), results, size=LISTING_THREADS)
-        bring = partial(transfer, connection=run.connection, naming_lock=threading.Lock())
-        carry = partial(
-            partial(preview_job, previewed=set()) if run.is_preview else bring,
-            index=run.index,
-            stop=run.stop,
-        )
-        downloaders = WorkerPool(carry, results, size=run.settings.jobs or INITIAL_JOBS)
-        steering = Steering(downloaders, run.connection)
-        while visits or run.to_relist or listed or jobs.ready or downloaders.in_progress:
-            while jobs.ready and downloaders.has_room():
-                run.index.fill(run.database)
-                downloaders.submit(jobs.ready.popleft())
-            if not run.settings.jobs:
-                steering.look(has_more=bool(jobs.ready))
-            if not (visits or listed or jobs.ready or downloaders.in_progress):
-                visits.extend(
-                    run.to_relist
-                )  # last of all, once each: their listings were not complete
-                run.to_relist.clear()
-            page = next_page(listed) if listers.has_room() else None
-            is_begun = (
-                page is None
-                and bool(visits)
-                and len(jobs.ready) < JOBS_AHEAD
-                and listers.has_room()
-            )
-            if page is not None:
-                listers.submit(page)
-            elif is_begun:
-                visit = visits.popleft()
-                if needs_listing(run, visit):  # otherwise it is home as it stands, and counted
-                    listed[image_list(visit.album, run.page_size, partial(run.keep, visit))] = (
-                        visit
-                    )
-            result = results.take(0 if page is not None or is_begun else TICK_SECONDS)
-            if isinstance(result, Page):
-                result.of.add(result)
-                if result.of.is_done():
-                    jobs.add(plan_album(run, listed.pop(result.of), result.of))
+        work = Work(run, results, albums)
+        while work.is_left():
+            work.take_up_parked()
+            work.start_downloads()
+            has_started = work.start_listing()
+            result = results.take(0 if has_started else TICK_SECONDS)
+            if isinstance(result, HandedBack):
+                work.parking.add(result)
+            elif isinstance(result, Page):
+                work.add_page(result)
             elif isinstance(result, Outcome):
                 record_outcome(run, result)
-                jobs.done(result.image)
+                work.jobs.done(result.image)
             run.database.commit_if_due()
-            run.summary.in_progress = downloaders.in_progress
+            run.summary.in_progress = work.downloaders.in_progress
+            run.summary.waiting = run.connection.waiting(work.files_waiting)
             show_progress(run)
 
 
+class Work:
+    """What is left to do in a run, and the two pools of threads that do it.
+
+    `visits`: albums that were not looked at yet
+    `listed`: albums that are being listed, in their order
+    `pages`: pages that were handed back and can be requested again
+    `jobs`: images to download or copy
+    `parking`: pages and jobs that wait for a host
+    """
+
+    def __init__(self, run: Run, results: ResultQueue, albums: Iterable[Album]) -> None:
+        self._run = run
+        self.visits = deque(map(Visit, albums))
+        self.listed: dict[PagedList, Visit] = {}
+        self.pages: deque[Page] = deque()
+        self.jobs = Jobs()
+        self.parking = Parking()
+        self.listers = WorkerPool(partial(fetch_page, run.connection), results, LISTING_THREADS)
+        do: Callable[..., Outcome] = partial(preview_job, previewed=set())
+        if not run.is_preview:
+            do = partial(transfer, connection=run.connection, naming_lock=threading.Lock())
+        do = partial(do, index=run.index, stop=run.stop)
+        self.downloaders = WorkerPool(do, results, run.settings.jobs or INITIAL_JOBS)
+        self._steering = Steering(self.downloaders, run.connection)
+
+    def is_left(self) -> bool:
+        """Return True until everything is done."""
+        return bool(self.visits or self._run.to_relist or self._is_busy())
+
+    def files_waiting(self, host: Host) -> int:
+        """Return how many files wait for a host."""
+        return self.parking.waiting(host, self.downloaders)
+
+    def take_up_parked(self) -> None:
+        """Put what need not wait any longer in front of everything else."""
+        released = self.parking.take_released()
+        jobs = [item.item for item in released if item.pool is self.downloaders]
+        self.jobs.ready.extendleft(reversed(jobs))
+        self.pages.extend(item.item for item in released if item.pool is self.listers)
+
+    def start_downloads(self) -> None:
+        """Give jobs to threads, as many as there may be at the same time."""
+        while self.jobs.ready and self.downloaders.has_room():
+            self._run.index.fill(self._run.database)
+            self.downloaders.submit(self.jobs.ready.popleft())
+        if not self._run.settings.jobs:
+            self._steering.measure(has_more=bool(self.jobs.ready))
+
+    def start_listing(self) -> bool:
+        """Request a page, or look at the next album; return True if there may be more to start."""
+        run = self._run
+        if not (self.visits or self._is_busy()):  # last, once each: their listings were incomplete
+            self.visits.extend(run.to_relist)
+            run.to_relist.clear()
+        if not self.listers.has_room():
+            return False
+        page = self.pages.popleft() if self.pages else next_page(self.listed)
+        if page is not None:
+            self.listers.submit(page)
+            return True
+        has_enough = len(self.jobs.ready) >= JOBS_AHEAD or len(self.parking) >= MAX_PARKED
+        if has_enough or not self.visits:
+            return False
+        visit = self.visits.popleft()
+        if needs_listing(run, visit):  # otherwise, it is up to date and was counted
+            pages = image_list(visit.album, run.page_size, partial(run.keep, visit))
+            self.listed[pages] = visit
+        return True
+
+    def add_page(self, page: Page) -> None:
+        """Add a page to its list; plan the album if that was the last one."""
+        page.of.add(page)
+        if page.of.is_done():
+            visit = self.listed.pop(page.of)
+            self.jobs.add(plan_album(self._run, visit, page.of))
+
+    def _is_busy(self) -> bool:
+        has_jobs = self.jobs.ready or self.downloaders.in_progress
+        return bool(self.listed or has_jobs or self.parking)
+
+
 def next_page(lists: Iterable[PagedList]) -> Page | None:
-    """The page to ask for next: of the first of these lists that has one."""
-    return next(filter(None, (pages.next_page() for pages in lists)), None)
+    """Return the page to request next, from the first of some lists that has one."""
+    for pages in lists:
+        page = pages.next_page()
+        if page is not None:
+            return page
+    return None
 
 
 class Steering:
-    """Sets how many transfers there may be at a time, by what is measured while there are as many as there may be."""
+    """Sets the number of concurrent downloads by measuring the throughput."""
 
     def __init__(self, downloaders: WorkerPool, connection: Connection) -> None:
-        self._carriers, self._connection = downloaders, connection
-        self._pace, self._since, self._is_full, self._was_idle = Pace(), self._now(), True, True
+        self._downloaders = downloaders
+        self._connection = connection
+        self._pace = Pace()
+        self._since = self._now()
+        self._is_full = True
+        self._was_idle = True
 
-    def _now(self) -> tuple[float, int, int, int]:
-        return (
-            time.monotonic(),
-            self._connection.received_bytes,
-            self._carriers.done,
-            self._connection.failed_requests,
-        )
+    def measure(self, *, has_more: bool) -> None:
+        """Measure; after MEASURE_SECONDS, set the number of downloads as `next_pace` says.
 
-    def look(self, *, has_more: bool) -> None:
-        """Measure, and each time that was long enough, go on as `next_pace` says. `has_more`: others could be begun.
+        Downloads that remain from a larger number would be counted for the smaller one, so such a
+        measurement is not full. Nor does it begin before the first download: planning takes time.
 
-        What more are still under way from before would be counted for the fewer that are being tried. And time passes
-        while an album is planned, until the first is begun.
+        `has_more`: more downloads could be started
         """
-        now, in_progress = self._now(), self._carriers.in_progress
+        now = self._now()
+        in_progress = self._downloaders.in_progress
         if self._was_idle or not in_progress:
             self._since = now
         self._was_idle = not in_progress
-        is_busy = (
-            has_more
-            and in_progress == self._carriers.size
-            and self._connection.remaining_seconds() <= 0
-        )
-        self._is_full = not in_progress or (self._is_full and is_busy)
+        is_saturated = has_more and in_progress == self._downloaders.size
+        if self._connection.is_waiting():  # handing jobs back is no throughput
+            is_saturated = False
+        self._is_full = not in_progress or (self._is_full and is_saturated)
         seconds, size_bytes, files, failed_requests = (
             later - earlier for later, earlier in zip(now, self._since)
         )
@@ -6264,15 +7095,25 @@ class Steering:
         self._pace = next_pace(
             self._pace, seconds, size_bytes, files, failed_requests, self._is_full
         )
-        if self._pace.size != self._carriers.size:
+        if self._pace.size != self._downloaders.size:
             log.debug(
-                "%d transfers at a time instead of %d: %.1f MB/s, %d requests were refused or cut off",
+                "%d concurrent downloads instead of %d: %.1f MB/s, %d failed requests",
                 self._pace.size,
-                self._carriers.size,
+                self._downloaders.size,
                 size_bytes / seconds / 1e6,
                 failed_requests,
             )
-        self._carriers.size, self._since, self._is_full = self._pace.size, now, True
+        self._downloaders.size = self._pace.size
+        self._since = now
+        self._is_full = True
+
+    def _now(self) -> tuple[float, int, int, int]:
+        return (
+            time.monotonic(),
+            self._connection.received_bytes,
+            self._downloaders.done,
+            self._connection.failed_requests,
+        )
 
 
 def preview_job(job: Job, previewed: set[Path], index: ContentIndex, stop: Stop) -> Outcome:
@@ -6303,7 +7144,8 @@ def preview_job(job: Job, previewed: set[Path], index: ContentIndex, stop: Stop)
 
 def choose_albums(run: Run) -> list[Album]:
     """Return the albums to visit, each with a folder. Raise a Problem if none can be chosen."""
-    redraw = partial(run.screen.show, lambda columns: "Reading the list of albums ...")
+    reading = "Reading the list of albums ..."
+    redraw = partial(run.screen.show, lambda columns: run.connection.waiting() or reading)
     redraw()
     albums, problem = fetch_albums(run.connection, run.user, redraw)
     refuse_other_account(run, albums)
@@ -6767,15 +7609,7 @@ def add_final_notes(
 
 def show_progress(run: Run) -> None:
     """Redraw the progress line if it is due."""
-    run.screen.show(
-        partial(
-            progress_line,
-            run.summary,
-            run.connection.received_bytes,
-            run.connection.remaining_seconds(),
-            run.connection.away_since(),
-        )
-    )
+    run.screen.show(partial(progress_line, run.summary, run.connection.received_bytes))
 
 
 # -------------------------------------------------------------------------------------------------

@@ -119,16 +119,13 @@ def test_each_change_is_logged_with_its_reason(
     account.album("Summer").fill(400, 60)
     smugmug.fault("server_error", "cdn", times=6)
     logged = sync(run, "-v").stderr
-    assert (
-        "2 transfers at a time instead of 4: " in logged
-        and "requests were refused or cut off" in logged
-    )
+    assert "2 concurrent downloads instead of 4: " in logged and "failed requests" in logged
 
 
 def test_a_given_number_is_kept(account: Account, smugmug: FakeSmugMug, run: Run) -> None:
     account.album("Summer").fill(100, 60)
     smugmug.fault("server_error", "cdn", times=6)
-    assert "transfers at a time" not in sync(run, "-v", "-j", "3").stderr
+    assert "concurrent downloads" not in sync(run, "-v", "-j", "3").stderr
 
 
 # =================================================================================================
@@ -150,10 +147,10 @@ class Steered(NamedTuple):
         """Let time pass in steps with this many downloads and bytes; return the allowed number."""
         for _ in range(round(seconds / 0.125)):
             self.carriers.in_progress = under_way
-            self.steering.look(has_more=has_more)
+            self.steering.measure(has_more=has_more)
             self.clock[0] += 0.125
             self.connection.received_bytes += size_bytes // round(seconds / 0.125)
-        self.steering.look(has_more=has_more)
+        self.steering.measure(has_more=has_more)
         return int(self.carriers.size)
 
 
@@ -164,7 +161,7 @@ def steered(monkeypatch: pytest.MonkeyPatch) -> Steered:
     monkeypatch.setattr(script, "time", SimpleNamespace(monotonic=lambda: clock[0]))
     carriers: Any = SimpleNamespace(size=script.INITIAL_JOBS, in_progress=0, done=0)
     connection: Any = SimpleNamespace(
-        received_bytes=0, failed_requests=0, remaining_seconds=lambda: 0.0
+        received_bytes=0, failed_requests=0, is_waiting=lambda: False
     )
     return Steered(script.Steering(carriers, connection), carriers, connection, clock)
 
@@ -185,10 +182,10 @@ def test_planning_an_album_does_not_count_as_a_slow_download(
         steered.pass_by(0.125, 0, 0, has_more=False)
     pace = steered.steering._pace
     steered.carriers.in_progress = 0
-    steered.steering.look(has_more=False)
+    steered.steering.measure(has_more=False)
     steered.clock[0] += 5
     steered.carriers.in_progress = number
-    steered.steering.look(has_more=True)
+    steered.steering.measure(has_more=True)
     assert steered.steering._pace == pace
     assert steered.pass_by(0.5, number, 400_000_000) == more
 
@@ -214,6 +211,6 @@ def test_downloads_started_before_do_not_count_for_a_smaller_number(
 def test_idle_workers_and_waiting_teach_nothing(
     steered: Steered, under_way: int, has_more: bool, waits: float
 ) -> None:
-    steered.connection.remaining_seconds = lambda: waits
+    steered.connection.is_waiting = lambda: waits > 0
     assert steered.pass_by(3, under_way, 100_000_000, has_more) == 4
     assert steered.steering._pace == BEGINNING

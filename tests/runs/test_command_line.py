@@ -914,7 +914,7 @@ def test_the_summary_states_every_result_with_advice(
         result.stderr,
     )
     for heading, image, reason in (
-        ("Failed (1):", "gone.JPG", "SmugMug answered 404"),
+        ("Failed (1):", "gone.JPG", "SmugMug returned HTTP 404"),
         ("Still processing (1):", "slow.JPG", "still processing"),
         ("Unavailable (1):", "never.MOV", "no downloadable file"),
     ):
@@ -956,7 +956,7 @@ def test_the_summary_claims_no_more_than_is_known(
     doubtful = run("--full")
     assert doubtful.returncode == 1 and doubtful.stderr.count("2 of 3 are in /") == 1
     assert doubtful.stderr.endswith(f"are in {run.output}; 1 not listed; 1 failed\n")
-    assert "SmugMug counts 2 photos and videos in this album but lists 1" in doubtful.stderr
+    assert "SmugMug reports 2 photos and videos in this album but lists 1" in doubtful.stderr
     assert "\nAll 2 photos and videos are in /" in run().stderr
 
 

@@ -101,21 +101,21 @@ PASSING_CDN = (
 )
 
 LASTING_CDN = (
-    Lasting("500", one("server_error", status=500), 5, "SmugMug answered 500"),
-    Lasting("502", one("server_error", status=502), 5, "SmugMug answered 502"),
-    Lasting("503", one("server_error", status=503), 5, "SmugMug answered 503"),
-    Lasting("504", one("server_error", status=504), 5, "SmugMug answered 504"),
+    Lasting("500", one("server_error", status=500), 5, "SmugMug returned HTTP 500"),
+    Lasting("502", one("server_error", status=502), 5, "SmugMug returned HTTP 502"),
+    Lasting("503", one("server_error", status=503), 5, "SmugMug returned HTTP 503"),
+    Lasting("504", one("server_error", status=504), 5, "SmugMug returned HTTP 504"),
     Lasting("html 200", one("html_200"), 5, "text/html instead of the file"),
     Lasting("json 200", one("json_200"), 5, "application/json instead of the file"),
     Lasting("nonce used", one("nonce_used"), 5, "nonce_used"),
     Lasting("reset", one("reset"), 5, "failed"),
-    Lasting("cut", one("cut", at=0), 5, "was cut off"),
+    Lasting("cut", one("cut", at=0), 5, "was interrupted"),
     Lasting("empty 200", one("empty_200"), 2, "empty file"),
     Lasting("short", one("short"), 2, f"received {SIZE - 1} of {SIZE} bytes"),
-    Lasting("long", one("long"), 2, f"received more than the {SIZE} bytes"),
+    Lasting("long", one("long"), 2, f"received more than the announced {SIZE} bytes"),
     Lasting("corrupt", one("corrupt"), 2, "checksum (MD5)"),
-    Lasting("404", one("not_found"), 1, "SmugMug answered 404"),
-    Lasting("403", one("respond", status=403), 1, "SmugMug answered 403"),
+    Lasting("404", one("not_found"), 1, "SmugMug returned HTTP 404"),
+    Lasting("403", one("respond", status=403), 1, "SmugMug returned HTTP 403"),
     Lasting(
         "301 abroad",
         one("redirect", to=ABROAD, status=301),
@@ -213,21 +213,23 @@ PASSING_API = (
 
 LASTING_API = (
     Lasting(
-        "503", one("server_error", status=503), 5, "SmugMug answered 503", may_be_too_much=True
+        "503",
+        one("server_error", status=503),
+        5,
+        "SmugMug returned HTTP 503",
+        may_be_too_much=True,
     ),
-    Lasting(
-        "html 200", one("html_200"), 5, "did not send a valid API answer", may_be_too_much=True
-    ),
+    Lasting("html 200", one("html_200"), 5, "sent an invalid API response", may_be_too_much=True),
     Lasting(
         "broken JSON",
         one("broken_json"),
         5,
-        "did not send a valid API answer",
+        "sent an invalid API response",
         may_be_too_much=True,
     ),
     Lasting("reset", one("reset"), 5, "failed"),
-    Lasting("404", one("not_found"), 1, "SmugMug answered 404"),
-    Lasting("403", one("respond", status=403), 1, "SmugMug answered 403"),
+    Lasting("404", one("not_found"), 1, "SmugMug returned HTTP 404"),
+    Lasting("403", one("respond", status=403), 1, "SmugMug returned HTTP 403"),
     Lasting("abroad", one("redirect", to=ABROAD), 1, "Refused to contact https://evil.example/"),
     Lasting(
         "to http",
@@ -298,7 +300,9 @@ def test_lists_are_read_whole_after_temporary_faults(
 
     assert files_on_disk(run.output) == expected_files(*albums.values())
     assert list_counts(smugmug, albums) == {row.name: row.requests for row in PASSING_API}
-    assert smugmug.count("api", "!authuser") == smugmug.count("api", "!albums") == 2
+    assert smugmug.count("api", "!albums") == 2
+    # Five albums without a response in a row make the run probe the API.
+    assert 2 <= smugmug.count("api", "!authuser") <= 4
     assert result.returncode == 0 and "Failed" not in result.stderr
     assert_signed_afresh(smugmug)
 
@@ -351,19 +355,24 @@ def test_silent_connections_time_out(account: Account, smugmug: FakeSmugMug, run
     assert files_on_disk(run.output) == expected
     assert counts(smugmug, images) == {"before the head": 2, "in the body": 2, "for ever": 5}
     assert smugmug.count("api", "!albums") == smugmug.count("api", "!images") == 2
-    assert unsaid(result, {"Stalls/for ever.": "No answer from photos.smugmug.com in time"}) == []
+    assert unsaid(result, {"Stalls/for ever.": "photos.smugmug.com did not respond in time"}) == []
     assert result.returncode == 1
 
 
 @pytest.mark.parametrize(
-    "fault, says",
+    "fault, says, requests",
     [
-        (one("redirect", to=ABROAD), "Refused to contact https://evil.example/"),
-        (one("not_found"), "SmugMug answered 404"),
+        (one("redirect", to=ABROAD), "Refused to contact https://evil.example/", 1),
+        (one("not_found"), "SmugMug returned HTTP 404", script.ATTEMPTS),
     ],
 )
 def test_runs_without_a_list_of_albums_exit_with_2(
-    account: Account, smugmug: FakeSmugMug, run: Run, fault: Tuple[str, Dict[str, Any]], says: str
+    account: Account,
+    smugmug: FakeSmugMug,
+    run: Run,
+    fault: Tuple[str, Dict[str, Any]],
+    says: str,
+    requests: int,
 ) -> None:
     account.album("Summer").photo()
     arm(smugmug, [fault], "!albums", times=None)
@@ -371,7 +380,7 @@ def test_runs_without_a_list_of_albums_exit_with_2(
     result = run()
 
     assert result.returncode == 2 and says in result.stderr
-    assert smugmug.count("api", "!albums") == 1 and smugmug.count("abroad") == 0
+    assert smugmug.count("api", "!albums") == requests and smugmug.count("abroad") == 0
 
 
 def test_runs_without_smugmug_exit_with_2(
@@ -481,11 +490,6 @@ def test_workers_refused_at_the_same_time_wait_once_and_together(
 
         assert result.returncode == 0 and files_on_disk(run.output) == expected_files(album)
         assert result.stderr.count("waiting 2 s") == 1
-        assert all(
-            f"{name}: {value}" in result.stderr
-            for name, value in headers.items()
-            if name != "Date"
-        )
         refused, served = cdn_by_status(smugmug, 429), cdn_by_status(smugmug, 200)
         assert len(refused) == WORKERS and len(served) == 2 * WORKERS
         # no request was sent during the wait
@@ -526,7 +530,7 @@ def test_a_wait_for_the_api_delays_all_listings_and_loses_nothing(
     waits = result.stderr.count("waiting")
     refused = [record for record in smugmug.select("api") if record.status == 429]
     assert waits == 1 and 1 <= len(refused) <= 4  # at most what was under way
-    assert "X-RateLimit-Remaining: 0" in result.stderr and "Retry-After: " in result.stderr
+    assert "SmugMug's rate limit is reached (0 requests left); waiting " in result.stderr
 
 
 # =================================================================================================

@@ -568,10 +568,12 @@ def test_failures_of_one_cause_share_a_line_unless_verbose(
     names = [f"Family/Summer/{number:02}.JPG" for number in range(30)]
     failed = topic(told, "Failed").splitlines()
     assert (
-        failed[0].startswith(f"{', '.join(names[:3])} and 27 more: SmugMug answered 404")
+        failed[0].startswith(f"{', '.join(names[:3])} and 27 more: SmugMug returned HTTP 404")
         and len(failed) == 3
     )
-    assert all(lines_with(told.stderr, f"failed: {name}: SmugMug answered 404") for name in names)
+    assert all(
+        lines_with(told.stderr, f"failed: {name}: SmugMug returned HTTP 404") for name in names
+    )
     assert (
         "30 failed" in told.stderr and last_line(told) == f"0 of 30 are in {run.output}; 30 failed"
     )

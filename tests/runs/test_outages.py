@@ -30,7 +30,7 @@ SIZE = 600_000
 CUT = 400_000
 A_FEW_LOOKS = 6  # connections in vain, of which three are what makes a run look
 SHORT = 0.02  # minutes
-OUT_OF_REACH = "SmugMug has been out of reach since"
+OUT_OF_REACH = "has been unreachable since"
 
 
 def big_photo(album: Album, name: str) -> Image:
@@ -123,7 +123,7 @@ def test_an_outage_during_a_requested_wait_is_survived(
     assert stderr.count("waiting 1 s") == stderr.count(OUT_OF_REACH) == 1
 
 
-def test_a_lasting_outage_ends_the_run_and_the_next_one_completes(
+def test_a_lasting_outage_of_the_photo_host_fails_its_files_and_the_next_run_completes(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
     album = account.album("Summer")
@@ -146,11 +146,8 @@ def test_a_lasting_outage_ends_the_run_and_the_next_one_completes(
     _, stderr = process.communicate(timeout=300)
 
     assert process.returncode == 1
-    assert (
-        "SmugMug was out of reach for 0.02 minutes (" in stderr
-        and "8 photos and videos not tried" in stderr
-    )
-    assert "0 failed" in stderr and "ailed (" not in stderr and "Stopped early: 1 of 9" in stderr
+    assert "SmugMug's photo host was unreachable for 0.02 minutes (" in stderr
+    assert "8 failed" in stderr and "Failed (8):" in stderr and "1 of 9" in stderr
     parts = len(part_files(run))
     assert 1 <= parts <= 4
 
@@ -215,7 +212,7 @@ def test_all_workers_obey_a_503_with_retry_after(
         result = Run(smugmug, tmp_path)("-j", WORKERS)
 
         assert result.returncode == 0
-        assert result.stderr.count("waiting 2 s") == 1 and "Retry-After: 2" in result.stderr
+        assert result.stderr.count("waiting 2 s") == 1
         refused, served = (
             [record.time_monotonic for record in smugmug.select("cdn") if record.status == status]
             for status in (503, 200)
@@ -241,7 +238,7 @@ def test_503_to_everything_counts_as_an_outage(
     assert files_on_disk(run.output) == expected_files(album) and stderr.count(OUT_OF_REACH) == 1
 
 
-def test_503_to_everything_for_too_long_ends_the_run_despite_retry_after(
+def test_503_to_everything_for_too_long_fails_the_files_that_are_left(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
     album = account.album("Summer")
@@ -249,8 +246,9 @@ def test_503_to_everything_for_too_long_ends_the_run_despite_retry_after(
         album.photo(f"IMG_{number}.JPG")
     smugmug.fault("server_error", where=".", times=None, after=12)
     result = run("-j", 4, "--max-outage", SHORT)
-    assert result.returncode == 1 and "SmugMug answered 503" in result.stderr
-    assert " 0 failed" in result.stderr and "not tried" in result.stderr
+    assert result.returncode == 1 and "SmugMug returned HTTP 503" in result.stderr
+    assert "SmugMug's photo host was unreachable for 0.02 minutes (" in result.stderr
+    assert re.search("[0-9]+ failed", result.stderr)
 
 
 def test_downloads_continue_while_the_api_waits(
@@ -269,7 +267,7 @@ def test_downloads_continue_while_the_api_waits(
 
     stderr = stop(process, signal.SIGINT)
 
-    assert "waiting 3600 s as requested" in stderr and process.returncode == 130
+    assert "waiting 3600 s." in stderr and process.returncode == 130
 
 
 # =================================================================================================
@@ -324,7 +322,7 @@ def test_a_401_for_one_file_fails_only_that_file(
 
     result = run()
 
-    assert result.returncode == 1 and "Summer/lost.JPG: SmugMug answered 401" in result.stderr
+    assert result.returncode == 1 and "Summer/lost.JPG: SmugMug returned HTTP 401" in result.stderr
     assert files_on_disk(run.output) == {"Summer/sound.JPG": sound.data}
     assert smugmug.count("cdn", of_file(lost)) == 1 and smugmug.count("api", "!authuser") == 2
 
@@ -392,7 +390,7 @@ def test_huge_compressed_responses_are_refused_in_little_memory(
 
     result = run(env=python)
 
-    assert result.returncode == 1 and "SmugMug's answer is larger than 16 MB" in result.stderr
+    assert result.returncode == 1 and "SmugMug's response is larger than 16 MB" in result.stderr
     assert files_on_disk(run.output) == expected_files(sound)
     peak = re.search(r"VmHWM:\s+([0-9]+) kB", told.read_text(encoding="utf-8"))
     assert peak is not None and int(peak.group(1)) < 200_000

@@ -104,7 +104,7 @@ def test_album_pages_show_images_in_order_and_missing_ones_in_place(
     assert (page.title, page.about, page.up) == ("Summer", "By the sea", "../index.html")
     lake, lost, film, none = page.texts
     assert lake == "The lake\nAt dawn\nwith swans\n2019-08-04 11:28:12\nlake, swan\n47.5, -122.25"
-    assert re.fullmatch(r"c\.JPG\nmissing: SmugMug answered 404.*", lost)
+    assert re.fullmatch(r"c\.JPG\nmissing: SmugMug returned HTTP 404.*", lost)
     assert film == "a.mp4\nDucks\nsmaller or re-encoded copy"
     assert none == "none.MOV\nmissing: SmugMug offers no downloadable file"
     assert page.links == ["b.JPG", "", "a.mp4", ""]
@@ -112,7 +112,7 @@ def test_album_pages_show_images_in_order_and_missing_ones_in_place(
     (text,) = overview(run).texts
     assert re.fullmatch(
         r"Summer\nBy the sea\n2019-08 \u2013 20\d\d-\d\d\n1 photo, 1 video \(4 at SmugMug\)\n"
-        r"2 missing: SmugMug answered 404.*; SmugMug offers no downloadable file\n"
+        r"2 missing: SmugMug returned HTTP 404.*; SmugMug offers no downloadable file\n"
         r"1 smaller or re-encoded\ncompared with SmugMug on 20\d\d-\d\d-\d\d\nnever verified",
         text,
     )
@@ -240,7 +240,8 @@ def test_the_overview_states_why_an_album_could_not_be_listed(
     smugmug.fault("server_error", where=of_list(album), times=None, status=404)
     sync(run, *HTML, exit_code=1)
     assert (
-        "1 missing: the album could not be listed: SmugMug answered 404" in overview(run).texts[0]
+        "1 missing: the album could not be listed: SmugMug returned HTTP 404"
+        in overview(run).texts[0]
     )
     assert pages(run) == ["index.html"]
     assert overview(run).links == [""]
@@ -255,11 +256,11 @@ def test_lost_photos_are_shown_as_missing(
     smugmug.fault("server_error", where=of_file(photos[0]), times=None, status=404)
     sync(run, *HTML, exit_code=1)
     assert (
-        "1 photo, 0 videos (2 at SmugMug)\n1 missing: SmugMug answered 404"
+        "1 photo, 0 videos (2 at SmugMug)\n1 missing: SmugMug returned HTTP 404"
         in overview(run).texts[0]
     )
     page = Page(run.output / "Summer" / "index.html")
-    assert "missing: SmugMug answered 404" in page.texts[0] and page.links == ["", "b.JPG"]
+    assert "missing: SmugMug returned HTTP 404" in page.texts[0] and page.links == ["", "b.JPG"]
 
 
 def test_failed_runs_write_no_page(account: Account, run: Run) -> None:

@@ -416,10 +416,6 @@ def test_each_cause_of_a_refusal_has_its_own_advice(
     result = run(signed_in=where in ("authuser", "!albums"), input="027518\n")
     assert result.returncode == code
     assert [text for text in advice if text not in result.stderr] == []
-    assert (
-        "smugmug answered 401" in result.stderr.lower()
-        or "smugmug answered 403" in result.stderr.lower()
-    )
     assert smugmug.count(pattern=where) == 1  # what cannot help is not tried again
 
 
@@ -478,7 +474,7 @@ def test_responses_without_a_user_are_no_sign_in(run: Run, smugmug: FakeSmugMug)
     smugmug.fault("mangle", "authuser", times=None, function=nobody)
     result = run()
     assert result.returncode == 3
-    assert "who is signed in" in result.stderr
+    assert "SmugMug names no account for it" in result.stderr
 
 
 def test_public_sign_ins_are_not_taken_for_an_empty_account(

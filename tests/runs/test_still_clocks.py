@@ -255,8 +255,8 @@ def test_images_missing_in_a_listing_are_downloaded_after_a_second_one(
 @pytest.mark.parametrize(
     "total_follows, pages, reason",
     [
-        ("listing", 1, "SmugMug counts 4 photos and videos in this album but lists 3"),
-        ("count", 2, "the listing is incomplete: 3 listed, but SmugMug says there are 4"),
+        ("listing", 1, "SmugMug reports 4 photos and videos in this album but lists 3"),
+        ("count", 2, "the listing is incomplete: 3 of 4 entries"),
     ],
 )
 def test_images_missing_in_both_listings_are_a_failure(
@@ -387,4 +387,4 @@ def test_images_with_only_the_file_missing_are_failures(
     smugmug.fault("not_found", of_file(photo), times=None)
     result = sync(run, exit_code=1)
     assert result.cost == (2 + 1 + 1, 1)  # is it still there?
-    assert "\nFailed (1):\n  Summer/IMG_1.JPG: SmugMug answered 404" in result.stderr
+    assert "\nFailed (1):\n  Summer/IMG_1.JPG: SmugMug returned HTTP 404" in result.stderr

@@ -724,7 +724,8 @@ def test_the_first_parts_of_progress_are_kept_in_narrow_terminals(
     summary = script.Summary()
     summary.images_expected = images
     summary.counts[script.Result.DOWNLOADED] = done
-    line = script.progress_line(summary, received, wait, "", columns)
+    summary.waiting = "waiting for SmugMug: 4 s" if wait > 0 else ""
+    line = script.progress_line(summary, received, columns)
     first, *others = line.split(", ")
     first_of_all = f"{100 * done // max(done, images)}%" if done or images else "0/0"
     assert first.startswith("waiting for SmugMug: " if wait > 0 else first_of_all)
