@@ -36,7 +36,7 @@ beside any of these. Previews (-n) and lists write nothing to the output folder.
 Exit codes:
 
     0    everything SmugMug offers is on disk; with -n, the preview is complete
-    1    something failed (see the summary)
+    1    something failed (see the summary); with -n, also if there is not enough space
     2    could not run
     3    not signed in
     130  interrupted; run it again to continue
@@ -379,11 +379,16 @@ class Album(NamedTuple):
 
 
 class User(NamedTuple):
-    """The account that is signed in. `image_count` is SmugMug's count, None if not stated."""
+    """The account that is signed in.
+
+    `image_count`: SmugMug's count of its images; None if not stated
+    `level`: SmugMug's word for how much of the account is shown, such as "Full" or "Public"
+    """
 
     nick_name: str
     albums_uri: str
     image_count: int | None
+    level: str = ""
 
 
 class FileRecord(NamedTuple):
@@ -425,7 +430,8 @@ class AlbumRecord(NamedTuple):
         is incomplete, or if it had just changed and its listing may have been out of date.
     `listed_at`: when SmugMug last listed the album completely
     `verified_at`: when --verify last found all its files intact
-    `name`: the album's name on SmugMug when it was last complete; "" if it is not known
+    `name`: the album's name on SmugMug when its folder was named after it; "" if not known. If
+        the names differ, the album was renamed on SmugMug; the user may rename the folder.
     """
 
     folder: str
@@ -478,7 +484,7 @@ class ResultRow(NamedTuple):
     `text`: its word in messages and, with a capital, its heading in the summary
     `json_name`: its name in the JSON report
     `advice`: what to do about it
-    `in_verdict`: its words in the last line, after a number; "" if it is not mentioned there
+    `in_verdict`: its words in the last line; "" if it is not mentioned there
     `is_on_disk`: the image is on disk, complete
     `is_failure`: makes the exit code 1
     `is_note`: describes a file or an album, beside the one result that each image has
@@ -511,19 +517,19 @@ class Result(enum.Enum):
     ALREADY_THERE = ResultRow("already there", "already_there", is_on_disk=True)
     DELETED = ResultRow("deleted on SmugMug", "deleted")
     PROCESSING = ResultRow(
-        "still processing", "processing", "Run this again later.", "still processing"
+        "still processing", "processing", "Run this again later.", "{number} still processing"
     )
     UNAVAILABLE = ResultRow(
         "unavailable",
         "unavailable",
         "Look for these on SmugMug's website, or contact SmugMug support.",
-        "unavailable",
+        "{number} unavailable",
     )
     FAILED = ResultRow(
         "failed",
         "failed",
         "Run this again to retry; nothing already downloaded is lost.",
-        "failed",
+        "{number} failed",
         is_failure=True,
     )
 
@@ -537,7 +543,7 @@ class Result(enum.Enum):
         "damaged",
         "damaged",
         "If SmugMug no longer has these, restore them from another backup or delete them.",
-        "damaged",
+        "{number} damaged",
         is_failure=True,
         is_note=True,
     )
@@ -545,7 +551,7 @@ class Result(enum.Enum):
         "in SmugMug Source",
         "in_source",
         "Programs cannot download these. Get them from SmugMug's website.",
-        "photo{s} with a RAW or other source file that is only on SmugMug's website",
+        "{number} photo{s} with a RAW or other source file that is only on SmugMug's website",
         is_note=True,
     )
     KEPT = ResultRow("kept", "kept", is_note=True)
@@ -553,16 +559,16 @@ class Result(enum.Enum):
         "locked",
         "locked",
         "Remove the album's password, run this again, then set the password again.",
-        "album{s} locked",
+        "{number} album{s} locked",
         is_note=True,
     )
     REPAIRED = ResultRow("repaired", "repaired", is_note=True)
     NEEDS_REPAIR = ResultRow(
         "damaged, changed or missing",
         "needs_repair",
-        "To download these again, run --verify without -n, --album, --exclude and --since. "
+        "To download these again, run --verify without -n. "
         "Files that you changed are kept, and SmugMug's copy is saved beside them.",
-        "damaged, changed or missing",
+        "{number} damaged, changed or missing",
         is_failure=True,
         is_note=True,
     )
@@ -570,7 +576,15 @@ class Result(enum.Enum):
         "not the original",
         "not_original",
         "The originals are requested again, after a day at first and later at least monthly.",
-        "not the original",
+        "{number} not the original",
+        is_note=True,
+    )
+    NO_SPACE = ResultRow(
+        "not enough space",
+        "no_space",
+        "Free some space, or choose a folder on a larger disk with --output.",
+        "not enough space",
+        is_failure=True,
         is_note=True,
     )
     STOPPED_EARLY = ResultRow("stopped early", "stopped_early", is_note=True)
@@ -594,6 +608,7 @@ class Outcome(NamedTuple):
 
     `file`: the record of its file, if it is on disk
     `reason`: why it is not, or what else the user should know
+    `album_count`: SmugMug's count of the album's images, requested after a 404; otherwise None
     """
 
     result: Result
@@ -602,6 +617,7 @@ class Outcome(NamedTuple):
     file: FileRecord | None = None
     downloaded_bytes: int = 0
     reason: str = ""
+    album_count: int | None = None
 
 
 # -------------------------------------------------------------------------------------------------
@@ -2057,6 +2073,33 @@ def set_up_streams() -> None:
         sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")
 
 
+class OutputFailed(Problem):
+    """Standard output failed. The text is empty if its reader has closed it."""
+
+    exit_code = EXIT_FAILED
+
+
+def print_result(text: str) -> None:
+    """Print a line to standard output; raise OutputFailed if that fails."""
+    with output_checked():
+        print(text)
+
+
+@contextmanager
+def output_checked() -> Iterator[None]:
+    """Raise OutputFailed if the block cannot write to standard output.
+
+    What is still in its buffer is then discarded, since Python would try it again at exit.
+    """
+    try:
+        yield
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):  # the reader has seen enough
+            raise OutputFailed("") from None
+        raise OutputFailed(f"Cannot write to standard output: {error}") from None
+
+
 # -------------------------------------------------------------------------------------------------
 # 7. Connection: signed requests to SmugMug, with rate limits, outages and retries.
 #    Uses Stop, HandBack and the screen's words. Does not interpret the bytes that it receives.
@@ -3454,6 +3497,7 @@ def fetch_user(connection: Connection) -> User:
         nick_name,
         user.uri("UserAlbums") or f"/api/v2/user/{nick_name}!albums",
         user.integer("ImageCount"),
+        user.text("ResponseLevel"),
     )
 
 
@@ -3998,6 +4042,16 @@ def is_gone(connection: Connection, image: Image) -> bool:
     except RequestFailed as error:
         return error.status == 404
     return False
+
+
+def fetch_image_count(connection: Connection, album: Album) -> int | None:
+    """Return SmugMug's present count of an album's images, or None if it states none."""
+    try:
+        query = {**SHORT_RESPONSE, "_filter": "ImageCount"}
+        response = Entry(connection.get_json(f"/api/v2/album/{album.key}", query))
+    except RequestFailed:
+        return None
+    return response.object("Response").object("Album").integer("ImageCount")
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -5061,6 +5115,10 @@ class Visit:
     `listed_at`: when the listing began, in seconds since 1970
     `images`, `problem`: the listing, and why it may be incomplete ("" if it is complete)
     `pending`: images without a result yet
+    `not_found`: outcomes of images that answered 404, by image key, until something confirms that
+        they were deleted
+    `suspects`: the same of the first visit, for the second one to decide
+    `second`: the second visit, if there will be one
     `is_partial`: some images are left out on purpose
     `counts`, `to_download_bytes`: the results so far, and what a preview would download
     """
@@ -5079,9 +5137,21 @@ class Visit:
         self.images: list[Image] = []
         self.problem = ""
         self.pending = 0
+        self.not_found: dict[str, Outcome] = {}
+        self.suspects: dict[str, Outcome] = {}
+        self.second: Visit | None = None
         self.is_partial = False
         self.counts: Counter[Result] = Counter()
         self.to_download_bytes = 0
+
+    def again(self, seen: frozenset[str]) -> Visit:
+        """Return the second visit to the album, for images that are not among those `seen`.
+
+        Its results are added to those of this visit.
+        """
+        self.second = Visit(self.album, seen)
+        self.second.counts = self.counts
+        return self.second
 
     def has_file(self, name: str) -> bool:
         """Return True if the folder has a file of this name, in any form of the name."""
@@ -5524,8 +5594,13 @@ def transfer(
         )
     except RequestFailed as error:
         if error.status == 404 and is_gone(connection, job.image):
-            reason = "its album still lists it"
-            return Outcome(Result.DELETED, job.album, job.image, reason=reason)
+            return Outcome(
+                Result.DELETED,
+                job.album,
+                job.image,
+                reason="its album still lists it",
+                album_count=fetch_image_count(connection, job.album),
+            )
         reason = str(error)
     except Damaged as error:
         reason = str(error)
@@ -6395,6 +6470,7 @@ def check_file(check: CheckedFile, stop: Stop) -> CheckedFile:
 FILES_NAMED = 3  # files that the summary names for one reason; the others are only counted
 REASONS_NAMED = 20  # reasons under one heading of the summary; the others are only counted
 REPORT_VERSION = 2  # rises when a field of the JSON report changes its meaning
+NEW_FILES = frozenset({Result.DOWNLOADED, Result.COPIED, Result.REPLACED})
 
 
 class Note(NamedTuple):
@@ -6431,6 +6507,10 @@ class Summary:
     `to_repair`: files that failed --verify and were not downloaded again yet, by album and image
     `reasons`: the first reason noted for each image, or for "" the album, by album key
     `removed`: paths of files that SmugMug no longer has
+    `expected`: images that each album should have, by album key; `images_expected` is the sum
+    `unlisted`: images that SmugMug counts but does not list, by album key
+    `album_counts`: the number of images in each album of the account, whether asked for or not
+    `dated`, `undated`: new photos with and without a camera time
     `in_progress`: downloads under way
     `visits`: the albums that still have images without a result, by album key
     `by_album`: the entries of the JSON report, by album key
@@ -6446,9 +6526,13 @@ class Summary:
         self.reasons: dict[str, dict[str, str]] = {}
         # images and files
         self.counts: Counter[Result] = Counter()
+        self.expected: dict[str, int] = {}
         self.images_expected = 0
-        self.images_unlisted = 0
+        self.unlisted: dict[str, int] = {}
+        self.album_counts: dict[str, int] = {}
         self.videos = 0
+        self.dated = 0
+        self.undated = 0
         self.in_progress = 0
         self.removed: list[str] = []
         self.sidecars_changed = 0
@@ -6474,6 +6558,21 @@ class Summary:
     def done(self) -> int:
         """Return the number of images that have a result."""
         return sum(self.counts.values())
+
+    def expect(self, album_key: str, number: int) -> None:
+        """Expect this number of images in an album, instead of what was expected before."""
+        self.images_expected += number - self.expected.get(album_key, 0)
+        self.expected[album_key] = number
+
+    def images_unlisted(self) -> int:
+        """Return the number of images that SmugMug counts in its albums but does not list."""
+        return sum(self.unlisted.values())
+
+    def images_in_no_album(self) -> int:
+        """Return the number of images in the account that no listed album contains."""
+        if self.user.image_count is None:
+            return 0
+        return max(0, self.user.image_count - sum(self.album_counts.values()))
 
     def check(self, check: CheckedFile) -> None:
         """Count a verified file. The user may delete or edit what SmugMug no longer has."""
@@ -6508,11 +6607,15 @@ class Summary:
                 key,
             )
         self.counts.update(visit.counts)
+        self.expect(visit.album.key, sum(visit.counts.values()))
         self._count_album(visit)
 
     def begin(self, visit: Visit) -> None:
         """Expect the outcomes of an album. A relisted album has already been counted."""
-        self.visits[visit.album.key] = visit
+        key = visit.album.key
+        self.visits[key] = visit
+        done = sum(visit.counts.values())
+        self.expect(key, done + visit.pending + self.unlisted.get(key, 0))
         if visit.seen is not None:
             return
         if visit.album_record is NEW_ALBUM:
@@ -6525,11 +6628,15 @@ class Summary:
 
     def add(self, visit: Visit, outcome: Outcome) -> None:
         """Count an outcome, and note what the user should know about it."""
-        visit.pending -= 1
         visit.counts[outcome.result] += 1
         self.counts[outcome.result] += 1
         self.downloaded_bytes += outcome.downloaded_bytes
         image, file = outcome.image, outcome.file
+        if outcome.result in NEW_FILES and not image.is_video:
+            if image.taken:
+                self.dated += 1
+            else:
+                self.undated += 1
         if file is None:
             name = image.file_name or image.key
             self._note_image(visit, outcome.result, name, outcome)
@@ -6576,7 +6683,7 @@ class Summary:
             "on_disk": 0,
         }
         entry = self.by_album.setdefault(visit.album.key, about)
-        entry["on_disk"] += visit.on_disk_count()
+        entry["on_disk"] = visit.on_disk_count()
 
     def within(self, path: Path) -> str:
         """Return a path relative to the output folder."""
@@ -6674,17 +6781,32 @@ def verdict(summary: Summary, settings: Settings, ended_with: int) -> tuple[int,
         return exit_code, ""
     is_complete = not counts.keys() - {Result.IN_SOURCE}
     clauses = [count_clause(summary, settings, bool(ended_with), is_complete)]
-    to_do = summary.counts[Result.TO_DOWNLOAD] + summary.counts[Result.TO_COPY]
-    if to_do:
-        clauses.append(f"{to_do:,} to download or copy")
-    if summary.images_unlisted:
-        clauses.append(f"{summary.images_unlisted:,} not listed")
+    clauses += missing_clauses(summary, settings)
     for result, number in counts.items():
         plural = "s" if number > 1 else ""
-        clauses.append(f"{number:,} {result.value.in_verdict.format(s=plural)}")
+        clauses.append(result.value.in_verdict.format(number=f"{number:,}", s=plural))
     if summary.videos:
         clauses.append(f"{counted(summary.videos, 'video')} re-encoded")
     return exit_code, "; ".join(clauses)
+
+
+def missing_clauses(summary: Summary, settings: Settings) -> Iterator[str]:
+    """Yield the parts of the verdict that count images without a result on disk."""
+    to_download = summary.counts[Result.TO_DOWNLOAD]
+    to_copy = summary.counts[Result.TO_COPY]
+    if to_copy:
+        yield f"{to_download + to_copy:,} to download or copy"
+    elif to_download:
+        yield f"{to_download:,} to download"
+    if summary.images_unlisted():
+        yield f"{summary.images_unlisted():,} not listed"
+    if has_selection(settings):
+        return
+    if summary.user.image_count is None:
+        yield "SmugMug states no total for the account"
+    in_no_album = summary.images_in_no_album()
+    if in_no_album and not summary.count(Result.LOCKED):  # locked albums are mentioned anyway
+        yield f"{in_no_album:,} in no album"
 
 
 def verified_clause(summary: Summary) -> str:
@@ -6704,16 +6826,34 @@ def count_clause(summary: Summary, settings: Settings, is_early: bool, is_comple
     """
     on_disk = summary.on_disk_count()
     folder = printable(full_path(summary.output))
-    total = summary.done() - summary.counts[Result.DELETED] + summary.images_unlisted
-    if is_early:
-        total = max(total, summary.images_expected)
-        return f"Stopped early: {on_disk:,} of {total:,} are in {folder}"
-    if on_disk != total or not is_complete:
-        return f"{on_disk:,} of {total:,} are in {folder}"
+    total = summary.images_expected - summary.counts[Result.DELETED]
     asked = " that you asked for" if has_selection(settings) else ""
-    if on_disk == 1:
+    if not asked:
+        total += summary.images_in_no_album()
+    if is_early and on_disk < total:
+        return f"Stopped early: {on_disk:,} of {total:,} are in {folder}"
+    if is_early:
+        are = "is" if on_disk == 1 else "are"
+        return (
+            f"Stopped early: {photos_and_videos(on_disk)} {are} in {folder}; others may be missing"
+        )
+    has_total = bool(asked) or summary.user.image_count is not None
+    if on_disk != total or not is_complete or not has_total:
+        return f"{on_disk:,} of {total:,} are in {folder}"
+    if not total and settings.since:
+        albums = " to the albums that you asked for" if settings.album or settings.exclude else ""
+        return f"Nothing was uploaded{albums} since {local_text(settings.since)}"
+    if not total:
+        return f"SmugMug lists no photos or videos{asked}"
+    if total == 1:
         return f"1 photo or video{asked} is in {folder}"
-    return f"All {on_disk:,} photos and videos{asked} are in {folder}"
+    return f"All {total:,} photos and videos{asked} are in {folder}"
+
+
+def local_text(since: str) -> str:
+    """Return the time of --since as the user would write it: in local time, a day if it is one."""
+    shown = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(seconds_at(since)))
+    return shown.replace("T00:00:00", "").replace("T", " ")
 
 
 def has_selection(settings: Settings) -> bool:
@@ -6754,14 +6894,16 @@ def number_lines(summary: Summary, settings: Settings) -> Iterator[str]:
     if summary.videos:
         why = "re-encoded by SmugMug; the uploaded files cannot be downloaded"
         yield f"Videos: {summary.videos:,} ({why})"
-    in_account, in_albums = summary.user.image_count or 0, summary.images_expected
-    if in_account > in_albums and not has_selection(settings):
+    if summary.images_in_no_album() and not has_selection(settings):
         yield (
-            f"SmugMug reports {in_account:,} files in the account but {in_albums:,} in its albums "
-            "(locked, or in no album)"
+            f"SmugMug reports {summary.user.image_count:,} files in the account but "
+            f"{sum(summary.album_counts.values()):,} in its albums (locked, or in no album)"
         )
     if summary.waiting:
         yield summary.waiting[0].upper() + summary.waiting[1:]
+    if summary.undated and not summary.dated:
+        photos = counted(summary.undated, "new photo")
+        yield f"No camera time: SmugMug states none for {photos}, so the upload's time is used"
     uncounted = [
         f"{album['folder']} ({album['on_disk']:,} on disk, {album['smugmug_count']:,} reported)"
         for album in summary.by_album.values()
@@ -7149,6 +7291,8 @@ def choose_albums(run: Run) -> list[Album]:
     redraw()
     albums, problem = fetch_albums(run.connection, run.user, redraw)
     refuse_other_account(run, albums)
+    run.summary.album_counts.update((album.key, album.image_count or 0) for album in albums)
+    problem = problem or hidden_albums(run, albums)
     if problem:
         run.summary.add_note(Result.FAILED, "the list of albums", "", problem)
     else:
@@ -7160,17 +7304,52 @@ def choose_albums(run: Run) -> list[Album]:
         albums = [album for album in albums if may_have_uploads(album, run.settings.since)]
         run.summary.albums[AlbumStatus.NONE] = run.summary.albums_expected - len(albums)
     give_folders(run, list(run.albums.values()), albums)
-    run.summary.images_expected = sum(album.image_count or 0 for album in albums)
-    warn_of_full_disk(bytes_to_download(run, albums), run.settings.output)
+    for album in albums:
+        run.summary.expect(album.key, album.image_count or 0)
+    if not run.is_preview:  # which knows the exact size in the end
+        warn_of_full_disk(bytes_to_download(run, albums), run.settings.output)
     follow_renames(run, albums)
     run.subfolders = subfolders_of(run.folders.values())
     run.to_recheck = albums_to_recheck(albums, run.album_records, run.connection.now())
     return albums
 
 
+def hidden_albums(run: Run, albums: list[Album]) -> str:
+    """Return why the list of albums seems to lack most of the account; "" if it does not.
+
+    A sign-in with access to public albums only gets a list that looks complete. So the account's
+    count has to agree with it, unless SmugMug states full access. A few images more than in the
+    albums are normal: locked albums are not counted, and an image may be in no album.
+    """
+    user, summary = run.user, run.summary
+    recorded = run.database.counts_on_disk()
+    if recorded and not albums:
+        seen = f"SmugMug lists no album, but {counted(len(recorded), 'album')} were downloaded"
+    elif user.image_count is None and user.level == "Public":
+        seen = "SmugMug does not state how many photos and videos the account has"
+    elif any(album.image_count is None and not album.locked for album in albums):
+        return ""  # the listings have to tell
+    elif user.level != "Full" and summary.images_in_no_album() * 2 > (user.image_count or 0):
+        in_albums = sum(summary.album_counts.values())
+        seen = (
+            f"SmugMug reports {user.image_count:,} photos and videos in the account but "
+            f"{in_albums:,} in its albums"
+        )
+    else:
+        return ""
+    return f"{seen}, so the sign-in probably has too little access. {SIGN_IN_AGAIN}"
+
+
 def note_removed_albums(run: Run, albums: Iterable[Album]) -> None:
-    """Record the albums that are no longer on SmugMug. Forget those without a folder."""
+    """Record the albums that are no longer on SmugMug. Forget those without a folder.
+
+    An album that is missing from the list may be hidden. It counts as removed only if the account
+    has too few images in no listed album to fill it.
+    """
+    recorded = run.database.counts_on_disk()
     for album_key in run.album_records.keys() - {album.key for album in albums}:
+        if 0 < recorded.get(album_key, 0) <= run.summary.images_in_no_album():
+            continue
         run.database.mark_album_removed(album_key)
         if is_missing(run.settings.output / run.folders[album_key]):
             run.database.forget_album(album_key)  # so that another album may use the folder's name
@@ -7275,16 +7454,19 @@ def refuse_other_account(run: Run, albums: Iterable[Album]) -> None:
     run.database.save_account(nick_name)
 
 
-def warn_of_full_disk(to_download_bytes: int, output: Path) -> None:
-    """Warn if the files to download need more space than the disk has."""
+def warn_of_full_disk(to_download_bytes: int, output: Path) -> str:
+    """Warn if the files to download need more space than the disk has.
+
+    Return how much they need and how much there is, or "" if they fit.
+    """
     free_bytes = free_space(output)
-    if free_bytes is not None and to_download_bytes > free_bytes:
-        log.warning(
-            "Not enough space: at least %s to download, %s free. "
-            "Only what fits will be downloaded.",
-            human_bytes(to_download_bytes),
-            human_bytes(free_bytes),
-        )
+    if free_bytes is None or to_download_bytes <= free_bytes:
+        return ""
+    reason = (
+        f"at least {human_bytes(to_download_bytes)} to download, {human_bytes(free_bytes)} free"
+    )
+    log.warning("Not enough space: %s. Only what fits will be downloaded.", reason)
+    return reason
 
 
 def path_of(run: Run, folder: str) -> Path:
@@ -7306,7 +7488,8 @@ def needs_listing(run: Run, visit: Visit) -> bool:
     except OSError as error:
         reason = str(disk_problem(error, visit.folder))
         run.summary.add_note(Result.FAILED, visit.folder, "", reason, album.key)
-        run.summary.images_unlisted += album.image_count or 0
+        seen = visit.seen or frozenset()
+        run.summary.unlisted[album.key] = max(0, (album.image_count or 0) - len(seen))
         return False
     show_progress(run)  # the folder may hold a hundred thousand files
     visit.records = run.database.files(album.key)
@@ -7314,8 +7497,10 @@ def needs_listing(run: Run, visit: Visit) -> bool:
     forget_deleted_files(run.database, visit)
     visit.listed_at = run.connection.now()
     # Editing captions does not change the token, so sidecars need a listing of every album.
-    is_wanted = run.settings.full or run.settings.sidecars or album.key in run.to_recheck
-    if is_wanted or visit.seen is not None or not is_unchanged(visit, visit.listed_at):
+    # The record does not tell when images were uploaded, so --since needs one, too.
+    settings = run.settings
+    is_wanted = settings.full or settings.sidecars or settings.since or visit.seen is not None
+    if is_wanted or album.key in run.to_recheck or not is_unchanged(visit, visit.listed_at):
         return True
     run.summary.count_unchanged(visit)
     return False
@@ -7341,8 +7526,6 @@ def plan_album(run: Run, visit: Visit, pages: PagedList) -> list[Job]:
     album = visit.album
     visit.images, visit.problem = images_listed(album, pages)
     will_relist = bool(visit.problem) and not album.locked and visit.seen is None
-    if will_relist:
-        run.to_relist.append(Visit(album, frozenset(image.key for image in visit.images)))
     if not is_within(visit.folder, run.settings.output):
         visit.images = []
         visit.problem = (
@@ -7351,13 +7534,23 @@ def plan_album(run: Run, visit: Visit, pages: PagedList) -> list[Job]:
         )
     elif not visit.problem:
         note_removed_images(run.database, visit)
-    if visit.problem and not will_relist:
+    seen = (visit.seen or frozenset()).union(image.key for image in visit.images)
+    run.summary.unlisted[album.key] = max(0, (album.image_count or 0) - len(seen))
+    if album.image_count is None:
+        run.summary.album_counts[album.key] = len(seen)
+    elif visit.seen is not None and len(seen) >= album.image_count:
+        visit.problem = ""  # both listings together have all images
+    if will_relist:
+        run.to_relist.append(visit.again(seen))
+    elif visit.problem:
         result = Result.LOCKED if album.locked else Result.FAILED
         run.summary.add_note(result, visit.folder, "", visit.problem, album.key)
-        run.summary.images_unlisted += max(0, (album.image_count or 0) - len(visit.images))
     listed_at = visit.album_record.listed_at if visit.problem else visit.listed_at
     record = visit.album_record._replace(
-        folder=run.folders[album.key], change_token="", listed_at=listed_at
+        folder=run.folders[album.key],
+        change_token="",
+        listed_at=listed_at,
+        name=visit.album_record.name or album.name,
     )
     run.database.save(album.key, record)
     return plan_images(run, visit)
@@ -7374,7 +7567,8 @@ def plan_images(run: Run, visit: Visit) -> list[Job]:
     names = image_names(new, taken, run.max_name_bytes)
     if visit.on_disk:
         visit.former_names = former_names(new, taken)
-    visit.pending = len(wanted)
+    unlisted_suspects = suspects_not_listed(visit)
+    visit.pending = len(wanted) + len(unlisted_suspects)
     visit.is_partial = len(wanted) < len(visit.images)
     run.summary.begin(visit)
     jobs = []
@@ -7385,9 +7579,31 @@ def plan_images(run: Run, visit: Visit) -> list[Job]:
             jobs.append(step)
         else:
             record_outcome(run, step)
-    if not wanted:
+    for outcome in unlisted_suspects:
+        record_outcome(run, outcome, is_confirmed=True)
+    if not wanted and not unlisted_suspects:
         finish_album(run, visit)
     return jobs
+
+
+def suspects_not_listed(visit: Visit) -> list[Outcome]:
+    """Return the outcomes of suspects that a second listing does not have.
+
+    They were deleted, unless the listing is incomplete.
+    """
+    if not visit.suspects:
+        return []
+    listed = {image.key for image in visit.images}
+    missing = [outcome for key, outcome in visit.suspects.items() if key not in listed]
+    if visit.problem:
+        return [not_confirmed(outcome) for outcome in missing]
+    return missing
+
+
+def not_confirmed(outcome: Outcome) -> Outcome:
+    """Return the failure of an image that answered 404 although it seems to be there."""
+    reason = "SmugMug does not find it (404), but it was not deleted from its album"
+    return outcome._replace(result=Result.FAILED, reason=reason)
 
 
 def note_removed_images(database: Database, visit: Visit) -> None:
@@ -7400,12 +7616,19 @@ def note_removed_images(database: Database, visit: Visit) -> None:
 
 
 def follow_renames(run: Run, albums: Iterable[Album]) -> None:
-    """Report albums that were renamed on SmugMug; with --rename, rename their folders."""
+    """Report albums that were renamed on SmugMug; with --rename, rename their folders.
+
+    A folder that the user has renamed is left alone: only a new name of the album counts.
+    """
     for album in albums:
+        record = run.album_records.get(album.key)
+        if record is None or record.name == album.name:
+            continue
         folder = run.folders[album.key]
         new_name = album_folder(album, "", run.max_name_bytes)
         expected = new_name, with_suffix(new_name, f"_{album.key}")
-        if album.key not in run.album_records or folder.rpartition("/")[2] in expected:
+        if not record.name or folder.rpartition("/")[2] in expected:
+            save_folder(run, album, folder)
             continue
         if run.settings.rename and not run.is_preview and rename_folder(run, album, new_name):
             continue
@@ -7414,6 +7637,14 @@ def follow_renames(run: Run, albums: Iterable[Album]) -> None:
             printable(folder),
             printable(album.name),
         )
+
+
+def save_folder(run: Run, album: Album, folder: str) -> None:
+    """Record an album's folder, and the name that the album has now."""
+    record = run.album_records[album.key]._replace(folder=folder, name=album.name)
+    run.folders[album.key] = folder
+    run.album_records[album.key] = record
+    run.database.save(album.key, record)
 
 
 def rename_folder(run: Run, album: Album, new_name: str) -> bool:
@@ -7435,15 +7666,66 @@ def rename_folder(run: Run, album: Album, new_name: str) -> bool:
         run.summary.add_note(Result.FAILED, folder, "", reason, album.key)
         return True
     log.info("Folder %s was renamed to %s.", printable(folder), printable(new_folder))
-    run.folders[album.key] = new_folder
-    run.database.save(album.key, run.album_records[album.key]._replace(folder=new_folder))
+    save_folder(run, album, new_folder)
     return True
 
 
-def record_outcome(run: Run, outcome: Outcome) -> None:
-    """Record an outcome and count it; the last outcome of an album finishes the album."""
+def record_outcome(run: Run, outcome: Outcome, is_confirmed: bool = False) -> None:
+    """Record an outcome and count it; the last outcome of an album finishes the album.
+
+    SmugMug answers 404 now and then for images that are there. So an image counts as deleted only
+    if it `is_confirmed`; until then, it waits for the end of its album.
+    """
+    visit = run.summary.visits[outcome.album.key]
+    visit.pending -= 1
+    if outcome.result is Result.DELETED and not is_confirmed:
+        visit.not_found[outcome.image.key] = outcome
+    else:
+        count_outcome(run, visit, outcome)
+    if not visit.pending:
+        settle_not_found(run, visit)
+        finish_album(run, visit)
+
+
+def settle_not_found(run: Run, visit: Visit) -> None:
+    """Decide if images that answered 404 were deleted.
+
+    They were if the album's count, requested after the 404, has become too small for them. If it
+    has not, a second listing decides: it may miss them, or have newer versions of them.
+    """
+    if not visit.not_found:
+        return
+    counts = [outcome.album_count for outcome in visit.not_found.values()]
+    count = min((count for count in counts if count is not None), default=None)
+    if count is not None and count <= len(visit.images) - len(visit.not_found):
+        for outcome in visit.not_found.values():
+            count_outcome(run, visit, outcome)
+    elif visit.seen is None:
+        relist_not_found(run, visit, count)
+    else:
+        for outcome in visit.not_found.values():
+            count_outcome(run, visit, not_confirmed(outcome))
+
+
+def relist_not_found(run: Run, visit: Visit, count: int | None) -> None:
+    """Let a second visit to the album decide about images that answered 404.
+
+    `count`: SmugMug's present count of the album's images, None if unknown
+    """
+    second = visit.second
+    if second is None:
+        second = visit.again(frozenset(image.key for image in visit.images))
+        run.to_relist.append(second)
+    if count is not None:
+        second.album = visit.album._replace(image_count=count)
+    second.seen = (second.seen or frozenset()) - visit.not_found.keys()
+    second.suspects = visit.not_found
+    visit.is_partial = True
+
+
+def count_outcome(run: Run, visit: Visit, outcome: Outcome) -> None:
+    """Record an outcome and count it."""
     album_key, image, file = outcome.album.key, outcome.image, outcome.file
-    visit = run.summary.visits[album_key]
     if file is not None:
         file = file._replace(source_types=", ".join(image.source_types))
         outcome = outcome._replace(file=file)
@@ -7459,8 +7741,6 @@ def record_outcome(run: Run, outcome: Outcome) -> None:
         folder = printable(run.folders[album_key])
         log.debug("%s: %s/%s", outcome.result.text, folder, printable(file.name))
     run.summary.add(visit, outcome)
-    if not visit.pending:
-        finish_album(run, visit)
 
 
 def finish_album(run: Run, visit: Visit) -> None:
@@ -7471,7 +7751,7 @@ def finish_album(run: Run, visit: Visit) -> None:
         if to_download:
             run.screen.clear()
             size = human_bytes(visit.to_download_bytes)
-            print(f"{folder}: {counted(to_download, 'file')}, {size}")
+            print_result(f"{folder}: {counted(to_download, 'file')}, {size}")
         run.summary.to_download_bytes += visit.to_download_bytes
         run.summary.end(visit)
         return
@@ -7484,7 +7764,7 @@ def finish_album(run: Run, visit: Visit) -> None:
             settled_token(visit),
             visit.listed_at,
             visit.album_record.verified_at,
-            visit.album.name,
+            visit.album_record.name or visit.album.name,
         )
         run.database.save(visit.album.key, record)
     run.summary.end(visit)
@@ -7624,13 +7904,9 @@ def ending(error: BaseException) -> tuple[str, int]:
     """Return the message for an error that ends the run, "" for none, and the exit code."""
     if isinstance(error, Problem):
         return str(error), error.exit_code
-    if not isinstance(error, OSError):
-        return "Interrupted.", EXIT_INTERRUPTED
-    # Standard output failed: all other errors are handled where they occur.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    if isinstance(error, BrokenPipeError):  # the reader has seen enough
-        return "", EXIT_FAILED
-    return f"Cannot write to standard output: {error}", EXIT_FAILED
+    if isinstance(error, OSError):
+        return str(disk_problem(error, Path())), EXIT_FAILED
+    return "Interrupted.", EXIT_INTERRUPTED
 
 
 def sync_task(settings: Settings, screen: Screen, stop: Stop) -> int:
@@ -7641,8 +7917,9 @@ def sync_task(settings: Settings, screen: Screen, stop: Stop) -> int:
         run_steps(settings, summary, screen, stop)
         if settings.list_removed:
             for name in summary.removed:
-                print(as_data(name))
-        sys.stdout.flush()
+                print_result(as_data(name))
+        with output_checked():
+            sys.stdout.flush()
     except ENDINGS as error:
         ended, ended_with = ending(error)
         untried = max(0, summary.images_expected - summary.done())
@@ -7695,13 +7972,15 @@ def print_preview(run: Run) -> None:
     """Print the total of a preview, and warn if it does not fit on the disk."""
     summary = run.summary
     run.screen.clear()
-    warn_of_full_disk(summary.to_download_bytes, run.settings.output)
+    lack = warn_of_full_disk(summary.to_download_bytes, run.settings.output)
+    if lack:
+        summary.add_note(Result.NO_SPACE, full_path(summary.output), "", lack)
     files = counted(summary.counts[Result.TO_DOWNLOAD], "file")
     total = f"To download: {files}, {human_bytes(summary.to_download_bytes)}"
     to_copy = summary.counts[Result.TO_COPY]
     if to_copy:
         total += f" ({to_copy:,} more can be copied from files on disk)"
-    print(total)
+    print_result(total)
 
 
 def verify_files(
@@ -7773,7 +8052,7 @@ def list_albums(settings: Settings, screen: Screen, stop: Stop) -> int:
     screen.clear()
     albums = selected(settings, albums)
     columns = terminal_columns(sys.stdout) if sys.stdout.isatty() else sys.maxsize
-    print(album_table(albums, on_disk, columns))
+    print_result(album_table(albums, on_disk, columns))
     files = counted(sum(album.image_count or 0 for album in albums), "file")
     files_on_disk = sum(on_disk.get(album.key, 0) for album in albums)
     log.info("%s in %s, %s on disk.", files, counted(len(albums), "album"), f"{files_on_disk:,}")
@@ -7810,7 +8089,7 @@ def list_md5(settings: Settings, screen: Screen, stop: Stop) -> int:
         for folder, key in sorted((album.folder, key) for key, album in albums.items()):
             records = database.files(key).values()
             for record in sorted(records, key=lambda record: record.name):
-                print(md5_line(record.md5, f"{folder}/{record.name}"))
+                print_result(md5_line(record.md5, f"{folder}/{record.name}"))
     return EXIT_COMPLETE
 
 
@@ -7874,7 +8153,8 @@ def main(argv: list[str] | None = None) -> int:
         catch_signals(stop)
         set_up_log(settings, screen)
         exit_code = TASKS[settings.task](settings, screen, stop)
-        sys.stdout.flush()
+        with output_checked():
+            sys.stdout.flush()
     except ENDINGS as error:
         text, exit_code = ending(error)
         if text:
@@ -7932,6 +8212,9 @@ def read_settings(argv: list[str] | None, environ: Mapping[str, str]) -> Setting
         if getattr(options, name) != getattr(defaults, name):
             option = "--" + name.replace("_", "-")
             parser.error(f"{option} cannot be combined with --{options.task}")
+    for name in ("album", "exclude", "since"):
+        if options.verify and getattr(options, name) != getattr(defaults, name):
+            parser.error(f"--{name} cannot be combined with --verify, which checks all files")
     for option, path in (("--report", options.report), ("--log-file", options.log_file)):
         if path is not None and is_record(path, options.output):
             parser.error(
@@ -8026,8 +8309,8 @@ def build_parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
         epilog=(
             "Options that take a value can also be set in the environment (SMUGMUG_OUTPUT, "
             "SMUGMUG_JOBS ...). The API key is read from SMUGMUG_API_KEY and SMUGMUG_API_SECRET. "
-            "Exit codes: 0 complete, 1 something failed, 2 could not run, 3 not signed in, "
-            "130 interrupted."
+            "Exit codes: 0 complete (with -n: the preview is), 1 something failed or does not "
+            "fit on the disk, 2 could not run, 3 not signed in, 130 interrupted."
         ),
     )
     option = partial(add_option, environ)
@@ -8258,6 +8541,8 @@ def parse_since(text: str) -> str:
         with suppress(ValueError, OverflowError):
             moment = time.strptime(text, form)
             seconds = calendar.timegm(moment) if form.endswith("Z") else time.mktime(moment)
+            if seconds > time.time():
+                raise argparse.ArgumentTypeError(f"{text!r} is in the future")
             return iso_time(seconds)[:19]
     raise argparse.ArgumentTypeError(f"{text!r} is not a date; use for example 2024-05-31 or 30d")
 

@@ -476,7 +476,7 @@ def test_changed_files_are_no_source_of_copies(account: Account, run: Run) -> No
 
 def removed_count(text: str) -> int:
     """Return how many files the summary calls deleted on SmugMug."""
-    line = re.search(r"^.*no longer at SmugMug.*$", text, re.MULTILINE | re.IGNORECASE)
+    line = re.search(r"^.*no longer on SmugMug.*$", text, re.MULTILINE | re.IGNORECASE)
     return int(re.findall(r"[0-9]+", line.group())[0]) if line else 0
 
 

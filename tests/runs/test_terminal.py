@@ -318,7 +318,7 @@ def test_ctrl_c_leaves_only_the_summary(
     assert (
         "Albums: 2 new" in text
         and "1 downloaded, 0 already there" in text
-        and "Interrupted. Run again" in text
+        and "Interrupted. Run this again" in text
     )
     assert left_behind(lines) == []
 
