@@ -71,6 +71,7 @@ above it:
 from __future__ import annotations
 
 import argparse
+import base64
 import calendar
 import difflib
 import email.utils
@@ -344,6 +345,8 @@ class Image(NamedTuple):
     hidden: bool
     web_uri: str
     source_types: tuple[str, ...]
+    width: int
+    height: int
 
     @property
     def uri(self) -> str:
@@ -3399,7 +3402,8 @@ ALBUM_FIELDS = (
 IMAGE_FIELDS = (
     "ImageKey,Serial,Uri,FileName,Format,IsVideo,Processing,Status,SubStatus,ArchivedUri,"
     "ArchivedSize,ArchivedMD5,OriginalSize,Date,DateTimeUploaded,DateTimeOriginal,Title,Caption,"
-    "KeywordArray,Latitude,Longitude,Altitude,Hidden,WebUri,ComponentFileTypes"
+    "KeywordArray,Latitude,Longitude,Altitude,Hidden,WebUri,ComponentFileTypes,"
+    "OriginalWidth,OriginalHeight"
 )
 SERVED_TYPES = {"jpg", "jpeg", "png", "gif"}  # what ArchivedUri serves, whatever was uploaded
 
@@ -3907,6 +3911,8 @@ def parse_image(entry: Entry, expansions: Entry) -> Image:
         web_uri=entry.text("WebUri"),
         location=parse_location(entry),
         source_types=() if is_video else types_in_source(entry.object("ComponentFileTypes")),
+        width=video.integer("Width") or entry.integer("OriginalWidth") or 0,
+        height=video.integer("Height") or entry.integer("OriginalHeight") or 0,
     )
 
 
@@ -5110,6 +5116,7 @@ class Visit:
     `folder`, `album_record`, `records`, `unavailable`: what the record knew before the run; the
         last two are by image key
     `on_disk`: the files in the folder before the run
+    `keeps_metadata`: sidecars will need the texts of images that are on disk
     `former_names`: the names that earlier versions gave to the new images, by image key
     `max_name_bytes`: the longest name that the disk takes
     `listed_at`: when the listing began, in seconds since 1970
@@ -5131,6 +5138,7 @@ class Visit:
         self.records: dict[str, FileRecord] = {}
         self.unavailable: dict[str, Unavailable] = {}
         self.on_disk = FilesOnDisk()
+        self.keeps_metadata = False
         self.former_names: dict[str, str] = {}
         self.max_name_bytes = MAX_NAME_BYTES
         self.listed_at = 0.0
@@ -5365,12 +5373,21 @@ def without_metadata(visit: Visit, image: Image) -> Image:
 
     Only downloads and sidecars need them, and an album may hold a hundred thousand images.
     """
+    if visit.keeps_metadata:
+        return image
     record = visit.records.get(image.key)
     if record is None or not record.is_original or record.serial != image.serial:
         return image
     if is_intact(record, visit.on_disk) and is_version_of(record, image):
         return image._replace(
-            remote=None, file_name="", taken="", title="", caption="", web_uri=""
+            remote=None,
+            file_name="",
+            taken="",
+            title="",
+            caption="",
+            web_uri="",
+            width=0,
+            height=0,
         )
     return image
 
@@ -5922,125 +5939,387 @@ def check_download(part: PartFile, remote: RemoteFile, image: Image, refused: se
 
 # The mark of this program, in each sidecar; the zeros are replaced by the sidecar's MD5.
 UNSEALED = f"{PROGRAM} {VERSION} {'0' * 32}"
-
-# The template of all pages. What a page shows is in it as JSON, and its script sets every text as
-# text, never as markup. The policy allows no other script and nothing from elsewhere; a test tells
-# the hash of the script. The large view is the list of images as one row, each as wide as the
-# window. It is open while the address names an image.
-PAGE = """<!DOCTYPE html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; base-uri 'none'; img-src file: 'self';
-  media-src file: 'self'; style-src 'unsafe-inline'; script-src 'sha256-glKCgnCHN+4pzTf7yHoyKPR63wxCTsuzoBCROp8TQOY='">
-<style>
-  html { color-scheme: light dark; font: clamp(15px, .6vw, 24px)/1.4 system-ui; margin: 3vh 3vw; word-wrap: anywhere }
-  h1, h2, p, figcaption > * { margin: .2em 0; white-space: pre-line; unicode-bidi: plaintext }
-  main { display: grid; grid: auto / repeat(auto-fill, minmax(min(45%, 15em), 1fr)); gap: 1em; margin: 1em 0 }
-  img, video, figure > p { width: 100%; aspect-ratio: 4/3; object-fit: cover; background: #8883; border-radius: .4em }
-  figure { margin: 0; break-inside: avoid; content-visibility: auto; contain-intrinsic-height: 18em }
-  h2 { grid-column: 1 / -1 } figcaption { display: grid }
-  input, button { font: inherit; padding: .3em .6em } nav { position: fixed; bottom: 1em; right: 1em; z-index: 1 }
-  :has(:target) main { position: fixed; inset: 0; display: flex; overflow: auto; scroll-snap-type: x mandatory }
-  :has(:target) figure { flex: 0 0 100%; overflow: auto; scroll-snap-align: start; text-align: center; outline: 0 }
-  :has(:target) :is(img, video, figure > p) { height: 75vh; object-fit: contain; background: none }
-  :has(:target) :is(header, h2), html:not(:has(:target)) nav { display: none }
-</style>
-<header><a>All albums</a><h1></h1><p></p><input type="search" placeholder="Search" aria-label="Search"></header>
-<nav><button value="-1">Previous</button> <button value="1">Next</button> <button value="0">Close</button></nav>
-<main></main><script type="application/json">DATA</script>
-<script>
-  const [up, heading, about, search, nav, main, data] = document.querySelectorAll("header *, nav, main, script");
-  let page = JSON.parse(data.textContent), last = "";
-  const add = (parent, tag, properties) => parent.appendChild(Object.assign(document.createElement(tag), properties));
-  [document.title, heading.textContent, about.textContent] = [page.title, page.title, page.about];
-  if (page.up) up.href = page.up; else up.remove();
-  for (const {folder = "", id, view, src, href, title, text, facts, alt = text || title} of page.cards) {
-    if (folder !== last) add(main, "h2", {textContent: last = folder});
-    const figure = add(main, "figure", {id, tabIndex: -1});
-    const frame = view === "img" ? add(figure, "a", {href: page.up ? "#" + id : href}) : figure;
-    add(frame, view, {loading: "lazy", preload: "none", controls: true, src, alt, title: alt, textContent: folder});
-    const caption = add(figure, "figcaption");
-    add(caption, href ? "a" : "b", {href, textContent: title});
-    add(caption, "span", {textContent: text, hidden: !text});
-    add(caption, "small", {textContent: facts.filter(fact => fact).join("\\n")});
-  }
-  function walk(step) {
-    const figures = main.querySelectorAll("figure:not([hidden])");
-    const figure = figures[Math.round(figures.length * main.scrollLeft / main.scrollWidth) + step];
-    if (figure) location.replace(step ? "#" + figure.id : "#-");
-    if (!step) requestAnimationFrame(() => requestAnimationFrame(() => figure.scrollIntoView({block: "nearest"})));
-  }
-  addEventListener("keydown", event => {
-    const step = {ArrowLeft: -1, ArrowRight: 1, Escape: 0}[main.querySelector(":target") && event.key];
-    if (step !== undefined) { event.preventDefault(); walk(step) }
-  });
-  nav.addEventListener("click", event => walk(+event.target.value));
-  search.addEventListener("input", () => main.querySelectorAll("h2, figure").forEach(part =>
-    part.hidden = !part.textContent.toLowerCase().includes(search.value.toLowerCase())));
-</script>"""
 NOT_YET = "not downloaded yet"
+MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
+
+# The template of all pages. What a page shows is in it as JSON, and the script sets every text as
+# text, never as markup. The policy allows this style and this script by their hashes, files of
+# the same disk or server, and nothing else.
+PAGE = """\
+<!DOCTYPE html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; base-uri 'none';
+  form-action 'none'; img-src file: 'self'; media-src file: 'self';
+  style-src 'STYLE-HASH'; script-src 'SCRIPT-HASH'">
+<title>Photos</title>
+<style>STYLE</style>
+<header>
+  <a id="up">All albums</a>
+  <a id="web" target="_blank" rel="noreferrer">On SmugMug ↗</a>
+  <h1 id="title" dir="auto"></h1>
+  <p id="about" dir="auto"></p>
+  <p id="facts"></p>
+  <input type="search" placeholder="Search" aria-label="Search">
+  <label>Sort by <select><option>folder<option>name<option>date</select></label>
+</header>
+<noscript>This page needs JavaScript. The photos and videos are in the folders here.</noscript>
+<main></main>
+<p role="status"></p>
+<section role="dialog" aria-modal="true" aria-label="Large view" tabindex="-1" hidden>
+  <div></div>
+  <h2 dir="auto"></h2>
+  <p dir="auto"></p>
+  <small></small>
+  <nav>
+    <output></output>
+    <button value="ArrowLeft">Previous</button>
+    <button value="ArrowRight">Next</button>
+    <button value="Space">Slide show</button>
+    <button value="F">Full screen</button>
+    <button value="Escape">Close</button>
+  </nav>
+</section>
+<script type="application/json">DATA</script>
+<script>SCRIPT</script>
+"""
+
+PAGE_STYLE = """html { color-scheme: light dark; font: clamp(15px, 12px + .25vw, 22px)/1.4 system-ui, sans-serif }
+body { margin: 1.5rem clamp(1rem, 3vw, 4rem) 3rem; overflow-wrap: anywhere }
+h1 { margin: .3rem 0; font-size: 1.8rem; line-height: 1.2 }
+p { margin: .3rem 0; white-space: pre-line }
+small, figure h2, #facts { opacity: .75 }
+input, select, button, output, a { margin: .3rem .6rem .3rem 0; font: inherit }
+input, select, button { box-sizing: border-box; max-width: 55%; padding: .3rem .6rem }
+header { margin-bottom: 1rem }
+:focus-visible { outline: 3px solid #3b82f6; outline-offset: 2px }
+
+main { --row: clamp(8.5rem, 13vw, 16rem); display: flex; flex-wrap: wrap; gap: 1.2rem .8rem }
+main::after { content: ""; flex-grow: 9999 } /* or the last row would grow, too */
+figure { flex: var(--ratio) 1 calc(var(--ratio) * var(--row)); min-width: 0; margin: 0 }
+.frame { display: grid; place-items: center; overflow: hidden; aspect-ratio: var(--ratio) }
+.frame { margin: 0; border-radius: .3rem; background: #8882; color: inherit }
+.frame > * { grid-area: 1 / 1; width: 100%; height: 100%; min-height: 0; object-fit: contain }
+.video::after { content: "▶"; grid-area: 1 / 1; z-index: 1; font-size: 2rem }
+figcaption { display: grid; padding: .3rem 0; line-height: 1.3 }
+figcaption > * { display: -webkit-box; -webkit-box-orient: vertical; overflow: hidden }
+figcaption > * { -webkit-line-clamp: 2 } /* the large view shows all of a text */
+figcaption > :first-child { margin: 0; color: inherit; font-weight: 600; text-decoration: none }
+figcaption > a:hover { text-decoration: underline }
+figcaption > strong { color: light-dark(#a40, #fb8); font-size: .85em; -webkit-line-clamp: 4 }
+
+.albums { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(45%, 15rem), 1fr)) }
+.albums h2 { min-height: 1.4em; margin: 0 0 .3rem; font-size: 1rem }
+
+section:not([hidden]) { display: flex; flex-direction: column }
+section { position: fixed; inset: 0; z-index: 2; line-height: 1.3; text-align: center }
+section { padding: .5rem 1rem; background: #111; color: #eee; color-scheme: dark; outline: 0 }
+:root:has(section:not([hidden])) { overflow: hidden }
+section div { display: flex; flex: 1; min-height: 0; overflow: auto }
+section div:not(.zoomed) { touch-action: pan-y pinch-zoom }
+section div > * { width: 100%; height: 100%; object-fit: contain; align-content: center }
+section img { cursor: zoom-in }
+section .zoomed img { flex: none; height: auto; margin: auto; cursor: zoom-out }
+section > h2, section > p { max-height: 20vh; margin: .3rem 0 0; overflow: auto; font-size: 1rem }
+"""
+
+# Pictures are the originals. A page of thousands would fill the memory, so those that are far
+# from the window are unloaded again. Places are reserved by the sizes that SmugMug states.
+PAGE_SCRIPT = r"""const find = selector => document.querySelector(selector);
+const page = JSON.parse(find("script").textContent);
+const [header, main, none, table] = ["header", "main", "[role=status]", "section"].map(find);
+const [stage, title, caption, details, buttons] = table.children;
+const [search, sort] = [find("input"), find("select")];
+const byName = new Intl.Collator("en", {numeric: true, sensitivity: "base"}).compare;
+let cards = page.cards; // those that the search has found, in their order
+let index = -1; // of the card in the large view
+let views = new Map(); // by card: the picture or video in the large view, and those beside it
+let isSlideShow = false, timer = 0, touch = null;
+
+function make(tag, properties, parent = new DocumentFragment()) {
+  return parent.appendChild(Object.assign(document.createElement(tag), properties));
+}
+
+function plain(text) { // without case and accents
+  return text.normalize("NFKD").replace(/\p{M}/gu, "").toLowerCase();
+}
+
+// The originals of a long page would fill the memory: only those near the window are loaded.
+const watcher = new IntersectionObserver(entries => {
+  for (const {target, isIntersecting} of entries) {
+    if (isIntersecting) target.src = target.original;
+    else target.removeAttribute("src");
+  }
+}, {rootMargin: "10%"});
+
+function makeFigure(card) {
+  const {id, view, src, href, width, height} = card;
+  const figure = make("figure", {id: page.up ? "" : id}, main);
+  const shape = ratio => figure.style.setProperty("--ratio", Math.min(5, Math.max(.6, ratio)));
+  shape(width / height || 1.5);
+  card.heading = make("h2", {dir: "auto", hidden: page.up}, figure);
+  if (view) {
+    const frame = make("a", {className: "frame " + view, href: page.up ? "#" + id : href}, figure);
+    const image = make(view, {loading: "lazy", decoding: "async", preload: "none"}, frame);
+    const alt = card.text || card.title;
+    Object.assign(image, {width, height, original: src, alt, title: card.title});
+    image.onload = () => page.up && shape(image.naturalWidth / image.naturalHeight);
+    if (page.cards.length > 30) watcher.observe(image);
+    else image.src = src;
+  }
+  if (view === "p") card.note = `missing on ${page.checked}: ${card.note}`;
+  const lines = make("figcaption", {}, figure);
+  make(href ? "a" : "b", {href, dir: "auto", textContent: card.title}, lines);
+  if (card.text) make("span", {dir: "auto", textContent: card.text}, lines);
+  if (card.facts) make("small", {textContent: card.facts}, lines);
+  if (card.note) make("strong", {textContent: card.note}, lines);
+  card.words = plain([card.folder, card.details, lines.textContent].join("\n"));
+  card.figure = figure;
+}
+
+function arrange() {
+  const wanted = plain(search.value).split(/\s+/);
+  cards = page.cards.filter(card => wanted.every(word => card.words.includes(word)));
+  if (!page.up) cards.sort((one, other) => byName(one.title, other.title));
+  if (sort.value === "folder") cards.sort((one, other) => byName(one.folder, other.folder));
+  if (sort.value === "date") cards.sort((one, other) => other.latest - one.latest);
+  main.replaceChildren(...cards.map(card => card.figure));
+  none.textContent = cards.length ? "" : `Nothing here matches “${search.value}”.`;
+  cards.forEach(({heading, folder}, at) => {
+    const isRepeated = sort.value === "folder" && cards[at - 1]?.folder === folder;
+    heading.textContent = isRepeated ? "" : folder;
+  });
+}
+
+function show(at) {
+  const card = cards[at];
+  if (!card) return;
+  index = at;
+  const near = [card, cards[at + 1], cards[at - 1]].filter(Boolean);
+  const viewOf = ({view, src, title: alt, note}) =>
+    make(view, {src, alt, controls: true, textContent: note});
+  views = new Map(near.map(each => [each, views.get(each) || viewOf(each)]));
+  const view = views.get(card);
+  stage.className = view.style.width = "";
+  stage.replaceChildren(view);
+  title.textContent = card.title;
+  caption.textContent = card.text;
+  details.textContent = card.details;
+  buttons.firstElementChild.textContent = `${at + 1} of ${cards.length}`;
+  header.inert = main.inert = true;
+  table.hidden = false;
+  if (!table.contains(document.activeElement)) table.focus();
+  location.replace("#" + card.id);
+  clearTimeout(timer);
+  if (!isSlideShow) return;
+  timer = setTimeout(advance, 4000);
+  view.play?.();
+}
+
+function close() {
+  const {figure} = cards[index];
+  if (isSlideShow) toggleSlideShow();
+  if (document.fullscreenElement) document.exitFullscreen();
+  header.inert = main.inert = false;
+  table.hidden = true;
+  stage.replaceChildren();
+  index = -1;
+  location.replace("#-");
+  figure.scrollIntoView({block: "nearest"});
+  figure.querySelector("a").focus({preventScroll: true});
+}
+
+function toggleSlideShow() {
+  isSlideShow = !isSlideShow;
+  find("[value=Space]").textContent = isSlideShow ? "Stop" : "Slide show";
+  show(index);
+}
+
+function advance() {
+  if (stage.firstChild.paused === false) timer = setTimeout(advance, 1000); // a video plays
+  else if (index + 1 < cards.length) show(index + 1);
+  else toggleSlideShow();
+}
+
+const actions = {
+  ArrowLeft: () => show(index - 1),
+  ArrowRight: () => show(index + 1),
+  Home: () => show(0),
+  End: () => show(cards.length - 1),
+  Space: toggleSlideShow,
+  F: () => document.fullscreenElement ? document.exitFullscreen() : table.requestFullscreen(),
+  Escape: close,
+};
+
+addEventListener("keydown", event => {
+  const name = {" ": "Space", f: "F"}[event.key] || event.key;
+  const isForControl = name === "Space" && event.target.closest("button, video");
+  const isShortcut = event.ctrlKey || event.altKey || event.metaKey;
+  if (table.hidden || isForControl || isShortcut || !actions[name]) return;
+  event.preventDefault();
+  actions[name]();
+});
+
+buttons.addEventListener("mousedown", event => event.preventDefault()); // the focus stays
+buttons.addEventListener("click", event => actions[event.target.value]?.());
+
+// At 100 %, a pixel of the picture is a pixel of the screen; where it was clicked stays in view.
+stage.addEventListener("click", ({target: image, offsetX, offsetY}) => {
+  const {naturalWidth, naturalHeight, clientWidth, clientHeight} = image;
+  if (!naturalWidth) return;
+  const ratio = Math.max(naturalWidth / clientWidth, naturalHeight / clientHeight);
+  const isLarge = stage.classList.toggle("zoomed");
+  image.style.width = isLarge ? naturalWidth / devicePixelRatio + "px" : "";
+  const [x, y] = [offsetX - clientWidth / 2, offsetY - clientHeight / 2].map(way => way * ratio);
+  stage.scrollLeft = (image.clientWidth - stage.clientWidth) / 2 + x / devicePixelRatio;
+  stage.scrollTop = (image.clientHeight - stage.clientHeight) / 2 + y / devicePixelRatio;
+});
+
+stage.addEventListener("touchstart", ({touches}) => touch = touches.length === 1 && touches[0]);
+stage.addEventListener("touchend", ({changedTouches: [end]}) => {
+  if (!touch || visualViewport.scale > 1 || stage.classList.contains("zoomed")) return;
+  const across = end.clientX - touch.clientX;
+  const isSwipe = Math.abs(across) > Math.max(50, 2 * Math.abs(end.clientY - touch.clientY));
+  if (isSwipe) show(index + (across < 0 ? 1 : -1));
+});
+
+function followAddress() {
+  const at = page.up ? cards.findIndex(card => "#" + card.id === location.hash) : -1;
+  if (at >= 0 && at !== index) show(at);
+  if (at < 0 && index >= 0) close();
+}
+
+document.title = page.title;
+page.facts += ` \u00b7 Last checked against SmugMug: ${page.checked}`;
+["title", "about", "facts"].forEach(id => find("#" + id).textContent = page[id]);
+["up", "web"].forEach(id => page[id] ? find("#" + id).href = page[id] : find("#" + id).remove());
+sort.parentElement.hidden = Boolean(page.up);
+main.className = page.up ? "images" : "albums";
+page.cards.forEach(makeFigure);
+arrange();
+search.addEventListener("input", arrange);
+sort.addEventListener("change", arrange);
+addEventListener("hashchange", followAddress);
+followAddress();
+"""
+
+
+class Card(NamedTuple):
+    """An image on the page of its album, or an album on the overview.
+
+    `id`: the key of the image or album
+    `view`: "img", "video", "p" for a missing image, or "" for no picture at all
+    `src`: the address of the picture or video
+    `href`: the address that the title leads to; "" if there is nothing to see
+    `facts`: one line under the text
+    `details`: what the large view says besides the text
+    `note`: why the image is missing or not the original, or how many are
+    `folder`: the heading above the card
+    `latest`: when the latest image was taken, in seconds since 1970
+    `width`, `height`: in pixels; 0 if SmugMug does not state them
+    """
+
+    id: str
+    view: str
+    src: str
+    href: str
+    title: str
+    text: str
+    facts: str
+    note: str
+    details: str = ""
+    folder: str = ""
+    latest: int = 0
+    width: int = 0
+    height: int = 0
 
 
 class AlbumOnDisk(NamedTuple):
     """An album, and what is on disk of it.
 
     `folder`: the path of its folder within the output folder
-    `files`: its files that are on disk
-    `reasons`: why other files are missing
+    `files`: its files that are on disk, by image key
+    `reasons`: why other images are missing, by image key; "" is the key of the album itself
     `page`: the name of its page; "" if it has none
+    `verified_at`: when --verify last found its files intact, in seconds since 1970; 0 for never
     """
 
     album: Album
-    record: AlbumRecord
     folder: str
-    files: tuple[FileRecord, ...]
-    reasons: frozenset[str]
+    files: Mapping[str, FileRecord]
+    reasons: Mapping[str, str]
     page: str
+    verified_at: float
 
 
-def overview_page(nick_name: str, albums: Iterable[AlbumOnDisk], on_disk: int) -> bytes:
+def overview_page(user: User, albums: Sequence[AlbumOnDisk], checked_at: float) -> bytes:
     """Return the page of all albums, sorted by their folders on SmugMug.
 
-    `on_disk`: the number of files on disk that SmugMug still has
+    `checked_at`: when the albums were listed, in seconds since 1970
     """
-    albums = sorted(albums, key=lambda entry: entry.album.url_path.rpartition("/"))
-    image_count = sum(entry.album.image_count or 0 for entry in albums)
-    about = f"{photos_and_videos(on_disk)} in the download record; SmugMug counts {image_count:,}"
-    return html_page(f"Albums of {nick_name}", about, map(album_card, albums))
+    names = Counter(entry.album.name for entry in albums)
+    photos = videos = 0
+    cards = []
+    for entry in sorted(albums, key=lambda entry: entry.album.url_path.rpartition("/")):
+        cards.append(album_card(entry, names[entry.album.name] > 1))
+        kept = [file for file in entry.files.values() if not file.removed]
+        photos += len(kept) - count_videos(kept)
+        videos += count_videos(kept)
+
+    facts = f"{photo_count(photos, videos)} in {counted(len(albums), 'album')}"
+    if (user.image_count or 0) > photos + videos:
+        facts += f"; SmugMug reports {user.image_count:,}"
+    verified = [entry.verified_at for entry in albums if entry.verified_at]
+    if verified:
+        facts += f"; {counted(len(verified), 'album')} verified, the first on {day(min(verified))}"
+    about = {"title": f"Albums of {user.nick_name}", "facts": facts, "checked": day(checked_at)}
+    return html_page(about, cards)
 
 
-def album_page(
-    album: Album,
-    images: Iterable[Image],
-    files: Mapping[str, FileRecord],
-    reasons: Mapping[str, str],
-    folder: str,
-) -> bytes:
+def album_page(entry: AlbumOnDisk, images: Iterable[Image], checked_at: float) -> bytes:
     """Return the page of an album, with its images in the order of the album.
 
-    `files`: the files on disk, by image key
-    `reasons`: why other images are missing, by image key
-    `folder`: the path of the album's folder within the output folder
+    `checked_at`: when the album was listed, in seconds since 1970
     """
+    album, files = entry.album, list(entry.files.values())
+    videos = count_videos(files)
+    is_address = re.match("https?://", album.web_uri)
+    about = {
+        "title": album.name,
+        "about": album.description,
+        "facts": photo_count(len(files) - videos, videos),
+        "checked": day(checked_at),
+        "up": "../" * (entry.folder.count("/") + 1) + f"{PAGE_NAME}#{album.key}",
+        "web": album.web_uri if is_address else "",
+    }
     cards = (
-        image_card(image, files.get(image.key), reasons.get(image.key, NOT_YET))
+        image_card(image, entry.files.get(image.key), entry.reasons.get(image.key, NOT_YET))
         for image in images
     )
-    up = "../" * (folder.count("/") + 1) + PAGE_NAME
-    return html_page(album.name, album.description, cards, up)
+    return html_page(about, cards)
 
 
-def html_page(title: str, about: str, cards: Iterable[Mapping[str, Any]], up: str = "") -> bytes:
-    """Return a page with these cards.
-
-    `up`: the address of the overview; "" on the overview itself
-    """
-    data = {
-        "written_by": UNSEALED,
-        "title": title,
-        "about": about,
-        "up": up,
-        "cards": list(cards),
+def html_page(about: Mapping[str, str], cards: Iterable[Card]) -> bytes:
+    """Return a page; `about` and `cards` are what its script shows."""
+    head = json.dumps({"written_by": UNSEALED, "about": "", "up": "", "web": "", **about})
+    # One card at a time, because there may be a hundred thousand.
+    lines = ",\n".join(json.dumps(card._asdict()) for card in cards)
+    data = f'{head[:-1]}, "cards": [\n{lines}\n]}}'
+    parts = {
+        "STYLE-HASH": hash_source(PAGE_STYLE),
+        "SCRIPT-HASH": hash_source(PAGE_SCRIPT),
+        "STYLE": PAGE_STYLE,
+        "SCRIPT": PAGE_SCRIPT,
+        "DATA": data.replace("<", r"\u003c"),
     }
-    return PAGE.replace("DATA", json.dumps(data).replace("<", r"\u003c")).encode()
+    return re.sub("|".join(parts), lambda match: parts[match.group()], PAGE).encode()
+
+
+def hash_source(source: str) -> str:
+    """Return what allows an inline style or script in a Content-Security-Policy."""
+    digest = base64.b64encode(hashlib.sha256(source.encode()).digest())
+    return f"sha256-{digest.decode('ascii')}"
 
 
 def page_name(files: Iterable[FileRecord]) -> str:
@@ -6048,41 +6327,49 @@ def page_name(files: Iterable[FileRecord]) -> str:
     return unique_names([("page", PAGE_NAME)], (file.name for file in files))["page"]
 
 
-def image_card(image: Image, file: FileRecord | None, reason: str) -> dict[str, Any]:
+def image_card(image: Image, file: FileRecord | None, reason: str) -> Card:
     """Return the card of an image on its album's page.
 
     `reason`: why the image is missing, if it has no file
     """
-    taken = image.taken[:10] if image.is_video else image.taken[:19].replace("T", " ")
-    location = note = ""
+    name = image.file_name or image.key
+    address = note = location = ""
+    view = "p"
+    if file is None:
+        note = reason
+    else:
+        name, address = file.name, quote(file.name)
+        view = "video" if image.is_video else "img"
+        if not file.is_original:
+            note = "re-encoded by SmugMug" if image.is_video else "smaller or re-encoded copy"
     # SmugMug may have dropped the minus sign of a video's longitude, see image_xmp.
     if image.location and not (image.is_video and image.location[1] > 0):
         location = f"{image.location[0]}, {image.location[1]}"
-    if file is None:
-        note = f"missing: {reason}"
-    elif not file.is_original:
-        note = "smaller or re-encoded copy"
-
-    name = file.name if file else image.file_name or image.key
-    address = quote(file.name) if file else ""
-    view = "video" if image.is_video else "img"
-    return {
-        "id": image.key,
-        "title": image.title or name,
-        "text": image.caption,
-        "facts": [taken, ", ".join(image.keywords), location, note],
-        "href": address,
-        "view": view if file else "p",
-        "src": address,
-    }
+    taken = shown_time(image.taken, not image.is_video)
+    details = [taken, ", ".join(image.keywords), location, name if image.title else ""]
+    return Card(
+        id=image.key,
+        view=view,
+        src=address,
+        href=address,
+        title=image.title or name,
+        text=image.caption,
+        facts=taken,
+        note=note,
+        details=joined(details),
+        width=image.width,
+        height=image.height,
+    )
 
 
-def album_card(entry: AlbumOnDisk) -> dict[str, Any]:
+def album_card(entry: AlbumOnDisk, is_ambiguous: bool) -> Card:
     """Return the card of an album on the overview.
 
     Its picture is the one that the user chose on SmugMug, otherwise the first by name.
+
+    `is_ambiguous`: other albums have the same name, so the card names the folder, too
     """
-    album, files = entry.album, entry.files
+    album, files = entry.album, list(entry.files.values())
     pictures = [file for file in files if extension_of(file) in SERVED_TYPES]
     cover = min(
         pictures,
@@ -6093,42 +6380,44 @@ def album_card(entry: AlbumOnDisk) -> dict[str, Any]:
     address = way if files else ""
     if entry.page:
         address = way + quote(entry.page)
-    return {
-        "id": album.key,
-        "folder": " / ".join(album.url_path.split("/")[1:-1]),
-        "title": album.name or entry.folder.rpartition("/")[2],
-        "text": album.description,
-        "view": "img" if cover else "p",
-        "src": way + quote(cover.name) if cover else way,
-        "facts": album_facts(entry),
-        "href": address,
-    }
-
-
-def album_facts(entry: AlbumOnDisk) -> list[str]:
-    """Return what the overview says about an album."""
-    image_count = entry.album.image_count or 0
-    kept = videos = smaller = 0
-    for file in entry.files:
-        if not file.removed:
-            kept += 1
-        if "." + extension_of(file) in VIDEO_EXTENSIONS:
-            videos += 1
-        if not file.is_original:
-            smaller += 1
-    photos = len(entry.files) - videos
+    videos = count_videos(files)
+    times = [file.modified_ns // 10**9 for file in files if file.modified_ns]
     facts = [
-        months_of(entry.files),
-        f"{counted(photos, 'photo')}, {counted(videos, 'video')} ({image_count:,} at SmugMug)",
+        entry.folder if is_ambiguous else "",
+        months_of(times),
+        photo_count(len(files) - videos, videos),
     ]
-    if image_count > kept:
-        reasons = "; ".join(sorted(entry.reasons)) or NOT_YET
-        facts.append(f"{image_count - kept:,} missing: {reasons}")
+    return Card(
+        id=album.key,
+        view="img" if cover else "",
+        src=way + quote(cover.name) if cover else "",
+        href=address,
+        title=album.name or entry.folder.rpartition("/")[2],
+        text=album.description,
+        facts=joined(facts),
+        note=joined(album_notes(entry)),
+        folder=" / ".join(album.url_path.split("/")[1:-1]),
+        latest=max(times, default=0),
+    )
+
+
+def album_notes(entry: AlbumOnDisk) -> list[str]:
+    """Return what the overview says about missing and smaller files of an album."""
+    files = entry.files.values()
+    missing = (entry.album.image_count or 0) - sum(not file.removed for file in files)
+    smaller = sum(not file.is_original for file in files)
+    notes = []
+    if missing > 0:
+        reasons = {reason for key, reason in entry.reasons.items() if key not in entry.files}
+        notes.append(f"{missing:,} missing: {'; '.join(sorted(reasons)) or NOT_YET}")
     if smaller:
-        facts.append(f"{smaller:,} smaller or re-encoded")
-    facts.append(done_on("compared with SmugMug", entry.record.listed_at))
-    facts.append(done_on("verified", entry.record.verified_at))
-    return facts
+        notes.append(f"{smaller:,} smaller or re-encoded")
+    return notes
+
+
+def joined(facts: Iterable[str]) -> str:
+    """Return facts as one line, without those that are empty."""
+    return " \u00b7 ".join(filter(None, facts))
 
 
 def extension_of(file: FileRecord) -> str:
@@ -6136,26 +6425,53 @@ def extension_of(file: FileRecord) -> str:
     return split_extension(file.name)[1][1:].lower()
 
 
-def months_of(files: Iterable[FileRecord]) -> str:
-    """Return the first and last month of files, "2019-07 to 2021-03", by their time stamps.
+def count_videos(files: Iterable[FileRecord]) -> int:
+    """Return how many files are videos, by their extensions."""
+    return sum("." + extension_of(file) in VIDEO_EXTENSIONS for file in files)
 
-    Months are those of local time; "" if no file has a time stamp.
-    """
-    seconds = [file.modified_ns // 10**9 for file in files if file.modified_ns]
-    if not seconds:
+
+def photo_count(photos: int, videos: int) -> str:
+    """Return a number of images in words: "12 photos and 1 video", "1 video", "no photos"."""
+    counts = []
+    if photos:
+        counts.append(counted(photos, "photo"))
+    if videos:
+        counts.append(counted(videos, "video"))
+    return " and ".join(counts) or "no photos"
+
+
+def shown_time(taken: str, has_time: bool) -> str:
+    """Return "13 Sep 2019, 11:28" for "2019-09-13T11:28:12", and "" for ""."""
+    if not taken:
         return ""
-    first, last = month_of(min(seconds)), month_of(max(seconds))
-    return first if first == last else f"{first} \u2013 {last}"
+    date = f"{int(taken[8:10])} {MONTHS[int(taken[5:7]) - 1]} {taken[:4]}"
+    return f"{date}, {taken[11:16]}" if has_time else date
+
+
+def day(seconds: float) -> str:
+    """Return the local date of a time in seconds since 1970: "13 Sep 2019"."""
+    return shown_time(datetime.fromtimestamp(seconds).isoformat(), False)
+
+
+def months_of(times: Sequence[int]) -> str:
+    """Return the first and last month of times in seconds since 1970: "Jul - Sep 2019".
+
+    Months are those of local time; "" if there are no times.
+    """
+    if not times:
+        return ""
+    first, last = month_of(min(times)), month_of(max(times))
+    if first == last:
+        return last
+    if first[-4:] == last[-4:]:
+        first = first[:3]
+    return f"{first} \u2013 {last}"
 
 
 def month_of(seconds: int) -> str:
-    """Return the month of a time in seconds since 1970, in local time."""
-    return str(datetime(1970, 1, 1) + timedelta(seconds=seconds - time.timezone))[:7]
-
-
-def done_on(what: str, seconds: float) -> str:
-    """Return when something was done; `seconds` since 1970, 0 for never."""
-    return f"{what} on {datetime.fromtimestamp(seconds):%Y-%m-%d}" if seconds else f"never {what}"
+    """Return the month of a time in seconds since 1970, in local time: "Sep 2019"."""
+    moment = datetime(1970, 1, 1) + timedelta(seconds=seconds - time.timezone)
+    return f"{MONTHS[moment.month - 1]} {moment.year}"
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -6176,55 +6492,103 @@ XMP_NAMESPACES = {
     "smugmug": "https://api.smugmug.com/api/v2/",
 }
 SEAL = re.compile(rf"({PROGRAM} [0-9.]+ )[0-9a-f]{{32}}".encode())
+SEALED_BYTES = 1 << 16  # the seal is within the beginning of a sidecar: no more of others is read
+DATED = re.compile(rb'[0-9a-f]{32}|"checked": "[^"]*"')  # what differs if only the date does
 NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
+class Written(enum.Enum):
+    """The result of updating a sidecar."""
+
+    NEW = "written"
+    CHANGED = "changed"
+    UNCHANGED = "unchanged"
+
+
+def may_have_sidecars(on_disk: FilesOnDisk) -> bool:
+    """Return True if a file in an album's folder may be a sidecar, by its name."""
+    return any(name.endswith((".json", ".html", ".xmp")) for name in on_disk)
+
+
 def album_sidecars(
-    kinds: Iterable[str],
-    visit: Visit,
-    files: Mapping[str, FileRecord],
-    reasons: Mapping[str, str],
-    folder: str,
+    kinds: Sequence[str], visit: Visit, entry: AlbumOnDisk
 ) -> Iterator[tuple[Path, bytes]]:
     """Yield the path and content of each sidecar of an album.
 
-    `files`: the files on disk, by image key
-    `reasons`: why other images are missing, by image key
-    `folder`: the path of the album's folder within the output folder
+    Sidecars of the given kinds are made if they do not exist. Those that this program made in
+    earlier runs are kept up to date, whatever the kind.
     """
-    if "json" in kinds:
+    files = entry.files
+    if is_kept_up("json", kinds, visit, ALBUM_SIDECAR):
         yield visit.folder / ALBUM_SIDECAR, album_json(visit.album, visit.images, files)
-    if "html" in kinds:
-        page = album_page(visit.album, visit.images, files, reasons, folder)
-        yield visit.folder / page_name(files.values()), page
-    if "xmp" in kinds:
-        for image in visit.images:
-            if image.key not in files:
-                continue
-            name = visit.on_disk.actual_name(files[image.key].name + ".xmp")
-            if has_words(image) or name in visit.on_disk:
-                yield visit.folder / name, image_xmp(image, "dates" in kinds)
+    name = page_name(files.values())
+    if is_kept_up("html", kinds, visit, name):
+        yield visit.folder / name, album_page(entry, visit.images, visit.listed_at)
+    for image in visit.images:
+        if image.key not in files:
+            continue
+        name = visit.on_disk.actual_name(files[image.key].name + ".xmp")
+        is_new = name not in visit.on_disk
+        if is_kept_up("xmp", kinds, visit, name) and not (is_new and not has_words(image)):
+            has_dates = "dates" in kinds
+            if not is_new and "xmp" not in kinds:  # as it was made
+                has_dates = b"<photoshop:DateCreated>" in read_sidecar(visit.folder / name)
+            yield visit.folder / name, image_xmp(image, has_dates)
 
 
-def update_sidecar(path: Path, content: bytes) -> bool:
-    """Write a sidecar if it is new or changed; return True if an old one was replaced.
+def is_kept_up(kind: str, kinds: Sequence[str], visit: Visit, name: str) -> bool:
+    """Return True if a sidecar was asked for, or exists and was made by this program."""
+    return kind in kinds or (name in visit.on_disk and is_own_sidecar(visit.folder / name))
 
-    Raise FileInTheWay if the user or another program wrote the file at `path`, and Problem if
-    the disk fails.
+
+def is_own_sidecar(path: Path) -> bool:
+    """Return True if this program made the file, and nobody changed it since."""
+    with suppress(OSError, UnicodeError, FileInTheWay):
+        return bool(read_sidecar(path))
+    return False
+
+
+def read_sidecar(path: Path) -> bytes:
+    """Return the content of a sidecar, b"" if there is none.
+
+    Raise FileInTheWay if the user or another program wrote the file, or if it is no regular file.
+    """
+    if not os.path.lexists(str(path)):
+        return b""
+    mode = os.lstat(str(path)).st_mode
+    content = b""
+    if stat.S_ISREG(mode) or stat.S_ISDIR(mode):  # opening a folder says best what is wrong
+        with open(str(path), "rb") as file:
+            content = file.read(SEALED_BYTES)
+            if not content:
+                return b""
+            if SEAL.search(content):
+                content += file.read()
+    if not content or sealed(content) != content:
+        raise FileInTheWay("changed here or written by another program, so it was kept")
+    return content
+
+
+def update_sidecar(path: Path, content: bytes) -> Written:
+    """Write a sidecar if it is new or changed.
+
+    A page is written again if only its date has changed, but counts as unchanged. Raise
+    FileInTheWay if the user or another program wrote the file, and Problem if the disk fails.
     """
     content = sealed(content)
     try:
-        old = path.read_bytes() if os.path.lexists(str(path)) else b""
-        if old and sealed(old) != old:
-            raise FileInTheWay("changed here or written by another program, so it was kept")
+        old = read_sidecar(path)
         if content == old:
-            return False
+            return Written.UNCHANGED
         path.parent.mkdir(parents=True, exist_ok=True)
         # There may be thousands of them, and each can be made again.
         write_atomically(path, content, durable=False)
     except (OSError, UnicodeError) as error:
         raise disk_problem(error, path) from None
-    return bool(old)
+    if not old:
+        return Written.NEW
+    is_same = DATED.sub(b"", old) == DATED.sub(b"", content)
+    return Written.UNCHANGED if is_same else Written.CHANGED
 
 
 def sealed(content: bytes) -> bytes:
@@ -6535,7 +6899,7 @@ class Summary:
         self.undated = 0
         self.in_progress = 0
         self.removed: list[str] = []
-        self.sidecars_changed = 0
+        self.sidecars: Counter[Written] = Counter()
         # albums
         self.albums: Counter[AlbumStatus] = Counter()
         self.albums_expected = 0
@@ -6889,8 +7253,11 @@ def number_lines(summary: Summary, settings: Settings) -> Iterator[str]:
     files = file_counts(summary, settings)
     if files:
         yield f"Files: {files}"
-    if summary.sidecars_changed:
-        yield f"Sidecars: {summary.sidecars_changed:,} changed"
+    written, changed = summary.sidecars[Written.NEW], summary.sidecars[Written.CHANGED]
+    if written or changed:
+        yield f"Sidecars: {written:,} written, {changed:,} changed"
+    if "html" in settings.sidecars and settings.task == "sync" and summary.albums_expected:
+        yield f"Pages: {Path(full_path(summary.output / PAGE_NAME)).as_uri()}"
     if summary.videos:
         why = "re-encoded by SmugMug; the uploaded files cannot be downloaded"
         yield f"Videos: {summary.videos:,} ({why})"
@@ -7063,9 +7430,6 @@ class Run:
         self.max_name_bytes = name_limit(settings.output)
         self.subfolders: dict[str, set[str]] = {}
         self.page_size = PageSize(IMAGES_PER_PAGE)
-        self.keep = without_metadata
-        if settings.sidecars:
-            self.keep = lambda visit, image: image
 
     @property
     def is_preview(self) -> bool:
@@ -7176,7 +7540,7 @@ class Work:
             return False
         visit = self.visits.popleft()
         if needs_listing(run, visit):  # otherwise, it is up to date and was counted
-            pages = image_list(visit.album, run.page_size, partial(run.keep, visit))
+            pages = image_list(visit.album, run.page_size, partial(without_metadata, visit))
             self.listed[pages] = visit
         return True
 
@@ -7496,6 +7860,7 @@ def needs_listing(run: Run, visit: Visit) -> bool:
     visit.unavailable = run.database.unavailable(album.key)
     forget_deleted_files(run.database, visit)
     visit.listed_at = run.connection.now()
+    visit.keeps_metadata = bool(run.settings.sidecars) or may_have_sidecars(visit.on_disk)
     # Editing captions does not change the token, so sidecars need a listing of every album.
     # The record does not tell when images were uploaded, so --since needs one, too.
     settings = run.settings
@@ -7755,7 +8120,7 @@ def finish_album(run: Run, visit: Visit) -> None:
         run.summary.to_download_bytes += visit.to_download_bytes
         run.summary.end(visit)
         return
-    if run.settings.sidecars and not visit.problem:
+    if not visit.problem:
         write_sidecars(run, visit)
     if is_complete(visit):
         remove_part_files(visit)
@@ -7794,9 +8159,8 @@ def remove_part_files(visit: Visit) -> None:
 def write_sidecars(run: Run, visit: Visit) -> None:
     """Update the sidecars of an album; raise DiskFull if the disk is full."""
     key = visit.album.key
-    files, reasons = files_here(run, key, visit.folder), run.summary.reasons.get(key, {})
-    sidecars = album_sidecars(run.settings.sidecars, visit, files, reasons, run.folders[key])
-    for path, content in sidecars:
+    entry = album_on_disk(run, key, visit.album_record)
+    for path, content in album_sidecars(run.settings.sidecars, visit, entry):
         if not write_sidecar(run, path, content, key):
             visit.problem = "some sidecars could not be written"
 
@@ -7805,8 +8169,7 @@ def write_sidecar(run: Run, path: Path, content: bytes, album_key: str = "") -> 
     """Update a sidecar and count it; return False if that failed. Raise DiskFull."""
     folder = "" if path.parent == run.settings.output else path.parent
     try:
-        if update_sidecar(path, content):
-            run.summary.sidecars_changed += 1
+        run.summary.sidecars[update_sidecar(path, content)] += 1
     except DiskFull:
         raise
     except FileInTheWay as problem:
@@ -7820,12 +8183,19 @@ def write_sidecar(run: Run, path: Path, content: bytes, album_key: str = "") -> 
 def files_here(run: Run, album_key: str, folder: Path) -> dict[str, FileRecord]:
     """Return the files of an album that are on disk, by image key.
 
-    The record is trusted, except for images that failed in this run: their files are looked for.
+    The record is trusted for albums that were compared with the disk in this run, except for
+    images that failed.
     """
-    failed = run.summary.reasons.get(album_key, {})
     files = run.database.files(album_key)
-    for key in files.keys() & failed.keys():
-        if not is_file(folder / files[key].name):
+    doubtful = run.summary.reasons.get(album_key, {}).keys() & files.keys()
+    if album_key not in run.summary.by_album and album_key not in run.summary.visits:
+        doubtful = set(files)
+    on_disk = FilesOnDisk()
+    if doubtful:
+        with suppress(OSError):  # then no picture of the album can be shown
+            on_disk = files_in(folder)
+    for key in doubtful:
+        if on_disk.actual_name(files[key].name) not in on_disk:
             del files[key]
     return files
 
@@ -7835,33 +8205,27 @@ UNLISTED_ALBUM = parse_album(Entry({"UrlPath": "/Not in SmugMug's list of albums
 
 
 def write_overview(run: Run) -> None:
-    """Update the overview, which shows what the download record contains."""
+    """Update the overview if it was asked for, or exists and was made by this program."""
+    path = run.settings.output / PAGE_NAME
+    if "html" not in run.settings.sidecars and not is_own_sidecar(path):
+        return
     records = run.database.albums()
     albums = [album_on_disk(run, key, records.get(key, NEW_ALBUM)) for key in run.folders]
-    on_disk = sum(run.database.counts_on_disk().values())
-    content = overview_page(run.user.nick_name, albums, on_disk)
-    write_sidecar(run, run.settings.output / PAGE_NAME, content)
+    write_sidecar(run, path, overview_page(run.user, albums, run.connection.now()))
 
 
 def album_on_disk(run: Run, album_key: str, record: AlbumRecord) -> AlbumOnDisk:
-    """Return what is on disk of an album, for the overview."""
-    album = run.albums.get(album_key, UNLISTED_ALBUM._replace(key=album_key))
+    """Return what is on disk of an album, for its page and for the overview."""
     folder = path_of(run, run.folders[album_key])
     files = files_here(run, album_key, folder)
-    reasons = set()
-    for image_key, reason in run.summary.reasons.get(album_key, {}).items():
-        if image_key not in files:
-            reasons.add(reason)
     page = page_name(files.values())
-    if not exists(folder / page):
-        page = ""
     return AlbumOnDisk(
-        album,
-        record,
-        run.summary.within(folder),
-        tuple(files.values()),
-        frozenset(reasons),
-        page,
+        album=run.albums.get(album_key, UNLISTED_ALBUM._replace(key=album_key)),
+        folder=run.summary.within(folder),
+        files=files,
+        reasons=run.summary.reasons.get(album_key, {}),
+        page=page if exists(folder / page) else "",
+        verified_at=record.verified_at,
     )
 
 
@@ -7961,7 +8325,7 @@ def sync_and_count_costs(run: Run) -> None:
     """Run or preview the download. Count its requests, whatever ends it."""
     try:
         sync(run)
-        if "html" in run.settings.sidecars and not run.is_preview:
+        if not run.is_preview:
             write_overview(run)
     finally:
         run.summary.api_requests = run.connection.api_requests

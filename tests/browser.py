@@ -44,7 +44,17 @@ for number, pipe in enumerate(pipes, 3):
 os.execv(sys.argv[3], sys.argv[3:])
 """
 PATIENCE_SECONDS = 120
-KEYS = {"ArrowLeft": 37, "ArrowRight": 39, "Escape": 27, "Tab": 9, "Enter": 13}
+KEYS = {
+    "Tab": 9,
+    "Enter": 13,
+    "Escape": 27,
+    " ": 32,
+    "End": 35,
+    "Home": 36,
+    "ArrowLeft": 37,
+    "ArrowRight": 39,
+    "f": 70,
+}
 
 
 def find_browser() -> Optional[str]:

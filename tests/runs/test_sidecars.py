@@ -863,7 +863,7 @@ def test_sidecars_follow_captions_and_only_changed_ones_are_written(
     )
     album.description = "a new description"
     album.touch()
-    assert "\nSidecars: 3 changed\n" in sync(run, *both).stderr
+    assert "\nSidecars: 0 written, 3 changed\n" in sync(run, *both).stderr
     after = as_stored(run.output)
     assert {name for name in after if after[name] != before[name]} == {
         "Summer/a.JPG.xmp",
@@ -888,7 +888,7 @@ def test_sidecars_follow_captions_and_only_changed_ones_are_written(
     ]
 
     other.touch()
-    assert "\nSidecars: 1 changed\n" in sync(run, *both).stderr
+    assert "\nSidecars: 0 written, 1 changed\n" in sync(run, *both).stderr
     assert {name for name, stored in as_stored(run.output).items() if stored != after[name]} == {
         "Winter/album.json"
     }
@@ -899,7 +899,7 @@ def test_edited_captions_are_written_by_the_next_run(account: Account, run: Run)
     photo, film = album.photo("a.JPG", caption="old"), album.video("b.MOV", title="old")
     other.photo("c.JPG", caption="Snow")
     both = ("--sidecar", "xmp,json")
-    assert "Sidecars" not in sync(run, *both).stderr  # they are new, not changed
+    assert "\nSidecars: 5 written, 0 changed\n" in sync(run, *both).stderr
     clocks = [(album.last_updated, album.images_last_updated) for album in account.albums]
     photo.edit(caption="new")
     film.edit(title="new", keywords=["lake"])
@@ -908,7 +908,7 @@ def test_edited_captions_are_written_by_the_next_run(account: Account, run: Run)
     result = sync(run, *both)
 
     assert result.cost == (2 + 2, 0)
-    assert "\nSidecars: 3 changed\n" in result.stderr
+    assert "\nSidecars: 0 written, 3 changed\n" in result.stderr
     assert [image["caption"] or image["title"] for image in album_json(run)["images"]] == [
         "new",
         "new",
