@@ -94,6 +94,7 @@ import signal
 import socket
 import sqlite3
 import stat
+import subprocess
 import sys
 import tempfile
 import threading
@@ -209,6 +210,10 @@ class NotSignedIn(Problem):
     exit_code = EXIT_NOT_SIGNED_IN
 
 
+class UnknownKey(Problem):
+    """SmugMug does not know the API key."""
+
+
 class FileInTheWay(Problem):
     """A file that another program wrote is in the way. It is left alone."""
 
@@ -255,6 +260,10 @@ class RequestFailed(Problem):
         self.is_overload = is_overload
         self.is_unanswered = is_unanswered
         self.wait_seconds = wait_seconds
+
+
+class SignatureRefused(RequestFailed):
+    """A request was signed with a wrong secret."""
 
 
 class Damaged(Problem):
@@ -1995,6 +2004,12 @@ class Screen(logging.Handler):
             self._is_shown = True  # set first, because Ctrl-C may follow the first character
             self._write("\r" + text + rest_of_line(columns - display_width(text), sys.platform))
 
+    def announce(self, text: str) -> None:
+        """Show at once what has begun, where there is a progress line."""
+        if self._is_live:
+            self._shown_at = 0.0
+        self.show(lambda columns: text)
+
     def clear(self) -> None:
         """Remove the progress line."""
         with self._lock:
@@ -3055,9 +3070,8 @@ class Connection:
             auth = self._auth(timestamp=str(int(time.time() + self._skew_seconds)))
             return requests.Request("GET", url, headers=headers, auth=auth).prepare()
         except ValueError:  # such as a key that is no text
-            raise RequestFailed(
-                "Cannot sign requests with this API key and secret. Check SMUGMUG_API_KEY and "
-                "SMUGMUG_API_SECRET."
+            raise SignatureRefused(
+                "Requests cannot be signed with this API key and secret."
             ) from None
 
     def _route(self, url: str) -> dict[str, Any]:
@@ -3203,11 +3217,7 @@ def explain_401(message: str, text: str, minutes_off: float) -> Problem:
     if "nonce_used" in message:  # a gateway may have sent the request twice
         return RequestFailed(text, status=401, transient=True, is_overload=True)
     if "consumer_key_" in message:
-        return Problem(
-            "SmugMug does not know this API key. Compare SMUGMUG_API_KEY, or API_KEY at the top "
-            f"of the script, with {APPLY_URL}. If you typed it in, run --logout, then enter it "
-            "again."
-        )
+        return UnknownKey("SmugMug does not know this API key.")
     if "terms of service" in message or "v2 access" in message:
         link = re.search(r"https://(?:[a-z0-9-]{1,63}\.){0,9}smugmug\.com/[^\s\"'<>]+", message)
         address = link.group().rstrip(".") if link else API_ORIGIN + "/api/developer/accept"
@@ -3218,10 +3228,8 @@ def explain_401(message: str, text: str, minutes_off: float) -> Problem:
     if "timestamp" in message:
         return explain_wrong_clock(minutes_off)
     if "signature" in message:
-        return RequestFailed(
-            "The API secret probably does not belong to this API key. Check SMUGMUG_API_SECRET, "
-            "or API_SECRET at the top of the script.",
-            status=401,
+        return SignatureRefused(
+            "The API secret probably does not belong to this API key.", status=401
         )
     if re.search("token_|expired token|invalid token", message):
         return NotSignedIn("The sign-in is no longer valid. It was probably revoked on SmugMug.")
@@ -4060,24 +4068,138 @@ def fetch_image_count(connection: Connection, album: Album) -> int | None:
     return response.object("Response").object("Album").integer("ImageCount")
 
 
-# ---------------------------------------------------------------------------------------------------------------
-# 9. Signing in: the API key, the PIN flow of OAuth 1.0a, the token file.
-#    Knows OAuth and mode 0600. Knows nothing of albums.
-# ---------------------------------------------------------------------------------------------------------------
+# -------------------------------------------------------------------------------------------------
+# 9. Signing in: the API key, the PIN flow of OAuth 1.0a, and the token file.
+#    Uses Connection and Files. Independent of albums.
+#
+#    From where a key or token is taken, the first that exists:
+#
+#        key and secret     SMUGMUG_API_KEY and SMUGMUG_API_SECRET; the top of this file; the token
+#                           file; the keyboard
+#        token and secret   SMUGMUG_ACCESS_TOKEN and SMUGMUG_ACCESS_TOKEN_SECRET; the token file, if
+#                           it was saved with this key; the PIN flow
+#
+#    A key that was typed is saved when SmugMug has accepted it, a token when it has worked once.
+# -------------------------------------------------------------------------------------------------
 
 OAUTH_BASE = API_ORIGIN + "/services/oauth/1.0a/"
 KEY_ADVICE = (
-    f"Apply for them here:\n{APPLY_URL}\nThen run this in a terminal, which asks for them, or set the "
-    f"environment variables SMUGMUG_API_KEY and SMUGMUG_API_SECRET, or fill in API_KEY and API_SECRET at the "
-    f"top of {Path(__file__).name}."
+    f"Request them here:\n{APPLY_URL}\nThen run this in a terminal and enter them. Or set the "
+    "environment variables SMUGMUG_API_KEY and SMUGMUG_API_SECRET, or fill in API_KEY and "
+    f"API_SECRET at the top of {Path(__file__).name}."
 )
-SAVED = (
-    "api_key",
-    "api_secret",
-    "access_token",
-    "access_token_secret",
-)  # the secret of the key if it was typed in
-SIGN_IN_ATTEMPTS = 3  # a refused PIN uses up its request token, so each attempt has a new address
+SAVED_KEY = "the saved key (run --logout to enter another)"
+# The fields of the token file, in the order of Credentials. A secret of the key is there only if
+# it was typed.
+SAVED_FIELDS = ("api_key", "api_secret", "access_token", "access_token_secret")
+KEY_ATTEMPTS = 3  # times that a key can be typed in one run
+PIN_ATTEMPTS = 3  # a refused PIN uses up its request token, so each attempt has a new address
+SSH_VARIABLES = ("SSH_CONNECTION", "SSH_CLIENT", "SSH_TTY")
+
+
+def connect(settings: Settings, screen: Screen, stop: Stop) -> tuple[Connection, User]:
+    """Return a signed-in connection and its user.
+
+    The user is asked for an API key or a PIN only if none that works is given or saved. Raise
+    NotSignedIn if a PIN is needed but cannot be entered, and Problem if the key is refused.
+    """
+    saved = read_saved(settings.token_file)
+    api_key, source = find_api_key(os.environ, saved)
+    if api_key is not None:
+        screen.announce("Contacting SmugMug ...")
+        try:
+            return connect_with_key(api_key, source == SAVED_KEY, saved, settings, stop)
+        except (UnknownKey, SignatureRefused) as error:
+            raise Problem(f"{error} Compare {source} with {APPLY_URL}.") from None
+    request_api_key()
+    for _ in range(KEY_ATTEMPTS - 1):
+        try:
+            return connect_with_key(type_api_key(), True, saved, settings, stop)
+        except (UnknownKey, SignatureRefused) as error:
+            log.warning("%s Enter both again, as shown at %s", error, APPLY_URL)
+    try:
+        return connect_with_key(type_api_key(), True, saved, settings, stop)
+    except (UnknownKey, SignatureRefused) as error:
+        raise Problem(f"{error} Compare both with {APPLY_URL}, then run this again.") from None
+
+
+def connect_with_key(
+    api_key: Credentials, is_kept: bool, saved: Credentials, settings: Settings, stop: Stop
+) -> tuple[Connection, User]:
+    """Return a connection that is signed in with this key, and its user.
+
+    `is_kept`: the key belongs into the token file, because it was typed
+    `saved`: the content of the token file
+    """
+
+    def keep_key() -> None:
+        kept = saved if saved.key == api_key.key else Credentials(api_key.key, "")
+        kept = kept._replace(secret=api_key.secret)
+        if is_kept and kept != saved:
+            save_sign_in(kept, settings.token_file)
+
+    given = token_from_environment(api_key, os.environ)
+    credentials = given or token_from_file(api_key, saved)
+    if credentials is not None:
+        try:
+            connected = connect_as(credentials, settings, stop)
+            keep_key()
+            return connected
+        except NotSignedIn as error:
+            if given is not None:
+                raise NotSignedIn(
+                    f"{error}\nReplace SMUGMUG_ACCESS_TOKEN, or unset it to sign in with a PIN."
+                ) from None
+            log.warning("%s", error)
+    credentials = sign_in(api_key, settings.timeout_seconds, stop, keep_key)
+    connection, user = connect_as(credentials, settings, stop)
+    save_sign_in(credentials if is_kept else credentials._replace(secret=""), settings.token_file)
+    if settings.task != "login":  # which reports it itself
+        log.info("Signed in as %s.", printable(user.nick_name))
+    return connection, user
+
+
+def connect_as(
+    credentials: Credentials, settings: Settings, stop: Stop
+) -> tuple[Connection, User]:
+    """Return a connection with an access token, and its user; raise NotSignedIn if refused."""
+    max_outage_seconds = settings.max_outage_minutes * 60
+    connection = Connection(credentials, settings.timeout_seconds, stop, max_outage_seconds)
+    try:
+        return connection, in_background(partial(fetch_user, connection))
+    except SignatureRefused:
+        # Find out whose secret is wrong: this request is signed with that of the key alone.
+        api_key = credentials._replace(token="", token_secret="")
+        fetch_token("getRequestToken", api_key, settings.timeout_seconds, stop, callback_uri="oob")
+        raise NotSignedIn("The secret of the access token is wrong.") from None
+    except RequestFailed as error:
+        if error.status in (401, 403):
+            raise NotSignedIn(str(error)) from None
+        raise
+
+
+def find_api_key(environ: Mapping[str, str], saved: Credentials) -> tuple[Credentials | None, str]:
+    """Return the API key with its secret, and the place they are from as a message names it.
+
+    Return None and "" if they have to be typed. Raise Problem if only one of them is given.
+    """
+    top = f" at the top of {Path(__file__).name}"
+    key, key_name = variable(environ, "SMUGMUG_API_KEY"), "SMUGMUG_API_KEY"
+    secret, secret_name = variable(environ, "SMUGMUG_API_SECRET"), "SMUGMUG_API_SECRET"
+    if secret in ("", "YOUR_API_SECRET"):
+        secret, secret_name = API_SECRET.replace("YOUR_API_SECRET", ""), "API_SECRET" + top
+    if key in ("", "YOUR_API_KEY"):
+        is_same_place = secret_name.endswith(top)
+        key = API_KEY.replace("YOUR_API_KEY", "")
+        key_name = "API_KEY" if is_same_place else "API_KEY" + top
+    if key and secret:
+        return Credentials(key, secret), f"{key_name} and {secret_name}"
+    if key or secret:
+        half = "an API key but no secret" if key else "an API secret but no key"
+        raise Problem(f"There is {half}. Set both, or neither. {KEY_ADVICE}")
+    if saved.key and saved.secret:
+        return Credentials(saved.key, saved.secret), SAVED_KEY
+    return None, ""
 
 
 def variable(environ: Mapping[str, str], name: str) -> str:
@@ -4104,37 +4226,59 @@ def without_quotes(text: str) -> str:
     return text
 
 
-def api_key_from(environ: Mapping[str, str]) -> Credentials | None:
-    """The API key and its secret, from the environment or from the top of this file; None where there is neither."""
-    key = (variable(environ, "SMUGMUG_API_KEY") or API_KEY).replace("YOUR_API_KEY", "")
-    secret = (variable(environ, "SMUGMUG_API_SECRET") or API_SECRET).replace("YOUR_API_SECRET", "")
-    if bool(key) != bool(secret):
-        raise Problem(
-            f"{'The API secret' if key else 'The API key'} is missing. Set both, or neither. {KEY_ADVICE}"
+def token_from_environment(api_key: Credentials, environ: Mapping[str, str]) -> Credentials | None:
+    """Return `api_key` with the access token of the environment, or None if there is none."""
+    token = variable(environ, "SMUGMUG_ACCESS_TOKEN")
+    token_secret = variable(environ, "SMUGMUG_ACCESS_TOKEN_SECRET")
+    if bool(token) != bool(token_secret):
+        raise Problem("Set both SMUGMUG_ACCESS_TOKEN and SMUGMUG_ACCESS_TOKEN_SECRET, or neither.")
+    return api_key._replace(token=token, token_secret=token_secret) if token else None
+
+
+def token_from_file(api_key: Credentials, saved: Credentials) -> Credentials | None:
+    """Return `api_key` with the saved access token, or None if none was saved with this key."""
+    if not (saved.token and saved.token_secret):
+        return None
+    if saved.key != api_key.key:
+        log.warning(
+            "The saved sign-in was made with another API key. Sign in again, or set the earlier "
+            "key."
         )
-    return Credentials(key, secret) if key else None
+        return None
+    return saved._replace(secret=api_key.secret)
 
 
-def ask_for_api_key() -> Credentials:
-    """The API key and its secret, as typed at a terminal: the secret is not shown."""
+def request_api_key() -> None:
+    """Explain how to get an API key; raise Problem if there is no terminal to enter it."""
     if sys.stdin is None or not sys.stdin.isatty():
         raise Problem(f"No API key found. Every run needs a key and its secret. {KEY_ADVICE}")
     log.warning(
-        "SmugMug gives every customer an API key. Get yours here, then enter it with its secret; both are "
-        "saved for later runs, readable by you alone:\n\n%s\n",
+        "You need a free API key. Request one at the address below. When asked what it is for, "
+        'write "backup of my own photos". Then paste the key and its secret here. They are saved '
+        "in a file that only you can read.\n\n%s\n",
         APPLY_URL,
     )
+
+
+def type_api_key() -> Credentials:
+    """Return an API key and its secret as typed in a terminal; the secret is not shown."""
     try:
-        return Credentials(
-            typed("API key: "), getpass.getpass("API secret (not shown): ", sys.stderr).strip()
-        )
+        key = typed("API key: ")
+        secret = ""
+        while not secret:
+            secret = "".join(getpass.getpass("API secret (not shown): ", sys.stderr).split())
+        return Credentials(key, secret)
     except EOFError:
-        raise Problem(f"\nNo API key given. {KEY_ADVICE}") from None
+        raise Problem("\nNo API key entered. Run this again when you have one.") from None
 
 
 def typed(prompt: str, pattern: str = ".+", advice: str = "") -> str:
-    """What is typed or piped in, without spaces; empty lines do not count, and what does not fit the pattern gets this
-    advice. Raises EOFError where there is no more."""
+    """Return a line of standard input without its spaces; raise EOFError at the end.
+
+    Empty lines are ignored.
+
+    `advice`: printed after a line that does not match `pattern`, before the prompt is repeated
+    """
     while True:
         print(prompt, end="", file=sys.stderr, flush=True)
         line = sys.stdin.readline()
@@ -4147,173 +4291,171 @@ def typed(prompt: str, pattern: str = ".+", advice: str = "") -> str:
             log.warning("%s", advice)
 
 
-def config_folder(environ: Mapping[str, str], platform: str, home: str) -> Path:
-    """The folder of the token file; `platform` is a value of sys.platform, `home` the user's folder."""
-    variable, usual = (
-        ("APPDATA", "AppData/Roaming") if platform == "win32" else ("XDG_CONFIG_HOME", ".config")
-    )
-    return Path(environ.get(variable) or Path(home, usual)) / PROGRAM
+def sign_in(
+    api_key: Credentials, timeout_seconds: float, stop: Stop, on_key_accepted: Callable[[], None]
+) -> Credentials:
+    """Ask the user to grant access and enter a PIN; return `api_key` with an access token.
 
-
-def token_from_environment(api_key: Credentials, environ: Mapping[str, str]) -> Credentials | None:
-    """`api_key` with the access token of the environment, None where there is none."""
-    token = variable(environ, "SMUGMUG_ACCESS_TOKEN")
-    token_secret = variable(environ, "SMUGMUG_ACCESS_TOKEN_SECRET")
-    if bool(token) != bool(token_secret):
-        raise Problem("Set both SMUGMUG_ACCESS_TOKEN and SMUGMUG_ACCESS_TOKEN_SECRET, or neither.")
-    return api_key._replace(token=token, token_secret=token_secret) if token else None
-
-
-def read_saved(path: Path) -> Credentials:
-    """What was saved of an earlier sign-in; each text is "" that is not there or cannot be read."""
-    try:
-        saved = json.loads(path.read_text(encoding="utf-8"))
-        if (
-            sys.platform != "win32" and path.stat().st_mode & 0o077
-        ):  # on Windows, the user's folder guards it
-            log.warning("Others can read your sign-in. To fix this: chmod 600 %s", path)
-        return Credentials(
-            *(saved[name] if isinstance(saved.get(name), str) else "" for name in SAVED)
-        )
-    except FileNotFoundError:
-        pass
-    except (OSError, ValueError, RecursionError, AttributeError) as error:
-        log.warning("Cannot read the saved sign-in in %s (%s).", path, type(error).__name__)
-    return Credentials("", "")
-
-
-def save_sign_in(credentials: Credentials, path: Path) -> None:
-    """Keep them for later runs, readable by their owner alone."""
-    content = json.dumps({name: text for name, text in zip(SAVED, credentials) if text}, indent=2)
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_atomically(path, content.encode("utf-8") + b"\n", mode=0o600)
-    except OSError as error:
-        log.warning(
-            "The sign-in could not be saved (%s), so the next run will ask again.",
-            disk_problem(error, path),
-        )
-
-
-def sign_in(api_key: Credentials, timeout_seconds: float, stop: Stop) -> Credentials:
-    """Ask the user to let us in: an address to open, a PIN to bring back. Returns `api_key` with the access token.
-
-    Access=Full is needed for private and unlisted albums, and Permissions=Read is all that is asked for.
+    Access=Full is needed for private and unlisted albums; only Permissions=Read is requested.
     https://api.smugmug.com/api/v2/doc/tutorial/oauth/non-web.html
+
+    `on_key_accepted`: called when SmugMug has accepted the key, before the PIN is entered
     """
     if not can_prompt(sys.stdin, sys.platform):
         raise NotSignedIn(
-            f"Not signed in to SmugMug, and there is no terminal to type the PIN into. Run "
-            f"{Path(__file__).name} once from a terminal; later runs need no PIN."
+            "You are not signed in to SmugMug, and there is no terminal to enter a PIN. Run "
+            f"{Path(__file__).name} --login once in a terminal, as the same user; later runs need "
+            "no PIN."
         )
-    for attempt in range(SIGN_IN_ATTEMPTS):
+    has_browser = can_open_browser(sys.stdin, os.environ, sys.platform)
+    log.info("Contacting SmugMug ...")
+    for attempt in range(PIN_ATTEMPTS):
         request_token = fetch_token(
             "getRequestToken", api_key, timeout_seconds, stop, callback_uri="oob"
         )
-        query = urlencode(
-            {"oauth_token": request_token.token, "Access": "Full", "Permissions": "Read"}
-        )
+        if not attempt:
+            on_key_accepted()
+        query = {"oauth_token": request_token.token, "Access": "Full", "Permissions": "Read"}
+        address = f"{OAUTH_BASE}authorize?{urlencode(query)}"
         log.warning(
-            "Open this %saddress, sign in to SmugMug, and allow read access:",
+            "Open this %saddress%s, sign in to SmugMug, and allow read access:",
             "new " if attempt else "",
+            " (your browser should show it now)" if has_browser else "",
         )
-        print(f"\n{OAUTH_BASE}authorize?{query}\n", file=sys.stderr)
+        print(f"\n{address}\n", file=sys.stderr)
+        if has_browser:
+            open_browser(address)
         try:
-            pin = typed(
-                "PIN: ", "[0-9]{6}", "A PIN has six digits."
-            )  # it may begin with 0, so it stays a text
+            # A PIN may begin with 0, so it stays a text.
+            pin = typed("PIN: ", "[0-9]{6}", "A PIN has six digits.")
             return fetch_token(
                 "getAccessToken", request_token, timeout_seconds, stop, verifier=pin
             )
         except EOFError:
-            raise NotSignedIn(
-                "\nNo PIN given. Run this once from a terminal; later runs need none."
-            ) from None
+            raise NotSignedIn("\nNo PIN entered. Run this again when you have it.") from None
         except (NotSignedIn, RequestFailed) as error:
             if isinstance(error, RequestFailed) and error.status not in (400, 401, 403):
                 raise
             log.debug("%s", error)
             log.warning("That PIN was not accepted and cannot be used again.")
     raise NotSignedIn(
-        "Not signed in. A PIN works only with the latest address, for five minutes. Run this again."
+        "Not signed in. A PIN works only with the latest address, for five minutes. Run this "
+        "again."
     )
 
 
 def can_prompt(stdin: TextIO | None, platform: str) -> bool:
-    """Whether standard input, None if it is closed, can bring a PIN: a terminal, a pipe, a file, no null device."""
-    if (
-        stdin is None or platform == "win32"
-    ):  # there, all that is not a file looks like the null device
-        return stdin is not None
-    with suppress(OSError):  # a place without a null device
+    """Return True if a PIN can be read: from a terminal, a pipe or a file, not the null device.
+
+    `stdin`: None if it is closed
+    """
+    if stdin is None:
+        return False
+    if platform == "win32":  # where a terminal cannot be told from the null device
+        return True
+    with suppress(OSError):  # a system without a null device
         return not os.path.samestat(os.fstat(stdin.fileno()), os.stat(os.devnull))
     return True
+
+
+def can_open_browser(stdin: TextIO | None, environ: Mapping[str, str], platform: str) -> bool:
+    """Return True if the user sits before a screen on which a browser can open.
+
+    On Linux that takes a display, which SSH may forward. On macOS and Windows a browser would
+    open on the screen of the remote computer, so a session over SSH opens none.
+    """
+    if stdin is None or not stdin.isatty():
+        return False
+    if platform in ("darwin", "win32", "cygwin"):
+        return not any(environ.get(name) for name in SSH_VARIABLES)
+    return bool(environ.get("DISPLAY") or environ.get("WAYLAND_DISPLAY"))
+
+
+def open_browser(url: str) -> None:
+    """Open an address in the user's browser, if it works; a failure has no effect.
+
+    A process of its own does that, without this terminal. So neither its output nor a text
+    browser can appear here, and Ctrl-C does not reach it. It gets no secrets either.
+    """
+    environment = {}
+    for name, value in os.environ.items():
+        if not name.upper().startswith("SMUGMUG_"):
+            environment[name] = value
+    with suppress(OSError):
+        subprocess.Popen(
+            [sys.executable, "-I", "-m", "webbrowser", url],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=environment,
+            start_new_session=True,
+        )
 
 
 def fetch_token(
     name: str, credentials: Credentials, timeout_seconds: float, stop: Stop, **oauth: str
 ) -> Credentials:
-    """`credentials` with the request token or access token that the OAuth endpoint of this name gives for them."""
+    """Return `credentials` with the token that the OAuth endpoint `name` grants.
+
+    `oauth`: further OAuth parameters, such as `callback_uri` or `verifier`
+    """
     longest_seconds = MAX_OUTAGE_MINUTES * 60
     connection = Connection(credentials, timeout_seconds, stop, longest_seconds, **oauth)
     body = in_background(partial(connection.get, OAUTH_BASE + name, Response.body))
-    form = dict(parse_qsl(body.decode("utf-8", "replace")))  # which leaves out what is empty
+    form = dict(parse_qsl(body.decode("utf-8", "replace")))  # without the empty fields
     if not {"oauth_token", "oauth_token_secret"} <= form.keys():
-        raise RequestFailed("SmugMug answered without a token. Try again later.")
+        raise RequestFailed("SmugMug sent no token. Try again later.")
     return credentials._replace(token=form["oauth_token"], token_secret=form["oauth_token_secret"])
 
 
-def connect(settings: Settings, stop: Stop) -> tuple[Connection, User]:
-    """A signed-in connection, and whose it is. Asks for an API key and a PIN only where there are none that still work,
-    and saves what does."""
-    saved, given_key = read_saved(settings.token_file), api_key_from(os.environ)
-    is_asked = given_key is None and not saved.secret
-    api_key = given_key or (
-        ask_for_api_key() if is_asked else saved._replace(token="", token_secret="")
-    )
-    credentials = from_environment = token_from_environment(api_key, os.environ)
-    if saved.token and saved.token_secret and not from_environment:
-        if saved.key == api_key.key:
-            credentials = saved._replace(secret=api_key.secret)
-        else:
-            log.warning(
-                "The saved sign-in was made with another API key. Sign in again, or set the earlier key."
-            )
-    if credentials is not None:
-        try:
-            connection, user = connect_as(credentials, settings, stop)
-            if is_asked:
-                kept = saved if saved.key == api_key.key else api_key
-                save_sign_in(kept._replace(secret=api_key.secret), settings.token_file)
-            return connection, user
-        except NotSignedIn as error:
-            if from_environment:
-                raise NotSignedIn(
-                    f"{error}\nReplace SMUGMUG_ACCESS_TOKEN or unset it to sign in with a PIN."
-                ) from None
-            log.warning("%s", error)
-    credentials = sign_in(api_key, settings.timeout_seconds, stop)
-    connection, user = connect_as(credentials, settings, stop)
-    save_sign_in(
-        credentials._replace(secret="") if given_key else credentials, settings.token_file
-    )
-    if settings.task != "login":  # which says so itself
-        log.info("Signed in as %s.", printable(user.nick_name))
-    return connection, user
+def config_folder(environ: Mapping[str, str], platform: str, home: str) -> Path:
+    """Return the folder of the token file.
+
+    `platform`: a value of sys.platform
+    `home`: the user's home folder
+    """
+    if platform == "win32":
+        variable, default = "APPDATA", "AppData/Roaming"
+    else:
+        variable, default = "XDG_CONFIG_HOME", ".config"
+    return Path(environ.get(variable) or Path(home, default)) / PROGRAM
 
 
-def connect_as(
-    credentials: Credentials, settings: Settings, stop: Stop
-) -> tuple[Connection, User]:
-    """A connection with an access token, and whose it is. Raises NotSignedIn if SmugMug does not take it."""
-    max_outage_seconds = settings.max_outage_minutes * 60
-    connection = Connection(credentials, settings.timeout_seconds, stop, max_outage_seconds)
+def read_saved(path: Path) -> Credentials:
+    """Return the saved sign-in. Fields that are missing or unreadable are ""."""
     try:
-        return connection, in_background(partial(fetch_user, connection))
-    except RequestFailed as error:
-        if error.status in (401, 403):
-            raise NotSignedIn(str(error)) from None
-        raise
+        saved = json.loads(path.read_text(encoding="utf-8"))
+        # On Windows, the rights of the user's own folder protect it.
+        if sys.platform != "win32" and path.stat().st_mode & 0o077:
+            log.warning("Other users can read your saved sign-in. To fix this: chmod 600 %s", path)
+        texts = []
+        for name in SAVED_FIELDS:
+            text = saved.get(name)
+            texts.append(text if isinstance(text, str) else "")
+        return Credentials(*texts)
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError, RecursionError, AttributeError) as error:
+        log.warning(
+            "Cannot read the saved sign-in in %s (%s). You will be asked to sign in again.",
+            path,
+            type(error).__name__,
+        )
+    return Credentials("", "")
+
+
+def save_sign_in(credentials: Credentials, path: Path) -> None:
+    """Save the sign-in for later runs, in a file that only its owner can read."""
+    fields = {name: text for name, text in zip(SAVED_FIELDS, credentials) if text}
+    content = json.dumps(fields, indent=2) + "\n"
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_atomically(path, content.encode("utf-8"), mode=0o600)
+    except OSError as error:
+        log.warning(
+            "The sign-in could not be saved (%s), so the next run will ask again.",
+            disk_problem(error, path),
+        )
 
 
 # -------------------------------------------------------------------------------------------------
@@ -8298,7 +8440,9 @@ def sync_task(settings: Settings, screen: Screen, stop: Stop) -> int:
 def run_steps(settings: Settings, summary: Summary, screen: Screen, stop: Stop) -> None:
     """Verify if asked to, sign in, and run or preview the download."""
     is_preview = settings.task == "dry-run"
-    signed_in = None if settings.verify else connect(settings, stop)  # verifying needs no network
+    signed_in = (
+        None if settings.verify else connect(settings, screen, stop)
+    )  # verifying needs no network
     summary.started = time.time()  # typing a PIN may take any time, so the run begins here
     summary.began = time.monotonic()
     refuse_unusable_output(settings)
@@ -8313,7 +8457,7 @@ def run_steps(settings: Settings, summary: Summary, screen: Screen, stop: Stop) 
         if settings.verify:
             verify_files(settings, database, summary, screen, stop)
         if not (settings.verify and is_preview):
-            connection, summary.user = signed_in or connect(settings, stop)
+            connection, summary.user = signed_in or connect(settings, screen, stop)
             run = Run(settings, connection, database, index, summary, screen)
             sync_and_count_costs(run)
             if is_preview:
@@ -8407,8 +8551,8 @@ def report_result(settings: Settings, summary: Summary, ended: str, ended_with: 
 
 def list_albums(settings: Settings, screen: Screen, stop: Stop) -> int:
     """Print a table of the albums, for --list. Return the exit code."""
-    connection, user = connect(settings, stop)
-    screen.show(lambda columns: "Reading the list of albums ...")
+    connection, user = connect(settings, screen, stop)
+    screen.announce("Reading the list of albums ...")
     albums, problem = fetch_albums(connection, user)
     redraw = partial(screen.show, lambda columns: "Reading the download record ...")
     with open_copy(settings.output, redraw) as database:
@@ -8459,7 +8603,7 @@ def list_md5(settings: Settings, screen: Screen, stop: Stop) -> int:
 
 def log_in(settings: Settings, screen: Screen, stop: Stop) -> int:
     """Sign in, so that later runs need no PIN. Return the exit code."""
-    _, user = connect(settings, stop)
+    _, user = connect(settings, screen, stop)
     log.log(NOTICE, "Signed in as %s. Later runs need no PIN.", printable(user.nick_name))
     return EXIT_COMPLETE
 

@@ -46,6 +46,9 @@ FOREIGN_VARIABLES = (
     "XDG_DATA_HOME",
     "XDG_STATE_HOME",
     "XDG_RUNTIME_DIR",
+    "DISPLAY",  # without one, no browser opens
+    "WAYLAND_DISPLAY",
+    "BROWSER",
 )
 
 
@@ -116,6 +119,8 @@ def sealed_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     ):
         monkeypatch.setenv(name, str(folder))
     monkeypatch.setenv("TERM", "dumb")
+    if not sys.platform.startswith("linux"):
+        monkeypatch.setenv("SSH_CONNECTION", "a test")  # so that no browser opens
     monkeypatch.setenv("PYTHONIOENCODING", "utf-8")
 
 

@@ -50,6 +50,8 @@ def demonstrate(options: Sequence[str], slow: bool = False) -> int:
                 "CURL_CA_BUNDLE",
                 "SMUGMUG_ACCESS_TOKEN",
                 "SMUGMUG_ACCESS_TOKEN_SECRET",
+                "DISPLAY",
+                "WAYLAND_DISPLAY",
             )
         }
         settings = str(_demo_folder())
@@ -59,6 +61,7 @@ def demonstrate(options: Sequence[str], slow: bool = False) -> int:
             SMUGMUG_API_SECRET=smugmug.api_secret,
             XDG_CONFIG_HOME=settings,
             APPDATA=settings,
+            SSH_CONNECTION="demo",  # no browser is to open at an address that leads nowhere
         )
         print(
             f"This is a demo on a simulated SmugMug. Do not open the address it shows;\n"

@@ -55,7 +55,7 @@ def test_keys_and_tokens_are_read_like_options(around: str) -> None:
     environ: Dict[str, Any] = {name: around.format(text) for name, text in KEY.items()}
     environ["SMUGMUG_ACCESS_TOKEN"] = around.format("t")
     environ["SMUGMUG_ACCESS_TOKEN_SECRET"] = around.format("u")
-    api_key = script.api_key_from(environ)
+    api_key, _ = script.find_api_key(environ, script.Credentials("", ""))
     assert api_key is not None and (api_key.key, api_key.secret) == ("k" * 32, "s" * 64)
     signed_in = script.token_from_environment(api_key, environ)
     assert signed_in is not None and (signed_in.token, signed_in.token_secret) == ("t", "u")

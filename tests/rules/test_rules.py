@@ -310,15 +310,21 @@ def test_error_messages_are_found_in_responses(body: bytes, message: str) -> Non
     "message, kind, exit_code, transient, advice",
     [
         ("oauth_problem=nonce_used", script.RequestFailed, 2, True, "nonce_used"),
-        ("oauth_problem=consumer_key_unknown", script.Problem, 2, None, "SMUGMUG_API_KEY"),
+        (
+            "oauth_problem=consumer_key_unknown",
+            script.UnknownKey,
+            2,
+            None,
+            "does not know this API key",
+        ),
         (
             "oauth_problem=signature_invalid&debug_sbs=GET&oauth_consumer_key=...",
-            script.RequestFailed,
+            script.SignatureRefused,
             2,
             False,
-            "SMUGMUG_API_SECRET",
+            "secret probably does not belong to this API key",
         ),
-        ("oauth_problem=signature_invalid", script.RequestFailed, 2, False, "SMUGMUG_API_SECRET"),
+        ("oauth_problem=signature_invalid", script.SignatureRefused, 2, False, "secret probably"),
         ("oauth_problem=timestamp_refused", script.Problem, 2, None, "clock"),
         ("oauth_problem=token_rejected", script.NotSignedIn, 3, None, "revoked"),
         ("oauth_problem=token_expired", script.NotSignedIn, 3, None, "revoked"),
@@ -355,7 +361,9 @@ def test_each_cause_of_a_401_has_its_own_advice(
     assert type(problem) is kind
     assert problem.exit_code == exit_code
     assert getattr(problem, "transient", None) == transient
-    assert advice in str(problem) and "401" in str(problem)
+    assert advice in str(problem)
+    is_explained = message and message not in str(problem)
+    assert is_explained or "401" in str(problem)  # SmugMug's own words stand in for advice
 
 
 def test_the_error_of_a_wrong_clock_is_stated() -> None:
@@ -1169,6 +1177,40 @@ def test_pins_can_come_from_anywhere_but_the_null_device(
         assert script.can_prompt(nothing, platform) is at_null_device
     # of which the system knows nothing
     assert script.can_prompt(io.StringIO("123456"), platform) is True
+
+
+class FakeTerminal(io.StringIO):
+    """A standard input that is a terminal."""
+
+    def isatty(self) -> bool:
+        """Return True."""
+        return True
+
+
+@pytest.mark.parametrize(
+    "platform, environ, expected",
+    [
+        ("linux", {}, False),
+        ("linux", {"DISPLAY": ""}, False),
+        ("linux", {"DISPLAY": ":0"}, True),
+        ("linux", {"WAYLAND_DISPLAY": "wayland-0"}, True),
+        ("linux", {"SSH_CONNECTION": "1", "SSH_TTY": "/dev/pts/1"}, False),
+        ("linux", {"SSH_CONNECTION": "1", "DISPLAY": "localhost:10.0"}, True),
+        ("freebsd13", {"DISPLAY": ":0"}, True),
+        ("freebsd13", {}, False),
+        ("darwin", {}, True),
+        ("darwin", {"SSH_CONNECTION": "1"}, False),
+        ("darwin", {"SSH_TTY": "/dev/ttys001"}, False),
+        ("win32", {}, True),
+        ("win32", {"SSH_CLIENT": "1"}, False),
+    ],
+)
+def test_a_browser_opens_only_before_a_screen(
+    platform: str, environ: Dict[str, str], expected: bool
+) -> None:
+    assert script.can_open_browser(FakeTerminal(), environ, platform) is expected
+    assert script.can_open_browser(io.StringIO("a pipe"), environ, platform) is False
+    assert script.can_open_browser(None, environ, platform) is False
 
 
 @pytest.mark.parametrize(

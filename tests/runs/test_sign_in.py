@@ -8,7 +8,7 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Optional
 
 import pytest
 
@@ -106,7 +106,7 @@ def test_missing_packages_are_named_with_the_command_to_install_them(
     )
     result = run(env={"PYTHONPATH": str(tmp_path)})
     assert result.returncode == 2
-    assert f"package {package} is missing" in result.stderr
+    assert f"package {package} is not installed" in result.stderr
     assert f"{sys.executable} -m venv .venv\n" in result.stderr
     assert (
         "python -m pip install requests requests_oauthlib\n" in result.stderr
@@ -222,14 +222,14 @@ def test_three_refused_pins_end_the_run(run: Run, smugmug: FakeSmugMug) -> None:
 def test_no_input_at_the_prompt_ends_with_advice(run: Run, typed: str) -> None:
     result = run(signed_in=False, input=typed)
     assert result.returncode == 3
-    assert "once from a terminal" in result.stderr
+    assert "No PIN entered. Run this again when you have it." in result.stderr
     assert not token_file(run).exists()
 
 
 def test_unattended_runs_ask_nothing(run: Run, smugmug: FakeSmugMug) -> None:
     result = run(signed_in=False)  # standard input is the null device
     assert result.returncode == 3
-    assert "once from a terminal" in result.stderr.replace("\n", " ")
+    assert "once in a terminal" in result.stderr.replace("\n", " ")
     assert "PIN: " not in result.stderr
     assert smugmug.requests == []
 
@@ -239,7 +239,7 @@ def test_runs_without_standard_input_ask_nothing(run: Run, smugmug: FakeSmugMug)
     process = run.start(signed_in=False, preexec_fn=lambda: os.close(0))
     _, stderr = process.communicate(timeout=300)
     assert process.returncode == 3
-    assert "once from a terminal" in stderr.replace("\n", " ") and "Traceback" not in stderr
+    assert "once in a terminal" in stderr.replace("\n", " ") and "Traceback" not in stderr
     assert smugmug.requests == []
 
 
@@ -374,9 +374,7 @@ def test_revoked_tokens_lead_to_a_new_sign_in_or_exit_code_3(
 
     result = run(signed_in=False)
     assert result.returncode == 3
-    assert "revoked" in result.stderr and "once from a terminal" in result.stderr.replace(
-        "\n", " "
-    )
+    assert "revoked" in result.stderr and "once in a terminal" in result.stderr.replace("\n", " ")
     assert saved_token(run) == before
 
     result = run(signed_in=False, input="027518\n")
@@ -416,6 +414,7 @@ def test_each_cause_of_a_refusal_has_its_own_advice(
     result = run(signed_in=where in ("authuser", "!albums"), input="027518\n")
     assert result.returncode == code
     assert [text for text in advice if text not in result.stderr] == []
+    assert "oauth_problem" not in result.stderr
     assert smugmug.count(pattern=where) == 1  # what cannot help is not tried again
 
 
@@ -426,20 +425,71 @@ def test_keys_that_are_not_ascii_exit_with_2(run: Run, smugmug: FakeSmugMug) -> 
     assert smugmug.requests == []
 
 
+@pytest.mark.parametrize("task", [[], ["--list"], ["--login"]], ids=["", "--list", "--login"])
 @pytest.mark.parametrize(
-    "variable, advice",
+    "wrong, cause",
     [
-        ("SMUGMUG_API_KEY", "does not know this API key"),
-        ("SMUGMUG_API_SECRET", "not belong to this API key"),
+        ("api_key", "does not know this API key"),
+        ("api_secret", "does not belong to this API key"),
     ],
 )
-def test_mistyped_keys_and_secrets_are_told_apart(
-    run: Run, smugmug: FakeSmugMug, variable: str, advice: str
+@pytest.mark.parametrize("place", ["variables", "top of the file", "both", "saved"])
+def test_a_wrong_key_or_secret_names_the_place_it_came_from(
+    run: Run, smugmug: FakeSmugMug, tmp_path: Path, place: str, wrong: str, cause: str, task: Any
 ) -> None:
-    result = run(signed_in=False, input="027518\n", env={variable: "mistyped"})
-    assert result.returncode == 2
-    assert advice in result.stderr and variable in result.stderr
-    assert authorize_urls(result.stderr) == []
+    key = {"api_key": smugmug.api_key, "api_secret": smugmug.api_secret, wrong: "mistyped"}
+    env: Dict[str, Optional[str]] = {"SMUGMUG_API_KEY": None, "SMUGMUG_API_SECRET": None}
+    program = tmp_path / "program.py"
+    text = SCRIPT.read_text(encoding="utf-8")
+    if place in ("variables", "both"):
+        env["SMUGMUG_API_KEY"] = key["api_key"]
+    if place == "variables":
+        env["SMUGMUG_API_SECRET"] = key["api_secret"]
+    if place == "top of the file":
+        text = text.replace('"YOUR_API_KEY"', repr(key["api_key"]), 1)
+    if place in ("top of the file", "both"):
+        text = text.replace('"YOUR_API_SECRET"', repr(key["api_secret"]), 1)
+    if place == "saved":
+        save(run, key)
+    program.write_text(text, encoding="utf-8")
+    names = {
+        "variables": "Compare SMUGMUG_API_KEY and SMUGMUG_API_SECRET with",
+        "top of the file": "Compare API_KEY and API_SECRET at the top of program.py with",
+        "both": "Compare SMUGMUG_API_KEY and API_SECRET at the top of program.py with",
+        "saved": "Compare the saved key (run --logout to enter another) with",
+    }
+    done = subprocess.run(
+        [sys.executable, str(program), *task],
+        input=b"027518\n",
+        capture_output=True,
+        env=run.environment(env, signed_in=False),
+        cwd=str(tmp_path),
+        timeout=300,
+        check=False,
+    )
+    stderr = done.stderr.decode()
+    assert done.returncode == 2 and cause in stderr, stderr
+    assert [each for each in names if names[each] in stderr] == [place]
+    assert authorize_urls(stderr) == [] and "oauth_problem" not in stderr and "401" not in stderr
+
+
+@pytest.mark.parametrize("where", ["environment", "token file"])
+@pytest.mark.parametrize("wrong", ["api_secret", "access_token_secret"])
+def test_a_wrong_secret_is_told_from_a_wrong_token_secret(
+    run: Run, smugmug: FakeSmugMug, where: str, wrong: str
+) -> None:
+    env = {}
+    if where == "environment":
+        env["SMUGMUG_" + wrong.upper()] = "mistyped"
+    else:
+        save(run, {**good_token(smugmug), "api_secret": smugmug.api_secret, wrong: "mistyped"})
+    result = run(signed_in=where == "environment", keys=where == "environment", env=env)
+    if wrong == "api_secret":
+        assert result.returncode == 2 and "does not belong to this API key" in result.stderr
+    else:
+        assert result.returncode == 3
+        assert "The secret of the access token is wrong." in result.stderr
+        assert ("SMUGMUG_ACCESS_TOKEN" in result.stderr) == (where == "environment")
 
 
 def test_401s_with_a_web_page_lead_to_a_new_sign_in(run: Run, smugmug: FakeSmugMug) -> None:
@@ -463,7 +513,7 @@ def test_sign_ins_without_a_token_in_the_response_exit_with_2(
     smugmug.fault("respond", where, status=200, body=b"oauth_token=only+half+of+it")
     result = run("--login", signed_in=False, input="027518\n")
     assert result.returncode == 2
-    assert "without a token" in result.stderr and not token_file(run).exists()
+    assert "sent no token" in result.stderr and not token_file(run).exists()
 
 
 def test_responses_without_a_user_are_no_sign_in(run: Run, smugmug: FakeSmugMug) -> None:

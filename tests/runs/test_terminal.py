@@ -12,6 +12,7 @@ import struct
 import subprocess
 import sys
 import threading
+import time
 import unicodedata
 from types import SimpleNamespace
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple
@@ -24,6 +25,7 @@ from hypothesis import strategies as st
 import download_smugmug_photos as script
 from conftest import SCRIPT, Run
 from fake_smugmug import JPEG_MAGIC, Account, Album, FakeSmugMug, Pattern, Photo, md5_of
+from helpers import token_file
 
 if sys.platform == "win32":
     pytest.skip("Windows has no pseudo-terminals of this kind", allow_module_level=True)
@@ -521,15 +523,217 @@ def test_api_keys_are_saved_even_if_the_sign_in_still_works(
     assert run(keys=False, signed_in=False).returncode == 0
 
 
-def test_unknown_api_keys_are_not_saved(run: Run, terminal: Callable[..., Terminal]) -> None:
-    screen = terminal(**NO_KEY, **NO_TOKEN)
+def type_key(screen: Terminal, key: str, secret: str) -> None:
+    """Type an API key and its secret where they are asked for."""
     screen.wait_for(lambda lines: lines[-1].startswith("API key:"))
-    screen.press(b"wrong\n")
+    screen.press(key.encode() + b"\n")
     screen.wait_for(lambda lines: "API secret" in lines[-1])
-    screen.press(b"wrong\n")
+    screen.press(secret.encode() + b"\n")
+
+
+def wait_for_text(screen: Terminal, text: str, times: int) -> None:
+    """Wait until a text is on the screen this many times, in whatever way it is wrapped."""
+    screen.wait_for(lambda lines: " ".join(" ".join(lines).split()).count(text) == times)
+
+
+def flat(screen: Terminal) -> str:
+    """Return all text on a screen as one line, with single spaces."""
+    return " ".join(" ".join(screen.lines).split())
+
+
+def saved_key(run: Run) -> Tuple[str, str]:
+    """Return the API key and the secret that are saved."""
+    content = json.loads(token_file(run).read_text())
+    return content["api_key"], content["api_secret"]
+
+
+def test_a_key_typed_wrong_three_times_ends_the_run_and_is_not_saved(
+    run: Run, terminal: Callable[..., Terminal]
+) -> None:
+    screen = terminal(**NO_KEY, **NO_TOKEN)
+    for number in range(3):
+        wait_for_text(screen, "does not know this API key", number)
+        type_key(screen, "wrong", "wrong")
     assert screen.wait_for_end() == 2
-    assert "does not know this API key" in " ".join(" ".join(screen.lines).split())
-    assert not (run.config / "download_smugmug_photos").exists()
+    text = flat(screen)
+    assert text.count("does not know this API key") == 3 and text.count("API key:") == 3
+    assert "SMUGMUG_API" not in text and "--logout" not in text and "oauth_problem" not in text
+    assert not token_file(run).parent.exists()
+
+
+@pytest.mark.parametrize("wrong", ["key", "secret"])
+def test_a_mistyped_key_or_secret_can_be_typed_again(
+    account: Account,
+    smugmug: FakeSmugMug,
+    run: Run,
+    terminal: Callable[..., Terminal],
+    wrong: str,
+) -> None:
+    account.album("Summer").photo()
+    screen = terminal(**NO_KEY, **NO_TOKEN)
+    if wrong == "key":
+        type_key(screen, "mistyped", smugmug.api_secret)
+        cause = "does not know this API key"
+    else:
+        type_key(screen, smugmug.api_key, "mistyped")
+        cause = "does not belong to this API key"
+    wait_for_text(screen, cause, 1)
+    type_key(screen, smugmug.api_key, smugmug.api_secret)
+    screen.wait_for(lambda lines: lines[-1].startswith("PIN:"))
+    screen.press(smugmug.pin.encode() + b"\n")
+    assert screen.wait_for_end() == 0
+    assert saved_key(run) == (smugmug.api_key, smugmug.api_secret)
+
+
+@pytest.mark.parametrize("end", ["Ctrl-C", "Ctrl-D", "closed", "no connection", "refused"])
+def test_a_typed_key_is_kept_even_if_the_sign_in_fails_after_it(
+    account: Account,
+    smugmug: FakeSmugMug,
+    run: Run,
+    terminal: Callable[..., Terminal],
+    end: str,
+) -> None:
+    account.album("Summer").photo()
+    screen = terminal(**NO_KEY, **NO_TOKEN)
+    type_key(screen, smugmug.api_key, smugmug.api_secret)
+    screen.wait_for(lambda lines: lines[-1].startswith("PIN:"))
+    assert saved_key(run) == (smugmug.api_key, smugmug.api_secret)
+    assert token_file(run).stat().st_mode & 0o777 == 0o600
+    if end == "Ctrl-C":
+        screen.press(b"\x03")
+    elif end == "Ctrl-D":
+        screen.press(b"\x04")
+    elif end == "closed":
+        screen.process.send_signal(signal.SIGHUP)
+    elif end == "no connection":
+        smugmug.fault("reset", "getAccessToken", times=None)
+        screen.press(smugmug.pin.encode() + b"\n")
+    else:
+        for _ in range(3):
+            screen.wait_for(lambda lines: lines[-1].startswith("PIN:"))
+            screen.press(b"111111\n")
+            screen.wait_for(lambda lines: not lines[-1].startswith("PIN: 1"))
+    assert screen.wait_for_end() != 0
+    again = terminal(**NO_KEY, **NO_TOKEN)
+    again.wait_for(lambda lines: lines[-1].startswith("PIN:"))
+    assert "API key" not in flat(again)
+    smugmug.clear_faults()
+    again.press(smugmug.pin.encode() + b"\n")
+    assert again.wait_for_end() == 0
+
+
+def test_an_empty_secret_is_asked_for_again(
+    smugmug: FakeSmugMug, terminal: Callable[..., Terminal]
+) -> None:
+    screen = terminal("--login", **NO_KEY, **NO_TOKEN)
+    type_key(screen, smugmug.api_key, " ")
+    screen.wait_for(lambda lines: "".join(lines).count("API secret") == 2)
+    screen.press(smugmug.api_secret.encode() + b"\n")
+    screen.wait_for(lambda lines: lines[-1].startswith("PIN:"))
+    screen.press(smugmug.pin.encode() + b"\n")
+    assert screen.wait_for_end() == 0
+
+
+def test_after_the_secret_it_says_what_it_waits_for(
+    smugmug: FakeSmugMug, terminal: Callable[..., Terminal]
+) -> None:
+    smugmug.fault("stall", "getRequestToken")
+    screen = terminal(**NO_KEY, **NO_TOKEN)
+    type_key(screen, smugmug.api_key, smugmug.api_secret)
+    screen.wait_for(lambda lines: lines[-1] == "Contacting SmugMug ...")
+    screen.press(b"\x03")
+    assert screen.wait_for_end() == 130
+
+
+def test_a_second_run_says_that_it_waits_for_smugmug(
+    smugmug: FakeSmugMug, terminal: Callable[..., Terminal]
+) -> None:
+    smugmug.fault("stall", "authuser")
+    screen = terminal()
+    screen.wait_for(lambda lines: lines[-1] == "Contacting SmugMug ...")
+    screen.press(b"\x03")
+    assert screen.wait_for_end() == 130 and "Contacting" not in flat(screen)
+
+
+@pytest.mark.parametrize(
+    "proxy, advice",
+    [("http://127.0.0.1:9", "Check"), ("http://nowhere.invalid:9", "Check")],
+    ids=["refused", "not found"],
+)
+def test_without_a_connection_a_first_run_gets_advice(
+    terminal: Callable[..., Terminal], proxy: str, advice: str
+) -> None:
+    screen = terminal(**NO_KEY, **NO_TOKEN, HTTPS_PROXY=proxy, https_proxy=proxy)
+    type_key(screen, "key", "secret")
+    assert screen.wait_for_end() == 2
+    assert advice in flat(screen)
+
+
+# =================================================================================================
+# The browser.
+# =================================================================================================
+
+BROWSER = """#!/bin/sh
+echo output; echo errors >&2
+{ echo "$1"; env | grep -c SMUGMUG_API; (: </dev/tty) 2>/dev/null && echo terminal; } >"$RECORD.part"
+mv "$RECORD.part" "$RECORD"
+exit 1
+"""
+
+
+@pytest.mark.parametrize("variable", ["DISPLAY", "WAYLAND_DISPLAY"])
+def test_a_browser_opens_at_the_address_and_leaves_the_terminal_alone(
+    account: Account,
+    smugmug: FakeSmugMug,
+    run: Run,
+    terminal: Callable[..., Terminal],
+    variable: str,
+) -> None:
+    account.album("Summer").photo()
+    browser = run.folder / "browser"
+    browser.write_text(BROWSER)
+    browser.chmod(0o755)
+    record = run.folder / "record.txt"
+    env = {"BROWSER": str(browser), "RECORD": str(record), variable: ":9"}
+    screen = terminal(columns=200, **NO_TOKEN, **env)
+    lines = screen.wait_for(lambda lines: lines[-1].startswith("PIN:"))
+    (address,) = [line for line in lines if line.startswith("https://")]
+    assert any("your browser should show it now" in line for line in lines)
+    deadline = time.monotonic() + 300
+    while not record.exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert record.read_text().split() == [address, "0"]
+    assert screen.lines == lines  # neither the browser's output nor its failure is here
+    screen.press(smugmug.pin.encode() + b"\n")
+    assert screen.wait_for_end() == 0
+    assert b"output" not in screen.raw and b"errors" not in screen.raw
+
+
+@pytest.mark.parametrize(
+    "env", [{"BROWSER": "/nowhere/at/all"}, {"PATH": "/nowhere"}], ids=["missing", "none"]
+)
+def test_a_browser_that_cannot_open_harms_nothing(
+    account: Account, smugmug: FakeSmugMug, terminal: Callable[..., Terminal], env: Dict[str, str]
+) -> None:
+    account.album("Summer").photo()
+    screen = terminal(**NO_TOKEN, DISPLAY=":9", **env)
+    screen.wait_for(lambda lines: lines[-1].startswith("PIN:"))
+    screen.press(smugmug.pin.encode() + b"\n")
+    assert screen.wait_for_end() == 0
+
+
+def test_no_browser_opens_without_a_display(
+    run: Run, smugmug: FakeSmugMug, terminal: Callable[..., Terminal]
+) -> None:
+    browser = run.folder / "browser"
+    browser.write_text(BROWSER)
+    browser.chmod(0o755)
+    env = {"BROWSER": str(browser), "RECORD": str(run.folder / "record.txt")}
+    screen = terminal("--login", **NO_TOKEN, **env)
+    screen.wait_for(lambda lines: lines[-1].startswith("PIN:"))
+    screen.press(smugmug.pin.encode() + b"\n")
+    assert screen.wait_for_end() == 0
+    assert "browser" not in flat(screen) and not (run.folder / "record.txt").exists()
 
 
 def test_no_input_at_the_prompt_for_the_key_ends_with_advice(
@@ -539,7 +743,7 @@ def test_no_input_at_the_prompt_for_the_key_ends_with_advice(
     screen.wait_for(lambda lines: lines[-1].startswith("API key:"))
     screen.press(b"\x04")
     assert screen.wait_for_end() == 2
-    assert any(line.startswith("No API key given.") for line in screen.lines)
+    assert any(line.startswith("No API key entered.") for line in screen.lines)
 
 
 # =================================================================================================
