@@ -3607,7 +3607,7 @@ class PagedList:
         self.uri = uri
         self.kind = kind
         self.page_size = page_size
-        self._expected = expected
+        self._expected = expected or None  # a count of 0 may lag behind
         self._total: int | None = None  # as pages state it
         self._next = 1  # the first entry that was not requested yet
         self._again: deque[tuple[int, int]] = deque()  # ranges to request again; ends exclusive
