@@ -289,6 +289,8 @@ class Settings(NamedTuple):
     `task`: the name of the task that was asked for, such as "sync" or "dry-run"
     `jobs`: the number of concurrent downloads; None if it follows the throughput
     `quiet`: how often -q was given
+    `only`: "photos" or "videos" if the others are left out, otherwise ""
+    `originals`: folders outside the output folder that may hold the same files
     """
 
     output: Path
@@ -313,6 +315,9 @@ class Settings(NamedTuple):
     report: Path | None
     log_file: Path | None
     sidecars: tuple[str, ...]
+    only: str
+    originals: tuple[Path, ...]
+    hard_links: bool
 
 
 class RemoteFile(NamedTuple):
@@ -356,6 +361,11 @@ class Image(NamedTuple):
     source_types: tuple[str, ...]
     width: int
     height: int
+
+    @property
+    def content(self) -> str:
+        """The MD5 of the file, or the key if SmugMug states no MD5."""
+        return (self.remote.md5 if self.remote else None) or self.key
 
     @property
     def uri(self) -> str:
@@ -948,29 +958,30 @@ def next_pace(
 class Jobs:
     """The jobs that no worker has: those that are `ready`, and those that wait for another job.
 
-    An image that is in several albums is downloaded for one of them. The others wait until it is
-    on disk, and copy it.
+    A file that is in several albums, or was uploaded several times, is downloaded once. The other
+    jobs for it wait until it is on disk, and copy it.
     """
 
     def __init__(self) -> None:
         self.ready: deque[Job] = deque()
-        # The waiting jobs, by the key of each image whose job is ready or in progress.
+        # The waiting jobs, by the content of each image whose job is ready or in progress.
         self._waiting: dict[str, tuple[Job, ...]] = {}
 
     def add(self, jobs: Iterable[Job]) -> None:
         """Add jobs at the end."""
         for job in jobs:
-            if job.image.key in self._waiting:
-                self._waiting[job.image.key] += (job,)
+            content = job.image.content
+            if content in self._waiting:
+                self._waiting[content] += (job,)
             else:
-                self._waiting[job.image.key] = ()
+                self._waiting[content] = ()
                 self.ready.append(job)
 
     def done(self, image: Image) -> None:
         """Note that an image is on disk or failed; the next job for it goes to the front."""
-        waiting = self._waiting.pop(image.key)
+        waiting = self._waiting.pop(image.content)
         if waiting:
-            self._waiting[image.key] = waiting[1:]
+            self._waiting[image.content] = waiting[1:]
             self.ready.appendleft(waiting[0])
 
 
@@ -1715,7 +1726,8 @@ class FilesOnDisk(Dict[str, int]):
 def files_in(folder: Path) -> FilesOnDisk:
     """Return the regular files in a folder; raise OSError if it cannot be read.
 
-    A folder that does not exist has none.
+    A folder that does not exist has none. The record and links to it are left out, because opening
+    them would drop its lock.
     """
     files = FilesOnDisk()
     try:
@@ -1725,7 +1737,10 @@ def files_in(folder: Path) -> FilesOnDisk:
     with entries:
         for entry in entries:
             with suppress(OSError):  # deleted meanwhile, or a link that leads in a circle
-                if entry.is_file():
+                target = entry.name
+                if entry.is_symlink():
+                    target = os.path.basename(os.path.realpath(entry.path))
+                if entry.is_file() and not target.casefold().startswith(RECORD_FILE):
                     files[entry.name] = entry.stat().st_size
     return files
 
@@ -2008,6 +2023,10 @@ class Screen(logging.Handler):
         """Show at once what has begun, where there is a progress line."""
         if self._is_live:
             self._shown_at = 0.0
+        self.show(lambda columns: text)
+
+    def show_text(self, text: str) -> None:
+        """Show a text on the progress line, if it is time to."""
         self.show(lambda columns: text)
 
     def clear(self) -> None:
@@ -5268,12 +5287,14 @@ class Visit:
         they were deleted
     `suspects`: the same of the first visit, for the second one to decide
     `second`: the second visit, if there will be one
-    `is_partial`: some images are left out on purpose
+    `is_partial`: some images are left out by --since or an earlier listing
+    `only`: the kind of images to download, as in the settings
     `counts`, `to_download_bytes`: the results so far, and what a preview would download
     """
 
-    def __init__(self, album: Album, seen: frozenset[str] | None = None) -> None:
+    def __init__(self, album: Album, seen: frozenset[str] | None = None, only: str = "") -> None:
         self.album = album
+        self.only = only
         self.seen = seen
         self.folder = Path()
         self.album_record = NEW_ALBUM
@@ -5299,7 +5320,7 @@ class Visit:
 
         Its results are added to those of this visit.
         """
-        self.second = Visit(self.album, seen)
+        self.second = Visit(self.album, seen, self.only)
         self.second.counts = self.counts
         return self.second
 
@@ -5366,12 +5387,14 @@ def is_unchanged(visit: Visit, now: float) -> bool:
     """Return True if an album can be skipped, as described above."""
     if not visit.album.change_token or visit.album.change_token != visit.album_record.change_token:
         return False
-    if visit.album.image_count and not visit.records and not visit.unavailable:
+    is_empty = not visit.records and not visit.unavailable
+    if visit.album.image_count and is_empty and not visit.only:
         return False  # the record has lost them
     if any(unavailable.retry_at <= now for unavailable in visit.unavailable.values()):
         return False
     return all(
-        record.removed or is_intact(record, visit.on_disk) for record in visit.records.values()
+        record.removed or is_intact(record, visit.on_disk) or not is_asked_for(record, visit.only)
+        for record in visit.records.values()
     )
 
 
@@ -5396,6 +5419,23 @@ def albums_to_recheck(
 def is_wanted(image: Image, since: str, seen: frozenset[str]) -> bool:
     """Return True if an image was uploaded `since` and is not in an earlier listing."""
     return (image.uploaded[:19] or since) >= since and image.key not in seen
+
+
+def asked_album(album: Album, record: AlbumRecord, only: str) -> Album:
+    """Return an album with a change token that belongs to what --only asks for.
+
+    What is recorded for photos does not hold for videos. The token of a complete album holds for
+    both.
+    """
+    if not only or album.change_token in ("", record.change_token):
+        return album
+    return album._replace(change_token=f"{album.change_token} {only}")
+
+
+def is_asked_for(record: FileRecord, only: str) -> bool:
+    """Return True if a recorded file is of the kind that --only asks for."""
+    is_video = split_extension(record.name)[1].lower() in VIDEO_EXTENSIONS
+    return not only or is_video == (only == "videos")
 
 
 def may_have_uploads(album: Album, since: str) -> bool:
@@ -5542,181 +5582,326 @@ def fallback_name(image: Image, name: str, max_bytes: int = MAX_NAME_BYTES) -> s
 
 
 # -------------------------------------------------------------------------------------------------
-# 12. What is here: files and folders that somebody moved, found again by what is in them.
-#    Knows the record and the disk. Knows nothing of SmugMug.
+# 12. What is already here: files by content, moved album folders, and originals elsewhere.
+#    Uses the download record and the disk. Independent of SmugMug.
 # -------------------------------------------------------------------------------------------------
+
+HASHED_AT_ONCE = 8  # files of other sizes that are hashed at the same time
+UNREADABLE = "unreadable"  # stands for the MD5 of a file that could not be hashed
+WALK_STEP = 500  # files between two signs of life
+NAMED_FOLDERS = 3  # unreadable folders that a warning names
+MANY_MISSING = 10  # a warning tells of this many missing files; fewer may have been deleted
+RECORDS_TO_LOCATE = 50  # a moved folder is looked for by this many of its files
 
 
 class Copy(NamedTuple):
-    """A file in the output folder that should have the content of an image."""
+    """A file that should have the content of an image.
+
+    `may_link`: a second name of this file can take the place of a copy
+    """
 
     path: Path
     md5: str
     is_original: bool
+    may_link: bool = False
 
 
 class ContentIndex:
-    """All files in the output folder, by what is in them: what is here already is not fetched again.
+    """An index by content of the files on this disk: what is in it is not downloaded again.
 
-    Of recorded files the record tells that. The others, which somebody moved, are hashed once one of their size is
-    looked for. `find` may be called by any thread.
+    It holds the recorded files, other files in the output folder, which the user may have moved,
+    and the files in the folders of --originals. The record knows the MD5 of the first. The others
+    are hashed when a file of their size is wanted. `find` and `add` may be called by any thread.
+
+    The index is a temporary database, because there may be millions of files. If the temporary
+    folder is full, the index is given up, and the run downloads instead of copying.
+
+    `show`: shows a text on the progress line
+    `originals`: folders outside the output folder, which are only ever read
+    `links`: copies may be hard links
     """
 
-    def __init__(self, output: Path, redraw: Callable[[], None]) -> None:
-        self.output, self.redraw, self._is_filled = output, redraw, False
+    def __init__(
+        self,
+        output: Path,
+        show: Callable[[str], None],
+        originals: Sequence[Path] = (),
+        links: bool = False,
+    ) -> None:
+        self.output = output
+        self.show = show
+        self.originals = originals
+        self.links = links
+        self._is_filled = False
+        self._is_failed = False
         self._lock = threading.Lock()
-        self._files = sqlite3.connect(
-            "", isolation_level=None, check_same_thread=False
-        )  # there may be millions
-        self._files.execute("PRAGMA journal_mode = OFF")
-        self._files.execute(
-            "CREATE TABLE file (path BLOB PRIMARY KEY, size_bytes INTEGER, md5 TEXT, stated_md5 TEXT, "
-            "version TEXT, is_original INTEGER)"
+        # Files of one size are hashed by one thread, so that each is read once.
+        self._hashing = [threading.Lock() for _ in range(HASHED_AT_ONCE)]
+        self._files = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+        self._execute("PRAGMA journal_mode = OFF")
+        self._execute(
+            "CREATE TABLE file (path BLOB PRIMARY KEY, size_bytes INTEGER, md5 TEXT, "
+            "stated_md5 TEXT, version TEXT, is_original INTEGER) WITHOUT ROWID"
         )
 
     def fill(self, database: Database) -> None:
-        """Find them, if that was not done yet: all but part files, and what hidden folders hold."""
+        """Find all files, unless that was done earlier in this run."""
         if self._is_filled:
             return
         self._is_filled = True
-        albums = {
-            self.output / album.folder: album_key for album_key, album in database.albums().items()
-        }
-        for folder, folders, names in os.walk(str(self.output)):
-            self.redraw()
-            folders[:] = (name for name in folders if not name.startswith("."))
-            records = {
-                file.name: file for file in database.files(albums.get(Path(folder), "")).values()
-            }
-            for name in names:
-                if name in records:
-                    self.add(Path(folder, name), records[name])
-                elif not name.endswith(PART_SUFFIX):
-                    with suppress(OSError):
-                        path = os.path.join(folder, name)
-                        self._insert(path, os.lstat(path).st_size, "", "", "", True)
+        self._execute("BEGIN")
+        self._fill_from_output(database)
+        for folder in self.originals:
+            self._fill_from_originals(Path(os.path.realpath(str(folder))), database)
+        self._execute("COMMIT")
         for column in ("size_bytes, md5", "md5", "stated_md5", "version"):
-            self._files.execute(f"CREATE INDEX 'by {column}' ON file ({column})")
+            self._execute(f"CREATE INDEX 'by {column}' ON file ({column})")
+
+    def _fill_from_output(self, database: Database) -> None:
+        """Add the files in the output folder: the recorded ones, and others that are not hidden.
+
+        SQLite's own files are hidden. Opening them would drop the lock on the record.
+        """
+        albums = {
+            str(self.output / album.folder): album_key
+            for album_key, album in database.albums().items()
+        }
+        walk = Walk(self.output)
+        folder = ""
+        records: dict[str, FileRecord] = {}
+        for number, entry in enumerate(walk.files()):
+            if number % WALK_STEP == 0:
+                self.show(f"Looking at the files on disk: {number:,}")
+                database.commit_if_due()
+            if os.path.dirname(entry.path) != folder:
+                folder = os.path.dirname(entry.path)
+                files = database.files(albums.get(folder, "")).values()
+                records = {file.name: file for file in files}
+            record = records.get(entry.name)
+            if record is not None:
+                self.add(Path(entry.path), record)
+            elif not entry.name.startswith("."):
+                self._add_unknown(entry)
+
+    def _fill_from_originals(self, originals: Path, database: Database) -> None:
+        """Add the files in a folder of --originals, except those in the output folder."""
+        walk = Walk(originals, skip=os.path.realpath(str(self.output)))
+        for number, entry in enumerate(walk.files()):
+            if number % WALK_STEP == 0:
+                self.show(f"Looking at the originals: {number:,} files in {printable(originals)}")
+                database.commit_if_due()
+            if not entry.name.startswith("."):
+                self._add_unknown(entry)
+        if walk.unreadable:
+            named = "; ".join(walk.unreadable[:NAMED_FOLDERS])
+            log.warning(
+                "%s in %s cannot be read and will be skipped: %s",
+                counted(len(walk.unreadable), "folder"),
+                printable(originals),
+                named,
+            )
+
+    def _add_unknown(self, entry: os.DirEntry[str]) -> None:
+        """Add a file whose content is unknown. An empty one is nobody's photo."""
+        with suppress(OSError):
+            size_bytes = entry.stat(follow_symlinks=False).st_size
+            if size_bytes:
+                values = (os.fsencode(entry.path), size_bytes, "", "", "", True)
+                self._execute("INSERT OR IGNORE INTO file VALUES (?, ?, ?, ?, ?, ?)", *values)
 
     def add(self, path: Path, record: FileRecord) -> None:
-        """A file is here, as its record says. Nobody is to get a copy of one that is damaged."""
+        """Add a recorded file, unless it is damaged."""
         if not record.damaged:
-            version = f"{record.image_key}-{record.serial}"
-            self._insert(
-                str(path),
+            self._execute(
+                "INSERT OR REPLACE INTO file VALUES (?, ?, ?, ?, ?, ?)",
+                os.fsencode(str(path)),
                 record.size_bytes,
                 record.md5,
                 record.stated_md5,
-                version,
+                f"{record.image_key}-{record.serial}",
                 record.is_original,
             )
 
-    def _insert(self, path: str, *row: Any) -> None:
-        with self._lock:
-            self._files.execute(
-                "INSERT OR REPLACE INTO file VALUES (?, ?, ?, ?, ?, ?)", (os.fsencode(path), *row)
-            )
-
     def of_size(self, size_bytes: int | None) -> list[Path]:
-        """All of this size in bytes."""
-        rows = self._files.execute("SELECT path FROM file WHERE size_bytes = ?", (size_bytes,))
-        return [Path(os.fsdecode(row[0])) for row in rows]
+        """Return the paths of all files of this size."""
+        rows = self._execute("SELECT path FROM file WHERE size_bytes = ?", size_bytes)
+        return [Path(os.fsdecode(path)) for (path,) in rows]
 
     def find(self, image: Image, stop: Stop) -> list[Copy]:
-        """The files that have the content of an image: the MD5 says so, the serial where SmugMug states no MD5."""
-        md5, size_bytes = (
-            (image.remote.md5, image.remote.size_bytes) if image.remote else (None, None)
-        )
-        with self._lock:
-            if md5:
-                for path in self._rows_or_forget("size_bytes = ? AND md5 = ''", size_bytes):
-                    with suppress(OSError):
-                        self._files.execute(
-                            "UPDATE file SET md5 = ? WHERE path = ?",
-                            (file_md5(path.path, stop), os.fsencode(str(path.path))),
-                        )
-                found = self._rows_or_forget("md5 = ? OR stated_md5 = ?", md5, md5)
-            else:
-                found = self._rows_or_forget(
-                    "version = ? AND md5 != ''", f"{image.key}-{image.serial}"
-                )
-        return [copy for copy in found if copy.is_original or image.is_video]
+        """Return the files that should have the content of an image.
 
-    def _rows_or_forget(self, where: str, *values: Any) -> list[Copy]:
-        rows = self._files.execute(
-            f"SELECT path, md5, is_original FROM file WHERE {where}", values
-        )
-        return [
-            Copy(Path(os.fsdecode(path)), md5, bool(is_original))
-            for path, md5, is_original in rows
-        ]
+        The MD5 decides, or the version of the image if SmugMug states no MD5. Recorded files come
+        first.
+        """
+        columns = "path, md5, is_original, version != ''"
+        if image.remote is not None and image.remote.md5:
+            if image.remote.size_bytes:
+                self._hash_files_of_size(image.remote.size_bytes, stop)
+            rows = self._execute(
+                f"SELECT {columns} FROM file WHERE md5 = ? OR stated_md5 = ?",
+                image.remote.md5,
+                image.remote.md5,
+            )
+        else:
+            version = f"{image.key}-{image.serial}"
+            rows = self._execute(
+                f"SELECT {columns} FROM file WHERE version = ? AND md5 != ''", version
+            )
+        copies = []
+        for path, md5, is_original, is_recorded in sorted(rows, key=lambda row: -row[-1]):
+            if is_original or image.is_video:
+                may_link = self.links and bool(is_recorded)
+                copies.append(Copy(Path(os.fsdecode(path)), md5, bool(is_original), may_link))
+        return copies
+
+    def _hash_files_of_size(self, size_bytes: int, stop: Stop) -> None:
+        """Hash each file of this size whose MD5 is unknown, once in a run."""
+        with self._hashing[size_bytes % HASHED_AT_ONCE]:
+            for (path,) in self._execute(
+                "SELECT path FROM file WHERE size_bytes = ? AND md5 = ''", size_bytes
+            ):
+                md5 = UNREADABLE
+                with suppress(OSError):
+                    md5 = file_md5(Path(os.fsdecode(path)), stop)
+                self._execute("UPDATE file SET md5 = ? WHERE path = ?", md5, path)
+
+    def _execute(self, statement: str, *values: Any) -> list[Any]:
+        """Return the rows of a statement; none if the temporary folder cannot hold the index."""
+        with self._lock:
+            if self._is_failed:
+                return []
+            try:
+                return self._files.execute(statement, values).fetchall()
+            except sqlite3.Error as error:
+                self._is_failed = True
+                log.warning(
+                    "The index of the files on disk does not fit into the temporary folder (%s). "
+                    "Files that could be copied are downloaded instead. Free some space there, "
+                    "or set TMPDIR to a folder with more.",
+                    error,
+                )
+                return []
+
+    def give_up_links(self, folder: Path, error: OSError) -> None:
+        """Copy from now on, because the disk cannot link; say so once."""
+        if self.links:
+            self.links = False
+            log.info(
+                "%s does not support hard links (%s). Files are copied instead.",
+                printable(folder),
+                error.strerror or error,
+            )
+
+
+class Walk:
+    """The regular files below a folder. Links are not followed, hidden folders not entered.
+
+    Only one folder is open at a time, and no list of files is made. `unreadable` names the folders
+    that could not be read, with the reason.
+
+    `skip`: the path of a folder to leave out
+    """
+
+    def __init__(self, folder: Path, skip: str = "") -> None:
+        self.unreadable: list[str] = []
+        self._folders = [str(folder)]
+        self._skip = skip
+
+    def files(self) -> Iterator[os.DirEntry[str]]:
+        """Yield the files, folder by folder."""
+        while self._folders:
+            folder = self._folders.pop()
+            try:
+                with os.scandir(folder) as entries:
+                    yield from filter(self._is_file, entries)
+            except OSError as error:
+                self.unreadable.append(f"{printable(folder)} ({error.strerror or error})")
+
+    def _is_file(self, entry: os.DirEntry[str]) -> bool:
+        """Return True if an entry is a file; keep a folder for later."""
+        with suppress(OSError):
+            if entry.is_dir(follow_symlinks=False):
+                if not entry.name.startswith(".") and entry.path != self._skip:
+                    self._folders.append(entry.path)
+                return False
+            return entry.is_file(follow_symlinks=False)
+        return False
 
 
 def readable_chunks(path: Path) -> Iterator[bytes]:
-    """The content of a file, as far as it can be read."""
+    """Yield the content of a file in pieces, as far as it can be read."""
     with suppress(OSError), open(str(path), "rb", buffering=0) as file:
         yield from chunks_of(file)
 
 
 def follow_moved_folders(database: Database, index: ContentIndex, stop: Stop) -> None:
-    """Find the album folders that somebody moved within the output folder; say so if much is missing that was home."""
+    """Find album folders that the user moved within the output folder, and record where they are.
+
+    Warn if many recorded files are missing.
+    """
     albums = database.albums()
     entries: dict[Path, dict[str, str]] = {}
-    missing, taken = 0, {".", *(album.folder for album in albums.values())}
-    for album_key, (folder, *_) in albums.items():
-        index.redraw()
-        is_home = not is_missing(album_path(index.output, folder, taken, entries))
-        records = (
-            []
-            if is_home
-            else [record for record in database.files(album_key).values() if not record.removed]
-        )
-        if records:
-            index.fill(database)
-            found = moved_folder(index, folder, taken, records, stop)
-            if found is None:
-                missing += len(records)
-            else:
-                log.info(
-                    "The album folder %s was moved; it is now %s",
-                    printable(folder),
-                    printable(found),
-                )
-                taken.add(found)
-                database.save(album_key, albums[album_key]._replace(folder=found))
-    if missing >= 10:
+    taken = {".", *(album.folder for album in albums.values())}
+    missing = 0
+    for album_key, album in albums.items():
+        index.show("Looking for the album folders ...")
+        if not is_missing(album_path(index.output, album.folder, taken, entries)):
+            continue
+        records = [file for file in database.files(album_key).values() if not file.removed]
+        if not records:
+            continue
+        index.fill(database)
+        found = moved_folder(index, album.folder, taken, records, stop)
+        if found is None:
+            missing += len(records)
+            continue
+        log.info("Album folder %s was moved to %s.", printable(album.folder), printable(found))
+        taken.add(found)
+        database.save(album_key, album._replace(folder=found))
+    if missing >= MANY_MISSING:
         log.warning(
-            "%s that were home are missing. A full run downloads those that SmugMug still has.",
-            counted(missing, "file"),
+            "%s are missing. A run without --album, --exclude and --since downloads them again.",
+            counted(missing, "downloaded file"),
         )
 
 
 def moved_folder(
     index: ContentIndex, old: str, taken: set[str], records: list[FileRecord], stop: Stop
 ) -> str | None:
-    """The folder, of those not `taken` in the output folder, that has half of these files or more: the MD5 of one of
-    them proves it."""
-    folders = {
-        path.parent
-        for record in records[:50]
-        for path in index.of_size(record.size_bytes)
-        if collision_key(path.name) == collision_key(record.name)
-    }
-    folders = {
-        folder for folder in folders if folder.relative_to(index.output).as_posix() not in taken
-    }
-    for folder in sorted(
-        folders, key=lambda folder: (folder.name != old.rpartition("/")[2], str(folder))
-    ):
+    """Return the folder that an album was moved to, or None if there is none.
+
+    It has at least half of the album's files by name and size. The MD5 of one of them proves it.
+
+    `old`: the folder before; one of the same name is preferred
+    `taken`: folders of other albums
+    """
+    folders = set()
+    for record in records[:RECORDS_TO_LOCATE]:
+        for path in index.of_size(record.size_bytes):
+            if collision_key(path.name) == collision_key(record.name):
+                folders.add(path.parent)
+    old_name = old.rpartition("/")[2]
+    for folder in sorted(folders, key=lambda folder: (folder.name != old_name, str(folder))):
+        if index.output not in folder.parents:
+            continue
+        found = folder.relative_to(index.output).as_posix()
         with suppress(OSError, UnicodeError):
-            on_disk = files_in(folder)
-            there = [record for record in records if is_intact(record, on_disk)]
-            if len(there) * 2 >= len(records) and any(
-                file_md5(folder / on_disk.actual_name(record.name), stop) == record.md5
-                for record in there
-            ):
-                return folder.relative_to(index.output).as_posix().encode("utf-8").decode("utf-8")
+            found.encode("utf-8")  # the record can hold no other name
+            if found not in taken and has_album(folder, records, stop):
+                return found
     return None
+
+
+def has_album(folder: Path, records: list[FileRecord], stop: Stop) -> bool:
+    """Return True if a folder has half of these files, and one of them has the recorded MD5."""
+    on_disk = files_in(folder)
+    present = [record for record in records if is_intact(record, on_disk)]
+    if len(present) * 2 < len(records):
+        return False
+    return any(
+        file_md5(folder / on_disk.actual_name(record.name), stop) == record.md5
+        for record in present
+    )
 
 
 # -------------------------------------------------------------------------------------------------
@@ -5749,7 +5934,7 @@ def transfer(
         return (
             adopt(job, job.image.remote, stop)
             or copy_existing(job, index, naming_lock, stop)
-            or download(job, connection, naming_lock, stop)
+            or download(job, index, connection, naming_lock, stop)
         )
     except RequestFailed as error:
         if error.status == 404 and is_gone(connection, job.image):
@@ -5822,6 +6007,9 @@ def copy_existing(
     for copy in index.find(job.image, stop):
         if copy.path == job.folder / job.name or not is_file(copy.path):
             continue
+        linked = link_existing(job, copy, index, naming_lock, stop)
+        if linked is not None:
+            return linked
         with closing(PartFile(job.folder / part_name(job.image, copy.md5))) as part:
             part.restart()
             for chunk in readable_chunks(copy.path):
@@ -5833,7 +6021,57 @@ def copy_existing(
     return None
 
 
-def download(job: Job, connection: Connection, naming_lock: threading.Lock, stop: Stop) -> Outcome:
+def link_existing(
+    job: Job, copy: Copy, index: ContentIndex, naming_lock: threading.Lock, stop: Stop
+) -> Outcome | None:
+    """Give an intact file a second name as the image's file.
+
+    Return None if it is to be copied instead: without --hard-links, if the file is the user's, or
+    if the disk cannot link. Its time stamp stays, because both names share it.
+    """
+    if not copy.may_link or not index.links:
+        return None
+    with suppress(OSError):
+        if file_md5(copy.path, stop) != copy.md5:
+            return None
+    path = job.folder / part_name(job.image, copy.md5)
+    try:
+        remove(path)
+        os.link(str(copy.path), str(path))
+    except OSError as error:
+        index.give_up_links(job.folder, error)
+        return None
+    with closing(LinkedFile(path, copy.md5)) as linked:
+        return move_into_place(job, linked, Result.COPIED, copy.is_original, naming_lock)
+
+
+class LinkedFile:
+    """A second name of a complete file, on its way to its place like a part file."""
+
+    def __init__(self, path: Path, md5: str) -> None:
+        self.path = path
+        self._md5 = md5
+
+    def finish(self, modified: float | None) -> None:
+        """Keep the time stamp, which belongs to the other name as well."""
+
+    def md5(self) -> str:
+        """Return the MD5 of the file."""
+        return self._md5
+
+    def close(self) -> None:
+        """Remove the name, if it is still there."""
+        with suppress(OSError):
+            remove(self.path)
+
+
+def download(
+    job: Job,
+    index: ContentIndex,
+    connection: Connection,
+    naming_lock: threading.Lock,
+    stop: Stop,
+) -> Outcome:
     """Download an image, unless the file on disk turns out to be what SmugMug offers.
 
     Raise RequestFailed, Damaged, or OSError.
@@ -5848,9 +6086,11 @@ def download(job: Job, connection: Connection, naming_lock: threading.Lock, stop
     if job.recorded is not None and is_still_the_best(job.recorded, remote, job):
         record = job.recorded._replace(serial=image.serial, removed=False)
         return Outcome(Result.ALREADY_THERE, job.album, image, record)
-    adopted = None if image.remote else adopt(job, remote, stop)
-    if adopted is not None:
-        return adopted
+    if image.remote is None:  # what it is became known only now
+        known = job._replace(image=image._replace(remote=remote))
+        existing = adopt(job, remote, stop) or copy_existing(known, index, naming_lock, stop)
+        if existing is not None:
+            return existing._replace(image=image)
     with closing(PartFile(job.folder / part_name(image, remote.md5 or ""))) as part:
         try:
             refuse_too_large(remote, part, job.folder)
@@ -5916,7 +6156,11 @@ def has_recorded_size(path: Path, record: FileRecord) -> bool:
 
 
 def move_into_place(
-    job: Job, part: PartFile, result: Result, is_original: bool, naming_lock: threading.Lock
+    job: Job,
+    part: PartFile | LinkedFile,
+    result: Result,
+    is_original: bool,
+    naming_lock: threading.Lock,
 ) -> Outcome:
     """Give a complete file its name, beside any file that must stay.
 
@@ -6945,7 +7189,29 @@ def files_to_check(database: Database, output: Path) -> Iterator[CheckedFile]:
             yield CheckedFile(album_key, record._replace(name=name), folder / name)
 
 
-def check_file(check: CheckedFile, stop: Stop) -> CheckedFile:
+class LinkedHashes:
+    """The MD5s of files with several names (hard links), so that each file is read once."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._reading: dict[tuple[int, int], threading.Lock] = {}
+        self._md5s: dict[tuple[int, int], str] = {}
+
+    def md5(self, path: Path, stop: Stop) -> str:
+        """Return the MD5 of a file. Raise OSError or Stopped."""
+        status = os.stat(str(path))
+        if status.st_nlink < 2:
+            return file_md5(path, stop)
+        inode = (status.st_dev, status.st_ino)
+        with self._lock:
+            reading = self._reading.setdefault(inode, threading.Lock())
+        with reading:
+            if inode not in self._md5s:
+                self._md5s[inode] = file_md5(path, stop)
+            return self._md5s[inode]
+
+
+def check_file(check: CheckedFile, hashes: LinkedHashes, stop: Stop) -> CheckedFile:
     """Compare a file with its recorded MD5.
 
     A difference counts only if the file differs twice, because disks and networks also err while
@@ -6953,7 +7219,7 @@ def check_file(check: CheckedFile, stop: Stop) -> CheckedFile:
     """
     try:
         status = os.stat(str(check.path))
-        md5 = file_md5(check.path, stop)
+        md5 = hashes.md5(check.path, stop)
         if check.record.md5 not in ("", md5):
             md5 = file_md5(check.path, stop)
     except (FileNotFoundError, IsADirectoryError):
@@ -7093,7 +7359,7 @@ class Summary:
         """Count an album that needed no listing, from its records."""
         self.albums[AlbumStatus.NONE] += 1
         for record in visit.records.values():
-            if record.removed:
+            if record.removed or not is_asked_for(record, visit.only):
                 continue
             visit.counts[Result.ALREADY_THERE] += 1
             # Records do not tell videos from photos. Only photos are requested again in the hope
@@ -7350,10 +7616,11 @@ def count_clause(summary: Summary, settings: Settings, is_early: bool, is_comple
         albums = " to the albums that you asked for" if settings.album or settings.exclude else ""
         return f"Nothing was uploaded{albums} since {local_text(settings.since)}"
     if not total:
-        return f"SmugMug lists no photos or videos{asked}"
+        return f"SmugMug lists no {settings.only or 'photos or videos'}{asked}"
     if total == 1:
-        return f"1 photo or video{asked} is in {folder}"
-    return f"All {total:,} photos and videos{asked} are in {folder}"
+        kind = {"photos": "photo", "videos": "video"}.get(settings.only, "photo or video")
+        return f"1 {kind}{asked} is in {folder}"
+    return f"All {total:,} {settings.only or 'photos and videos'}{asked} are in {folder}"
 
 
 def local_text(since: str) -> str:
@@ -7363,8 +7630,8 @@ def local_text(since: str) -> str:
 
 
 def has_selection(settings: Settings) -> bool:
-    """Return True if --album, --exclude or --since leaves something out."""
-    return bool(settings.album or settings.exclude or settings.since)
+    """Return True if --album, --exclude, --since or --only leaves something out."""
+    return bool(settings.album or settings.exclude or settings.since or settings.only)
 
 
 def summary_text(summary: Summary, settings: Settings, free_bytes: int | None) -> str:
@@ -7629,7 +7896,8 @@ class Work:
 
     def __init__(self, run: Run, results: ResultQueue, albums: Iterable[Album]) -> None:
         self._run = run
-        self.visits = deque(map(Visit, albums))
+        only = run.settings.only
+        self.visits = deque(Visit(album, only=only) for album in albums)
         self.listed: dict[PagedList, Visit] = {}
         self.pages: deque[Page] = deque()
         self.jobs = Jobs()
@@ -7806,6 +8074,10 @@ def choose_albums(run: Run) -> list[Album]:
     run.albums.update((album.key, album) for album in albums)
     albums = selected(run.settings, albums)
     run.summary.albums_expected = len(albums)
+    albums = [
+        asked_album(album, run.album_records.get(album.key, NEW_ALBUM), run.settings.only)
+        for album in albums
+    ]
     if not (run.settings.full or run.settings.sidecars):
         albums = [album for album in albums if may_have_uploads(album, run.settings.since)]
         run.summary.albums[AlbumStatus.NONE] = run.summary.albums_expected - len(albums)
@@ -8066,7 +8338,10 @@ def plan_album(run: Run, visit: Visit, pages: PagedList) -> list[Job]:
 def plan_images(run: Run, visit: Visit) -> list[Job]:
     """Record the listed images that need no work, and return jobs for the others."""
     since, seen = run.settings.since, visit.seen or frozenset()
-    wanted = [image for image in visit.images if is_wanted(image, since, seen)]
+    images = visit.images
+    if visit.only:
+        images = [image for image in images if image.is_video == (visit.only == "videos")]
+    wanted = [image for image in images if is_wanted(image, since, seen)]
     new = [image for image in visit.images if image.key not in visit.records]
     taken = [record.name for record in visit.records.values()]
     taken += run.subfolders.get(collision_key(run.folders[visit.album.key]), ())
@@ -8076,7 +8351,7 @@ def plan_images(run: Run, visit: Visit) -> list[Job]:
         visit.former_names = former_names(new, taken)
     unlisted_suspects = suspects_not_listed(visit)
     visit.pending = len(wanted) + len(unlisted_suspects)
-    visit.is_partial = len(wanted) < len(visit.images)
+    visit.is_partial = len(wanted) < len(images)
     run.summary.begin(visit)
     jobs = []
     for image in wanted:
@@ -8247,6 +8522,10 @@ def count_outcome(run: Run, visit: Visit, outcome: Outcome) -> None:
     if file is not None and outcome.result is not Result.ALREADY_THERE:
         folder = printable(run.folders[album_key])
         log.debug("%s: %s/%s", outcome.result.text, folder, printable(file.name))
+        is_listed = bool(run.settings.originals) and run.settings.verbose
+        if is_listed and outcome.result is Result.TO_DOWNLOAD:
+            run.screen.clear()
+            print_result(f"Only on SmugMug: {folder}/{printable(file.name)}")
     run.summary.add(visit, outcome)
 
 
@@ -8452,7 +8731,9 @@ def run_steps(settings: Settings, summary: Summary, screen: Screen, stop: Stop) 
         refuse_new_record(settings, database)
         if not is_preview:
             remember_folder(settings)
-        index = ContentIndex(settings.output, redraw)
+        index = ContentIndex(
+            settings.output, screen.show_text, settings.originals, settings.hard_links
+        )
         follow_moved_folders(database, index, stop)
         if settings.verify:
             verify_files(settings, database, summary, screen, stop)
@@ -8489,6 +8770,10 @@ def print_preview(run: Run) -> None:
     if to_copy:
         total += f" ({to_copy:,} more can be copied from files on disk)"
     print_result(total)
+    if run.settings.originals:
+        advice = "" if run.settings.verbose else " (list them with -v)"
+        size = human_bytes(summary.to_download_bytes)
+        print_result(f"Only on SmugMug: {files}, {size}{advice}")
 
 
 def verify_files(
@@ -8507,7 +8792,7 @@ def verify_files(
             "%s This run creates one, matching existing files by content. Then run --verify again.",
             text,
         )
-    check_one = partial(check_file, stop=stop)
+    check_one = partial(check_file, hashes=LinkedHashes(), stop=stop)
     for check in in_parallel(check_one, files_to_check(database, settings.output), stop):
         screen.show(lambda columns: f"Verified {counted(sum(summary.checked.values()), 'file')}")
         if check is not None:
@@ -8680,8 +8965,17 @@ TASKS: dict[str, Callable[[Settings, Screen, Stop], int]] = {
 }
 # Options that mean nothing for a task and are refused on its command line. The environment may set
 # them, because it is shared by all tasks.
-LIST_CONFLICTS = ("report", "verify", "full", "new_record", "rename", "list_removed")
-SELECTION_CONFLICTS = (*LIST_CONFLICTS, "album", "exclude", "since")
+LIST_CONFLICTS = (
+    "report",
+    "verify",
+    "full",
+    "new_record",
+    "rename",
+    "list_removed",
+    "originals",
+    "hard_links",
+)
+SELECTION_CONFLICTS = (*LIST_CONFLICTS, "album", "exclude", "since", "only")
 CONFLICTING_OPTIONS = {
     "list": LIST_CONFLICTS,
     "list-md5": SELECTION_CONFLICTS,
@@ -8852,6 +9146,14 @@ def add_selection(group: Any, option: Callable[..., None]) -> None:
         metavar="DATE",
         help="only uploads since 2024-05-31, or 30d for 30 days",
     )
+    option(
+        group,
+        "--only",
+        make_reader(str, {"", "photos", "videos"}.__contains__, "a kind; choose photos or videos"),
+        metavar="photos|videos",
+        default="",
+        help="leave out the others",
+    )
     group.add_argument(
         "--full",
         action="store_true",
@@ -8873,6 +9175,18 @@ def add_places(group: Any, option: Callable[..., None]) -> None:
         metavar="DIR",
         default=OUTPUT_FOLDER,
         help=f"folder for the photos (default {OUTPUT_FOLDER})",
+    )
+    option(
+        group,
+        "--originals",
+        parse_folders,
+        metavar="DIR",
+        help="copy files from DIR instead of downloading them, if size and MD5 match; repeatable",
+    )
+    group.add_argument(
+        "--hard-links",
+        action="store_true",
+        help="store a photo that is in several albums once, with several names",
     )
     option(
         group,
@@ -8995,6 +9309,17 @@ def add_messages(group: Any, option: Callable[..., None]) -> None:
 def is_special(path: Path) -> bool:
     """Return True if a device, a pipe or a folder is at `path`. "-" is standard output."""
     return str(path) != "-" and os.path.exists(str(path)) and not os.path.isfile(str(path))
+
+
+def parse_folders(text: str) -> tuple[Path, ...]:
+    """Return the paths of existing folders, one per line; raise ArgumentTypeError otherwise."""
+    folders = []
+    for line in parse_lines(text):
+        folder = parse_folder(line)
+        if not os.path.isdir(str(folder)):
+            raise argparse.ArgumentTypeError(f"{line!r} is not a folder. Is its disk connected?")
+        folders.append(folder)
+    return tuple(folders)
 
 
 def parse_folder(text: str) -> Path:

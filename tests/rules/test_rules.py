@@ -845,10 +845,10 @@ def test_interrupts_stop_verifying_and_copying_within_a_file(
     path.parent.mkdir()
     path.write_bytes(b"content")
     with pytest.raises(script.Stopped):
-        script.check_file(script.CheckedFile("K1", record(), path), stop)
+        script.check_file(script.CheckedFile("K1", record(), path), script.LinkedHashes(), stop)
     image = parse_image(photo_entry())
     job = script.Job(album_of("1|2|3"), image, path.parent, "b.jpg")
-    shelf = script.ContentIndex(tmp_path, lambda: None)
+    shelf = script.ContentIndex(tmp_path, lambda text: None)
     assert image.remote is not None
     shelf.add(
         path,

@@ -174,7 +174,7 @@ def test_moved_folders_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
                 f"I{number}", "0", f"img_{number}.jpg", 100 + number, "0" * 32, 0, True
             )
         )
-    shelf = script.ContentIndex(tmp_path, lambda: None)
+    shelf = script.ContentIndex(tmp_path, lambda text: None)
     with script.open_database(tmp_path / "state", lambda: None) as state:
         shelf.fill(state)
     reads: List[Any] = []
@@ -197,7 +197,7 @@ def test_moved_files_are_remembered_on_disk_under_any_name(tmp_path: Path) -> No
         (tmp_path / name).write_bytes(b"12345")
     (tmp_path / "other.JPG").write_bytes(b"1234")
     signs: List[int] = []
-    shelf = script.ContentIndex(tmp_path, lambda: signs.append(1))
+    shelf = script.ContentIndex(tmp_path, lambda text: signs.append(1))
     with script.open_database(tmp_path / ".state", lambda: None) as state:
         shelf.fill(state)
     assert sorted(shelf.of_size(5)) == sorted(tmp_path / name for name in names)
