@@ -1,7 +1,10 @@
-"""The gate, in a clean clone: README's test line and its demo as they stand; the suite on every other CPython 3.7 to
-3.13 found here, on 3.7 with the oldest packages, on the newest with types, style and coverage. Three at a time.
+"""Check a clean clone: README's commands, the suite on every Python, style, types, coverage.
 
-Exit codes: 0 all is well, 1 a check failed or could not be made, 2 invalid arguments.
+README's test line and demo run as written. The suite runs on every CPython from 3.7 to 3.13 found
+here: on 3.7 with the oldest packages and every run of the script started as a user does (--cold),
+on the newest with types, style, spelling and coverage. Two checks run at a time.
+
+Exit codes: 0 all passed, 1 a check failed or could not be made, 2 invalid arguments.
 """
 
 from __future__ import annotations
@@ -20,20 +23,13 @@ from pathlib import Path
 from typing import IO, Any, Callable, List, NamedTuple, Sequence
 
 ROOT = Path(__file__).resolve().parent.parent
-# newest first; the oldest is a check of its own
-VERSIONS = (
-    "3.13",
-    "3.12",
-    "3.11",
-    "3.10",
-    "3.9",
-    "3.8",
-)
-OLDEST = "3.7"
-CHECKS_AT_A_TIME = 3
+VERSIONS = ("3.13", "3.12", "3.11", "3.10", "3.9", "3.8")  # newest first
+OLDEST = "3.7"  # has a check of its own
+CHECKS_AT_A_TIME = 2  # each runs the suite in several processes
 README_LINES = (r"^.*pytest tests$", r"^.*tests/demo\.py$")
-PIN = b"027518\n"  # which the demo asks for
-# programs, and Debian's packages of them
+PIN = b"027518\n"  # for the demo
+SPELLED = ("README.md", "download_smugmug_photos.py", "tests", ".ci")
+# Programs that some tests use, and their Debian packages.
 READERS = {
     "exiftool": "libimage-exiftool-perl",
     "chromium": "chromium",
@@ -43,7 +39,7 @@ _output = threading.Lock()
 
 
 def say(text: str, details: bytes = b"") -> None:
-    """Print a line, and below it what a check printed."""
+    """Print a line, and the output of a check below it."""
     with _output:
         print(text, flush=True)
         sys.stdout.buffer.write(details)
@@ -51,14 +47,14 @@ def say(text: str, details: bytes = b"") -> None:
 
 
 class Bench:
-    """Where a check is made: the clone, a Python, and a log that keeps together what is printed."""
+    """Place of a check: the clone, a Python, and a log of everything printed."""
 
     def __init__(self, name: str, python: str, work: Path, log: IO[bytes]) -> None:
         self.name, self.python, self.work, self.log = name, python, work, log
         self.clone = work / "clone"
 
     def run(self, *command: str, **options: Any) -> None:
-        """Run a command in the clone; CalledProcessError if it fails."""
+        """Run a command in the clone; raise CalledProcessError if it fails."""
         if "input" not in options:
             options["stdin"] = subprocess.DEVNULL
         subprocess.run(
@@ -80,20 +76,20 @@ class Bench:
         self.module("pip", "install", "--quiet", "--disable-pip-version-check", "-r", requirements)
 
     def make_environment(self) -> None:
-        """Go on in an environment of its own, with what the tests need."""
+        """Make an environment for the check and install what the tests need."""
         folder = tempfile.mkdtemp(prefix="venv-", dir=str(self.work))
         self.module("venv", folder)
         self.python = os.path.join(folder, "bin", "python")
         self.install("tests/requirements.txt")
 
 
-# ======================================================================================================================
+# =================================================================================================
 # The checks.
-# ======================================================================================================================
+# =================================================================================================
 
 
 def readme(bench: Bench) -> None:
-    """README's lines as they stand; they make an environment of their own."""
+    """Run README's commands as written; they make an environment of their own."""
     text = (bench.clone / "README.md").read_text(encoding="utf-8")
     for pattern in README_LINES:
         line = re.search(pattern, text, re.MULTILINE)
@@ -112,44 +108,45 @@ def readme(bench: Bench) -> None:
 
 
 def suite(bench: Bench) -> None:
-    """The suite and nothing else."""
+    """Run the suite and nothing else."""
     bench.make_environment()
     bench.module("pytest", "tests")
 
 
 def oldest(bench: Bench) -> None:
-    """The suite with the oldest packages that requirements.txt admits."""
+    """Run the suite cold, with the oldest packages that requirements.txt allows."""
     bench.make_environment()
     minima = bench.work / "oldest.txt"
     minima.write_text((bench.clone / "requirements.txt").read_text().replace(">=", "=="))
     bench.install(str(minima))
-    bench.module("pytest", "tests")
-    bench.module("pytest", "tests/runs/test_verify.py", "tests/runs/test_sign_in.py", "--cold")
+    bench.module("pytest", "tests", "--cold")
 
 
 def newest(bench: Bench) -> None:
-    """Style, types, and the suite with coverage."""
+    """Check style, types and spelling, and run the suite with coverage."""
     bench.make_environment()
     bench.install(".ci/requirements.txt")
     bench.module("ruff", "check", ".")
+    bench.module("ruff", "format", "--check", ".")
+    bench.module("codespell_lib", *SPELLED)
     for platform in ("linux", "darwin"):
         bench.module("mypy", "--platform", platform)
     # The tests use more than Windows has, and are skipped there.
     bench.module("mypy", "--platform", "win32", "download_smugmug_photos.py")
-    bench.module("coverage", "run", "-m", "pytest", "tests")
+    bench.module("coverage", "run", "-m", "pytest", "tests", "--histories", "40")
     bench.module("coverage", "combine", "--quiet")
     bench.module("coverage", "report")
 
 
 class Check(NamedTuple):
-    """A check, and the Python that it is made with."""
+    """A check and its Python."""
 
     make: Callable[[Bench], None]
     version: str
     python: str
 
     def passes(self, work: Path) -> bool:
-        """Make the check, and print what came of it."""
+        """Make the check, print its output, and return True if it passed."""
         began, name, ending = (
             time.monotonic(),
             f"{self.make.__name__}, Python {self.version}",
@@ -165,13 +162,13 @@ class Check(NamedTuple):
         return ending == "passed"
 
 
-# ======================================================================================================================
-# What there is on this machine.
-# ======================================================================================================================
+# =================================================================================================
+# What this machine has.
+# =================================================================================================
 
 
 def python_of(version: str) -> str:
-    """The interpreter of a version; "" if there is none, which is said."""
+    """Return the interpreter of a version, or "" with a message."""
     pyenv = os.environ.get("PYENV_ROOT", os.path.expanduser("~/.pyenv"))
     found = sorted(glob.glob(f"{pyenv}/versions/{version}.*/bin/python"), reverse=True)
     for candidate in [*found, shutil.which(f"python{version}")]:
@@ -188,7 +185,7 @@ def python_of(version: str) -> str:
 
 
 def all_checks() -> List[Check]:
-    """The checks that can be made here."""
+    """Return the checks that can be made here."""
     default = "{}.{}".format(*sys.version_info[:2])
     checks = [Check(readme, default, sys.executable)]
     pythons = [(version, python_of(version)) for version in VERSIONS]
@@ -204,7 +201,7 @@ def all_checks() -> List[Check]:
 
 
 def install_readers() -> None:
-    """A browser, and photographers' own reader of XMP sidecars; without them some tests say that they were left out."""
+    """Install a browser and exiftool; without them some tests are skipped."""
     packages = [package for program, package in READERS.items() if not shutil.which(program)]
     if not packages or not shutil.which("apt-get") or os.getuid() != 0:
         return
@@ -228,7 +225,7 @@ def install_readers() -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """The whole gate; the exit code."""
+    """Run the whole gate; return the exit code."""
     if arguments:
         print(f".ci/run takes no arguments, but was given: {' '.join(arguments)}", file=sys.stderr)
         return 2

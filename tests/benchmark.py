@@ -1,37 +1,38 @@
-"""How much time, CPU and memory the downloader takes, next to curl fetching the same files from the same server.
+"""Measure the downloader's time, CPU and memory beside curl with the same files and server.
 
 Run by hand, on Linux or macOS, with curl installed:
 
     python tests/benchmark.py                      the workloads WAN, RAW, MANY and AGAIN
-    python tests/benchmark.py HOME FAST FAR SLOW   other lines: how near to their limit does it come by itself?
+    python tests/benchmark.py HOME FAST FAR SLOW   other lines: how close to the limit does it get?
     python tests/benchmark.py RAW --runs 5         only some of them
-    python tests/benchmark.py LISTING              long albums, for which the listing is most of the work
-    python tests/benchmark.py MANY --many-albums 6 --beside FILE   in turns with another version of the program
+    python tests/benchmark.py LISTING              long albums, mostly listing
+    python tests/benchmark.py MANY --many-albums 6 --beside FILE   beside another version
     python tests/benchmark.py --all --markdown     all of them, which takes long
-    TMPDIR=/dev/shm python tests/benchmark.py RAW  without the disk, where that is a folder in memory
+    TMPDIR=/dev/shm python tests/benchmark.py RAW  without the disk, if that folder is in memory
 
-    WAN      20 albums of 50 images of 500 kB over a line like one at home: how well is the line used?
-    LISTING  20 albums of 500 images of 50 kB over the same line: how long do files wait for listings?
-    RAW      4 albums of 50 images of 5 MB as fast as it goes: what does a byte cost?
+    WAN      20 albums of 50 images of 500 kB over a household line: how well is it used?
+    LISTING  20 albums of 500 images of 50 kB over the same line: do files wait for listings?
+    RAW      4 albums of 50 images of 5 MB at full speed: what does a byte cost?
     MANY     200 albums of 500 images of 2 kB: what does a file cost?
-    AGAIN    WAN once more, with everything home: what does a look cost?
-    LARGE    1,000 albums of 100 images, all of them home and unchanged: the same for a large account
-    GROWTH   20,000 albums of 100 images, the same for two millions; the record is filled by the benchmark itself
-    ALBUM    one album of 100,000 images, all of them home: as it is, with --full, and a preview (-n) without any
+    AGAIN    WAN again with everything on disk: what does a check cost?
+    LARGE    1,000 albums of 100 images, all on disk and unchanged: the same for a large account
+    GROWTH   20,000 albums of 100 images, the same for two million; the benchmark fills the record
+    ALBUM    one album of 100,000 images on disk: a run, --full, a preview (-n) of nothing
     HOME     a line of 20 MB/s, 2 MB/s for each connection
     FAST     a line of 120 MB/s, 2 MB/s for each connection
     FAR      a line of 40 MB/s, 1 MB/s for each connection, 250 ms away
     SLOW     a line of 3 MB/s
 
-Beside RAW stand bare `requests` with MD5 in four threads, and the program with fixed numbers of transfers (-j).
-GROWTH and ALBUM run on a terminal: how long is it silent at most?
-In WAN, AGAIN and LISTING each listed image takes the server 30 ms, as it takes SmugMug when an owner asks.
+Beside RAW run bare `requests` with MD5 in four threads, and the program with fixed numbers of
+downloads (-j). GROWTH and ALBUM run at a terminal to measure the longest silence. In WAN, AGAIN
+and LISTING each listed image takes the server 30 ms, as it takes SmugMug for an owner.
 
-The server is `fake_smugmug.py` in a process of its own, so that its CPU is not counted. The program and curl take
-turns, each with an empty folder, and each number is the median over the runs. Seconds depend on the machine and on
-what else it does; the ratios to curl, which had the same minutes and the same number of connections, do not as much.
+The server is `fake_smugmug.py` in its own process, so its CPU does not count. The program and curl
+take turns, each with an empty folder, and each number is the median of the runs. Seconds depend on
+the machine and its load. Ratios to curl depend on them less, because curl had the same minutes and
+the same number of connections.
 
-Exit codes: 0 measured, whether or not a goal is met; 1 what came to the disk is not what should have come.
+Exit codes: 0 measured, whether or not a goal is met; 1 wrong files on disk.
 """
 
 from __future__ import annotations
@@ -63,7 +64,8 @@ CURL_FILES_MAXIMUM = (
 HASHED_BYTES = 1 << 18  # how much is hashed at once where MD5 alone is measured
 SECONDS_TO_STOP = 30.0  # how long the server may take to end
 
-# What any program in Python would take that uses requests and proves what it fetched: no retries, no record.
+# The least that any Python program takes that downloads with requests and checks the files: no
+# retries, no record.
 BARE = """
 import hashlib, queue, sys, threading, requests
 urls = queue.Queue()
@@ -88,29 +90,31 @@ for thread in threads:
     thread.join()
 """
 
-# Whoever starts a process may find its own peak memory in that of the process. So a small one starts the big ones.
+# A process may inherit the peak memory of the one that starts it. So a small one starts the big
+# ones.
 STARTER = """
 import json, os, sys, time
 began = time.monotonic()
 _, status, usage = os.wait4(os.spawnvp(os.P_NOWAIT, sys.argv[1], sys.argv[1:]), 0)
-print(json.dumps([status, time.monotonic() - began, usage.ru_utime + usage.ru_stime, usage.ru_maxrss]))
+cpu_seconds = usage.ru_utime + usage.ru_stime
+print(json.dumps([status, time.monotonic() - began, cpu_seconds, usage.ru_maxrss]))
 """
 
 
 class Failure(Exception):
-    """A run that did not bring what it should have brought; what it measured means nothing."""
+    """A run with wrong files, whose measurements mean nothing."""
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# =================================================================================================
 # Workloads and their goals
-# ---------------------------------------------------------------------------------------------------------------------
+# =================================================================================================
 
 
 class Workload(NamedTuple):
-    """An account and the line to it; rates are in bytes per second, and 0 means no limit. `is_home`: nothing is new.
-    `is_filled`: the benchmark makes files and record itself, instead of having them fetched first.
+    """An account and its line; rates are in bytes per second, and 0 means no limit.
 
-    `pace` is how much of the time that an owner's listing takes SmugMug really passes.
+    `is_home`: nothing is new. `is_filled`: the benchmark makes files and record itself. `pace` is
+    the part of SmugMug's time for an owner's listing that really passes.
     """
 
     name: str
@@ -127,12 +131,12 @@ class Workload(NamedTuple):
 
     @property
     def files(self) -> int:
-        """The number of files of the account."""
+        """Number of files in the account."""
         return self.albums * self.images
 
     @property
     def total_bytes(self) -> int:
-        """The bytes of all files together."""
+        """Bytes of all files together."""
         return self.files * self.size_bytes
 
 
@@ -203,7 +207,7 @@ DEFAULT_WORKLOADS = ("WAN", "RAW", "MANY", "AGAIN")
 
 
 class Cost(NamedTuple):
-    """What one process took, with the requests that the server counted meanwhile."""
+    """Cost of one process, with the requests that the server counted."""
 
     wall_seconds: float
     cpu_seconds: float
@@ -213,7 +217,7 @@ class Cost(NamedTuple):
     silent_seconds: float = 0.0  # for how long a terminal showed nothing new
 
     def scaled(self, factor: float) -> Cost:
-        """The cost of so many times the work; memory stays."""
+        """Return the cost of `factor` times the work; memory stays."""
         return self._replace(
             wall_seconds=self.wall_seconds * factor,
             cpu_seconds=self.cpu_seconds * factor,
@@ -222,9 +226,9 @@ class Cost(NamedTuple):
 
 
 class Result(NamedTuple):
-    """The medians of a workload; `curl` is None where nothing was to be fetched.
+    """Medians of a workload; `curl` is None if there was nothing to download.
 
-    `sync_seconds` is what it took, after curl, until its files were on the disk. `others` are named.
+    `sync_seconds` is the time after curl until its files were on the disk. `others` are named.
     """
 
     workload: Workload
@@ -236,7 +240,7 @@ class Result(NamedTuple):
 
 
 class Figure(NamedTuple):
-    """Something that is to stay below a limit."""
+    """A number that should stay below a limit."""
 
     text: str
     value: float
@@ -244,7 +248,7 @@ class Figure(NamedTuple):
 
 
 def figures(result: Result) -> list[Figure]:
-    """What the goals of a workload speak of."""
+    """Return the numbers that a workload's goals are about."""
     workload, ours, curl = result.workload, result.ours, result.curl
     if workload.name in LINE_GOALS:
         needed = workload.total_bytes / workload.line_rate
@@ -323,7 +327,7 @@ def figures(result: Result) -> list[Figure]:
 
 
 def notes(result: Result) -> Iterator[str]:
-    """What else one should know to judge the figures of a workload."""
+    """Return remarks for judging a workload's numbers."""
     workload, ours, curl = result.workload, result.ours, result.curl
     if curl is None:
         return
@@ -335,21 +339,26 @@ def notes(result: Result) -> Iterator[str]:
             f"{workload.total_bytes / MEGA / cost.wall_seconds:,.0f} MB/s"
             for cost in (curl, ours)
         ]
-        yield f"The server gave curl {rates[0]}, the program {rates[1]}: if these are close, the server is the limit."
+        yield (
+            f"The server gave curl {rates[0]}, the program {rates[1]}:"
+            " if these are close, the server is the limit."
+        )
     if workload.name == "RAW":
         md5_seconds = md5_cpu_seconds(workload.total_bytes)
+        ratio = (ours.cpu_seconds - md5_seconds) / curl.cpu_seconds
         yield (
-            f"MD5 over as many bytes takes {md5_seconds:.2f} s of CPU, which curl does not spend; without them the "
-            f"program's CPU is {(ours.cpu_seconds - md5_seconds) / curl.cpu_seconds:.2f} times curl's."
+            f"MD5 of as many bytes takes {md5_seconds:.2f} s of CPU, which curl does not spend;"
+            f" without them the program's CPU is {ratio:.2f} times curl's."
         )
         yield (
-            f"The program ends with all files on the disk. After curl, the system took {result.sync_seconds:.2f} s "
+            "The program ends with all files on the disk."
+            f" After curl, the system took {result.sync_seconds:.2f} s "
             f"more to write them out."
         )
 
 
 def md5_cpu_seconds(total_bytes: int) -> float:
-    """The CPU seconds that nothing but MD5 takes over so many bytes."""
+    """Return the CPU seconds of MD5 alone over this many bytes."""
     block, digest = os.urandom(HASHED_BYTES), hashlib.md5()
     began = time.process_time()
     for _ in range(total_bytes // HASHED_BYTES):
@@ -357,9 +366,9 @@ def md5_cpu_seconds(total_bytes: int) -> float:
     return time.process_time() - began
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# =================================================================================================
 # The server
-# ---------------------------------------------------------------------------------------------------------------------
+# =================================================================================================
 
 
 class Server:
@@ -391,16 +400,16 @@ class Server:
 
     @property
     def proxy(self) -> str:
-        """The address under which the server plays the proxy."""
+        """Address of the server as a proxy."""
         return f"http://127.0.0.1:{self._about['port']}"
 
     @property
     def ca_path(self) -> str:
-        """The file with the certificate of the server's authority."""
+        """File with the certificate of the server's authority."""
         return str(self._about["ca"])
 
     def environment(self) -> dict[str, str]:
-        """What leads the program here, signed in."""
+        """Variables that lead the program here, signed in."""
         return {
             "HTTPS_PROXY": self.proxy,
             "REQUESTS_CA_BUNDLE": self.ca_path,
@@ -411,12 +420,12 @@ class Server:
         }
 
     def requests(self) -> tuple[int, int]:
-        """How many requests for the API and for files have come so far."""
+        """Return the numbers of API requests and of file requests so far."""
         counted = self._ask("stats")["requests"]
         return counted.get("api", 0), counted.get("cdn", 0)
 
     def urls(self) -> list[str]:
-        """The addresses of all files."""
+        """Return the addresses of all files."""
         urls: list[str] = self._ask("urls")
         return urls
 
@@ -447,7 +456,7 @@ class Server:
 
 @contextmanager
 def server_for(workload: Workload) -> Iterator[Server]:
-    """A server that is there for as long as the block takes."""
+    """Run a server for the duration of the block."""
     server = Server(workload)
     try:
         yield server
@@ -455,9 +464,9 @@ def server_for(workload: Workload) -> Iterator[Server]:
         server.close()
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# =================================================================================================
 # Running and measuring
-# ---------------------------------------------------------------------------------------------------------------------
+# =================================================================================================
 
 
 def measured(
@@ -467,7 +476,9 @@ def measured(
     server: Server,
     on_terminal: bool = False,
 ) -> Cost:
-    """What a command took. Raises Failure, with the end of what it said, unless it exited 0."""
+    """Run a command and return its cost; raise Failure with its last output unless it exits with
+    0.
+    """
     os.sync()  # so that nobody pays for what the one before has written
     api_before, files_before = server.requests()
     screen, terminal = pty.openpty() if on_terminal else os.pipe()
@@ -502,7 +513,7 @@ def measured(
 
 
 def watched(screen: int) -> tuple[bytes, float]:
-    """The end of what appears on a screen until nobody holds its terminal any more, and the longest time without."""
+    """Return the end of a screen's output and its longest silence."""
     shown, silent_seconds, last = b"", 0.0, time.monotonic()
     while True:
         try:
@@ -518,7 +529,7 @@ def watched(screen: int) -> tuple[bytes, float]:
 
 
 def check(folder: Path, files: int, size_bytes: int) -> None:
-    """Raise Failure unless so many files of this size, and no others, lie in a folder. Hidden ones are not counted."""
+    """Raise Failure unless a folder holds exactly these files; hidden ones do not count."""
     sizes = [
         path.stat().st_size
         for path in folder.rglob("*")
@@ -526,12 +537,13 @@ def check(folder: Path, files: int, size_bytes: int) -> None:
     ]
     if len(sizes) != files or sum(sizes) != files * size_bytes:
         raise Failure(
-            f"{len(sizes)} files with {sum(sizes)} bytes came; {files} with {files * size_bytes} were due"
+            f"{len(sizes)} files with {sum(sizes)} bytes are there,"
+            f" {files} with {files * size_bytes} were expected"
         )
 
 
 class Bench:
-    """Where things are: the script, a scratch folder, and how many connections either side may open."""
+    """Script, scratch folder, and number of connections for either side."""
 
     def __init__(
         self, script: Path, scratch: Path, jobs: Optional[int], beside: Optional[Path] = None
@@ -552,7 +564,7 @@ class Bench:
 
     @contextmanager
     def folder(self) -> Iterator[Path]:
-        """An empty folder that is gone after the block."""
+        """Provide an empty folder for the duration of the block."""
         path = Path(tempfile.mkdtemp(dir=str(self._scratch)))
         try:
             yield path
@@ -567,7 +579,7 @@ class Bench:
         *options: str,
         script: Optional[Path] = None,
     ) -> Cost:
-        """What the program, or another version of it, takes to bring everything home, or to see that it is there."""
+        """Measure a run of the program, or of another version of it."""
         command = [sys.executable, str(script or self._script), f"--output={folder / 'photos'}"]
         command += options or self._options
         cost = measured(
@@ -585,7 +597,9 @@ class Bench:
         return cost
 
     def bare(self, server: Server, folder: Path, urls: Sequence[str], size_bytes: int) -> Cost:
-        """What a few lines of Python take that fetch these files with requests, hash them and write them."""
+        """Measure a few lines of Python that download, hash and write these files with
+        requests.
+        """
         listed = folder / ".urls"
         listed.write_text("\n".join(urls))
         cost = measured(
@@ -598,7 +612,7 @@ class Bench:
         return cost
 
     def curl(self, server: Server, folder: Path, urls: Sequence[str], size_bytes: int) -> Cost:
-        """What curl takes to bring these files into a folder."""
+        """Measure curl downloading these files into a folder."""
         config = folder / ".curl"
         config.write_text(
             "".join(f'url = "{url}"\noutput = "{number}"\n' for number, url in enumerate(urls))
@@ -636,9 +650,9 @@ def run(workload: Workload, bench: Bench, runs: int) -> Result:
 
 
 def run_home(workload: Workload, bench: Bench, runs: int) -> Result:
-    """Measure what it takes to see that everything is home, after bringing it there on a line without limits."""
+    """Measure a check with everything on disk, after a download without limits."""
     with bench.folder() as folder:
-        say(f"{workload.name}: bringing {workload.files} files home first")
+        say(f"{workload.name}: downloading {workload.files} files first")
         fast = Workload(workload.name, workload.albums, workload.images, workload.size_bytes)
         with server_for(fast) as server:
             if workload.is_filled:
@@ -653,12 +667,12 @@ def run_home(workload: Workload, bench: Bench, runs: int) -> Result:
             if workload.name == "ALBUM":
                 others.append(("--full", bench.ours(server, folder, workload, "--full")))
                 with bench.folder() as empty:
-                    others.append(("-n, none home", bench.ours(server, empty, workload, "-n")))
+                    others.append(("-n, none on disk", bench.ours(server, empty, workload, "-n")))
     return Result(workload, medians(costs), None, others=tuple(others))
 
 
 def fill(server: Server, output: Path, workload: Workload) -> None:
-    """Make what a run that fetched everything would leave: empty files, and a record of what they would hold."""
+    """Make the result of a complete run: empty files, and a record of their contents."""
     sys.path[:0] = [str(HERE), str(SCRIPT.parent)]
     import download_smugmug_photos as script
     from fake_smugmug import JPEG_MAGIC, Pattern, _crowd_key, md5_of
@@ -699,8 +713,11 @@ def fill(server: Server, output: Path, workload: Workload) -> None:
 
 
 def run_with_curl(workload: Workload, bench: Bench, runs: int) -> Result:
-    """Measure what it takes to fetch everything: the program, curl and others, each with a disk that has nothing left
-    to do, and in another order each time: whoever comes first may find other conditions than the last."""
+    """Measure complete downloads by the program, curl and others, in changing order.
+
+    Each starts with a disk that has nothing left to write, because the first may find other
+    conditions than the last.
+    """
     fixed = [f"-j {jobs}" for jobs in FIXED_JOBS.get(workload.name, ())]
     others = [
         *fixed,
@@ -745,20 +762,20 @@ def run_with_curl(workload: Workload, bench: Bench, runs: int) -> Result:
 
 
 def seconds_to_sync() -> float:
-    """Write out what waits in memory for the disk; how long that takes."""
+    """Flush the disk's cache and return the time it took."""
     began = time.monotonic()
     os.sync()
     return time.monotonic() - began
 
 
 def medians(costs: Sequence[Cost]) -> Cost:
-    """The median of each number."""
+    """Return the median of each number."""
     return Cost(*(median(column) for column in zip(*costs)))
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# =================================================================================================
 # Report
-# ---------------------------------------------------------------------------------------------------------------------
+# =================================================================================================
 
 HEADINGS = (
     "workload",
@@ -774,14 +791,14 @@ HEADINGS = (
 
 
 def described(cost: Cost) -> str:
-    """A cost in a few words."""
+    """Describe a cost in a few words."""
     return (
         f"{cost.wall_seconds:.2f} s, CPU {cost.cpu_seconds:.2f} s, {cost.peak_bytes / MEGA:.0f} MB"
     )
 
 
 def rows(result: Result) -> Iterator[tuple[str, ...]]:
-    """The lines of the table for one workload."""
+    """Return the table's lines for one workload."""
     ours, curl = result.ours, result.curl
     ratios = (
         ("", "")
@@ -811,7 +828,7 @@ def rows(result: Result) -> Iterator[tuple[str, ...]]:
 
 
 def table(lines: Sequence[tuple[str, ...]], markdown: bool) -> str:
-    """Lines, the first being the headings, in columns: two of text, then numbers."""
+    """Align lines in columns, two of text and the rest numbers; the first line is the header."""
     widths = [max(map(len, column)) for column in zip(*lines)]
     texts = [
         [
@@ -829,31 +846,32 @@ def table(lines: Sequence[tuple[str, ...]], markdown: bool) -> str:
 
 
 def report(results: Sequence[Result], markdown: bool) -> str:
-    """All that was measured, as text."""
+    """Return all results as text."""
     bullet = "* " if markdown else "  "
     lines = [table([HEADINGS, *(row for result in results for row in rows(result))], markdown), ""]
     for result in results:
         start = f"{bullet}{result.workload.name}: "
         for text, value, limit in figures(result):
             lines.append(
-                f"{start}{text}: {value:.2f}, goal {limit:g}: {'met' if value <= limit else 'MISSED'}"
+                f"{start}{text}: {value:.2f}, goal {limit:g}: "
+                + ("met" if value <= limit else "MISSED")
             )
         lines.extend(start + note for note in notes(result))
     return "\n".join(lines)
 
 
 def say(text: str) -> None:
-    """Tell how far it got."""
+    """Print progress."""
     print(text, file=sys.stderr, flush=True)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# =================================================================================================
 # Command line
-# ---------------------------------------------------------------------------------------------------------------------
+# =================================================================================================
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    """Measure what is asked for; the exit code."""
+    """Measure the requested workloads; return the exit code."""
     parser = argparse.ArgumentParser(description="Measure the downloader next to curl.")
     parser.add_argument(
         "workloads",

@@ -1,6 +1,7 @@
-"""A real browser for the tests, as much of it as they use: Chromium, spoken to through a pipe.
+"""Drive a real Chromium for the tests, through a pipe and without any package.
 
-It needs no package: https://chromedevtools.github.io/devtools-protocol/ is JSON with a zero byte behind each message.
+The protocol (https://chromedevtools.github.io/devtools-protocol/) is JSON with a zero byte after
+each message.
 """
 
 from __future__ import annotations
@@ -58,14 +59,16 @@ KEYS = {
 
 
 def find_browser() -> Optional[str]:
-    """The path of a Chromium; None where there is none."""
+    """Return the path of a Chromium, or None."""
     found = (shutil.which(name) for name in PROGRAMS)
     return next(filter(None, found), None) if sys.platform.startswith("linux") else None
 
 
 class Browser:
-    """A browser with one tab. `requests` are the addresses that it asked for, as it recorded them, `errors` what it
-    would show in its console: exceptions, and what a policy forbade.
+    """A browser with one tab.
+
+    `requests` are the addresses it requested. `errors` are the exceptions and policy violations of
+    its console.
     """
 
     def __init__(self, program: str, folder: Path) -> None:
@@ -104,7 +107,7 @@ class Browser:
             self.call(f"{domain}.enable")
 
     def call(self, method: str, **parameters: Any) -> Any:
-        """Have the browser do something; what it answers."""
+        """Call a method of the protocol and return its result."""
         number = next(self._numbers)
         message = {"id": number, "method": method, "params": parameters, **self._session}
         os.write(self._out, json.dumps(message).encode("ascii") + b"\0")
@@ -128,7 +131,7 @@ class Browser:
                 self._read()
 
     def run(self, code: str) -> Any:
-        """The value of a piece of JavaScript in the page."""
+        """Evaluate JavaScript in the page."""
         answer = self.call(
             "Runtime.evaluate", expression=code, returnByValue=True, awaitPromise=True
         )
@@ -136,7 +139,7 @@ class Browser:
         return answer["result"].get("value")
 
     def wait_for(self, code: str) -> None:
-        """Wait until a piece of JavaScript is true."""
+        """Wait until a JavaScript expression is true."""
         ends_at = time.monotonic() + PATIENCE_SECONDS
         while not self.run(code):
             assert time.monotonic() < ends_at, f"never true: {code}"
@@ -154,11 +157,11 @@ class Browser:
             )
 
     def type(self, text: str) -> None:
-        """Type into what has the focus."""
+        """Type into the focused element."""
         self.call("Input.insertText", text=text)
 
     def click(self, selector: str) -> None:
-        """Click on what is on the screen in the middle of an element."""
+        """Click on whatever is visible in the middle of an element."""
         x, y = (
             self.run(f"""(({{left, top, width, height}}) => [left + width / 2, top + height / 2])(
             document.querySelector({json.dumps(selector)}).getBoundingClientRect())""")
@@ -167,7 +170,7 @@ class Browser:
             self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
     def swipe(self, way: int) -> None:
-        """Draw a finger across the screen, so many pixels around its middle."""
+        """Swipe across the middle of the screen by this many pixels."""
         steps = [("touchMove", 640 - way // 2 + way * step // 10) for step in range(1, 11)]
         for kind, x in (("touchStart", 640 - way // 2), *steps, ("touchEnd", 0)):
             points = [] if kind == "touchEnd" else [{"x": x, "y": 300}]
@@ -175,7 +178,7 @@ class Browser:
             self.run("new Promise(requestAnimationFrame)")
 
     def show(self, width: int, height: int, scheme: str = "light") -> None:
-        """Be a screen of so many pixels."""
+        """Set the size of the screen in pixels."""
         self.call(
             "Emulation.setDeviceMetricsOverride",
             width=width,
@@ -190,21 +193,21 @@ class Browser:
         self.call("Emulation.setTouchEmulationEnabled", enabled=True)
 
     def screenshot(self, width: int, height: int) -> bytes:
-        """The upper left of what is to be seen, as a PNG."""
+        """Return the upper left part of the screen as a PNG."""
         clip = {"x": 0, "y": 0, "width": width, "height": height, "scale": 1}
         return base64.b64decode(
             self.call("Page.captureScreenshot", format="png", clip=clip)["data"]
         )
 
     def close(self) -> None:
-        """End it."""
+        """Quit the browser."""
         self._process.kill()
         self._process.wait()
         for pipe in (self._in, self._out):
             os.close(pipe)
 
     def _read(self) -> Dict[str, Any]:
-        """The next message; what it tells is noted."""
+        """Read the next message and record its events."""
         while b"\0" not in self._buffer:
             ready, _, _ = select.select([self._in], [], [], PATIENCE_SECONDS)
             assert ready, "the browser does not answer"

@@ -39,7 +39,7 @@ def demonstrate(options: Sequence[str], slow: bool = False) -> int:
     account, line = (slow_account(), SLOW_LINE) if slow else (demo_account(), Line())
     with FakeSmugMug(account, secret="demo", line=line) as smugmug:
         if slow:
-            arm_troubles(smugmug)
+            arm_failures(smugmug)
         environment = {
             name: value
             for name, value in os.environ.items()
@@ -82,7 +82,7 @@ def demonstrate(options: Sequence[str], slow: bool = False) -> int:
 
 
 def _wait_for(process: subprocess.Popen[bytes]) -> int:
-    """Wait for a command; Ctrl-C is the command's business."""
+    """Wait for a command and leave Ctrl-C to it."""
     ours = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         return process.wait()
@@ -91,8 +91,13 @@ def _wait_for(process: subprocess.Popen[bytes]) -> int:
 
 
 def _demo_folder() -> Path:
-    """The demo's own place for settings, so that nobody's real token is touched; nobody else may read it."""
-    user = re.sub(r"\W", "_", getpass.getuser())
+    """Return the demo's own settings folder, readable by the user alone.
+
+    It keeps real tokens untouched.
+    """
+    # In a container, the user may have no name.
+    user = str(os.getuid()) if hasattr(os, "getuid") else getpass.getuser()
+    user = re.sub(r"\W", "_", user)
     folder = Path(tempfile.gettempdir()) / f"fake_smugmug_demo_{user}"
     folder.mkdir(mode=0o700, exist_ok=True)
     status = os.lstat(folder)
@@ -105,7 +110,7 @@ def _demo_folder() -> Path:
 
 
 def demo_account() -> Account:
-    """A small account to try the downloader on: drawn pictures, and the usual traps."""
+    """Make a small account with drawn pictures and the usual traps."""
     account = Account(nickname="demo")
     numbers = itertools.count(1)
 
@@ -135,7 +140,7 @@ def demo_account() -> Account:
 
 
 def slow_account() -> Account:
-    """An account whose pictures take a while on the slow line, so that one can watch, press Ctrl-C, and go on."""
+    """Make an account slow enough to watch, interrupt and resume."""
     account = Account(nickname="demo")
     numbers = itertools.count(1)
     for name, count in SLOW_ALBUMS.items():
@@ -152,8 +157,8 @@ def slow_account() -> Account:
     return account
 
 
-def arm_troubles(smugmug: FakeSmugMug, seconds: float = SLOW_TROUBLES_SECONDS) -> List[ArmedFault]:
-    """Let happen once each: too many requests, an album that is slow to list, a transfer that is cut off."""
+def arm_failures(smugmug: FakeSmugMug, seconds: float = SLOW_TROUBLES_SECONDS) -> List[ArmedFault]:
+    """Arm one fault each: too many requests, a slow album list, an interrupted download."""
     crowded, slow, cut = smugmug.account.albums[:3]
     return [
         smugmug.fault(
@@ -166,9 +171,9 @@ def arm_troubles(smugmug: FakeSmugMug, seconds: float = SLOW_TROUBLES_SECONDS) -
     ]
 
 
-# ======================================================================================================================
+# =================================================================================================
 # Drawing: small pictures that can be looked at, and told apart.
-# ======================================================================================================================
+# =================================================================================================
 
 DIGITS = (  # each digit is five rows of three pixels
     "111101101101111",
@@ -185,9 +190,9 @@ DIGITS = (  # each digit is five rows of three pixels
 
 
 def drawn_png(number: int, width: int = 320, height: int = 240, bytes_at_least: int = 0) -> bytes:
-    """A PNG picture: a gradient of the number's own colours, a disc, and the number in big digits.
+    """Draw a PNG: a gradient in the number's own colors, a disc, and the number.
 
-    A chunk that viewers pass over brings it to the bytes that it should have.
+    A chunk that viewers skip pads it to the wanted number of bytes.
     """
     colours = random.Random(number)
     above = [colours.randrange(60, 230) for _ in range(3)]
@@ -217,7 +222,7 @@ def drawn_png(number: int, width: int = 320, height: int = 240, bytes_at_least: 
 
 
 def _draw_number(row: bytearray, y: int, digits: str, scale: int) -> None:
-    """Draw one pixel row of a number, white, from the upper left corner."""
+    """Draw one row of a white number at the upper left corner."""
     line = y // scale - 1
     if not 0 <= line < 5:
         return

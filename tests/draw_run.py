@@ -1,9 +1,9 @@
-"""Draw README's picture of a run: what a terminal shows of the slow demo, half way and at the end.
+"""Draw README's picture of a run: the slow demo in a terminal, halfway and at the end.
 
-    python tests/draw_run.py [FILE]     tests/demo.svg if not given; takes half a minute
+python tests/draw_run.py [FILE]     tests/demo.svg by default; takes half a minute
 
-Nothing is made up: the demo runs at a terminal of its own, with the sign-in done before, and the picture has the
-letters of its screen. Only the temporary folder's name is replaced by a shorter one.
+The demo runs in a real terminal, already signed in, and the picture shows its screen. Only the
+name of the temporary folder is replaced by a shorter one.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def demo(*options: str) -> List[str]:
 
 
 def screens_of(command: Sequence[str], folder: Path) -> Iterator[List[str]]:
-    """Run a command at a terminal: its screen after each piece of output."""
+    """Run a command in a terminal and yield its screen after each piece of output."""
     screen = pyte.Screen(COLUMNS, LINES)
     stream = pyte.ByteStream(screen)
     ours, theirs = pty.openpty()
@@ -75,7 +75,7 @@ def screens_of(command: Sequence[str], folder: Path) -> Iterator[List[str]]:
 
 
 def shown(screen: Sequence[str], folder: Path) -> List[str]:
-    """A screen's lines without what the demo says of itself, and without the empty ones below."""
+    """Return a screen's lines without those of the demo itself and the empty ones below."""
     lines = [line.replace(str(folder), SHOWN_FOLDER) for line in screen]
     while lines and not lines[-1]:
         lines.pop()
@@ -87,7 +87,7 @@ def shown(screen: Sequence[str], folder: Path) -> List[str]:
 
 
 def drawing(windows: Sequence[Sequence[str]]) -> str:
-    """The windows one below the other, as SVG."""
+    """Draw the windows one below the other, as SVG."""
     width = 2 * MARGIN + COLUMNS * LETTER_WIDTH
     parts, top = [], 1
     for lines in windows:
@@ -98,10 +98,11 @@ def drawing(windows: Sequence[Sequence[str]]) -> str:
         )
         for number, line in enumerate(lines):
             baseline = top + MARGIN + number * LINE_HEIGHT + 14
-            colour = FAINT if line.startswith("$ ") or number == len(lines) - 1 else TEXT
+            color = FAINT if line.startswith("$ ") or number == len(lines) - 1 else TEXT
             parts.append(
-                f'<text x="{MARGIN}" y="{baseline}" fill="{colour}" textLength="{len(line) * LETTER_WIDTH}" '
-                f'lengthAdjust="spacingAndGlyphs" xml:space="preserve">{escape(line)}</text>'
+                f'<text x="{MARGIN}" y="{baseline}" fill="{color}" '
+                f'textLength="{len(line) * LETTER_WIDTH}" lengthAdjust="spacingAndGlyphs" '
+                f'xml:space="preserve">{escape(line)}</text>'
             )
         top += height + GAP
     height = top - GAP + 1
@@ -114,7 +115,7 @@ def drawing(windows: Sequence[Sequence[str]]) -> str:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the demo, and draw it; the exit code."""
+    """Run the demo and draw it; return the exit code."""
     target = Path(arguments[0]) if arguments else TESTS / "demo.svg"
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name).resolve()

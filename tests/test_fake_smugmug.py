@@ -1324,15 +1324,15 @@ def test_albums_may_be_sorted_by_their_last_change(account: Account, client: Cli
 
 
 def test_collected_images_keep_their_key(account: Account, client: Client) -> None:
-    home, other = account.album("Home"), account.album("Other")
-    photo = home.photo("IMG_1.JPG")
+    first, other = account.album("First"), account.album("Other")
+    photo = first.photo("IMG_1.JPG")
     other.collect(photo)
     other.collect(photo, origin="Smart")
     shown = client.body(f"/api/v2/album/{other.key}!images")["AlbumImage"]
     assert [image["Origin"] for image in shown] == ["Collected", "Smart"]
     assert {image["ImageKey"] for image in shown} == {photo.key} and shown[0][
         "CollectedFrom"
-    ] == "Home"
+    ] == "First"
 
 
 def test_replacing_a_file_invalidates_its_address(

@@ -1178,7 +1178,7 @@ def test_skipped_files_need_no_space(account: Account, smugmug: FakeSmugMug, run
     smugmug.fault("mangle", "!albums", times=None, function=of_size(TOO_MUCH))
     assert "Not enough space" not in run("-x", "huge").stderr
     assert "Not enough space" in run().stderr
-    assert "Not enough space" not in run().stderr  # SmugMug's sum is wrong: all is home
+    assert "Not enough space" not in run().stderr  # SmugMug's sum is wrong: all is on disk
 
 
 # =================================================================================================

@@ -38,16 +38,16 @@ def test_a_full_disk_ends_the_run_and_the_next_one_completes(
         "The disk is full: there is no space for " in result.stderr
         and str(output) in result.stderr
     )
-    home = files_on_disk(output)
-    assert 3 <= len(home) <= 9 and set(home.items()) <= set(expected_files(album).items())
+    on_disk = files_on_disk(output)
+    assert 3 <= len(on_disk) <= 9 and set(on_disk.items()) <= set(expected_files(album).items())
     # at the end: only what was running or queued
-    assert smugmug.count("cdn") <= len(home) + 2 * 3
+    assert smugmug.count("cdn") <= len(on_disk) + 2 * 3
 
     small_disk.resize(size_bytes=3000 * PAGE)
     smugmug.clear_requests()
     assert run("-o", output).returncode == 0
     assert files_on_disk(output) == expected_files(album)
-    assert smugmug.count("cdn") <= 40 - len(home)
+    assert smugmug.count("cdn") <= 40 - len(on_disk)
 
 
 def test_a_video_that_does_not_fit_is_skipped_and_the_rest_downloaded(
@@ -241,9 +241,9 @@ def test_a_file_at_the_path_of_an_album_folder_fails_only_that_album(
 
     result = run()
 
-    home = files_on_disk(run.output)
-    assert home.pop("Summer", b"mine") == b"mine"
-    assert result.returncode == 1 and home == expected_files(winter)
+    on_disk = files_on_disk(run.output)
+    assert on_disk.pop("Summer", b"mine") == b"mine"
+    assert result.returncode == 1 and on_disk == expected_files(winter)
     assert_says(result.stderr, "  Summer", ": ", str(Path("smugmug_photos") / "Summer"))
 
     (run.output / "Summer").unlink()

@@ -207,9 +207,9 @@ def assert_consistent(account: Account, run: Run, result: Result, before: Set[st
         if run.output not in (path, *path.parents) and path not in (ours, *ours.parents)
     }
     assert here - before <= {str(run.folder / "report.json")}
-    home = files_by_path(run.output)
+    on_disk = files_by_path(run.output)
     known = {content for _, image in images_of(account) for content in versions(image)}
-    assert [path for path, content in home.items() if content not in known] == []
+    assert [path for path, content in on_disk.items() if content not in known] == []
 
     report = json.loads((run.folder / "report.json").read_text(encoding="utf-8"))
     problems = report["problems"]
@@ -228,7 +228,7 @@ def assert_consistent(account: Account, run: Run, result: Result, before: Set[st
             else [problem["folder"], problem["album_key"]]
         )
     }
-    contents = set(home.values())
+    contents = set(on_disk.values())
     unnamed = [
         (album.name, image.file_name)
         for album, image in images_of(account)

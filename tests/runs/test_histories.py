@@ -234,7 +234,7 @@ class History:
             folders.setdefault(path.rpartition("/")[0], Counter())[content] += 1
         for album in self.account.albums:
             gaps = min((self.gaps(album, folder) for folder in folders.values()), key=len)
-            self.demand(not gaps, f"{', '.join(gaps)} of {album.name!r} ({album.key}) not home")
+            self.demand(not gaps, f"{', '.join(gaps)} of {album.name!r} ({album.key}) not on disk")
 
     def gaps(self, album: Album, folder: Counter[bytes]) -> List[str]:
         """Return the images of an album that a folder lacks."""
@@ -258,7 +258,7 @@ class History:
         if not is_so:
             files = [
                 f"    {path}: {len(content)} bytes, {content[-4:].hex()}"
-                f"{' (the owner made it)' if content in self.treasures else ''}"
+                f"{' (the user made it)' if content in self.treasures else ''}"
                 for path, content in files_on_disk(self.run.output).items()
             ]
             albums = [

@@ -1023,7 +1023,7 @@ SEEN_TEXTS = (
 def test_the_search_finds_albums_by_name_description_folder_and_missing_files(
     account: Account, run: Run, browser: Browser
 ) -> None:
-    for name, folder in (("Rome", "Trips"), ("Paris", "Trips"), ("Garden", "Home")):
+    for name, folder in (("Rome", "Trips"), ("Paris", "Trips"), ("Garden", "House")):
         account.album(name, folder=folder).photo("a.png", drawn_png(1))
     account.albums[2].description = "Blühende Tulpen"
     sync(run, *HTML, "-x", "Paris")
@@ -1035,7 +1035,7 @@ def test_the_search_finds_albums_by_name_description_folder_and_missing_files(
         ("bluhende", ["Home", "Garden"]),
         ("missing", ["Trips", "Paris"]),
         ("nowhere", []),
-        ("", ["Home", "Garden", "Trips", "Paris", "Rome"]),
+        ("", ["House", "Garden", "Trips", "Paris", "Rome"]),
     ):
         browser.run("document.querySelector('input').select()")
         browser.type(typed)

@@ -149,7 +149,7 @@ def test_the_demo_and_its_archive_are_complete(checkout: Path) -> None:
 def test_the_slow_demo_ends_as_the_picture_shows(ca: Authority, tmp_path: Path) -> None:
     account = demo.slow_account()
     with FakeSmugMug(account, authority=ca) as smugmug:
-        troubles = demo.arm_troubles(smugmug, seconds=0)
+        troubles = demo.arm_failures(smugmug, seconds=0)
         runner = Run(smugmug, tmp_path)
         try:
             said = runner().stderr

@@ -965,8 +965,8 @@ def test_control_characters_in_file_names_reach_neither_screen_nor_log(
     album = account.album(f"al{CONTROLS}bum")
     photo = album.photo(f"good{CONTROLS}.JPG")
     assert run().returncode == 0
-    (home,) = (run.output / name for name in files_on_disk(run.output))
-    edit(home, keep_time=True)
+    (on_disk,) = (run.output / name for name in files_on_disk(run.output))
+    edit(on_disk, keep_time=True)
     album.remove(photo)
     result = run("-v", "--verify", "--list-removed", "--log-file", "log.txt")
     assert result.returncode == 1 and "good" in result.stdout
@@ -1138,19 +1138,19 @@ def with_fields(fields: JSON) -> Callable[[JSON], JSON]:
 def assert_whole_or_named(account: Account, run: Run, result: Result, report: Path) -> None:
     """Check that each file is on disk, or named by itself, its album or the list; nothing else."""
     assert result.returncode in (0, 1), result.stderr
-    home = sorted(
+    on_disk = sorted(
         content
         for name, content in files_on_disk(run.output).items()
         if not name.endswith((".json", ".xmp", ".html"))
     )
     known = {image.data for album in account.albums for image in album.images}
-    assert [content for content in home if content not in known] == []
+    assert [content for content in on_disk if content not in known] == []
     problems = named(report)
     missing = {
         (album.name, image.file_name)
         for album in account.albums
         for image in album.images
-        if image.data not in home
+        if image.data not in on_disk
     }
     assert missing == set() or problems
     unnamed = {
@@ -1238,9 +1238,9 @@ def test_malformed_fields_of_albums_are_harmless(
         assert result.returncode == 1 and "the listing is incomplete" in result.stderr
     assert_whole_or_named(account, run, result, tmp_path / "report.json")
     lost = [album for album in account.albums if album.name.startswith("AlbumKey ")]
-    home = set(files_on_disk(run.output).values())
+    on_disk = set(files_on_disk(run.output).values())
     assert all(
-        image.data in home
+        image.data in on_disk
         for album in account.albums
         if album not in lost
         for image in album.images

@@ -184,9 +184,9 @@ def test_swapped_files_of_equal_size_are_told_apart(account: Account, run: Run) 
     first, second = album.photo("a.JPG", b"one content"), album.photo("b.JPG", b"two content")
     put(run, {"Summer/a.JPG": second.data, "Summer/b.JPG": first.data})
     sync(run)
-    home = files_on_disk(run.output)
-    assert home.pop("Summer/a.JPG") == second.data and home.pop("Summer/b.JPG") == first.data
-    assert set(home.items()) <= {
+    on_disk = files_on_disk(run.output)
+    assert on_disk.pop("Summer/a.JPG") == second.data and on_disk.pop("Summer/b.JPG") == first.data
+    assert set(on_disk.items()) <= {
         (f"Summer/{key_name(photo)}", photo.data) for photo in (first, second)
     }
     assert sync(run).cost == NOTHING_NEW

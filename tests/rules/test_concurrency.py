@@ -26,7 +26,7 @@ class Line(NamedTuple):
 
 
 LINES = [
-    Line("at home", lambda jobs: min(2e6 * jobs, 20e6)),
+    Line("household", lambda jobs: min(2e6 * jobs, 20e6)),
     Line("fast", lambda jobs: min(2e6 * jobs, 120e6)),
     Line("far", lambda jobs: min(1e6 * jobs, 40e6)),
     Line("between two powers of two", lambda jobs: min(1e6 * jobs, 45e6)),

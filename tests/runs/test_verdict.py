@@ -151,8 +151,11 @@ def test_originals_go_beside_edited_smaller_copies(
     smaller.archived = True
     smugmug.let_time_pass(DAY + 600)
     sync(run)
-    home = files_on_disk(run.output)
-    assert home["Summer/a.JPG"] == edited and home[f"Summer/{key_name(smaller)}"] == smaller.data
+    on_disk = files_on_disk(run.output)
+    assert (
+        on_disk["Summer/a.JPG"] == edited
+        and on_disk[f"Summer/{key_name(smaller)}"] == smaller.data
+    )
 
 
 def test_smaller_copies_are_recognized_in_every_album_and_without_a_record(
@@ -425,8 +428,10 @@ def test_folders_follow_swapped_album_names_without_loss(account: Account, run: 
         album.touch_settings()
     for _ in range(3):
         assert sync(run, "--rename").downloads == 0
-        home = files_on_disk(run.output)
-        assert sorted(home.values()) == sorted(album.images[0].data for album in (first, second))
+        on_disk = files_on_disk(run.output)
+        assert sorted(on_disk.values()) == sorted(
+            album.images[0].data for album in (first, second)
+        )
     assert sync(run).cost == NOTHING_NEW
     assert sync(run, "--verify").cost == NOTHING_NEW
 
@@ -492,8 +497,10 @@ def test_names_of_deleted_albums_are_free_once_the_folder_is_removed(
         shutil.rmtree(str(run.output / "Summer"))
     new = account.album("Summer").photo("a.JPG")
     assert sync(run).downloads == 1
-    home = files_on_disk(run.output)
-    assert home["Summer/a.JPG"] == (new if is_gone else old).data and new.data in home.values()
+    on_disk = files_on_disk(run.output)
+    assert (
+        on_disk["Summer/a.JPG"] == (new if is_gone else old).data and new.data in on_disk.values()
+    )
     assert sync(run).cost == NOTHING_NEW
 
 
@@ -875,7 +882,7 @@ def test_advice_for_a_full_disk_is_to_move_the_folder_and_works(
         "move the whole output folder (with .smugmug.sqlite3)" in told.stderr
         and "another folder" not in told.stderr
     )
-    home, larger = files_on_disk(full), run.folder / "larger"
+    on_disk, larger = files_on_disk(full), run.folder / "larger"
     shutil.copytree(str(full), str(larger))
-    assert home and sync(run, "-o", larger).downloads == 10 - len(home)
+    assert on_disk and sync(run, "-o", larger).downloads == 10 - len(on_disk)
     assert files_on_disk(larger) == expected_files(album)

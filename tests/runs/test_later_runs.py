@@ -583,15 +583,15 @@ def test_the_folder_is_locked_until_its_run_ends_or_is_killed(
     stalled = smugmug.fault("stall", where=f"/i-{album.images[3].key}/", before_headers=True)
     process = run.start("--jobs", "1")
     assert stalled.reached.wait(30)
-    home = files_on_disk(run.output)
-    assert len(home) == 3
+    on_disk = files_on_disk(run.output)
+    assert len(on_disk) == 3
 
     second = sync(run, exit_code=2)
     assert "Another run is already using" in second.stderr
     assert second.downloads == 0
     for arguments in (["--dry-run"], ["--list-md5"], ["--list"], ["--dry-run", "--verify"]):
         assert sync(run, *arguments).downloads == 0
-    assert files_on_disk(run.output) == home
+    assert files_on_disk(run.output) == on_disk
     assert sync(run, "--output", "elsewhere").downloads == 4
 
     process.kill()

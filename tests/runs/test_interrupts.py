@@ -59,16 +59,16 @@ def test_interrupted_runs_stop_at_once_and_the_next_one_completes(
         and " downloaded, 0 already there, 0 failed" in stderr
         and "Interrupted" in stderr
     )
-    home = files_on_disk(run.output)
-    assert set(home.items()) <= set(expected_files(*account.albums).items()) and not any(
-        "BIG" in path for path in home
+    on_disk = files_on_disk(run.output)
+    assert set(on_disk.items()) <= set(expected_files(*account.albums).items()) and not any(
+        "BIG" in path for path in on_disk
     )
 
     smugmug.clear_faults()
     smugmug.clear_requests()
     assert run().returncode == 0
     assert files_on_disk(run.output) == expected_files(*account.albums) and not part_files(run)
-    assert smugmug.count("cdn") == 8 - len(home)
+    assert smugmug.count("cdn") == 8 - len(on_disk)
 
 
 def test_closing_the_terminal_does_not_end_a_run_under_nohup(
@@ -179,9 +179,11 @@ def test_one_run_completes_the_folder_after_kills_at_any_moment(
 
     for _ in range(KILLS):
         kill_once(smugmug, run, chance)
-        home = files_on_disk(run.output)
-        assert set(home.items()) <= set(whole.items())  # nothing half-written under a final name
-        seen.append(len(home))
+        on_disk = files_on_disk(run.output)
+        assert set(on_disk.items()) <= set(
+            whole.items()
+        )  # nothing half-written under a final name
+        seen.append(len(on_disk))
 
     # the killed runs had something to do
     assert seen[0] < seen[-1] < len(whole) and seen == sorted(seen)
