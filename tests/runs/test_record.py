@@ -1,4 +1,4 @@
-"""The download record: its formats, its lock, and what a run makes of a record it did not write."""
+"""Are old, foreign and damaged download records upgraded, refused or rebuilt?"""
 
 from __future__ import annotations
 
