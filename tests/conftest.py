@@ -73,7 +73,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--histories",
         type=int,
-        default=40,
+        default=12,
         metavar="N",
         help="number of random histories (default: %(default)s)",
     )

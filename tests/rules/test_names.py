@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import download_smugmug_photos as script
 from helpers import parse_album, parse_image
 
-BUDGET = settings(max_examples=300, deadline=None, database=None, derandomize=True)
+BUDGET = settings(max_examples=60, deadline=None, database=None, derandomize=True)
 
 MAX_BYTES = 250  # 255 that Linux allows, less the part suffix
 UNSAFE = set('<>:"/\\|?*') | {

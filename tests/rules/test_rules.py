@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 import download_smugmug_photos as script
 from helpers import parse_album, parse_image
 
-BUDGET = settings(max_examples=200, deadline=None, database=None, derandomize=True)
+BUDGET = settings(max_examples=60, deadline=None, database=None, derandomize=True)
 JSON_VALUES = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5)),
     lambda inner: st.one_of(
