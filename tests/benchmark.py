@@ -59,10 +59,10 @@ SCRIPT = HERE.parent / "download_smugmug_photos.py"
 
 MEGA = 1_000_000
 CURL_FILES_MAXIMUM = (
-    10_000  # of more files, curl fetches only so many, and its figures are scaled up
+    10_000  # of more files, curl downloads this many, and its figures are scaled up
 )
-HASHED_BYTES = 1 << 18  # how much is hashed at once where MD5 alone is measured
-SECONDS_TO_STOP = 30.0  # how long the server may take to end
+HASHED_BYTES = 1 << 18  # bytes hashed at once to measure MD5 alone
+SECONDS_TO_STOP = 30.0  # limit for the server's end
 
 # The least that any Python program takes that downloads with requests and checks the files: no
 # retries, no record.
@@ -214,7 +214,7 @@ class Cost(NamedTuple):
     peak_bytes: float
     api_requests: float = 0.0
     files: float = 0.0
-    silent_seconds: float = 0.0  # for how long a terminal showed nothing new
+    silent_seconds: float = 0.0  # longest silence of a terminal
 
     def scaled(self, factor: float) -> Cost:
         """Return the cost of `factor` times the work; memory stays."""
@@ -479,7 +479,7 @@ def measured(
     """Run a command and return its cost; raise Failure with its last output unless it exits with
     0.
     """
-    os.sync()  # so that nobody pays for what the one before has written
+    os.sync()  # so that no run waits for the writes of the one before
     api_before, files_before = server.requests()
     screen, terminal = pty.openpty() if on_terminal else os.pipe()
     with subprocess.Popen(
@@ -518,7 +518,7 @@ def watched(screen: int) -> tuple[bytes, float]:
     while True:
         try:
             piece = os.read(screen, 1 << 16)
-        except OSError:  # how Linux says that the terminal is closed
+        except OSError:  # the terminal is closed (Linux)
             piece = b""
         now = time.monotonic()
         silent_seconds, last = max(silent_seconds, now - last), now

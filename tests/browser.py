@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "chrome")
-REASON = "no Chromium is installed (Debian: chromium), so no browser has looked at the pages"
+REASON = "no Chromium is installed (Debian: chromium), so the pages were not tested in a browser"
 FLAGS = (
     "--headless",
     "--no-sandbox",
@@ -122,7 +122,7 @@ class Browser:
         for url in (
             "about:blank",
             path.as_uri() + fragment,
-        ):  # or another fragment would be no new page
+        ):  # another fragment alone would not load the page
             self._events.clear()
             self.requests.clear()
             self.errors.clear()

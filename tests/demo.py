@@ -104,7 +104,7 @@ def _demo_folder() -> Path:
     if not stat.S_ISDIR(status.st_mode) or (
         hasattr(os, "getuid") and status.st_uid != os.getuid()
     ):
-        raise SystemExit(f"{folder} belongs to somebody else; remove it first")
+        raise SystemExit(f"{folder} belongs to another user; remove it first")
     folder.chmod(0o700)
     return folder
 
@@ -172,7 +172,7 @@ def arm_failures(smugmug: FakeSmugMug, seconds: float = SLOW_TROUBLES_SECONDS) -
 
 
 # =================================================================================================
-# Drawing: small pictures that can be looked at, and told apart.
+# Drawing: small pictures that differ visibly.
 # =================================================================================================
 
 DIGITS = (  # each digit is five rows of three pixels

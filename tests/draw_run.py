@@ -63,7 +63,7 @@ def screens_of(command: Sequence[str], folder: Path) -> Iterator[List[str]]:
     while select.select([ours], [], [], 120)[0]:
         try:
             piece = os.read(ours, 65536)
-        except OSError:  # which is how Linux says that nobody is there any more
+        except OSError:  # the terminal is closed (Linux)
             piece = b""
         if not piece:
             break

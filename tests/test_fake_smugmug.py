@@ -523,7 +523,7 @@ def test_images_without_serial_redirect_beyond_the_signature(
     moved = client.get(path + "?_filter=FileName", allow_redirects=False)
     assert moved.status_code == 301 and "no-store" in moved.headers["Cache-Control"]
     assert moved.headers["Location"] == f"{API}{path}-0?_filter=FileName"
-    assert client.get(path).json()["Response"]["Image"]["Serial"] == 2  # OAuth1Session signs anew
+    assert client.get(path).json()["Response"]["Image"]["Serial"] == 2  # OAuth1Session signs again
     auth = OAuth1(
         smugmug.api_key, smugmug.api_secret, smugmug.access_token, smugmug.access_token_secret
     )

@@ -107,7 +107,7 @@ class WarmProcess:
     ) -> Tuple[str, str]:
         """Write `input`, read all output, and wait for the end."""
         ends_at = None if timeout is None else time.monotonic() + timeout
-        if not self._texts:  # or this is the second time, after a first one that took too long
+        if not self._texts:  # not for a second call after a time-out
             readers = ThreadPoolExecutor(2)
             self._texts = [readers.submit(stream.read) for stream in (self.stdout, self.stderr)]
             readers.shutdown(wait=False)
@@ -116,7 +116,7 @@ class WarmProcess:
                 with self.stdin:
                     self.stdin.write(input or "")
             except BrokenPipeError:
-                pass  # it does not want to know
+                pass  # the process does not read its input
         self.wait(None if ends_at is None else max(0.0, ends_at - time.monotonic()))
         stdout, stderr = (text.result() for text in self._texts)
         return stdout, stderr

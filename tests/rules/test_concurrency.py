@@ -194,7 +194,7 @@ def test_downloads_started_before_do_not_count_for_a_smaller_number(
     steered: Steered,
 ) -> None:
     assert steered.pass_by(0.5, 4, 200_000_000) == 12
-    assert steered.pass_by(0.5, 12, 150_000_000) == 4  # no good
+    assert steered.pass_by(0.5, 12, 150_000_000) == 4  # no gain
     assert steered.pass_by(0.5, 11, 400_000_000) == 4
     assert steered.steering._pace.best_rate < 450e6
     rests_left = steered.steering._pace.rests_left

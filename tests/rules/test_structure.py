@@ -71,8 +71,8 @@ def uses(node: ast.AST, hidden: Set[str]) -> Iterator[Tuple[str, int]]:
         hidden = hidden | _local_names(node)
     if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and node.id not in hidden:
         yield node.id, node.lineno
-    for annotation in _text_annotations(node):
-        yield from uses(ast.parse(annotation.value, mode="eval").body, hidden)
+    for annotation, line in _text_annotations(node):
+        yield from ((name, line) for name, _ in uses(ast.parse(annotation), hidden))
     for child in ast.iter_child_nodes(node):
         yield from uses(child, hidden)
 
@@ -87,11 +87,11 @@ def _local_names(function: ast.AST) -> Set[str]:
     return names
 
 
-def _text_annotations(node: ast.AST) -> Iterator[ast.Constant]:
+def _text_annotations(node: ast.AST) -> Iterator[Tuple[str, int]]:
     for field in ("annotation", "returns"):
         annotation = getattr(node, field, None)
         if isinstance(annotation, ast.Constant) and isinstance(annotation.value, str):
-            yield annotation
+            yield annotation.value, annotation.lineno
 
 
 def upward_references(source: str) -> List[str]:

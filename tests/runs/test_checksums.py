@@ -38,7 +38,7 @@ def test_two_equal_stills_do_not_settle_a_video(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
     album = account.album("Summer")
-    album.video("film.mp4")
+    album.video("video.mp4")
     smugmug.fault("still_instead_of_video", "cdn", times=None)
     assert run().returncode == 1 and files_on_disk(run.output) == {}
 
@@ -77,7 +77,7 @@ def test_raw_files_are_downloaded_or_named(account: Account, run: Run) -> None:
 def test_md5sum_accepts_the_output_of_list_md5(account: Account, run: Run) -> None:
     album = account.album("Summer & more")
     album.photo("a b.JPG")
-    album.video("film.mov")
+    album.video("video.mov")
     album.photo("wrong.JPG", stated_md5=WRONG_MD5)
     sync(run)
     listed = sync(run, "--list-md5")

@@ -57,7 +57,7 @@ REPORT_KEYS = {
     "problems",
 }
 PROBLEM_KEYS = {"kind", "folder", "file", "album_key", "image_key", "reason"}
-TOO_MUCH = 10**15  # bytes: more than the disk of any machine that runs tests has to spare
+TOO_MUCH = 10**15  # bytes; more than the free space of any test machine
 STAMP = r"20\d\d-\d\d-\d\d \d\d:\d\d:\d\d"
 
 posix_only = pytest.mark.skipif(
@@ -641,7 +641,7 @@ def test_previews_name_missing_and_short_files(account: Account, run: Run) -> No
         f"To download: 2 files, {script.human_bytes(size_bytes)}"
         " (1 more can be copied from files on disk)"
     )
-    (folders[1] / shared.file_name).unlink()  # now there is nothing to copy from
+    (folders[1] / shared.file_name).unlink()  # no copy is left
     size_bytes += len(shared.data)
     assert run("--dry-run").stdout.splitlines()[-1] == (
         f"To download: 3 files, {script.human_bytes(size_bytes)}"
@@ -1008,7 +1008,7 @@ def test_the_report_holds_the_summary_for_programs(
     times = [
         datetime.strptime(report[key], "%Y-%m-%dT%H:%M:%SZ") for key in ("started", "finished")
     ]
-    assert times[0] < times[1]  # the rate limit's second lies between
+    assert times[0] < times[1]  # a second apart because of the rate limit
     keys = {image.file_name: image.key for image in account.albums[2].images}
     assert {
         (problem["kind"], problem["folder"], problem["file"], problem["image_key"])

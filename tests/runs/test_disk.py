@@ -29,7 +29,7 @@ def test_a_full_disk_ends_the_run_and_the_next_one_completes(
     album = account.album("Summer")
     for index in range(40):
         album.photo(f"IMG_{index:02}.JPG", Pattern(50 * PAGE, index, JPEG_MAGIC))
-    output = small_disk.mount(size_bytes=500 * PAGE)  # room for nine of them and a bit
+    output = small_disk.mount(size_bytes=500 * PAGE)  # room for a little more than nine
 
     result = run("-o", output, "-j", 3)
 
@@ -54,8 +54,8 @@ def test_a_video_that_does_not_fit_is_skipped_and_the_rest_downloaded(
     account: Account, smugmug: FakeSmugMug, run: Run, small_disk: SmallDisk
 ) -> None:
     album = account.album("Summer")
-    films = [
-        album.video(f"film {number}.mp4", Pattern(2000 * PAGE, number, MP4_MAGIC))
+    videos = [
+        album.video(f"video {number}.mp4", Pattern(2000 * PAGE, number, MP4_MAGIC))
         for number in range(3)
     ]
     silent = album.video(
@@ -69,7 +69,8 @@ def test_a_video_that_does_not_fit_is_skipped_and_the_rest_downloaded(
     assert result.returncode == 1
     assert files_on_disk(output) == {f"Summer/{photo.file_name}": photo.data for photo in photos}
     assert all(
-        f"Summer/{film.file_name}: Not enough space for 8.2 MB" in result.stderr for film in films
+        f"Summer/{video.file_name}: Not enough space for 8.2 MB" in result.stderr
+        for video in videos
     )
     assert f"Summer/{silent.file_name}: No space left" in result.stderr
     assert smugmug.count("cdn") <= len(photos) + 1 and list(output.rglob("*.part")) == []
@@ -309,7 +310,7 @@ def test_a_deleted_working_folder_ends_runs_but_not_previews(
     here.mkdir()
     preview = run("--dry-run", cwd=here)
     assert preview.returncode == 0 and preview.stdout.startswith("Summer: 1 file, ")
-    assert " free on disk" not in preview.stderr  # nobody knows of which disk
+    assert " free on disk" not in preview.stderr  # of an unknown disk
 
     here.mkdir()
     result = run(cwd=here)
@@ -393,7 +394,7 @@ def read_only() -> Iterator[Callable[[Path], None]]:
             check=False,
         )
         if mounted.returncode:
-            pytest.skip("whoever runs this may write everywhere and mount nowhere")
+            pytest.skip("this user may write everywhere and mount nothing")
 
     yield forbid
     for folder in forbidden:

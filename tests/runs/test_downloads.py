@@ -32,7 +32,7 @@ def images_pattern(album: Album, start: int = 1) -> str:
 # A big account
 # =================================================================================================
 
-HOSTILE_IMAGES = [  # what SmugMug calls them, and what is right for every file system
+HOSTILE_IMAGES = [  # SmugMug's names, and those valid on every file system
     ("../../../up.jpg", ".._.._.._up.jpg"),
     ("/etc/passwd", "_etc_passwd"),
     ("C:\\Windows\\win.ini", "C__Windows_win.ini"),
@@ -61,7 +61,7 @@ def fill_big_account(account: Account) -> Dict[str, bytes]:
     for number in range(1298):
         name = f"IMG_{number:04}.JPG"
         expect("Thousand and more", name, many.photo(name, Pattern(70, number)))
-    for number in range(2):  # the last entries of the last page: are they still expanded there?
+    for number in range(2):  # the last entries of the last page are expanded as well
         expect("Thousand and more", f"MVI_{number}.mp4", many.video(f"MVI_{number}.mov"))
 
     first, second, third = (
@@ -130,7 +130,7 @@ def test_big_accounts_are_downloaded_once_and_the_second_run_downloads_nothing(
     # the album listed first may be read in smaller pages
     assert 0 <= smugmug.count("api") - (1 + 1 + image_pages) <= 1
     images = {entry.image.key for album in account.albums for entry in album.entries}
-    assert smugmug.count("cdn") == len(images)  # that of two albums is fetched once
+    assert smugmug.count("cdn") == len(images)  # an image in two albums is downloaded once
     assert smugmug.count() == smugmug.count("api") + smugmug.count("cdn")
 
     lines = result.stderr.splitlines()
@@ -248,7 +248,7 @@ def test_files_on_other_hosts_are_not_requested(
 
 
 def test_accounts_without_albums_are_complete_at_once(run: Run, smugmug: FakeSmugMug) -> None:
-    result = run()  # the list lacks its key, as every empty list does
+    result = run()  # the list lacks its key, like every empty list
     assert result.returncode == 0
     assert files_on_disk(run.output) == {}
     assert smugmug.count("api") == 2
@@ -332,7 +332,7 @@ def test_lists_shorter_than_stated_fail_only_their_album(
 
     smugmug.clear_faults()
     smugmug.clear_requests()
-    assert run().returncode == 0  # the album was not taken for complete
+    assert run().returncode == 0  # the album does not count as complete
     assert files_on_disk(run.output) == expected_files(*small)
     assert smugmug.count("cdn") == missing
 

@@ -25,9 +25,9 @@ from fake_smugmug import (
 )
 from helpers import Faults, arm, expected_files, files_on_disk, of_file, of_list, part_files, stop
 
-SIZE = 600_000  # more than two of the pieces in which a body is written
+SIZE = 600_000  # more than two pieces of a body
 CUT = 400_000
-HALVINGS = 4  # of a page, from 100 to 10
+HALVINGS = 4  # halvings of a page, from 100 to 10
 
 
 class Passing(NamedTuple):
@@ -323,7 +323,7 @@ def test_albums_that_cannot_be_listed_are_named_and_the_rest_downloaded(
     made = list_counts(smugmug, albums)
     for row in (
         LASTING_API
-    ):  # each is listed once more at the end; a page that may be too much is halved before
+    ):  # each is listed again at the end; a page that may be too large is halved before
         assert (
             2 * row.requests <= made[row.name] <= 2 * row.requests + HALVINGS * row.may_be_too_much
         ), row.name
@@ -463,9 +463,7 @@ def test_foreign_and_unencrypted_addresses_in_listings_are_refused(
 # =================================================================================================
 
 WAIT_SECONDS = 2
-LATENCY_SECONDS = (
-    0.7  # long enough for all workers to have sent their requests before the first is answered
-)
+LATENCY_SECONDS = 0.7  # so that all workers send their requests before the first response
 WORKERS = 8
 SERVER_CLOCK = "Mon, 01 Jan 2024 00:00:00 GMT"  # SmugMug's clock counts, not that of this computer
 RATE_LIMITS = {
@@ -514,7 +512,7 @@ def test_all_workers_wait_if_one_is_refused(
         knocked = [
             at for at in cdn_by_status(smugmug, 200) if refused_at < at < refused_at + WAIT_SECONDS
         ]
-        assert len(knocked) <= 2 * WORKERS  # what was under way, and no more
+        assert len(knocked) <= 2 * WORKERS  # only what was running
 
 
 def test_a_wait_for_the_api_delays_all_listings_and_loses_nothing(
@@ -529,7 +527,7 @@ def test_a_wait_for_the_api_delays_all_listings_and_loses_nothing(
     assert result.returncode == 0 and files_on_disk(run.output) == expected_files(*account.albums)
     waits = result.stderr.count("waiting")
     refused = [record for record in smugmug.select("api") if record.status == 429]
-    assert waits == 1 and 1 <= len(refused) <= 4  # at most what was under way
+    assert waits == 1 and 1 <= len(refused) <= 4  # at most what was running
     assert "SmugMug's rate limit is reached (0 requests left); waiting " in result.stderr
 
 
@@ -558,7 +556,7 @@ def test_each_worker_keeps_one_connection_to_each_host(
         album = account.album(f"Album {number}")
         for index in range(8):
             album.photo(f"IMG_{index}.JPG")
-        album.photo("unlisted.JPG", archived=False)  # takes a call of the worker's own
+        album.photo("unlisted.JPG", archived=False)  # takes a request by the worker
 
     result = run("-j", jobs)
 

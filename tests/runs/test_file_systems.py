@@ -336,9 +336,7 @@ def test_a_lock_on_a_disk_that_fails_is_not_taken_for_lost(
     lock.touch()
 
 
-@pytest.mark.skipif(
-    sys.platform == "win32", reason="there, nobody can be asked whether a process runs"
-)
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such check of a process")
 def test_lock_files_of_this_computer_hold_while_their_process_runs(
     account: Account, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -351,7 +349,7 @@ def test_lock_files_of_this_computer_hold_while_their_process_runs(
     gone.wait()
     (run.output / LOCK).write_text(f"{here} {gone.pid}")
     assert sync(run).cost == (2, 0)
-    assert not script.is_running(str(os.getpid()))  # in a container, numbers repeat
+    assert not script.is_running(str(os.getpid()))  # process IDs repeat in containers
 
     def forbid(process: int, number: int) -> None:
         raise PermissionError(1, "Operation not permitted")

@@ -31,7 +31,7 @@ STEPS = 10
 ALBUM_NAMES = ("Summer", "summer", "Winter", "\u00dcbersee", "2019")
 PHOTO_NAMES = ("a.JPG", "b.JPG", "A.jpg", "Caf\u00e9.JPG", "")
 FILM_NAMES = ("a.MOV", "b.MOV")
-SIZES = (300, 301)  # few, so that strangers are often as large as what they stand in for
+SIZES = (300, 301)  # few, so that foreign files often have the size of the image
 PATIENCE_SECONDS = 60.0
 FAULTS: Sequence[Tuple[str, str, Dict[str, Any]]] = (
     ("cut", "cdn", {"at": 100}),
@@ -108,7 +108,7 @@ class History:
             self.step()
             if self.random.random() < 0.55:
                 self.some_run()
-        for _ in range(3):  # what lags behind is there after so many listings
+        for _ in range(3):  # listings until a lagging change shows
             if not self.is_late():
                 break
             self.sync()
@@ -142,7 +142,9 @@ class History:
         if not was_late or must_be_home:
             self.demand_completeness()
         if must_be_idle and not self.unseen:
-            self.demand(self.smugmug.count("cdn") == 0, "a run with nothing new fetched something")
+            self.demand(
+                self.smugmug.count("cdn") == 0, "a run with nothing new downloaded something"
+            )
 
     def troubled_sync(self, *more: str) -> None:
         """Run with faults."""
@@ -346,7 +348,7 @@ class History:
         all_images = [(album, image) for album in self.account.albums for image in album.images]
         return self.random.choice(all_images) if all_images else (None, None)
 
-    # -- there: what happens at SmugMug -----------------------------------------------------------
+    # -- there: changes on SmugMug ----------------------------------------------------------------
 
     def new_album(self) -> str:
         """Add an album with a few images."""
@@ -520,7 +522,7 @@ class History:
         names = [image.file_name for image in album.images]
         return f"there: {what}: {album.name!r} ({album.key}) with {names}"
 
-    # -- here: what the owner does in the folder --------------------------------------------------
+    # -- here: the user's changes in the folder ---------------------------------------------------
 
     def files(self) -> List[Path]:
         """Return the files that the user sees."""

@@ -64,7 +64,7 @@ def test_previews_with_since_list_no_more_albums(years: Account, run: Run) -> No
             "2019-01-01T00:00:00+00:00",
             "2024-05-30T00:00:01+00:00",
             True,
-        ),  # a day is left for doubts
+        ),  # a day of tolerance
         ("2024-06-30T00:00:00+00:00", "2019-01-01T00:00:00+00:00", True),
         ("", "2019-01-01T00:00:00+00:00", True),
         ("2019-01-01T00:00:00+00:00", "", True),
@@ -234,5 +234,5 @@ def test_listings_are_parsed_and_released_page_by_page(account: Account, run: Ru
     album = account.album("Summer")
     for index in range(120):
         album.video(f"{index}.mp4")
-    assert sync(run).downloads == 120  # the address of each came in the Expansions of its page
+    assert sync(run).downloads == 120  # the page's Expansions held each address
     assert files_on_disk(run.output) == expected_files(album)

@@ -78,7 +78,7 @@ def test_disks_that_normalize_names_cause_no_new_downloads(
         path.rename(path.with_name(given_back(path.name)))
     assert sync(run, "--full").cost == (3, 0)
     (run.output / RECORD).unlink()
-    assert sync(run, "--new-record").cost == (3, 0)  # the files are taken as they are
+    assert sync(run, "--new-record").cost == (3, 0)  # the files are trusted as they are
     assert len(files_on_disk(run.output)) == 2
 
 
@@ -185,8 +185,8 @@ def test_a_lost_record_is_rebuilt_without_downloads(account: Account, run: Run) 
         "A\u0308pfel.JPG",
     ):
         album.photo(name)
-    album.video("film.mov")
-    album.video("film.mov", md5_listed=False)
+    album.video("video.mov")
+    album.video("video.mov", md5_listed=False)
     again.photo("same.JPG")
     again.collect(album.images[0])
     sync(run)
@@ -238,7 +238,7 @@ def test_files_without_an_address_are_found_again_by_size(
 
 def test_folders_filled_by_another_tool_are_adopted(account: Account, run: Run) -> None:
     album = account.album("Summer: 2019")
-    right, wrong, absent, film, silent = (
+    right, wrong, absent, video, silent = (
         album.photo("a.JPG"),
         album.photo("b.JPG"),
         album.photo("c.JPG"),
@@ -251,7 +251,7 @@ def test_folders_filled_by_another_tool_are_adopted(account: Account, run: Run) 
     theirs = {
         "a.JPG": right.data,
         "b.JPG": stranger,
-        "d.mp4": film.data,
+        "d.mp4": video.data,
         "e.mp4": silent.data,
         "notes.txt": b"hello",
     }
@@ -259,7 +259,7 @@ def test_folders_filled_by_another_tool_are_adopted(account: Account, run: Run) 
         (folder / name).write_bytes(data)
 
     before = snapshot(folder)
-    del before["."]  # whose time moves when something comes into it
+    del before["."]  # its time moves with its content
     first = sync(run)
     assert first.cost == (3, 2)
     assert before.items() <= snapshot(folder).items()
@@ -317,7 +317,7 @@ def test_images_beside_foreign_files_are_found_again(account: Account, run: Run)
 
 def test_replaced_images_replace_their_old_version(account: Account, run: Run) -> None:
     album = account.album("Summer")
-    by_serial, by_md5, film = (
+    by_serial, by_md5, video = (
         album.photo("a.JPG"),
         album.photo("b.JPG"),
         album.video("c.mp4", md5_listed=False),
@@ -326,7 +326,7 @@ def test_replaced_images_replace_their_old_version(account: Account, run: Run) -
     sync(run)
     by_serial.replace(b"a new version", moves_clock=True)
     by_md5.content = b"a new version under the old serial"
-    film.replace(b"\x00\x00\x00\x18ftypmp42 a new version")
+    video.replace(b"\x00\x00\x00\x18ftypmp42 a new version")
     same_size.replace(bytes(reversed(same_size.data)))
     second = sync(run)
     assert second.cost == (3, 4)
@@ -388,12 +388,12 @@ def test_a_new_serial_with_the_same_content_downloads_nothing(account: Account, 
 
 def test_files_keep_their_names_despite_renames(account: Account, run: Run) -> None:
     album = account.album("Summer")
-    photo, film = album.photo("a.JPG"), album.video("b.mp4")
+    photo, video = album.photo("a.JPG"), album.video("b.mp4")
     sync(run)
     before = snapshot(run.output / "Summer")
     album.name = "Winter"
     album.touch_settings()
-    photo.file_name, film.file_name = "renamed.JPG", "a.JPG"
+    photo.file_name, video.file_name = "renamed.JPG", "a.JPG"
     album.touch()
     assert sync(run).cost == (3, 0)
     assert snapshot(run.output / "Summer") == before
@@ -405,7 +405,7 @@ def test_files_keep_their_names_despite_renames(account: Account, run: Run) -> N
     assert sync(run).cost == (3, 1)
     assert files_on_disk(run.output) == {
         "Summer/a.JPG": photo.data,
-        "Summer/b.mp4": film.data,
+        "Summer/b.mp4": video.data,
         f"Summer/{key_name(added)}": added.data,
     }
 

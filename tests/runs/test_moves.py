@@ -238,7 +238,7 @@ def test_unreadable_damaged_files_stay_recorded_as_damaged(account: Account, run
     assert run_unchanged(run, "--verify", "--dry-run", exit_code=1)
     path.chmod(0)
     if os.access(str(path), os.R_OK):
-        pytest.skip("whoever runs this may read everything")
+        pytest.skip("this user may read everything")
     sync(run, "--verify", exit_code=1)
     path.chmod(0o644)
     assert path.read_bytes() == damaged != photo.data

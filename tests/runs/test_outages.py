@@ -28,7 +28,7 @@ from helpers import (
 
 SIZE = 600_000
 CUT = 400_000
-A_FEW_LOOKS = 6  # connections in vain, of which three are what makes a run look
+A_FEW_LOOKS = 6  # failed connections; a run probes after three
 SHORT = 0.02  # minutes
 OUT_OF_REACH = "has been unreachable since"
 
@@ -70,7 +70,7 @@ def test_downloads_resume_after_an_outage(
         stderr.count(OUT_OF_REACH) == 1 and "ailed (" not in stderr and "20 downloaded" in stderr
     )
     sent = sum(record.bytes_sent for record in smugmug.select("cdn"))
-    assert 20 * SIZE <= sent < 20 * SIZE + jobs * CUT  # or each part would have been fetched anew
+    assert 20 * SIZE <= sent < 20 * SIZE + jobs * CUT  # otherwise each part was downloaded again
 
 
 def test_a_single_video_survives_an_outage(
@@ -185,7 +185,7 @@ def test_files_without_a_response_fail_alone(
     lost, sound = album.photo("lost.JPG"), album.photo("sound.JPG")
     smugmug.fault(name, where=of_file(lost), times=None, **options)
 
-    for expected in (1, 1):  # in the second run it is all there is to do
+    for expected in (1, 1):  # the second run has nothing else to do
         smugmug.clear_requests()
         result = run("-j", 1)
         assert result.returncode == expected and "1 failed" in result.stderr
@@ -218,7 +218,7 @@ def test_all_workers_obey_a_503_with_retry_after(
             for status in (503, 200)
         )
         assert len(refused) == WORKERS and len(served) == 2 * WORKERS
-        assert min(served) >= max(refused) + 2  # nobody knocked in between
+        assert min(served) >= max(refused) + 2  # no request in between
 
 
 def test_503_to_everything_counts_as_an_outage(
@@ -293,13 +293,13 @@ def test_revoking_the_sign_in_ends_the_run_with_one_line(
 
     assert result.returncode == 3
     assert result.stderr.count("probably revoked") == 1 and "ailed (" not in result.stderr
-    assert smugmug.count(None, where) <= 8  # what was under way
+    assert smugmug.count(None, where) <= 8  # only what was running
 
 
 def test_revoking_the_sign_in_between_pages_is_no_interruption(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
-    account.album("Short").fill(90, 600_000)  # while these are under way
+    account.album("Short").fill(90, 600_000)  # while these run
     long = account.album("Long")
     long.fill(900, 60)
     smugmug.fault(

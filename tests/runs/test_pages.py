@@ -189,15 +189,15 @@ def test_albums_of_one_name_are_told_apart_by_their_folders(account: Account, ru
 def test_covers_are_those_the_owner_chose_if_on_disk(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
-    chosen, film, lost = (account.album(name) for name in ("Chosen", "Film", "Lost"))
-    for album in (chosen, film, lost):
+    chosen, video, lost = (account.album(name) for name in ("Chosen", "Video", "Lost"))
+    for album in (chosen, video, lost):
         album.photo("a.JPG")
-        album.highlight = album.video("b.MOV") if album is film else album.photo("b.JPG")
+        album.highlight = album.video("b.MOV") if album is video else album.photo("b.JPG")
     smugmug.fault("server_error", where=of_file(lost.images[1]), times=None, status=404)
     sync(run, *HTML, exit_code=1)
     assert overview(run).views == [
         ("img", "Chosen/b.JPG"),
-        ("img", "Film/a.JPG"),
+        ("img", "Video/a.JPG"),
         ("img", "Lost/a.JPG"),
     ]
     chosen.highlight = chosen.images[0]
@@ -363,7 +363,7 @@ def test_interrupted_runs_leave_pages_of_complete_albums(
 
 
 # =================================================================================================
-# Kept up to date
+# Updates
 # =================================================================================================
 
 
@@ -680,7 +680,7 @@ def test_hostile_texts_never_run_and_every_link_opens_its_file(
             caption=HACK,
             keywords=[HACK, "\u202e"],
         )
-    account.album("Other \U0001f9a2 \u05d0\u05dc").video("film#1.MOV", title=HACK)
+    account.album("Other \U0001f9a2 \u05d0\u05dc").video("video#1.MOV", title=HACK)
     sync(run, *HTML)
     folders = [path for path in run.output.iterdir() if path.is_dir()]
     assert len(folders) == 2
@@ -983,7 +983,7 @@ def test_only_the_albums_own_address_on_smugmug_leads_to_the_net(
 def test_videos_play_and_are_loaded_only_then(
     account: Account, run: Run, browser: Browser
 ) -> None:
-    film = base64.b64decode(
+    video = base64.b64decode(
         browser.run("""new Promise(done => {
         const canvas = document.createElement("canvas");
         const recorder = new MediaRecorder(canvas.captureStream(30));
@@ -998,7 +998,7 @@ def test_videos_play_and_are_loaded_only_then(
         setTimeout(() => { clearInterval(drawing); recorder.stop() }, 500);
     })""")
     )
-    account.album("Summer").video("c.MOV", film, title="Ducks")
+    account.album("Summer").video("c.MOV", video, title="Ducks")
     sync(run, *HTML)
     browser.open(run.output / "Summer" / "index.html")
     browser.wait_for("document.querySelector('video').src")

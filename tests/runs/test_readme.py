@@ -170,7 +170,7 @@ def test_the_slow_demo_ends_as_the_picture_shows(ca: Authority, tmp_path: Path) 
     seconds = sum(photo.size for album in account.albums for photo in album.images) / (
         demo.SLOW_LINE.bytes_per_second_total
     )
-    assert 15 <= seconds <= 25  # and the troubles, which take up to 4 s
+    assert 15 <= seconds <= 25  # and the faults, which take up to 4 s
 
 
 def test_the_picture_is_self_contained() -> None:

@@ -25,7 +25,7 @@ from helpers import (
 )
 
 DAY = 86_400.0
-NIGHT = DAY + 60  # from one nightly run to the next: they do not begin on the second
+NIGHT = DAY + 60  # between nightly runs, which do not begin on the second
 ALBUMS = 60
 STATE = ".smugmug.sqlite3"
 
@@ -165,7 +165,7 @@ def test_uploads_missing_in_a_listing_are_downloaded_by_the_next_run(
     late = swap(album)
 
     assert "Summer/" + late.file_name not in files_on_disk(run.output)
-    sync(run)  # its clocks have moved, but the listing is the one from before
+    sync(run)  # its dates have moved, but the listing is old
     smugmug.let_time_pass(600)
     result = sync(run)
 
@@ -188,7 +188,7 @@ def test_dates_are_judged_at_the_time_of_the_listing(
     account.set_clock()
     album = account.album("Summer")
     album.photo("a.JPG")
-    album.photo("b.JPG", archived=False)  # takes a call, which brings the time of day
+    album.photo("b.JPG", archived=False)  # needs a request, whose response tells the time
     smugmug.fault("stall", "cdn", seconds=1, before_headers=True)
     process = run.start("-j", 1)
     smugmug.wait_for(lambda: smugmug.count("cdn"))
@@ -359,11 +359,11 @@ def test_listed_but_deleted_images_are_named_without_failure(
     album = account.album("Summer")
     for name in ("a.JPG", "b.JPG"):
         album.photo(name)
-    film = album.video("c.MOV", playable=False)
+    video = album.video("c.MOV", playable=False)
     account.total_follows, account.lag = total_follows, Lag(listings=1)
     deleted = album.images[0]
     album.remove(deleted)
-    album.remove(film)
+    album.remove(video)
 
     result = sync(run)
 
@@ -376,7 +376,7 @@ def test_listed_but_deleted_images_are_named_without_failure(
         r"\nDeleted on SmugMug \(2\):\n  Summer/a\.JPG, Summer/c\.MOV: ", result.stderr
     )
     assert smugmug.count("cdn", of_file(deleted)) == 1
-    assert sync(run).cost == (3, 0)  # by now they are not listed any more
+    assert sync(run).cost == (3, 0)  # now they are no longer listed
     assert sync(run).cost == NOTHING_NEW
 
 
@@ -386,5 +386,5 @@ def test_images_with_only_the_file_missing_are_failures(
     photo = account.album("Summer").photo()
     smugmug.fault("not_found", of_file(photo), times=None)
     result = sync(run, exit_code=1)
-    assert result.cost == (2 + 1 + 1, 1)  # is it still there?
+    assert result.cost == (2 + 1 + 1, 1)  # checks whether it still exists
     assert "\nFailed (1):\n  Summer/IMG_1.JPG: SmugMug returned HTTP 404" in result.stderr

@@ -217,7 +217,7 @@ def test_a_row_with_impossible_values_crashes_nothing(
 ) -> None:
     album = account.album("Summer")
     album.photo()
-    album.video("film.mp4")
+    album.video("video.mp4")
     sync(run)
     change_record(run, statement)
     listed = run("--list-md5")

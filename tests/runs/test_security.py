@@ -542,7 +542,7 @@ def test_urls_of_other_hosts_in_the_first_responses_are_never_requested(
         counts: List[int] = []
         smugmug.clear_faults()
         smugmug.fault("mangle", where, times=None, function=abroad(address, counts))
-        assert run().returncode == 0  # what the keys and the nickname tell is enough
+        assert run().returncode == 0  # the keys and the nickname suffice
         assert sum(counts) >= 1
     assert_only_smugmug_was_contacted(smugmug)
     assert files_on_disk(run.output) == {"Summer/IMG_1.JPG": photo.data}
@@ -868,7 +868,7 @@ def upsetting(account: Account, smugmug: FakeSmugMug) -> Account:
     account.album("Source").photo(
         f"raw{CONTROLS}.JPG", component_file_types={"Image": [f"nef{CONTROLS}", "cr2", 7, None]}
     )
-    album.video(f"film{CONTROLS}.mov")
+    album.video(f"video{CONTROLS}.mov")
     _, gone, denied, odd, elsewhere, *_ = album.images
     message = f"Not{CONTROLS}granted"
     smugmug.fault("not_found", f"/i-{gone.key}/", times=None)

@@ -22,7 +22,7 @@ from fake_smugmug import Account, Album, FakeSmugMug, Image, heic_name, keywords
 from helpers import NOTHING_NEW, image_of, parse_album, sync
 
 BUDGET = settings(max_examples=200, deadline=None, database=None, derandomize=True)
-PREFIXES = {  # as Adobe's XMP specification names them, and one of our own
+PREFIXES = {  # from Adobe's XMP specification, and one of the program's own
     "adobe:ns:meta/": "x",
     "http://www.w3.org/1999/02/22-rdf-syntax-ns#": "rdf",
     "http://purl.org/dc/elements/1.1/": "dc",
@@ -140,10 +140,10 @@ def spoken(album: Album) -> Image:
 def test_xmp_sidecars_hold_smugmugs_metadata(account: Account, run: Run) -> None:
     album = account.album("Summer")
     photo = spoken(album)
-    film = album.video("film.mov", caption="Swans", uploaded=datetime(2020, 3, 2))
+    video = album.video("video.mov", caption="Swans", uploaded=datetime(2020, 3, 2))
     album.photo("silent.JPG", taken=datetime(2019, 8, 4))
     sync(run, "--sidecar", "xmp,dates")
-    assert sidecars(run) == ["Summer/IMG_1.JPG.xmp", "Summer/film.mp4.xmp"]
+    assert sidecars(run) == ["Summer/IMG_1.JPG.xmp", "Summer/video.mp4.xmp"]
     assert xmp((run.output / "Summer" / "IMG_1.JPG.xmp").read_bytes()) == {
         "dc:title": {"x-default": "The lake"},
         "dc:description": {"x-default": "At dawn, 4 °C\nwith \U0001f9a2"},
@@ -159,14 +159,14 @@ def test_xmp_sidecars_hold_smugmugs_metadata(account: Account, run: Run) -> None
         "smugmug:ImageKey": photo.key,
         "xmp:CreateDate": "2019-08-04T11:28:12",
     }
-    assert xmp((run.output / "Summer" / "film.mp4.xmp").read_bytes()) == {
+    assert xmp((run.output / "Summer" / "video.mp4.xmp").read_bytes()) == {
         "dc:description": {"x-default": "Swans"},
-        "dc:source": f"{SITE}/Summer/i-{film.key}",
+        "dc:source": f"{SITE}/Summer/i-{video.key}",
         "smugmug:DateTimeUploaded": "2020-03-02T00:00:00+00:00",
-        "smugmug:ImageKey": film.key,
+        "smugmug:ImageKey": video.key,
     }
     assert (run.output / "Summer" / "IMG_1.JPG").read_bytes() == photo.data
-    assert (run.output / "Summer" / "film.mp4").read_bytes() == film.data
+    assert (run.output / "Summer" / "video.mp4").read_bytes() == video.data
 
 
 @pytest.mark.parametrize(
@@ -475,16 +475,16 @@ def test_positive_longitudes_are_left_out_for_videos_only(
     account: Account, run: Run, longitude: str, is_given: bool
 ) -> None:
     album = account.album("Summer")
-    for add, name in ((album.photo, "photo.JPG"), (album.video, "film.mp4")):
+    for add, name in ((album.photo, "photo.JPG"), (album.video, "video.mp4")):
         add(name, title="The lake", latitude="47.5", longitude=longitude)
     sync(run, "--sidecar", "xmp")
     said = {
         name: set(xmp((run.output / "Summer" / f"{name}.xmp").read_bytes()))
-        for name in ("photo.JPG", "film.mp4")
+        for name in ("photo.JPG", "video.mp4")
     }
     place = {"exif:GPSLatitude", "exif:GPSLongitude"}
     assert place <= said["photo.JPG"]
-    assert place & said["film.mp4"] == (place if is_given else set())
+    assert place & said["video.mp4"] == (place if is_given else set())
 
 
 # =================================================================================================
@@ -495,7 +495,7 @@ def test_positive_longitudes_are_left_out_for_videos_only(
 @pytest.mark.skipif(
     shutil.which("exiftool") is None,
     reason="exiftool is not installed (Debian: libimage-exiftool-perl), so "
-    "no reader of photographers has looked at the XMP sidecars",
+    "so the XMP sidecars were not read by another program",
 )
 def test_exiftool_reads_the_xmp_sidecars(account: Account, run: Run) -> None:
     album = account.album("Summer")
@@ -566,7 +566,7 @@ def test_album_json_holds_the_album_and_its_images(
         keywords="lake; swans",
     )
     photo = spoken(album)
-    film = album.video("film.mov", hidden=True)
+    video = album.video("video.mov", hidden=True)
     smaller = album.photo(
         "smaller.JPG", archived=False, download_uri=False, original_size_listed=False
     )
@@ -621,7 +621,7 @@ def test_album_json_holds_the_album_and_its_images(
             entry(
                 photo, latitude=47.5, longitude=-122.25, altitude=12, taken="2019-08-04T11:28:12"
             ),
-            entry(film, file="film.mp4", hidden=True, is_video=True, is_original=False),
+            entry(video, file="video.mp4", hidden=True, is_video=True, is_original=False),
             entry(
                 smaller,
                 is_original=False,
@@ -896,13 +896,13 @@ def test_sidecars_follow_captions_and_only_changed_ones_are_written(
 
 def test_edited_captions_are_written_by_the_next_run(account: Account, run: Run) -> None:
     album, other = account.album("Summer"), account.album("Winter")
-    photo, film = album.photo("a.JPG", caption="old"), album.video("b.MOV", title="old")
+    photo, video = album.photo("a.JPG", caption="old"), album.video("b.MOV", title="old")
     other.photo("c.JPG", caption="Snow")
     both = ("--sidecar", "xmp,json")
     assert "\nSidecars: 5 written, 0 changed\n" in sync(run, *both).stderr
     clocks = [(album.last_updated, album.images_last_updated) for album in account.albums]
     photo.edit(caption="new")
-    film.edit(title="new", keywords=["lake"])
+    video.edit(title="new", keywords=["lake"])
     assert [(album.last_updated, album.images_last_updated) for album in account.albums] == clocks
 
     result = sync(run, *both)
@@ -975,7 +975,7 @@ THEIR_XMP = (
     b'xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about="" '
     b'xmlns:xmp="http://ns.adobe.com/xap/1.0/" xmp:Rating="5"/></rdf:RDF></x:xmpmeta>'
 )
-MENTION = b"/home/me/download_smugmug_photos/"  # a folder that somebody is quite likely to have
+MENTION = b"/home/me/download_smugmug_photos/"  # a folder that a user may well have
 
 
 @pytest.mark.parametrize(

@@ -279,7 +279,7 @@ def test_tokens_are_replaced_in_one_step(run: Run, smugmug: FakeSmugMug, tmp_pat
     assert run(signed_in=False, input="027518\n").returncode == 0
     assert saved_token(run) == good_token(smugmug)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert old.read_bytes() == before  # it was replaced, not written into
+    assert old.read_bytes() == before  # it was replaced, not overwritten in place
     assert set(path.parent.iterdir()) == {path, path.with_name("folders.json")}
 
 
@@ -415,7 +415,7 @@ def test_each_cause_of_a_refusal_has_its_own_advice(
     assert result.returncode == code
     assert [text for text in advice if text not in result.stderr] == []
     assert "oauth_problem" not in result.stderr
-    assert smugmug.count(pattern=where) == 1  # what cannot help is not tried again
+    assert smugmug.count(pattern=where) == 1  # no useless retries
 
 
 @posix_only
@@ -579,4 +579,4 @@ def test_secrets_never_appear_on_the_screen(
     }
     assert len(secrets) > 10
     assert [secret for secret in secrets if secret in said] == []
-    assert "X-RateLimit-Remaining" in said  # so there was much to say
+    assert "X-RateLimit-Remaining" in said  # so there was much output

@@ -12,7 +12,7 @@ from conftest import Run
 from fake_smugmug import Account, Album, FakeSmugMug, Lag
 from helpers import files_on_disk, hide_image_counts, of_list, stop, sync
 
-ENOUGH = 60  # so many images on a page come through
+ENOUGH = 60  # pages of this size succeed
 
 
 class Page(NamedTuple):
@@ -129,7 +129,7 @@ def test_simultaneous_failures_halve_a_page_once(
         album.fill(100, 60)
     hide_image_counts(smugmug)
     smugmug.gateway.give_up_above(ENOUGH)
-    smugmug.gateway.pace = 0.3  # so that all have asked before the first is answered
+    smugmug.gateway.pace = 0.3  # so that all requests are sent before the first response
     sync(run)
     assert [pages(smugmug, album) for album in albums] == [
         [Page(1, 100), Page(1, 50), Page(51, 50)]

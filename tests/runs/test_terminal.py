@@ -34,8 +34,8 @@ import fcntl
 import pty
 import termios
 
-ROWS = 100  # so many that nothing scrolls away
-NOTHING = b"\0"  # terminals take no notice of it
+ROWS = 100  # enough that nothing scrolls away
+NOTHING = b"\0"  # terminals ignore it
 # a progress line
 LIVE = re.compile(r"^\d+%|\d+/\d+ files|\d+/\d+ albums|waiting for SmugMug: \d")
 CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")  # all but the end of a line
@@ -94,7 +94,7 @@ class Terminal:
         while True:
             try:
                 data = os.read(self._master, 65536)
-            except OSError:  # Linux's way to say that nobody has it open any more
+            except OSError:  # the terminal is closed (Linux)
                 data = b""
             with self._changed:
                 self.raw += data
@@ -205,7 +205,7 @@ class Held(Pattern):
 def held_photo(album: Album, gate: threading.Event) -> Photo:
     """Add a photo of half a megabyte that the gate holds back."""
     content = Held(500_000, album.account.new_seed(), JPEG_MAGIC)
-    md5_of(content)  # remembered from now on, so that the listing need not read the file
+    md5_of(content)  # cached, so that the listing need not read the file
     content.gate = gate
     return album.photo("HELD.JPG", content)
 
@@ -356,7 +356,7 @@ def test_verifying_shows_progress(
     account: Account, terminal: Callable[..., Terminal], run: Run
 ) -> None:
     album = account.album("Summer")
-    for number in range(4):  # large enough for a second look at the screen while they are hashed
+    for number in range(4):  # large enough that the screen is redrawn while they are hashed
         album.photo(content=Pattern(40_000_000, number, JPEG_MAGIC))
     assert run().returncode == 0
     screen = terminal("--verify")
@@ -415,7 +415,7 @@ def test_verifying_a_large_file_shows_progress(
     assert run().returncode == 0
     path = run.output / "Summer" / photo.file_name
     path.unlink()
-    os.mkfifo(str(path))  # a file that takes as long as we like
+    os.mkfifo(str(path))  # a file of unlimited duration
     screen = terminal("--verify", "--dry-run")
     screen.wait_for(lambda lines: lines[-1] == "Verified 0 files")
     threading.Thread(target=path.write_bytes, args=(photo.data,), daemon=True).start()

@@ -39,7 +39,7 @@ def time_stamps(folder: Path) -> Dict[str, float]:
 
 @pytest.mark.parametrize(
     "zone, summer, winter",
-    [  # hours ahead of UTC; zones that need no data to be installed
+    [  # hours ahead of UTC; these zones need no time zone data
         ("UTC0", 0, 0),
         ("EST5EDT,M3.2.0,M11.1.0", -4, -5),
         ("IST-5:30", 5.5, 5.5),
@@ -57,7 +57,7 @@ def test_files_bear_the_camera_time_or_else_the_upload_time(
     }
     for name, clock in taken.items():
         album.photo(name, taken=clock)
-    album.video("film.mp4", taken=datetime(1999, 7, 3, 4, 5, 6))
+    album.video("video.mp4", taken=datetime(1999, 7, 3, 4, 5, 6))
     collection.collect(album.images[0])
     album.photo("without.JPG", uploaded=UPLOADED)
     album.photo("senseless.JPG", uploaded=UPLOADED)
@@ -75,7 +75,7 @@ def test_files_bear_the_camera_time_or_else_the_upload_time(
         "winter.JPG": seconds(taken["winter.JPG"], winter),
         "late.JPG": seconds(taken["late.JPG"], winter),
         "scan.JPG": seconds(taken["scan.JPG"], winter),
-        "film.mp4": seconds(datetime(1999, 7, 3, 4, 5, 6)),
+        "video.mp4": seconds(datetime(1999, 7, 3, 4, 5, 6)),
         "without.JPG": seconds(UPLOADED),
         "senseless.JPG": seconds(UPLOADED),
     }
@@ -186,7 +186,7 @@ def test_any_date_gives_a_time_or_none(shown: str) -> None:
 
 @pytest.mark.parametrize(
     "first_day, last_day",
-    [  # when summer time begins, and when it ends
+    [  # begin and end of daylight time
         (datetime(1970, 4, 26), datetime(1970, 10, 25)),
         (datetime(1973, 4, 29), datetime(1973, 10, 28)),
         (datetime(1976, 4, 25), datetime(1976, 10, 31)),

@@ -78,12 +78,12 @@ def test_files_that_look_damaged_are_set_aside_under_a_telling_name(
 
 
 def test_videos_that_look_damaged_are_set_aside_as_well(account: Account, run: Run) -> None:
-    film = account.album("Summer").video("a.mp4", md5_listed=False)
+    video = account.album("Summer").video("a.mp4", md5_listed=False)
     sync(run)
     decayed = decay(run.output / "Summer" / "a.mp4")
     sync(run, "--verify")
     assert files_on_disk(run.output) == {
-        "Summer/a.mp4": film.data,
+        "Summer/a.mp4": video.data,
         "Summer/a-damaged.mp4": decayed,
     }
 
@@ -161,19 +161,19 @@ def test_files_of_equal_name_and_size_but_other_content_are_foreign(
     account: Account, run: Run
 ) -> None:
     album = account.album("Summer")
-    right, wrong, film = album.photo("a.JPG"), album.photo("b.JPG"), album.video("c.mp4")
+    right, wrong, video = album.photo("a.JPG"), album.photo("b.JPG"), album.video("c.mp4")
     theirs = {
         "Summer/a.JPG": right.data,
         "Summer/b.JPG": bytes(wrong.size),
-        "Summer/c.mp4": bytes(film.size),
+        "Summer/c.mp4": bytes(video.size),
     }
     put(run, theirs)
     first = sync(run)
     assert first.downloads == 2 and "1 adopted" in first.stderr
-    beside = {f"Summer/{key_name(image)}": image.data for image in (wrong, film)}
+    beside = {f"Summer/{key_name(image)}": image.data for image in (wrong, video)}
     assert files_on_disk(run.output) == {**theirs, **beside}
     assert all(
-        name in first.stderr for name in ("b.JPG", key_name(wrong), "c.mp4", key_name(film))
+        name in first.stderr for name in ("b.JPG", key_name(wrong), "c.mp4", key_name(video))
     )
     assert sync(run).cost == NOTHING_NEW
     assert sync(run, "--verify").cost == NOTHING_NEW
@@ -665,16 +665,16 @@ def test_disks_mounted_again_need_no_option(account: Account, run: Run) -> None:
     assert sync(run).cost == NOTHING_NEW
 
 
-@pytest.mark.parametrize("change, fetched", [(unmount, 2), (take_away, 2), (lose_the_record, 0)])
+@pytest.mark.parametrize("change, downloads", [(unmount, 2), (take_away, 2), (lose_the_record, 0)])
 def test_an_option_lets_a_known_folder_start_again(
-    account: Account, run: Run, change: Callable[[Path], None], fetched: int
+    account: Account, run: Run, change: Callable[[Path], None], downloads: int
 ) -> None:
     album = account.album("Summer")
     album.photo("a.JPG")
     album.photo("b.JPG")
     sync(run)
     change(run.output)
-    assert sync(run, "--new-record").cost == (3, fetched)
+    assert sync(run, "--new-record").cost == (3, downloads)
     assert files_on_disk(run.output) == expected_files(album)
     assert sync(run).cost == NOTHING_NEW
 

@@ -193,7 +193,7 @@ def test_photos_counted_but_not_listed_are_missing(
         assert files_on_disk(run.output) == expected_files(album)
 
 
-@pytest.mark.parametrize("is_video", [False, True], ids=["photos", "films"])
+@pytest.mark.parametrize("is_video", [False, True], ids=["photos", "videos"])
 def test_images_with_refused_requests_fail_instead_of_being_unavailable(
     account: Account, smugmug: FakeSmugMug, run: Run, is_video: bool
 ) -> None:
@@ -263,8 +263,8 @@ def test_videos_that_do_not_fit_are_left_out_and_the_rest_downloaded(
     account: Account, smugmug: FakeSmugMug, run: Run, small_disk: SmallDisk, is_size_known: bool
 ) -> None:
     album = account.album("Summer")
-    film = album.video(
-        "film.mp4",
+    video = album.video(
+        "video.mp4",
         Pattern(1000 * PAGE, 1, MP4_MAGIC),
         size_listed=is_size_known,
         md5_listed=is_size_known,
@@ -277,10 +277,10 @@ def test_videos_that_do_not_fit_are_left_out_and_the_rest_downloaded(
         smugmug.clear_requests()
         told = run("-o", output, "-j", 1)
         assert told.returncode == 1
-        assert lines_with(told.stderr, "film.mp4", "4.1 MB") or not is_size_known
-        assert lines_with(told.stderr, "film.mp4")
+        assert lines_with(told.stderr, "video.mp4", "4.1 MB") or not is_size_known
+        assert lines_with(told.stderr, "video.mp4")
         assert files_on_disk(output) == photos and not list(output.rglob("*.part"))
-        assert smugmug.count("cdn", f"/i-{film.key}/") == 0 or not is_size_known
+        assert smugmug.count("cdn", f"/i-{video.key}/") == 0 or not is_size_known
 
     small_disk.resize(size_bytes=3000 * PAGE)
     assert run("-o", output).returncode == 0
@@ -291,9 +291,9 @@ def test_part_files_that_no_longer_fit_make_room_for_the_rest(
     account: Account, smugmug: FakeSmugMug, run: Run, small_disk: SmallDisk
 ) -> None:
     album = account.album("Summer")
-    film = album.video("film.mp4", Pattern(500 * PAGE, 1, MP4_MAGIC))
+    video = album.video("video.mp4", Pattern(500 * PAGE, 1, MP4_MAGIC))
     output = small_disk.mount(size_bytes=600 * PAGE)
-    stall = smugmug.fault("stall", f"/i-{film.key}/", after_bytes=300 * PAGE)
+    stall = smugmug.fault("stall", f"/i-{video.key}/", after_bytes=300 * PAGE)
     process = run.start("-o", output)
     assert stall.reached.wait(30)
     process.kill()
@@ -525,7 +525,7 @@ def test_the_last_line_of_every_run_mentions_locked_albums(account: Account, run
 
 def test_the_last_line_of_every_run_mentions_unavailable_files(account: Account, run: Run) -> None:
     album = account.album("Summer")
-    album.video("film.MOV")
+    album.video("video.MOV")
     album.photo("raw.JPG", component_file_types={"Image": ["JPG", "NEF"]})
     album.photo("small.JPG", archived=False, download_uri=False, original_size_listed=False)
     for _ in range(2):
@@ -681,7 +681,7 @@ def test_rechecked_albums_are_not_called_changed(
 def test_the_report_holds_everything_in_the_summary(account: Account, run: Run) -> None:
     album = account.album("Summer")
     photo = album.photo()
-    album.video("film.MOV")
+    album.video("video.MOV")
     account.album("Secret", security="Password", locked=True)
     sync(run)
     album.remove(photo)

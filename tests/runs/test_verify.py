@@ -148,7 +148,7 @@ def test_the_advice_after_a_report_of_damage_repairs_it(account: Account, run: R
     photo = one_photo_on_disk(account, run)
     decayed = decay(run.output / "Summer" / "a.JPG")
     advice = run_unchanged(run, "--verify", "--dry-run", exit_code=1).stderr
-    run_unchanged(run)  # so it does not do to leave out -n alone
+    run_unchanged(run)  # so leaving out -n alone is not enough
     assert " run --verify without -n" in advice
     sync(run, "--verify")
     assert files_on_disk(run.output) == {
@@ -197,7 +197,7 @@ def test_edited_files_deleted_on_smugmug_are_not_called_repaired(
     edited = edit(run.output / "Summer" / "gone.JPG")
     assert len(edited) == len(gone.data)
     for arguments in (["--verify"], ["--verify"], ["--verify", "--dry-run"]):
-        told = sync(run, *arguments).stderr  # what only its owner has now is its owner's business
+        told = sync(run, *arguments).stderr  # files that only the user has are not checked
         assert "1 intact" in told and "gone.JPG" not in told and "Repaired" not in told
     assert (run.output / "Summer" / "gone.JPG").read_bytes() == edited
 
@@ -238,7 +238,7 @@ def test_damage_to_files_deleted_on_smugmug_exits_with_1_while_it_lasts(
         assert "gone.JPG" in report.stderr and "gone but sound.JPG" not in report.stderr
     assert path.read_bytes() == damaged
 
-    path.write_bytes(gone.data)  # its owner found a good copy
+    path.write_bytes(gone.data)  # the user found a good copy
     assert sync(run, "--verify").cost == NOTHING_NEW
     assert sync(run).cost == NOTHING_NEW
 

@@ -13,7 +13,7 @@ from fake_smugmug import Account, FakeSmugMug, Image, Video, bytes_of, file_cont
 from helpers import NOTHING_NEW, files_on_disk, of_file, parse_image, sync
 
 DAY = 86_400.0
-NIGHT = DAY + 60  # from one nightly run to the next: they do not begin on the second
+NIGHT = DAY + 60  # between nightly runs, which do not begin on the second
 UPLOADED = datetime(2024, 6, 1, 12, 0, 0)  # in UTC
 
 
@@ -52,25 +52,25 @@ def asked_for(smugmug: FakeSmugMug, image: Image) -> List[str]:
 def test_videos_bear_their_utc_time_if_it_is_before_the_upload(
     account: Account, run: Run, zone: str, fields: Dict[str, Any], expected: datetime
 ) -> None:
-    account.album("Summer").video("film.mp4", uploaded=UPLOADED, **fields)
+    account.album("Summer").video("video.mp4", uploaded=UPLOADED, **fields)
     assert run(env={"TZ": zone}).returncode == 0
-    modified = (run.output / "Summer" / "film.mp4").stat().st_mtime
+    modified = (run.output / "Summer" / "video.mp4").stat().st_mtime
     assert datetime.fromtimestamp(modified, timezone.utc) == expected.replace(tzinfo=timezone.utc)
 
 
 def test_times_of_videos_are_not_written_as_camera_times(account: Account, run: Run) -> None:
     album = account.album("Summer")
-    album.video("film.mp4", created_utc=datetime(2023, 5, 1, 20, 0, 0), title="Swans")
+    album.video("video.mp4", created_utc=datetime(2023, 5, 1, 20, 0, 0), title="Swans")
     album.photo("photo.JPG", taken=datetime(2023, 5, 1, 20, 0, 0), title="Swans")
     sync(run, "--sidecar", "xmp,json,dates")
     said = {
         name: (run.output / "Summer" / f"{name}.xmp").read_text()
-        for name in ("film.mp4", "photo.JPG")
+        for name in ("video.mp4", "photo.JPG")
     }
     images = json.loads((run.output / "Summer" / "album.json").read_text())["images"]
     assert [image["taken"] for image in images] == [None, "2023-05-01T20:00:00"]
     for field in ("DateCreated", "DateTimeOriginal", "CreateDate"):
-        assert field not in said["film.mp4"] and field in said["photo.JPG"]
+        assert field not in said["video.mp4"] and field in said["photo.JPG"]
 
 
 # =================================================================================================
@@ -93,8 +93,8 @@ def test_videos_without_largest_video_are_downloaded_in_their_largest_size(
     largest: int,
     linked: bool,
 ) -> None:
-    film = account.album("Summer").video(
-        "film.MOV",
+    video = account.album("Summer").video(
+        "video.MOV",
         width=width,
         height=height,
         largest_given=False,
@@ -102,17 +102,17 @@ def test_videos_without_largest_video_are_downloaded_in_their_largest_size(
         largest_linked=linked,
         **fields,
     )
-    smugmug.fault("corrupt", of_file(film))
+    smugmug.fault("corrupt", of_file(video))
 
     result = sync(run)
 
-    content = file_content(film, str(largest))
+    content = file_content(video, str(largest))
     assert content is not None and files_on_disk(run.output) == {
-        "Summer/film.mp4": bytes_of(content)
+        "Summer/video.mp4": bytes_of(content)
     }
     assert result.downloads == 2, "its MD5 is known, so damage is found"
     assert all(f"/{largest}/" in record.path for record in smugmug.select("cdn"))
-    assert asked_for(smugmug, film) == ["largestvideo", "sizedetails"]
+    assert asked_for(smugmug, video) == ["largestvideo", "sizedetails"]
     assert "\n1 photo or video is in " in result.stderr
     assert sync(run).cost == NOTHING_NEW
 
@@ -121,14 +121,14 @@ def test_videos_without_a_file_count_as_processing_for_a_day(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
     account.set_clock()
-    film = account.album("Summer").video(
-        "film.MOV", processing=True, playable=True, largest_given=False
+    video = account.album("Summer").video(
+        "video.MOV", processing=True, playable=True, largest_given=False
     )
     assert "\nStill processing (1):\n" in sync(run).stderr
-    assert asked_for(smugmug, film) == [] and files_on_disk(run.output) == {}
+    assert asked_for(smugmug, video) == [] and files_on_disk(run.output) == {}
     smugmug.let_time_pass(NIGHT)
     sync(run)
-    assert files_on_disk(run.output) == {"Summer/film.mp4": film.data}
+    assert files_on_disk(run.output) == {"Summer/video.mp4": video.data}
 
 
 @pytest.mark.parametrize(
@@ -154,12 +154,12 @@ def unavailable(account: Account) -> Video:
     """Add a video without a file to an album with a photo."""
     album = account.album("Summer")
     album.photo()
-    return album.video("film.MOV", playable=False)
+    return album.video("video.MOV", playable=False)
 
 
 def is_named(text: str) -> bool:
     """Return True if the summary names the video as unavailable."""
-    return "1 unavailable" in text and "\nUnavailable (1):\n  Summer/film.MOV: " in text
+    return "1 unavailable" in text and "\nUnavailable (1):\n  Summer/video.MOV: " in text
 
 
 def test_unavailable_files_are_retried_at_growing_intervals_and_named_by_every_run(
@@ -196,7 +196,7 @@ def test_responses_without_a_date_do_not_restore_a_wrong_clock(
             body=b'{"Response": {}}',
         )
     assert is_named(sync(run).stderr) and len(asked_for(smugmug, unavailable)) == 3
-    assert sync(run).cost == NOTHING_NEW  # at SmugMug, a day has not gone by
+    assert sync(run).cost == NOTHING_NEW  # on SmugMug, less than a day has passed
 
 
 def test_listings_do_not_retry_unavailable_files_early(
@@ -219,7 +219,7 @@ def test_files_available_at_last_are_downloaded_when_listed(
     unavailable.album.touch()
     result = sync(run)
     assert result.cost == (3, 1) and not is_named(result.stderr)
-    assert files_on_disk(run.output)["Summer/film.mp4"] == unavailable.data
+    assert files_on_disk(run.output)["Summer/video.mp4"] == unavailable.data
     again = sync(run)
     assert again.cost == NOTHING_NEW and "All 2 photos and videos are in " in again.stderr
 
