@@ -180,9 +180,8 @@ def test_one_run_completes_the_folder_after_kills_at_any_moment(
     for _ in range(KILLS):
         kill_once(smugmug, run, chance)
         on_disk = files_on_disk(run.output)
-        assert set(on_disk.items()) <= set(
-            whole.items()
-        )  # nothing half-written under a final name
+        # nothing half-written under a final name
+        assert set(on_disk.items()) <= set(whole.items())
         seen.append(len(on_disk))
 
     # the killed runs had something to do
