@@ -47,13 +47,13 @@ above it:
     Settings -> Credentials -> Album -> Visit -> Job -> Outcome -> FileRecord -> Summary
 
      1. Vocabulary            errors with their exit codes, shared records, the table of results
-     2. Work in parallel      worker pools that share one result queue, and how many workers to run
+     2. Work in parallel      worker pools that share one result queue, how many workers to run
      3. Names                 from SmugMug's texts to names that every file system accepts
      4. Times                 from the clocks of SmugMug and cameras to the time stamps of files
      5. Files                 part files, hashing, atomic writes, folders, free space
      6. Screen                messages, the progress line, the log file
      7. Connection            signed requests, rate limits, outages, retries
-     8. SmugMug               the user, the albums, the images of an album, the best file of an image
+     8. SmugMug               the user, the albums, the images of an album, an image's best file
      9. Signing in            the API key, the PIN and the saved token
     10. Download record       the files on disk, in one SQLite database
     11. Plan                  compare an album with the disk and decide what to download
@@ -559,6 +559,7 @@ class Result(enum.Enum):
         "checksum differs",
         "checksum",
         "Two downloads were identical, so the file was kept.",
+        "{number} with another checksum",
         is_note=True,
     )
     DAMAGED = ResultRow(
@@ -5330,7 +5331,7 @@ class Visit:
 
     def on_disk_count(self) -> int:
         """Return how many of its images are on disk."""
-        return sum(number for word, number in self.counts.items() if word.value.is_on_disk)
+        return sum(number for result, number in self.counts.items() if result.is_on_disk)
 
 
 def matches(album: Album, patterns: Iterable[str]) -> bool:
@@ -7510,6 +7511,8 @@ class Summary:
             report[result.value.json_name] = self.counts[result]
         report["failed"] = self.count(Result.FAILED)  # including albums that failed to list
         report["on_disk"] = self.on_disk_count()
+        report["not_listed"] = self.images_unlisted()
+        report["in_no_album"] = self.images_in_no_album()
         report["skipped"] = self.counts[Result.ALREADY_THERE] + self.counts[Result.ADOPTED]
         report["by_album"] = list(self.by_album.values())
         report["verified"] = verified
@@ -7578,7 +7581,7 @@ def missing_clauses(summary: Summary, settings: Settings) -> Iterator[str]:
         yield "SmugMug states no total for the account"
     in_no_album = summary.images_in_no_album()
     if in_no_album and not summary.count(Result.LOCKED):  # locked albums are mentioned anyway
-        yield f"{in_no_album:,} in no album"
+        yield f"{in_no_album:,} in no album that SmugMug lists"
 
 
 def verified_clause(summary: Summary) -> str:
@@ -7670,21 +7673,26 @@ def number_lines(summary: Summary, settings: Settings) -> Iterator[str]:
     if summary.videos:
         why = "re-encoded by SmugMug; the uploaded files cannot be downloaded"
         yield f"Videos: {summary.videos:,} ({why})"
-    if summary.images_in_no_album() and not has_selection(settings):
-        yield (
-            f"SmugMug reports {summary.user.image_count:,} files in the account but "
-            f"{sum(summary.album_counts.values()):,} in its albums (locked, or in no album)"
-        )
     if summary.waiting:
         yield summary.waiting[0].upper() + summary.waiting[1:]
     if summary.undated and not summary.dated:
         photos = counted(summary.undated, "new photo")
         yield f"No camera time: SmugMug states none for {photos}, so the upload's time is used"
-    uncounted = [
-        f"{album['folder']} ({album['on_disk']:,} on disk, {album['smugmug_count']:,} reported)"
-        for album in summary.by_album.values()
-        if album["smugmug_count"] is not None and album["on_disk"] > album["smugmug_count"]
-    ]
+    yield from disagreements(summary, settings)
+
+
+def disagreements(summary: Summary, settings: Settings) -> Iterator[str]:
+    """Yield the lines of the summary on counts of SmugMug that do not agree."""
+    if summary.images_in_no_album() and not has_selection(settings):
+        yield (
+            f"SmugMug reports {summary.user.image_count:,} files in the account but "
+            f"{sum(summary.album_counts.values()):,} in its albums (locked, or in no album)"
+        )
+    uncounted = []
+    for album in summary.by_album.values():
+        on_disk, reported = album["on_disk"], album["smugmug_count"]
+        if reported is not None and on_disk > reported:
+            uncounted.append(f"{album['folder']} ({on_disk:,} on disk, {reported:,} reported)")
     if uncounted:
         yield f"More files than SmugMug reports: {first_of(uncounted)}"
 
@@ -8789,7 +8797,8 @@ def verify_files(
         if settings.task == "dry-run":
             raise Problem(f"{text} A run without -n creates one.")
         log.warning(
-            "%s This run creates one, matching existing files by content. Then run --verify again.",
+            "%s This run creates one, matching existing files by content. "
+            "Then run --verify again.",
             text,
         )
     check_one = partial(check_file, hashes=LinkedHashes(), stop=stop)
@@ -9010,13 +9019,7 @@ def read_settings(argv: list[str] | None, environ: Mapping[str, str]) -> Setting
     for value in vars(options).values():
         if isinstance(value, InvalidVariable):
             parser.error(value.reason)
-    for name in CONFLICTING_OPTIONS.get(options.task, ()):
-        if getattr(options, name) != getattr(defaults, name):
-            option = "--" + name.replace("_", "-")
-            parser.error(f"{option} cannot be combined with --{options.task}")
-    for name in ("album", "exclude", "since"):
-        if options.verify and getattr(options, name) != getattr(defaults, name):
-            parser.error(f"--{name} cannot be combined with --verify, which checks all files")
+    refuse_conflicts(parser, options, defaults)
     for option, path in (("--report", options.report), ("--log-file", options.log_file)):
         if path is not None and is_record(path, options.output):
             parser.error(
@@ -9034,6 +9037,20 @@ def read_settings(argv: list[str] | None, environ: Mapping[str, str]) -> Setting
     return Settings(
         token_file=folder / "token.json", folders_file=folder / "folders.json", **vars(options)
     )
+
+
+def refuse_conflicts(parser: argparse.ArgumentParser, options: Any, defaults: Any) -> None:
+    """Exit with a message if options are combined that exclude each other.
+
+    Values from the environment are meant for other tasks, so they conflict with nothing.
+    """
+    for name in CONFLICTING_OPTIONS.get(options.task, ()):
+        if getattr(options, name) != getattr(defaults, name):
+            option = "--" + name.replace("_", "-")
+            parser.error(f"{option} cannot be combined with --{options.task}")
+    for name in ("album", "exclude", "since"):
+        if options.verify and getattr(options, name) != getattr(defaults, name):
+            parser.error(f"--{name} cannot be combined with --verify, which checks all files")
 
 
 class Parser(argparse.ArgumentParser):

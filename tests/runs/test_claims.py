@@ -126,7 +126,7 @@ def test_an_album_that_the_account_still_counts_is_not_removed(
     account.remove(account.albums[0])
     smugmug.fault("mangle", "!authuser", function=user_fields(ImageCount=3))
     told = sync(run)
-    assert last_line(told) == f"2 of 3 are in {run.output}; 1 in no album"
+    assert last_line(told) == f"2 of 3 are in {run.output}; 1 in no album that SmugMug lists"
     assert removed_in_record(run) == 0
     assert "No longer on SmugMug: 1 file" in sync(run).stderr
 
@@ -138,7 +138,7 @@ def test_images_in_no_album_are_in_the_last_line(
     smugmug.fault("mangle", "!authuser", times=None, function=user_fields(ImageCount=3))
     for _ in range(2):
         told = sync(run)
-        assert last_line(told) == f"1 of 3 are in {run.output}; 2 in no album"
+        assert last_line(told) == f"1 of 3 are in {run.output}; 2 in no album that SmugMug lists"
         assert "SmugMug reports 3 files in the account but 1 in its albums" in told.stderr
     chosen = sync(run, "-a", "Summer")
     assert last_line(chosen) == f"1 photo or video that you asked for is in {run.output}"
