@@ -85,6 +85,7 @@ import json
 import logging
 import math
 import os
+import platform
 import queue
 import random
 import re
@@ -93,6 +94,7 @@ import shutil
 import signal
 import socket
 import sqlite3
+import ssl
 import stat
 import subprocess
 import sys
@@ -1831,6 +1833,58 @@ def existing_parent(folder: Path) -> Path | None:
     return None
 
 
+def disk_abilities(folder: Path) -> dict[str, Any]:
+    """Return what the disk of a folder can do, for --diagnose; nothing is written.
+
+    The folder need not exist yet. What cannot be found out is None or the name of an error.
+    """
+    existing = existing_parent(folder) or folder
+    swapped = existing.with_name(existing.name.swapcase())
+    ignores_case = None
+    if swapped != existing:
+        ignores_case = exists(swapped)
+    return {
+        "folder_exists": existing == folder.resolve(),
+        "kind": file_system_of(existing),
+        "sync": attempt_on_folder(existing, os.fsync),
+        "lock": attempt_on_folder(existing, lock_briefly),
+        "max_name_bytes": name_limit(folder) + len(PART_SUFFIX),
+        "ignores_case": ignores_case,
+        "free_gb": round((free_space(folder) or 0) / 1e9, 1),
+    }
+
+
+def file_system_of(folder: Path) -> str | None:
+    """Return the kind of a folder's file system, such as "ext4"; None if it is unknown."""
+    kinds = {}
+    with suppress(OSError):
+        for line in Path("/proc/self/mounts").read_text("utf-8", "replace").splitlines():
+            mounted, kind = line.split(" ")[1:3]
+            kinds[Path(re.sub(r"\\([0-7]{3})", lambda code: chr(int(code[1], 8)), mounted))] = kind
+    return next((kinds[path] for path in (folder, *folder.parents) if path in kinds), None)
+
+
+def attempt_on_folder(folder: Path, action: Callable[[int], Any]) -> str:
+    """Return "works", or the name of the error that an action on an open folder raises."""
+    try:
+        number = os.open(str(folder), os.O_RDONLY)
+        try:
+            action(number)
+        finally:
+            os.close(number)
+    except OSError as error:
+        return errno.errorcode.get(error.errno or 0, "error")
+    return "works"
+
+
+def lock_briefly(file_number: int) -> None:
+    """Lock an open file for a moment; raise OSError if that is impossible."""
+    with suppress(ImportError):  # Windows
+        import fcntl
+
+        fcntl.flock(file_number, fcntl.LOCK_SH | fcntl.LOCK_NB)
+
+
 def free_space(folder: Path) -> int | None:
     """Return the free bytes on the disk of a folder, or None if they are unknown.
 
@@ -2523,6 +2577,16 @@ class Request(NamedTuple):
     length_bytes: Callable[[], int] = int
 
 
+class Probe(NamedTuple):
+    """The response to a single request. Without a response, `errors` names what was raised."""
+
+    status: int
+    seconds: float
+    headers: Mapping[str, str]
+    body: bytes
+    errors: Sequence[str]
+
+
 PLAIN_REQUEST = Request()
 JSON_REQUEST = Request(headers=lambda: JSON_HEADERS)
 
@@ -2929,6 +2993,33 @@ class Connection:
             self._judge(host, url, failure, sent_at)
             self.stop.pause(self._delay(host, url, failure, request))
 
+    def probe(
+        self, url: str, headers: dict[str, str], method: str = "GET", max_bytes: int = 1 << 24
+    ) -> Probe:
+        """Send one request, for --diagnose: it is not retried, and a failure is returned.
+
+        `max_bytes`: how much of the body is read
+        """
+        began = time.monotonic()
+        body = bytearray()
+        status = 0
+        found: Mapping[str, str] = {}
+        errors: list[str] = []
+        try:
+            with self._send(self.host(url), url, headers, method) as raw:
+                status, found = raw.status_code, raw.headers
+                chunks = () if method == "HEAD" else Response(raw, url, self).chunks()
+                for chunk in chunks:
+                    body += chunk
+                    if len(body) >= max_bytes:
+                        break
+        except RequestFailed as error:
+            reason: BaseException | None = error
+            while reason is not None:
+                errors.append(type(reason).__name__)
+                reason = reason.__cause__ or reason.__context__
+        return Probe(status, time.monotonic() - began, found, bytes(body), errors)
+
     def get_json(
         self, uri: str, query: Mapping[str, Any], request: Request = JSON_REQUEST
     ) -> dict[str, Any]:
@@ -3049,12 +3140,14 @@ class Connection:
                 for response in list(self.bodies):
                     response.check_progress()
 
-    def _send(self, host: Host, url: str, headers: dict[str, str]) -> requests.Response:
+    def _send(
+        self, host: Host, url: str, headers: dict[str, str], method: str = "GET"
+    ) -> requests.Response:
         """Make one attempt: sign, send, and return the head of the response.
 
         Redirects and cookies are left alone. A wait never exceeds the patience with the host.
         """
-        request = self._signed(url, headers)
+        request = self._signed(url, headers, method)
         seconds = max(1.0, min(self._timeout_seconds, host.patience_seconds()))
         connect_seconds = min(CONNECT_TIMEOUT_SECONDS, seconds)
         head = HeadWait(self.clock() + connect_seconds + seconds)
@@ -3078,7 +3171,7 @@ class Connection:
             )
         return response
 
-    def _signed(self, url: str, headers: dict[str, str]) -> requests.PreparedRequest:
+    def _signed(self, url: str, headers: dict[str, str], method: str) -> requests.PreparedRequest:
         """Return a signed request; raise RequestFailed if `url` is not SmugMug's."""
         if not is_smugmug(url):
             raise RequestFailed(
@@ -3088,11 +3181,15 @@ class Connection:
         headers = {"User-Agent": f"{PROGRAM}/{VERSION}", "Accept": "*/*", **headers}
         try:
             auth = self._auth(timestamp=str(int(time.time() + self._skew_seconds)))
-            return requests.Request("GET", url, headers=headers, auth=auth).prepare()
+            return requests.Request(method, url, headers=headers, auth=auth).prepare()
         except ValueError:  # such as a key that is no text
             raise SignatureRefused(
                 "Requests cannot be signed with this API key and secret."
             ) from None
+
+    def uses_proxy(self) -> bool:
+        """Return True if the API is reached through a proxy."""
+        return bool(self._route(API_ORIGIN).get("proxies"))
 
     def _route(self, url: str) -> dict[str, Any]:
         """Return what the environment says of proxies and certificates for a URL."""
@@ -4017,6 +4114,206 @@ def fetch_folder_name(connection: Connection, user: User, path: str) -> tuple[st
         return path, ""
     return path, response.object("Response").object("Folder").text("Name")
 
+
+class Diagnosis:
+    """What --diagnose finds out about SmugMug's responses.
+
+    It names requests, statuses and forms, never a value that could tell a person, a place, a
+    name, a key or an address. So texts are shown only if they are known words of the service.
+
+    `requests`: one entry for each request
+    `counts`: how many of the seen objects have what
+    `unexpected`: what differs from what this program expects
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self.requests: list[dict[str, Any]] = []
+        self.counts: Counter[str] = Counter()
+        self.unexpected: Counter[str] = Counter()
+
+    def run(self, user: User) -> Diagnosis:
+        """Make some twenty requests, one after the other. A failing one does not end it."""
+        self.objects("user", "/api/v2!authuser", {}, "User")
+        query = {"_filter": ALBUM_FIELDS, "_filteruri": "AlbumImages", "start": 1, "count": 100}
+        albums = self.objects("page of albums", user.albums_uri, query, "Album")
+        self.check_fields("album", albums, ALBUM_FIELDS)
+        self.objects("album with all fields", user.albums_uri, {"start": 1, "count": 1}, "Album")
+        chosen = [album for album in map(parse_album, albums) if album.key and album.image_count]
+        if chosen:
+            folders = smugmug_folders(chosen[0])
+            uri = f"/api/v2/folder/user/{quote(user.nick_name)}"
+            self.objects("folder", "/".join([uri, *map(quote, folders[:1])]), {}, "Folder")
+        images = self.find_images(chosen)
+        for is_video, entries in images.items():
+            kind = "video" if is_video else "photo"
+            self.ask_for_image(kind, parse_image(*entries))
+        return self
+
+    def find_images(self, albums: Sequence[Album]) -> dict[bool, tuple[Entry, Entry]]:
+        """List up to five albums until a photo and a video are found; return them by `is_video`.
+
+        Each is an AlbumImage with the expansions of its page.
+        """
+        found: dict[bool, tuple[Entry, Entry]] = {}
+        for album in albums[:5]:
+            query = {"_filter": IMAGE_FIELDS, "_filteruri": "LargestVideo", "start": 1}
+            query.update(_expand="LargestVideo", count=IMAGES_PER_PAGE)
+            response = self.ask("page of images", album.images_uri, query, "AlbumImage")
+            entries = response.object("Response").objects("AlbumImage")
+            expansions = response.object("Expansions")
+            self.check_fields("image", entries, IMAGE_FIELDS)
+            for entry in entries:
+                image = parse_image(entry, expansions)
+                self.count_image(entry, image)
+                if image.key and image.remote is not None:
+                    found.setdefault(image.is_video, (entry, expansions))
+            if len(found) == 2:
+                break
+        return found
+
+    def count_image(self, entry: Entry, image: Image) -> None:
+        """Count what a listed image has."""
+        kind = "videos" if image.is_video else "photos"
+        remote = image.remote or RemoteFile("", None, None)
+        facts = {
+            "": True,
+            " with address": image.remote is not None,
+            " with size": remote.size_bytes is not None,
+            " with MD5": remote.md5 is not None,
+            " with date": bool(image.taken),
+            " with location": image.location is not None,
+            " in processing": image.processing,
+            " with files in SmugMug Source": bool(image.source_types),
+        }
+        self.counts.update(kind + fact for fact, applies in facts.items() if applies)
+        for name in ("DateTimeUploaded", "DateTimeOriginal"):
+            if entry.text(name) and not entry.text(name).endswith("+00:00"):
+                self.unexpected[f"images whose {name} has another offset than +00:00"] += 1
+        if entry.integer("Serial") is None:
+            self.unexpected["images without Serial"] += 1
+
+    def ask_for_image(self, kind: str, image: Image) -> None:
+        """Ask for all that there is of one image, and for the beginning of its file."""
+        for resource, locator, _ in VIDEO_ENDPOINTS if image.is_video else PHOTO_ENDPOINTS:
+            self.objects(f"{kind} {resource}", image.uri + resource, {}, locator)
+        self.objects(f"{kind} with all fields", image.uri, {}, "Image")
+        if image.remote is None or not is_smugmug(image.remote.url):
+            self.unexpected[f"{kind} at an address that is not SmugMug's"] += 1
+            return
+        for method, headers in (("HEAD", {}), ("GET", {"Range": "bytes=0-4095"})):
+            probe = self._connection.probe(image.remote.url, headers, method, max_bytes=4096)
+            shown = {"name": f"{method} of the {kind}'s file", **described_probe(probe)}
+            self.requests.append(shown)
+            self.check_file(kind, image.remote, probe, method)
+
+    def check_file(self, kind: str, remote: RemoteFile, probe: Probe, method: str) -> None:
+        """Compare the response for a file with what the listing says of it."""
+        if probe.errors:
+            return
+        if probe.status != (200 if method == "HEAD" else 206):
+            self.unexpected[f"{method} of the {kind}'s file returns {probe.status}"] += 1
+        if remote.md5 and probe.headers.get("ETag", "").strip('"').lower() != remote.md5:
+            self.unexpected[f"the ETag of the {kind}'s file is not its MD5"] += 1
+        total = probe.headers.get("Content-Range", "").rpartition("/")[2]
+        if method == "HEAD":
+            total = probe.headers.get("Content-Length", "")
+        if remote.size_bytes is not None and total != str(remote.size_bytes):
+            self.unexpected[f"{method} tells another size of the {kind}'s file"] += 1
+
+    def check_fields(self, kind: str, entries: Sequence[Entry], names: str) -> None:
+        """Note the requested fields that none of the objects has."""
+        for name in names.split(","):
+            if entries and not any(name in entry for entry in entries):
+                self.unexpected[f"no {kind} has {name}"] += 1
+
+    def objects(self, name: str, uri: str, query: Mapping[str, Any], locator: str) -> list[Entry]:
+        """Make an API call and return its objects."""
+        return self.ask(name, uri, query, locator).object("Response").objects(locator)
+
+    def ask(self, name: str, uri: str, query: Mapping[str, Any], locator: str) -> Entry:
+        """Make an API call, describe its response, and return that; empty if it failed."""
+        url = f"{urljoin(API_ORIGIN, uri)}?{urlencode({**SHORT_RESPONSE, **query}, safe=',!')}"
+        probe = self._connection.probe(url, JSON_HEADERS)
+        shown: dict[str, Any] = {"name": name, **described_probe(probe)}
+        content = None
+        with suppress(ValueError, RecursionError):
+            content = json.loads(probe.body.decode("utf-8-sig", "replace"), strict=False)
+        response = Entry(content)
+        about = response.object("Response").object("Pages")
+        entries = response.object("Response").objects(locator)
+        shown["is_json"] = isinstance(content, dict)
+        shown["objects"] = len(entries)
+        shown["pages"] = {field: about.integer(field) for field in ("Total", "Start", "Count")}
+        shown["fields"] = described_fields(entries)
+        if response.integer("Code") not in (None, probe.status):
+            self.unexpected["responses whose Code is not their status"] += 1
+        if probe.status == 200 and not entries:
+            self.unexpected[f"{name}: no {locator}"] += 1
+        self.requests.append(shown)
+        return response
+
+
+def described_fields(entries: Iterable[Entry]) -> dict[str, Any]:
+    """Return the names of the fields of objects, with the types and lengths of their values."""
+    fields: dict[str, Any] = {}
+    for entry in entries:
+        for name, value in entry.items():
+            if re.fullmatch("[A-Z][A-Za-z0-9]{0,39}", name):
+                kind = type_of_json(value)
+                types = fields.setdefault(name, {})
+                types[kind] = types.get(kind, 0) + 1
+                if isinstance(value, (str, list, dict)):
+                    shortest, longest = types.get("lengths", (len(value), len(value)))
+                    types["lengths"] = min(shortest, len(value)), max(longest, len(value))
+    return fields
+
+
+def type_of_json(value: Any) -> str:
+    """Return the name of a JSON value's type."""
+    if value is None:
+        return "null"
+    names = {bool: "boolean", int: "number", float: "number", str: "text", list: "list"}
+    return names.get(type(value), "object")
+
+
+def described_probe(probe: Probe) -> dict[str, Any]:
+    """Return what may be told of a response: no text that is not the service's own."""
+    headers = {name.lower(): text for name, text in probe.headers.items()}
+    told: dict[str, Any] = {}
+    for name, text in headers.items():
+        if name.startswith("x-ratelimit-") or name in ("retry-after", "age"):
+            told[name] = int(text) if re.fullmatch("[0-9]{1,12}", text) else "no number"
+    for name, pattern in TOLD_HEADERS.items():
+        if name in headers:
+            told[name] = ", ".join(re.findall(pattern, headers[name].lower())) or "other"
+    server_now = http_date(headers.get("date", ""))
+    if server_now is not None:
+        told["date"] = f"{server_now - time.time():+.0f} s"
+    if "etag" in headers:
+        form = re.sub("[0-9a-f]{32}", "MD5", headers["etag"].lower())
+        told["etag"] = form if form in ('"MD5"', "MD5", 'w/"MD5"') else "other"
+    return {
+        "status": probe.status or None,
+        "seconds": round(probe.seconds, 3),
+        "bytes": len(probe.body),
+        "errors": list(probe.errors),
+        "headers": told,
+    }
+
+
+# The words that --diagnose tells of some headers.
+TOLD_HEADERS = {
+    "cache-control": "private|public|no-store|no-cache|must-revalidate|max-age=[0-9]{1,9}",
+    "via": "cloudfront|varnish|squid|nginx|google",
+    "x-cache": "hit|miss|error|refresh",
+    "content-type": "(?:image|video|text|application)/(?:json|html|jpeg|png|gif|mp4|quicktime)",
+    "content-encoding": "gzip|deflate|br|identity",
+    "transfer-encoding": "chunked",
+    "accept-ranges": "bytes|none",
+    "content-range": "bytes",
+    "connection": "close|keep-alive",
+}
 
 # Where to find the file of an image if the listing names none, best first: the resource, the object
 # in its response, and whether that is the original.
@@ -5959,7 +6256,7 @@ def transfer(
         log.debug("Unexpected exception", exc_info=True)
         reason = (
             f"{type(error).__name__}: {printable(str(error))}. This is a bug. Please report it "
-            f"with the output of -v (see Development in README.md)"
+            f"with the output of -v and of --diagnose (see Development in README.md)"
         )
     return Outcome(Result.FAILED, job.album, job.image, reason=reason)
 
@@ -8863,6 +9160,54 @@ def list_albums(settings: Settings, screen: Screen, stop: Stop) -> int:
     return EXIT_FAILED if problem else EXIT_COMPLETE
 
 
+def diagnose(settings: Settings, screen: Screen, stop: Stop) -> int:
+    """Print what a bug report needs as one JSON object. Return the exit code.
+
+    Nothing is written to the output folder, and no text of the user's is told.
+    """
+    report: dict[str, Any] = {
+        "program": VERSION,
+        "versions": versions(),
+        "disk": disk_abilities(settings.output),
+        "requests": [],
+    }
+    exit_code = EXIT_COMPLETE
+    try:
+        connection, user = connect(settings, screen, stop)
+        report["has_proxy"] = connection.uses_proxy()
+        report["account_images"] = user.image_count
+        diagnosis = Diagnosis(connection)
+        report["requests"] = diagnosis.requests
+        screen.show(lambda columns: "Asking SmugMug ...")
+        in_background(partial(diagnosis.run, user))
+        report["counts"] = dict(sorted(diagnosis.counts.items()))
+        report["unexpected"] = dict(sorted(diagnosis.unexpected.items()))
+    except Problem as error:
+        exit_code = error.exit_code
+        status = getattr(error, "status", None)
+        report["requests"].append(
+            {"name": "sign-in", "status": status, "errors": [type(error).__name__]}
+        )
+        log.error("%s", error)
+    screen.clear()
+    print(json.dumps(report, indent=2))
+    return exit_code
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of everything that this program depends on."""
+    return {
+        "python": platform.python_version(),
+        "requests": str(requests.__version__),
+        "urllib3": str(requests.packages.urllib3.__version__),  # type: ignore[attr-defined]
+        "openssl": ssl.OPENSSL_VERSION,
+        "sqlite": sqlite3.sqlite_version,
+        "system": f"{platform.system()} {platform.release()}",
+        "machine": platform.machine(),
+        "file_names": sys.getfilesystemencoding(),
+    }
+
+
 def as_data(text: str) -> str:
     """Return a text for standard output: exact for a file or pipe, printable for a terminal."""
     return printable(text) if sys.stdout.isatty() else text
@@ -8969,6 +9314,7 @@ TASKS: dict[str, Callable[[Settings, Screen, Stop], int]] = {
     "dry-run": sync_task,
     "list": list_albums,
     "list-md5": list_md5,
+    "diagnose": diagnose,
     "login": log_in,
     "logout": log_out,
 }
@@ -8988,6 +9334,7 @@ SELECTION_CONFLICTS = (*LIST_CONFLICTS, "album", "exclude", "since", "only")
 CONFLICTING_OPTIONS = {
     "list": LIST_CONFLICTS,
     "list-md5": SELECTION_CONFLICTS,
+    "diagnose": SELECTION_CONFLICTS,
     "login": SELECTION_CONFLICTS,
     "logout": SELECTION_CONFLICTS,
 }
@@ -9273,6 +9620,7 @@ def add_tasks(group: Any) -> None:
         (("--list",), "show a table of the albums"),
         (("--list-md5",), "show the MD5 of each file, for md5sum -c"),
         (("-n", "--dry-run"), "show what would be downloaded"),
+        (("--diagnose",), "print what a bug report needs"),
         (("--login",), "sign in and exit, for unattended runs later"),
         (("--logout",), "forget the sign-in and the API key"),
     ):
