@@ -1,4 +1,4 @@
-"""Environment variables: values as docker, systemd and copied lines leave them are understood."""
+"""Are variables understood as docker, systemd and copied lines leave them?"""
 
 from __future__ import annotations
 

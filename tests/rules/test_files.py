@@ -1,4 +1,4 @@
-"""Files: tests that answer False, free space, temporary files, names of part files."""
+"""Do functions for files answer False, find free space, and name their temporary files?"""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_a_path_that_cannot_be_looked_at_passes_no_test(
     assert not script.is_missing(tmp_path / "a.JPG")
 
 
-def test_only_what_is_certainly_not_there_is_missing(tmp_path: Path) -> None:
+def test_only_certainly_absent_files_are_missing(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     assert script.is_missing(tmp_path / "nothing")
     assert script.is_missing(tmp_path / "file" / "inside")

@@ -453,7 +453,7 @@ def test_every_image_gets_a_visible_name_with_a_known_extension(
 
 @BUDGET
 @given(name=HOSTILE_NAMES, limit=st.integers(64, 250))
-def test_names_are_cut_to_what_the_disk_takes(name: str, limit: int) -> None:
+def test_names_are_truncated_to_the_limit_of_the_disk(name: str, limit: int) -> None:
     images = [image(key, name * 9, str(index)) for index, key in enumerate(["K1", "K2", "K3"])]
     names = script.image_names(images, [], limit)
     for given_name in names.values():

@@ -1,4 +1,4 @@
-"""Circuit breakers, parked items, page sizes and reasons, by a clock that the test sets."""
+"""Do circuit breakers, parked items and page sizes follow a clock that the test sets?"""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def test_an_answered_probe_is_trusted_for_a_while(bench: Bench) -> None:
     assert bench.host.needs_trial()
 
 
-def test_a_host_is_given_up_after_the_longest_outage_and_probed_now_and_then(bench: Bench) -> None:
+def test_hosts_are_abandoned_after_the_longest_outage_but_still_probed(bench: Bench) -> None:
     bench.silent(3)
     bench.probe(False)
     bench.now += MAX_OUTAGE_SECONDS
@@ -171,7 +171,7 @@ def test_silence_counts_from_the_last_response(bench: Bench) -> None:
     assert bench.host.patience_seconds() == MAX_OUTAGE_SECONDS
 
 
-def test_the_silent_host_is_probed_with_what_it_answered_before(bench: Bench) -> None:
+def test_silent_hosts_are_probed_with_an_earlier_request(bench: Bench) -> None:
     assert bench.host.probe_url() == "https://photos.smugmug.com/"
     bench.host.succeeded(FILE)
     bench.host.succeeded(OTHER)
@@ -300,7 +300,7 @@ class Gate(script.Wait):
         return self.is_due
 
 
-def test_parked_items_come_back_in_order_when_their_wait_is_over() -> None:
+def test_parked_items_return_in_order_after_their_wait() -> None:
     first, second, parking = Gate(), Gate(), script.Parking()
     pool: Any = SimpleNamespace(has_room=lambda: True)
     for number in range(3):
@@ -388,7 +388,7 @@ def test_entries_that_no_page_survives_cost_only_themselves(
     assert len(requested) < 40 * (1 + len(numbers))
 
 
-def test_a_list_of_which_nothing_can_be_read_is_given_up_soon() -> None:
+def test_unreadable_lists_are_abandoned_early() -> None:
     for expected in (None, 5000):
         with pytest.raises(script.RequestFailed, match="HTTP 500"):
             pages, requested = listing(poison(*range(1, 5001)), 5000, expected)
@@ -396,7 +396,7 @@ def test_a_list_of_which_nothing_can_be_read_is_given_up_soon() -> None:
             pages.problem()
 
 
-def test_a_list_that_ends_in_errors_is_given_up_after_a_while() -> None:
+def test_lists_that_end_in_errors_are_abandoned() -> None:
     pages, requested = listing(poison(*range(301, 5001)), 5000, 5000)
     assert len(pages.entries()) == 300 and len(requested) < 100
     assert pages.problem().startswith("the listing stopped after 300 entries: ")

@@ -332,7 +332,7 @@ def test_a_preview_that_does_not_fit_on_the_disk_is_a_failure(
     assert last_line(sync(run, "--dry-run")) == f"0 of 1 are in {run.output}; 1 to download"
 
 
-def test_a_period_without_uploads_is_said_to_have_none(account: Account, run: Run) -> None:
+def test_periods_without_uploads_are_reported_as_empty(account: Account, run: Run) -> None:
     album = account.album("Summer")
     album.photo()
     day = datetime.now() - timedelta(days=30)
@@ -380,7 +380,7 @@ def test_missing_camera_times_are_mentioned_once(account: Account, run: Run) -> 
 # =================================================================================================
 
 
-def test_a_folder_that_its_owner_renamed_keeps_its_name(account: Account, run: Run) -> None:
+def test_folders_renamed_by_the_user_keep_their_name(account: Account, run: Run) -> None:
     album = account.album("Summer")
     photo = album.photo()
     sync(run)

@@ -1,4 +1,4 @@
-"""--hard-links: a photo that is in several albums takes its space once."""
+"""Does a photo in several albums take its space once with --hard-links?"""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_a_replaced_photo_leaves_its_other_name_with_the_old_version(
     assert (run.output / "Best of" / "a.JPG").read_bytes() == old
 
 
-def test_a_disk_that_cannot_link_gets_copies_which_is_said_once(
+def test_disks_without_links_get_copies_with_one_message(
     account: Account, run: Run, tmp_path: Path
 ) -> None:
     album, again = account.album("Summer"), account.album("Best of")

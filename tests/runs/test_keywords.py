@@ -1,4 +1,4 @@
-"""Keywords arrive as they are in the programs that people go to, read by the rules of each."""
+"""Do keywords reach the programs that people use, by the rules of each?"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""--only: photos or videos alone, and what counts as complete then."""
+"""Does --only download photos or videos alone, and count what is complete then?"""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_an_album_without_any_of_the_kind_is_complete(account: Account, run: Run
     assert sync(run, "--only", "photos").cost == NOTHING_NEW
 
 
-def test_a_preview_counts_what_was_asked_for(account: Account, run: Run) -> None:
+def test_previews_count_the_selection(account: Account, run: Run) -> None:
     mixed_album(account)
     assert "To download: 2 files," in sync(run, "-n", "--only", "photos").stdout
     assert "To download: 1 file," in sync(run, "-n", env={"SMUGMUG_ONLY": "videos"}).stdout

@@ -1,4 +1,4 @@
-"""--originals: files in the user's own folders are copied instead of downloaded."""
+"""Does --originals copy files from the user's own folders instead of downloading them?"""
 
 from __future__ import annotations
 
@@ -192,7 +192,7 @@ def test_the_output_folder_within_the_originals_is_not_indexed_twice(
 
 
 @pytest.mark.parametrize("arguments", [[], ["-v"]])
-def test_a_preview_tells_what_exists_only_on_smugmug(
+def test_previews_name_files_that_exist_only_on_smugmug(
     account: Account, run: Run, originals: Path, arguments: List[str]
 ) -> None:
     album = account.album("Summer")

@@ -458,7 +458,7 @@ def test_a_page_states_when_its_album_was_listed(account: Account, run: Run) -> 
     assert Page(run.output / "Summer" / "index.html").checked == today()
 
 
-def test_the_summary_states_what_was_written_and_where(account: Account, run: Run) -> None:
+def test_the_summary_states_written_pages_and_their_folder(account: Account, run: Run) -> None:
     account.album("Summer").photo("a.JPG", caption="Swans")
     said = sync(run, "--sidecar", "xmp,html,json").stderr
     assert "\nSidecars: 4 written, 0 changed\n" in said

@@ -370,7 +370,7 @@ def test_ctrl_c_while_sqlite_works_is_an_interrupt(
 
 
 @pytest.mark.parametrize("arguments", [["-n"], ["--list"], ["--list-md5"]])
-def test_a_temporary_folder_that_is_full_is_named_with_what_to_do(
+def test_full_temporary_folders_are_named_with_advice(
     account: Account, run: Run, tmp_path: Path, arguments: List[str]
 ) -> None:
     account.album("Summer").photo()
@@ -448,7 +448,7 @@ def empty(output: Path) -> None:
     ids=["deleted", "emptied", "record deleted"],
 )
 @pytest.mark.parametrize("arguments", [[], ["-n"]])
-def test_a_folder_lost_on_a_connected_disk_is_told_from_one_that_is_not_mounted(
+def test_lost_folders_are_told_from_unmounted_disks(
     account: Account, run: Run, lose: Any, words: str, arguments: List[str]
 ) -> None:
     account.album("Summer").photo()
@@ -473,7 +473,7 @@ def test_folders_known_to_an_earlier_version_are_told_as_before(
     assert sync(run).downloads == 1
 
 
-def test_a_folder_that_cannot_be_looked_at_is_told_as_not_connected(
+def test_unreadable_folders_count_as_not_connected(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(path: str) -> Any:

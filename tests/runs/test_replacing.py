@@ -1,4 +1,4 @@
-"""What may replace what: nothing on disk gets worse, and nothing of the user's is removed."""
+"""Does nothing on disk get worse, and is nothing of the user's removed?"""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_hidden_files_of_the_user_that_look_like_part_files_stay(
     assert files_on_disk(run.output)["Summer/a.JPG"] == photo.data
 
 
-def test_logout_removes_what_a_killed_save_of_the_sign_in_left(account: Account, run: Run) -> None:
+def test_logout_removes_leftovers_of_killed_saves(account: Account, run: Run) -> None:
     path = token_file(run)
     path.parent.mkdir(parents=True)
     leftover = path.with_name(".token.json-95331cc5.part")

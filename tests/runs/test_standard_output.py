@@ -1,4 +1,4 @@
-"""Data on standard output is exact: UTF-8 in files and pipes, whatever the locale."""
+"""Is data on standard output exact: UTF-8 in files and pipes, in any locale?"""
 
 from __future__ import annotations
 
@@ -68,5 +68,5 @@ def test_lists_of_removed_files_hold_every_letter(account: Account, narrow_run: 
         ("Sum\nmer/a\r.JPG", "\\0  Sum\\nmer/a\\r.JPG"),
     ],
 )
-def test_md5_lines_escape_what_md5sum_wants_escaped(path: str, line: str) -> None:
+def test_md5_lines_are_escaped_as_for_md5sum(path: str, line: str) -> None:
     assert script.md5_line("0", path) == line

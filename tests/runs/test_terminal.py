@@ -634,7 +634,7 @@ def test_an_empty_secret_is_asked_for_again(
     assert screen.wait_for_end() == 0
 
 
-def test_after_the_secret_it_says_what_it_waits_for(
+def test_the_next_step_is_named_after_the_secret(
     smugmug: FakeSmugMug, terminal: Callable[..., Terminal]
 ) -> None:
     smugmug.fault("stall", "getRequestToken")
@@ -675,7 +675,11 @@ def test_without_a_connection_a_first_run_gets_advice(
 
 BROWSER = """#!/bin/sh
 echo output; echo errors >&2
-{ echo "$1"; env | grep -c SMUGMUG_API; (: </dev/tty) 2>/dev/null && echo terminal; } >"$RECORD.part"
+{
+    echo "$1"
+    env | grep -c SMUGMUG_API
+    (: </dev/tty) 2>/dev/null && echo terminal
+} >"$RECORD.part"
 mv "$RECORD.part" "$RECORD"
 exit 1
 """

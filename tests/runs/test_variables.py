@@ -1,4 +1,4 @@
-"""Environment variables from `docker run --env-file`, which keeps quotes and carriage returns."""
+"""Do variables from `docker run --env-file` work, with their quotes and carriage returns?"""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fake_smugmug import Account
 from helpers import files_on_disk, sync
 
 
-def test_quoted_variables_mean_what_they_say(account: Account, run: Run, tmp_path: Path) -> None:
+def test_quotes_around_variables_are_removed(account: Account, run: Run, tmp_path: Path) -> None:
     for name in ("Summer", "Winter", "Spring"):
         account.album(name).photo()
     variables = {

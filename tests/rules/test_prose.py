@@ -1,0 +1,77 @@
+"""Do docstrings, comments and messages use one word for one thing?"""
+
+from __future__ import annotations
+
+import ast
+import io
+import re
+import tokenize
+from typing import Iterator, NamedTuple
+
+import pytest
+
+from conftest import SCRIPT
+
+ROOT = SCRIPT.parent
+# Words that the project once used, and the words that it uses.
+GLOSSARY = {
+    r"home(?! folder)": "on disk",
+    r"anew": "again",
+    r"films?": "video",
+    r"gone at SmugMug": "deleted on SmugMug",
+    r"at SmugMug(?!'s)": "on SmugMug",
+    r"mend(?:s|ed)?": "repair",
+    r"not sound": "damaged, changed or missing",
+    r"not ready": "still processing",
+    r"look(?:s|ed)? at again": "recheck",
+    r"whoever|whomever": "the user, threads, programs",
+    r"so many|so much|so long": "this many, or the parameter's name",
+    r"out of reach": "unreachable",
+    r"live line": "progress line",
+    r"crews?": "worker pool",
+    r"normalis\w+|recognis\w+|colours?|favourites?": "American spelling",
+}
+# The home folder, its variable, and a key of the keyboard.
+ALLOWED = re.compile(r"\$?HOME\b|/home/|home folder|Path\.home|_home\b|Home: \(\)")
+
+
+class Text(NamedTuple):
+    """A docstring, comment or message, with its line."""
+
+    line: int
+    text: str
+
+
+def texts_of(source: str) -> Iterator[Text]:
+    """Yield all docstrings, comments and other texts of a program."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield Text(node.lineno, node.value)
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            yield Text(token.start[0], token.string)
+
+
+TEXTS = list(texts_of(SCRIPT.read_text(encoding="utf-8")))
+
+
+def places_of(word: str) -> Iterator[str]:
+    """Yield the places where the script uses a word."""
+    pattern = re.compile(rf"\b(?:{word})\b", re.IGNORECASE)
+    for line, text in TEXTS:
+        plain = ALLOWED.sub("", text)
+        match = pattern.search(plain)
+        if match:
+            start = max(0, match.start() - 30)
+            yield f"line {line}: {plain[start : match.end() + 30]!r}"
+
+
+@pytest.mark.parametrize("word", GLOSSARY)
+def test_the_script_uses_the_words_of_the_glossary(word: str) -> None:
+    assert list(places_of(word)) == [], GLOSSARY[word]
+
+
+def test_only_the_home_folder_is_called_home_in_readme() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    lines = [line for line in text.splitlines() if re.search(r"\bhome\b", ALLOWED.sub("", line))]
+    assert lines == []
