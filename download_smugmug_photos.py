@@ -6674,7 +6674,7 @@ body { margin: 1.5rem clamp(1rem, 3vw, 4rem) 3rem; overflow-wrap: anywhere }
 h1 { margin: .3rem 0; font-size: 1.8rem; line-height: 1.2 }
 p { margin: .3rem 0; white-space: pre-line }
 small, figure h2, #facts { opacity: .75 }
-input, select, button, output, a { margin: .3rem .6rem .3rem 0; font: inherit }
+input, select, button, output, header a { margin: .3rem .6rem .3rem 0; font: inherit }
 input, select, button { box-sizing: border-box; max-width: 55%; padding: .3rem .6rem }
 header { margin-bottom: 1rem }
 :focus-visible { outline: 3px solid #3b82f6; outline-offset: 2px }
@@ -6683,13 +6683,13 @@ main { --row: clamp(8.5rem, 13vw, 16rem); display: flex; flex-wrap: wrap; gap: 1
 main::after { content: ""; flex-grow: 9999 } /* or the last row would grow, too */
 figure { flex: var(--ratio) 1 calc(var(--ratio) * var(--row)); min-width: 0; margin: 0 }
 .frame { display: grid; place-items: center; overflow: hidden; aspect-ratio: var(--ratio) }
-.frame { margin: 0; border-radius: .3rem; background: #8882; color: inherit }
+.frame { border-radius: .3rem; background: #8882; color: inherit; text-decoration: none }
 .frame > * { grid-area: 1 / 1; width: 100%; height: 100%; min-height: 0; object-fit: contain }
 .video::after { content: "▶"; grid-area: 1 / 1; z-index: 1; font-size: 2rem }
 figcaption { display: grid; padding: .3rem 0; line-height: 1.3 }
 figcaption > * { display: -webkit-box; -webkit-box-orient: vertical; overflow: hidden }
 figcaption > * { -webkit-line-clamp: 2 } /* the large view shows all of a text */
-figcaption > :first-child { margin: 0; color: inherit; font-weight: 600; text-decoration: none }
+figcaption > :first-child { color: inherit; font-weight: 600; text-decoration: none }
 figcaption > a:hover { text-decoration: underline }
 figcaption > strong { color: light-dark(#a40, #fb8); font-size: .85em; -webkit-line-clamp: 4 }
 
@@ -7030,7 +7030,9 @@ def image_card(image: Image, file: FileRecord | None, reason: str) -> Card:
     if image.location and not (image.is_video and image.location[1] > 0):
         location = f"{image.location[0]}, {image.location[1]}"
     taken = shown_time(image.taken, not image.is_video)
-    details = [taken, ", ".join(image.keywords), location, name if image.title else ""]
+    details = [taken, ", ".join(image.keywords), location]
+    if file is not None:
+        details += [file.name if image.title else "", note]
     return Card(
         id=image.key,
         view=view,
@@ -8936,7 +8938,10 @@ def write_overview(run: Run) -> None:
     if "html" not in run.settings.sidecars and not is_own_sidecar(path):
         return
     records = run.database.albums()
-    albums = [album_on_disk(run, key, records.get(key, NEW_ALBUM)) for key in run.folders]
+    albums = []
+    for key in run.folders:
+        show_progress(run)  # there may be thousands of albums
+        albums.append(album_on_disk(run, key, records.get(key, NEW_ALBUM)))
     write_sidecar(run, path, overview_page(run.user, albums, run.connection.now()))
 
 

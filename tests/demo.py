@@ -109,6 +109,9 @@ def _demo_folder() -> Path:
     return folder
 
 
+SHAPES = ((300, 300), (360, 240), (240, 360), (720, 240))  # square, landscape, portrait, panorama
+
+
 def demo_account() -> Account:
     """Make a small account with drawn pictures and the usual traps."""
     account = Account(nickname="demo")
@@ -117,7 +120,9 @@ def demo_account() -> Account:
     def draw(album: Album, name: str, **fields: Any) -> Photo:
         number = next(numbers)
         taken = datetime(2019, 8, 4, 11, 28) + timedelta(days=40 * number)
-        return album.photo(name, drawn_png(number), taken=taken, width=320, height=240, **fields)
+        width, height = SHAPES[number % len(SHAPES)]
+        picture = drawn_png(number, width, height)
+        return album.photo(name, picture, taken=taken, width=width, height=height, **fields)
 
     summer = account.album("Summer", folder="Family/Trips", description="Two weeks by the sea")
     for index in range(1, 5):

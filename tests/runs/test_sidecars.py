@@ -933,6 +933,19 @@ def test_keywords_derived_from_the_file_name_need_no_sidecar(account: Account, r
     assert said["dc:subject"] == ["7061", "lake"]
 
 
+def test_empty_sidecars_are_written_again(account: Account, run: Run) -> None:
+    account.album("Summer").photo("a.JPG", caption="Swans")
+    sync(run, "--sidecar", "xmp,json")
+    before = as_stored(run.output)
+    for name in sidecars(run):
+        (run.output / name).write_bytes(b"")  # as a power failure may leave them
+    sync(run, "--sidecar", "xmp,json")
+    after = as_stored(run.output)
+    assert {name: content for name, (_, _, content) in after.items()} == {
+        name: content for name, (_, _, content) in before.items()
+    }
+
+
 def test_deleted_sidecars_are_written_again(account: Account, run: Run) -> None:
     account.album("Summer").photo("a.JPG", caption="Swans")
     sync(run, "--sidecar", "xmp,json")
