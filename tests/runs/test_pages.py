@@ -523,21 +523,15 @@ def test_an_unwritable_overview_is_a_failure(account: Account, run: Run) -> None
     assert pages(run) == ["Summer/index.html"]
 
 
-def test_images_named_like_a_page_keep_their_name(account: Account, run: Run) -> None:
-    album, other = account.album("Summer"), account.album("index.html")
-    photo = album.photo("Index.html")
+def test_pages_take_no_name_of_an_image_or_of_an_album(account: Account, run: Run) -> None:
+    record = script.FileRecord("abc", "0", "Index.html", 1, "", 0, True)
+    assert script.page_name([record]) == "index_page.html"
+    assert script.page_name([]) == "index.html"
+    other = account.album("index.html")
     other.photo()
     sync(run, *HTML)
-    assert (run.output / "Summer" / "Index.html").read_bytes() == photo.data
-    assert sorted(name for name in files_on_disk(run.output) if not name.endswith(".JPG")) == [
-        "Summer/Index.html",
-        "Summer/index_page.html",
-        "index.html",
-        f"index_{other.key}.html/index.html",
-    ]
-    assert {"Summer/index_page.html", f"index_{other.key}.html/index.html"} <= set(
-        overview(run).links
-    )
+    assert pages(run) == ["index.html", f"index_{other.key}.html/index.html"]
+    assert overview(run).links == [f"index_{other.key}.html/index.html"]
     assert "Sidecars" not in sync(run, *HTML).stderr
 
 
