@@ -22,6 +22,7 @@ Run by hand, on Linux or macOS, with curl installed:
     FAST     a line of 120 MB/s, 2 MB/s for each connection
     FAR      a line of 40 MB/s, 1 MB/s for each connection, 250 ms away
     SLOW     a line of 3 MB/s
+    ORIGINALS  10 albums of 50 images of 20 kB that all lie among 200,000 other files (--originals)
 
 Beside RAW run bare `requests` with MD5 in four threads, and the program with fixed numbers of
 downloads (-j). GROWTH and ALBUM run at a terminal to measure the longest silence. In WAN, AGAIN
@@ -193,6 +194,7 @@ WORKLOADS = {
             line_rate=40e6,
         ),
         Workload("SLOW", 2, 30, 1_500_000, api_latency=0.08, file_latency=0.08, line_rate=3e6),
+        Workload("ORIGINALS", 10, 50, 20_000, is_home=True),
     )
 }
 LINE_GOALS = {"WAN": 1.10, "HOME": 1.10, "FAST": 1.25, "FAR": 1.30, "SLOW": 1.10}
@@ -202,6 +204,7 @@ FIXED_JOBS = {
     "MANY": (16,),
 }
 CURL_CONNECTIONS = 16
+OTHER_ORIGINALS = 200_000  # files beside the account's own in ORIGINALS
 BARE_THREADS = 4
 DEFAULT_WORKLOADS = ("WAN", "RAW", "MANY", "AGAIN")
 
@@ -642,6 +645,8 @@ class Bench:
 
 def run(workload: Workload, bench: Bench, runs: int) -> Result:
     """Measure a workload."""
+    if workload.name == "ORIGINALS":
+        return run_originals(workload, bench, runs)
     return (
         run_home(workload, bench, runs)
         if workload.is_home
@@ -669,6 +674,27 @@ def run_home(workload: Workload, bench: Bench, runs: int) -> Result:
                 with bench.folder() as empty:
                     others.append(("-n, none on disk", bench.ours(server, empty, workload, "-n")))
     return Result(workload, medians(costs), None, others=tuple(others))
+
+
+def run_originals(workload: Workload, bench: Bench, runs: int) -> Result:
+    """Measure what it takes to find every file among many others on the same disk."""
+    with bench.folder() as originals, server_for(workload) as server:
+        say(f"{workload.name}: making {OTHER_ORIGINALS} other files")
+        bench.ours(server, originals, workload._replace(is_home=False))
+        record = originals / "photos" / ".smugmug.sqlite3"
+        record.unlink()
+        for number in range(OTHER_ORIGINALS):
+            folder = originals / f"{number // 1000}"
+            folder.mkdir(exist_ok=True)
+            with open(str(folder / f"{number}.jpg"), "wb") as file:
+                file.truncate(workload.size_bytes + 1 + number % 1000)
+        costs = []
+        for number in range(1, runs + 1):
+            with bench.folder() as folder:
+                option = f"--originals={originals}"
+                costs.append(bench.ours(server, folder, workload, option))
+            say(f"{workload.name} {number}/{runs}: {described(costs[-1])}")
+    return Result(workload, medians(costs), None)
 
 
 def fill(server: Server, output: Path, workload: Workload) -> None:
