@@ -1580,7 +1580,12 @@ def new_md5(content: bytes = b"") -> Any:
 
 
 def file_md5(path: Path, stop: Stop | None = None) -> str:
-    """Return the MD5 of a file, in hexadecimal; raise Stopped if `stop` is set meanwhile."""
+    """Return the MD5 of a file, in hexadecimal; raise Stopped if `stop` is set meanwhile.
+
+    Raise OSError also for a link to the download record, because closing it drops the lock.
+    """
+    if is_record_name(link_target(path)):
+        raise OSError(errno.EPERM, "this is the download record", str(path))
     md5 = new_md5()
     with open(str(path), "rb", buffering=0) as file:
         for chunk in chunks_of(file):
@@ -1588,6 +1593,18 @@ def file_md5(path: Path, stop: Stop | None = None) -> str:
             if stop is not None and stop.is_set():
                 raise Stopped
     return str(md5.hexdigest())
+
+
+def link_target(path: Path) -> str:
+    """Return the name of the file that a path leads to."""
+    if os.path.islink(str(path)):
+        return os.path.basename(os.path.realpath(str(path)))
+    return path.name
+
+
+def is_record_name(name: str) -> bool:
+    """Return True if a file of this name is the download record, or one of SQLite's beside it."""
+    return name.casefold().startswith(RECORD_FILE)
 
 
 def is_beginning_of(path: Path, whole: Path) -> bool:
@@ -1742,8 +1759,8 @@ def files_in(folder: Path) -> FilesOnDisk:
             with suppress(OSError):  # deleted meanwhile, or a link that leads in a circle
                 target = entry.name
                 if entry.is_symlink():
-                    target = os.path.basename(os.path.realpath(entry.path))
-                if entry.is_file() and not target.casefold().startswith(RECORD_FILE):
+                    target = link_target(Path(entry.path))
+                if entry.is_file() and not is_record_name(target):
                     files[entry.name] = entry.stat().st_size
     return files
 
@@ -5082,8 +5099,7 @@ def unavailable_row(row: Sequence[Any]) -> Unavailable | None:
 
 def is_recorded_name(name: str) -> bool:
     """Return True if a file of this name stays in its folder and is not the record itself."""
-    is_name = RECORDED_NAME.fullmatch(name) is not None
-    return is_name and not name.casefold().startswith(RECORD_FILE)
+    return RECORDED_NAME.fullmatch(name) is not None and not is_record_name(name)
 
 
 def is_recorded_folder(folder: str) -> bool:

@@ -270,6 +270,17 @@ def test_a_photo_as_large_as_the_record_leaves_its_lock_alone(
     assert sync(run).downloads >= 1
 
 
+def test_links_to_the_record_are_never_read(tmp_path: Path) -> None:
+    """Put a link to the record where a photo was, as a trap for --verify."""
+    record, link = tmp_path / RECORD, tmp_path / "IMG_1.JPG"
+    record.write_bytes(b"12345")
+    os.symlink(str(record), str(link))
+    assert script.files_in(tmp_path) == {}
+    for path in (record, link):
+        with pytest.raises(OSError, match="this is the download record"):
+            script.file_md5(path)
+
+
 def test_lists_and_previews_work_while_a_run_is_under_way(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
