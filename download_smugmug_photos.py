@@ -90,6 +90,7 @@ import queue
 import random
 import re
 import selectors
+import shlex
 import shutil
 import signal
 import socket
@@ -1991,6 +1992,41 @@ def truncate(text: str, columns: int) -> str:
         if display_width(text[:length]) < columns:
             kept = length
     return text[:kept] + "\N{HORIZONTAL ELLIPSIS}" if columns > 0 else ""
+
+
+def shorten(text: str, columns: int) -> str:
+    """Return a text that fits, with an ellipsis in its middle if something is left out."""
+    if display_width(text) <= columns or columns < 3:
+        return truncate(text, columns)
+    head = truncate(text, columns - (columns - 1) // 2)
+    tail = truncate(text[::-1], (columns - 1) // 2 + 1)[-2::-1]
+    while tail and not character_width(tail[0]):  # what combines with a character left out
+        tail = tail[1:]
+    return head + tail
+
+
+def shorten_apart(texts: Iterable[str], columns: int) -> dict[str, str]:
+    """Return a short form of each text that fits, so that different texts look different.
+
+    Of texts that share their beginning and their end, the beginning is left out.
+    """
+    groups: dict[str, list[str]] = {}
+    for text in set(texts):
+        groups.setdefault(shorten(text, columns), []).append(text)
+    result: dict[str, str] = {}
+    for short, group in groups.items():
+        if len(group) == 1 or columns < 4:
+            result.update((text, short) for text in group)
+            continue
+        first, last = min(group), max(group)
+        shared = 0
+        while first[shared : shared + 1] == last[shared : shared + 1]:
+            shared += 1
+        start = max(1, shared - 3)
+        rest = shorten_apart([text[start:] for text in group], columns - 1)
+        for text in group:
+            result[text] = "\N{HORIZONTAL ELLIPSIS}" + rest[text[start:]]
+    return result
 
 
 def wrap_line(line: str, columns: int) -> str:
@@ -5647,50 +5683,76 @@ class Visit:
         return sum(number for result, number in self.counts.items() if result.is_on_disk)
 
 
-def matches(album: Album, patterns: Iterable[str]) -> bool:
-    """Return True if a shell pattern matches an album's name or path.
+def matches(album: Album, folder: str, patterns: Iterable[str]) -> bool:
+    """Return True if a shell pattern matches an album's name, path or folder, or a folder above.
 
-    Case is ignored, and the path may omit its first slash. A pattern that equals the name always
-    matches, even if it contains brackets.
+    Case is ignored, and paths may begin and end with a slash. A pattern that equals a name always
+    matches, even if it contains brackets. An ellipsis, as in a shortened name on the screen,
+    stands for any text.
+
+    `folder`: the album's folder, relative to the output folder
     """
-    names = (album.name, album.url_path, album.url_path.lstrip("/"))
-    texts = [collision_key(text) for text in names]
-    wanted = [collision_key(pattern) for pattern in patterns]
-    return any(
-        text == pattern or fnmatch.fnmatchcase(text, pattern)
-        for pattern in wanted
-        for text in texts
-    )
+    texts = [collision_key(text) for text in names_to_match(album, folder)]
+    for pattern in patterns:
+        for text in {pattern, pattern.strip("/")}:
+            wanted = collision_key(text)
+            if wanted in texts or fnmatch.filter(
+                texts, wanted.replace("\N{HORIZONTAL ELLIPSIS}", "*")
+            ):
+                return True
+    return False
 
 
-def selected(settings: Settings, albums: list[Album]) -> list[Album]:
+def names_to_match(album: Album, folder: str) -> list[str]:
+    """Return the texts that may stand for an album: its name, its paths and what is above it."""
+    names = [album.name, album.url_path]
+    for path in (album.url_path.strip("/"), folder):
+        parts = path.split("/")
+        names += ["/".join(parts[:length]) for length in range(1, len(parts) + 1)]
+    return list(filter(None, names))
+
+
+def selected(settings: Settings, albums: list[Album], recorded: Mapping[str, str]) -> list[Album]:
     """Return the albums that --album and --exclude leave.
 
     Raise a Problem if a pattern of --album matches no album, or if no album is left.
+
+    `recorded`: the folders of albums by album key; for others, those are matched that new albums
+        get side by side
     """
+    folders = {**album_folders(albums, recorded, album_folder), **recorded}
     for pattern in settings.album:
-        if not any(matches(album, [pattern]) for album in albums):
-            raise Problem(unmatched_pattern("--album", pattern, albums))
+        if not any(matches(album, folders[album.key], [pattern]) for album in albums):
+            raise Problem(unmatched_pattern("--album", pattern, albums, folders))
     for pattern in settings.exclude:
-        if not any(matches(album, [pattern]) for album in albums):
-            log.warning("%s", unmatched_pattern("--exclude", pattern, albums))
+        if not any(matches(album, folders[album.key], [pattern]) for album in albums):
+            log.warning("%s", unmatched_pattern("--exclude", pattern, albums, folders))
     chosen = []
     for album in albums:
-        is_wanted = not settings.album or matches(album, settings.album)
-        if is_wanted and not matches(album, settings.exclude):
+        folder = folders[album.key]
+        is_wanted = not settings.album or matches(album, folder, settings.album)
+        if is_wanted and not matches(album, folder, settings.exclude):
             chosen.append(album)
     if albums and not chosen:
         raise Problem("--exclude matches every album, so nothing is left to download.")
     return chosen
 
 
-def unmatched_pattern(option: str, pattern: str, albums: Iterable[Album]) -> str:
-    """Return what to tell the user of a pattern that matches no album."""
-    names = {}
+def unmatched_pattern(
+    option: str, pattern: str, albums: Iterable[Album], folders: Mapping[str, str]
+) -> str:
+    """Return what to tell the user of a pattern that matches no album.
+
+    Only names that work when they are typed are suggested, quoted for a shell.
+    """
+    names: dict[str, str] = {}
     for album in albums:
-        for text in (album.url_path, album.name):
-            names[text.lstrip("/").casefold()] = printable(text)
-    near = difflib.get_close_matches(pattern.casefold(), names, 5, 0.5)
+        for text in names_to_match(album, folders[album.key]):
+            shown = printable(text)
+            if not shown.startswith("-") and matches(album, folders[album.key], [shown]):
+                quoted = f'"{shown}"' if os.name == "nt" else shlex.quote(shown)
+                names.setdefault(text.strip("/").casefold(), quoted)
+    near = difflib.get_close_matches(pattern.strip("/").casefold(), names, 5, 0.5)
     advice = "--list shows all albums."
     if near:
         advice = f"Did you mean: {', '.join(names[name] for name in near)}?"
@@ -8082,31 +8144,65 @@ def progress_line(summary: Summary, received_bytes: int, columns: int) -> str:
     return line
 
 
-def album_table(albums: Iterable[Album], on_disk: Mapping[str, int], columns: int) -> str:
+ALBUM_HEADINGS = ("ALBUM", "FILES", "ON DISK", "SIZE", "CHANGED", "PRIVACY", "PATH")
+NUMBER_COLUMNS = 3  # after the names, always shown
+MIN_NAME_COLUMNS = 12  # for the names of albums, however narrow the terminal is
+
+
+def album_table(
+    albums: Iterable[Album],
+    on_disk: Mapping[str, int],
+    bytes_on_disk: Mapping[str, int],
+    columns: int,
+) -> str:
     """Return a table of albums for --list.
 
-    In a narrow terminal, names are shortened so that the numbers fit, and lines are cut.
+    In a narrow terminal, the last columns are left out and names are shortened, but so that they
+    still differ. The size is SmugMug's, which is often too small, or that on disk if it is more.
 
-    `on_disk`: the number of downloaded files by album key
+    `on_disk`, `bytes_on_disk`: number and size of the downloaded files by album key
     """
-    rows = [("ALBUM", "FILES", "ON DISK", "CHANGED", "PRIVACY", "PATH")]
-    shown = single_line if columns == sys.maxsize else printable
-    for album in sorted(albums, key=lambda album: (album.url_path.casefold(), album.key)):
+    albums = sorted(albums, key=lambda album: (album.url_path.casefold(), album.key))
+    names = [printable(album.name) or album.key for album in albums]
+    rows = []
+    for album in albums:
+        size_bytes = max(album.size_bytes, bytes_on_disk.get(album.key, 0))
         row = (
-            truncate(shown(album.name) or album.key, max(12, columns // 3)),
             "" if album.image_count is None else str(album.image_count),
             str(on_disk.get(album.key, 0)),
+            human_bytes(size_bytes) if size_bytes else "",
             printable(album.changed[:10]),
-            shown(album.privacy) or ("Locked" if album.locked else ""),
-            shown(album.url_path),
+            printable(album.privacy) or ("Locked" if album.locked else ""),
+            printable(album.url_path),
         )
         rows.append(row)
-    widths = [max(map(display_width, column)) for column in zip(*rows)]
+    rows.insert(0, ALBUM_HEADINGS[1:])
+    widths = [2 + max(map(display_width, cells)) for cells in zip(*rows)]
+    drop_columns(widths, names, columns)
+    if len(widths) < len(ALBUM_HEADINGS) - 1:  # without their paths, names have to differ
+        names = [
+            name if names.count(name) == 1 else printable(album.url_path.strip("/")) or name
+            for name, album in zip(names, albums)
+        ]
+        drop_columns(widths, names, columns)
+    name_columns = max(map(display_width, [ALBUM_HEADINGS[0], *names]))
+    name_columns = min(name_columns, max(MIN_NAME_COLUMNS, columns - sum(widths)))
+    short = shorten_apart(names, name_columns)
     lines = []
-    for row in rows:
-        cells = [text + " " * (width - display_width(text)) for text, width in zip(row, widths)]
-        lines.append(truncate("  ".join(cells).rstrip(), columns))
+    for name, row in zip([ALBUM_HEADINGS[0], *(short[name] for name in names)], rows):
+        line = name + " " * (name_columns - display_width(name))
+        for text, width in zip(row, widths):
+            line += "  " + text + " " * (width - 2 - display_width(text))
+        lines.append(truncate(line.rstrip(), columns))
     return "\n".join(lines)
+
+
+def drop_columns(widths: list[int], names: Iterable[str], columns: int) -> None:
+    """Remove the widths of the last columns that do not fit beside a third for the names."""
+    name_columns = max(map(display_width, [ALBUM_HEADINGS[0], *names]))
+    name_columns = min(name_columns, max(MIN_NAME_COLUMNS, columns // 3))
+    while len(widths) > NUMBER_COLUMNS and name_columns + sum(widths) > columns:
+        del widths[-1]
 
 
 # -------------------------------------------------------------------------------------------------
@@ -8395,7 +8491,7 @@ def choose_albums(run: Run) -> list[Album]:
     else:
         note_removed_albums(run, albums)
     run.albums.update((album.key, album) for album in albums)
-    albums = selected(run.settings, albums)
+    albums = selected(run.settings, albums, run.folders)
     run.summary.albums_expected = len(albums)
     albums = [
         asked_album(album, run.album_records.get(album.key, NEW_ALBUM), run.settings.only)
@@ -9169,10 +9265,12 @@ def list_albums(settings: Settings, screen: Screen, stop: Stop) -> int:
     redraw = partial(screen.show, lambda columns: "Reading the download record ...")
     with open_copy(settings.output, redraw) as database:
         on_disk = database.counts_on_disk()
+        bytes_on_disk = database.bytes_on_disk()
+        folders = {key: record.folder for key, record in database.albums().items()}
     screen.clear()
-    albums = selected(settings, albums)
+    albums = selected(settings, albums, folders)
     columns = terminal_columns(sys.stdout) if sys.stdout.isatty() else sys.maxsize
-    print_result(album_table(albums, on_disk, columns))
+    print_result(album_table(albums, on_disk, bytes_on_disk, columns))
     files = counted(sum(album.image_count or 0 for album in albums), "file")
     files_on_disk = sum(on_disk.get(album.key, 0) for album in albums)
     log.info("%s in %s, %s on disk.", files, counted(len(albums), "album"), f"{files_on_disk:,}")
@@ -9383,21 +9481,10 @@ def read_settings(argv: list[str] | None, environ: Mapping[str, str]) -> Setting
     """Return the settings from the command line and the environment, or exit with a message."""
     parser = build_parser(environ)
     options = parser.parse_args(argv)
-    defaults = parser.parse_args([])
     for value in vars(options).values():
         if isinstance(value, InvalidVariable):
             parser.error(value.reason)
-    refuse_conflicts(parser, options, defaults)
-    for option, path in (("--report", options.report), ("--log-file", options.log_file)):
-        if path is not None and is_record(path, options.output):
-            parser.error(
-                f"{option}: {printable(path)} is the download record; choose another file"
-            )
-    if options.report is not None and is_special(options.report):
-        parser.error(
-            f"--report: {printable(options.report)} is not a regular file "
-            "(use - for standard output)"
-        )
+    refuse_conflicts(parser, options)
     home = os.path.expanduser("~")
     if home == "~":  # the user has no home folder, so nothing can be saved
         home = os.devnull
@@ -9407,11 +9494,12 @@ def read_settings(argv: list[str] | None, environ: Mapping[str, str]) -> Setting
     )
 
 
-def refuse_conflicts(parser: argparse.ArgumentParser, options: Any, defaults: Any) -> None:
+def refuse_conflicts(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
     """Exit with a message if options are combined that exclude each other.
 
     Values from the environment are meant for other tasks, so they conflict with nothing.
     """
+    defaults = parser.parse_args([])
     for name in CONFLICTING_OPTIONS.get(options.task, ()):
         if getattr(options, name) != getattr(defaults, name):
             option = "--" + name.replace("_", "-")
@@ -9419,6 +9507,25 @@ def refuse_conflicts(parser: argparse.ArgumentParser, options: Any, defaults: An
     for name in ("album", "exclude", "since"):
         if options.verify and getattr(options, name) != getattr(defaults, name):
             parser.error(f"--{name} cannot be combined with --verify, which checks all files")
+    if "dates" in options.sidecars and "xmp" not in options.sidecars:
+        parser.error("--sidecar dates adds dates to .xmp files; use --sidecar xmp,dates")
+    refuse_unusable_files(parser, options)
+
+
+def refuse_unusable_files(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """Exit with a message if --report or --log-file names a file that must not be written."""
+    for option, path in (("--report", options.report), ("--log-file", options.log_file)):
+        if path is not None and is_record(path, options.output):
+            parser.error(
+                f"{option}: {printable(path)} is the download record; choose another file"
+            )
+    if options.log_file is not None and str(options.log_file) == "-":
+        parser.error("--log-file: a file is needed; to see the details on the screen, use -v")
+    if options.report is not None and is_special(options.report):
+        parser.error(
+            f"--report: {printable(options.report)} is not a regular file "
+            "(use - for standard output)"
+        )
 
 
 class Parser(argparse.ArgumentParser):

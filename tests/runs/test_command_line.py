@@ -428,7 +428,7 @@ def test_patterns_match_names_and_paths_in_any_case(
         parse_album({"AlbumKey": fake.key, "Name": fake.name, "UrlPath": fake.url_path})
         for fake in fakes
     ]
-    chosen = script.selected(script.read_settings(arguments, os.environ), albums)
+    chosen = script.selected(script.read_settings(arguments, os.environ), albums, {})
     assert [album.name for album in chosen] == expected
 
 
@@ -600,7 +600,7 @@ def test_the_list_is_an_aligned_table_in_any_writing_system(
     assert (result.returncode, result.stderr) == (0, "3 files in 3 albums, 0 on disk.\n")
     rows = table(result.stdout)
     assert [list(row) for row in rows] == [
-        ["ALBUM", "FILES", "ON DISK", "CHANGED", "PRIVACY", "PATH"]
+        ["ALBUM", "FILES", "ON DISK", "SIZE", "CHANGED", "PRIVACY", "PATH"]
     ] * 3
     assert {
         (row["ALBUM"], row["FILES"], row["CHANGED"], row["PRIVACY"], row["PATH"]) for row in rows

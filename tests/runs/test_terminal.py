@@ -787,13 +787,13 @@ def test_the_table_of_albums_fits_a_narrow_terminal(
 ) -> None:
     for name in ("Our long summer by the northern sea", "Winter"):
         account.album(name, folder="Family/Trips", privacy="Unlisted").photo()
-    narrow = terminal("--list", columns=44)
+    narrow = terminal("--list", columns=40)
     assert narrow.wait_for_end() == 0
     table = [
         line for line in plain(narrow.raw).splitlines() if re.match("ALBUM|Our long|Winter", line)
     ]
-    assert len(table) == 3 and all(width(line) <= 44 for line in table)
-    assert all(re.search(r" 1 +0 +2024-01-01", line) for line in table[1:])
+    assert len(table) == 3 and all(width(line) <= 40 for line in table)
+    assert all(re.search(r" 1 +0( +[0-9.]+ k?B)?$", line) for line in table[1:])
     wide = terminal("--list", columns=200)
     assert wide.wait_for_end() == 0
     assert "/Family/Trips/Our-long-summer-by-the-northern-sea" in plain(wide.raw).replace(" ", "-")
