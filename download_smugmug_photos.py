@@ -561,7 +561,8 @@ class Result(enum.Enum):
     CHECKSUM = ResultRow(
         "checksum differs",
         "checksum",
-        "Two downloads were identical, so the file was kept.",
+        "SmugMug states another checksum. These are requested again, after a day at first and "
+        "later at least monthly (at once with --full or --verify).",
         "{number} with another checksum",
         is_note=True,
     )
@@ -635,6 +636,7 @@ class Outcome(NamedTuple):
     `file`: the record of its file, if it is on disk
     `reason`: why it is not, or what else the user should know
     `album_count`: SmugMug's count of the album's images, requested after a 404; otherwise None
+    `retry`: the file stays although SmugMug offers another one; SmugMug is asked again later
     """
 
     result: Result
@@ -644,6 +646,7 @@ class Outcome(NamedTuple):
     downloaded_bytes: int = 0
     reason: str = ""
     album_count: int | None = None
+    retry: bool = False
 
 
 # -------------------------------------------------------------------------------------------------
@@ -1608,6 +1611,21 @@ def is_record_name(name: str) -> bool:
     return name.casefold().startswith(RECORD_FILE)
 
 
+def is_blank(path: Path) -> bool:
+    """Return True if a file holds nothing but zeros, as after a power cut."""
+    with open(str(path), "rb", buffering=0) as file:
+        return all(chunk.count(0) == len(chunk) for chunk in chunks_of(file))
+
+
+def file_stamp(path: Path) -> tuple[int, int, int] | None:
+    """Return what changes when a file is written or replaced, or None if there is no file."""
+    try:
+        status = os.lstat(str(path))
+    except FileNotFoundError:
+        return None
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
 def is_beginning_of(path: Path, whole: Path) -> bool:
     """Return True if `path` holds the first bytes of `whole`, or all of them."""
     if path.stat().st_size > whole.stat().st_size:
@@ -1742,6 +1760,10 @@ class FilesOnDisk(Dict[str, int]):
         if self._by_key is None:
             self._by_key = {collision_key(found): found for found in self}
         return self._by_key.get(collision_key(name), name)
+
+    def is_evicted(self, name: str) -> bool:
+        """Return True if iCloud Drive has moved the file to the cloud and left a placeholder."""
+        return f".{name}.icloud" in self
 
 
 def files_in(folder: Path) -> FilesOnDisk:
@@ -1927,6 +1949,19 @@ def is_within(path: Path, folder: Path) -> bool:
         return True  # a name that this file system cannot store: the attempt to write tells
     except (OSError, RuntimeError) as error:
         return getattr(error, "errno", None) in (errno.ENOENT, errno.ENAMETOOLONG)  # likewise
+
+
+def outside_problem(folder: Path, output: Path) -> str:
+    """Return why an album's folder is left alone, or "" if it is in the output folder.
+
+    Nothing behind a symbolic link that leads out of the output folder is read or written.
+    """
+    if is_within(folder, output):
+        return ""
+    return (
+        f"{printable(folder)} leads outside the output folder. "
+        "If it is a symbolic link, replace it with the folder."
+    )
 
 
 def disk_problem(
@@ -3661,7 +3696,7 @@ class Entry(Dict[str, Any]):
         """
         if not self.text(url):
             return None
-        size_bytes = self.integer(prefix + "Size")
+        size_bytes = self.integer(prefix + "Size") or None
         return RemoteFile(self.text(url), size_bytes, self.md5(prefix + "MD5"), is_original)
 
 
@@ -4079,7 +4114,7 @@ def parse_image(entry: Entry, expansions: Entry) -> Image:
         extension=served_extension(entry, video, is_video),
         processing=entry.get("Processing") is True and not is_hopeless,
         remote=remote,
-        original_size_bytes=None if is_video else entry.integer("OriginalSize"),
+        original_size_bytes=None if is_video else entry.integer("OriginalSize") or None,
         uploaded=utc_text(entry.text("DateTimeUploaded") or entry.text("Date")),
         hidden=entry.get("Hidden") is True,
         taken=camera_time(entry.text("DateTimeOriginal")),
@@ -5065,12 +5100,12 @@ class Database:
                 files.append((albums[key].folder, file.name))
         return sorted(files)
 
-    def commit_if_due(self) -> None:
-        """Commit if COMMIT_SECONDS have passed, so that a crash loses little.
+    def commit_if_due(self, seconds: float = COMMIT_SECONDS) -> None:
+        """Commit if this many seconds have passed, so that a crash loses little.
 
         Raise a Problem if another run has taken over the folder.
         """
-        if time.monotonic() - self._committed_at >= COMMIT_SECONDS:
+        if time.monotonic() - self._committed_at >= seconds:
             if self._lock is not None:
                 self._lock.touch()
             self._db.execute("COMMIT")
@@ -5630,6 +5665,7 @@ class Visit:
     `keeps_metadata`: sidecars will need the texts of images that are on disk
     `former_names`: the names that earlier versions gave to the new images, by image key
     `max_name_bytes`: the longest name that the disk takes
+    `asks_again`: files that contradict SmugMug's checksum are requested at once
     `listed_at`: when the listing began, in seconds since 1970
     `images`, `problem`: the listing, and why it may be incomplete ("" if it is complete)
     `pending`: images without a result yet
@@ -5654,6 +5690,7 @@ class Visit:
         self.keeps_metadata = False
         self.former_names: dict[str, str] = {}
         self.max_name_bytes = MAX_NAME_BYTES
+        self.asks_again = False
         self.listed_at = 0.0
         self.images: list[Image] = []
         self.problem = ""
@@ -5768,10 +5805,12 @@ def is_unchanged(visit: Visit, now: float) -> bool:
         return False  # the record has lost them
     if any(unavailable.retry_at <= now for unavailable in visit.unavailable.values()):
         return False
-    return all(
-        record.removed or is_intact(record, visit.on_disk) or not is_asked_for(record, visit.only)
-        for record in visit.records.values()
-    )
+    for record in visit.records.values():
+        if record.removed or not is_asked_for(record, visit.only):
+            continue
+        if not is_on_disk(record, visit.on_disk) or is_checksum_due(visit, record, now):
+            return False
+    return True
 
 
 def albums_to_recheck(
@@ -5842,33 +5881,76 @@ def plan_image(visit: Visit, image: Image, name: str, now: float) -> Outcome | J
     """
     record = visit.records.get(image.key)
     unavailable = visit.unavailable.get(image.key)
-    if unavailable is not None and is_due(unavailable, image, now):
-        unavailable = None
+    is_waiting = unavailable is not None and not is_due(unavailable, image, now)
     if record is not None:
+        record = agreed(record, image)
         record = record._replace(name=visit.on_disk.actual_name(record.name))
-        is_best = record.is_original or image.is_video or unavailable is not None
-        if is_best and is_intact(record, visit.on_disk) and is_version_of(record, image):
-            record = record._replace(serial=image.serial, removed=False)
-            return Outcome(Result.ALREADY_THERE, visit.album, image, record)
+        outcome = settled_outcome(visit, image, record, now)
+        if outcome is not None:
+            return outcome
     if is_being_processed(image, now):
         reason = "SmugMug is still processing it"
         return Outcome(Result.PROCESSING, visit.album, image, reason=reason)
     if record is not None:
+        if unavailable is not None:  # another file of this version is already beside this one
+            record = record._replace(stated_md5="")
         return Job(visit.album, image, visit.folder, record.name, recorded=record)
-    if unavailable is not None and image.remote is None:
+    if unavailable is not None and is_waiting and image.remote is None:
         return Outcome(Result.UNAVAILABLE, visit.album, image, reason=unavailable.reason)
     adoptable = tuple(adoptable_names(visit, image, name))
     return Job(visit.album, image, visit.folder, name, adoptable=adoptable)
 
 
+def settled_outcome(visit: Visit, image: Image, record: FileRecord, now: float) -> Outcome | None:
+    """Return the outcome for a recorded image that needs no work now, or None.
+
+    A file that was kept although SmugMug offered another one stays until the next retry.
+    """
+    if not is_on_disk(record, visit.on_disk):
+        return None
+    unavailable = visit.unavailable.get(image.key)
+    is_waiting = unavailable is not None and not is_due(unavailable, image, now)
+    is_same_version = is_version_of(record, image)
+    if unavailable is not None and (record.is_original or image.is_video):
+        is_kept = bool(record.stated_md5) if is_same_version else image.remote is None
+        if is_kept and not is_waiting:
+            return None
+        if is_kept:
+            reason = unavailable.reason
+            result = Result.ALREADY_THERE
+            return Outcome(result, visit.album, image, record, reason=reason, retry=True)
+    is_best = record.is_original or image.is_video or is_waiting
+    if not is_best or not is_same_version or is_checksum_due(visit, record, now):
+        return None
+    record = record._replace(serial=image.serial, removed=False)
+    return Outcome(Result.ALREADY_THERE, visit.album, image, record)
+
+
 def adoptable_names(visit: Visit, image: Image, name: str) -> Iterator[str]:
     """Yield the names of files in the folder that may be the image."""
-    size_bytes = image.remote.size_bytes if image.remote else None
     former_name = visit.former_names.get(image.key, name)
     for candidate in (name, fallback_name(image, name, visit.max_name_bytes), former_name):
         found = visit.on_disk.actual_name(candidate)
-        if found in visit.on_disk and size_bytes in (None, visit.on_disk[found]):
+        if found in visit.on_disk:
             yield found
+
+
+def is_on_disk(record: FileRecord, on_disk: FilesOnDisk) -> bool:
+    """Return True if the recorded file is present, as it was written or with additions.
+
+    A file that has grown was written into by the user or their programs, for example to add
+    keywords. It is the user's version of the image, and is not downloaded again. A file that has
+    shrunk may be truncated. A file that iCloud Drive has evicted is in the cloud.
+    """
+    name = on_disk.actual_name(record.name)
+    if record.damaged:
+        return False
+    return on_disk.get(name, -1) >= record.size_bytes or on_disk.is_evicted(name)
+
+
+def has_grown(record: FileRecord, on_disk: FilesOnDisk) -> bool:
+    """Return True if a recorded file has grown since it was written."""
+    return on_disk.get(on_disk.actual_name(record.name), -1) > record.size_bytes
 
 
 def is_intact(record: FileRecord, on_disk: FilesOnDisk) -> bool:
@@ -5885,6 +5967,42 @@ def is_version_of(record: FileRecord, image: Image) -> bool:
     if image.remote is not None and image.remote.md5 and record.md5:
         return image.remote.md5 in (record.md5, record.stated_md5)
     return record.serial == image.serial
+
+
+def agreed(record: FileRecord, image: Image) -> FileRecord:
+    """Return the record without a contradicting checksum once SmugMug states the file's own."""
+    if image.remote is not None and image.remote.md5 == record.md5:
+        return record._replace(stated_md5="", checksum_tries=0, checksum_retry_at=0.0)
+    return record
+
+
+def is_checksum_due(visit: Visit, record: FileRecord, now: float) -> bool:
+    """Return True if it is time to request a file that contradicts SmugMug's checksum."""
+    if not record.stated_md5 or record.image_key in visit.unavailable:
+        return False
+    return visit.asks_again or record.checksum_retry_at <= now
+
+
+def may_take_over(
+    recorded: FileRecord, image: Image, md5: str, is_original: bool, is_proven: bool
+) -> bool:
+    """Return True if a new file may become the album's file in place of the recorded one.
+
+    It has to be at least as good. So a smaller or re-encoded copy never takes the place of an
+    original. Under one serial, other bytes never take the place of a file, unless they have the
+    checksum that the present file lacks, or that one is damaged. Bytes that contradict SmugMug's
+    checksum prove nothing.
+
+    `md5`, `is_original`: of the new file
+    `is_proven`: the new file has the MD5 that SmugMug states, if it states one
+    """
+    if md5 == recorded.md5:
+        return True
+    if not is_proven or (recorded.is_original and not is_original):
+        return False
+    if recorded.damaged or (is_original and not recorded.is_original):
+        return True
+    return recorded.serial != image.serial or not image.serial or md5 == recorded.stated_md5
 
 
 def is_due(unavailable: Unavailable, image: Image, now: float) -> bool:
@@ -5906,24 +6024,28 @@ def is_being_processed(image: Image, now: float) -> bool:
 def unavailable_after(
     outcome: Outcome, before: Unavailable | None, now: float
 ) -> Unavailable | None:
-    """Return what to record of an image without a file, or without its original.
+    """Return what to record of an image without a file, or without the file that SmugMug offers.
 
     Return None if there is nothing to retry. Videos are never originals.
     """
     image = outcome.image
     file = outcome.file
     is_settled = file is None or file.is_original or image.is_video
-    if outcome.result is not Result.UNAVAILABLE and is_settled:
+    if outcome.result is not Result.UNAVAILABLE and is_settled and not outcome.retry:
         return None
     tries = 0
     if before is not None and before.serial == image.serial:
         if before.retry_at > now:
             return before
         tries = before.tries + 1
-    delay_seconds = min(UNAVAILABLE_SECONDS, DAY_SECONDS * 2 ** min(tries, 9))
     name = image.file_name or image.key
-    retry_at = now + delay_seconds
+    retry_at = retry_time(tries, now)
     return Unavailable(image.key, image.serial, name, outcome.reason, tries, retry_at)
+
+
+def retry_time(tries: int, now: float) -> float:
+    """Return when to ask again: after one day, then two, four ... and at least monthly."""
+    return now + min(UNAVAILABLE_SECONDS, DAY_SECONDS * 2.0 ** min(tries, 9))
 
 
 def without_metadata(visit: Visit, image: Image) -> Image:
@@ -5936,7 +6058,9 @@ def without_metadata(visit: Visit, image: Image) -> Image:
     record = visit.records.get(image.key)
     if record is None or not record.is_original or record.serial != image.serial:
         return image
-    if is_intact(record, visit.on_disk) and is_version_of(record, image):
+    if record.stated_md5 or image.key in visit.unavailable:
+        return image
+    if is_on_disk(record, visit.on_disk) and is_version_of(record, image):
         return image._replace(
             remote=None,
             file_name="",
@@ -6308,7 +6432,7 @@ def transfer(
     try:
         job.folder.mkdir(parents=True, exist_ok=True)
         return (
-            adopt(job, job.image.remote, stop)
+            adopt_listed(job, stop)
             or copy_existing(job, index, naming_lock, stop)
             or download(job, index, connection, naming_lock, stop)
         )
@@ -6355,33 +6479,56 @@ def disk_reason(error: OSError, job: Job) -> str:
     return f"{error.strerror}; nothing already downloaded is lost"
 
 
-def adopt(job: Job, remote: RemoteFile | None, stop: Stop) -> Outcome | None:
-    """Adopt an existing file that turns out to be the image.
+def is_video_name(name: str) -> bool:
+    """Return True if a file name has the extension of a video."""
+    return split_extension(name)[1].lower() in VIDEO_EXTENSIONS
+
+
+def adopt_listed(job: Job, stop: Stop) -> Outcome | None:
+    """Adopt an existing file that has the MD5 in SmugMug's listing."""
+    remote = job.image.remote
+    if remote is None:
+        return None
+    return adopt(job, remote.md5, remote.is_original, stop)
+
+
+def adopt(job: Job, md5: str | None, is_original: bool, stop: Stop) -> Outcome | None:
+    """Adopt an existing file with this MD5, which proves that it is the image.
 
     It is the user's own file and is never overwritten.
     """
-    if remote is None:
+    if not md5:
         return None
     for name in job.adoptable:
         with suppress(OSError):
             path = job.folder / name
-            record = file_record(job.image, path, file_md5(path, stop), remote.is_original)
-            if remote.md5:
-                is_same = record.md5 == remote.md5
-            else:
-                size_bytes = remote.size_bytes or job.image.original_size_bytes
-                is_same = record.size_bytes == size_bytes
-            if is_same:
+            if file_md5(path, stop) == md5:
+                record = file_record(job.image, path, md5, is_original)
                 return Outcome(Result.ADOPTED, job.album, job.image, record)
     return None
+
+
+def looks_adoptable(job: Job) -> bool:
+    """Return True if a file of the right size may be the image, and an MD5 can prove it."""
+    remote = job.image.remote
+    if remote is None or not remote.md5:
+        return False
+    for name in job.adoptable:
+        with suppress(OSError):
+            if remote.size_bytes in (None, (job.folder / name).stat().st_size):
+                return True
+    return False
 
 
 def copy_existing(
     job: Job, index: ContentIndex, naming_lock: threading.Lock, stop: Stop
 ) -> Outcome | None:
     """Copy the image from elsewhere on this disk; return None if there is no intact copy."""
+    wanted_md5 = job.image.remote.md5 if job.image.remote is not None else None
     for copy in index.find(job.image, stop):
         if copy.path == job.folder / job.name or not is_file(copy.path):
+            continue
+        if wanted_md5 and copy.md5 != wanted_md5:
             continue
         linked = link_existing(job, copy, index, naming_lock, stop)
         if linked is not None:
@@ -6392,9 +6539,17 @@ def copy_existing(
                 stop.pause(0)
                 part.write(chunk)
             if part.md5() == copy.md5:
-                return move_into_place(job, part, Result.COPIED, copy.is_original, naming_lock)
+                new = NewFile(part, Result.COPIED, is_original_copy(copy, job.image))
+                return move_into_place(job, new, naming_lock)
             part.restart()
     return None
+
+
+def is_original_copy(copy: Copy, image: Image) -> bool:
+    """Return True if a copy of an image's file is its original. Videos never are."""
+    if image.is_video or not copy.is_original:
+        return False
+    return image.remote is None or image.remote.is_original
 
 
 def link_existing(
@@ -6418,7 +6573,8 @@ def link_existing(
         index.give_up_links(job.folder, error)
         return None
     with closing(LinkedFile(path, copy.md5)) as linked:
-        return move_into_place(job, linked, Result.COPIED, copy.is_original, naming_lock)
+        new = NewFile(linked, Result.COPIED, is_original_copy(copy, job.image))
+        return move_into_place(job, new, naming_lock)
 
 
 class LinkedFile:
@@ -6426,6 +6582,7 @@ class LinkedFile:
 
     def __init__(self, path: Path, md5: str) -> None:
         self.path = path
+        self.size_bytes = path.stat().st_size
         self._md5 = md5
 
     def finish(self, modified: float | None) -> None:
@@ -6453,34 +6610,66 @@ def download(
     Raise RequestFailed, Damaged, or OSError.
     """
     image = job.image
+    recorded = job.recorded
     remote = image.remote or find_remote(connection, image)
     if remote is None and is_gone(connection, image):
         raise RequestFailed("SmugMug no longer has it", status=404)
     if remote is None:
         reason = "SmugMug offers no downloadable file"
         return Outcome(Result.UNAVAILABLE, job.album, image, reason=reason)
-    if job.recorded is not None and is_still_the_best(job.recorded, remote, job):
-        record = job.recorded._replace(serial=image.serial, removed=False)
+    if recorded is not None and is_still_the_best(recorded, remote, job):
+        record = recorded._replace(serial=image.serial, removed=False)
         return Outcome(Result.ALREADY_THERE, job.album, image, record)
     if image.remote is None:  # what it is became known only now
         known = job._replace(image=image._replace(remote=remote))
-        existing = adopt(job, remote, stop) or copy_existing(known, index, naming_lock, stop)
+        existing = adopt(job, remote.md5, remote.is_original, stop) or copy_existing(
+            known, index, naming_lock, stop
+        )
         if existing is not None:
             return existing._replace(image=image)
     with closing(PartFile(job.folder / part_name(image, remote.md5 or ""))) as part:
         try:
             refuse_too_large(remote, part, job.folder)
-            fetch(remote, part, image, connection, stop)
+            accepted_md5 = recorded.md5 if recorded is not None and recorded.stated_md5 else ""
+            fetch(remote, part, image, connection, stop, accepted_md5)
         except OSError as error:
             if error.errno == errno.ENOSPC:  # smaller files may fit
                 part.restart()
             raise
-        result = Result.DOWNLOADED
-        is_outdated = job.recorded is not None and not is_version_of(job.recorded, image)
-        if is_outdated and os.path.lexists(str(job.folder / job.name)):
-            result = Result.REPLACED
-        outcome = move_into_place(job, part, result, remote.is_original, naming_lock)
+        new = NewFile(part, Result.DOWNLOADED, remote.is_original, stated_md5(remote, part))
+        outcome = already_known(job, new, connection.now(), stop)
+        if outcome is not None:
+            part.restart()  # closing it then deletes it
+        else:
+            outcome = move_into_place(job, new, naming_lock)
+            if outcome.file is not None and not new.is_proven():
+                retry_at = retry_time(0, connection.now())
+                record = outcome.file._replace(checksum_retry_at=retry_at)
+                outcome = outcome._replace(file=record)
         return outcome._replace(downloaded_bytes=part.received_bytes)
+
+
+def already_known(job: Job, new: NewFile, now: float, stop: Stop) -> Outcome | None:
+    """Return the outcome if a downloaded file changes nothing on disk, or None.
+
+    Without a stated MD5, only the download shows whether an existing file is the image. And a file
+    that contradicts SmugMug's checksum stays if another download does, too.
+    """
+    if job.recorded is None:
+        return adopt(job, new.part.md5(), new.is_original, stop)
+    record = job.recorded
+    if new.is_proven() or record.serial != job.image.serial:
+        return None
+    if record.damaged or not has_recorded_size(job.folder / record.name, record):
+        return None
+    tries = record.checksum_tries + 1
+    record = record._replace(
+        removed=False,
+        stated_md5=new.stated_md5,
+        checksum_tries=tries,
+        checksum_retry_at=retry_time(tries, now),
+    )
+    return Outcome(Result.ALREADY_THERE, job.album, job.image, record)
 
 
 def refuse_too_large(remote: RemoteFile, part: PartFile, folder: Path) -> None:
@@ -6498,14 +6687,11 @@ def file_record(
 ) -> FileRecord:
     """Return the record of an image's file.
 
-    A file of another size than the original is not the original.
+    A file of another size than the original is not the original, unless it has its MD5.
 
     `is_written`: this program wrote the file, so its time stamp is known to be ours
     """
     status = path.stat()
-    stated_md5 = ""
-    if image.remote is not None and image.remote.md5 not in (None, md5):
-        stated_md5 = image.remote.md5 or ""
     return FileRecord(
         image_key=image.key,
         serial=image.serial,
@@ -6513,16 +6699,28 @@ def file_record(
         size_bytes=status.st_size,
         md5=md5,
         modified_ns=status.st_mtime_ns if is_written else 0,
-        is_original=is_original and image.original_size_bytes in (None, status.st_size),
-        stated_md5=stated_md5,
+        is_original=is_original and is_full_size(image, md5, status.st_size),
     )
 
 
+def is_full_size(image: Image, md5: str, size_bytes: int) -> bool:
+    """Return True unless a file is a smaller copy. The MD5 decides, then the size."""
+    if image.remote is not None and image.remote.is_original and image.remote.md5 == md5:
+        return True
+    return image.original_size_bytes in (None, size_bytes)
+
+
 def is_still_the_best(record: FileRecord, remote: RemoteFile, job: Job) -> bool:
-    """Return True if the smaller copy on disk is all that SmugMug offers."""
+    """Return True if the smaller copy on disk is all that SmugMug offers.
+
+    Without an MD5, a copy of the same version and size counts as the same.
+    """
     if record.is_original or record.damaged:
         return False
-    is_same = record.md5 == remote.md5 if remote.md5 else record.size_bytes == remote.size_bytes
+    if remote.md5:
+        is_same = record.md5 == remote.md5
+    else:
+        is_same = (record.serial, record.size_bytes) == (job.image.serial, remote.size_bytes)
     return is_same and has_recorded_size(job.folder / record.name, record)
 
 
@@ -6531,52 +6729,155 @@ def has_recorded_size(path: Path, record: FileRecord) -> bool:
     return is_file(path) and os.path.getsize(str(path)) == record.size_bytes
 
 
-def move_into_place(
-    job: Job,
-    part: PartFile | LinkedFile,
-    result: Result,
-    is_original: bool,
-    naming_lock: threading.Lock,
-) -> Outcome:
+class NewFile(NamedTuple):
+    """A complete part file that has no name yet.
+
+    `result`: the result for its image, unless it replaces a file
+    `stated_md5`: the MD5 that SmugMug states for it; "" if it states none
+    """
+
+    part: PartFile | LinkedFile
+    result: Result
+    is_original: bool
+    stated_md5: str = ""
+
+    def is_proven(self) -> bool:
+        """Return True unless the content contradicts the stated MD5."""
+        return self.stated_md5 in ("", self.part.md5())
+
+
+class Landing(enum.Enum):
+    """What to do with a new file if there is a file of its name."""
+
+    REPLACE = enum.auto()  # nothing is lost
+    SET_ASIDE = enum.auto()  # the present file is damaged: it gets another name
+    BESIDE = enum.auto()  # the present file is the user's: the new one gets another name
+    KEEP = enum.auto()  # likewise, and the present file stays the album's file
+
+
+def move_into_place(job: Job, new: NewFile, naming_lock: threading.Lock) -> Outcome:
     """Give a complete file its name, beside any file that must stay.
 
-    The outcome holds the new record and says which file was kept.
+    The outcome holds the new record and says which file was kept. What to do may take long to
+    find out, because files are compared. So that is done without the lock, and again if the
+    present file changed meanwhile.
     """
-    part.finish(file_time(job.image))
+    new.part.finish(file_time(job.image))
+    path = job.folder / job.name
+    while True:
+        stamp = file_stamp(path)
+        landing = choose_landing(path, job, new) if stamp else Landing.REPLACE
+        twin = file_beside(path, job.image, new) if landing is Landing.KEEP else None
+        with naming_lock:
+            if file_stamp(path) != stamp:
+                continue
+            if landing is Landing.KEEP:
+                return keep_recorded(job, new, twin)
+            return land(job, new, landing)
+
+
+def choose_landing(path: Path, job: Job, new: NewFile) -> Landing:
+    """Return what to do with a new file, given the file at `path`."""
+    recorded = job.recorded
+    md5 = new.part.md5()
+    is_safe = recorded is None or not recorded.damaged or recorded.md5 == md5
+    if recorded is not None:
+        is_original = new.is_original and is_full_size(job.image, md5, new.part.size_bytes)
+        if not may_take_over(recorded, job.image, md5, is_original, new.is_proven()):
+            return Landing.KEEP
+    if may_replace(path, new.part.path, recorded):
+        # A damaged file that could be replaced is intact again, so other bytes go beside it.
+        return Landing.REPLACE if is_safe else Landing.BESIDE
+    if recorded is not None and is_decayed(path, recorded):
+        return Landing.SET_ASIDE
+    return Landing.BESIDE
+
+
+def land(job: Job, new: NewFile, landing: Landing) -> Outcome:
+    """Give a new file its name, and return its outcome."""
     image = job.image
+    path = job.folder / job.name
+    result = new.result
     note = ""
-    with naming_lock:
-        path = job.folder / job.name
-        if not may_replace(path, part.path, job.recorded):
-            if job.recorded is not None and is_decayed(path, job.recorded):
-                aside = free_path(path, "-damaged")
-                rename(path, aside)
-                note = f"the damaged file was kept as {aside.name}"
-            else:
-                beside = fallback_name(image, job.name, name_limit(job.folder))
-                path = free_path(job.folder / beside, "")
-                note = (
-                    f"{job.name} was changed or added here, so it was kept; "
-                    f"SmugMug's version is {path.name}"
-                )
-        rename(part.path, path)
-    record = file_record(image, path, part.md5(), is_original, is_written=True)
+    if landing is Landing.SET_ASIDE:
+        aside = free_path(path, "-damaged")
+        rename(path, aside)
+        note = f"the damaged file was kept as {aside.name}"
+    elif landing is Landing.BESIDE:
+        beside = fallback_name(image, job.name, name_limit(job.folder))
+        path = free_path(job.folder / beside, "")
+        note = (
+            f"{job.name} was changed or added here, so it was kept; "
+            f"SmugMug's version is {path.name}"
+        )
+    if is_outdated(job) and is_occupied(job.folder / job.name):
+        result = Result.REPLACED if result is Result.DOWNLOADED else result
+    rename(new.part.path, path)
+    record = file_record(image, path, new.part.md5(), new.is_original, is_written=True)
+    if not new.is_proven():
+        record = record._replace(stated_md5=new.stated_md5)
     return Outcome(result, job.album, image, record, reason=note)
+
+
+def is_outdated(job: Job) -> bool:
+    """Return True if the recorded file is another version, or contradicts SmugMug's checksum."""
+    recorded = job.recorded
+    if recorded is None:
+        return False
+    return bool(recorded.stated_md5) or not is_version_of(recorded, job.image)
+
+
+def keep_recorded(job: Job, new: NewFile, twin: Path | None) -> Outcome:
+    """Put a new file beside the recorded one, which stays the album's file.
+
+    `twin`: the same content, if it is already beside it
+    """
+    assert job.recorded is not None
+    name = fallback_name(job.image, job.name, name_limit(job.folder))
+    beside = twin or free_path(job.folder / name, "")
+    if twin is None:
+        rename(new.part.path, beside)
+    else:
+        remove(new.part.path)
+    record = job.recorded._replace(removed=False)
+    if job.image.remote is not None and job.image.remote.md5:
+        record = record._replace(stated_md5=job.image.remote.md5)
+    reason = f"SmugMug offers another file, which is not better; it was saved as {beside.name}"
+    if record.is_original and not new.is_original:
+        reason = f"SmugMug offers only a smaller copy; it was saved as {beside.name}"
+    result = Result.ALREADY_THERE
+    return Outcome(result, job.album, job.image, record, reason=reason, retry=True)
+
+
+def file_beside(path: Path, image: Image, new: NewFile) -> Path | None:
+    """Return the file beside `path` that has the content of a new file, or None."""
+    fallback = fallback_name(image, path.name, name_limit(path.parent))
+    for name in alternatives(fallback, "", "-"):  # pragma: no branch: they never end
+        beside = path.with_name(name)
+        if not is_occupied(beside):
+            break
+        with suppress(OSError):
+            is_as_large = beside.stat().st_size == new.part.size_bytes
+            if is_as_large and file_md5(beside) == new.part.md5():
+                return beside
+    return None
 
 
 def may_replace(path: Path, part: Path, recorded: FileRecord | None) -> bool:
     """Return True if a complete file may get the name `path` without a loss.
 
-    It may replace a truncated copy of itself, and a file that this program wrote.
+    It may replace a truncated copy of itself, and a file that this program wrote. A file that
+    cannot be read stays.
     """
-    if not os.path.lexists(str(path)):
-        return True
-    if path.is_symlink() or not path.is_file():
+    try:
+        if path.is_symlink() or not path.is_file():
+            return False
+        if is_beginning_of(path, part):
+            return True
+        is_written = recorded is not None and recorded.modified_ns != 0
+        return recorded is not None and is_written and file_md5(path) == recorded.md5
+    except OSError:
         return False
-    if is_beginning_of(path, part):
-        return True
-    is_written = recorded is not None and recorded.modified_ns != 0
-    return recorded is not None and is_written and file_md5(path) == recorded.md5
 
 
 def is_decayed(path: Path, record: FileRecord) -> bool:
@@ -6590,13 +6891,20 @@ def is_decayed(path: Path, record: FileRecord) -> bool:
 
 
 def fetch(
-    remote: RemoteFile, part: PartFile, image: Image, connection: Connection, stop: Stop
+    remote: RemoteFile,
+    part: PartFile,
+    image: Image,
+    connection: Connection,
+    stop: Stop,
+    accepted_md5: str,
 ) -> None:
     """Fill a part file with a remote file, and check it.
 
     A damaged file is downloaded again from zero, at most twice. SmugMug states a few MD5s wrongly,
-    so a file that arrives twice alike is accepted (https://github.com/kanouk/kanouk.com). Raise
+    so a file that arrives twice in a row is accepted (https://github.com/kanouk/kanouk.com). Raise
     RequestFailed or Damaged.
+
+    `accepted_md5`: the MD5 of an earlier download that contradicted SmugMug's; "" if there is none
     """
 
     def headers() -> dict[str, str]:
@@ -6610,22 +6918,33 @@ def fetch(
     )
     if not remote.md5:  # nothing would prove that the old bytes belong to the new ones
         part.restart()
-    refused: set[str] = set()
     tries_left = 2
     if part.size_bytes:
         tries_left = 3  # the old bytes may be the damage
     while True:
         tries_left -= 1
         try:
-            if part.size_bytes != remote.size_bytes:
+            if part.size_bytes != remote.size_bytes and part.md5() != remote.md5:
                 consume = partial(write_body, remote=remote, part=part, stop=stop)
                 connection.get(remote.url, consume, request)
-            check_download(part, remote, image, refused)
+            check_download(part, remote, image, accepted_md5)
             return
         except Damaged:
+            accepted_md5 = part.md5()
             part.restart()
             if not tries_left:
                 raise
+
+
+def stated_md5(remote: RemoteFile, part: PartFile) -> str:
+    """Return the MD5 that SmugMug states for a file: in the API, or as the ETag of its response.
+
+    Return "" if it states none. The ETag of a file is its MD5, in quotes.
+    """
+    if remote.md5:
+        return remote.md5
+    match = re.fullmatch(r'"?([0-9a-f]{32})"?', part.etag.lower())
+    return match.group(1) if match else ""
 
 
 def write_body(response: Response, remote: RemoteFile, part: PartFile, stop: Stop) -> None:
@@ -6642,14 +6961,18 @@ def write_body(response: Response, remote: RemoteFile, part: PartFile, stop: Sto
             raise RequestFailed("SmugMug did not resume the download", transient=True)
     if response.status == 416:
         return
-    if not response.has_end and remote.size_bytes is None and not remote.md5:
-        raise Damaged("SmugMug gave no file size, so completeness cannot be checked")
     part.etag = response.headers.get("ETag", "")
+    md5 = stated_md5(remote, part)
+    if not response.has_end and remote.size_bytes is None and not md5:
+        raise Damaged("SmugMug gave no file size, so completeness cannot be checked")
+    limit_bytes = remote.size_bytes
+    if md5 and response.has_end:
+        limit_bytes = None  # the stated size may be wrong: the MD5 decides
     for chunk in response.chunks():
         stop.pause(0)
         part.write(chunk)
-        if remote.size_bytes is not None and part.size_bytes > remote.size_bytes:
-            raise Damaged(f"received more than the announced {remote.size_bytes} bytes")
+        if limit_bytes is not None and part.size_bytes > limit_bytes:
+            raise Damaged(f"received more than the announced {limit_bytes} bytes")
 
 
 def resumes(response: Response, remote: RemoteFile, part: PartFile) -> bool:
@@ -6665,32 +6988,32 @@ def resumes(response: Response, remote: RemoteFile, part: PartFile) -> bool:
         return bool(remote.md5) and total == str(part.size_bytes)
     if response.status != 206 or start != str(part.size_bytes):
         return False
-    if total not in ("*", str(remote.size_bytes or total)):
-        return False
     if remote.md5:  # it proves in the end that the bytes belong together
         return True
+    if total not in ("*", str(remote.size_bytes or total)):
+        return False
     return bool(part.etag) and response.headers.get("ETag", "") == part.etag
 
 
-def check_download(part: PartFile, remote: RemoteFile, image: Image, refused: set[str]) -> None:
+def check_download(part: PartFile, remote: RemoteFile, image: Image, accepted_md5: str) -> None:
     """Raise Damaged unless a part file is the file that SmugMug describes.
 
-    `refused`: MD5s of earlier downloads that differed only in the MD5; a second one alike is
-        accepted
+    The MD5 decides; a stated size may be wrong.
+
+    `accepted_md5`: the MD5 of the download before this one; the same bytes again are accepted
     """
     if not part.size_bytes:
         raise Damaged("SmugMug sent an empty file")
-    if remote.size_bytes is not None and part.size_bytes != remote.size_bytes:
+    md5 = part.md5()
+    is_proven = md5 == stated_md5(remote, part)
+    if not is_proven and part.size_bytes != (remote.size_bytes or part.size_bytes):
         raise Damaged(f"received {part.size_bytes} of {remote.size_bytes} bytes")
-    extension = split_extension(image.file_name)[1].lower()
-    is_video = image.is_video or extension in VIDEO_EXTENSIONS
+    is_video = image.is_video or is_video_name(image.file_name)
     if is_video and part.head.startswith((b"\xff\xd8\xff", b"\x89PNG", b"GIF8")):
         raise Damaged("SmugMug sent a still picture instead of the video")
-    is_other = bool(remote.md5) and part.md5() not in (remote.md5, *refused)
-    if (is_other or not remote.md5) and part.head.lstrip()[:1] in (b"<", b"{"):
+    if md5 != remote.md5 and part.head.lstrip()[:1] in (b"<", b"{"):
         raise Damaged("SmugMug sent a web page or a message instead of the file")
-    if is_other:
-        refused.add(part.md5())
+    if stated_md5(remote, part) and not is_proven and md5 != accepted_md5:
         raise Damaged("the content does not match SmugMug's checksum (MD5)")
 
 
@@ -7541,30 +7864,35 @@ class CheckedFile(NamedTuple):
     reason: str = ""
 
     def is_damaged(self) -> bool:
-        """Return True if the image should be downloaded again.
+        """Return True if every later run should download the image again.
 
-        Files that the user changed are left alone if SmugMug no longer has them.
+        A file that was changed at another time than it was written is the user's, so only this
+        run downloads SmugMug's copy of it. A file that cannot be read stays as it was recorded.
         """
-        if self.condition is Condition.CHANGED:
-            return not self.record.removed
-        if self.condition is Condition.UNREADABLE:
+        if self.condition in (Condition.CHANGED, Condition.UNREADABLE):
             return self.record.damaged
         return self.condition is Condition.DAMAGED
 
 
 def files_to_check(database: Database, output: Path) -> Iterator[CheckedFile]:
-    """Yield every recorded file, under its name on disk."""
+    """Yield every recorded file, under its name on disk.
+
+    Folders outside the output folder are left out, as in a download, and files in iCloud.
+    """
     entries: dict[Path, dict[str, str]] = {}
     albums = database.albums()
     others = {album.folder for album in albums.values()}
     for album_key, album in albums.items():
         folder = album_path(output, album.folder, others, entries)
+        if outside_problem(folder, output):
+            continue
         on_disk = FilesOnDisk()
         with suppress(OSError):  # each file then shows it
             on_disk = files_in(folder)
         for record in database.files(album_key).values():
             name = on_disk.actual_name(record.name)
-            yield CheckedFile(album_key, record._replace(name=name), folder / name)
+            if not on_disk.is_evicted(name):
+                yield CheckedFile(album_key, record._replace(name=name), folder / name)
 
 
 class LinkedHashes:
@@ -7593,21 +7921,28 @@ def check_file(check: CheckedFile, hashes: LinkedHashes, stop: Stop) -> CheckedF
     """Compare a file with its recorded MD5.
 
     A difference counts only if the file differs twice, because disks and networks also err while
-    reading. Files without a known MD5 get theirs recorded.
+    reading. Files without a known MD5 get theirs recorded. A file of zeros is damaged whatever is
+    recorded, and so is one with bad sectors.
     """
+    record = check.record
     try:
         status = os.stat(str(check.path))
         md5 = hashes.md5(check.path, stop)
-        if check.record.md5 not in ("", md5):
+        if record.md5 not in ("", md5):
             md5 = file_md5(check.path, stop)
+        if is_blank(check.path):
+            return check._replace(condition=Condition.DAMAGED, reason="it holds only zeros")
     except (FileNotFoundError, IsADirectoryError):
         return check._replace(condition=Condition.MISSING)
     except (OSError, UnicodeError) as error:
         reason = str(disk_problem(error, check.path))
-        return check._replace(condition=Condition.UNREADABLE, reason=reason)
-    if check.record.md5 in ("", md5):
-        return check._replace(record=check.record._replace(md5=md5))
-    if is_same_time(status.st_mtime_ns, check.record.modified_ns):
+        is_bad_sector = getattr(error, "errno", None) == errno.EIO
+        condition = Condition.DAMAGED if is_bad_sector else Condition.UNREADABLE
+        return check._replace(condition=condition, reason=reason)
+    if record.md5 in ("", md5):
+        return check._replace(record=record._replace(md5=md5))
+    has_same_time = is_same_time(status.st_mtime_ns, record.modified_ns)
+    if has_same_time and status.st_size <= record.size_bytes:
         return check._replace(condition=Condition.DAMAGED)
     return check._replace(condition=Condition.CHANGED)
 
@@ -7661,6 +7996,7 @@ class Summary:
     `unlisted`: images that SmugMug counts but does not list, by album key
     `album_counts`: the number of images in each album of the account, whether asked for or not
     `dated`, `undated`: new photos with and without a camera time
+    `changed_here`: files that have grown since the download, so the user wrote into them
     `in_progress`: downloads under way
     `visits`: the albums that still have images without a result, by album key
     `by_album`: the entries of the JSON report, by album key
@@ -7683,6 +8019,7 @@ class Summary:
         self.videos = 0
         self.dated = 0
         self.undated = 0
+        self.changed_here = 0
         self.in_progress = 0
         self.removed: list[str] = []
         self.sidecars: Counter[Written] = Counter()
@@ -7742,8 +8079,16 @@ class Summary:
             visit.counts[Result.ALREADY_THERE] += 1
             # Records do not tell videos from photos. Only photos are requested again in the hope
             # of an original, so a copy that is not requested again is a video.
-            is_video = not record.is_original and record.image_key not in visit.unavailable
+            unavailable = visit.unavailable.get(record.image_key)
+            is_video = not record.is_original and (
+                unavailable is None or is_video_name(record.name)
+            )
+            if unavailable is not None and (record.is_original or is_video):
+                keys = visit.album.key, record.image_key
+                self.add_note(Result.KEPT, visit.folder, record.name, unavailable.reason, *keys)
             self._note_file(visit, record, is_video)
+            if has_grown(record, visit.on_disk):
+                self.changed_here += 1
         for key, unavailable in visit.unavailable.items():
             if key in visit.records:
                 continue
@@ -7793,7 +8138,9 @@ class Summary:
             return
         if outcome.result is Result.TO_DOWNLOAD:
             visit.to_download_bytes += file.size_bytes
-        check = self.to_repair.pop((visit.album.key, image.key), None)
+        check = None
+        if not outcome.retry:  # otherwise the file is as it was
+            check = self.to_repair.pop((visit.album.key, image.key), None)
         if check is not None:
             found = check.reason or check.condition.value
             reasons = [found, f"{outcome.result.text} again", outcome.reason]
@@ -7802,6 +8149,8 @@ class Summary:
         elif outcome.reason:
             self._note_image(visit, Result.KEPT, file.name, outcome)
         self._note_file(visit, file, image.is_video)
+        if outcome.result is Result.ALREADY_THERE and has_grown(file, visit.on_disk):
+            self.changed_here += 1
 
     def _note_image(self, visit: Visit, result: Result, name: str, outcome: Outcome) -> None:
         keys = visit.album.key, outcome.image.key
@@ -8047,6 +8396,9 @@ def number_lines(summary: Summary, settings: Settings) -> Iterator[str]:
         yield f"Sidecars: {written:,} written, {changed:,} changed"
     if "html" in settings.sidecars and settings.task == "sync" and summary.albums_expected:
         yield f"Pages: {Path(full_path(summary.output / PAGE_NAME)).as_uri()}"
+    if summary.changed_here:
+        edited = counted(summary.changed_here, "file")
+        yield f"Changed here: {edited}, kept as they are and not downloaded again"
     if summary.videos:
         why = "re-encoded by SmugMug; the uploaded files cannot be downloaded"
         yield f"Videos: {summary.videos:,} ({why})"
@@ -8468,7 +8820,7 @@ def preview_job(job: Job, previewed: set[Path], index: ContentIndex, stop: Stop)
         modified_ns=0,
         is_original=True,
     )
-    result = Result.TO_COPY if job.adoptable else Result.TO_DOWNLOAD
+    result = Result.TO_COPY if looks_adoptable(job) else Result.TO_DOWNLOAD
     for copy in index.find(image, stop):
         if copy.path != path and (copy.path in previewed or is_file(copy.path)):
             result = Result.TO_COPY
@@ -8680,10 +9032,13 @@ def needs_listing(run: Run, visit: Visit) -> bool:
     album = visit.album
     visit.folder = path_of(run, run.folders[album.key])
     visit.album_record = run.album_records.get(album.key, NEW_ALBUM)
+    reason = outside_problem(visit.folder, run.settings.output)
     try:
-        visit.on_disk = files_in(visit.folder)
+        if not reason:
+            visit.on_disk = files_in(visit.folder)
     except OSError as error:
         reason = str(disk_problem(error, visit.folder))
+    if reason:
         run.summary.add_note(Result.FAILED, visit.folder, "", reason, album.key)
         seen = visit.seen or frozenset()
         run.summary.unlisted[album.key] = max(0, (album.image_count or 0) - len(seen))
@@ -8692,6 +9047,8 @@ def needs_listing(run: Run, visit: Visit) -> bool:
     visit.records = run.database.files(album.key)
     visit.unavailable = run.database.unavailable(album.key)
     forget_deleted_files(run.database, visit)
+    mark_changed_files(run.summary, visit)
+    visit.asks_again = run.settings.full or run.settings.verify
     visit.listed_at = run.connection.now()
     visit.keeps_metadata = bool(run.settings.sidecars) or may_have_sidecars(visit.on_disk)
     # Editing captions does not change the token, so sidecars need a listing of every album.
@@ -8702,6 +9059,16 @@ def needs_listing(run: Run, visit: Visit) -> bool:
         return True
     run.summary.count_unchanged(visit)
     return False
+
+
+def mark_changed_files(summary: Summary, visit: Visit) -> None:
+    """Treat files that --verify found changed as damaged, in this run only."""
+    if not summary.to_repair:
+        return
+    for key, record in visit.records.items():
+        check = summary.to_repair.get((visit.album.key, key))
+        if check is not None and check.condition is Condition.CHANGED:
+            visit.records[key] = record._replace(damaged=True)
 
 
 def forget_deleted_files(database: Database, visit: Visit) -> None:
@@ -8724,13 +9091,7 @@ def plan_album(run: Run, visit: Visit, pages: PagedList) -> list[Job]:
     album = visit.album
     visit.images, visit.problem = images_listed(album, pages)
     will_relist = bool(visit.problem) and not album.locked and visit.seen is None
-    if not is_within(visit.folder, run.settings.output):
-        visit.images = []
-        visit.problem = (
-            f"{printable(visit.folder)} leads outside the output folder. "
-            "If it is a symbolic link, replace it with the folder."
-        )
-    elif not visit.problem:
+    if not visit.problem:
         note_removed_images(run.database, visit)
     seen = (visit.seen or frozenset()).union(image.key for image in visit.images)
     run.summary.unlisted[album.key] = max(0, (album.image_count or 0) - len(seen))
@@ -9221,8 +9582,38 @@ def verify_files(
         if check is not None:
             database.save(check.album_key, check.record._replace(damaged=check.is_damaged()))
             summary.check(check)
+        database.commit_if_due(TICK_SECONDS)  # a killed run keeps what it found
+    note_left_out(settings, database, summary)
+    warn_of_changed_files(settings, summary)
     for album_key in albums.keys() - {album_key for album_key, _ in summary.to_repair}:
         database.save(album_key, albums[album_key]._replace(verified_at=time.time()))
+
+
+def note_left_out(settings: Settings, database: Database, summary: Summary) -> None:
+    """Note the album folders that --verify left out, unless the download notes them."""
+    if settings.task != "dry-run":
+        return
+    for album in database.albums().values():
+        folder = settings.output / album.folder
+        reason = outside_problem(folder, settings.output)
+        if reason:
+            summary.add_note(Result.FAILED, folder, "", reason)
+
+
+def warn_of_changed_files(settings: Settings, summary: Summary) -> None:
+    """Say what it costs to download SmugMug's copies of changed files, and how to avoid it."""
+    changed = []
+    for check in summary.to_repair.values():
+        if check.condition is Condition.CHANGED:
+            changed.append(check.record.size_bytes)
+    if changed and settings.task != "dry-run":
+        log.warning(
+            "%s changed here since the download. SmugMug's copies are now saved beside "
+            "them (about %s to download). To keep only your versions, stop this with Ctrl-C and "
+            "run it without --verify: changed files are not downloaded again then.",
+            "1 file was" if len(changed) == 1 else f"{len(changed):,} files were",
+            human_bytes(sum(changed)),
+        )
 
 
 def report_result(settings: Settings, summary: Summary, ended: str, ended_with: int) -> int:
@@ -9241,7 +9632,8 @@ def report_result(settings: Settings, summary: Summary, ended: str, ended_with: 
             check.record.image_key,
         )
     exit_code, sentence = verdict(summary, settings, ended_with)
-    level = NOTICE if exit_code == EXIT_COMPLETE else logging.WARNING
+    is_well = exit_code == EXIT_COMPLETE and not summary.count(Result.CHECKSUM)
+    level = NOTICE if is_well else logging.WARNING
     if summary.albums_expected or summary.checked or not ended:
         log.log(level, "%s", summary_text(summary, settings, free_space(settings.output)))
     if ended:
