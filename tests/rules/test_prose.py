@@ -32,7 +32,7 @@ GLOSSARY = {
     r"normalis\w+|recognis\w+|colours?|favourites?": "American spelling",
 }
 # The home folder, its variable, and a key of the keyboard.
-ALLOWED = re.compile(r"\$?HOME\b|/home/|home folder|Path\.home|_home\b|Home: \(\)")
+ALLOWED = re.compile(r"`home`: |\$?HOME\b|/home/|home folder|Path\.home|_home\b|Home: \(\)")
 
 
 class Text(NamedTuple):
