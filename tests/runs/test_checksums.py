@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import shutil
-import sqlite3
 import subprocess
-from contextlib import closing
-from pathlib import Path
 
 import pytest
 
-import download_smugmug_photos as script
 from conftest import Run
 from fake_smugmug import Account, FakeSmugMug
 from helpers import NOTHING_NEW, broken_python, edit, expected_files, files_on_disk, sync
@@ -163,11 +159,3 @@ def test_folders_that_cannot_be_renamed_stay_and_are_named(account: Account, run
     refused = run("--rename", env=broken)
     assert refused.returncode == 1 and "Permission denied" in refused.stderr
     assert (run.output / "Summer" / "a.JPG").read_bytes() == album.images[0].data
-
-
-def test_record_errors_other_than_damage_discard_nothing(tmp_path: Path) -> None:
-    with closing(sqlite3.connect(str(tmp_path / "state"), isolation_level=None)) as database:
-        state = script.Database(database)
-        database.execute("DROP TABLE file")
-        with pytest.raises(sqlite3.OperationalError):
-            state.files("K")

@@ -115,20 +115,6 @@ def broken_disk(shim: str, lock: str = "", sync: str = "") -> Dict[str, Optional
 # =================================================================================================
 
 
-@pytest.mark.parametrize("host", ["attic", "Grandpa's attic"])
-def test_computer_names_may_contain_spaces(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: str
-) -> None:
-    monkeypatch.setattr(socket, "gethostname", lambda: host)
-    lock = script.LockFile(tmp_path / LOCK)
-    lock.acquire()
-    assert (tmp_path / LOCK).read_text() == f"{host} {os.getpid()}" and lock.is_held()
-    (tmp_path / LOCK).write_text(f"{host} {os.getppid()}")
-    with pytest.raises(script.Problem, match=f"process {os.getppid()} on {host}"):
-        lock.acquire()
-    assert not lock.is_held()
-
-
 @pytest.mark.parametrize("error", ["ENOLCK", "ENOSYS", "EINVAL", "EOPNOTSUPP"])
 def test_runs_without_locks_use_a_lock_file_and_remove_it(
     account: Account, run: Run, shim: str, error: str
@@ -310,32 +296,6 @@ def test_of_two_processes_that_take_over_a_lock_one_gets_it(tmp_path: Path) -> N
     assert sum("Another run is already using" in text for text in told) == 3
 
 
-def test_a_claim_that_a_killed_process_left_is_ignored_after_a_while(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(script, "CLAIM_SECONDS", 0.1)
-    claim = tmp_path / "folders.json.claim"
-    claim.write_text("")
-    os.utime(str(claim), (0, 0))
-    with script.claimed(tmp_path / "folders.json") as now:
-        assert now > 1_000_000_000
-    assert not claim.exists()
-
-
-def test_a_lock_on_a_disk_that_fails_is_not_taken_for_lost(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    lock = script.LockFile(tmp_path / LOCK)
-    lock.acquire()
-
-    def fail(path: Path) -> str:
-        raise OSError(5, "Input/output error")
-
-    monkeypatch.setattr(script, "lock_content", fail)
-    assert lock.is_held()
-    lock.touch()
-
-
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such check of a process")
 def test_lock_files_of_this_computer_hold_while_their_process_runs(
     account: Account, run: Run, monkeypatch: pytest.MonkeyPatch
@@ -358,13 +318,6 @@ def test_lock_files_of_this_computer_hold_while_their_process_runs(
     assert script.is_running("17")
 
 
-def test_process_checks_never_signal_on_windows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "platform", "win32")
-    monkeypatch.setattr(os, "kill", lambda process, number: pytest.fail("that would end it"))
-    assert script.is_running("17")
-    script.lock_shared(-1)  # nor for locks
-
-
 # =================================================================================================
 # File systems without fsync.
 # =================================================================================================
@@ -385,49 +338,11 @@ def test_failing_fsync_is_an_error(account: Account, run: Run, shim: str) -> Non
     assert "I/O error" in result.stderr and files_on_disk(run.output) == {}
 
 
-def test_files_whose_fsync_fails_do_not_get_their_name(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(file_number: int) -> None:
-        raise OSError(5, "Input/output error")
-
-    monkeypatch.setattr(os, "fsync", fail)
-    with pytest.raises(OSError):
-        script.write_atomically(tmp_path / "a", b"new")
-    assert [path.name for path in tmp_path.iterdir()] == ["home"]
-
-
 # =================================================================================================
 # Time stamps of FAT.
 # =================================================================================================
 
 HOUR, SECOND = 3600 * 10**9, 10**9
-
-
-@pytest.mark.parametrize(
-    "shift_ns, is_same",
-    [
-        (0, True),
-        (2 * SECOND, True),
-        (-2 * SECOND, True),
-        (HOUR, True),
-        (-HOUR, True),
-        (HOUR - 2 * SECOND, True),
-        (-HOUR - 2 * SECOND, True),
-        (3 * SECOND, False),
-        (-3 * SECOND, False),
-        (HOUR - 3 * SECOND, False),
-        (HOUR + 3 * SECOND, False),
-        (2 * HOUR, False),
-        (HOUR // 2, False),
-    ],
-)
-def test_time_stamps_may_be_off_by_two_seconds_and_a_daylight_hour(
-    shift_ns: int, is_same: bool
-) -> None:
-    assert (
-        script.is_same_time(1_564_943_292 * SECOND + shift_ns, 1_564_943_292 * SECOND) is is_same
-    )
 
 
 @pytest.mark.parametrize(
@@ -462,65 +377,3 @@ def test_shifted_time_stamps_cause_no_reading(account: Account, run: Run) -> Non
     assert sync(run).cost == (2, 0)
     assert sync(run, "--full").cost == (3, 0)
     assert "1 intact" in sync(run, "--verify").stderr
-
-
-# =================================================================================================
-# Renames that another program blocks.
-# =================================================================================================
-
-
-class Scanner:
-    """An `os.replace` that a virus scanner blocks this many times."""
-
-    def __init__(self, times: int, winerror: Optional[int]) -> None:
-        self.times, self.winerror, self.tries, self.real = times, winerror, 0, os.replace
-
-    def __call__(self, path: str, new_path: str) -> None:
-        """Rename, or fail as if blocked."""
-        self.tries += 1
-        if self.tries <= self.times:
-            error = PermissionError(13, "Permission denied", path)
-            if self.winerror is not None:
-                error.winerror = self.winerror  # type: ignore[attr-defined, unused-ignore]
-            raise error
-        self.real(path, new_path)
-
-
-@pytest.fixture
-def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Skip the pauses between attempts."""
-    monkeypatch.setattr(time, "sleep", lambda seconds: None)
-
-
-@pytest.mark.parametrize("winerror", [5, 32])
-def test_renames_blocked_by_a_scanner_are_retried(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_pause: None, winerror: int
-) -> None:
-    scanner = Scanner(3, winerror)
-    monkeypatch.setattr(os, "replace", scanner)
-    script.write_atomically(tmp_path / "a", b"new")
-    assert (tmp_path / "a").read_bytes() == b"new" and scanner.tries == 4
-
-
-@pytest.mark.parametrize("winerror, tries", [(32, 11), (None, 1), (1314, 1)])
-def test_renames_that_stay_blocked_fail_and_leave_the_old_file(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    no_pause: None,
-    winerror: Optional[int],
-    tries: int,
-) -> None:
-    (tmp_path / "a").write_bytes(b"old")
-    scanner = Scanner(100, winerror)
-    monkeypatch.setattr(os, "replace", scanner)
-    with pytest.raises(PermissionError):
-        script.write_atomically(tmp_path / "a", b"new")
-    assert scanner.tries == tries
-    assert {path.name for path in tmp_path.iterdir()} == {"home", "a"} and (
-        tmp_path / "a"
-    ).read_bytes() == b"old"
-
-
-def test_every_rename_is_one_that_retries() -> None:
-    source = Path(script.__file__).read_text(encoding="utf-8")
-    assert source.count("os.replace(") == 1 and "os.rename(" not in source

@@ -301,50 +301,6 @@ def test_lists_and_previews_work_while_a_run_is_under_way(
     process.wait()
 
 
-def test_a_record_that_changes_while_it_is_copied_is_copied_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path, copy = tmp_path / RECORD, tmp_path / "copy"
-    path.write_bytes(b"1" * 3_000_000)
-    writes = [b"2", b"3"]
-
-    def write() -> None:
-        if writes:
-            with open(str(path), "r+b") as file:
-                file.write(writes.pop())
-
-    script.wait_for_copy(path, copy, write)
-    assert copy.read_bytes() == path.read_bytes() and not writes
-    writes += [b"%d" % number for number in range(1000)]
-    monkeypatch.setattr(script, "SNAPSHOT_SECONDS", 0.0)
-    with pytest.raises(script.Problem, match="changes too fast"):
-        script.wait_for_copy(path, copy, write)
-
-
-@pytest.mark.parametrize("is_there", [False, True])
-def test_a_journal_that_appears_or_disappears_meanwhile_is_noticed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_there: bool
-) -> None:
-    path, journal, copy = tmp_path / "a", tmp_path / "a-journal", tmp_path / "b"
-    path.write_bytes(b"1")
-    if is_there:
-        journal.write_bytes(b"2")
-    copy_file = script.copy_file
-
-    def copy_and_change(path: Path, copy: Path, redraw: Any) -> None:
-        copy_file(path, copy, redraw)
-        if path == journal and is_there:
-            journal.unlink()
-        elif path == journal:
-            journal.write_bytes(b"2")
-
-    with monkeypatch.context() as patched:
-        patched.setattr(script, "copy_file", copy_and_change)
-        assert not script.copied_at_rest(path, copy, lambda: None)
-    assert script.copied_at_rest(path, copy, lambda: None)
-    assert (tmp_path / "b-journal").exists() != is_there
-
-
 # =================================================================================================
 # Interrupts, and the temporary folder.
 # =================================================================================================
@@ -482,17 +438,6 @@ def test_folders_known_to_an_earlier_version_are_told_as_before(
     assert "Is the disk connected?" in sync(run, exit_code=2).stderr
     folders_file(run).write_text(json.dumps({str(run.output): "x"}))
     assert sync(run).downloads == 1
-
-
-def test_unreadable_folders_count_as_not_connected(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(path: str) -> Any:
-        raise OSError(5, "Input/output error")
-
-    monkeypatch.setattr(os, "listdir", fail)
-    device = os.stat(str(tmp_path)).st_dev
-    assert "Is the disk connected?" in script.lost_record(tmp_path, device)
 
 
 def test_a_new_record_is_refused_where_the_record_is_intact(account: Account, run: Run) -> None:

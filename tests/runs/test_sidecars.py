@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 import download_smugmug_photos as script
 from conftest import Run
 from fake_smugmug import Account, Album, FakeSmugMug, Image, heic_name, keywords_from, utc_text
-from helpers import NOTHING_NEW, image_of, parse_album, sync
+from helpers import NOTHING_NEW, image_of, sync
 
 BUDGET = settings(max_examples=200, deadline=None, database=None, derandomize=True)
 PREFIXES = {  # from Adobe's XMP specification, and one of the program's own
@@ -398,29 +398,6 @@ def test_xmp_is_well_formed_and_keeps_every_text(
         "smugmug:ImageKey": "abc",
     }
     assert said == {name: value for name, value in expected.items() if value}
-
-
-@BUDGET
-@given(name=HOSTILE_TEXTS, title=HOSTILE_TEXTS, keywords=st.lists(HOSTILE_TEXTS, max_size=3))
-@example(name="\ud83d", title="cut in half: \ud83d", keywords=["\ude00"])
-def test_json_is_utf_8_and_keeps_every_text(name: str, title: str, keywords: List[str]) -> None:
-    album = parse_album({"AlbumKey": "abc", "Name": name})
-    content = script.album_json(album, [image_of(Title=title, KeywordArray=keywords)], {})
-    written = json.loads(content.decode("utf-8"))
-    (image,) = written["images"]
-    for text, original in [
-        (written["name"], name),
-        (image["title"], title),
-        *zip(image["keywords"], filter(None, keywords)),
-    ]:
-        assert re.fullmatch(
-            "".join(
-                "." if "\ud800" <= character <= "\udfff" else re.escape(character)
-                for character in original
-            ),
-            text,
-        )
-    assert len(image["keywords"]) == len(list(filter(None, keywords)))
 
 
 def test_half_an_emoji_in_a_caption_breaks_no_sidecar(

@@ -1,0 +1,79 @@
+"""Are records copied safely while they change, and missing disks recognized?"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import download_smugmug_photos as script
+from helpers import (
+    RECORD,
+)
+
+
+def test_a_record_that_changes_while_it_is_copied_is_copied_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, copy = tmp_path / RECORD, tmp_path / "copy"
+    path.write_bytes(b"1" * 3_000_000)
+    writes = [b"2", b"3"]
+
+    def write() -> None:
+        if writes:
+            with open(str(path), "r+b") as file:
+                file.write(writes.pop())
+
+    script.wait_for_copy(path, copy, write)
+    assert copy.read_bytes() == path.read_bytes() and not writes
+    writes += [b"%d" % number for number in range(1000)]
+    monkeypatch.setattr(script, "SNAPSHOT_SECONDS", 0.0)
+    with pytest.raises(script.Problem, match="changes too fast"):
+        script.wait_for_copy(path, copy, write)
+
+
+@pytest.mark.parametrize("is_there", [False, True])
+def test_a_journal_that_appears_or_disappears_meanwhile_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_there: bool
+) -> None:
+    path, journal, copy = tmp_path / "a", tmp_path / "a-journal", tmp_path / "b"
+    path.write_bytes(b"1")
+    if is_there:
+        journal.write_bytes(b"2")
+    copy_file = script.copy_file
+
+    def copy_and_change(path: Path, copy: Path, redraw: Any) -> None:
+        copy_file(path, copy, redraw)
+        if path == journal and is_there:
+            journal.unlink()
+        elif path == journal:
+            journal.write_bytes(b"2")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(script, "copy_file", copy_and_change)
+        assert not script.copied_at_rest(path, copy, lambda: None)
+    assert script.copied_at_rest(path, copy, lambda: None)
+    assert (tmp_path / "b-journal").exists() != is_there
+
+
+def test_unreadable_folders_count_as_not_connected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(path: str) -> Any:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, "listdir", fail)
+    device = os.stat(str(tmp_path)).st_dev
+    assert "Is the disk connected?" in script.lost_record(tmp_path, device)
+
+
+def test_record_errors_other_than_damage_discard_nothing(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(str(tmp_path / "state"), isolation_level=None)) as database:
+        state = script.Database(database)
+        database.execute("DROP TABLE file")
+        with pytest.raises(sqlite3.OperationalError):
+            state.files("K")

@@ -1,0 +1,162 @@
+"""Do locks, fsync and renames work on file systems without them, and on Windows?"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import time
+from pathlib import Path
+from typing import Optional
+
+import pytest
+
+import download_smugmug_photos as script
+from helpers import RECORD
+
+LOCK = RECORD + ".lock"
+
+
+@pytest.mark.parametrize("host", ["attic", "Grandpa's attic"])
+def test_computer_names_may_contain_spaces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    monkeypatch.setattr(socket, "gethostname", lambda: host)
+    lock = script.LockFile(tmp_path / LOCK)
+    lock.acquire()
+    assert (tmp_path / LOCK).read_text() == f"{host} {os.getpid()}" and lock.is_held()
+    (tmp_path / LOCK).write_text(f"{host} {os.getppid()}")
+    with pytest.raises(script.Problem, match=f"process {os.getppid()} on {host}"):
+        lock.acquire()
+    assert not lock.is_held()
+
+
+def test_a_claim_that_a_killed_process_left_is_ignored_after_a_while(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(script, "CLAIM_SECONDS", 0.1)
+    claim = tmp_path / "folders.json.claim"
+    claim.write_text("")
+    os.utime(str(claim), (0, 0))
+    with script.claimed(tmp_path / "folders.json") as now:
+        assert now > 1_000_000_000
+    assert not claim.exists()
+
+
+def test_a_lock_on_a_disk_that_fails_is_not_taken_for_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = script.LockFile(tmp_path / LOCK)
+    lock.acquire()
+
+    def fail(path: Path) -> str:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(script, "lock_content", fail)
+    assert lock.is_held()
+    lock.touch()
+
+
+def test_process_checks_never_signal_on_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setattr(os, "kill", lambda process, number: pytest.fail("that would end it"))
+    assert script.is_running("17")
+    script.lock_shared(-1)  # nor for locks
+
+
+def test_files_whose_fsync_fails_do_not_get_their_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(file_number: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError):
+        script.write_atomically(tmp_path / "a", b"new")
+    assert [path.name for path in tmp_path.iterdir()] == ["home"]
+
+
+HOUR, SECOND = 3600 * 10**9, 10**9
+
+
+@pytest.mark.parametrize(
+    "shift_ns, is_same",
+    [
+        (0, True),
+        (2 * SECOND, True),
+        (-2 * SECOND, True),
+        (HOUR, True),
+        (-HOUR, True),
+        (HOUR - 2 * SECOND, True),
+        (-HOUR - 2 * SECOND, True),
+        (3 * SECOND, False),
+        (-3 * SECOND, False),
+        (HOUR - 3 * SECOND, False),
+        (HOUR + 3 * SECOND, False),
+        (2 * HOUR, False),
+        (HOUR // 2, False),
+    ],
+)
+def test_time_stamps_may_be_off_by_two_seconds_and_a_daylight_hour(
+    shift_ns: int, is_same: bool
+) -> None:
+    assert (
+        script.is_same_time(1_564_943_292 * SECOND + shift_ns, 1_564_943_292 * SECOND) is is_same
+    )
+
+
+class Scanner:
+    """An `os.replace` that a virus scanner blocks this many times."""
+
+    def __init__(self, times: int, winerror: Optional[int]) -> None:
+        self.times, self.winerror, self.tries, self.real = times, winerror, 0, os.replace
+
+    def __call__(self, path: str, new_path: str) -> None:
+        """Rename, or fail as if blocked."""
+        self.tries += 1
+        if self.tries <= self.times:
+            error = PermissionError(13, "Permission denied", path)
+            if self.winerror is not None:
+                error.winerror = self.winerror  # type: ignore[attr-defined, unused-ignore]
+            raise error
+        self.real(path, new_path)
+
+
+@pytest.fixture
+def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Skip the pauses between attempts."""
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+
+
+@pytest.mark.parametrize("winerror", [5, 32])
+def test_renames_blocked_by_a_scanner_are_retried(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_pause: None, winerror: int
+) -> None:
+    scanner = Scanner(3, winerror)
+    monkeypatch.setattr(os, "replace", scanner)
+    script.write_atomically(tmp_path / "a", b"new")
+    assert (tmp_path / "a").read_bytes() == b"new" and scanner.tries == 4
+
+
+@pytest.mark.parametrize("winerror, tries", [(32, 11), (None, 1), (1314, 1)])
+def test_renames_that_stay_blocked_fail_and_leave_the_old_file(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    no_pause: None,
+    winerror: Optional[int],
+    tries: int,
+) -> None:
+    (tmp_path / "a").write_bytes(b"old")
+    scanner = Scanner(100, winerror)
+    monkeypatch.setattr(os, "replace", scanner)
+    with pytest.raises(PermissionError):
+        script.write_atomically(tmp_path / "a", b"new")
+    assert scanner.tries == tries
+    assert {path.name for path in tmp_path.iterdir()} == {"home", "a"} and (
+        tmp_path / "a"
+    ).read_bytes() == b"old"
+
+
+def test_every_rename_is_one_that_retries() -> None:
+    source = Path(script.__file__).read_text(encoding="utf-8")
+    assert source.count("os.replace(") == 1 and "os.rename(" not in source
