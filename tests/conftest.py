@@ -20,7 +20,7 @@ from fake_smugmug import Account, Authority, FakeSmugMug
 
 SCRIPT = Path(__file__).resolve().parent.parent / "download_smugmug_photos.py"
 sys.path.insert(0, str(SCRIPT.parent))  # so that tests can import it
-pytest.register_assert_rewrite("helpers")
+pytest.register_assert_rewrite("helpers", "reading")
 
 # Settings of the developer that no test may see, in upper or lower case.
 FOREIGN_VARIABLES = (

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from pathlib import Path
-from typing import List, Mapping, NamedTuple, Tuple
+from typing import Dict, FrozenSet, Iterable, List, Mapping, NamedTuple, Tuple
 
 import pytest
 
 import download_smugmug_photos as script
+from conftest import Run
 from fake_smugmug import Account
-from helpers import parse_album
+from helpers import parse_album, readme_section
 
 
 class Misuse(NamedTuple):
@@ -150,3 +152,104 @@ def test_dates_are_local_unless_marked_as_utc(
     finally:
         monkeypatch.undo()
         time.tzset()
+
+
+@pytest.fixture
+def empty_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Set the width that help is written for."""
+    monkeypatch.setenv("COLUMNS", "80")
+
+
+# the ways to write an option -> what stands for its value, "" if it has none
+Options = Dict[FrozenSet[str], str]
+
+
+def option_of(forms: Iterable[str]) -> Tuple[FrozenSet[str], str]:
+    """Return an option's spellings and its metavar."""
+    words = [form.split(" ", 1) for form in forms]
+    return frozenset(word[0] for word in words), words[-1][1] if len(words[-1]) > 1 else ""
+
+
+def options_of_help() -> Options:
+    """Return all options that --help names."""
+    text = script.build_parser({}).format_help()
+    columns = re.findall(r"^  (-\S.*?)(?:  .*)?$", text, re.MULTILINE)
+    return dict(option_of(column.split(", ")) for column in columns)
+
+
+def options_of_readme() -> Options:
+    """Return all options in the table under README's heading "Options".
+
+    Its rows look like "| `-a`, `--album PATTERN` | ... |".
+    """
+    rows = [
+        re.split(r"(?<!\\)\|", line)
+        for line in readme_section("Options").splitlines()
+        if line.startswith("| `-")
+    ]
+    return dict(option_of(re.findall("`([^`]+)`", row[1].replace("\\|", "|"))) for row in rows)
+
+
+def variable_of(names: FrozenSet[str]) -> str:
+    """Return the environment variable that stands for an option."""
+    return "SMUGMUG_" + max(names, key=len).lstrip("-").upper().replace("-", "_")
+
+
+def test_help_is_grouped_and_fits_on_two_screens(run: Run) -> None:
+    result = run("--help", env={"COLUMNS": "80"}, signed_in=False, keys=False)
+    lines = result.stdout.splitlines()
+    assert (result.returncode, result.stderr) == (0, "")
+    assert len(lines) <= 60 and max(map(len, lines)) <= 80
+    headings = [line for line in lines if re.match(r"[a-z ]+:$", line)]
+    assert len(headings) >= 3 and not {"options:", "optional arguments:"} & set(headings)
+    assert options_of_help() and all(
+        name in result.stdout for names in options_of_help() for name in names
+    )
+
+
+def test_readme_lists_the_options_of_help(empty_terminal: None) -> None:
+    assert options_of_readme() == options_of_help()
+
+
+def test_readme_names_the_variable_of_each_option_that_has_one(empty_terminal: None) -> None:
+    variables = {variable_of(names) for names, metavar in options_of_help().items() if metavar}
+    assert variables - set(re.findall("SMUGMUG_[A-Z_]+", readme_section("Options"))) == set()
+
+
+VALUES = {
+    "PATTERN": ("Summer*", "Winter"),
+    "DATE": ("2024-05-31", "2020-01-01"),
+    "DIR": ("here", "there"),
+    "album|tree": ("tree", "album"),
+    "xmp|json|html|dates": ("html", "xmp"),
+    "N": ("3", "5"),
+    "SECONDS": ("7", "8"),
+    "MINUTES": ("7", "8"),
+    "FILE": ("one.txt", "other.txt"),
+}
+
+
+def test_options_come_from_the_environment_unless_given(
+    empty_terminal: None,
+) -> None:
+    for names, metavar in options_of_help().items():
+        if metavar:
+            name, variable, (value, other) = (
+                max(names, key=len),
+                variable_of(names),
+                VALUES[metavar],
+            )
+            wanted = script.read_settings([f"{name}={value}"], os.environ)
+            assert wanted != script.read_settings([f"{name}={other}"], os.environ), name
+            assert script.read_settings([], {**os.environ, variable: value}) == wanted, variable
+            assert (
+                script.read_settings([f"{name}={value}"], {**os.environ, variable: other})
+                == wanted
+            ), variable
+
+
+def test_empty_variables_count_as_not_set(empty_terminal: None) -> None:
+    variables = {variable_of(names): "" for names, metavar in options_of_help().items() if metavar}
+    assert script.read_settings([], {**os.environ, **variables}) == script.read_settings(
+        [], os.environ
+    )

@@ -10,8 +10,11 @@ from types import SimpleNamespace
 from typing import Callable, List
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import download_smugmug_photos as script
+from reading import width
 
 
 class Tty(io.StringIO):
@@ -58,3 +61,64 @@ def test_quiet_progress_prints_nothing(
     monkeypatch: pytest.MonkeyPatch, stream: Callable[[], io.StringIO]
 ) -> None:
     assert shown_in_a_minute(monkeypatch, stream(), wants_progress=False) == []
+
+
+BUDGET = settings(max_examples=150, deadline=None, database=None, derandomize=True)
+texts = st.text(st.sampled_from("abc XYZ 0123,;日本語한국ｱé…\u0301\u0308Ωж-"), max_size=60).map(
+    lambda text: text.lstrip("\u0301\u0308")
+)
+
+
+@BUDGET
+@given(
+    words=st.lists(texts.map(lambda text: text.replace(" ", "") or "x"), min_size=1),
+    columns=st.integers(1, 50),
+)
+def test_wrapped_lines_keep_all_words_and_fit(words: List[str], columns: int) -> None:
+    lines = script.wrap_line("  " + " ".join(words), columns).split("\n")
+    assert " ".join(lines).split() == " ".join(words).split()
+    assert all(width(line) <= columns or len(line.split()) == 1 for line in lines)
+    assert all(line.startswith("    ") for line in lines[1:])
+
+
+@BUDGET
+@given(text=texts)
+def test_display_widths_match_the_terminal(text: str) -> None:
+    assert script.display_width(text) == width(text)
+
+
+@BUDGET
+@given(text=texts, columns=st.integers(0, 50))
+def test_texts_are_truncated_only_if_they_do_not_fit(text: str, columns: int) -> None:
+    truncate = script.truncate(text, columns)
+    assert width(truncate) <= columns or width(text) == 0
+    if width(text) <= columns:
+        assert truncate == text
+    elif columns:
+        assert (
+            truncate.endswith("…")
+            and text.startswith(truncate[:-1])
+            and width(truncate) >= columns - 1
+        )
+
+
+@BUDGET
+@given(
+    images=st.integers(0, 10**7),
+    done=st.integers(0, 10**7),
+    received=st.integers(0, 10**15),
+    wait=st.floats(-1, 10**6),
+    columns=st.integers(1, 200),
+)
+def test_the_first_parts_of_progress_are_kept_in_narrow_terminals(
+    images: int, done: int, received: int, wait: float, columns: int
+) -> None:
+    summary = script.Summary()
+    summary.images_expected = images
+    summary.counts[script.Result.DOWNLOADED] = done
+    summary.waiting = "waiting for SmugMug: 4 s" if wait > 0 else ""
+    line = script.progress_line(summary, received, columns)
+    first, *others = line.split(", ")
+    first_of_all = f"{100 * done // max(done, images)}%" if done or images else "0/0"
+    assert first.startswith("waiting for SmugMug: " if wait > 0 else first_of_all)
+    assert not others or width(line) <= columns

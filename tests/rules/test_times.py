@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Optional
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import download_smugmug_photos as script
+from helpers import image_of
+from reading import seconds
 
 BUDGET = settings(max_examples=200, deadline=None, database=None, derandomize=True)
 
@@ -101,3 +104,78 @@ def test_hours_to_california_match_the_time_zone_database(first_year: int) -> No
         expected = zone.fromutc(moment.replace(tzinfo=zone)).utcoffset()
         assert script.pacific_hours(moment) * hour == expected, moment
         moment += hour
+
+
+UPLOADED = datetime(2020, 3, 1, 12, 34, 56)
+
+
+@pytest.mark.parametrize(
+    "shown, utc",
+    [
+        ("2019-08-04T18:28:12+00:00", "2019-08-04T18:28:12+00:00"),
+        ("2019-08-04T20:28:12+02:00", "2019-08-04T18:28:12+00:00"),
+        ("2019-08-04T11:28:12-0700", "2019-08-04T18:28:12+00:00"),
+        ("2019-08-04T23:58:12+05:30", "2019-08-04T18:28:12+00:00"),
+        ("2019-08-05T03:28:12+09", "2019-08-04T18:28:12+00:00"),
+        ("2019-08-04T18:28:12Z", "2019-08-04T18:28:12+00:00"),
+        ("2019-08-04T18:28:12.345+00:00", "2019-08-04T18:28:12+00:00"),
+        ("2019-08-04T18:28:12", "2019-08-04T18:28:12+00:00"),
+        ("0001-01-01T00:00:00+01:00", "0001-01-01T00:00:00+01:00"),
+        ("yesterday", "yesterday"),
+        ("", ""),
+    ],
+)
+def test_offsets_of_times_are_taken_into_account(shown: str, utc: str) -> None:
+    assert script.utc_text(shown) == utc
+    if utc.startswith("2019"):
+        assert script.camera_time(shown) == "2019-08-04T11:28:12"
+        assert script.seconds_at(shown) == seconds(datetime(2019, 8, 4, 18, 28, 12))
+        assert image_of(DateTimeUploaded=shown).uploaded == utc
+
+
+@pytest.mark.parametrize(
+    "taken, uploaded, expected",
+    [
+        (
+            "2019-08-04T18:28:12+00:00",
+            "2020-03-01T12:34:56+00:00",
+            seconds(datetime(2019, 8, 4, 11, 28, 12), 5.5),
+        ),
+        ("", "2020-03-01T12:34:56+00:00", seconds(UPLOADED)),
+        ("", "2020-03-01T12:34:56", seconds(UPLOADED)),
+        ("nonsense", "2020-03-01T12:34:56+00:00", seconds(UPLOADED)),
+        ("", "", None),
+        ("", "nonsense", None),
+    ],
+)
+@pytest.mark.skipif(
+    not hasattr(time, "tzset"),
+    reason="the time zone of a running process cannot be changed on Windows",
+)
+def test_camera_times_are_local_and_upload_times_utc(
+    monkeypatch: pytest.MonkeyPatch, taken: str, uploaded: str, expected: Optional[float]
+) -> None:
+    monkeypatch.setenv("TZ", "IST-5:30")
+    time.tzset()
+    try:
+        assert (
+            script.file_time(image_of(DateTimeOriginal=taken, DateTimeUploaded=uploaded))
+            == expected
+        )
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+def test_times_the_system_cannot_express_fall_back_to_the_upload(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def overflow(moment: Any) -> float:
+        # Windows refuses times before 1970
+        raise OverflowError("mktime argument out of range")
+
+    monkeypatch.setattr(time, "mktime", overflow)
+    image = image_of(
+        DateTimeOriginal="1955-06-01T19:00:00+00:00", DateTimeUploaded="2020-03-01T12:34:56+00:00"
+    )
+    assert script.file_time(image) == seconds(UPLOADED)

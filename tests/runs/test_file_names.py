@@ -1,4 +1,4 @@
-"""Names of files and folders on disk: openable, as the user gave them, as earlier runs gave them."""
+"""Can names on disk be opened, and do they stay as the user or earlier runs gave them?"""
 
 from __future__ import annotations
 

@@ -16,10 +16,7 @@ from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple
 
 import pyte
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-import download_smugmug_photos as script
 from conftest import SCRIPT, Run
 from fake_smugmug import JPEG_MAGIC, Account, Album, FakeSmugMug, Pattern, Photo, md5_of
 from helpers import token_file
@@ -31,17 +28,14 @@ import fcntl
 import pty
 import termios
 
+from reading import width
+
 ROWS = 100  # enough that nothing scrolls away
 NOTHING = b"\0"  # terminals ignore it
 # a progress line
 LIVE = re.compile(r"^\d+%|\d+/\d+ files|\d+/\d+ albums|waiting for SmugMug: \d")
 CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")  # all but the end of a line
 
-BUDGET = settings(max_examples=150, deadline=None, database=None, derandomize=True)
-
-texts = st.text(st.sampled_from("abc XYZ 0123,;日本語한국ｱé…\u0301\u0308Ωж-"), max_size=60).map(
-    lambda text: text.lstrip("\u0301\u0308")
-)
 
 # A process in its own session makes its standard input the terminal at which Ctrl-C is typed.
 AT_THE_TERMINAL = """
@@ -205,13 +199,6 @@ def held_photo(album: Album, gate: threading.Event) -> Photo:
     md5_of(content)  # cached, so that the listing need not read the file
     content.gate = gate
     return album.photo("HELD.JPG", content)
-
-
-def width(text: str) -> int:
-    """Return the number of cells a text takes in a terminal."""
-    screen = pyte.Screen(500, 1)
-    pyte.Stream(screen).feed(text)
-    return int(screen.cursor.x)
 
 
 def left_behind(lines: List[str]) -> List[str]:
@@ -438,18 +425,6 @@ def test_long_messages_are_broken_between_words_with_a_hanging_indent(
     )
     for word in ("locked", "password,", "SmugMug", "contents", "Remove", "password,"):
         assert any(word in line.split() for line in screen.lines[at:]), word
-
-
-@BUDGET
-@given(
-    words=st.lists(texts.map(lambda text: text.replace(" ", "") or "x"), min_size=1),
-    columns=st.integers(1, 50),
-)
-def test_wrapped_lines_keep_all_words_and_fit(words: List[str], columns: int) -> None:
-    lines = script.wrap_line("  " + " ".join(words), columns).split("\n")
-    assert " ".join(lines).split() == " ".join(words).split()
-    assert all(width(line) <= columns or len(line.split()) == 1 for line in lines)
-    assert all(line.startswith("    ") for line in lines[1:])
 
 
 def test_help_breaks_no_word_in_a_narrow_terminal(run: Run) -> None:
@@ -836,51 +811,3 @@ def test_names_are_harmless_to_the_terminal(
     assert screen.wait_for_end() == 0
     said = plain(screen.raw)
     assert "Summer" in said and CONTROL.findall(said) == [] and "\u202e" not in said
-
-
-# =================================================================================================
-# Fitting text into cells.
-# =================================================================================================
-
-
-@BUDGET
-@given(text=texts)
-def test_display_widths_match_the_terminal(text: str) -> None:
-    assert script.display_width(text) == width(text)
-
-
-@BUDGET
-@given(text=texts, columns=st.integers(0, 50))
-def test_texts_are_truncated_only_if_they_do_not_fit(text: str, columns: int) -> None:
-    truncate = script.truncate(text, columns)
-    assert width(truncate) <= columns or width(text) == 0
-    if width(text) <= columns:
-        assert truncate == text
-    elif columns:
-        assert (
-            truncate.endswith("…")
-            and text.startswith(truncate[:-1])
-            and width(truncate) >= columns - 1
-        )
-
-
-@BUDGET
-@given(
-    images=st.integers(0, 10**7),
-    done=st.integers(0, 10**7),
-    received=st.integers(0, 10**15),
-    wait=st.floats(-1, 10**6),
-    columns=st.integers(1, 200),
-)
-def test_the_first_parts_of_progress_are_kept_in_narrow_terminals(
-    images: int, done: int, received: int, wait: float, columns: int
-) -> None:
-    summary = script.Summary()
-    summary.images_expected = images
-    summary.counts[script.Result.DOWNLOADED] = done
-    summary.waiting = "waiting for SmugMug: 4 s" if wait > 0 else ""
-    line = script.progress_line(summary, received, columns)
-    first, *others = line.split(", ")
-    first_of_all = f"{100 * done // max(done, images)}%" if done or images else "0/0"
-    assert first.startswith("waiting for SmugMug: " if wait > 0 else first_of_all)
-    assert not others or width(line) <= columns

@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 import os
-import time
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Dict, Optional
+from typing import Any, Dict
 
 import pytest
 
-import download_smugmug_photos as script
 from conftest import Run
 from fake_smugmug import Account, FakeSmugMug
-from helpers import image_of
+from reading import seconds
 
-EPOCH = datetime(1970, 1, 1)
 UPLOADED = datetime(2020, 3, 1, 12, 34, 56)
-
-
-def seconds(moment: datetime, hours_ahead_of_utc: float = 0.0) -> float:
-    """Return a time on a clock this many hours ahead of UTC, in seconds since 1970."""
-    return (moment - EPOCH).total_seconds() - 3600 * hours_ahead_of_utc
 
 
 def time_stamps(folder: Path) -> Dict[str, float]:
@@ -111,85 +103,3 @@ def test_adopted_files_keep_their_time(account: Account, smugmug: FakeSmugMug, r
     assert "3 adopted" in run("--sidecar", "xmp").stderr
     assert smugmug.count("cdn") == 0
     assert time_stamps(run.output / "Summer") == theirs
-
-
-# =================================================================================================
-# The camera's time, from SmugMug's
-# =================================================================================================
-
-
-@pytest.mark.parametrize(
-    "shown, utc",
-    [
-        ("2019-08-04T18:28:12+00:00", "2019-08-04T18:28:12+00:00"),
-        ("2019-08-04T20:28:12+02:00", "2019-08-04T18:28:12+00:00"),
-        ("2019-08-04T11:28:12-0700", "2019-08-04T18:28:12+00:00"),
-        ("2019-08-04T23:58:12+05:30", "2019-08-04T18:28:12+00:00"),
-        ("2019-08-05T03:28:12+09", "2019-08-04T18:28:12+00:00"),
-        ("2019-08-04T18:28:12Z", "2019-08-04T18:28:12+00:00"),
-        ("2019-08-04T18:28:12.345+00:00", "2019-08-04T18:28:12+00:00"),
-        ("2019-08-04T18:28:12", "2019-08-04T18:28:12+00:00"),
-        ("0001-01-01T00:00:00+01:00", "0001-01-01T00:00:00+01:00"),
-        ("yesterday", "yesterday"),
-        ("", ""),
-    ],
-)
-def test_offsets_of_times_are_taken_into_account(shown: str, utc: str) -> None:
-    assert script.utc_text(shown) == utc
-    if utc.startswith("2019"):
-        assert script.camera_time(shown) == "2019-08-04T11:28:12"
-        assert script.seconds_at(shown) == seconds(datetime(2019, 8, 4, 18, 28, 12))
-        assert image_of(DateTimeUploaded=shown).uploaded == utc
-
-
-# =================================================================================================
-# The time stamp, from both dates
-# =================================================================================================
-
-
-@pytest.mark.parametrize(
-    "taken, uploaded, expected",
-    [
-        (
-            "2019-08-04T18:28:12+00:00",
-            "2020-03-01T12:34:56+00:00",
-            seconds(datetime(2019, 8, 4, 11, 28, 12), 5.5),
-        ),
-        ("", "2020-03-01T12:34:56+00:00", seconds(UPLOADED)),
-        ("", "2020-03-01T12:34:56", seconds(UPLOADED)),
-        ("nonsense", "2020-03-01T12:34:56+00:00", seconds(UPLOADED)),
-        ("", "", None),
-        ("", "nonsense", None),
-    ],
-)
-@pytest.mark.skipif(
-    not hasattr(time, "tzset"),
-    reason="the time zone of a running process cannot be changed on Windows",
-)
-def test_camera_times_are_local_and_upload_times_utc(
-    monkeypatch: pytest.MonkeyPatch, taken: str, uploaded: str, expected: Optional[float]
-) -> None:
-    monkeypatch.setenv("TZ", "IST-5:30")
-    time.tzset()
-    try:
-        assert (
-            script.file_time(image_of(DateTimeOriginal=taken, DateTimeUploaded=uploaded))
-            == expected
-        )
-    finally:
-        monkeypatch.undo()
-        time.tzset()
-
-
-def test_times_the_system_cannot_express_fall_back_to_the_upload(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def overflow(moment: Any) -> float:
-        # Windows refuses times before 1970
-        raise OverflowError("mktime argument out of range")
-
-    monkeypatch.setattr(time, "mktime", overflow)
-    image = image_of(
-        DateTimeOriginal="1955-06-01T19:00:00+00:00", DateTimeUploaded="2020-03-01T12:34:56+00:00"
-    )
-    assert script.file_time(image) == seconds(UPLOADED)
