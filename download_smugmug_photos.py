@@ -7017,10 +7017,10 @@ def check_download(part: PartFile, remote: RemoteFile, image: Image, accepted_md
         raise Damaged("the content does not match SmugMug's checksum (MD5)")
 
 
-# ---------------------------------------------------------------------------------------------------------------
+# -------------------------------------------------------------------------------------------------
 # 14. Pages: one HTML page for each album, and an overview of all of them.
 #    Uses albums, images and the records of files. Independent of the disk and of downloads.
-# ---------------------------------------------------------------------------------------------------------------
+# -------------------------------------------------------------------------------------------------
 
 # The mark of this program, in each sidecar; the zeros are replaced by the sidecar's MD5.
 UNSEALED = f"{PROGRAM} {VERSION} {'0' * 32}"
@@ -7070,7 +7070,8 @@ PAGE = """\
 <script>SCRIPT</script>
 """
 
-PAGE_STYLE = """html { color-scheme: light dark; font: clamp(15px, 12px + .25vw, 22px)/1.4 system-ui, sans-serif }
+PAGE_STYLE = """\
+html { color-scheme: light dark; font: clamp(15px, 12px + .25vw, 22px)/1.4 system-ui, sans-serif }
 body { margin: 1.5rem clamp(1rem, 3vw, 4rem) 3rem; overflow-wrap: anywhere }
 h1 { margin: .3rem 0; font-size: 1.8rem; line-height: 1.2 }
 p { margin: .3rem 0; white-space: pre-line }
@@ -7561,10 +7562,10 @@ def month_of(seconds: int) -> str:
     return f"{MONTHS[moment.month - 1]} {moment.year}"
 
 
-# ---------------------------------------------------------------------------------------------------------------
+# -------------------------------------------------------------------------------------------------
 # 15. Sidecars: titles, captions, keywords, locations and the order of an album, as XMP and JSON.
 #    Uses pages and files. Changes no photo, and no sidecar of the user or another program.
-# ---------------------------------------------------------------------------------------------------------------
+# -------------------------------------------------------------------------------------------------
 
 # https://developer.adobe.com/xmp/docs/xmp-namespaces/
 XMP_NAMESPACES = {
@@ -7690,9 +7691,10 @@ def sealed(content: bytes) -> bytes:
 
 
 def has_words(image: Image) -> bool:
-    """Whether an image has anything to say that its file does not.
+    """Return True if SmugMug has a text or location of an image that its file may lack.
 
-    SmugMug makes keywords of file names: "7058" and "heic" of IMG_7058.HEIC, which then may be named IMG_7058.JPG.
+    SmugMug makes keywords of file names, such as "7058" and "heic" of IMG_7058.HEIC, which then
+    may be named IMG_7058.JPG. These do not count.
     """
     of_name = {"heic", *re.findall(r"[^\W_]+", image.file_name.casefold())}
     has_keywords = any(keyword.casefold() not in of_name for keyword in image.keywords)
