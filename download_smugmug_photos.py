@@ -5675,7 +5675,8 @@ class Visit:
     `second`: the second visit, if there will be one
     `is_partial`: some images are left out by --since or an earlier listing
     `only`: the kind of images to download, as in the settings
-    `counts`, `to_download_bytes`: the results so far, and what a preview would download
+    `counts`: the results so far; a second visit adds to those of the first
+    `to_download`, `to_download_bytes`: what a preview of this visit would download
     """
 
     def __init__(self, album: Album, seen: frozenset[str] | None = None, only: str = "") -> None:
@@ -5700,6 +5701,7 @@ class Visit:
         self.second: Visit | None = None
         self.is_partial = False
         self.counts: Counter[Result] = Counter()
+        self.to_download = 0
         self.to_download_bytes = 0
 
     def again(self, seen: frozenset[str]) -> Visit:
@@ -5800,9 +5802,10 @@ def is_unchanged(visit: Visit, now: float) -> bool:
     """Return True if an album can be skipped, as described above."""
     if not visit.album.change_token or visit.album.change_token != visit.album_record.change_token:
         return False
-    is_empty = not visit.records and not visit.unavailable
-    if visit.album.image_count and is_empty and not visit.only:
-        return False  # the record has lost them
+    known = {key for key, record in visit.records.items() if not record.removed}
+    known.update(visit.unavailable)
+    if len(known) < (visit.album.image_count or 0) and not visit.only:
+        return False  # the record has lost some
     if any(unavailable.retry_at <= now for unavailable in visit.unavailable.values()):
         return False
     for record in visit.records.values():
@@ -8139,6 +8142,7 @@ class Summary:
             self._note_image(visit, outcome.result, name, outcome)
             return
         if outcome.result is Result.TO_DOWNLOAD:
+            visit.to_download += 1
             visit.to_download_bytes += file.size_bytes
         check = None
         if not outcome.retry:  # otherwise the file is as it was
@@ -9095,14 +9099,9 @@ def plan_album(run: Run, visit: Visit, pages: PagedList) -> list[Job]:
     will_relist = bool(visit.problem) and not album.locked and visit.seen is None
     if not visit.problem:
         note_removed_images(run.database, visit)
-    seen = (visit.seen or frozenset()).union(image.key for image in visit.images)
-    run.summary.unlisted[album.key] = max(0, (album.image_count or 0) - len(seen))
-    if album.image_count is None:
-        run.summary.album_counts[album.key] = len(seen)
-    elif visit.seen is not None and len(seen) >= album.image_count:
-        visit.problem = ""  # both listings together have all images
+    count_listed(run.summary, visit)
     if will_relist:
-        run.to_relist.append(visit.again(seen))
+        run.to_relist.append(visit.again(frozenset(image.key for image in visit.images)))
     elif visit.problem:
         result = Result.LOCKED if album.locked else Result.FAILED
         run.summary.add_note(result, visit.folder, "", visit.problem, album.key)
@@ -9115,6 +9114,21 @@ def plan_album(run: Run, visit: Visit, pages: PagedList) -> list[Job]:
     )
     run.database.save(album.key, record)
     return plan_images(run, visit)
+
+
+def count_listed(summary: Summary, visit: Visit) -> None:
+    """Compare SmugMug's count of an album with the images in all its listings of this run.
+
+    Two incomplete listings are no problem if they have all images together.
+    """
+    album, listed = visit.album, len(visit.images)
+    if visit.seen is not None:
+        listed = len(visit.seen.union(image.key for image in visit.images))
+    if album.image_count is None:
+        summary.album_counts[album.key] = listed
+    elif visit.seen is not None and listed >= album.image_count:
+        visit.problem = ""
+    summary.unlisted[album.key] = max(0, (album.image_count or 0) - listed)
 
 
 def plan_images(run: Run, visit: Visit) -> list[Job]:
@@ -9315,11 +9329,10 @@ def finish_album(run: Run, visit: Visit) -> None:
     """Write an album's sidecars, record it if it is complete, and report its results."""
     folder = printable(run.folders[visit.album.key])
     if run.is_preview:
-        to_download = visit.counts[Result.TO_DOWNLOAD]
-        if to_download:
+        if visit.to_download:
             run.screen.clear()
             size = human_bytes(visit.to_download_bytes)
-            print_result(f"{folder}: {counted(to_download, 'file')}, {size}")
+            print_result(f"{folder}: {counted(visit.to_download, 'file')}, {size}")
         run.summary.to_download_bytes += visit.to_download_bytes
         run.summary.end(visit)
         return

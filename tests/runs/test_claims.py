@@ -195,6 +195,38 @@ def test_two_incomplete_listings_may_have_all_images_together(
     assert removed_in_record(run) == 0
 
 
+def test_a_record_that_has_lost_images_is_not_called_complete(account: Account, run: Run) -> None:
+    album = account.album("Summer")
+    photos = [album.photo(f"{number}.JPG") for number in range(3)]
+    sync(run)
+    (run.output / "Summer" / "0.JPG").unlink()
+    db = sqlite3.connect(str(run.output / ".smugmug.sqlite3"))
+    db.execute("DELETE FROM file WHERE image_key = ?", (photos[0].key,))
+    db.commit()
+    db.close()
+    told = sync(run)
+    assert told.downloads == 1 and files_on_disk(run.output) == expected_files(album)
+    assert last_line(told) == f"All 3 photos and videos are in {run.output}"
+
+
+def test_a_preview_of_two_incomplete_listings_counts_each_file_once(
+    account: Account, smugmug: FakeSmugMug, run: Run
+) -> None:
+    album = account.album("Summer")
+    for number in range(6):
+        album.photo(f"{number}.JPG")
+    smugmug.fault("mangle", of_list(album), function=listing_without(4, 5))
+    smugmug.fault("mangle", of_list(album), function=listing_without(0, 1))
+    told = sync(run, "--dry-run")
+    lines = told.stdout.splitlines()
+    assert [line.split(",")[0] for line in lines] == [
+        "Summer: 4 files",
+        "Summer: 2 files",
+        "To download: 6 files",
+    ]
+    assert last_line(told) == f"0 of 6 are in {run.output}; 6 to download"
+
+
 # =================================================================================================
 # Deleted: the album's count or a second listing agrees.
 # =================================================================================================
