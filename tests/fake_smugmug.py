@@ -3392,7 +3392,7 @@ class FakeSmugMug:
             self._counts.clear()
             self._bytes.clear()
 
-    def wait_for(self, predicate: Callable[[], Any], timeout: float = 120.0) -> None:
+    def wait_for(self, predicate: Callable[[], Any], timeout: float = 300.0) -> None:
         """Wait for a request, response or hang-up to make `predicate` true.
 
         Raise AssertionError after `timeout` seconds.

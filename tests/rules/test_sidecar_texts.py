@@ -14,7 +14,7 @@ import download_smugmug_photos as script
 from helpers import image_of, parse_album
 from reading import everywhere, xmp
 
-BUDGET = settings(max_examples=200, deadline=None, database=None, derandomize=True)
+BUDGET = settings(max_examples=60, deadline=None, database=None, derandomize=True)
 SNIPPETS = (
     "]]>",
     "<![CDATA[",
@@ -74,9 +74,6 @@ def test_json_is_utf_8_and_keeps_every_text(name: str, title: str, keywords: Lis
             text,
         )
     assert len(image["keywords"]) == len(list(filter(None, keywords)))
-
-
-BUDGET = settings(max_examples=200, deadline=None, database=None, derandomize=True)
 
 
 def image_xmp(image: script.Image) -> bytes:

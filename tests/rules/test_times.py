@@ -14,7 +14,7 @@ import download_smugmug_photos as script
 from helpers import image_of
 from reading import seconds
 
-BUDGET = settings(max_examples=200, deadline=None, database=None, derandomize=True)
+BUDGET = settings(max_examples=60, deadline=None, database=None, derandomize=True)
 
 
 @pytest.mark.parametrize(

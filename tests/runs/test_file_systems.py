@@ -162,7 +162,7 @@ def test_second_runs_without_locks_are_refused_until_the_first_is_killed(
     stall = run.smugmug.fault("stall", where="cdn", before_headers=True)
     disk = broken_disk(shim, lock="ENOLCK")
     first = run.start(env=disk)
-    assert stall.reached.wait(30)
+    assert stall.reached.wait(300)
     second = sync(run, exit_code=2, env=disk)
     assert f"process {first.pid} on {socket.gethostname()}, last active " in second.stderr
     assert "Another run is already using" in second.stderr and second.downloads == 0

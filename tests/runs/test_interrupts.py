@@ -78,7 +78,7 @@ def test_closing_the_terminal_does_not_end_a_run_under_nohup(
     album.photo()
     fault = smugmug.fault("stall", where="cdn", seconds=1, before_headers=True)
     process = run.start(preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
-    assert fault.reached.wait(30)
+    assert fault.reached.wait(300)
     process.send_signal(signal.SIGHUP)
 
     process.communicate(timeout=300)
@@ -93,7 +93,7 @@ def test_interrupts_end_every_kind_of_wait(
     account.album("Summer").photo()
     fault = smugmug.fault("stall", where=where, before_headers=True)
     process = run.start()
-    assert fault.reached.wait(30)
+    assert fault.reached.wait(300)
 
     stderr = stop(process, signal.SIGINT)
 
@@ -106,7 +106,7 @@ def test_interrupts_end_the_wait_for_a_list(
 ) -> None:
     fault = smugmug.fault("stall", where="!albums", before_headers=True)
     process = run.start("--list")
-    assert fault.reached.wait(30)
+    assert fault.reached.wait(300)
 
     assert stop(process, signal.SIGINT) == "Interrupted.\n"
 
@@ -153,7 +153,7 @@ def test_a_second_run_in_the_same_folder_is_refused_and_the_first_continues(
     account.album("Summer").photo()
     stall = smugmug.fault("stall", where="cdn", before_headers=True)
     first = run.start()
-    assert stall.reached.wait(30)
+    assert stall.reached.wait(300)
 
     second = run()
 

@@ -583,7 +583,7 @@ def test_the_folder_is_locked_until_its_run_ends_or_is_killed(
         album.photo(f"{number}.JPG")
     stalled = smugmug.fault("stall", where=f"/i-{album.images[3].key}/", before_headers=True)
     process = run.start("--jobs", "1")
-    assert stalled.reached.wait(30)
+    assert stalled.reached.wait(300)
     on_disk = files_on_disk(run.output)
     assert len(on_disk) == 3
 
@@ -631,7 +631,7 @@ def test_the_record_has_no_write_ahead_log(
     album = account.album("Summer")
     stalled = smugmug.fault("stall", where=f"/i-{album.photo().key}/", after_bytes=10)
     process = run.start()
-    assert stalled.reached.wait(30)
+    assert stalled.reached.wait(300)
     names = {path.name for path in run.output.iterdir()}
     process.kill()
     process.wait()

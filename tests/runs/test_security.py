@@ -315,7 +315,7 @@ def test_secrets_are_never_process_arguments(
     assert process.stdin is not None
     process.stdin.write("027518\n")
     process.stdin.flush()
-    assert stall.reached.wait(30)
+    assert stall.reached.wait(300)
 
     children = [
         path.parent.name

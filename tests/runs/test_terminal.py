@@ -142,7 +142,7 @@ class Terminal:
 
     def wait_for_end(self) -> int:
         """Wait for the end of the script and its output; return the exit code."""
-        code = self.process.wait(60)
+        code = self.process.wait(300)
         self._reader.join(30)
         return code
 
@@ -189,7 +189,7 @@ class Held(Pattern):
         *first, last = super().pieces(start, stop)
         yield from first
         if self.gate is not None:
-            self.gate.wait(60)
+            self.gate.wait(300)
         yield last
 
 
@@ -359,7 +359,7 @@ def test_previews_show_progress_while_waiting(
     album.photo(content=Pattern(1000, 1, JPEG_MAGIC))
 
     def held(answer: Dict[str, Any]) -> Dict[str, Any]:
-        gate.wait(60)
+        gate.wait(300)
         return answer
 
     smugmug.fault("mangle", f"{album.key}!images", function=held)
@@ -381,7 +381,7 @@ def test_progress_names_the_first_step_before_anything_can_be_counted(
     account.album("Summer").photo()
 
     def held(answer: Dict[str, Any]) -> Dict[str, Any]:
-        gate.wait(60)
+        gate.wait(300)
         return answer
 
     smugmug.fault("mangle", "!albums", function=held)

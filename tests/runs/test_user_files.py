@@ -463,7 +463,7 @@ def test_many_missing_files_are_mentioned_before_downloading_them_again(
         shutil.rmtree(str(run.output / f"Album {number}"))
     stall = smugmug.fault("stall", "cdn", times=None, before_headers=True)
     process = run.start()
-    assert stall.reached.wait(30)
+    assert stall.reached.wait(300)
     process.kill()
     _, stderr = process.communicate(timeout=300)
     assert any("141" in line for line in stderr.splitlines())

@@ -295,7 +295,7 @@ def test_part_files_that_no_longer_fit_make_room_for_the_rest(
     output = small_disk.mount(size_bytes=600 * PAGE)
     stall = smugmug.fault("stall", f"/i-{video.key}/", after_bytes=300 * PAGE)
     process = run.start("-o", output)
-    assert stall.reached.wait(30)
+    assert stall.reached.wait(300)
     process.kill()
     process.wait()
     small_disk.resize(size_bytes=450 * PAGE)
@@ -544,7 +544,7 @@ def test_the_last_line_of_interrupted_and_dry_runs_states_the_files_on_disk(
     assert last_line(sync(run, "--dry-run")) == f"1 of 2 are in {run.output}; 1 to download"
     stall = smugmug.fault("stall", f"/i-{photo.key}/", before_headers=True)
     process = run.start()
-    assert stall.reached.wait(30)
+    assert stall.reached.wait(300)
     said = stop(process, signal.SIGINT).splitlines()
     assert (
         said[-2].startswith("Interrupted.")
@@ -670,7 +670,7 @@ def test_rechecked_albums_are_not_called_changed(
     photo = account.album("Winter").photo(title="The sea")
     stall = smugmug.fault("stall", f"/i-{photo.key}/", before_headers=True)
     process = run.start()
-    assert stall.reached.wait(30)
+    assert stall.reached.wait(300)
     stop(process, signal.SIGINT)
     again = "Albums: 0 new, 0 changed, 1 rechecked, 0 unchanged\n"
     assert again in sync(run).stderr
@@ -864,7 +864,7 @@ def test_advice_for_a_busy_folder_names_no_other_folder(
 ) -> None:
     stall = smugmug.fault("stall", of_file(account.album("Summer").photo()), before_headers=True)
     process = run.start()
-    assert stall.reached.wait(30)
+    assert stall.reached.wait(300)
     told = sync(run, exit_code=2)
     assert "Wait until it is done." in told.stderr and "another folder" not in told.stderr
     stop(process, signal.SIGINT)
