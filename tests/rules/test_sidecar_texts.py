@@ -211,44 +211,6 @@ def test_locations_survive_the_conversion_to_degrees_and_minutes(
         assert match.group(3) == signs[degrees < 0]
 
 
-SNIPPETS = (
-    "]]>",
-    "<![CDATA[",
-    "<!--",
-    "<?xml?>",
-    "&amp;",
-    "&#0;",
-    "&nbsp;",
-    "</rdf:li>",
-    '"',
-    "'",
-    "\r",
-    "\r\n",
-    "\n",
-    "\t",
-    " ",
-    "\0",
-    "\x0b",
-    "\x1f",
-    "\x7f",
-    "\x85",
-    "\u2028",
-    "\ufeff",
-    "\ufffe",
-    "\uffff",
-    "\ud800",
-    "\udfff",
-    "\U0001f9a2",
-    "\U0001f468\u200d\U0001f469\u200d\U0001f467",
-    "e\u0301",
-    "\u202e",
-    "\U0010ffff",
-)
-HOSTILE_TEXTS = st.lists(st.one_of(st.sampled_from(SNIPPETS), st.characters()), max_size=12).map(
-    "".join
-)
-
-
 def is_xml(character: str) -> bool:
     """Return True if XML 1.0 allows a character (https://www.w3.org/TR/xml/#charsets)."""
     number = ord(character)

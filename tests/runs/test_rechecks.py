@@ -27,7 +27,6 @@ from helpers import (
 DAY = 86_400.0
 NIGHT = DAY + 60  # between nightly runs, which do not begin on the second
 ALBUMS = 60
-STATE = ".smugmug.sqlite3"
 
 
 def listed(smugmug: FakeSmugMug) -> List[str]:
