@@ -1123,7 +1123,7 @@ def alternatives(
     The first has the suffix, the others the suffix and a number from 2 on.
     """
     yield with_suffix(name, suffix, max_bytes)
-    for number in range(2, sys.maxsize):
+    for number in range(2, sys.maxsize):  # pragma: no branch: it never ends
         yield with_suffix(name, f"{suffix}{separator}{number}", max_bytes)
 
 
@@ -1252,7 +1252,8 @@ def tree_folders(
         name = safe_name(names.get(path, last), last, max_bytes)
         plain = f"{result[above]}/{name}".lstrip("/")
         suffix = f"_{safe_name(last, 'folder', 40)}"
-        for folder in itertools.chain([plain], alternatives(plain, suffix, "_", max_bytes)):
+        candidates = itertools.chain([plain], alternatives(plain, suffix, "_", max_bytes))
+        for folder in candidates:  # pragma: no branch: they never end
             if path in owners.setdefault(collision_key(folder), {path}):
                 result[path] = folder
                 break

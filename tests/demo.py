@@ -124,10 +124,12 @@ def demo_account() -> Account:
         picture = drawn_png(number, width, height)
         return album.photo(name, picture, taken=taken, width=width, height=height, **fields)
 
-    summer = account.album("Summer", folder="Family/Trips", description="Two weeks by the sea")
+    summer = account.album(
+        "Summer", folder="Family/Trips & journeys", description="Two weeks by the sea"
+    )
     for index in range(1, 5):
         draw(summer, f"IMG_{index}.png", caption=f"Day {index}", keywords=["sea", "summer"])
-    again = account.album("Summer", folder="Family/Trips")
+    again = account.album("Summer", folder="Family/Trips & journeys")
     draw(again, "IMG_1.png")
     draw(again, "IMG_1.png", title="Another picture of the same name")
     again.collect(summer.images[0])

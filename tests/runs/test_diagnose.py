@@ -9,8 +9,9 @@ from typing import Any, Dict, List, Set, Tuple
 
 import pytest
 
+import download_smugmug_photos as script
 from conftest import Run
-from fake_smugmug import Account, FakeSmugMug
+from fake_smugmug import MP4_MAGIC, Account, FakeSmugMug, Pattern
 from helpers import arm, broken_python, snapshot, sync
 
 WORDS = random.Random(7)
@@ -35,7 +36,7 @@ def request(report: Any, name: str) -> Any:
 def test_a_report_describes_some_twenty_requests(account: Account, run: Run) -> None:
     album = account.album("Summer", folder="Family/Trips")
     album.photo("b.JPG", latitude=47.5, longitude=9.5)
-    album.video("c.MOV")
+    album.video("c.MOV", content=Pattern(50_000, 1, MP4_MAGIC))
     run.smugmug.clear_requests()
     report, _ = diagnosis(run)
     assert 12 <= len(run.smugmug.requests) <= 24
@@ -48,7 +49,7 @@ def test_a_report_describes_some_twenty_requests(account: Account, run: Run) -> 
     assert request(report, "folder")["fields"]["Name"]["text"] == 1
     assert request(report, "video !largestvideo")["objects"] == 1
     assert request(report, "GET of the photo's file")["headers"]["etag"] == '"MD5"'
-    assert request(report, "GET of the video's file")["bytes"] <= 4096
+    assert request(report, "GET of the video's file")["bytes"] == 4096
     assert report["counts"]["photos"] == 1 and report["counts"]["videos with MD5"] == 1
     assert report["counts"]["photos with location"] == 1
     missing = {"no album has HighlightAlbumImageUri", "no image has DateTimeOriginal"}
@@ -143,6 +144,62 @@ def test_surprises_are_named(account: Account, smugmug: FakeSmugMug, run: Run) -
         "HEAD tells another size of the photo's file",
     }
     assert "odd name" not in text and "Secret" not in text
+
+
+def test_files_at_other_addresses_are_never_requested(
+    account: Account, smugmug: FakeSmugMug, run: Run
+) -> None:
+    album = account.album("Summer")
+    album.photo()
+    album.video(largest_given=False)
+
+    def elsewhere(answer: Dict[str, Any]) -> Dict[str, Any]:
+        for entry in answer["Response"]["AlbumImage"]:
+            entry["ArchivedUri"] = "https://example.com/secret-D.jpg"
+        return answer
+
+    smugmug.fault("mangle", f"{album.key}!images", function=elsewhere)
+    report, text = diagnosis(run)
+    assert "photo at an address that is not SmugMug's" in report["unexpected"]
+    assert "example" not in text and smugmug.count("cdn") == 0
+
+
+def test_headers_are_told_only_in_known_words() -> None:
+    headers = {
+        "X-RateLimit-Remaining": "99,802 for jane",
+        "Retry-After": "7",
+        "Via": "1.1 proxy.janes-company.com (squid), 1.1 x.cloudfront.net (CloudFront)",
+        "Content-Type": "image/jpeg; name=jane.jpg",
+        "ETag": '"jane"',
+        "Server": "jane",
+        "Set-Cookie": "jane",
+        "Content-Range": "jane",
+    }
+    told = script.described_probe(script.Probe(200, 0.1234, headers, b"jane", []))
+    assert told["headers"] == {
+        "x-ratelimit-remaining": "no number",
+        "retry-after": 7,
+        "via": "squid, cloudfront, cloudfront",
+        "content-type": "image/jpeg",
+        "etag": "other",
+        "content-range": "other",
+    }
+    assert "jane" not in str(told) and told["bytes"] == 4
+
+
+@pytest.mark.parametrize(
+    "value, name",
+    [
+        (None, "null"),
+        (True, "boolean"),
+        (1.5, "number"),
+        ("x", "text"),
+        ([], "list"),
+        ({}, "object"),
+    ],
+)
+def test_json_types_have_names(value: Any, name: str) -> None:
+    assert script.type_of_json(value) == name
 
 
 def test_an_empty_account_has_a_diagnosis(run: Run) -> None:
