@@ -8411,14 +8411,14 @@ def number_lines(summary: Summary, settings: Settings) -> Iterator[str]:
         yield f"Videos: {summary.videos:,} ({why})"
     if summary.waiting:
         yield summary.waiting[0].upper() + summary.waiting[1:]
-    if summary.undated and not summary.dated:
-        photos = counted(summary.undated, "new photo")
-        yield f"No camera time: SmugMug states none for {photos}, so the upload's time is used"
     yield from disagreements(summary, settings)
 
 
 def disagreements(summary: Summary, settings: Settings) -> Iterator[str]:
-    """Yield the lines of the summary on counts of SmugMug that do not agree."""
+    """Yield the lines of the summary on what SmugMug states wrongly or not at all."""
+    if summary.undated and not summary.dated:
+        photos = counted(summary.undated, "new photo")
+        yield f"No camera time: SmugMug states none for {photos}, so the upload's time is used"
     if summary.images_in_no_album() and not has_selection(settings):
         yield (
             f"SmugMug reports {summary.user.image_count:,} files in the account but "
