@@ -3729,6 +3729,7 @@ class PageSize:
         self._most = most
         self.size = most
         self._trial = 0  # a larger page that was requested, to see if SmugMug copes
+        self._step = MIN_PER_PAGE  # by how many the next trial is larger
         self._pages_until_trial = PAGES_BEFORE_MORE
         self._has_succeeded = False
 
@@ -3737,7 +3738,7 @@ class PageSize:
 
         Until one page has worked, the entries are divided among the threads, because downloads
         can begin only when an album is listed. A page that was shrunk grows again: every eighth
-        page asks for a few more, and each success for a few more still.
+        page asks for a few more, and each success for twice as many more.
         """
         if expected > 1 and not self._has_succeeded:
             share = -(-expected // LISTING_THREADS)  # rounded up
@@ -3745,7 +3746,7 @@ class PageSize:
         self._pages_until_trial -= 1
         if self._pages_until_trial >= 0 or self._trial or self.size >= self._most:
             return self.size
-        self._trial = min(self._most, self.size + MIN_PER_PAGE)
+        self._trial = min(self._most, self.size + self._step)
         return self._trial
 
     def succeeded(self, count: int) -> None:
@@ -3754,6 +3755,7 @@ class PageSize:
         if count > self.size:
             self.size = count
             self._pages_until_trial = 0
+            self._step *= 2
         if self._trial and count >= self._trial:
             self._trial = 0
 
@@ -3768,9 +3770,11 @@ class PageSize:
         """
         if number == self._trial:
             self._trial = 0
+            self._step = MIN_PER_PAGE
             self._pages_until_trial = PAGES_AFTER_FAILURE
         elif number == self.size:
             self.size = max(MIN_PER_PAGE, count // 2)
+            self._step = MIN_PER_PAGE
             self._pages_until_trial = PAGES_BEFORE_MORE
 
 

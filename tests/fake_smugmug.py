@@ -1017,7 +1017,7 @@ def _kind(host: str, path: str) -> str:
         return "oauth"
     if host in API_HOSTS and path.startswith("/api/v2"):
         return "api"
-    if host == CDN_HOST:
+    if re.fullmatch(r"photos[0-9]*\.smugmug\.com", host):
         return "cdn"
     return "other" if host.endswith(".smugmug.com") or host == "smugmug.com" else "abroad"
 
@@ -1050,6 +1050,7 @@ class Response:
     reset: bool = False
     stall_seconds: float = 0.0
     stall_at: int = -1  # bytes of the body before the stall; -1: before the headers
+    drip_seconds: float = 0.0  # between two bytes of the head
     trickles: bool = False  # one byte after the stall, then the next stall
 
     @property
@@ -2626,6 +2627,13 @@ def trickle(
 
 
 @named_fault
+def dripping_head(request: Request, honest: Response, seconds: float) -> Bent:
+    """Send the head of a response byte by byte, with a pause after each."""
+    honest.drip_seconds = seconds
+    return honest
+
+
+@named_fault
 def inflated(request: Request, honest: Response, megabytes: int) -> Bent:
     """Send megabytes of JSON, nearly all of it white space, compressed to a thousandth."""
     return Response(
@@ -2648,6 +2656,50 @@ def packed_space(megabytes: int) -> bytes:
 def cut(request: Request, honest: Response, at: int = 0) -> Bent:
     """Close the connection after `at` bytes of the body, though Content-Length promised all."""
     honest.cut_at = at
+    return honest
+
+
+@named_fault
+def cut_without_range(request: Request, honest: Response, at: int) -> Bent:
+    """Send every file from its first byte, and end the connection after `at` bytes."""
+    if honest.status != 206 and "range" in request.headers:
+        return None
+    honest.headers.pop("Content-Range", None)
+    honest.status, honest.start, honest.stop, honest.cut_at = 200, 0, None, at
+    return honest
+
+
+@named_fault
+def out_of_service(
+    request: Request, honest: Response, status: int = 503, answered_probes: int = 0
+) -> Bent:
+    """Refuse every request, but answer one in so many probes: requests for a single byte."""
+    is_probe = answered_probes and request.headers.get("range") == "bytes=0-0"
+    if is_probe and next(_PROBES) % answered_probes == 0:
+        return honest
+    return server_error(request, honest, status)
+
+
+_PROBES = itertools.count()
+
+
+@named_fault
+def poisoned(
+    request: Request, honest: Response, key: str, status: int = 500, body: bytes = b""
+) -> Bent:
+    """Fail each page of a list that contains the image or album with this key."""
+    keys = {item.get("ImageKey") or item.get("AlbumKey") for item in _list_of(honest)}
+    if key not in keys:
+        return None
+    return Response(status, {"Content-Type": "application/json"}, body)
+
+
+@named_fault
+def bad_bytes(request: Request, honest: Response, old: bytes, new: bytes) -> Bent:
+    """Replace bytes of a JSON response, which may make it invalid."""
+    if old not in honest.data():
+        return None
+    honest.body = honest.data().replace(old, new)
     return honest
 
 
@@ -2835,6 +2887,13 @@ def foreign_uri(
 ) -> Bent:
     """Point all file addresses in a listing to another host."""
     return honest if honest.payload is not None and _replace_urls(honest.payload, url) else None
+
+
+@named_fault
+def other_date(request: Request, honest: Response, date: str) -> Bent:
+    """State another time of day in the Date header."""
+    honest.headers["Date"] = date
+    return honest
 
 
 @named_fault
@@ -3160,6 +3219,8 @@ class FakeSmugMug:
         self._closing = threading.Event()
         self.is_away = False
         self.turned_away = 0
+        self.dead_hosts: Set[str] = set()  # names that the proxy cannot find
+        self.proxy_status = 0  # what the proxy answers instead of a tunnel, such as 407
         self._listener = socket.socket()
 
     # -- life -------------------------------------------------------------------------------------
@@ -3411,6 +3472,12 @@ class FakeSmugMug:
                 "connections": self._opened,
             }
 
+    def note_turned_away(self) -> None:
+        """Count a tunnel that the proxy refused."""
+        with self._changed:
+            self.turned_away += 1
+            self._changed.notify_all()
+
     def note_connection(self) -> None:
         """Count an opened connection."""
         with self._changed:
@@ -3606,6 +3673,12 @@ class Conversation:
             record = self._server.note_request(request, self._id)
             self._deliver(request, html_page(400, "SmugMug speaks https only"), record)
         host, _, port = target.rpartition(":")
+        status = 502 if host in self._server.dead_hosts else self._server.proxy_status
+        if status:
+            self._server.note_turned_away()
+            reason = REASONS.get(status, "Refused")
+            self._socket.sendall(f"HTTP/1.1 {status} {reason}\r\n\r\n".encode())
+            raise Hangup
         self._socket.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
         self._socket = self._server.context(host.strip("[]")).wrap_socket(
             self._socket, server_side=True
@@ -3663,6 +3736,9 @@ class Conversation:
                 self._socket.sendall(head)
                 return True
             sent -= len(head)
+            for byte in head if response.drip_seconds else b"":
+                self._socket.sendall(bytes([byte]))
+                self._stall(response.drip_seconds)
             for piece in self._body(response, head):
                 self._socket.sendall(piece)
                 sent += len(piece)
