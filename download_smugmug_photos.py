@@ -3744,9 +3744,10 @@ class PageSize:
             share = -(-expected // LISTING_THREADS)  # rounded up
             return min(self.size, max(MIN_PER_PAGE, share))
         self._pages_until_trial -= 1
-        if self._pages_until_trial >= 0 or self._trial or self.size >= self._most:
+        if self._pages_until_trial >= 0 or self.size >= self._most:
             return self.size
         self._trial = min(self._most, self.size + self._step)
+        self._pages_until_trial = PAGES_BEFORE_MORE
         return self._trial
 
     def succeeded(self, count: int) -> None:
@@ -3756,8 +3757,6 @@ class PageSize:
             self.size = count
             self._pages_until_trial = 0
             self._step *= 2
-        if self._trial and count >= self._trial:
-            self._trial = 0
 
     def shrink(self, number: int, count: int) -> None:
         """Note that a page failed; halve the size if the page had it.
@@ -3835,7 +3834,7 @@ class PagedList:
             if self._total is None and self._in_progress:  # is there anything at all?
                 return None
             start, end = self._again.popleft()
-            number = min(self.page_size.size, end - start)
+            number = min(self.page_size.next(1), end - start)
         elif self._has_more():
             start = self._next
             number = self.page_size.next(self._expected or 1)

@@ -151,7 +151,7 @@ def test_5000_images_are_listed_through_a_gateway_with_pages_of_60(
     assert len(asked) <= 105  # 84 if it knew beforehand, and asked for one at a time
     assert asked[0].images == 100 and {Page(1, 50), Page(51, 50)} < set(asked)
     too_long = [page.images for page in asked if page.images > ENOUGH]
-    assert too_long.count(100) <= script.LISTING_THREADS and too_long.count(80) == 1
+    assert too_long.count(100) <= script.LISTING_THREADS and too_long.count(80) in (1, 2)
     assert set(too_long) <= {100, 80, 70}
     assert asked[-1].images == ENOUGH, "it never asked for more again"
 

@@ -49,7 +49,7 @@ def fill(album: Album, count: int) -> List[Image]:
 
 def is_probe(record: Any) -> bool:
     """Return True for a request that only tests if a host is there."""
-    return record.headers.get("range") == "bytes=0-0"
+    return bool(record.headers.get("range") == "bytes=0-0")
 
 
 # =================================================================================================
