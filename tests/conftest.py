@@ -88,10 +88,24 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Start the process that warm runs are forked from."""
+    """Prepare a process that runs tests; the one that only starts workers needs nothing."""
+    if getattr(config.option, "dist", "no") != "no":
+        return
+    _pass_signals_on()
     Run.is_warm = sys.platform != "win32" and not config.getoption("--cold")
     if Run.is_warm:
         warm.prepare()
+
+
+def _pass_signals_on() -> None:
+    """Let signals that the suite ignores, as under nohup, have their effect on the script.
+
+    A new program inherits ignored signals, but no handler, not even one that does nothing.
+    """
+    for name in ("SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, lambda *_: None)
 
 
 # =================================================================================================
@@ -122,18 +136,6 @@ def sealed_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     if not sys.platform.startswith("linux"):
         monkeypatch.setenv("SSH_CONNECTION", "a test")  # so that no browser opens
     monkeypatch.setenv("PYTHONIOENCODING", "utf-8")
-
-
-@pytest.fixture(autouse=True, scope="session")
-def signals_reach_the_script() -> None:
-    """Let signals that the suite itself ignores, as under nohup, have their effect on the script.
-
-    A new program inherits ignored signals. A handler that does nothing is not inherited.
-    """
-    for name in ("SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM"):
-        number = getattr(signal, name, None)
-        if number is not None and signal.getsignal(number) == signal.SIG_IGN:
-            signal.signal(number, lambda *_: None)
 
 
 @pytest.fixture(scope="session")

@@ -179,34 +179,9 @@ def test_renamed_albums_are_followed_only_with_rename_and_never_over_anything(
     assert "3 intact" in run_unchanged(run, "--verify", "--dry-run").stderr
 
 
-def test_renamed_albums_in_the_tree_layout_stay_in_their_folder(
-    account: Account, run: Run
-) -> None:
-    album = account.album("Summer", folder="Family")
-    album.photo()
-    sync(run, "--layout", "tree")
-    album.name = "Summer: 2019"
-    album.touch_settings()
-    assert sync(run, "--layout", "tree", "--rename").downloads == 0
-    assert list(files_on_disk(run.output)) == ["Family/Summer_ 2019/IMG_1.JPG"]
-    assert sync(run, "--layout", "tree").downloads == 0
-
-
 # =================================================================================================
 # Damage, deletions and names.
 # =================================================================================================
-
-
-def test_previews_count_files_known_to_be_damaged(
-    account: Account, smugmug: FakeSmugMug, run: Run
-) -> None:
-    photo = account.album("Summer").photo("a.JPG")
-    sync(run)
-    edit(run.output / "Summer" / "a.JPG", keep_time=True)
-    smugmug.fault("not_found", where="cdn", times=None)
-    sync(run, "--verify", exit_code=1)
-    assert "To download: 1 file" in run_unchanged(run, "--dry-run").stdout
-    assert photo.data not in files_on_disk(run.output).values()
 
 
 def test_restored_images_do_not_find_another_images_file(account: Account, run: Run) -> None:
@@ -287,26 +262,3 @@ def test_damaged_lists_of_folders_hinder_nothing(
     path.write_bytes(content)
     sync(run)
     assert Path(str(run.output)).name in path.read_text(encoding="utf-8")
-
-
-# =================================================================================================
-# Odd dates.
-# =================================================================================================
-
-
-@pytest.mark.parametrize("year", [1601, 2300, 9999])
-def test_odd_dates_hinder_nothing(
-    account: Account, run: Run, year: int, smugmug: FakeSmugMug
-) -> None:
-    album = account.album("Summer")
-    album.photo("a.JPG")
-
-    def oddly(answer):  # type: ignore[no-untyped-def]
-        for image in answer["Response"]["AlbumImage"]:
-            image["DateTimeOriginal"] = f"{year}-06-01T12:00:00+00:00"
-        return answer
-
-    smugmug.fault("mangle", where=f"/album/{album.key}!images", times=None, function=oddly)
-    sync(run)
-    assert files_on_disk(run.output) == expected_files(album)
-    assert sync(run, "--verify").cost == NOTHING_NEW
