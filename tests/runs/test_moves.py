@@ -129,7 +129,7 @@ def test_many_missing_files_are_mentioned_before_downloading(account: Account, r
         path.unlink()
     (run.output / "Summer").rmdir()
     report = sync(run).stderr
-    assert report.startswith("12 files that were home are missing") and files_on_disk(
+    assert report.startswith("12 downloaded files are missing") and files_on_disk(
         run.output
     ) == expected_files(album)
 
