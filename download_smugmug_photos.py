@@ -291,6 +291,7 @@ class Settings(NamedTuple):
     `since`: the time of --since as SmugMug writes times, in UTC; "" without it
     `task`: the name of the task that was asked for, such as "sync" or "dry-run"
     `jobs`: the number of concurrent downloads; None if it follows the throughput
+    `limit_rate`: the bytes per second of all downloads together; None for no limit
     `quiet`: how often -q was given
     `only`: "photos" or "videos" if the others are left out, otherwise ""
     `originals`: folders outside the output folder that may hold the same files
@@ -312,6 +313,7 @@ class Settings(NamedTuple):
     jobs: int | None
     timeout_seconds: float
     max_outage_minutes: float
+    limit_rate: float | None
     quiet: int
     verbose: bool
     progress: bool
@@ -2889,6 +2891,33 @@ class ConnectionRace:
         return None
 
 
+class RateLimit:
+    """A limit for the bytes per second of all downloads together.
+
+    Each piece of a body takes its time from one queue that all downloads share. A download that
+    waits here is not stalled, and more downloads at a time would not help.
+    """
+
+    def __init__(self, bytes_per_second: float, stop: Stop) -> None:
+        self._bytes_per_second = bytes_per_second
+        self.piece_bytes = max(1024, int(bytes_per_second / 20))
+        self._stop = stop
+        self._lock = threading.Lock()
+        self._free_at = 0.0
+
+    def hold(self, size_bytes: int) -> None:
+        """Wait until `size_bytes` more may have arrived; raise Stopped if interrupted."""
+        with self._lock:
+            begins_at = max(self._free_at, time.monotonic() - 0.1)  # makes up for short delays
+            self._free_at = begins_at + size_bytes / self._bytes_per_second
+            ends_at = self._free_at
+        self._stop.pause(ends_at - time.monotonic())
+
+    def is_reached(self) -> bool:
+        """Return True if downloads wait for the limit."""
+        return self._free_at > time.monotonic()
+
+
 class Response:
     """The head of a response, and the way to its body.
 
@@ -2902,6 +2931,7 @@ class Response:
         self.received_bytes = 0
         self.enough_bytes = 0  # how much must have arrived when it is checked next
         self.is_slow = False
+        self._was_held = False  # by the rate limit, since it was checked last
         self.status = raw.status_code
         self.headers = raw.headers
         length, *others = self.headers.get("Content-Length", "").split(",")
@@ -2927,6 +2957,8 @@ class Response:
             for chunk in self._raw.iter_content(self._piece_bytes()):
                 self.received_bytes += len(chunk)
                 self._connection.received_bytes += len(chunk)  # by several threads: near enough
+                if not self._host.is_api:
+                    self._count_file_bytes(len(chunk))
                 if self._is_new and self.received_bytes >= CHUNK_BYTES:
                     self._tell_host()
                 yield chunk
@@ -2959,7 +2991,8 @@ class Response:
 
     def check_progress(self) -> None:
         """End the body if it stalled since the last check. Called by the watching thread."""
-        if self.received_bytes < self.enough_bytes:
+        was_held, self._was_held = self._was_held, False
+        if self.received_bytes < self.enough_bytes and not was_held:
             self.is_slow = True
             with suppress(OSError, ValueError, AttributeError):  # it may just have ended
                 number = self._raw.raw.fileno()
@@ -2973,9 +3006,17 @@ class Response:
         self._is_new = False
         self._host.answered()
 
+    def _count_file_bytes(self, size_bytes: int) -> None:
+        self._connection.file_bytes += size_bytes
+        if self._connection.rate_limit is not None:
+            self._was_held = True
+            self._connection.rate_limit.hold(size_bytes)
+
     def _piece_bytes(self) -> int:
         if self.is_encoded:
             return DECODED_AT_ONCE_BYTES
+        if self._connection.rate_limit is not None:
+            return min(self._connection.piece_bytes, self._connection.rate_limit.piece_bytes)
         if self._connection.is_quick:
             return self._connection.piece_bytes * QUICK_CHUNKS
         return self._connection.piece_bytes
@@ -3031,6 +3072,8 @@ class Connection:
         self.failed_requests = 0  # rate limits, gateway errors, no response, interrupted bodies
         self.api_requests = 0
         self.received_bytes = 0
+        self.file_bytes = 0  # the part of them that belongs to photos and videos
+        self.rate_limit: RateLimit | None = None
         with suppress(RuntimeError):  # a system that allows no more threads
             threading.Thread(target=self._watch, daemon=True).start()
 
@@ -4574,6 +4617,8 @@ def connect_as(
     """Return a connection with an access token, and its user; raise NotSignedIn if refused."""
     max_outage_seconds = settings.max_outage_minutes * 60
     connection = Connection(credentials, settings.timeout_seconds, stop, max_outage_seconds)
+    if settings.limit_rate is not None:
+        connection.rate_limit = RateLimit(settings.limit_rate, stop)
     try:
         return connection, in_background(partial(fetch_user, connection))
     except SignatureRefused:
@@ -5673,6 +5718,7 @@ class Visit:
     `listed_at`: when the listing began, in seconds since 1970
     `images`, `problem`: the listing, and why it may be incomplete ("" if it is complete)
     `pending`: images without a result yet
+    `job_bytes`: the known sizes of the files to download, by image key
     `not_found`: outcomes of images that answered 404, by image key, until something confirms that
         they were deleted
     `suspects`: the same of the first visit, for the second one to decide
@@ -5700,6 +5746,7 @@ class Visit:
         self.images: list[Image] = []
         self.problem = ""
         self.pending = 0
+        self.job_bytes: dict[str, int] = {}
         self.not_found: dict[str, Outcome] = {}
         self.suspects: dict[str, Outcome] = {}
         self.second: Visit | None = None
@@ -7992,6 +8039,28 @@ class AlbumStatus(enum.Enum):
     NONE = "unchanged"
 
 
+SPEED_SECONDS = 30.0  # the time over which the speed is measured
+
+
+class Speedometer:
+    """The download speed of the last half minute."""
+
+    def __init__(self) -> None:
+        self._samples: deque[tuple[float, int]] = deque()
+
+    def measure(self, received_bytes: int, now: float) -> float:
+        """Return the speed in bytes per second; 0 if it is not known yet."""
+        self._samples.append((now, received_bytes))
+        while now - self._samples[0][0] > SPEED_SECONDS and len(self._samples) > 2:
+            self._samples.popleft()
+        since, bytes_before = self._samples[0]
+        return max(0, received_bytes - bytes_before) / (now - since) if now > since else 0.0
+
+    def restart(self) -> None:
+        """Forget what was measured, since nothing can be downloaded now."""
+        self._samples.clear()
+
+
 class Summary:
     """Everything that a run has counted and noted so far. Belongs to the main thread.
 
@@ -8009,6 +8078,9 @@ class Summary:
     `in_progress`: downloads under way
     `visits`: the albums that still have images without a result, by album key
     `by_album`: the entries of the JSON report, by album key
+    `planned_images`: images compared with the disk
+    `planned_bytes`, `finished_bytes`: the known sizes of their jobs, and of those with a result
+    `received_bytes`: all that was downloaded, with unfinished and repeated files
     `waiting`: what the run waits for at the moment, "" if nothing
     """
 
@@ -8043,6 +8115,11 @@ class Summary:
         # costs
         self.downloaded_bytes = 0
         self.to_download_bytes = 0
+        self.planned_images = 0
+        self.planned_bytes = 0
+        self.finished_bytes = 0
+        self.received_bytes = 0
+        self.speed = Speedometer()
         self.api_requests = 0
         self.wait_seconds = 0.0
         self.waiting = ""
@@ -8467,9 +8544,10 @@ def first_of(names: Sequence[str]) -> str:
 def cost_line(summary: Summary, free_bytes: int | None) -> str:
     """Return the costs of a run in bytes, time and API calls, and the free space on the disk."""
     seconds = time.monotonic() - summary.began
-    downloaded = f"{human_bytes(summary.downloaded_bytes)} in {human_seconds(seconds)}"
-    if summary.downloaded_bytes:
-        downloaded += f" ({human_bytes(summary.downloaded_bytes / max(seconds, 0.001))}/s)"
+    received_bytes = max(summary.received_bytes, summary.downloaded_bytes)
+    downloaded = f"{human_bytes(received_bytes)} in {human_seconds(seconds)}"
+    if received_bytes:
+        downloaded += f" ({human_bytes(received_bytes / max(seconds, 0.001))}/s)"
     parts = [downloaded, counted(summary.api_requests, "API call")]
     if summary.wait_seconds >= 0.5:
         parts.append(f"waited {human_seconds(summary.wait_seconds)} at SmugMug's request")
@@ -8478,24 +8556,36 @@ def cost_line(summary: Summary, free_bytes: int | None) -> str:
     return ", ".join(parts)
 
 
+LARGE_BYTES = 100_000_000  # with more to download, the percentage is that of the bytes
+
+
 def progress_line(summary: Summary, received_bytes: int, columns: int) -> str:
-    """Return the progress of the run, most important first, as far as it fits."""
-    seconds = max(0.001, time.monotonic() - summary.began)
+    """Return the progress of the run, most important first, as far as it fits.
+
+    `received_bytes`: what was downloaded so far, with unfinished files
+    """
+    now = time.monotonic()
+    if summary.waiting:
+        summary.speed.restart()
+    speed = summary.speed.measure(received_bytes, now)
     done = summary.done()
     expected = max(done, summary.images_expected)
-    fetched = summary.counts[Result.DOWNLOADED] + summary.counts[Result.REPLACED]
+    total_bytes = received_bytes + bytes_left(summary, received_bytes)
     albums_done = sum(summary.albums.values()) - len(summary.visits)
     parts = []
     if summary.waiting:
         parts.append(summary.waiting)
-    if expected:
+    if total_bytes >= LARGE_BYTES and done < expected:
+        parts.append(f"{100 * received_bytes // total_bytes:.0f}%")
+    elif expected:
         parts.append(f"{100 * done // expected}%")
-    if fetched and done < expected:
-        parts.append(f"{human_seconds((expected - done) * seconds / fetched)} left")
+    if speed and done < expected:
+        parts.append(f"{human_seconds((total_bytes - received_bytes) / speed)} left")
     parts.append(f"{done:,}/{expected:,} files")
-    parts.append(human_bytes(received_bytes))
+    parts.append(part_of_bytes(received_bytes, total_bytes))
     parts.append(f"{albums_done:,}/{summary.albums_expected:,} albums")
-    parts.append(f"{human_bytes(received_bytes / seconds)}/s")
+    if not summary.waiting:
+        parts.append(f"{human_bytes(speed)}/s")
     if summary.in_progress:
         parts.append(f"{summary.in_progress} at a time")
     line = parts[0]
@@ -8504,6 +8594,29 @@ def progress_line(summary: Summary, received_bytes: int, columns: int) -> str:
             break
         line += f", {part}"
     return line
+
+
+def bytes_left(summary: Summary, received_bytes: int) -> int:
+    """Return an estimate of how many bytes there are still to download.
+
+    Images that are not listed yet count as much as those that are, on average.
+    """
+    unfinished_bytes = max(0, received_bytes - summary.downloaded_bytes)
+    left_bytes = max(0, summary.planned_bytes - summary.finished_bytes - unfinished_bytes)
+    pending = sum(visit.pending for visit in summary.visits.values())
+    unlisted = max(0, summary.images_expected - summary.done() - pending)
+    if summary.planned_images:
+        left_bytes += unlisted * summary.planned_bytes // summary.planned_images
+    return left_bytes
+
+
+def part_of_bytes(part_bytes: int, total_bytes: int) -> str:
+    """Return how much of a size there is, such as "2.0 of 7.3 GB"."""
+    part, total = human_bytes(part_bytes), human_bytes(total_bytes)
+    if not part_bytes or total == part:
+        return part
+    number, _, unit = part.partition(" ")
+    return f"{number if total.endswith(' ' + unit) else part} of {total}"
 
 
 ALBUM_HEADINGS = ("ALBUM", "FILES", "ON DISK", "SIZE", "CHANGED", "PRIVACY", "PATH")
@@ -8782,6 +8895,9 @@ class Steering:
         self._was_idle = not in_progress
         is_saturated = has_more and in_progress == self._downloaders.size
         if self._connection.is_waiting():  # handing jobs back is no throughput
+            is_saturated = False
+        rate_limit = self._connection.rate_limit
+        if rate_limit is not None and rate_limit.is_reached():  # more downloads would not help
             is_saturated = False
         self._is_full = not in_progress or (self._is_full and is_saturated)
         seconds, size_bytes, files, failed_requests = (
@@ -9153,12 +9269,15 @@ def plan_images(run: Run, visit: Visit) -> list[Job]:
     visit.pending = len(wanted) + len(unlisted_suspects)
     visit.is_partial = len(wanted) < len(images)
     run.summary.begin(visit)
+    run.summary.planned_images += len(wanted)
     jobs = []
     for image in wanted:
         show_progress(run)  # there may be a hundred thousand images
         step = plan_image(visit, image, names.get(image.key, ""), run.connection.now())
         if isinstance(step, Job):
             jobs.append(step)
+            visit.job_bytes[image.key] = known_size(image)
+            run.summary.planned_bytes += visit.job_bytes[image.key]
         else:
             record_outcome(run, step)
     for outcome in unlisted_suspects:
@@ -9166,6 +9285,12 @@ def plan_images(run: Run, visit: Visit) -> list[Job]:
     if not wanted and not unlisted_suspects:
         finish_album(run, visit)
     return jobs
+
+
+def known_size(image: Image) -> int:
+    """Return the size of an image's file as SmugMug states it, or 0."""
+    size_bytes = image.remote.size_bytes if image.remote is not None else None
+    return size_bytes or image.original_size_bytes or 0
 
 
 def suspects_not_listed(visit: Visit) -> list[Outcome]:
@@ -9260,6 +9385,7 @@ def record_outcome(run: Run, outcome: Outcome, is_confirmed: bool = False) -> No
     """
     visit = run.summary.visits[outcome.album.key]
     visit.pending -= 1
+    run.summary.finished_bytes += visit.job_bytes.pop(outcome.image.key, 0)
     if outcome.result is Result.DELETED and not is_confirmed:
         visit.not_found[outcome.image.key] = outcome
     else:
@@ -9476,7 +9602,7 @@ def add_final_notes(
 
 def show_progress(run: Run) -> None:
     """Redraw the progress line if it is due."""
-    run.screen.show(partial(progress_line, run.summary, run.connection.received_bytes))
+    run.screen.show(partial(progress_line, run.summary, run.connection.file_bytes))
 
 
 # -------------------------------------------------------------------------------------------------
@@ -9485,6 +9611,7 @@ def show_progress(run: Run) -> None:
 # -------------------------------------------------------------------------------------------------
 
 ENDINGS = (Problem, KeyboardInterrupt, Stopped, OSError)
+TYPICAL_BYTES = 10_000_000  # runs that download less do not replace a recorded speed
 
 
 def ending(error: BaseException) -> tuple[str, int]:
@@ -9557,6 +9684,21 @@ def sync_and_count_costs(run: Run) -> None:
     finally:
         run.summary.api_requests = run.connection.api_requests
         run.summary.wait_seconds = run.connection.waited_seconds()
+        run.summary.received_bytes = run.connection.file_bytes
+        if not run.is_preview:
+            record_speed(run)
+
+
+def record_speed(run: Run) -> None:
+    """Record the download speed for later previews, unless there was too little to measure."""
+    seconds = time.monotonic() - run.summary.began - run.summary.wait_seconds
+    received_bytes = run.summary.received_bytes
+    if (
+        seconds > 0
+        and received_bytes
+        and (received_bytes >= TYPICAL_BYTES or not run.database.speed())
+    ):
+        run.database.save_speed(received_bytes / seconds)
 
 
 def print_preview(run: Run) -> None:
@@ -9572,6 +9714,15 @@ def print_preview(run: Run) -> None:
     if to_copy:
         total += f" ({to_copy:,} more can be copied from files on disk)"
     print_result(total)
+    speed = run.database.speed()
+    if run.settings.limit_rate is not None:
+        speed = min(speed, run.settings.limit_rate)
+    if speed and summary.to_download_bytes:
+        log.info(
+            "This takes about %s at the speed of the last run (%s/s).",
+            human_seconds(summary.to_download_bytes / speed),
+            human_bytes(speed),
+        )
     if run.settings.originals:
         advice = "" if run.settings.verbose else " (list them with -v)"
         size = human_bytes(summary.to_download_bytes)
@@ -10131,6 +10282,14 @@ def add_places(group: Any, option: Callable[..., None]) -> None:
         help="simultaneous downloads (default: adapts to the connection, "
         f"{MIN_JOBS} to {MAX_JOBS})",
     )
+    option(
+        group,
+        "--limit-rate",
+        parse_rate,
+        metavar="RATE",
+        default=None,
+        help="maximum download speed in bytes per second, such as 500k or 2M",
+    )
     positive_number = make_reader(float, lambda number: 0 < number < 1e6, "a number above 0")
     option(
         group,
@@ -10263,6 +10422,18 @@ def make_reader(
         raise argparse.ArgumentTypeError(f"{text!r} is not {what}")
 
     return checked
+
+
+def parse_rate(text: str) -> float:
+    """Return bytes per second; k, M and G stand for powers of 1024, as in curl and yt-dlp.
+
+    Raise ArgumentTypeError for anything else.
+    """
+    found = re.fullmatch(r"([0-9]{1,12}(?:\.[0-9]{1,6})?)([kmg]?)", text.strip().lower())
+    rate = float(found.group(1)) * 1024.0 ** " kmg".index(found.group(2) or " ") if found else 0.0
+    if rate < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a rate; use for example 500k or 2M")
+    return rate
 
 
 def parse_since(text: str) -> str:

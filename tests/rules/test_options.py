@@ -223,6 +223,7 @@ VALUES = {
     "album|tree": ("tree", "album"),
     "xmp|json|html|dates": ("html", "xmp"),
     "N": ("3", "5"),
+    "RATE": ("500k", "2M"),
     "SECONDS": ("7", "8"),
     "MINUTES": ("7", "8"),
     "FILE": ("one.txt", "other.txt"),
