@@ -65,6 +65,13 @@ def test_nothing_is_lost_and_every_claim_is_true(
     History(account, smugmug, run, seed).live()
 
 
+def offer_original(image: Image, is_offered: bool) -> None:
+    """Offer the original of a photo, or only smaller copies."""
+    image.archived = is_offered
+    image.download_uri = is_offered
+    image.original_size_listed = is_offered
+
+
 class History:
     """The life of one account.
 
@@ -72,7 +79,10 @@ class History:
     `edits` maps the content of an edited file to its content as downloaded: an edit of the same
     size is not found without --verify, and stands for it. So does a file of the same size that the
     user put at its path: `moved_here` are such contents. `unseen` holds what a path may still
-    contain because SmugMug replaced it without moving a date.
+    contain because SmugMug replaced it without moving a date. `withheld` are images of which
+    SmugMug offers only a smaller file for a while, with the way to give the best one back;
+    `excused` are the places where a run may not have it yet. `contradicted` are images that a run
+    received with other bytes than SmugMug's checksum says. `bests` are all best files ever.
     """
 
     def __init__(self, account: Account, smugmug: FakeSmugMug, run: Run, seed: int) -> None:
@@ -83,6 +93,11 @@ class History:
         self.edits: Dict[bytes, bytes] = {}
         self.moved_here: Set[bytes] = set()
         self.unseen: Dict[Tuple[str, str], Set[bytes]] = {}
+        self.withheld: Dict[Image, Callable[[], None]] = {}
+        self.excused: Set[Tuple[str, str]] = set()
+        self.contradicted: Set[Image] = set()
+        self.bests: Set[bytes] = set()
+        self.before: Dict[str, bytes] = {}
         self.deleted: List[Tuple[Album, Image]] = []
         self.deleted_albums: List[Album] = []
         self.sizes = iter(range(1000, 100_000))
@@ -108,11 +123,14 @@ class History:
             self.step()
             if self.random.random() < 0.55:
                 self.some_run()
+        for image in list(self.withheld):
+            self.give_back(image)
         for _ in range(3):  # listings until a lagging change shows
             if not self.is_late():
                 break
             self.sync()
         self.sync()
+        self.contradicted.clear()  # because --full requests them at once
         self.sync("--full", must_be_home=True)
         self.sync(must_be_idle=True)
 
@@ -165,11 +183,23 @@ class History:
                 name, where, times=times, after=self.random.randint(0, 2), **options
             )
             self.tell(f"trouble: {name} at {where}")
+        if provable and self.random.random() < 0.4:
+            self.contradict(self.random.choice(provable))
         was_late = self.is_late()
         result = self.finished(self.start(more), more, codes=(0, 1, 2))
         self.smugmug.clear_faults()
         if result.returncode == 0 and not was_late:
             self.demand_completeness()
+
+    def contradict(self, image: Image) -> None:
+        """Serve the same wrong bytes for an image as long as the faults last."""
+        body = bytearray(image.data)
+        body[len(body) // 2] ^= 1
+        headers = {"Content-Type": "application/octet-stream", "Content-Length": str(len(body))}
+        where = f"photos.smugmug.com .*/i-{image.key}/"
+        self.smugmug.fault("respond", where, times=None, headers=headers, body=bytes(body))
+        self.contradicted.add(image)
+        self.tell(f"trouble: {image.key} contradicts its checksum")
 
     def killed_sync(self, *more: str) -> None:
         """Run and kill it while it waits for something, if it does."""
@@ -194,6 +224,10 @@ class History:
         args = [*self.options, *more, *(["--new-record"] if self.is_record_lost else [])]
         self.tell(f"RUN {' '.join(args)}")
         self.smugmug.clear_requests()
+        self.before = files_on_disk(self.run.output)
+        small = {image.data for image in self.withheld}
+        images = [image for album in self.account.albums for image in album.images]
+        self.bests.update(image.data for image in images if image.data not in small)
         return self.run.start(*args)
 
     def finished(
@@ -205,7 +239,10 @@ class History:
         self.story += [f"    {line}" for line in stderr.splitlines()]
         self.tell(f"exit code {code}, {self.smugmug.count('cdn')} files asked for")
         self.demand("Traceback" not in stderr and code in codes, f"this is no way to end: {code}")
-        if code in (0, 1) and (self.is_record_lost or "--verify" in more):
+        self.demand_no_loss()
+        if code == 0 and {"--full", "--verify"} & set(more):
+            self.contradicted.clear()
+        if code == 0 and (self.is_record_lost or "--verify" in more):
             # all are found by now, but where no MD5 tells it, or where SmugMug has nothing to put
             # beside it
             self.moved_here.clear()
@@ -222,12 +259,20 @@ class History:
             if self.smugmug.count("api", f"/album/{album.key}!images"):
                 for image in album.images:
                     self.unseen.pop((album.key, image.key), None)
+                    self.excused.discard((album.key, image.key))
         gone = self.treasures.keys() - files_on_disk(self.run.output).values()
         self.demand(
             not gone,
             f"of the owner's own is gone: {[self.treasures[content] for content in sorted(gone)]}",
         )
         return Result(code, stdout, stderr)
+
+    def demand_no_loss(self) -> None:
+        """Require that no best file was replaced by a smaller one that was never a best file."""
+        after = files_on_disk(self.run.output)
+        for path, content in self.before.items():
+            if content in self.bests and after.get(path, content) not in self.bests:
+                self.demand(len(after[path]) >= len(content), f"{path} got smaller")
 
     def demand_completeness(self) -> None:
         """Require a folder with all images for each album."""
@@ -243,6 +288,10 @@ class History:
         left = Counter(folder)
         gaps = []
         for image in album.images:
+            if image in self.withheld or image in self.contradicted:
+                continue
+            if (album.key, image.key) in self.excused:
+                continue
             versions = [image.data, *sorted(self.unseen.get((album.key, image.key), ()))]
             versions += [content for content, before in self.edits.items() if before in versions]
             versions += sorted(
@@ -302,6 +351,11 @@ class History:
             self.swap_albums,
             self.replace,
             self.replace,
+            self.rotate,
+            self.shrink_video,
+            self.shrink_video,
+            self.end_withholding,
+            self.end_withholding,
             self.delete,
             self.delete,
             self.undelete,
@@ -437,7 +491,7 @@ class History:
     def replace(self) -> Optional[str]:
         """Replace an image, with or without moving a date."""
         _, image = self.some_image()
-        if image is None:
+        if image is None or image in self.withheld:
             return None
         size = image.size if image.size in SIZES else next(self.sizes)
         moves_clock = self.random.random() < 0.5
@@ -447,6 +501,50 @@ class History:
         image.replace(self.fresh(size, image.data[: len(JPEG_MAGIC)]), moves_clock=moves_clock)
         moved = "and a date moves" if moves_clock else "but no date moves"
         return f"there: {image.key} is replaced, {moved}"
+
+    def rotate(self) -> Optional[str]:
+        """Raise the serial of a photo, and offer only a smaller copy of it for a while."""
+        _, image = self.some_image()
+        if not isinstance(image, Photo) or not image.archived or image in self.withheld:
+            return None
+        self.withhold(image, lambda: offer_original(image, True))
+        size = image.size if image.size in SIZES else next(self.sizes)
+        image.replace(self.fresh(size, image.data[: len(JPEG_MAGIC)]))
+        offer_original(image, False)
+        return f"there: {image.key} is rotated, and its original is not offered"
+
+    def shrink_video(self) -> Optional[str]:
+        """Offer only a smaller rendition of a video for a while, under the same serial."""
+        _, image = self.some_image()
+        if isinstance(image, Photo) or image is None or image.size not in SIZES:
+            return None
+        if image in self.withheld:
+            return None
+        best = image.content
+        self.withhold(image, lambda: setattr(image, "content", best))
+        image.content = self.fresh(200, MP4_MAGIC)
+        return f"there: {image.key} is offered in a smaller rendition"
+
+    def withhold(self, image: Image, give_back: Callable[[], None]) -> None:
+        """Note that the best file of an image is not offered for a while."""
+        self.bests.add(image.data)
+        self.withheld[image] = give_back
+
+    def end_withholding(self) -> Optional[str]:
+        """Offer the best file of an image again."""
+        if not self.withheld:
+            return None
+        image = self.random.choice(list(self.withheld))
+        self.give_back(image)
+        return f"there: {image.key} is offered as before"
+
+    def give_back(self, image: Image) -> None:
+        """Offer the best file of an image again, whether or not a date moves."""
+        self.withheld.pop(image)()
+        for album in [*self.account.albums, *self.deleted_albums]:
+            if image in album.images:
+                self.excused.add((album.key, image.key))
+                self.perhaps(album.touch)
 
     def delete(self) -> Optional[str]:
         """Delete an image from an album."""
@@ -636,8 +734,8 @@ class History:
         )
         self.forget(before)
         self.treasures[after] = str(path.relative_to(self.run.output))
+        self.edits[after] = self.edits.get(before, before)  # it stands for what it was
         if keep_size:
-            self.edits[after] = self.edits.get(before, before)
             self.was_stealthy = self.was_stealthy or keep_time
         return (
             f"here: {path.relative_to(self.run.output)} is edited,"
