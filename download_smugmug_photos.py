@@ -6264,11 +6264,14 @@ class ContentIndex:
                 self._execute("INSERT OR IGNORE INTO file VALUES (?, ?, ?, ?, ?, ?)", *values)
 
     def add(self, path: Path, record: FileRecord) -> None:
-        """Add a recorded file, unless it is damaged."""
-        if not record.damaged:
+        """Add a recorded file, unless it is damaged or the locale cannot encode its path."""
+        encoded = b""
+        with suppress(UnicodeError):
+            encoded = os.fsencode(str(path))
+        if encoded and not record.damaged:
             self._execute(
                 "INSERT OR REPLACE INTO file VALUES (?, ?, ?, ?, ?, ?)",
-                os.fsencode(str(path)),
+                encoded,
                 record.size_bytes,
                 record.md5,
                 record.stated_md5,

@@ -183,7 +183,7 @@ PARTS = (
     Part("complete and wrong and corrupt", "complete flip", [("corrupt", {})], ["zero", "zero"]),
     Part("too long", "complete lengthen", [], ["part", "zero"]),
     Part("empty", "empty", [], ["zero"]),
-    Part("complete of unknown size", "complete", [], ["part"], kind="video without size"),
+    Part("complete of unknown size", "complete", [], [], kind="video without size"),
     Part(
         "complete and wrong of unknown size",
         "complete flip",

@@ -1,0 +1,100 @@
+"""One album folder that cannot be looked at fails alone, in the words of the system."""
+
+from __future__ import annotations
+
+import errno as errnos
+import os
+import sys
+from pathlib import Path
+from typing import Dict, List, Optional
+
+import pytest
+
+from conftest import Run
+from fake_smugmug import Account
+from helpers import broken_python, expected_files, files_on_disk, run_without_rights, sync
+
+TASKS: List[List[str]] = [[], ["--dry-run"], ["--verify"]]
+
+SICK = """
+    import os
+
+    ERROR = {error}
+
+    def failing(function):
+        def fail_for_summer(path=".", *args, **kwargs):
+            if "Summer" in os.fsdecode(path):
+                raise OSError(ERROR, os.strerror(ERROR), path)
+            return function(path, *args, **kwargs)
+        return fail_for_summer
+
+    for name in ("stat", "lstat", "scandir", "listdir", "open", "mkdir", "readlink"):
+        setattr(os, name, failing(getattr(os, name)))
+"""
+
+
+def assert_fails_alone(stderr: str, words: str) -> None:
+    """Require a line about the sick folder, and none about standard output."""
+    assert any("Summer" in line and words in line for line in stderr.splitlines()), stderr
+    assert "standard output" not in stderr and "bug" not in stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="errors of POSIX systems")
+@pytest.mark.parametrize("error", ["EIO", "ESTALE", "ENAMETOOLONG"])
+def test_a_folder_with_an_error_fails_alone_in_each_task(
+    account: Account, run: Run, tmp_path: Path, error: str
+) -> None:
+    summer, winter = account.album("Summer"), account.album("Winter")
+    summer.photo("a.JPG")
+    winter.photo("b.JPG")
+    sync(run)
+    number = getattr(errnos, error)
+    env = broken_python(tmp_path / "sick", SICK.format(error=number))
+    words = os.strerror(number)
+    for arguments in TASKS:
+        assert_fails_alone(sync(run, *arguments, exit_code=1, env=env).stderr, words)
+    winter.photo("c.JPG")
+    told = sync(run, exit_code=1, env=env)
+    assert_fails_alone(told.stderr, words)
+    assert told.downloads == 1
+    assert sync(run, "--list", env=env).stdout.count("\n") == 3
+    assert files_on_disk(run.output) == expected_files(summer, winter)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="modes of POSIX systems")
+def test_a_folder_below_one_that_cannot_be_entered_fails_alone(account: Account, run: Run) -> None:
+    summer = account.album("Summer", folder="Closed")
+    winter = account.album("Winter", folder="Open")
+    summer.photo("a.JPG")
+    winter.photo("b.JPG")
+    sync(run, "--layout", "tree")
+    parent = run.output / "Closed"
+    parent.chmod(0o000)
+    try:
+        for arguments in TASKS:
+            result = run_without_rights(run, "--layout", "tree", *arguments)
+            assert result.returncode == 1
+            assert_fails_alone(result.stderr, "Permission denied")
+    finally:
+        parent.chmod(0o755)
+    assert sync(run, "--layout", "tree").downloads == 0
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="locales of Linux")
+def test_names_that_the_locale_cannot_encode_fail_alone(account: Account, run: Run) -> None:
+    summer, winter = account.album("\u00dcbersee"), account.album("Winter")
+    summer.photo("a.JPG")
+    winter.photo("b.JPG")
+    env: Dict[str, Optional[str]] = {
+        "LC_ALL": "C",
+        "PYTHONUTF8": "0",
+        "PYTHONCOERCECLOCALE": "0",
+    }
+    for arguments in TASKS:
+        result = run(*arguments, env=env)
+        assert result.returncode in (0, 1) and "bug" not in result.stderr
+    assert files_on_disk(run.output)["Winter/b.JPG"] == winter.images[0].data
+    sync(run)
+    for arguments in TASKS:
+        result = run(*arguments, env=env)
+        assert result.returncode in (0, 1) and "bug" not in result.stderr
