@@ -703,7 +703,7 @@ class Stop(threading.Event):
 
 
 class Wait:
-    """A reason to wait, such as a host that is closed: until a time, or for an item that tests it."""
+    """A reason to wait, such as a closed host: until a time, or for an item that tests it."""
 
     def is_over(self) -> bool:
         """Return True if all items that wait for this may be tried again."""
@@ -1000,13 +1000,13 @@ class Jobs:
 #
 #    What a name must be
 #
-#    Visible.   Linux and macOS hide names that begin with a dot. PhotoPrism also ignores those that
-#               begin with "@", "_." or "__". Nobody finds a file without visible characters.
+#    Visible.   Linux and macOS hide names that begin with a dot. PhotoPrism also ignores those
+#               that begin with "@", "_." or "__". Nobody finds a file without visible characters.
 #    Openable.  A double click and every importer go by the extension. A dot alone makes none: in
 #               "Holiday 12.05.2019" and "St.Moritz", all of it is the name. Only extensions in the
 #               lists below count; a name without one gets that of the file SmugMug serves.
 #    Unique.    macOS and Windows ignore case, macOS also ignores Unicode normalization.
-#    Stable.    Names depend on the image and on names already given, not on the order of a listing.
+#    Stable.    Names depend on the image and on names already given, not on the listing's order.
 #
 #    Files on disk under the names that earlier versions gave them keep those names.
 # -------------------------------------------------------------------------------------------------
@@ -1019,8 +1019,8 @@ MAX_NAME_BYTES = 255 - len(PART_SUFFIX)
 PHOTO_EXTENSIONS = frozenset(
     re.findall(
         r"\.\w+",
-        ".jpg .jpeg .jpe .jfif .png .gif .heic .heif .hif .avif .webp .tif .tiff .bmp .jp2 .jxl .psd"
-        " .svg .insp .3fr .arw .cr2 .cr3 .crw .dcr .dng .erf .fff .gpr .iiq .k25 .kdc .mef .mos"
+        ".jpg .jpeg .jpe .jfif .png .gif .heic .heif .hif .avif .webp .tif .tiff .bmp .jp2 .jxl"
+        " .psd .svg .insp .3fr .arw .cr2 .cr3 .crw .dcr .dng .erf .fff .gpr .iiq .k25 .kdc .mef .mos"
         " .mrw .nef .nrw .orf .ori .pef .raf .raw .rw2 .rwl .sr2 .srf .srw .x3f",
     )
 )
@@ -1705,8 +1705,8 @@ def rename(path: Path, new_path: Path) -> None:
 def passes(test: Callable[[str], bool], path: Path) -> bool:
     """Return `test(path)`, or False if that cannot be found out.
 
-    The tests of pathlib raise OSError for a path that cannot be looked at. Before Python 3.8, those
-    of os.path raise UnicodeError for a name that the locale cannot encode.
+    The tests of pathlib raise OSError for a path that cannot be looked at. Before Python 3.8,
+    those of os.path raise UnicodeError for a name that the locale cannot encode.
     """
     with suppress(OSError, ValueError):
         return test(str(path))
@@ -3203,7 +3203,7 @@ class Connection:
         return ""
 
     def _admit(self, host: Host, url: str) -> None:
-        """Return if `url` may be requested now; first probe the host if it is this thread's turn."""
+        """Return if `url` may be requested now; probe the host if it is this thread's turn."""
         if not host.admit(url):
             return
         failure = None
@@ -4450,8 +4450,8 @@ TOLD_HEADERS = {
     "connection": "close|keep-alive",
 }
 
-# Where to find the file of an image if the listing names none, best first: the resource, the object
-# in its response, and whether that is the original.
+# Where to find the file of an image if the listing names none, best first: the resource, the
+# object in its response, and whether that is the original.
 VIDEO_ENDPOINTS = (
     ("!largestvideo", "LargestVideo", False),
     ("!sizedetails", "ImageSizeDetails", False),
@@ -4496,7 +4496,7 @@ def find_remote(connection: Connection, image: Image) -> RemoteFile | None:
 
 
 def largest_video_size(details: Entry) -> str:
-    """Return the name of the largest size of a video. (VideoSize1920 may be 1080 wide, upright.)"""
+    """Return the name of a video's largest size. (VideoSize1920 may be 1080 wide, upright.)"""
     widths = [int(name[9:]) for name in details if re.fullmatch("VideoSize[0-9]{1,5}", name)]
     return f"VideoSize{max(widths, default=0)}"
 
@@ -4528,8 +4528,8 @@ def fetch_image_count(connection: Connection, album: Album) -> int | None:
 #
 #        key and secret     SMUGMUG_API_KEY and SMUGMUG_API_SECRET; the top of this file; the token
 #                           file; the keyboard
-#        token and secret   SMUGMUG_ACCESS_TOKEN and SMUGMUG_ACCESS_TOKEN_SECRET; the token file, if
-#                           it was saved with this key; the PIN flow
+#        token and secret   SMUGMUG_ACCESS_TOKEN and SMUGMUG_ACCESS_TOKEN_SECRET; the token file,
+#                           if it was saved with this key; the PIN flow
 #
 #    A key that was typed is saved when SmugMug has accepted it, a token when it has worked once.
 # -------------------------------------------------------------------------------------------------

@@ -49,8 +49,8 @@ def test_moved_album_folders_with_equal_content_are_told_apart(account: Account,
     before = files_on_disk(run.output)
     moved = sync(run)
     assert moved.cost == NOTHING_NEW and files_on_disk(run.output) == before
-    assert "The album folder Summer was moved; it is now 2019/Summer" in moved.stderr
-    assert "The album folder Print was moved; it is now 2019/Print" in moved.stderr
+    assert "Album folder Summer was moved to 2019/Summer." in moved.stderr
+    assert "Album folder Print was moved to 2019/Print." in moved.stderr
     again = sync(run)
     assert again.cost == NOTHING_NEW and "was moved" not in again.stderr
     assert "19 intact" in run_unchanged(run, "--verify", "--dry-run").stderr

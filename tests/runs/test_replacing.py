@@ -418,7 +418,7 @@ def test_a_killed_verification_keeps_what_it_found(
 
 
 def damaged_files(run: Run, copy: Path) -> int:
-    """Return how many files a copy of the record marks as damaged, or -1 if it is being written."""
+    """Count the files that a copy of the record marks as damaged, or return -1 if unreadable."""
     for suffix in ("", "-journal"):
         path = Path(f"{run.output / RECORD}{suffix}")
         target = Path(f"{copy}{suffix}")

@@ -247,7 +247,8 @@ def test_the_progress_line_shows_albums_images_bytes_speed_and_time_left(
     account.album("Summer").photo()
     held_photo(account.album("Winter"), gate)
     terminal().wait_for_progress(
-        r"^50%, [\d.]+ .* left, 1/2 files, \d+( of \d+)? kB, 1/2 albums, [\d.]+ .?B/s(, \d+ at a time)?$"
+        r"^50%, [\d.]+ .* left, 1/2 files, \d+( of \d+)? kB, 1/2 albums,"
+        r" [\d.]+ .?B/s(, \d+ at a time)?$"
     )
 
 
