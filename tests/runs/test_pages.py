@@ -192,8 +192,8 @@ def test_covers_are_those_the_owner_chose_if_on_disk(
     sync(run, *HTML, exit_code=1)
     assert overview(run).views == [
         ("img", "Chosen/b.JPG"),
-        ("img", "Video/a.JPG"),
         ("img", "Lost/a.JPG"),
+        ("img", "Video/a.JPG"),
     ]
     chosen.highlight = chosen.images[0]
     sync(run, *HTML, exit_code=1)
@@ -912,7 +912,7 @@ def test_the_search_finds_albums_by_name_description_folder_and_missing_files(
         ("rom", ["Trips", "Rome"]),
         ("trips", ["Trips", "Paris", "Rome"]),
         ("trips rom", ["Trips", "Rome"]),
-        ("bluhende", ["Home", "Garden"]),
+        ("bluhende", ["House", "Garden"]),
         ("missing", ["Trips", "Paris"]),
         ("nowhere", []),
         ("", ["House", "Garden", "Trips", "Paris", "Rome"]),
@@ -927,16 +927,16 @@ def test_the_search_finds_albums_by_name_description_folder_and_missing_files(
 def test_albums_are_sorted_by_folder_name_or_date(
     account: Account, run: Run, browser: Browser
 ) -> None:
-    years = {"Walk 10": ("Trips", 2021), "Walk 9": ("Trips", 2019), "Garden": ("Home", 2020)}
+    years = {"Walk 10": ("Trips", 2021), "Walk 9": ("Trips", 2019), "Garden": ("House", 2020)}
     for name, (folder, year) in years.items():
         album = account.album(name, folder=folder)
         album.photo("a.png", drawn_png(1), taken=datetime(year, 7, 1, 12, 0))
     sync(run, *HTML)
     browser.open(run.output / "index.html")
     for order, found in (
-        ("folder", ["Home", "Garden", "Trips", "Walk 9", "Walk 10"]),
-        ("name", ["Home", "Garden", "Trips", "Walk 9", "Trips", "Walk 10"]),
-        ("date", ["Trips", "Walk 10", "Home", "Garden", "Trips", "Walk 9"]),
+        ("folder", ["House", "Garden", "Trips", "Walk 9", "Walk 10"]),
+        ("name", ["House", "Garden", "Trips", "Walk 9", "Trips", "Walk 10"]),
+        ("date", ["Trips", "Walk 10", "House", "Garden", "Trips", "Walk 9"]),
     ):
         browser.run(f"sort.value = '{order}'; sort.dispatchEvent(new Event('change'))")
         assert browser.run(SEEN_TEXTS) == found
