@@ -1020,8 +1020,8 @@ PHOTO_EXTENSIONS = frozenset(
     re.findall(
         r"\.\w+",
         ".jpg .jpeg .jpe .jfif .png .gif .heic .heif .hif .avif .webp .tif .tiff .bmp .jp2 .jxl"
-        " .psd .svg .insp .3fr .arw .cr2 .cr3 .crw .dcr .dng .erf .fff .gpr .iiq .k25 .kdc .mef .mos"
-        " .mrw .nef .nrw .orf .ori .pef .raf .raw .rw2 .rwl .sr2 .srf .srw .x3f",
+        " .psd .svg .insp .3fr .arw .cr2 .cr3 .crw .dcr .dng .erf .fff .gpr .iiq .k25 .kdc .mef"
+        " .mos .mrw .nef .nrw .orf .ori .pef .raf .raw .rw2 .rwl .sr2 .srf .srw .x3f",
     )
 )
 VIDEO_EXTENSIONS = frozenset(
