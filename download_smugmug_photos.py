@@ -6617,12 +6617,10 @@ def link_existing(
     Return None if it is to be copied instead: without --hard-links, if the file is the user's, or
     if the disk cannot link. Its time stamp stays, because both names share it.
     """
-    if not copy.may_link or not index.links:
+    if not copy.may_link or not index.links or not has_md5(copy.path, copy.md5, stop):
         return None
-    with suppress(OSError):
-        if file_md5(copy.path, stop) != copy.md5:
-            return None
-    path = job.folder / part_name(job.image, copy.md5)
+    # Not the name of a part file, which a later run would write into.
+    path = job.folder / f".{job.image.key}-link{PART_SUFFIX}"
     try:
         remove(path)
         os.link(str(copy.path), str(path))
@@ -6632,6 +6630,13 @@ def link_existing(
     with closing(LinkedFile(path, copy.md5)) as linked:
         new = NewFile(linked, Result.COPIED, is_original_copy(copy, job.image))
         return move_into_place(job, new, naming_lock)
+
+
+def has_md5(path: Path, md5: str, stop: Stop) -> bool:
+    """Return True if a file can be read and has this MD5."""
+    with suppress(OSError):
+        return file_md5(path, stop) == md5
+    return False
 
 
 class LinkedFile:

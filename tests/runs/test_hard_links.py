@@ -116,3 +116,27 @@ def test_a_damaged_file_is_repaired_under_all_its_names(account: Account, run: R
     assert (run.output / "Summer" / "a.JPG").read_bytes() == photo.data
     assert (run.output / "Best of" / "a.JPG").read_bytes() == photo.data
     assert sync(run).cost == NOTHING_NEW
+
+
+def test_a_link_that_a_killed_run_left_is_never_written_into(account: Account, run: Run) -> None:
+    album, again = account.album("Summer"), account.album("Best of")
+    photo = album.photo("a.JPG")
+    sync(run)
+    again.collect(photo)
+    (run.output / "Best of").mkdir()
+    left = run.output / "Best of" / f".{photo.key}-link.part"
+    os.link(str(run.output / "Summer" / "a.JPG"), str(left))
+    assert sync(run, "--hard-links").downloads == 0
+    assert files_on_disk(run.output) == expected_files(album, again) and not left.exists()
+
+
+def test_an_unreadable_file_has_no_md5(tmp_path: Path) -> None:
+    assert not script.has_md5(tmp_path / "missing", "0" * 32, script.Stop())
+
+
+def test_links_are_given_up_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", logger=script.PROGRAM)
+    index = script.ContentIndex(tmp_path, lambda text: None, links=True)
+    for _ in range(2):
+        index.give_up_links(tmp_path, OSError(1, "Operation not permitted"))
+    assert [record.levelname for record in caplog.records] == ["INFO"]

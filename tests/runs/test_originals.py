@@ -86,6 +86,7 @@ def test_hidden_folders_hidden_files_and_links_are_passed_over(
     os.symlink(outside / "folder", originals / "folder")
     os.symlink(originals, originals / "circle")
     os.mkfifo(originals / "pipe.jpg")
+    (originals / "empty.jpg").touch()
     assert sync(run, "--originals", originals).downloads == 4
 
 
@@ -267,6 +268,45 @@ def test_files_of_one_size_are_hashed_once_each(
         copies = index.find(image._replace(remote=remote), script.Stop())
         assert len(copies) <= 1
     assert sorted(hashed) == sorted(tmp_path / f"{number}.jpg" for number in range(20))
+
+
+def test_without_a_size_only_known_files_are_found(tmp_path: Path) -> None:
+    """Ask by MD5 alone, for a photo whose smaller copy is recorded."""
+    (tmp_path / "unknown.jpg").write_bytes(b"12345")
+    index = script.ContentIndex(tmp_path, lambda text: None)
+    with script.open_database(tmp_path / ".record", lambda: None) as database:
+        index.fill(database)
+    md5 = script.file_md5(tmp_path / "unknown.jpg")
+    image = script.parse_image(script.Entry({"ImageKey": "k"}), script.Entry({}))
+    image = image._replace(remote=script.RemoteFile("", None, md5))
+    assert index.find(image, script.Stop()) == []
+    record = script.FileRecord("k", "0", "small.jpg", 5, md5, 1, is_original=False)
+    index.add(tmp_path / "small.jpg", record)
+    assert index.find(image, script.Stop()) == []
+    index.add(tmp_path / "damaged.jpg", record._replace(is_original=True, damaged=True))
+    assert index.find(image, script.Stop()) == []
+
+
+def test_entries_that_cannot_be_looked_at_are_passed_over(tmp_path: Path) -> None:
+    class Entry:
+        def is_dir(self, follow_symlinks: bool) -> bool:
+            raise OSError(5, "Input/output error")
+
+    assert not script.Walk(tmp_path)._is_file(Entry())  # type: ignore[arg-type]
+
+
+def test_no_album_folder_is_found_among_the_originals(tmp_path: Path) -> None:
+    """Leave an album's only file in the output folder itself, and among the originals."""
+    output, originals = tmp_path / "photos", tmp_path / "originals"
+    for folder in (output, originals):
+        folder.mkdir()
+        (folder / "a.JPG").write_bytes(b"12345")
+    index = script.ContentIndex(output, lambda text: None, [originals])
+    with script.open_database(output, lambda: None) as database:
+        index.fill(database)
+    assert len(index.of_size(5)) == 2
+    record = script.FileRecord("k", "0", "a.JPG", 5, script.file_md5(output / "a.JPG"), 1, True)
+    assert script.moved_folder(index, "Summer", {"."}, [record], script.Stop()) is None
 
 
 def test_an_index_that_does_not_fit_costs_the_copies_not_the_run(

@@ -117,6 +117,34 @@ def test_tables_of_another_program_are_rebuilt_from_the_files(account: Account, 
     assert sync(run).cost == NOTHING_NEW
 
 
+def test_errors_of_sqlite_are_passed_on(tmp_path: Path) -> None:
+    """Break a statement of each kind in the middle."""
+    opened = script.open_database(tmp_path, lambda: None)
+    with opened as database, pytest.raises(sqlite3.OperationalError, match="no such table"):
+        database._rows("SELECT * FROM missing")
+
+    class Interrupted(sqlite3.Connection):
+        def execute(self, statement: str, *values: Any) -> Any:
+            if statement.startswith("SELECT"):
+                raise sqlite3.OperationalError("interrupted")
+            return super().execute(statement, *values)
+
+    connection = sqlite3.connect(":memory:", factory=Interrupted)
+    with closing(connection), pytest.raises(sqlite3.OperationalError, match="interrupted"):
+        script.Database(connection)
+
+
+def test_the_speed_of_the_last_run_is_kept(tmp_path: Path) -> None:
+    with script.open_database(tmp_path, lambda: None) as database:
+        assert database.speed() == 0
+        database.save_account("family")
+        assert database.speed() == 0
+        database.save_speed(2.5e6)
+        database.save_account("renamed")
+    with script.open_database(tmp_path, lambda: None) as database:
+        assert database.speed() == 2.5e6 and database.account() == "renamed"
+
+
 # =================================================================================================
 # Rows that this program did not write.
 # =================================================================================================
