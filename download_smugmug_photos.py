@@ -9007,7 +9007,7 @@ def hidden_albums(run: Run, albums: list[Album]) -> str:
     user, summary = run.user, run.summary
     recorded = run.database.counts_on_disk()
     if recorded and not albums:
-        seen = f"SmugMug lists no album, but {counted(len(recorded), 'album')} were downloaded"
+        seen = f"SmugMug lists no album, but the record has {counted(len(recorded), 'album')}"
     elif user.image_count is None and user.level == "Public":
         seen = "SmugMug does not state how many photos and videos the account has"
     elif any(album.image_count is None and not album.locked for album in albums):

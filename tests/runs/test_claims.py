@@ -113,7 +113,7 @@ def test_an_empty_list_of_albums_is_a_failure_if_albums_were_downloaded(
     for album in albums:
         account.remove(album)
     told = sync(run, exit_code=1)
-    assert "SmugMug lists no album, but 2 albums were downloaded" in told.stderr
+    assert "SmugMug lists no album, but the record has 2 albums" in told.stderr
     assert "o longer on SmugMug" not in told.stderr and removed_in_record(run) == 0
 
 

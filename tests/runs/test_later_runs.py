@@ -476,6 +476,7 @@ def removed_count(text: str) -> int:
 
 def test_removed_files_of_deleted_albums_are_no_longer_named(account: Account, run: Run) -> None:
     album = account.album("Summer")
+    account.album("Winter").photo()
     for name in ("a.JPG", "b.JPG"):
         album.photo(name)
     sync(run)

@@ -866,7 +866,7 @@ def test_advice_for_a_busy_folder_names_no_other_folder(
     process = run.start()
     assert stall.reached.wait(300)
     told = sync(run, exit_code=2)
-    assert "Wait until it is done." in told.stderr and "another folder" not in told.stderr
+    assert "Wait until it has finished." in told.stderr and "another folder" not in told.stderr
     stop(process, signal.SIGINT)
 
 
