@@ -2459,7 +2459,7 @@ class Host(Wait):
         """Return a name for messages."""
         if self.is_api:
             return "SmugMug's API"
-        return "SmugMug's photo host" if self.name.startswith("photos.") else self.name
+        return "SmugMug's photo host" if self.name.startswith("photos.") else f"Host {self.name}"
 
     def is_over(self) -> bool:
         """Return True if the host is open, or was given up, so that its jobs can go on."""
@@ -8902,8 +8902,6 @@ class Steering:
             self._since = now
         self._was_idle = not in_progress
         is_saturated = has_more and in_progress == self._downloaders.size
-        if self._connection.is_waiting():  # handing jobs back is no throughput
-            is_saturated = False
         rate_limit = self._connection.rate_limit
         if rate_limit is not None and rate_limit.is_reached():  # more downloads would not help
             is_saturated = False
@@ -8913,6 +8911,8 @@ class Steering:
         )
         if seconds < MEASURE_SECONDS:
             return
+        if self._connection.is_waiting():  # the requests of an outage are no sign of overload
+            failed_requests = 0
         self._pace = next_pace(
             self._pace, seconds, size_bytes, files, failed_requests, self._is_full
         )

@@ -22,6 +22,9 @@ Run by hand, on Linux or macOS, with curl installed:
     FAST     a line of 120 MB/s, 2 MB/s for each connection
     FAR      a line of 40 MB/s, 1 MB/s for each connection, 250 ms away
     SLOW     a line of 3 MB/s
+    SICK     60 albums of 50 images of 1 MB, with 20 s of 504 from the photo host, a Retry-After of
+             30 s from the API, a dead host with 1 % of the files, an entry that no page survives,
+             and a folder that cannot be read: is all the rest on disk, and how soon?
     ORIGINALS  10 albums of 50 images of 20 kB that all lie among 200,000 other files (--originals)
 
 Beside RAW run bare `requests` with MD5 in four threads, and the program with fixed numbers of
@@ -195,8 +198,13 @@ WORKLOADS = {
         ),
         Workload("SLOW", 2, 30, 1_500_000, api_latency=0.08, file_latency=0.08, line_rate=3e6),
         Workload("ORIGINALS", 10, 50, 20_000, is_home=True),
+        WAN._replace(name="SICK", albums=60, size_bytes=MEGA, line_rate=40e6, pace=0.0),
     )
 }
+SICK_OUTAGE_MINUTES = 0.75  # what waits for the dead host is given up after this long
+SICK_WAIT_SECONDS = 30 + 60 * SICK_OUTAGE_MINUTES  # what the waits ask for, one after the other
+SICK_POISONED_ENTRY = 7  # its index in the second album, and one of so many files is lost
+SICK_LOST_SHARE = 100
 LINE_GOALS = {"WAN": 1.10, "HOME": 1.10, "FAST": 1.25, "FAR": 1.30, "SLOW": 1.10}
 # the program runs with these as well, to compare
 FIXED_JOBS = {
@@ -253,6 +261,10 @@ class Figure(NamedTuple):
 def figures(result: Result) -> list[Figure]:
     """Return the numbers that a workload's goals are about."""
     workload, ours, curl = result.workload, result.ours, result.curl
+    if workload.name == "SICK":
+        needed = workload.total_bytes / workload.line_rate + SICK_WAIT_SECONDS
+        text = f"wall / the {needed:.0f} s of the line and the waits"
+        return [Figure(text, ours.wall_seconds / needed, 1.0)]
     if workload.name in LINE_GOALS:
         needed = workload.total_bytes / workload.line_rate
         return [
@@ -388,11 +400,12 @@ class Server:
             "line-rate": workload.line_rate,
             "pace": workload.pace,
         }
+        flags = ["--no-log", *(["--sick"] if workload.name == "SICK" else [])]
         self._process = subprocess.Popen(
             [
                 sys.executable,
                 str(FAKE),
-                "--no-log",
+                *flags,
                 *(f"--{name}={options[name]}" for name in options),
             ],
             stdin=subprocess.PIPE,
@@ -478,9 +491,10 @@ def measured(
     folder: Path,
     server: Server,
     on_terminal: bool = False,
+    exit_code: int = 0,
 ) -> Cost:
     """Run a command and return its cost; raise Failure with its last output unless it exits with
-    0.
+    `exit_code`.
     """
     os.sync()  # so that no run waits for the writes of the one before
     api_before, files_before = server.requests()
@@ -501,7 +515,7 @@ def measured(
     if process.returncode:
         raise Failure(f"{command[0]} could not be started: {said[-500:]}")
     status, wall_seconds, cpu_seconds, peak = json.loads(printed.splitlines()[-1])
-    if status:
+    if status != exit_code << 8:
         raise Failure(f"{Path(command[0]).name} ended with status {status}: {said[-2000:]}")
     api_after, files_after = server.requests()
     unit = 1 if sys.platform == "darwin" else 1024  # Linux counts the peak in kibibytes
@@ -599,6 +613,22 @@ class Bench:
             raise Failure(f"{cost.files} files were asked for")
         return cost
 
+    def sick(self, server: Server, folder: Path, workload: Workload) -> Cost:
+        """Measure a run of the program that cannot get everything."""
+        output = folder / "photos"
+        output.mkdir()
+        loop = output / "Album 00003"
+        loop.symlink_to(loop.name)
+        command = [sys.executable, str(self._script), f"--output={output}"]
+        command += [f"--max-outage={SICK_OUTAGE_MINUTES}", *self._options]
+        environment = {**self._environment, **server.environment()}
+        cost = measured(command, environment, folder, server, exit_code=1)
+        lost = set(range(0, workload.files, SICK_LOST_SHARE))
+        lost.add(workload.images + SICK_POISONED_ENTRY)
+        lost |= set(range(2 * workload.images, 3 * workload.images))
+        check(output, workload.files - len(lost), workload.size_bytes)
+        return cost
+
     def bare(self, server: Server, folder: Path, urls: Sequence[str], size_bytes: int) -> Cost:
         """Measure a few lines of Python that download, hash and write these files with
         requests.
@@ -647,11 +677,23 @@ def run(workload: Workload, bench: Bench, runs: int) -> Result:
     """Measure a workload."""
     if workload.name == "ORIGINALS":
         return run_originals(workload, bench, runs)
+    if workload.name == "SICK":
+        return run_sick(workload, bench, runs)
     return (
         run_home(workload, bench, runs)
         if workload.is_home
         else run_with_curl(workload, bench, runs)
     )
+
+
+def run_sick(workload: Workload, bench: Bench, runs: int) -> Result:
+    """Measure downloads from a SmugMug that is ill, to a folder that is partly unreadable."""
+    costs = []
+    for number in range(1, runs + 1):
+        with bench.folder() as folder, server_for(workload) as server:
+            costs.append(bench.sick(server, folder, workload))
+            say(f"{workload.name} {number}/{runs}: {described(costs[-1])}")
+    return Result(workload, medians(costs), None)
 
 
 def run_home(workload: Workload, bench: Bench, runs: int) -> Result:

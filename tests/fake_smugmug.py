@@ -3855,6 +3855,9 @@ def main(argv: Sequence[str]) -> int:
         help="part of SmugMug's time for a listing that really passes (1 is all of it)",
     )
     parser.add_argument(
+        "--sick", action="store_true", help="be ill in many ways: see make_sick in the source"
+    )
+    parser.add_argument(
         "--no-log", action="store_true", help="count requests, but keep no list of them"
     )
     return serve(parser.parse_args(argv))
@@ -3878,6 +3881,8 @@ def serve(arguments: argparse.Namespace) -> int:
     with FakeSmugMug(
         account, line=line, log=not arguments.no_log, gateway=Gateway(pace=arguments.pace)
     ) as smugmug:
+        if arguments.sick:
+            make_sick(smugmug)
         _say(
             {
                 "port": smugmug.port,
@@ -3902,6 +3907,42 @@ def serve(arguments: argparse.Namespace) -> int:
             elif command:
                 _say({"error": "the commands are stats and urls"})
     return 0
+
+
+SICK_OUTAGE_SECONDS = 20.0
+SICK_WAIT_SECONDS = 30
+SICK_POISONED_ENTRY = 7  # its index, in the second album
+SICK_LOST_SHARE = 100  # one of so many files is on the dead host
+
+
+def make_sick(smugmug: FakeSmugMug) -> None:
+    """Let happen once: a rate limit of the API, an outage of the photo host. For good: a dead
+    host with 1 % of the files, and an entry that no page survives.
+    """
+    albums = smugmug.account.albums
+    images = [entry.image for album in albums for entry in album.listed()]
+    lost = {image.key for image in images[::SICK_LOST_SHARE]}
+
+    def moved(answer: JSON) -> JSON:
+        for item in answer["Response"].get("AlbumImage", []):
+            if item["ImageKey"] in lost:
+                item["ArchivedUri"] = item["ArchivedUri"].replace(CDN_HOST, "photos2.smugmug.com")
+        return answer
+
+    poisoned_album = albums[1]
+    key = poisoned_album.listed()[SICK_POISONED_ENTRY].image.key
+    smugmug.dead_hosts.add("photos2.smugmug.com")
+    smugmug.fault("poisoned", f"{poisoned_album.key}!images", times=None, key=key)
+    smugmug.fault("rate_limited", "!images", after=20, retry_after=str(SICK_WAIT_SECONDS))
+    smugmug.fault("mangle", "!images", times=None, function=moved)
+    outage = smugmug.fault("server_error", "cdn", times=None, after=len(images) // 10, status=504)
+
+    def end_outage() -> None:
+        outage.reached.wait()
+        time.sleep(SICK_OUTAGE_SECONDS)
+        outage.times = 0
+
+    threading.Thread(target=end_outage, daemon=True).start()
 
 
 def _say(value: Any) -> None:
