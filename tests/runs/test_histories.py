@@ -572,9 +572,9 @@ class History:
         return f"there: {image.key} is back in {album.key}{with_lag()}"
 
     def delete_album(self) -> Optional[str]:
-        """Delete an album."""
+        """Delete an album. An account that loses its last one would look like a poor sign-in."""
         album = self.some_album()
-        if album is None or self.random.random() < 0.5:
+        if len(self.account.albums) < 2 or album is None or self.random.random() < 0.5:
             return None
         self.account.albums.remove(album)
         self.deleted_albums.append(album)
