@@ -1,8 +1,11 @@
-"""Do README's commands run as written, and are its statements true?"""
+"""Does the README tell the truth? Its lines run as written, and its lists equal the program's."""
 
 from __future__ import annotations
 
+import argparse
+import csv
 import html
+import io
 import os
 import re
 import shlex
@@ -12,7 +15,7 @@ import sys
 import xml.etree.ElementTree
 from pathlib import Path
 from types import CodeType
-from typing import Dict, Iterator, List, Mapping
+from typing import Dict, Iterator, List, Mapping, Optional
 
 import pytest
 
@@ -26,35 +29,46 @@ ROOT = SCRIPT.parent
 SETUP = re.compile(r"python3 -m venv \.venv && \.venv/bin/pip install --quiet -r (\S+) && (.+)")
 PROGRAM = ".venv/bin/python download_smugmug_photos.py"
 DEMO_PROGRAM = ".venv/bin/python tests/demo.py"
-SLOW_DEMO = f"{DEMO_PROGRAM} --slow"
 PICTURE = ROOT / "tests" / "demo.svg"
 PIN = "027518\n"
+BLOCKS = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+FOLDED = re.compile(r"<details><summary>(.*?)</summary>(.*?)</details>", re.DOTALL)
 
 pytestmark = pytest.mark.skipif(
     sys.platform == "win32", reason="these lines are for the shell of Linux and macOS"
 )
 
 
-def blocks(language: str) -> Iterator[str]:
+def blocks(language: str, text: str = README) -> List[str]:
     """Return the code blocks of a language."""
-    return iter(re.findall(rf"^```{language}\n(.*?)^```$", README, re.DOTALL | re.MULTILINE))
+    return [content for name, content in BLOCKS.findall(text) if name == language]
 
 
-def command_lines() -> List[str]:
-    """Return all shell lines except those that set up the packages.
+def folded(title: str) -> str:
+    """Return the text of the folded part whose title begins with `title`."""
+    (content,) = [text for summary, text in FOLDED.findall(README) if summary.startswith(title)]
+    return str(content)
 
-    The tests run where the packages are installed.
-    """
+
+def table_rows(text: str) -> List[List[str]]:
+    """Return the cells of each row of the table in `text`, without its head."""
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    rows = []
+    for line in lines[2:]:
+        cells = re.split(r"(?<!\\)\|", line)[1:-1]
+        rows.append([cell.strip().replace("\\|", "|") for cell in cells])
+    return rows
+
+
+def setup_lines() -> List[str]:
+    """Return the lines that make an environment."""
     lines = [line for block in blocks("sh") for line in block.splitlines()]
-    return [
-        found.group(2) if found else line
-        for line, found in zip(lines, map(SETUP.fullmatch, lines))
-    ]
+    return [line for line in lines if line.startswith("python3 -m venv")]
 
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """Make a folder as a reader has it after the set-up: the project's files and a Python."""
+    """Return a folder as a reader has it after the set-up: the project, and a Python."""
     folder = tmp_path / "a-readers-copy"
     (folder / ".venv" / "bin").mkdir(parents=True)
     python = folder / ".venv" / "bin" / "python"
@@ -66,13 +80,16 @@ def checkout(tmp_path: Path) -> Path:
 
 
 def shell(
-    line: str, folder: Path, variables: Mapping[str, str] = {}, answer: str = ""
+    line: str,
+    folder: Path,
+    variables: Optional[Mapping[str, str]] = None,
+    answer: str = "",
 ) -> subprocess.CompletedProcess[str]:
-    """Run a line as a reader would and require success."""
+    """Run a line as its reader would; fail the test if it fails."""
     done = subprocess.run(
         ["sh", "-c", line],
         cwd=str(folder),
-        env={**os.environ, **variables},
+        env={**os.environ, **(variables or {})},
         input=answer,
         capture_output=True,
         text=True,
@@ -83,251 +100,61 @@ def shell(
     return done
 
 
-def test_every_command_for_an_account_does_what_it_promises(
-    account: Account, smugmug: FakeSmugMug, checkout: Path
-) -> None:
+@pytest.fixture
+def signed_in(smugmug: FakeSmugMug) -> Dict[str, str]:
+    """Return the variables of a reader who has signed in."""
+    return {
+        **smugmug.environment,
+        "SMUGMUG_API_KEY": smugmug.api_key,
+        "SMUGMUG_API_SECRET": smugmug.api_secret,
+        "SMUGMUG_ACCESS_TOKEN": smugmug.access_token,
+        "SMUGMUG_ACCESS_TOKEN_SECRET": smugmug.access_token_secret,
+    }
+
+
+@pytest.fixture
+def albums(account: Account) -> Account:
+    """Fill an account with three albums in two folders."""
     for folder, name in (
         ("Family", "Summer 2024"),
         ("Family/Trips", "Rome"),
         ("Clients", "Smith"),
     ):
-        account.album(name, folder=folder).photo(title="A title")
-    lines = [line for line in command_lines() if line.startswith(PROGRAM)]
-    first, later, *recipes = lines
-    keys = {"SMUGMUG_API_KEY": smugmug.api_key, "SMUGMUG_API_SECRET": smugmug.api_secret}
-    assert first == PROGRAM
-    # the script asks for them only at a terminal
-    shell(first, checkout, {**smugmug.environment, **keys}, PIN)
-    assert len(files_on_disk(checkout / "smugmug_photos")) == 3
-
-    source = (checkout / SCRIPT.name).read_text(encoding="utf-8")
-    for name, value in (("API_KEY", smugmug.api_key), ("API_SECRET", smugmug.api_secret)):
-        source, count = re.subn(
-            f'^{name} = ".*"$', f'{name} = "{value}"', source, flags=re.MULTILINE
-        )
-        assert count == 1
-    (checkout / SCRIPT.name).write_text(source, encoding="utf-8")
-    assert later == PROGRAM
-    assert "3 already there" in shell(later, checkout, smugmug.environment).stderr
-
-    said = {
-        line[len(PROGRAM) + 1 :]: shell(line, checkout, smugmug.environment) for line in recipes
-    }
-    assert len(said) >= 9
-    assert "Rome" in said["--list"].stdout
-    assert all(
-        "0 downloaded" in done.stderr
-        for options, done in said.items()
-        if "Files:" in done.stderr and "--dry-run" not in options
-    )
-    assert sorted(files_on_disk(checkout / "smugmug_photos")) == sorted(
-        [
-            "index.html",
-            *(
-                f"{album}/{name}"
-                for album in ("Summer 2024", "Rome", "Smith")
-                for name in ("IMG_1.JPG", "IMG_1.JPG.xmp", "index.html")
-            ),
-        ]
-    )
-    assert "3 intact" in said["--verify"].stderr
-    assert {"report.json", "smugmug.log"} <= {path.name for path in checkout.iterdir()}
+        account.album(name, folder=folder).photo(title="A title", caption="By the lake, at noon")
+    return account
 
 
-def test_the_demo_and_its_archive_are_complete(checkout: Path) -> None:
-    line = DEMO_PROGRAM
-    assert line in command_lines() and SLOW_DEMO in command_lines()
-    variables = {"TMPDIR": str(checkout)}
-    assert "All 11 photos and videos are in " in shell(line, checkout, variables, PIN).stderr
-    listed = shell(f"{line} --list-md5", checkout, variables).stdout
-    assert len(listed.splitlines()) == 11
-    if shutil.which("md5sum"):
-        (checkout / "sums").write_text(listed)
-        shell("cd demo_photos && md5sum -c --strict --quiet ../sums", checkout)
+# =================================================================================================
+# The first screen
+# =================================================================================================
 
 
-def test_the_slow_demo_ends_as_the_picture_shows(ca: Authority, tmp_path: Path) -> None:
-    account = demo.slow_account()
-    with FakeSmugMug(account, authority=ca) as smugmug:
-        troubles = demo.arm_failures(smugmug, seconds=0)
-        runner = Run(smugmug, tmp_path)
-        try:
-            said = runner().stderr
-        finally:
-            runner.close()
-        assert [trouble.hits for trouble in troubles] == [1, 1, 1]
-    shown = [
-        html.unescape(text)
-        for text in re.findall("<text [^>]*>(.*?)</text>", PICTURE.read_text("utf-8"))
-    ]
-    assert {
-        "Albums: 4 new, 0 changed, 0 unchanged",
-        "Files: 40 downloaded, 0 already there, 0 failed",
-    } <= (set(shown) & set(said.splitlines()))
-    assert shown[-1].startswith("All 40 photos and videos are in ")
-    assert shown[-1].rpartition(" in ")[0] in said
-    assert any(re.match(r"\d+%, \d+ s left, ", line) for line in shown)
-    seconds = sum(photo.size for album in account.albums for photo in album.images) / (
-        demo.SLOW_LINE.bytes_per_second_total
-    )
-    assert 15 <= seconds <= 25  # and the faults, which take up to 4 s
-
-
-def test_the_picture_is_self_contained() -> None:
-    picture = xml.etree.ElementTree.fromstring(PICTURE.read_text("utf-8"))
-    assert not re.search(r"href|@import|url\(|<script|<style", PICTURE.read_text("utf-8"))
-    assert picture.get("font-family") == "monospace"
-    papers = [part for part in picture if part.tag.endswith("rect")]
-    # readable in light and dark
-    assert len(papers) == 2 and all(part.get("fill") for part in papers)
-    assert "](tests/demo.svg)" in README
-
-
-def test_the_first_screen_serves_newcomers_and_the_text_is_short() -> None:
-    assert len(README.split()) <= 2000
-    first_screen = "\n".join(README.splitlines()[:40])
+def test_first_screen_has_what_a_newcomer_needs() -> None:
+    first_screen = "\n".join(README.splitlines()[:45])
     for needed in (
+        "byte for byte",
+        "Read-only",
+        "One file",
+        "Not affiliated with SmugMug",
+        "Linux, macOS, Windows, NAS",
         "tests/demo.svg",
         "Python 3.7",
         "API key",
-        "Download ZIP",
-        "**How long it takes**",
         PROGRAM,
         DEMO_PROGRAM,
-        SLOW_DEMO,
         "requirements.txt",
     ):
         assert needed in first_screen, needed
 
 
-def test_no_command_contains_a_secret() -> None:
-    lines = [
-        line
-        for block in re.findall(r"^```\w*\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
-        for line in block.splitlines()
-    ]
-    assert not [line for line in lines if re.search(r"(KEY|SECRET|TOKEN)\w*=", line)]
+def test_is_at_most_1900_words_outside_of_folded_parts() -> None:
+    words = re.findall(r"\S*\w\S*", FOLDED.sub("", README))  # not the rulers of tables
+    assert len(words) <= 1900
 
 
-def test_no_docker_command_contains_the_key() -> None:
-    lines = [line for line in command_lines() if "docker run" in line]
-    assert lines and all("--env-file " in line and "API_KEY" not in line for line in lines)
-
-
-def test_all_fields_of_the_report_are_explained() -> None:
-    explained = set(re.findall("`([a-z_0-9]+)`", readme_section("Report")))
-    fields = set(script.Summary(Path("photos")).report(0, "")) | {
-        "kind",
-        *(name for name in script.Note._fields if name != "result"),
-    }
-    assert explained == fields
-
-
-@pytest.mark.skipif(shutil.which("exiftool") is None, reason="exiftool is not installed")
-def test_the_exiftool_command_writes_sidecars_into_copies(
-    account: Account, smugmug: FakeSmugMug, run: Run
-) -> None:
-    picture = account.album("Summer").photo(
-        "IMG_1.png", demo.drawn_png(1), title="The lake", keywords=["sea"]
-    )
-    assert run("--sidecar", "xmp").returncode == 0
-    (line,) = [
-        block
-        for block in re.findall(r"^```\w*\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
-        if "exiftool" in block
-    ]
-    shell(
-        "set -e\n" + line.replace("smugmug_photos", shlex.quote(str(run.output))),
-        run.output.parent,
-    )
-    copy = run.output.parent / "for_lightroom" / "Summer" / "IMG_1.png"
-    read = subprocess.run(
-        ["exiftool", "-s3", "-XMP-dc:Title", "-XMP-dc:Subject", str(copy)],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert read.stdout.split("\n")[:2] == ["The lake", "sea"]
-    assert (run.output / "Summer" / "IMG_1.png").read_bytes() == picture.data
-
-
-def test_every_scheduled_command_uses_existing_options() -> None:
-    found = re.findall(
-        r"^```\w*\n(.*?)^```$", readme_section("Every night"), re.DOTALL | re.MULTILINE
-    )
-    lines = [line for block in found for line in block.splitlines() if f"{SCRIPT.name} -" in line]
-    assert len(lines) == 3  # cron with a watcher, systemd, Windows
-    for line in lines:
-        assert (
-            script.build_parser({})
-            .parse_args(line.partition(SCRIPT.name)[2].partition(";")[0].rstrip('"').split())
-            .quiet
-        )
-
-
-def test_every_explained_message_is_one_of_the_program() -> None:
-    texts = list(texts_of(compile(SCRIPT.read_bytes(), SCRIPT.name, "exec")))
-    rows = re.findall(r"^\* (`.*?): ", readme_section("If it says ..."), re.MULTILINE)
-    quoted = [fragment for row in rows for fragment in re.findall("`([^`]+)`", row)]
-    assert len(quoted) >= 12
-    assert [fragment for fragment in quoted if not any(fragment in text for text in texts)] == []
-
-
-def texts_of(code: CodeType) -> Iterator[str]:
-    """Return all texts in a piece of code, those of an f-string in pieces."""
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            yield from texts_of(constant)
-        elif isinstance(constant, str):
-            yield constant
-
-
-def test_all_exit_codes_are_explained() -> None:
-    codes = [code for name, code in vars(script).items() if name.startswith("EXIT_")]
-    explained = re.findall(r"^\| (\d+) \| ", readme_section("Exit codes"), re.MULTILINE)
-    assert explained == [str(code) for code in sorted(codes)]
-
-
-def test_the_rule_of_success_is_stated() -> None:
-    rule = readme_section("Exit codes")
-    for said in (
-        "last line and the exit code follow one rule",
-        "cannot give is counted and named at every run",
-        "| 0 | everything SmugMug offers is on disk; with `-n`, the preview is complete |",
-    ):
-        assert said in rule, said
-
-
-def test_all_words_of_the_summary_are_explained() -> None:
-    table = readme_section("What lands where").partition("Words of the summary")[2]
-    rows = re.findall(r"^\* ([A-Za-z ,]+): ", table, re.MULTILINE)
-    words = {word.text for word in script.Result}
-    texts = set(texts_of(compile(SCRIPT.read_bytes(), SCRIPT.name, "exec"))) | words
-    assert words - {"stopped early"} <= set(rows) <= texts
-
-
-def test_every_test_named_for_a_promise_exists() -> None:
-    named = re.findall("`(test_[a-z0-9_]+)`", readme_section("What it promises"))
-    defined = {
-        name
-        for path in (ROOT / "tests").rglob("test_*.py")
-        for name in re.findall(
-            r"^def (test_\w+)\(", path.read_text(encoding="utf-8"), re.MULTILINE
-        )
-    }
-    assert len(named) >= 12
-    assert set(named) <= defined
-
-
-def test_every_set_up_installs_the_listed_packages() -> None:
-    setups = [
-        line
-        for block in blocks("sh")
-        for line in block.splitlines()
-        if line.startswith("python3 -m venv")
-    ]
-    files: Dict[str, str] = {}
-    for line in setups:
+def test_every_setup_line_installs_a_file_of_the_project() -> None:
+    files = {}
+    for line in setup_lines():
         found = SETUP.fullmatch(line)
         assert found, line
         files[found.group(2).rpartition(" ")[2]] = found.group(1)
@@ -337,3 +164,345 @@ def test_every_set_up_installs_the_listed_packages() -> None:
         "download_smugmug_photos.py": "requirements.txt",
     }
     assert all((ROOT / name).is_file() for name in files.values())
+
+
+def test_the_line_for_uv_names_the_script_whose_head_names_the_packages() -> None:
+    assert "uv run download_smugmug_photos.py\n" in blocks("sh")
+    head = SCRIPT.read_text("utf-8").split('"""')[0]
+    (dependencies,) = re.findall(r"^# dependencies = \[(.*)\]$", head, re.MULTILINE)
+    required = (ROOT / "requirements.txt").read_text("utf-8").split()
+    assert re.findall('"(.*?)"', dependencies) == required
+
+
+def test_first_and_later_lines_download_everything(
+    albums: Account, smugmug: FakeSmugMug, checkout: Path
+) -> None:
+    (first,) = [
+        line for line in setup_lines() if line.endswith(f"-r requirements.txt && {PROGRAM}")
+    ]
+    program = first.rpartition(" && ")[2]
+    keys = {"SMUGMUG_API_KEY": smugmug.api_key, "SMUGMUG_API_SECRET": smugmug.api_secret}
+    shell(program, checkout, {**smugmug.environment, **keys}, PIN)
+    assert len(files_on_disk(checkout / "smugmug_photos")) == 3
+    assert f"{PROGRAM}\n" in blocks("sh")
+    source = (checkout / SCRIPT.name).read_text(encoding="utf-8")
+    for name, value in (("API_KEY", smugmug.api_key), ("API_SECRET", smugmug.api_secret)):
+        source, count = re.subn(f'^{name} = ".*"$', f'{name} = "{value}"', source, flags=re.M)
+        assert count == 1
+    (checkout / SCRIPT.name).write_text(source, encoding="utf-8")
+    assert "3 already there" in shell(PROGRAM, checkout, smugmug.environment).stderr
+
+
+# =================================================================================================
+# The demo and its picture
+# =================================================================================================
+
+
+def test_demo_downloads_everything_intact(checkout: Path) -> None:
+    variables = {"TMPDIR": str(checkout)}
+    assert (
+        "All 11 photos and videos are in " in shell(DEMO_PROGRAM, checkout, variables, PIN).stderr
+    )
+    listed = shell(f"{DEMO_PROGRAM} --list-md5", checkout, variables).stdout
+    assert len(listed.splitlines()) == 11
+    if shutil.which("md5sum"):
+        (checkout / "sums").write_text(listed)
+        shell("cd demo_photos && md5sum -c --strict --quiet ../sums", checkout)
+
+
+def test_slow_demo_meets_its_failures_and_ends_as_the_picture_shows(
+    ca: Authority, tmp_path: Path
+) -> None:
+    account = demo.slow_account()
+    with FakeSmugMug(account, authority=ca) as smugmug:
+        faults = demo.arm_failures(smugmug, seconds=0)
+        runner = Run(smugmug, tmp_path)
+        try:
+            said = runner().stderr
+        finally:
+            runner.close()
+        assert [fault.hits for fault in faults] == [1, 1, 1]
+    texts = re.findall("<text [^>]*>(.*?)</text>", PICTURE.read_text("utf-8"))
+    shown = [html.unescape(text) for text in texts]
+    summary = {
+        "Albums: 4 new, 0 changed, 0 unchanged",
+        "Files: 40 downloaded, 0 already there, 0 failed",
+    }
+    assert summary <= set(shown)
+    assert summary <= set(said.splitlines())
+    assert shown[-1].startswith("All 40 photos and videos are in ")
+    assert shown[-1].rpartition(" in ")[0] in said
+    assert any(re.match(r"\d+%, ", line) for line in shown)
+    assert not [line for line in shown if "429" in line]
+
+
+def test_picture_is_complete_in_itself() -> None:
+    text = PICTURE.read_text("utf-8")
+    picture = xml.etree.ElementTree.fromstring(text)
+    assert not re.search(r"href|@import|url\(|<script|<style", text)
+    assert picture.get("font-family") == "monospace"
+    papers = [part for part in picture if part.tag.endswith("rect")]
+    assert len(papers) == 2
+    assert all(part.get("fill") for part in papers)  # readable in light and dark
+    assert "](tests/demo.svg)" in README
+
+
+# =================================================================================================
+# Tasks
+# =================================================================================================
+
+
+def test_every_task_of_the_table_works(
+    albums: Account, signed_in: Dict[str, str], checkout: Path, tmp_path: Path
+) -> None:
+    originals = tmp_path / "pictures"
+    originals.mkdir()
+    shell(PROGRAM, checkout, signed_in)
+    rows = table_rows(readme_section("Common tasks"))
+    assert len(rows) >= 16
+    said = {}
+    for _, cell in rows:
+        options = re.match("`(.*?)`", cell)
+        assert options, cell
+        line = options.group(1).replace("/mnt/pictures", str(originals))
+        said[options.group(1)] = shell(
+            f"{PROGRAM} {line}".replace("/mnt/photos", "elsewhere"), checkout, signed_in
+        )
+    assert "Rome" in said["--list"].stdout
+    assert "3 intact" in said["--verify"].stderr
+    assert len(files_on_disk(checkout / "elsewhere")) == 3
+    assert {"report.json", "smugmug.log"} <= {path.name for path in checkout.iterdir()}
+    assert (checkout / "smugmug_photos" / "index.html").is_file()
+
+
+def test_files_that_smugmug_no_longer_has_are_moved_aside(
+    albums: Account, signed_in: Dict[str, str], checkout: Path
+) -> None:
+    shell(PROGRAM, checkout, signed_in)
+    album = albums.albums[0]
+    image = album.images[0]
+    album.remove(image)
+    (recipe,) = blocks("sh", folded("Set aside"))
+    shell(recipe, checkout, signed_in)
+    (moved,) = checkout.glob(f"removed-*/*/{image.file_name}")
+    assert moved.read_bytes() == image.data
+    assert len(files_on_disk(checkout / "smugmug_photos")) == 2
+
+
+def test_captions_become_a_spreadsheet_and_an_order_becomes_numbers(
+    albums: Account, signed_in: Dict[str, str], checkout: Path
+) -> None:
+    shell(f"{PROGRAM} --sidecar json", checkout, signed_in)
+    spreadsheet, numbers = blocks("sh", folded("A spreadsheet"))
+    shell(spreadsheet, checkout)
+    rows = list(csv.DictReader(io.StringIO((checkout / "captions.csv").read_text("utf-8"))))
+    assert {row["album"] for row in rows} == {"Summer 2024", "Rome", "Smith"}
+    assert {row["caption"] for row in rows} == {"By the lake, at noon"}
+    shell(numbers, checkout)
+    copies = [path.name for path in (checkout / "Summer in order").iterdir()]
+    assert copies == ["0001 " + albums.albums[0].images[0].file_name]
+
+
+@pytest.mark.skipif(shutil.which("exiftool") is None, reason="exiftool is not installed")
+def test_exiftool_writes_the_sidecars_into_copies(account: Account, run: Run) -> None:
+    picture = account.album("Summer").photo(
+        "IMG_1.png", demo.drawn_png(1), title="The lake", keywords=["sea"]
+    )
+    assert run("--sidecar", "xmp").returncode == 0
+    original = run.output / "Summer" / "IMG_1.png"
+    (lines,) = [block for block in blocks("", folded("Immich")) if "exiftool" in block]
+    quoted = shlex.quote(str(run.output))
+    shell("set -e\n" + lines.replace("smugmug_photos", quoted), run.output.parent)
+    copies = run.output.parent / "for_lightroom"
+    copy = copies / "Summer" / "IMG_1.png"
+    read = subprocess.run(
+        ["exiftool", "-s3", "-XMP-dc:Title", "-XMP-dc:Subject", str(copy)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert read.stdout.split("\n")[:2] == ["The lake", "sea"]
+    assert original.read_bytes() == picture.data
+    assert copy.stat().st_mtime == original.stat().st_mtime  # the date of the photo
+    assert not list(copies.glob(".smugmug.sqlite3*"))
+
+
+# =================================================================================================
+# Every night
+# =================================================================================================
+
+
+def test_cron_line_tells_the_watcher_the_exit_code(
+    albums: Account, signed_in: Dict[str, str], checkout: Path, tmp_path: Path
+) -> None:
+    (block,) = blocks("", folded("cron"))
+    line = block.split(None, 5)[5].strip()
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    curl = programs / "curl"
+    heard = tmp_path / "heard"
+    curl.write_text(f'#!/bin/sh\necho "$@" >> {shlex.quote(str(heard))}\n')
+    curl.chmod(0o755)
+    variables = {name: signed_in[name] for name in signed_in}
+    variables["PATH"] = f"{programs}:/usr/bin:/bin"
+    shell("true", checkout)
+    for folder, code in ((checkout, "0"), (tmp_path / "missing", "[12]")):
+        done = shell(line.replace("/srv/photos", shlex.quote(str(folder))), tmp_path, variables)
+        said = heard.read_text().splitlines()[-1]
+        assert re.search(rf"-o /dev/null https://watcher\.example/YOUR-ID/{code}$", said), said
+        if folder == checkout:
+            assert (done.stdout, done.stderr) == ("", "")
+    assert len(files_on_disk(checkout / "smugmug_photos")) == 3
+
+
+@pytest.mark.skipif(
+    shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed"
+)
+def test_systemd_accepts_the_unit_files(checkout: Path, tmp_path: Path) -> None:
+    service, timer = blocks("ini", folded("systemd"))
+    for text, name in ((service, "smugmug.service"), (timer, "smugmug.timer")):
+        assert text.startswith(f"# {name}\n")
+        (tmp_path / name).write_text(text.replace("/srv/photos", str(checkout)))
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", str(tmp_path / "smugmug.timer")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    complaints = [line for line in done.stderr.splitlines() if "smugmug" in line]
+    assert complaints == []
+
+
+def test_every_line_for_the_night_uses_existing_options() -> None:
+    found = [content for _, content in BLOCKS.findall(readme_section("Every night"))]
+    lines = [line for block in found for line in block.splitlines() if f"{SCRIPT.name} -" in line]
+    assert len(lines) == 3  # cron, systemd, Windows
+    for line in lines:
+        options = line.partition(SCRIPT.name)[2].partition(";")[0].rstrip('"').split()
+        assert script.build_parser({}).parse_args(options).quiet
+
+
+def test_container_runs_with_the_variables_of_its_dockerfile(
+    albums: Account, signed_in: Dict[str, str], tmp_path: Path
+) -> None:
+    (dockerfile,) = blocks("dockerfile", folded("Docker"))
+    (ignored,) = blocks("", folded("Docker"))
+    commands = [line for line in blocks("sh", folded("Docker"))[0].splitlines() if " run " in line]
+    assert "COPY download_smugmug_photos.py /\n" in dockerfile
+    assert ignored.splitlines()[1:] == ["*", "!download_smugmug_photos.py"]
+    assert '["python", "/download_smugmug_photos.py"]' in dockerfile
+    assert all("--user" in line and "-e TZ=" in line for line in commands)
+    data = tmp_path / "data"
+    data.mkdir()
+    (settings,) = re.findall("^ENV (.*)$", dockerfile, re.MULTILINE)
+    variables = {}
+    for setting in settings.split():
+        name, value = setting.split("=")
+        variables[name] = value.replace("/data", str(data))
+    for line in commands:
+        arguments = line.rpartition(" smugmug ")[2].split()
+        done = subprocess.run(
+            [sys.executable, str(SCRIPT), *arguments],
+            cwd="/",
+            env={**os.environ, **signed_in, **variables},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+    assert len(files_on_disk(data / "smugmug_photos")) == 3
+
+
+def test_no_line_to_be_typed_holds_a_secret() -> None:
+    lines = [line for _, content in BLOCKS.findall(README) for line in content.splitlines()]
+    assert not [line for line in lines if re.search(r"(KEY|SECRET|TOKEN)\w*=", line)]
+
+
+# =================================================================================================
+# Reference
+# =================================================================================================
+
+
+def options_table() -> str:
+    """Return the table of options as the README should have it, from `--help`."""
+    rows = ["| option | meaning |", "|---|---|"]
+    parser = script.build_parser({})
+    for action in parser._actions:
+        if action.help == argparse.SUPPRESS:
+            continue
+        metavar = f" {action.metavar}" if action.metavar and action.nargs != 0 else ""
+        options = [f"`{name}`" for name in action.option_strings[:-1]]
+        options.append(f"`{action.option_strings[-1]}{metavar}`")
+        text = f"| {', '.join(options)} | {action.help} |"
+        rows.append(re.sub(r"(?<=\w)\|(?=\w)", r"\\|", text))
+    return "\n".join(rows)
+
+
+def variables_of_options() -> List[str]:
+    """Return the environment variables of the options that take a value."""
+    names = []
+    for action in script.build_parser({})._actions:
+        if action.metavar and action.nargs != 0:
+            name = action.option_strings[-1].lstrip("-").upper().replace("-", "_")
+            names.append(f"SMUGMUG_{name}")
+    return names
+
+
+def texts_of(code: CodeType) -> Iterator[str]:
+    """Yield all texts in a piece of code; those of an f-string come in pieces."""
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from texts_of(constant)
+        elif isinstance(constant, str):
+            yield constant
+
+
+def test_table_of_options_equals_help() -> None:
+    assert options_table() in folded("Options"), "replace it with:\n" + options_table()
+
+
+def test_every_variable_is_listed() -> None:
+    listed = re.findall("`(SMUGMUG_[A-Z_0-9]+)`", folded("Environment variables"))
+    keys = ["SMUGMUG_API_KEY", "SMUGMUG_API_SECRET"]
+    tokens = ["SMUGMUG_ACCESS_TOKEN", "SMUGMUG_ACCESS_TOKEN_SECRET"]
+    assert sorted(listed) == sorted([*variables_of_options(), *keys, *tokens])
+
+
+def test_every_exit_code_is_explained() -> None:
+    codes = [code for name, code in vars(script).items() if name.startswith("EXIT_")]
+    explained = [row[0] for row in table_rows(folded("Exit codes"))]
+    assert explained == [str(code) for code in sorted(codes)]
+
+
+def test_every_word_of_the_summary_is_explained() -> None:
+    explained = {row[0] for row in table_rows(folded("Words of the summary"))}
+    words = {str(result.value) for result in script.Result}
+    assert explained == words - {"stopped early"}
+
+
+def test_every_field_of_the_report_is_explained() -> None:
+    explained = set(re.findall("`([a-z_0-9]+)`", folded("JSON report")))
+    problem = {"kind", "folder", "file", "reason", "album_key", "image_key"}
+    album = {"album_key", "folder", "smugmug_count", "on_disk"}
+    kinds = {result.name.lower() for result in script.Result}
+    fields = set(script.Summary(Path("photos")).report(0, "")) | problem | album
+    assert fields <= explained <= fields | kinds
+
+
+def test_every_message_that_is_explained_is_one_of_the_program() -> None:
+    texts = list(texts_of(compile(SCRIPT.read_bytes(), SCRIPT.name, "exec")))
+    rows = re.findall(r"^\* (`.*?): ", readme_section("If something goes wrong"), re.MULTILINE)
+    quoted = [fragment for row in rows for fragment in re.findall("`([^`]+)`", row)]
+    assert len(quoted) >= 16
+    assert [fragment for fragment in quoted if not any(fragment in text for text in texts)] == []
+
+
+def test_every_link_to_a_file_or_heading_leads_somewhere() -> None:
+    for target in re.findall(r"\]\(([^)#][^)]*)\)", README):
+        assert target.startswith("https://") or (ROOT / target).exists(), target
+    headings = re.findall("^#+ (.*)$", README, re.MULTILINE)
+    anchors = {re.sub("[^a-z0-9 _-]", "", text.lower()).replace(" ", "-") for text in headings}
+    anchors |= set(re.findall('<a id="(.*?)">', README))
+    assert set(re.findall(r"\]\(#(.*?)\)", README)) <= anchors
