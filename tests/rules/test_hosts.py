@@ -179,6 +179,27 @@ def test_silent_hosts_are_probed_with_an_earlier_request(bench: Bench) -> None:
     assert Bench("api.smugmug.com").host.probe_url() == script.AUTH_USER_URL
 
 
+def test_the_progress_line_says_what_waits_for_what() -> None:
+    connection = script.Connection(script.Credentials("key", "secret"), 5.0, script.Stop())
+    assert connection.waiting() == "" and not connection.is_waiting()
+    refused = script.RequestFailed("busy", status=429, wait_seconds=1800.0)
+    with pytest.raises(script.HandBack):
+        connection.host(API).refused(API, refused)
+    assert connection.waiting(lambda host: 1).startswith("waiting for SmugMug: ")
+    assert connection.waiting(lambda host: 1).endswith("; 1 file waits")
+    connection = script.Connection(script.Credentials("key", "secret"), 5.0, script.Stop())
+    host = connection.host(FILE)
+    for _ in range(script.UNANSWERED_IN_A_ROW):
+        host.silent(0.0, script.unanswered("no response"), True)
+    assert host.admit(FILE)
+    with pytest.raises(script.HandBack):
+        host.probed(script.unanswered("no response"))
+    since = host.unreachable_since()
+    assert connection.is_waiting() and connection.waiting(lambda host: 110) == (
+        f"SmugMug's photo host is unreachable since {since}; 110 files wait"
+    )
+
+
 # =================================================================================================
 # Waits that a host asks for
 # =================================================================================================
