@@ -45,8 +45,11 @@ class Text(NamedTuple):
 def texts_of(source: str) -> Iterator[Text]:
     """Yield all docstrings, comments and other texts of a program."""
     for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str):
-            yield Text(node.lineno, node.value)
+        text = getattr(node, "value", None)
+        if type(node).__name__ == "Str":  # Python 3.7
+            text = getattr(node, "s", None)
+        if isinstance(text, str):
+            yield Text(getattr(node, "lineno", 0), text)
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type == tokenize.COMMENT:
             yield Text(token.start[0], token.string)

@@ -92,8 +92,10 @@ def _local_names(function: ast.AST) -> Set[str]:
 def _text_annotations(node: ast.AST) -> Iterator[Tuple[str, int]]:
     for field in ("annotation", "returns"):
         annotation = getattr(node, field, None)
-        if isinstance(annotation, ast.Constant) and isinstance(annotation.value, str):
-            yield annotation.value, annotation.lineno
+        is_python_3_7 = type(annotation).__name__ == "Str"
+        text = getattr(annotation, "s" if is_python_3_7 else "value", None)
+        if isinstance(text, str) and annotation is not None:
+            yield text, annotation.lineno
 
 
 def upward_references(source: str) -> List[str]:
