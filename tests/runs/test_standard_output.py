@@ -31,7 +31,7 @@ def output_of(run: Run, *args: str) -> str:
 
 @pytest.fixture
 def narrow_run(account: Account, run: Run) -> Run:
-    """A run on a machine with a narrow encoding, after albums with wide names were downloaded."""
+    """Provide a run with a narrow encoding, after downloading albums with wide names."""
     for name in NAMES:
         account.album(name).photo(f"{name}.JPG")
     sync(run)
