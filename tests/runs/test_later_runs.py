@@ -318,7 +318,7 @@ def test_replaced_images_replace_their_old_version(account: Account, run: Run) -
     same_size, _ = album.photo("d.JPG"), album.photo("e.JPG")
     sync(run)
     by_serial.replace(b"a new version", moves_clock=True)
-    by_md5.replace(b"a new version", moves_clock=True)
+    by_md5.replace(b"another new version", moves_clock=True)
     video.replace(b"\x00\x00\x00\x18ftypmp42 a new version")
     same_size.replace(bytes(reversed(same_size.data)))
     second = sync(run)
