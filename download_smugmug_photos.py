@@ -5967,7 +5967,7 @@ def settled_outcome(visit: Visit, image: Image, record: FileRecord, now: float) 
     is_same_version = is_version_of(record, image)
     if unavailable is not None and (record.is_original or image.is_video):
         is_kept = bool(record.stated_md5) if is_same_version else image.remote is None
-        if is_kept and not is_waiting:
+        if is_kept and (not is_waiting or is_checksum_due(visit, record, now)):
             return None
         if is_kept:
             reason = unavailable.reason
@@ -6032,9 +6032,9 @@ def agreed(record: FileRecord, image: Image) -> FileRecord:
 
 def is_checksum_due(visit: Visit, record: FileRecord, now: float) -> bool:
     """Return True if it is time to request a file that contradicts SmugMug's checksum."""
-    if not record.stated_md5 or record.image_key in visit.unavailable:
-        return False
-    return visit.asks_again or record.checksum_retry_at <= now
+    if not record.stated_md5 or visit.asks_again:
+        return bool(record.stated_md5)
+    return record.image_key not in visit.unavailable and record.checksum_retry_at <= now
 
 
 def may_take_over(
