@@ -52,20 +52,21 @@ above it:
      4. Times                 from the clocks of SmugMug and cameras to the time stamps of files
      5. Files                 part files, hashing, atomic writes, folders, free space
      6. Screen                messages, the progress line, the log file
-     7. Connection            signed requests, rate limits, outages, retries
-     8. SmugMug               the user, the albums, the images of an album, an image's best file
-     9. Signing in            the API key, the PIN and the saved token
-    10. Download record       the files on disk, in one SQLite database
-    11. Plan                  compare an album with the disk and decide what to download
-    12. What is already here  files and folders that the user moved, found by their content
-    13. Transfer              turn one job into one outcome
-    14. Pages                 the albums in a browser
-    15. Sidecars              titles, captions, keywords and locations in files beside the photos
-    16. Verification          find files that changed since they were written
-    17. Report                the summary, the verdict, the JSON report
-    18. The run               `sync`, which is the whole program on one screen
-    19. Tasks                 a run, a preview, a list or a sign-in, from beginning to end
-    20. Command line          options and `main`
+     7. Hosts                 a circuit breaker for each host: open, closed, or suspect
+     8. Connection            signed requests, rate limits, retries, reasons of failures
+     9. SmugMug               the user, the albums, the images of an album, an image's best file
+    10. Signing in            the API key, the PIN and the saved token
+    11. Download record       the files on disk, in one SQLite database
+    12. Plan                  compare an album with the disk and decide what to download
+    13. What is already here  files and folders that the user moved, found by their content
+    14. Transfer              turn one job into one outcome
+    15. Pages                 the albums in a browser
+    16. Sidecars              titles, captions, keywords and locations in files beside the photos
+    17. Verification          find files that changed since they were written
+    18. Report                the summary, the verdict, the JSON report
+    19. The run               `sync`, which is the whole program on one screen
+    20. Tasks                 a run, a preview, a list or a sign-in, from beginning to end
+    21. Command line          options and `main`
 """
 
 from __future__ import annotations
@@ -2284,31 +2285,8 @@ def output_checked() -> Iterator[None]:
 
 
 # -------------------------------------------------------------------------------------------------
-# 7. Connection: signed requests to SmugMug, with rate limits, outages and retries.
-#    Uses Stop, HandBack and the screen's words. Does not interpret the bytes that it receives.
-#
-#    What is retried
-#
-#    failure                             where               how often         how long
-#    ----------------------------------  ------------------  ----------------  --------------------
-#    no response, 5xx, 408, 425, a       Connection.get      5 attempts        0.5 to 4 s between
-#    stalled or truncated body, invalid                                        two attempts
-#    JSON, 401 nonce_used or a wrong
-#    clock
-#    the same, but the part file is      Connection.get      no limit          as above
-#    longer than ever before
-#    no response, 502, 503, 504 or a     Host and the loop   probes, 0.5 to    --max-outage
-#    stall, three requests in a row                          60 s apart
-#    429, or 503 with Retry-After        Host and the loop   no limit          as asked, up to
-#                                                                              --max-outage
-#    the same for one URL again, while   OneUrlWait          5 attempts        as asked, up to
-#    others are answered                                                       --max-outage
-#    redirect                            Connection.get      5 redirects       at once
-#    a page of a list                    PagedList           halved down to    at once; pages of 6
-#                                                            single entries    to 10 and single
-#                                                                              entries as above
-#    404 on a later page, or on the      fetch_page          5 attempts        as above
-#    first page of the list of albums
+# 7. Hosts: one circuit breaker for each host, which says when it may be asked.
+#    Uses HandBack and errors. Independent of requests and of what is asked.
 #
 #    Why workers never sleep on a closed host
 #
@@ -2322,49 +2300,11 @@ def output_checked() -> Iterator[None]:
 #    forgotten when it ends. Every attempt is signed again, as SmugMug refuses a repeated nonce.
 # -------------------------------------------------------------------------------------------------
 
-DEFAULT_RATE_LIMIT_SECONDS = 60.0  # the wait after a 429 that does not say how long
-REDIRECT_ATTEMPTS = 5  # redirects followed for one request
-MAX_RESPONSE_BYTES = 16 << 20  # no API response is larger; 100 images take some 300 kB
-DECODED_AT_ONCE_BYTES = 1 << 12  # compressed bodies grow up to a thousandfold: read little at once
-LEAST_BYTES_PER_SECOND = CHUNK_BYTES / 60  # a slower body counts as stalled
-SLOW_SECONDS = 60.0  # how long a body may be slower than that, or --timeout if that is less
-
-# Faster bodies are read in pieces this many times as large, which costs less CPU.
-QUICK_BYTES_PER_SECOND = 1e6
-QUICK_CHUNKS = 4
-
 UNANSWERED_IN_A_ROW = 3  # failed requests to a host before it is probed
 PROBE_VALID_SECONDS = 2.0  # how long an answered probe proves that the host is there
 MAX_PROBE_SECONDS = 60.0  # longest interval between two probes
-WATCH_SECONDS = 0.25  # how often the watching thread checks deadlines
 MAX_TICK_SECONDS = 1.0  # a longer gap on the clock was sleep, and is not counted
-HEAD_START_SECONDS = 0.25  # lead of one address over the next when connecting (RFC 8305)
-CONNECTING = frozenset({0, errno.EINPROGRESS, errno.EWOULDBLOCK, 10035})  # Windows' number last
 AUTH_USER_URL = API_ORIGIN + "/api/v2!authuser"  # always answered; 401 without a valid sign-in
-JSON_HEADERS = {"Accept": "application/json", "Accept-Encoding": "gzip"}
-RATE_LIMIT_HEADERS = ("X-RateLimit-Remaining", "X-RateLimit-Reset", "Retry-After")
-REDIRECTS = frozenset({301, 302, 303, 307, 308})
-OUT_OF_SERVICE = frozenset({502, 503, 504})  # nobody is behind the gateway: as good as silence
-PASSING = frozenset({408, 425})  # request timeout, too early: a second attempt may succeed
-
-# Causes of failed connections, by the words that operating systems use for them.
-CAUSES = {
-    "getaddrinfo|Name or service|name resolution|Name does not|nodename|No address associated": (
-        ": host not found. Are you online?"
-    ),
-    "refused": ": connection refused. Check your firewall, proxy or virus scanner",
-    "unreachable": ": network unreachable. Are you online?",
-}
-PROXY_VARIABLES = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")  # first one in force
-CERTIFICATE_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
-AUTHORIZED_SERVICES = "Account Settings > Privacy > Authorized Services"
-SIGN_IN_AGAIN = (
-    f"Revoke it on SmugMug ({AUTHORIZED_SERVICES}), run this with --logout, then sign in again."
-)
-EARLIEST_DATE = 946_684_800.0  # 2000-01-01: earlier server dates are wrong
-LATEST_DATE = 4_102_444_800.0  # 2100-01-01: so are later ones
-RELEASE_DATE = 1_767_225_600.0  # 2026-01-01: a local clock that shows less was never set
-MAX_CLOCK_ERROR_SECONDS = 10 * 365 * 86_400.0  # otherwise, no server is this far ahead of it
 
 
 class AwakeClock:
@@ -2649,6 +2589,87 @@ class Host(Wait):
         if self.is_api:
             return Unreachable(f"{self._given_up}. Run this again later, or raise --max-outage.")
         return RequestFailed(self._given_up)
+
+
+def short_url(url: str) -> str:
+    """Return a URL as it may be logged: what is requested, and which page of a list.
+
+    Anyone could open a file in an unlisted album with its whole path, so that is left out.
+    """
+    parts = urlsplit(url)
+    start = re.search(r"(?:^|&)(start=[0-9]+)", parts.query)
+    path = parts.path
+    if not path.startswith("/api/"):
+        path = "/.../" + path.split("/")[-1]
+    return printable(parts.netloc + path + (f"?{start.group(1)}" if start else ""))
+
+
+# -------------------------------------------------------------------------------------------------
+# 8. Connection: signed requests to SmugMug, with rate limits, outages and retries.
+#    Uses Stop, HandBack and the screen's words. Does not interpret the bytes that it receives.
+#
+#    What is retried
+#
+#    failure                             where               how often         how long
+#    ----------------------------------  ------------------  ----------------  --------------------
+#    no response, 5xx, 408, 425, a       Connection.get      5 attempts        0.5 to 4 s between
+#    stalled or truncated body, invalid                                        two attempts
+#    JSON, 401 nonce_used or a wrong
+#    clock
+#    the same, but the part file is      Connection.get      no limit          as above
+#    longer than ever before
+#    no response, 502, 503, 504 or a     Host and the loop   probes, 0.5 to    --max-outage
+#    stall, three requests in a row                          60 s apart
+#    429, or 503 with Retry-After        Host and the loop   no limit          as asked, up to
+#                                                                              --max-outage
+#    the same for one URL again, while   OneUrlWait          5 attempts        as asked, up to
+#    others are answered                                                       --max-outage
+#    redirect                            Connection.get      5 redirects       at once
+#    a page of a list                    PagedList           halved down to    at once; pages of 6
+#                                                            single entries    to 10 and single
+#                                                                              entries as above
+#    404 on a later page, or on the      fetch_page          5 attempts        as above
+#    first page of the list of albums
+# -------------------------------------------------------------------------------------------------
+
+DEFAULT_RATE_LIMIT_SECONDS = 60.0  # the wait after a 429 that does not say how long
+REDIRECT_ATTEMPTS = 5  # redirects followed for one request
+MAX_RESPONSE_BYTES = 16 << 20  # no API response is larger; 100 images take some 300 kB
+DECODED_AT_ONCE_BYTES = 1 << 12  # compressed bodies grow up to a thousandfold: read little at once
+LEAST_BYTES_PER_SECOND = CHUNK_BYTES / 60  # a slower body counts as stalled
+SLOW_SECONDS = 60.0  # how long a body may be slower than that, or --timeout if that is less
+
+# Faster bodies are read in pieces this many times as large, which costs less CPU.
+QUICK_BYTES_PER_SECOND = 1e6
+QUICK_CHUNKS = 4
+
+WATCH_SECONDS = 0.25  # how often the watching thread checks deadlines
+HEAD_START_SECONDS = 0.25  # lead of one address over the next when connecting (RFC 8305)
+CONNECTING = frozenset({0, errno.EINPROGRESS, errno.EWOULDBLOCK, 10035})  # Windows' number last
+JSON_HEADERS = {"Accept": "application/json", "Accept-Encoding": "gzip"}
+RATE_LIMIT_HEADERS = ("X-RateLimit-Remaining", "X-RateLimit-Reset", "Retry-After")
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+OUT_OF_SERVICE = frozenset({502, 503, 504})  # nobody is behind the gateway: as good as silence
+PASSING = frozenset({408, 425})  # request timeout, too early: a second attempt may succeed
+
+# Causes of failed connections, by the words that operating systems use for them.
+CAUSES = {
+    "getaddrinfo|Name or service|name resolution|Name does not|nodename|No address associated": (
+        ": host not found. Are you online?"
+    ),
+    "refused": ": connection refused. Check your firewall, proxy or virus scanner",
+    "unreachable": ": network unreachable. Are you online?",
+}
+PROXY_VARIABLES = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")  # first one in force
+CERTIFICATE_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+AUTHORIZED_SERVICES = "Account Settings > Privacy > Authorized Services"
+SIGN_IN_AGAIN = (
+    f"Revoke it on SmugMug ({AUTHORIZED_SERVICES}), run this with --logout, then sign in again."
+)
+EARLIEST_DATE = 946_684_800.0  # 2000-01-01: earlier server dates are wrong
+LATEST_DATE = 4_102_444_800.0  # 2100-01-01: so are later ones
+RELEASE_DATE = 1_767_225_600.0  # 2026-01-01: a local clock that shows less was never set
+MAX_CLOCK_ERROR_SECONDS = 10 * 365 * 86_400.0  # otherwise, no server is this far ahead of it
 
 
 class Request(NamedTuple):
@@ -3358,19 +3379,6 @@ def is_possible_time(server_now: float, local_now: float) -> bool:
     return EARLIEST_DATE <= server_now <= latest
 
 
-def short_url(url: str) -> str:
-    """Return a URL as it may be logged: what is requested, and which page of a list.
-
-    Anyone could open a file in an unlisted album with its whole path, so that is left out.
-    """
-    parts = urlsplit(url)
-    start = re.search(r"(?:^|&)(start=[0-9]+)", parts.query)
-    path = parts.path
-    if not path.startswith("/api/"):
-        path = "/.../" + path.split("/")[-1]
-    return printable(parts.netloc + path + (f"?{start.group(1)}" if start else ""))
-
-
 def rate_limit_text(headers: Mapping[str, str]) -> str:
     """Return the rate-limit headers of a response, for the log."""
     present = (name for name in RATE_LIMIT_HEADERS if name in headers)
@@ -3628,7 +3636,7 @@ def read_json(response: Response) -> dict[str, Any]:
 
 
 # -------------------------------------------------------------------------------------------------
-# 8. SmugMug: who is signed in, the albums, the images of an album, the best file of an image.
+# 9. SmugMug: who is signed in, the albums, the images of an album, the best file of an image.
 #    Uses Connection. The only section that reads SmugMug's JSON; independent of disk and record.
 #
 #    How a list is read
@@ -4521,7 +4529,7 @@ def fetch_image_count(connection: Connection, album: Album) -> int | None:
 
 
 # -------------------------------------------------------------------------------------------------
-# 9. Signing in: the API key, the PIN flow of OAuth 1.0a, and the token file.
+# 10. Signing in: the API key, the PIN flow of OAuth 1.0a, and the token file.
 #    Uses Connection and Files. Independent of albums.
 #
 #    From where a key or token is taken, the first that exists:
@@ -4913,7 +4921,7 @@ def save_sign_in(credentials: Credentials, path: Path) -> None:
 
 
 # -------------------------------------------------------------------------------------------------
-# 10. The download record: the files on disk, in one SQLite database in the output folder.
+# 11. The download record: the files on disk, in one SQLite database in the output folder.
 #    Uses names, files and messages. Independent of HTTP.
 #
 #    Who may open it
@@ -5674,7 +5682,7 @@ def is_record(path: Path, output: Path) -> bool:
 
 
 # -------------------------------------------------------------------------------------------------
-# 11. Plan: compare an album with the disk and decide what to download.
+# 12. Plan: compare an album with the disk and decide what to download.
 #    Uses listings, the download record, and the files in a folder. Independent of how bytes
 #    arrive.
 #
@@ -6136,7 +6144,7 @@ def fallback_name(image: Image, name: str, max_bytes: int = MAX_NAME_BYTES) -> s
 
 
 # -------------------------------------------------------------------------------------------------
-# 12. What is already here: files by content, moved album folders, and originals elsewhere.
+# 13. What is already here: files by content, moved album folders, and originals elsewhere.
 #    Uses the download record and the disk. Independent of SmugMug.
 # -------------------------------------------------------------------------------------------------
 
@@ -6462,7 +6470,7 @@ def has_album(folder: Path, records: list[FileRecord], stop: Stop) -> bool:
 
 
 # -------------------------------------------------------------------------------------------------
-# 13. Transfer: turn one job into one outcome: part file, check, move into place.
+# 14. Transfer: turn one job into one outcome: part file, check, move into place.
 #    Uses the connection, the disk, and the index of what is already here. Independent of the
 #    download record, the summary and the screen.
 # -------------------------------------------------------------------------------------------------
@@ -7080,7 +7088,7 @@ def check_download(part: PartFile, remote: RemoteFile, image: Image, accepted_md
 
 
 # -------------------------------------------------------------------------------------------------
-# 14. Pages: one HTML page for each album, and an overview of all of them.
+# 15. Pages: one HTML page for each album, and an overview of all of them.
 #    Uses albums, images and the records of files. Independent of the disk and of downloads.
 # -------------------------------------------------------------------------------------------------
 
@@ -7625,7 +7633,7 @@ def month_of(seconds: int) -> str:
 
 
 # -------------------------------------------------------------------------------------------------
-# 15. Sidecars: titles, captions, keywords, locations and the order of an album, as XMP and JSON.
+# 16. Sidecars: titles, captions, keywords, locations and the order of an album, as XMP and JSON.
 #    Uses pages and files. Changes no photo, and no sidecar of the user or another program.
 # -------------------------------------------------------------------------------------------------
 
@@ -7900,7 +7908,7 @@ def xmp_coordinate(degrees: float, positive: str, negative: str) -> str:
 
 
 # -------------------------------------------------------------------------------------------------
-# 16. Verification: find files that changed since they were written.
+# 17. Verification: find files that changed since they were written.
 #    Uses the download record and the files. Independent of the network.
 # -------------------------------------------------------------------------------------------------
 
@@ -8012,7 +8020,7 @@ def check_file(check: CheckedFile, hashes: LinkedHashes, stop: Stop) -> CheckedF
 
 
 # -------------------------------------------------------------------------------------------------
-# 17. Report: the progress line, the summary, the verdict, the JSON report.
+# 18. Report: the progress line, the summary, the verdict, the JSON report.
 #    Uses visits and outcomes. Independent of where they come from.
 # -------------------------------------------------------------------------------------------------
 
@@ -8689,7 +8697,7 @@ def drop_columns(widths: list[int], names: Iterable[str], columns: int) -> None:
 
 
 # -------------------------------------------------------------------------------------------------
-# 18. The run: `sync`, which is the whole program on one screen, and its steps.
+# 19. The run: `sync`, which is the whole program on one screen, and its steps.
 #    Uses everything above, and owns the few objects that change. Independent of the command line.
 # -------------------------------------------------------------------------------------------------
 
@@ -9614,7 +9622,7 @@ def show_progress(run: Run) -> None:
 
 
 # -------------------------------------------------------------------------------------------------
-# 19. Tasks: a run, a preview, a list or a sign-in, from beginning to end.
+# 20. Tasks: a run, a preview, a list or a sign-in, from beginning to end.
 #    Uses everything above; opens and closes what a task needs, and reports the result.
 # -------------------------------------------------------------------------------------------------
 
@@ -9972,7 +9980,7 @@ def write_report(path: Path, report: dict[str, Any]) -> bool:
 
 
 # -------------------------------------------------------------------------------------------------
-# 20. Command line: the options and `main`.
+# 21. Command line: the options and `main`.
 #     Uses all sections. Decides nothing but how the options are read.
 # -------------------------------------------------------------------------------------------------
 
