@@ -3943,6 +3943,10 @@ class PagedList:
             return f"the listing is incomplete: {known} of {total} entries"
         return ""
 
+    def stated_total(self) -> float:
+        """Return how many entries SmugMug states, or infinity if it states nothing."""
+        return math.inf if self._total is None else self._total
+
     def _has_more(self) -> bool:
         last = (self._expected or 1) if self._total is None else self._total
         return not self._is_at_end and self._next <= last
@@ -5524,7 +5528,7 @@ def copy_file(path: Path, copy: Path, redraw: Callable[[], None]) -> None:
     remove(copy)
     for chunk in chunks_of_file(path, redraw):
         try:
-            with open(str(copy), "ab", buffering=0) as file:
+            with open(str(copy), "ab") as file:  # unbuffered, a write may be cut short
                 file.write(chunk)
         except OSError as error:
             raise temporary_problem(error) from None
@@ -7999,6 +8003,9 @@ def check_file(check: CheckedFile, hashes: LinkedHashes, stop: Stop) -> CheckedF
     record = check.record
     try:
         status = os.stat(str(check.path))
+        if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
+            reason = "it is no regular file"  # reading a pipe would wait for ever
+            return check._replace(condition=Condition.UNREADABLE, reason=reason)
         md5 = hashes.md5(check.path, stop)
         if record.md5 not in ("", md5):
             md5 = file_md5(check.path, stop)
@@ -8651,10 +8658,12 @@ def album_table(
     In a narrow terminal, the last columns are left out and names are shortened, but so that they
     still differ. The size is SmugMug's, which is often too small, or that on disk if it is more.
 
+    `columns`: the width of the terminal; sys.maxsize for a file or pipe
     `on_disk`, `bytes_on_disk`: number and size of the downloaded files by album key
     """
     albums = sorted(albums, key=lambda album: (album.url_path.casefold(), album.key))
-    names = [printable(album.name) or album.key for album in albums]
+    clean = single_line if columns == sys.maxsize else printable  # a file gets every letter
+    names = [clean(album.name) or album.key for album in albums]
     rows = []
     for album in albums:
         size_bytes = max(album.size_bytes, bytes_on_disk.get(album.key, 0))
@@ -8664,7 +8673,7 @@ def album_table(
             human_bytes(size_bytes) if size_bytes else "",
             printable(album.changed[:10]),
             printable(album.privacy) or ("Locked" if album.locked else ""),
-            printable(album.url_path),
+            clean(album.url_path),
         )
         rows.append(row)
     rows.insert(0, ALBUM_HEADINGS[1:])
@@ -8672,7 +8681,7 @@ def album_table(
     drop_columns(widths, names, columns)
     if len(widths) < len(ALBUM_HEADINGS) - 1:  # without their paths, names have to differ
         names = [
-            name if names.count(name) == 1 else printable(album.url_path.strip("/")) or name
+            name if names.count(name) == 1 else clean(album.url_path.strip("/")) or name
             for name, album in zip(names, albums)
         ]
         drop_columns(widths, names, columns)
@@ -8997,8 +9006,9 @@ def choose_albums(run: Run) -> list[Album]:
     give_folders(run, list(run.albums.values()), albums)
     for album in albums:
         run.summary.expect(album.key, album.image_count or 0)
-    if not run.is_preview:  # which knows the exact size in the end
-        warn_of_full_disk(bytes_to_download(run, albums), run.settings.output)
+    lack = warn_of_full_disk(bytes_to_download(run, albums), run.settings.output)
+    if lack and run.is_preview:
+        run.summary.add_note(Result.NO_SPACE, full_path(run.settings.output), "", lack)
     follow_renames(run, albums)
     run.subfolders = subfolders_of(run.folders.values())
     run.to_recheck = albums_to_recheck(albums, run.album_records, run.connection.now())
@@ -9235,7 +9245,7 @@ def plan_album(run: Run, visit: Visit, pages: PagedList) -> list[Job]:
     will_relist = bool(visit.problem) and not album.locked and visit.seen is None
     if not visit.problem:
         note_removed_images(run.database, visit)
-    count_listed(run.summary, visit)
+    count_listed(run.summary, visit, pages.stated_total())
     if will_relist:
         run.to_relist.append(visit.again(frozenset(image.key for image in visit.images)))
     elif visit.problem:
@@ -9252,17 +9262,18 @@ def plan_album(run: Run, visit: Visit, pages: PagedList) -> list[Job]:
     return plan_images(run, visit)
 
 
-def count_listed(summary: Summary, visit: Visit) -> None:
+def count_listed(summary: Summary, visit: Visit, stated_total: float) -> None:
     """Compare SmugMug's count of an album with the images in all its listings of this run.
 
-    Two incomplete listings are no problem if they have all images together.
+    Two incomplete listings are no problem if they have all images together, by the album's count
+    and by that of the listing.
     """
     album, listed = visit.album, len(visit.images)
     if visit.seen is not None:
         listed = len(visit.seen.union(image.key for image in visit.images))
     if album.image_count is None:
         summary.album_counts[album.key] = listed
-    elif visit.seen is not None and listed >= album.image_count:
+    elif visit.seen is not None and listed >= max(album.image_count, stated_total):
         visit.problem = ""
     summary.unlisted[album.key] = max(0, (album.image_count or 0) - listed)
 
@@ -9721,7 +9732,9 @@ def print_preview(run: Run) -> None:
     """Print the total of a preview, and warn if it does not fit on the disk."""
     summary = run.summary
     run.screen.clear()
-    lack = warn_of_full_disk(summary.to_download_bytes, run.settings.output)
+    lack = ""
+    if not summary.count(Result.NO_SPACE):  # otherwise, SmugMug's own sum has said so
+        lack = warn_of_full_disk(summary.to_download_bytes, run.settings.output)
     if lack:
         summary.add_note(Result.NO_SPACE, full_path(summary.output), "", lack)
     files = counted(summary.counts[Result.TO_DOWNLOAD], "file")

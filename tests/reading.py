@@ -30,11 +30,11 @@ def short(tag: str) -> str:
 
 
 def everywhere(keywords: List[str]) -> Dict[str, List[str]]:
-    """Return keywords in all places where programs look for them."""
+    """Return keywords in all places where programs look for them and take each as one."""
     return {
         "dc:subject": keywords,
-        "digiKam:TagsList": keywords,
-        "lr:hierarchicalSubject": keywords,
+        "digiKam:TagsList": [] if "/" in "".join(keywords) else keywords,
+        "lr:hierarchicalSubject": [] if "|" in "".join(keywords) else keywords,
     }
 
 

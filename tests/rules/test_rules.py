@@ -1307,6 +1307,8 @@ def test_large_bodies_are_read_in_larger_pieces_while_fast() -> None:
         is_quick=False,
         slow_seconds=60.0,
         received_bytes=0,
+        rate_limit=None,
+        file_bytes=0,
     )
     pieces: List[int] = []
 

@@ -475,14 +475,11 @@ def test_standard_output_carries_only_data(account: Account, run: Run) -> None:
     assert run("-v").stdout == ""
 
 
-@pytest.mark.parametrize("task", ["--list", "--dry-run", "-v"])
-def test_characters_missing_from_the_console_end_no_run(
-    account: Account, run: Run, task: str
-) -> None:
+def test_characters_missing_from_the_console_end_no_run(account: Account, run: Run) -> None:
     account.album("日本の写真 1").photo("日本.JPG")
-    result = run(task, env={"PYTHONIOENCODING": "ascii"})
+    result = run("-v", env={"PYTHONIOENCODING": "ascii"})
     assert result.returncode == 0, result.stderr
-    assert "????? 1" in (result.stdout or result.stderr)
+    assert "????? 1" in result.stderr
 
 
 @posix_only
@@ -546,7 +543,8 @@ def test_each_album_has_one_line_and_the_summary_comes_last(account: Account, ru
     account.album("Winter")
     lines = run().stderr.splitlines()
     assert sorted(lines[:2]) == ["Summer: 1 downloaded", "Winter: nothing to download"]
-    assert [line.split(":")[0] for line in lines[2:4]] == ["Albums", "Files"] and len(lines) == 6
+    assert [line.split(":")[0] for line in lines[2:4]] == ["Albums", "Files"] and len(lines) == 7
+    assert "camera" in lines[4]
     assert lines[-1].startswith("1 photo or video is in /")
 
 
@@ -672,7 +670,7 @@ def test_the_summary_states_every_result_with_advice(
     }
     calls = smugmug.count("api")
     assert re.search(
-        rf"\b4\.0 kB in \d.* s \(.*B/s\), {calls} API calls, waited \d.* s at .*, "
+        rf"\b4\.[01] kB in \d.* s \(.*B/s\), {calls} API calls, waited \d.* s at .*, "
         r"[\d.]+ [MGT]B free on disk",
         result.stderr,
     )
@@ -917,7 +915,7 @@ def test_runs_larger_than_the_disk_begin_with_a_warning(
     account.album("Huge").photo()
     smugmug.fault("mangle", "!albums", times=None, function=of_size(TOO_MUCH))
     result = run(*options)
-    assert result.returncode == 0
+    assert result.returncode == (1 if options == ["--dry-run"] else 0)
     assert re.match(
         r"Not enough space: at least 1000\.00 TB to download, .*B free\. ", result.stderr
     )

@@ -135,7 +135,7 @@ def test_a_disk_without_room_for_a_sidecar_ends_the_run_and_the_next_one_complet
 
     assert result.returncode == 1 and files_on_disk(output) == expected_files(album)
     assert_says(result.stderr, "The disk is full: there is no space for ", "IMG_1.JPG.xmp")
-    assert result.stderr.splitlines()[-1].startswith("Stopped early: 1 of 1 are in ")
+    assert result.stderr.splitlines()[-1].startswith("Stopped early: 1 photo or video is in ")
 
     small_disk.resize(size_bytes=1000 * PAGE)
     assert run("-o", output, "--sidecar", "xmp").returncode == 0

@@ -99,9 +99,9 @@ def test_later_pages_are_halved_without_listing_again(
     # several at a time, once the first page has stated the total
     asked = pages(smugmug, album)
     assert asked[0] == Page(1, 100) and asked.count(Page(201, 100)) == 1
-    assert [page for page in asked[1:] if page.start < 201] == [
-        Page(101, 100),
+    assert sorted(page for page in asked[1:] if page.start < 201) == [
         Page(101, 50),
+        Page(101, 100),
         Page(151, 50),
     ]
 

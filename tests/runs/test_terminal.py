@@ -247,7 +247,7 @@ def test_the_progress_line_shows_albums_images_bytes_speed_and_time_left(
     account.album("Summer").photo()
     held_photo(account.album("Winter"), gate)
     terminal().wait_for_progress(
-        r"^50%, [\d.]+ .* left, 1/2 files, \d+( of \d+)? kB, 1/2 albums,"
+        r"^50%, ([\d.]+ .* left, )?1/2 files, \d+( of \d+)? kB, 1/2 albums,"
         r" [\d.]+ .?B/s(, \d+ at a time)?$"
     )
 
@@ -260,7 +260,7 @@ def test_the_progress_line_follows_the_width_of_the_window(
     screen = terminal(columns=80)
     screen.wait_for(lambda lines: len(lines) == 2 and "1/2 albums" in lines[1])
     for columns, wanted in (
-        (40, "^50%, .* left, 1/2 files"),
+        (40, "^50%, .*1/2 files"),
         (8, "^50%$"),
         (120, r"1/2 albums, .*B/s(, \d+ at a time)?$"),
     ):
@@ -321,9 +321,7 @@ def test_lines_of_a_preview_do_not_mix_with_the_progress_line(
     assert screen.wait_for_end() == 0
     lines = screen.lines
     assert sorted(lines[:5]) == [f"Album {number}: 1 file, 1.0 kB" for number in range(5)]
-    assert (
-        lines[5] == "To download: 5 files, 5.0 kB" and b"Reading the list of albums" in screen.raw
-    )
+    assert lines[5] == "To download: 5 files, 5.0 kB" and b"Contacting SmugMug" in screen.raw
     assert left_behind(lines) == []
 
 
@@ -336,7 +334,7 @@ def test_data_redirected_to_a_file_has_no_progress_line(
         assert screen.wait_for_end() == 0
         data.seek(0)
         assert data.read() == b"Summer: 1 file, 1.0 kB\nTo download: 1 file, 1.0 kB\n"
-    assert b"Reading the list of albums" in screen.raw and left_behind(screen.lines) == []
+    assert b"Contacting SmugMug" in screen.raw and left_behind(screen.lines) == []
 
 
 def test_verifying_shows_progress(
@@ -401,13 +399,11 @@ def test_verifying_a_large_file_shows_progress(
     photo = account.album("Summer").photo()
     assert run().returncode == 0
     path = run.output / "Summer" / photo.file_name
-    path.unlink()
-    os.mkfifo(str(path))  # a file of unlimited duration
+    os.truncate(str(path), 1 << 30)  # reading it takes a second or more
     screen = terminal("--verify", "--dry-run")
     screen.wait_for(lambda lines: lines[-1] == "Verified 0 files")
-    threading.Thread(target=path.write_bytes, args=(photo.data,), daemon=True).start()
-    assert screen.wait_for_end() == 0
-    assert [line for line in screen.lines if "Verified" in line] == ["Verified: 1 intact"]
+    assert screen.wait_for_end() == 1
+    assert [line for line in screen.lines if "Verified" in line] == ["Verified: 1 changed"]
 
 
 # =================================================================================================
@@ -780,10 +776,7 @@ def test_colors_can_be_turned_off(account: Account, terminal: Callable[..., Term
     album.photo("slow.JPG", processing=True)
     screen = terminal(NO_COLOR="1")
     assert screen.wait_for_end() == 0
-    assert (
-        b"Reading the list of albums" in screen.raw
-        and re.findall(rb"\x1b\[[\d;]*m", screen.raw) == []
-    )
+    assert b"Contacting SmugMug" in screen.raw and re.findall(rb"\x1b\[[\d;]*m", screen.raw) == []
 
 
 def test_output_to_files_has_one_plain_line_per_album(account: Account, run: Run) -> None:

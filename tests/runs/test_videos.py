@@ -246,7 +246,7 @@ def test_deleted_unavailable_files_are_forgotten(
     sync(run)
     unavailable.album.remove(unavailable)
     result = sync(run)
-    assert result.cost == (3, 0) and "navailable" not in result.stderr
+    assert result.cost == (3, 0) and "1 unavailable" not in result.stderr
     smugmug.let_time_pass(2 * NIGHT)
     assert sync(run).cost == NOTHING_NEW
 
