@@ -2773,7 +2773,8 @@ class HeadWait:
     def watch(self, connection: socket.socket) -> None:
         """Take note of the socket that the head comes through."""
         self.close()
-        self._handle = socket.fromfd(connection.fileno(), connection.family, connection.type)
+        # TLS within the TLS of a proxy has no family. Any family will do to end a connection.
+        self._handle = socket.fromfd(connection.fileno(), socket.AF_INET, socket.SOCK_STREAM)
         if self.is_cut:
             shut_down(self._handle)
 
