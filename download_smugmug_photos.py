@@ -735,29 +735,29 @@ class Parking:
     """The items that workers handed back, by what they wait for."""
 
     def __init__(self) -> None:
-        self._items: dict[Wait, deque[HandedBack]] = {}
+        self._items: dict[tuple[Wait, WorkerPool], deque[HandedBack]] = {}
 
     def __len__(self) -> int:
         return sum(map(len, self._items.values()))
 
     def add(self, item: HandedBack) -> None:
         """Keep an item until its wait is over."""
-        self._items.setdefault(item.wait, deque()).append(item)
+        self._items.setdefault((item.wait, item.pool), deque()).append(item)
 
     def waiting(self, wait: Wait, pool: WorkerPool) -> int:
         """Return how many items of a pool wait for `wait`."""
-        return sum(item.pool is pool for item in self._items.get(wait, ()))
+        return len(self._items.get((wait, pool), ()))
 
     def take_released(self) -> list[HandedBack]:
         """Remove and return the items that should be tried again, the longest waiting first."""
         released: list[HandedBack] = []
-        for wait, items in list(self._items.items()):
+        for (wait, pool), items in list(self._items.items()):
             if wait.is_over():
-                released += self._items.pop(wait)
-            elif wait.needs_trial() and items[0].pool.has_room():
+                released += self._items.pop((wait, pool))
+            elif wait.needs_trial() and pool.has_room():
                 released.append(items.popleft())
                 if not items:
-                    del self._items[wait]
+                    del self._items[wait, pool]
         return released
 
 

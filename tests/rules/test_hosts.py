@@ -321,9 +321,15 @@ class Gate(script.Wait):
         return self.is_due
 
 
+class Pool(SimpleNamespace):
+    """A pool of threads, of which the test says if there is room."""
+
+    __hash__ = object.__hash__  # type: ignore[assignment]
+
+
 def test_parked_items_return_in_order_after_their_wait() -> None:
     first, second, parking = Gate(), Gate(), script.Parking()
-    pool: Any = SimpleNamespace(has_room=lambda: True)
+    pool: Any = Pool(has_room=lambda: True)
     for number in range(3):
         parking.add(script.HandedBack(pool, number, first))
     parking.add(script.HandedBack(pool, 9, second))
@@ -337,6 +343,16 @@ def test_parked_items_return_in_order_after_their_wait() -> None:
     assert [item.item for item in parking.take_released()] == [1, 2] and len(parking) == 1
     pool.has_room, second.is_due = lambda: True, True
     assert [item.item for item in parking.take_released()] == [9] and not parking
+
+
+def test_a_full_pool_does_not_keep_another_from_testing_a_wait() -> None:
+    gate, parking = Gate(), script.Parking()
+    full: Any = Pool(has_room=lambda: False)
+    free: Any = Pool(has_room=lambda: True)
+    parking.add(script.HandedBack(full, 1, gate))
+    parking.add(script.HandedBack(free, 2, gate))
+    gate.is_due = True
+    assert [item.item for item in parking.take_released()] == [2]
 
 
 def test_items_that_are_handed_back_are_done_later_and_block_no_others() -> None:
