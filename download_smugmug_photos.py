@@ -4992,6 +4992,7 @@ RECORDED_KEY = re.compile(r"[A-Za-z0-9_-]{1,40}")
 RECORDED_NAME = re.compile(r"(?!\.{1,2}\Z)[^/\\:\0]+")
 RECORDED_FOLDER_NAME = RECORDED_NAME if os.name == "nt" else re.compile(r"(?!\.{1,2}\Z)[^/\0]+")
 RECORDED_MD5 = re.compile(r"[0-9a-f]{32}|\??")
+MAX_RECORDED_TRIES = 1000  # greater numbers are cut to this; SQLite could not store one more
 LATEST_SECONDS = 4_102_444_800.0  # the year 2100; a later time in the record counts as never
 
 SQLITE_STEPS = 100_000  # steps of SQLite's machine between redraws; they take about 5 ms
@@ -5211,8 +5212,11 @@ def file_row(row: Sequence[Any]) -> FileRecord | None:
     )
     if not is_valid:
         return None
-    if file.checksum_retry_at:
-        return file._replace(checksum_retry_at=recorded_time(file.checksum_retry_at))
+    if file.checksum_retry_at or file.checksum_tries:
+        return file._replace(
+            checksum_tries=min(file.checksum_tries, MAX_RECORDED_TRIES),
+            checksum_retry_at=recorded_time(file.checksum_retry_at),
+        )
     return file
 
 
@@ -5223,7 +5227,11 @@ def unavailable_row(row: Sequence[Any]) -> Unavailable | None:
     image = Unavailable(*row)
     if not RECORDED_KEY.fullmatch(image.image_key) or image.tries < 0:
         return None
-    return image._replace(reason=printable(image.reason), retry_at=recorded_time(image.retry_at))
+    return image._replace(
+        reason=printable(image.reason),
+        tries=min(image.tries, MAX_RECORDED_TRIES),
+        retry_at=recorded_time(image.retry_at),
+    )
 
 
 def is_recorded_name(name: str) -> bool:
