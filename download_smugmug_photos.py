@@ -5975,15 +5975,19 @@ def plan_image(visit: Visit, image: Image, name: str, now: float) -> Outcome | J
 def settled_outcome(visit: Visit, image: Image, record: FileRecord, now: float) -> Outcome | None:
     """Return the outcome for a recorded image that needs no work now, or None.
 
-    A file that was kept although SmugMug offered another one stays until the next retry.
+    A file that was kept although SmugMug offered another one stays until the next retry. So does
+    a damaged file if the listing still names no original, since the smaller copy is beside it.
     """
-    if not is_on_disk(record, visit.on_disk):
+    is_beside = record.damaged and image.remote is None and not visit.asks_again
+    is_here = is_beside and visit.has_file(record.name)
+    if not is_here and not is_on_disk(record, visit.on_disk):
         return None
     unavailable = visit.unavailable.get(image.key)
     is_waiting = unavailable is not None and not is_due(unavailable, image, now)
     is_same_version = is_version_of(record, image)
     if unavailable is not None and (record.is_original or image.is_video):
         is_kept = bool(record.stated_md5) if is_same_version else image.remote is None
+        is_kept = is_kept or is_here
         if is_kept and (not is_waiting or is_checksum_due(visit, record, now)):
             return None
         if is_kept:
@@ -5991,7 +5995,7 @@ def settled_outcome(visit: Visit, image: Image, record: FileRecord, now: float) 
             result = Result.ALREADY_THERE
             return Outcome(result, visit.album, image, record, reason=reason, retry=True)
     is_best = record.is_original or image.is_video or is_waiting
-    if not is_best or not is_same_version or is_checksum_due(visit, record, now):
+    if record.damaged or not is_best or not is_same_version or is_checksum_due(visit, record, now):
         return None
     record = record._replace(serial=image.serial, removed=False)
     return Outcome(Result.ALREADY_THERE, visit.album, image, record)
