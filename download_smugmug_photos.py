@@ -2334,12 +2334,14 @@ class Attempts:
     `count`: how many failed since the last progress
     `longest_bytes`: the greatest length of its part file
     `is_alone`: it was asked to wait while other URLs were answered
+    `refused_at`: the host's counts of responses and of changes when it was refused last
     """
 
     def __init__(self) -> None:
         self.count = 0
         self.longest_bytes = 0
         self.is_alone = False
+        self.refused_at: tuple[int, int] | None = None
 
     def add(self, length_bytes: int) -> None:
         """Count a failed attempt, after which the part file has `length_bytes`."""
@@ -2383,10 +2385,12 @@ class Host(Wait):
         self._opens_at = 0.0
         self._url_opens_at: dict[str, float] = {}  # of URLs that wait alone
         self._last_refused_url = ""
-        self._has_answered_others = False  # since that URL was refused
+        self._responses = 0  # to real requests that were not refused
+        self._changes = 0  # how often another URL than before was refused, or a refused one worked
         self._silences = 0  # in a row
         self._since: float | None = None  # when the present silence or refusal began
         self._since_text = ""  # the same as a time of day
+        self._failed_until = 0.0  # when the latest failure, or the wait that it asked for, ended
         self._answered_at = 0.0
         self._trusted_until = 0.0  # a probe was answered
         self._is_suspect = False
@@ -2466,7 +2470,7 @@ class Host(Wait):
     def probed(self, failure: RequestFailed | None) -> None:
         """Note how the caller's probe ended; raise HandBack if it failed."""
         with self._lock:
-            now = self._clock()
+            now = self._failed_until = self._clock()
             self._is_being_probed = False
             if failure is None:
                 self._is_suspect = False
@@ -2488,7 +2492,7 @@ class Host(Wait):
     def answered(self) -> None:
         """Note that a real request was answered: the host is there, and an outage is over."""
         self._answered_at = self._clock()
-        self._has_answered_others = True
+        self._responses += 1
         if self._since is None and not self._is_suspect:
             return
         with self._lock:
@@ -2498,6 +2502,9 @@ class Host(Wait):
         """Note that a request was answered with what it asked for."""
         self.answered()
         self._working_url = self._working_url or url
+        attempts = self._attempts.get(url)
+        if attempts is not None and attempts.refused_at is not None:
+            self._changes += 1
         self.forget(url)
 
     def silent(self, sent_at: float, failure: RequestFailed, may_be_outage: bool) -> None:
@@ -2507,7 +2514,10 @@ class Host(Wait):
         `may_be_outage`: otherwise the host was never reached, so waiting makes no sense
         """
         with self._lock:
+            if may_be_outage:
+                self._forget_old_failure(sent_at)
             self._begin(max(sent_at, self._answered_at))
+            self._failed_until = self._clock()
             self._silences += 1
             if not may_be_outage:
                 if not self.patience_seconds():
@@ -2523,18 +2533,24 @@ class Host(Wait):
     def refused(self, url: str, failure: RequestFailed) -> None:
         """Close for as long as a response asked; raise HandBack, or an error after too long.
 
-        A URL that is refused twice, while no other URL is, waits alone.
+        A URL that is refused twice, while no other URL is, waits alone. So do several URLs that
+        are refused again and again while all others are answered.
         """
         with self._lock:
             now = self._clock()
+            self._forget_old_failure(now)
             self._begin(now)
             self._give_up_if_due(failure)
             opens_at = now + min(failure.wait_seconds or 0.0, self.patience_seconds())
-            is_alone = url == self._last_refused_url
+            self._failed_until = opens_at
             attempts = self.attempts(url)
-            attempts.is_alone = is_alone and (attempts.is_alone or self._has_answered_others)
+            responses, changes = attempts.refused_at or (self._responses, -1)
+            has_cause = attempts.is_alone or self._responses > responses
+            is_alone = url == self._last_refused_url or (has_cause and changes == self._changes)
+            attempts.is_alone = is_alone and has_cause
+            self._changes += changes < 0
+            attempts.refused_at = self._responses, self._changes
             self._last_refused_url = url
-            self._has_answered_others = False
             if attempts.is_alone:
                 attempts.count += 1
                 if attempts.count >= ATTEMPTS:
@@ -2549,6 +2565,15 @@ class Host(Wait):
         if longer_by >= 1.0:  # requests that were under way when it closed are no news
             log.warning("%s; waiting %.0f s.", failure, opens_at - now)
         raise HandBack(self)
+
+    def _forget_old_failure(self, now: float) -> None:
+        """Start the clock anew if the host was not asked for long after its latest failure.
+
+        Otherwise two failures an hour apart, with no request in between, would be an outage.
+        """
+        if not self._is_suspect and now - self._failed_until > MAX_PROBE_SECONDS:
+            self._since = None
+            self._silences = 0
 
     def _begin(self, since: float) -> None:
         if self._since is None:

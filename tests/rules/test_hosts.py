@@ -249,6 +249,38 @@ def test_refusals_in_turn_close_the_host_each_time(bench: Bench) -> None:
         bench.now += 5
 
 
+def test_several_sick_urls_wait_alone_while_all_others_are_answered(bench: Bench) -> None:
+    for url in (FILE, OTHER, FILE):
+        assert bench.refuse(url, 5) is bench.host
+        bench.host.answered()
+        bench.now += 5
+    for _ in range(script.ATTEMPTS - 1):
+        for url in (OTHER, FILE):
+            assert bench.refuse(url, 5) is not bench.host
+        bench.now += 5
+    for url in (OTHER, FILE):
+        with pytest.raises(script.RequestFailed, match="busy"):
+            bench.host.refused(url, script.RequestFailed("busy", status=503, wait_seconds=5))
+
+
+def test_refusals_that_pass_never_fail_a_url(bench: Bench) -> None:
+    urls = [f"{FILE}{number}" for number in range(8 * script.ATTEMPTS)]
+    while urls:  # a rate limit that lets one request pass at a time
+        for url in urls[1:9]:
+            bench.refuse(url, 5)
+        bench.now += 5
+        bench.host.succeeded(urls.pop(0))
+
+
+def test_failures_long_apart_are_no_outage(bench: Bench) -> None:
+    for _ in range(3):
+        bench.silent()
+        assert not bench.host.needs_trial()
+        bench.now += 2 * MAX_OUTAGE_SECONDS
+        assert bench.refuse(OTHER, 5)
+        bench.now += 5 + MAX_OUTAGE_SECONDS
+
+
 @pytest.mark.parametrize(
     "headers, seconds",
     [
