@@ -9139,8 +9139,8 @@ def files_among(output: Path, folders: Iterable[str]) -> set[str]:
     files = set()
     for folder in folders:
         for path in (folder, *folders_above(folder)):
-            full = str(output / path)
-            if "/" in path and os.path.lexists(full) and not os.path.isdir(full):
+            full = output / path
+            if "/" in path and is_occupied(full) and not passes(os.path.isdir, full):
                 files.add(path)
     return files
 
@@ -9422,7 +9422,7 @@ def rename_folder(run: Run, album: Album, new_name: str) -> bool:
         return False
     try:
         rename(path, new_path)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         reason = str(disk_problem(error, new_path))
         run.summary.add_note(Result.FAILED, folder, "", reason, album.key)
         return True
