@@ -3260,6 +3260,9 @@ class Connection:
                     failure = unanswered(f"SmugMug returned HTTP {raw.status_code}")
         except RequestFailed as error:
             failure = error if error.is_unanswered and error.transient else None
+        except BaseException:  # of any kind: nobody else could probe the host
+            host.probed(None)
+            raise
         host.probed(failure)
 
     def _judge(self, host: Host, url: str, failure: RequestFailed, sent_at: float) -> None:

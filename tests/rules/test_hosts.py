@@ -200,6 +200,19 @@ def test_the_progress_line_says_what_waits_for_what() -> None:
     )
 
 
+def test_a_probe_that_fails_oddly_keeps_no_other_from_probing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    connection = script.Connection(script.Credentials("key", "secret"), 5.0, script.Stop())
+    host = connection.host(FILE)
+    for _ in range(script.UNANSWERED_IN_A_ROW):
+        host.silent(0.0, script.unanswered("no response"), True)
+    monkeypatch.setattr(connection._adapter, "send", lambda *_, **__: {}["odd"])
+    with pytest.raises(KeyError):
+        connection.get(FILE, script.Response.body)
+    assert host.is_over() or host.needs_trial()
+
+
 # =================================================================================================
 # Waits that a host asks for
 # =================================================================================================
