@@ -2571,7 +2571,8 @@ class Host(Wait):
 
         Otherwise two failures an hour apart, with no request in between, would be an outage.
         """
-        if not self._is_suspect and now - self._failed_until > MAX_PROBE_SECONDS:
+        is_outage = self._is_suspect or self._is_told
+        if not is_outage and now - self._failed_until > MAX_PROBE_SECONDS:
             self._since = None
             self._silences = 0
 
