@@ -2567,7 +2567,7 @@ class Host(Wait):
         raise HandBack(self)
 
     def _forget_old_failure(self, now: float) -> None:
-        """Start the clock anew if the host was not asked for long after its latest failure.
+        """Start the clock again if the host was not asked for long after its latest failure.
 
         Otherwise two failures an hour apart, with no request in between, would be an outage.
         """
