@@ -735,29 +735,29 @@ class Parking:
     """The items that workers handed back, by what they wait for."""
 
     def __init__(self) -> None:
-        self._items: dict[Wait, deque[HandedBack]] = {}
+        self._items: dict[tuple[Wait, WorkerPool], deque[HandedBack]] = {}
 
     def __len__(self) -> int:
         return sum(map(len, self._items.values()))
 
     def add(self, item: HandedBack) -> None:
         """Keep an item until its wait is over."""
-        self._items.setdefault(item.wait, deque()).append(item)
+        self._items.setdefault((item.wait, item.pool), deque()).append(item)
 
     def waiting(self, wait: Wait, pool: WorkerPool) -> int:
         """Return how many items of a pool wait for `wait`."""
-        return sum(item.pool is pool for item in self._items.get(wait, ()))
+        return len(self._items.get((wait, pool), ()))
 
     def take_released(self) -> list[HandedBack]:
         """Remove and return the items that should be tried again, the longest waiting first."""
         released: list[HandedBack] = []
-        for wait, items in list(self._items.items()):
+        for (wait, pool), items in list(self._items.items()):
             if wait.is_over():
-                released += self._items.pop(wait)
-            elif wait.needs_trial() and items[0].pool.has_room():
+                released += self._items.pop((wait, pool))
+            elif wait.needs_trial() and pool.has_room():
                 released.append(items.popleft())
                 if not items:
-                    del self._items[wait]
+                    del self._items[wait, pool]
         return released
 
 
@@ -2334,12 +2334,14 @@ class Attempts:
     `count`: how many failed since the last progress
     `longest_bytes`: the greatest length of its part file
     `is_alone`: it was asked to wait while other URLs were answered
+    `refused_at`: the host's counts of responses and of changes when it was refused last
     """
 
     def __init__(self) -> None:
         self.count = 0
         self.longest_bytes = 0
         self.is_alone = False
+        self.refused_at: tuple[int, int] | None = None
 
     def add(self, length_bytes: int) -> None:
         """Count a failed attempt, after which the part file has `length_bytes`."""
@@ -2383,10 +2385,12 @@ class Host(Wait):
         self._opens_at = 0.0
         self._url_opens_at: dict[str, float] = {}  # of URLs that wait alone
         self._last_refused_url = ""
-        self._has_answered_others = False  # since that URL was refused
+        self._responses = 0  # to real requests that were not refused
+        self._changes = 0  # how often another URL than before was refused, or a refused one worked
         self._silences = 0  # in a row
         self._since: float | None = None  # when the present silence or refusal began
         self._since_text = ""  # the same as a time of day
+        self._failed_until = 0.0  # when the latest failure, or the wait that it asked for, ended
         self._answered_at = 0.0
         self._trusted_until = 0.0  # a probe was answered
         self._is_suspect = False
@@ -2466,7 +2470,7 @@ class Host(Wait):
     def probed(self, failure: RequestFailed | None) -> None:
         """Note how the caller's probe ended; raise HandBack if it failed."""
         with self._lock:
-            now = self._clock()
+            now = self._failed_until = self._clock()
             self._is_being_probed = False
             if failure is None:
                 self._is_suspect = False
@@ -2488,7 +2492,7 @@ class Host(Wait):
     def answered(self) -> None:
         """Note that a real request was answered: the host is there, and an outage is over."""
         self._answered_at = self._clock()
-        self._has_answered_others = True
+        self._responses += 1
         if self._since is None and not self._is_suspect:
             return
         with self._lock:
@@ -2498,6 +2502,9 @@ class Host(Wait):
         """Note that a request was answered with what it asked for."""
         self.answered()
         self._working_url = self._working_url or url
+        attempts = self._attempts.get(url)
+        if attempts is not None and attempts.refused_at is not None:
+            self._changes += 1
         self.forget(url)
 
     def silent(self, sent_at: float, failure: RequestFailed, may_be_outage: bool) -> None:
@@ -2507,7 +2514,10 @@ class Host(Wait):
         `may_be_outage`: otherwise the host was never reached, so waiting makes no sense
         """
         with self._lock:
+            if may_be_outage:
+                self._forget_old_failure(sent_at)
             self._begin(max(sent_at, self._answered_at))
+            self._failed_until = self._clock()
             self._silences += 1
             if not may_be_outage:
                 if not self.patience_seconds():
@@ -2523,18 +2533,24 @@ class Host(Wait):
     def refused(self, url: str, failure: RequestFailed) -> None:
         """Close for as long as a response asked; raise HandBack, or an error after too long.
 
-        A URL that is refused twice, while no other URL is, waits alone.
+        A URL that is refused twice, while no other URL is, waits alone. So do several URLs that
+        are refused again and again while all others are answered.
         """
         with self._lock:
             now = self._clock()
+            self._forget_old_failure(now)
             self._begin(now)
             self._give_up_if_due(failure)
             opens_at = now + min(failure.wait_seconds or 0.0, self.patience_seconds())
-            is_alone = url == self._last_refused_url
+            self._failed_until = opens_at
             attempts = self.attempts(url)
-            attempts.is_alone = is_alone and (attempts.is_alone or self._has_answered_others)
+            responses, changes = attempts.refused_at or (self._responses, -1)
+            has_cause = attempts.is_alone or self._responses > responses
+            is_alone = url == self._last_refused_url or (has_cause and changes == self._changes)
+            attempts.is_alone = is_alone and has_cause
+            self._changes += changes < 0
+            attempts.refused_at = self._responses, self._changes
             self._last_refused_url = url
-            self._has_answered_others = False
             if attempts.is_alone:
                 attempts.count += 1
                 if attempts.count >= ATTEMPTS:
@@ -2549,6 +2565,16 @@ class Host(Wait):
         if longer_by >= 1.0:  # requests that were under way when it closed are no news
             log.warning("%s; waiting %.0f s.", failure, opens_at - now)
         raise HandBack(self)
+
+    def _forget_old_failure(self, now: float) -> None:
+        """Start the clock again if the host was not asked for long after its latest failure.
+
+        Otherwise two failures an hour apart, with no request in between, would be an outage.
+        """
+        is_outage = self._is_suspect or self._is_told
+        if not is_outage and now - self._failed_until > MAX_PROBE_SECONDS:
+            self._since = None
+            self._silences = 0
 
     def _begin(self, since: float) -> None:
         if self._since is None:
@@ -2773,7 +2799,8 @@ class HeadWait:
     def watch(self, connection: socket.socket) -> None:
         """Take note of the socket that the head comes through."""
         self.close()
-        self._handle = socket.fromfd(connection.fileno(), connection.family, connection.type)
+        # TLS within the TLS of a proxy has no family. Any family will do to end a connection.
+        self._handle = socket.fromfd(connection.fileno(), socket.AF_INET, socket.SOCK_STREAM)
         if self.is_cut:
             shut_down(self._handle)
 
@@ -3234,6 +3261,9 @@ class Connection:
                     failure = unanswered(f"SmugMug returned HTTP {raw.status_code}")
         except RequestFailed as error:
             failure = error if error.is_unanswered and error.transient else None
+        except BaseException:  # of any kind: nobody else could probe the host
+            host.probed(None)
+            raise
         host.probed(failure)
 
     def _judge(self, host: Host, url: str, failure: RequestFailed, sent_at: float) -> None:
@@ -4995,6 +5025,7 @@ RECORDED_KEY = re.compile(r"[A-Za-z0-9_-]{1,40}")
 RECORDED_NAME = re.compile(r"(?!\.{1,2}\Z)[^/\\:\0]+")
 RECORDED_FOLDER_NAME = RECORDED_NAME if os.name == "nt" else re.compile(r"(?!\.{1,2}\Z)[^/\0]+")
 RECORDED_MD5 = re.compile(r"[0-9a-f]{32}|\??")
+MAX_RECORDED_TRIES = 1000  # greater numbers are cut to this; SQLite could not store one more
 LATEST_SECONDS = 4_102_444_800.0  # the year 2100; a later time in the record counts as never
 
 SQLITE_STEPS = 100_000  # steps of SQLite's machine between redraws; they take about 5 ms
@@ -5214,8 +5245,11 @@ def file_row(row: Sequence[Any]) -> FileRecord | None:
     )
     if not is_valid:
         return None
-    if file.checksum_retry_at:
-        return file._replace(checksum_retry_at=recorded_time(file.checksum_retry_at))
+    if file.checksum_retry_at or file.checksum_tries:
+        return file._replace(
+            checksum_tries=min(file.checksum_tries, MAX_RECORDED_TRIES),
+            checksum_retry_at=recorded_time(file.checksum_retry_at),
+        )
     return file
 
 
@@ -5226,7 +5260,11 @@ def unavailable_row(row: Sequence[Any]) -> Unavailable | None:
     image = Unavailable(*row)
     if not RECORDED_KEY.fullmatch(image.image_key) or image.tries < 0:
         return None
-    return image._replace(reason=printable(image.reason), retry_at=recorded_time(image.retry_at))
+    return image._replace(
+        reason=printable(image.reason),
+        tries=min(image.tries, MAX_RECORDED_TRIES),
+        retry_at=recorded_time(image.retry_at),
+    )
 
 
 def is_recorded_name(name: str) -> bool:
@@ -5970,15 +6008,19 @@ def plan_image(visit: Visit, image: Image, name: str, now: float) -> Outcome | J
 def settled_outcome(visit: Visit, image: Image, record: FileRecord, now: float) -> Outcome | None:
     """Return the outcome for a recorded image that needs no work now, or None.
 
-    A file that was kept although SmugMug offered another one stays until the next retry.
+    A file that was kept although SmugMug offered another one stays until the next retry. So does
+    a damaged file if the listing still names no original, since the smaller copy is beside it.
     """
-    if not is_on_disk(record, visit.on_disk):
+    is_beside = record.damaged and image.remote is None and not visit.asks_again
+    is_here = is_beside and visit.has_file(record.name)
+    if not is_here and not is_on_disk(record, visit.on_disk):
         return None
     unavailable = visit.unavailable.get(image.key)
     is_waiting = unavailable is not None and not is_due(unavailable, image, now)
     is_same_version = is_version_of(record, image)
     if unavailable is not None and (record.is_original or image.is_video):
         is_kept = bool(record.stated_md5) if is_same_version else image.remote is None
+        is_kept = is_kept or is_here
         if is_kept and (not is_waiting or is_checksum_due(visit, record, now)):
             return None
         if is_kept:
@@ -5986,7 +6028,7 @@ def settled_outcome(visit: Visit, image: Image, record: FileRecord, now: float) 
             result = Result.ALREADY_THERE
             return Outcome(result, visit.album, image, record, reason=reason, retry=True)
     is_best = record.is_original or image.is_video or is_waiting
-    if not is_best or not is_same_version or is_checksum_due(visit, record, now):
+    if record.damaged or not is_best or not is_same_version or is_checksum_due(visit, record, now):
         return None
     record = record._replace(serial=image.serial, removed=False)
     return Outcome(Result.ALREADY_THERE, visit.album, image, record)
@@ -9111,8 +9153,8 @@ def files_among(output: Path, folders: Iterable[str]) -> set[str]:
     files = set()
     for folder in folders:
         for path in (folder, *folders_above(folder)):
-            full = str(output / path)
-            if "/" in path and os.path.lexists(full) and not os.path.isdir(full):
+            full = output / path
+            if "/" in path and is_occupied(full) and not passes(os.path.isdir, full):
                 files.add(path)
     return files
 
@@ -9395,7 +9437,7 @@ def rename_folder(run: Run, album: Album, new_name: str) -> bool:
         return False
     try:
         rename(path, new_path)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         reason = str(disk_problem(error, new_path))
         run.summary.add_note(Result.FAILED, folder, "", reason, album.key)
         return True

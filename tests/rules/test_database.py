@@ -77,3 +77,15 @@ def test_record_errors_other_than_damage_discard_nothing(tmp_path: Path) -> None
         database.execute("DROP TABLE file")
         with pytest.raises(sqlite3.OperationalError):
             state.files("K")
+
+
+def test_numbers_of_tries_that_cannot_be_stored_with_one_more_are_cut(tmp_path: Path) -> None:
+    most = 2**63 - 1
+    with script.open_database(tmp_path, lambda: None) as database:
+        database.save("A1", script.Unavailable("P1", "1", "a.jpg", "", most, 0.0))
+        file = script.FileRecord("P2", "1", "b.jpg", 7, "a" * 32, 1, True, checksum_tries=most)
+        database.save("A1", file)
+        unavailable = database.unavailable("A1")["P1"]
+        database.save("A1", unavailable._replace(tries=unavailable.tries + 1))
+        file = database.files("A1")["P2"]
+        database.save("A1", file._replace(checksum_tries=file.checksum_tries + 1))

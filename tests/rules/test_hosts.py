@@ -200,6 +200,19 @@ def test_the_progress_line_says_what_waits_for_what() -> None:
     )
 
 
+def test_a_probe_that_fails_oddly_keeps_no_other_from_probing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    connection = script.Connection(script.Credentials("key", "secret"), 5.0, script.Stop())
+    host = connection.host(FILE)
+    for _ in range(script.UNANSWERED_IN_A_ROW):
+        host.silent(0.0, script.unanswered("no response"), True)
+    monkeypatch.setattr(connection._adapter, "send", lambda *_, **__: {}["odd"])
+    with pytest.raises(KeyError):
+        connection.get(FILE, script.Response.body)
+    assert host.is_over() or host.needs_trial()
+
+
 # =================================================================================================
 # Waits that a host asks for
 # =================================================================================================
@@ -247,6 +260,38 @@ def test_refusals_in_turn_close_the_host_each_time(bench: Bench) -> None:
     for url in (FILE, OTHER, FILE, OTHER):
         assert bench.refuse(url, 5) is bench.host
         bench.now += 5
+
+
+def test_several_sick_urls_wait_alone_while_all_others_are_answered(bench: Bench) -> None:
+    for url in (FILE, OTHER, FILE):
+        assert bench.refuse(url, 5) is bench.host
+        bench.host.answered()
+        bench.now += 5
+    for _ in range(script.ATTEMPTS - 1):
+        for url in (OTHER, FILE):
+            assert bench.refuse(url, 5) is not bench.host
+        bench.now += 5
+    for url in (OTHER, FILE):
+        with pytest.raises(script.RequestFailed, match="busy"):
+            bench.host.refused(url, script.RequestFailed("busy", status=503, wait_seconds=5))
+
+
+def test_refusals_that_pass_never_fail_a_url(bench: Bench) -> None:
+    urls = [f"{FILE}{number}" for number in range(8 * script.ATTEMPTS)]
+    while urls:  # a rate limit that lets one request pass at a time
+        for url in urls[1:9]:
+            bench.refuse(url, 5)
+        bench.now += 5
+        bench.host.succeeded(urls.pop(0))
+
+
+def test_failures_long_apart_are_no_outage(bench: Bench) -> None:
+    for _ in range(3):
+        bench.silent()
+        assert not bench.host.needs_trial()
+        bench.now += 2 * MAX_OUTAGE_SECONDS
+        assert bench.refuse(OTHER, 5)
+        bench.now += 5 + MAX_OUTAGE_SECONDS
 
 
 @pytest.mark.parametrize(
@@ -321,9 +366,15 @@ class Gate(script.Wait):
         return self.is_due
 
 
+class Pool(SimpleNamespace):
+    """A pool of threads, of which the test says if there is room."""
+
+    __hash__ = object.__hash__  # type: ignore[assignment]
+
+
 def test_parked_items_return_in_order_after_their_wait() -> None:
     first, second, parking = Gate(), Gate(), script.Parking()
-    pool: Any = SimpleNamespace(has_room=lambda: True)
+    pool: Any = Pool(has_room=lambda: True)
     for number in range(3):
         parking.add(script.HandedBack(pool, number, first))
     parking.add(script.HandedBack(pool, 9, second))
@@ -337,6 +388,16 @@ def test_parked_items_return_in_order_after_their_wait() -> None:
     assert [item.item for item in parking.take_released()] == [1, 2] and len(parking) == 1
     pool.has_room, second.is_due = lambda: True, True
     assert [item.item for item in parking.take_released()] == [9] and not parking
+
+
+def test_a_full_pool_does_not_keep_another_from_testing_a_wait() -> None:
+    gate, parking = Gate(), script.Parking()
+    full: Any = Pool(has_room=lambda: False)
+    free: Any = Pool(has_room=lambda: True)
+    parking.add(script.HandedBack(full, 1, gate))
+    parking.add(script.HandedBack(free, 2, gate))
+    gate.is_due = True
+    assert [item.item for item in parking.take_released()] == [2]
 
 
 def test_items_that_are_handed_back_are_done_later_and_block_no_others() -> None:
@@ -670,7 +731,8 @@ def test_a_head_that_is_cut_before_its_socket_is_known_ends_at_once() -> None:
     ours, theirs = socket.socketpair()
     head = script.HeadWait(0.0)
     head.cut()
-    head.watch(ours)
+    within_tls: Any = SimpleNamespace(fileno=ours.fileno)  # what urllib3 has of TLS within TLS
+    head.watch(within_tls)
     assert ours.recv(1) == b"" and theirs.recv(1) == b""
     head.cut()
     head.close()

@@ -7,7 +7,8 @@ import socket
 import sys
 import time
 from pathlib import Path
-from typing import Optional
+from types import SimpleNamespace
+from typing import Any, Optional
 
 import pytest
 
@@ -160,3 +161,29 @@ def test_renames_that_stay_blocked_fail_and_leave_the_old_file(
 def test_every_rename_is_one_that_retries() -> None:
     source = Path(script.__file__).read_text(encoding="utf-8")
     assert source.count("os.replace(") == 1 and "os.rename(" not in source
+
+
+def unencodable(*paths: str) -> bool:
+    """Fail as the file system's functions do for a name that the locale cannot encode."""
+    raise UnicodeEncodeError("latin-1", paths[-1], 0, 1, "ordinal not in range(256)")
+
+
+def test_folders_that_the_locale_cannot_encode_are_no_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os.path, "lexists", unencodable)  # as before Python 3.8
+    assert script.files_among(tmp_path, ["Travel/\u65c5\u884c"]) == set()
+
+
+def test_a_new_name_that_the_locale_cannot_encode_fails_one_rename(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "Old").mkdir()
+    run = script.Run.__new__(script.Run)
+    run.folders, run.entries, run.max_name_bytes = {"A1": "Old"}, {}, 250
+    run.settings = SimpleNamespace(output=tmp_path)
+    run.summary = script.Summary(tmp_path)
+    monkeypatch.setattr(os, "replace", unencodable)
+    album: Any = SimpleNamespace(key="A1")
+    assert script.rename_folder(run, album, "\u65c5\u884c")
+    assert "cannot store this name" in run.summary.notes[0].reason

@@ -1028,6 +1028,21 @@ def place(
     return visit
 
 
+def test_a_smaller_copy_beside_a_damaged_original_is_not_downloaded_each_night() -> None:
+    image = parse_image(photo_entry(ArchivedUri=""))
+    visit = place("a|b|1", script.NEW_ALBUM, {"P1": record(damaged=True)}, on_disk(("a.jpg", 7)))
+    assert isinstance(script.plan_image(visit, image, "a.jpg", NOW), script.Job)
+    kept = script.Unavailable("P1", image.serial, "a.jpg", "only a smaller copy", 0, NOW + 1)
+    visit.unavailable = {"P1": kept}
+    step = script.plan_image(visit, image, "a.jpg", NOW)
+    assert (step.result, step.retry) == (script.Result.ALREADY_THERE, True)
+    assert isinstance(script.plan_image(visit, image, "a.jpg", NOW + 1), script.Job)
+    original = parse_image(photo_entry())
+    assert isinstance(script.plan_image(visit, original, "a.jpg", NOW), script.Job)
+    visit.asks_again = True
+    assert isinstance(script.plan_image(visit, image, "a.jpg", NOW), script.Job)
+
+
 @pytest.mark.parametrize(
     "clocks, known, records, files, expected",
     [
