@@ -271,11 +271,11 @@ class SignatureRefused(RequestFailed):
 
 
 class Damaged(Problem):
-    """A body arrived in full but is not the file that SmugMug describes."""
+    """A body that arrived in full but differs from the file on SmugMug."""
 
 
 class Credentials(NamedTuple):
-    """An API key with its secret and, once signed in, an access token with its secret."""
+    """An API key and its secret, with an access token once signed in."""
 
     key: str
     secret: str
@@ -704,19 +704,19 @@ class Stop(threading.Event):
 
 
 class Wait:
-    """A reason to wait, such as a closed host: until a time, or for an item that tests it."""
+    """A reason to wait, such as a closed host. Some waits end at a time, others after a trial."""
 
     def is_over(self) -> bool:
-        """Return True if all items that wait for this may be tried again."""
+        """Return True if all waiting items may be tried again."""
         raise NotImplementedError
 
     def needs_trial(self) -> bool:
-        """Return True if one of the items should be tried now, to find out if the wait is over."""
+        """Return True if one item should be tried now. That shows whether the wait is over."""
         return False
 
 
 class HandBack(Exception):
-    """Raised by a worker's function if its item cannot be done before a wait is over."""
+    """Raised by a worker's function whose item has to wait."""
 
     def __init__(self, wait: Wait) -> None:
         super().__init__()
@@ -749,7 +749,7 @@ class Parking:
         return sum(item.pool is pool for item in self._items.get(wait, ()))
 
     def take_released(self) -> list[HandedBack]:
-        """Remove and return the items that should be tried again, the longest waiting first."""
+        """Remove and return the items to try again. The longest waiting come first."""
         released: list[HandedBack] = []
         for wait, items in list(self._items.items()):
             if wait.is_over():
@@ -786,7 +786,7 @@ class ResultQueue:
             pool.shut_down(deadline)
 
     def take(self, seconds: float) -> Any:
-        """Return the next result, or None after `seconds`; re-raise a worker's exception.
+        """Return the next result, or None after `seconds`. A worker's exception is raised again.
 
         An item that its worker could not do yet is returned as HandedBack.
         """
@@ -845,7 +845,7 @@ class WorkerPool:
             self._do(item)
 
     def shut_down(self, deadline: float) -> None:
-        """Tell the threads to end, and wait until `deadline` (in time.monotonic seconds)."""
+        """Tell the threads to end. Wait for them until `deadline`, in time.monotonic seconds."""
         for _ in self._threads:
             self._items.put(None)
         for thread in self._threads:
@@ -988,7 +988,7 @@ class Jobs:
                 self.ready.append(job)
 
     def done(self, image: Image) -> None:
-        """Note that an image is on disk or failed; the next job for it goes to the front."""
+        """Note that an image is on disk or failed. The next job for it goes to the front."""
         waiting = self._waiting.pop(image.content)
         if waiting:
             self._waiting[image.content] = waiting[1:]
@@ -1072,12 +1072,12 @@ def safe_name(text: str, fallback: str, max_bytes: int = MAX_NAME_BYTES) -> str:
 
 
 def plain_text(text: str) -> str:
-    """Return `text` in Unicode NFC, with "_" for each unsafe character, without outer spaces."""
+    """Return `text` in Unicode NFC, stripped. Unsafe characters become "_"."""
     return UNSAFE_CHARACTER.sub("_", unicodedata.normalize("NFC", text)).strip(" ")
 
 
 def is_visible(name: str) -> bool:
-    """Return True if a name has a character to see, other than "_", "@" and dots."""
+    """Return True if a name has a visible character. "_", "@" and dots do not count."""
     for letter in name:
         is_shown = (
             unicodedata.category(letter)[0] in "LNPS" or unicodedata.category(letter) == "Co"
@@ -1088,7 +1088,7 @@ def is_visible(name: str) -> bool:
 
 
 def shortened(name: str, max_bytes: int) -> str:
-    """Cut the stem of `name` so that all of it fits into `max_bytes` of UTF-8."""
+    """Cut the stem of `name` to fit `max_bytes` of UTF-8."""
     if len(name.encode("utf-8")) <= max_bytes:
         return name
     stem, extension = split_extension(name)
@@ -1131,7 +1131,7 @@ def alternatives(
 
 
 def collision_key(name: str) -> str:
-    """Return a key that equal names share, as file systems see them.
+    """Return a key that is equal for names that file systems consider equal.
 
     macOS and Windows ignore case, and macOS also ignores Unicode normalization.
     """
@@ -1211,12 +1211,12 @@ def album_folder(album: Album, parent: str = "", max_bytes: int = MAX_NAME_BYTES
 
 
 def smugmug_folders(album: Album) -> list[str]:
-    """Return the paths of the folders above an album on SmugMug, the innermost first."""
+    """Return the folders above an album on SmugMug, innermost first."""
     return folders_above("/".join(part for part in album.url_path.split("/") if part))
 
 
 def folders_above(path: str) -> list[str]:
-    """Return the folders above a path, the innermost first: "a/b" and "a" for "a/b/c"."""
+    """Return the folders above a path: "a/b" and "a" for "a/b/c"."""
     folders = []
     while "/" in path:
         path = path.rpartition("/")[0]
@@ -1231,7 +1231,7 @@ def tree_folders(
     taken: Iterable[str] = (),
     max_bytes: int = MAX_NAME_BYTES,
 ) -> dict[str, str]:
-    """Return the local folder for each folder on SmugMug that holds a new album.
+    """Return the local folder for each SmugMug folder with a new album.
 
     Both are paths; parents are included. Two folders on SmugMug never share a local one, even if
     their names differ only in what no file system can tell. The second gets the last part of its
@@ -1264,7 +1264,7 @@ def tree_folders(
 
 
 def folders_on_smugmug(albums: Iterable[Album], given: Container[str]) -> set[str]:
-    """Return the paths of all folders on SmugMug that hold albums not in `given`."""
+    """Return all folders on SmugMug that hold albums not in `given`."""
     paths = set()
     for album in albums:
         if album.key not in given:
@@ -1275,7 +1275,7 @@ def folders_on_smugmug(albums: Iterable[Album], given: Container[str]) -> set[st
 def image_names(
     images: Iterable[Image], taken: Iterable[str], max_bytes: int = MAX_NAME_BYTES
 ) -> dict[str, str]:
-    """Return a file name within the album's folder for each image key.
+    """Return the file name of each image, by image key.
 
     Of images that share a name, the one uploaded first gets the plain one.
     """
@@ -1285,7 +1285,7 @@ def image_names(
 
 
 def former_names(images: Iterable[Image], taken: Iterable[str]) -> dict[str, str]:
-    """Return the file name that earlier versions gave each image, by image key.
+    """Return the file names that earlier versions gave, by image key.
 
     They took whatever followed the last dot for an extension, kept a dot at the beginning, and
     gave no extension to a photo without one.
@@ -1324,7 +1324,7 @@ PART_NAME = re.compile(
 
 
 def part_key(name: str) -> str:
-    """Return the key of the image that a part file belongs to, or "" for any other name.
+    """Return the image key in a part file's name. Return "" for any other name.
 
     Only a name with a serial or an MD5 is that of a part file. A shorter one may be the user's.
     """
@@ -1346,12 +1346,12 @@ def printable(text: str | Path) -> str:
 
 
 def single_line(text: str) -> str:
-    """Return a text without control characters and line ends, for a line of data."""
+    """Return a text without control characters and line ends."""
     return re.sub("[\x00-\x1f\x7f-\x9f\u2028\u2029]", "\ufffd", text)
 
 
 def full_path(path: Path) -> str:
-    """Return the absolute path, or `path` itself if the working folder no longer exists."""
+    """Return the absolute path. Return `path` itself if the working folder no longer exists."""
     with suppress(OSError):
         return os.path.abspath(str(path))
     return str(path)
@@ -1376,7 +1376,7 @@ SHOWN_TIME = re.compile(
 
 
 def http_date(text: str) -> float | None:
-    """Return an HTTP date in seconds since 1970, or None if it is not one."""
+    """Return an HTTP date in seconds since 1970. Return None if it is invalid."""
     with suppress(TypeError, ValueError, IndexError, OverflowError):
         date: datetime = email.utils.parsedate_to_datetime(text)
         if date.tzinfo is None:
@@ -1402,7 +1402,7 @@ def utc_time(shown: str) -> datetime:
 
 
 def utc_text(shown: str) -> str:
-    """Return a time as SmugMug shows it with the offset +00:00; any other text is unchanged.
+    """Return a time from SmugMug with the offset +00:00. Any other text is unchanged.
 
     Only such texts can be compared and sorted as texts.
     """
@@ -1412,7 +1412,7 @@ def utc_text(shown: str) -> str:
 
 
 def seconds_at(shown: str, to_seconds: Callable[[Any], float] = calendar.timegm) -> float | None:
-    """Return a time as SmugMug shows it in seconds since 1970, or None if no file can have it.
+    """Return a time from SmugMug in seconds since 1970. Return None if no file can have it.
 
     Pass time.mktime to read `shown` as the local time of this computer instead of UTC.
     """
@@ -1424,7 +1424,7 @@ def seconds_at(shown: str, to_seconds: Callable[[Any], float] = calendar.timegm)
 
 
 def camera_time(shown: str) -> str:
-    """Return the time on the camera's clock, in ISO 8601 without a zone, or "" if there is none.
+    """Return the time on the camera's clock, or "". It is in ISO 8601 without a zone.
 
     An EXIF time has no zone. SmugMug takes it for a time in California and shows it in UTC, so
     "2019:08:04 11:28:12" becomes "2019-08-04T18:28:12+00:00".
@@ -1438,7 +1438,7 @@ def camera_time(shown: str) -> str:
 
 
 def pacific_hours(utc: datetime) -> int:
-    """Return how many hours California is ahead of UTC: -7 in summer, -8 in winter.
+    """Return California's offset from UTC: -7 in summer, -8 in winter.
 
     Exact from 1976 on, which is earlier than any digital camera. Source:
     https://www.nist.gov/pml/time-and-frequency-division/popular-links/daylight-saving-time-dst
@@ -1464,7 +1464,7 @@ def first_sunday(year: int, month: int) -> datetime:
 
 
 def file_time(image: Image) -> float | None:
-    """Return the time stamp for an image's file, in seconds since 1970, or None if none is known.
+    """Return the time stamp for an image's file, or None. It is in seconds since 1970.
 
     That is when it was taken, by the camera's clock, or else when it was uploaded. A video states
     its time in UTC. If that is later than the upload, the camera probably stored local time, so it
@@ -1504,7 +1504,7 @@ UNSUPPORTED = frozenset(
 
 
 class PartFile:
-    """A partial download on disk, with its size in bytes and the MD5 of its content.
+    """A partial download on disk. It keeps the size in bytes and the MD5 of its content.
 
     It outlives the run. Opening it again reads what is there, and the download resumes from that
     point.
@@ -1588,7 +1588,7 @@ def new_md5(content: bytes = b"") -> Any:
 
 
 def file_md5(path: Path, stop: Stop | None = None) -> str:
-    """Return the MD5 of a file, in hexadecimal; raise Stopped if `stop` is set meanwhile.
+    """Return the MD5 of a file, in hexadecimal. Raise Stopped if `stop` is set meanwhile.
 
     Raise OSError also for a link to the download record, because closing it drops the lock.
     """
@@ -1611,18 +1611,18 @@ def link_target(path: Path) -> str:
 
 
 def is_record_name(name: str) -> bool:
-    """Return True if a file of this name is the download record, or one of SQLite's beside it."""
+    """Return True if this is a name of the record or SQLite's files beside it."""
     return name.casefold().startswith(RECORD_FILE)
 
 
 def is_blank(path: Path) -> bool:
-    """Return True if a file holds nothing but zeros, as after a power cut."""
+    """Return True if a file contains only zeros, as after a power cut."""
     with open(str(path), "rb", buffering=0) as file:
         return all(chunk.count(0) == len(chunk) for chunk in chunks_of(file))
 
 
 def file_stamp(path: Path) -> tuple[int, int, int] | None:
-    """Return what changes when a file is written or replaced, or None if there is no file."""
+    """Return a value that changes when a file is written or replaced. A missing file has None."""
     try:
         status = os.lstat(str(path))
     except FileNotFoundError:
@@ -1631,7 +1631,7 @@ def file_stamp(path: Path) -> tuple[int, int, int] | None:
 
 
 def is_beginning_of(path: Path, whole: Path) -> bool:
-    """Return True if `path` holds the first bytes of `whole`, or all of them."""
+    """Return True if `path` holds the first bytes of `whole`, or all."""
     if path.stat().st_size > whole.stat().st_size:
         return False
     with open(str(path), "rb") as first, open(str(whole), "rb") as second:
@@ -1662,7 +1662,7 @@ def write_atomically(
 
 
 def part_beside(path: Path) -> Path:
-    """Return the path of the temporary file in which `path` is written.
+    """Return the temporary path at which `path` is written.
 
     The name is cut to stay within the limit, and holds a digest of the whole name. So a killed run
     leaves one file that the next run removes, and a `.<name>.part` of another program is safe.
@@ -1715,22 +1715,22 @@ def passes(test: Callable[[str], bool], path: Path) -> bool:
 
 
 def exists(path: Path) -> bool:
-    """Return True if a file or folder is at `path`, or behind a link there."""
+    """Return True if `path` is a file or folder, or links to one."""
     return passes(os.path.exists, path)
 
 
 def is_file(path: Path) -> bool:
-    """Return True if a file is at `path`, or behind a link there."""
+    """Return True if `path` is a file, or links to one."""
     return passes(os.path.isfile, path)
 
 
 def is_occupied(path: Path) -> bool:
-    """Return True if anything is at `path`, even a link that leads nowhere."""
+    """Return True if anything is at `path`, even a broken link."""
     return passes(os.path.lexists, path)
 
 
 def is_missing(path: Path) -> bool:
-    """Return True if there is certainly nothing at `path`; False if that cannot be found out."""
+    """Return True if there is certainly nothing at `path`. An error means False."""
     try:
         os.lstat(str(path))
     except (FileNotFoundError, NotADirectoryError):
@@ -1741,7 +1741,7 @@ def is_missing(path: Path) -> bool:
 
 
 def is_same_time(one_ns: int, other_ns: int) -> bool:
-    """Return True if two time stamps of a file, in nanoseconds, are the same.
+    """Return True if two time stamps of a file are the same. They are in nanoseconds.
 
     FAT stores them in steps of 2 s and in local time, which shifts by an hour twice a year.
     """
@@ -1750,12 +1750,12 @@ def is_same_time(one_ns: int, other_ns: int) -> bool:
 
 
 class FilesOnDisk(Dict[str, int]):
-    """The sizes in bytes of the regular files in a folder, by their names on disk."""
+    """The regular files in a folder: sizes in bytes, by name on disk."""
 
     _by_key: dict[str, str] | None = None  # made for the first name that is not found as it is
 
     def actual_name(self, name: str) -> str:
-        """Return the file's name, which may differ from `name` in case and normalization.
+        """Return the name on disk. It may differ from `name` in case and normalization.
 
         Return `name` itself if there is no such file.
         """
@@ -1766,12 +1766,12 @@ class FilesOnDisk(Dict[str, int]):
         return self._by_key.get(collision_key(name), name)
 
     def is_evicted(self, name: str) -> bool:
-        """Return True if iCloud Drive has moved the file to the cloud and left a placeholder."""
+        """Return True if iCloud Drive moved the file to the cloud. Only a placeholder is left."""
         return f".{name}.icloud" in self
 
 
 def files_in(folder: Path) -> FilesOnDisk:
-    """Return the regular files in a folder; raise OSError if it cannot be read.
+    """Return the regular files in a folder. Raise OSError if it cannot be read.
 
     A folder that does not exist has none. The record and links to it are left out, because opening
     them would drop its lock.
@@ -1795,7 +1795,7 @@ def files_in(folder: Path) -> FilesOnDisk:
 def album_path(
     output: Path, folder: str, others: Iterable[str], entries: dict[Path, dict[str, str]]
 ) -> Path:
-    """Return the path of an album's folder, which may not exist yet.
+    """Return the path of an album's folder, which may be missing.
 
     The folder on disk may differ in case and normalization, unless it belongs to another album.
 
@@ -1819,7 +1819,7 @@ def album_path(
 
 
 def free_path(path: Path, suffix: str) -> Path:
-    """Return an unused path beside `path`: with the suffix, and a number if need be.
+    """Return an unused path beside `path`, with the suffix. It has a number if necessary.
 
     Raise OSError if the folder cannot be looked at.
     """
@@ -1834,7 +1834,7 @@ def free_path(path: Path, suffix: str) -> Path:
 
 
 def name_limit(folder: Path) -> int:
-    """Return the most bytes that a new name in a folder may have.
+    """Return the maximum length in bytes of a new name in a folder.
 
     Room for the suffix of a file beside it is left. Some disks take fewer than 255 bytes, for
     example 143 on an encrypted network share. Since not every disk states its limit, a name of
@@ -1859,7 +1859,7 @@ def name_limit(folder: Path) -> int:
 
 
 def takes_names_of(folder: Path, length: int) -> bool:
-    """Return False if the disk of a folder refuses names of `length` bytes."""
+    """Return False if the disk refuses names of `length` bytes."""
     path = str(folder / ("x" * length))
     try:
         os.lstat(path)
@@ -1870,7 +1870,7 @@ def takes_names_of(folder: Path, length: int) -> bool:
 
 
 def existing_parent(folder: Path) -> Path | None:
-    """Return a folder, or the closest one above it that exists, or None if none can be found."""
+    """Return the closest existing folder at or above a path. Return None if none can be found."""
     with suppress(OSError, RuntimeError, StopIteration, ValueError):
         path = folder.resolve()
         return next(parent for parent in (path, *path.parents) if exists(parent))
@@ -1878,7 +1878,7 @@ def existing_parent(folder: Path) -> Path | None:
 
 
 def disk_abilities(folder: Path) -> dict[str, Any]:
-    """Return what the disk of a folder can do, for --diagnose; nothing is written.
+    """Return what a folder's disk can do, for --diagnose. Nothing is written.
 
     The folder need not exist yet. What cannot be found out is None or the name of an error.
     """
@@ -1899,7 +1899,7 @@ def disk_abilities(folder: Path) -> dict[str, Any]:
 
 
 def file_system_of(folder: Path) -> str | None:
-    """Return the kind of a folder's file system, such as "ext4"; None if it is unknown."""
+    """Return a folder's type of file system, such as "ext4". Return None if it is unknown."""
     kinds = {}
     with suppress(OSError):
         for line in Path("/proc/self/mounts").read_text("utf-8", "replace").splitlines():
@@ -1909,7 +1909,7 @@ def file_system_of(folder: Path) -> str | None:
 
 
 def attempt_on_folder(folder: Path, action: Callable[[int], Any]) -> str:
-    """Return "works", or the name of the error that an action on an open folder raises."""
+    """Return "works", or the name of the error that an action raises."""
     try:
         number = os.open(str(folder), os.O_RDONLY)
         try:
@@ -1922,7 +1922,7 @@ def attempt_on_folder(folder: Path, action: Callable[[int], Any]) -> str:
 
 
 def lock_briefly(file_number: int) -> None:
-    """Lock an open file for a moment; raise OSError if that is impossible."""
+    """Lock an open file for a moment. Raise OSError if that is impossible."""
     with suppress(ImportError):  # Windows
         import fcntl
 
@@ -1930,7 +1930,7 @@ def lock_briefly(file_number: int) -> None:
 
 
 def free_space(folder: Path) -> int | None:
-    """Return the free bytes on the disk of a folder, or None if they are unknown.
+    """Return the free bytes on a folder's disk. Return None if they are unknown.
 
     The folder need not exist yet. Some FUSE file systems know no sizes and answer with zeros.
     """
@@ -1943,7 +1943,7 @@ def free_space(folder: Path) -> int | None:
 
 
 def is_within(path: Path, folder: Path) -> bool:
-    """Return True if a path is in a folder once all symbolic links are followed.
+    """Return True if a path is in a folder, after following symbolic links.
 
     The path need not exist yet.
     """
@@ -1956,7 +1956,7 @@ def is_within(path: Path, folder: Path) -> bool:
 
 
 def outside_problem(folder: Path, output: Path) -> str:
-    """Return why an album's folder is left alone, or "" if it is in the output folder.
+    """Return why an album's folder is left alone. Return "" if it is in the output folder.
 
     Nothing behind a symbolic link that leads out of the output folder is read or written.
     """
@@ -2016,14 +2016,14 @@ def display_width(text: str) -> int:
 
 
 def character_width(character: str) -> int:
-    """Return the cells of a character: 2 if East Asian and wide, 0 if it only combines."""
+    """Return the cells of a character: 2 for East Asian wide ones, 0 for combining ones."""
     if unicodedata.category(character) in ("Mn", "Me", "Cf"):
         return 0
     return 2 if unicodedata.east_asian_width(character) in "WF" else 1
 
 
 def truncate(text: str, columns: int) -> str:
-    """Return the start of a text that fits, with an ellipsis if something is left out."""
+    """Return a text that fits, with an ellipsis at the end if it was cut."""
     if display_width(text) <= columns:
         return text
     kept = 0
@@ -2034,7 +2034,7 @@ def truncate(text: str, columns: int) -> str:
 
 
 def shorten(text: str, columns: int) -> str:
-    """Return a text that fits, with an ellipsis in its middle if something is left out."""
+    """Return a text that fits, with an ellipsis in its middle if necessary."""
     if display_width(text) <= columns or columns < 3:
         return truncate(text, columns)
     head = truncate(text, columns - (columns - 1) // 2)
@@ -2045,7 +2045,7 @@ def shorten(text: str, columns: int) -> str:
 
 
 def shorten_apart(texts: Iterable[str], columns: int) -> dict[str, str]:
-    """Return a short form of each text that fits, so that different texts look different.
+    """Shorten texts to fit, so that different texts still look different.
 
     Of texts that share their beginning and their end, the beginning is left out.
     """
@@ -2081,7 +2081,7 @@ def wrap_line(line: str, columns: int) -> str:
 
 
 def human_bytes(size_bytes: float) -> str:
-    """Return a size such as "1.2 GB", in powers of 1000, as disks are sold."""
+    """Return a size such as "1.2 GB", in powers of 1000."""
     for unit in ("B", "kB", "MB", "GB"):
         if size_bytes < 999.5:
             is_round = unit == "B" or size_bytes >= 100
@@ -2104,19 +2104,19 @@ def human_seconds(seconds: float) -> str:
 
 
 def counted(number: int, noun: str) -> str:
-    """Return a number with its noun, such as "1 file" or "1,234 files"."""
+    """Return a number with its noun: "1 file" or "1,234 files"."""
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
 def photos_and_videos(number: int) -> str:
-    """Return the number of images, of which any may be videos, with its noun."""
+    """Return a number with "photos and videos", for images that may be either."""
     return "1 photo or video" if number == 1 else f"{number:,} photos and videos"
 
 
 def count_phrases(
     counts: Mapping[Any, int], kinds: Iterable[Any], always: Iterable[Any] = ()
 ) -> str:
-    """Return the counts of each kind, such as "3 downloaded, 1 failed".
+    """Return the count of each kind: "3 downloaded, 1 failed".
 
     Kinds with a count of 0 are left out, except for those in `always`.
     """
@@ -2128,7 +2128,7 @@ def count_phrases(
 
 
 class Screen(logging.Handler):
-    """Standard error: log messages, with the progress line below them if it is a terminal."""
+    """Standard error: log messages, with the progress line below them on a terminal."""
 
     def __init__(self, level: int, progress: bool) -> None:
         super().__init__(level)
@@ -2147,7 +2147,7 @@ class Screen(logging.Handler):
             self._write("\n".join(lines) + "\n")
 
     def show(self, line: Callable[[int], str]) -> None:
-        """Update the progress line, unless it was updated only a moment ago.
+        """Update the progress line, unless it was just updated.
 
         `line`: returns the text for a number of columns; called only if it will be shown
         """
@@ -2167,13 +2167,13 @@ class Screen(logging.Handler):
             self._write("\r" + text + rest_of_line(columns - display_width(text), sys.platform))
 
     def announce(self, text: str) -> None:
-        """Show at once what has begun, where there is a progress line."""
+        """Show at once which step has begun, if there is a progress line."""
         if self._is_live:
             self._shown_at = 0.0
         self.show(lambda columns: text)
 
     def show_text(self, text: str) -> None:
-        """Show a text on the progress line, if it is time to."""
+        """Show a text on the progress line, if an update is due."""
         self.show(lambda columns: text)
 
     def clear(self) -> None:
@@ -2191,7 +2191,7 @@ class Screen(logging.Handler):
 
 
 def rest_of_line(columns: int, platform: str) -> str:
-    """Return what clears the rest of a line of this many cells.
+    """Return the characters that clear the rest of a line.
 
     Older Windows consoles do not know the control sequence for it, so spaces are written there.
     """
@@ -2199,7 +2199,7 @@ def rest_of_line(columns: int, platform: str) -> str:
 
 
 def terminal_columns(stream: TextIO) -> int:
-    """Return the present width of the terminal behind a stream, or 80 if it is unknown."""
+    """Return the present width of a stream's terminal. Return 80 if it is unknown."""
     with suppress(OSError, ValueError):
         return os.get_terminal_size(stream.fileno()).columns or 80
     return 80
@@ -2209,7 +2209,7 @@ class LogFile(logging.FileHandler):
     """The log file. If it can no longer be written, the run continues without it."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the message with the time and level before each of its lines."""
+        """Return the message with time and level before each line."""
         level = logging.getLevelName(record.levelno // 10 * 10)
         start = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.created)) + f" {level} "
         return "\n".join(start + line for line in record.getMessage().splitlines())
@@ -2229,7 +2229,7 @@ class LogFile(logging.FileHandler):
 
 
 def set_up_log(settings: Settings, screen: Screen) -> None:
-    """Send the log to the screen, and all details to --log-file; raise Problem if it can't be."""
+    """Send the log to the screen, and all details to --log-file. Raise Problem if that fails."""
     log.propagate = False
     log.addHandler(screen)
     log.setLevel(screen.level)
@@ -2308,7 +2308,7 @@ AUTH_USER_URL = API_ORIGIN + "/api/v2!authuser"  # always answered; 401 without 
 
 
 class AwakeClock:
-    """A clock that counts the seconds in which this computer was awake.
+    """A clock that counts only the seconds while the computer is awake.
 
     time.monotonic counts sleep on some systems. A gap between two calls that is longer than
     MAX_TICK_SECONDS was sleep, because the watching thread calls this four times a second.
@@ -2402,12 +2402,12 @@ class Host(Wait):
         return "SmugMug's photo host" if self.name.startswith("photos.") else f"Host {self.name}"
 
     def is_over(self) -> bool:
-        """Return True if the host is open, or was given up, so that its jobs can go on."""
+        """Return True if the host is open or was given up. Its jobs can then continue."""
         is_shut = self._is_suspect and not self._given_up
         return not is_shut and self.remaining_seconds() <= 0
 
     def needs_trial(self) -> bool:
-        """Return True if a job is needed whose thread probes the host."""
+        """Return True if a job is needed to probe the host."""
         return (
             self._is_suspect
             and not self._is_being_probed
@@ -2415,7 +2415,7 @@ class Host(Wait):
         )
 
     def unreachable_since(self) -> str:
-        """Return the time of day at which the present outage began, or ""."""
+        """Return the time of day at which the outage began, or ""."""
         return self._since_text if self._is_suspect and self._is_told else ""
 
     def remaining_seconds(self) -> float:
@@ -2430,7 +2430,7 @@ class Host(Wait):
         return max(0.0, self._max_outage_seconds - (self._clock() - since))
 
     def probe_url(self) -> str:
-        """Return a URL that is answered if the host is there at all."""
+        """Return a URL that gets a response whenever the host is reachable."""
         return AUTH_USER_URL if self.is_api else self._working_url or f"https://{self.name}/"
 
     def attempts(self, url: str) -> Attempts:
@@ -2438,12 +2438,12 @@ class Host(Wait):
         return self._attempts.setdefault(url, Attempts())
 
     def forget(self, url: str) -> None:
-        """Forget the attempts of a URL that succeeded or failed for good."""
+        """Forget the attempts of a URL that succeeded or finally failed."""
         self._attempts.pop(url, None)
         self._url_opens_at.pop(url, None)
 
     def admit(self, url: str) -> bool:
-        """Return True if the caller has to probe the host before it requests `url`.
+        """Return True if the caller must probe the host before requesting `url`.
 
         Raise HandBack if it has to wait, and an error if the host was given up.
         """
@@ -2486,7 +2486,7 @@ class Host(Wait):
         raise HandBack(self)
 
     def answered(self) -> None:
-        """Note that a real request was answered: the host is there, and an outage is over."""
+        """Note that a real request got a response. The host is reachable; an outage is over."""
         self._answered_at = self._clock()
         self._has_answered_others = True
         if self._since is None and not self._is_suspect:
@@ -2501,7 +2501,7 @@ class Host(Wait):
         self.forget(url)
 
     def silent(self, sent_at: float, failure: RequestFailed, may_be_outage: bool) -> None:
-        """Note that a request was not answered; raise an error if that has been so for too long.
+        """Note a request without a response. Raise an error if this has lasted too long.
 
         `sent_at`: when the request was sent
         `may_be_outage`: otherwise the host was never reached, so waiting makes no sense
@@ -2521,7 +2521,7 @@ class Host(Wait):
             self._give_up_if_due(failure)
 
     def refused(self, url: str, failure: RequestFailed) -> None:
-        """Close for as long as a response asked; raise HandBack, or an error after too long.
+        """Close for as long as a response asked. Raise HandBack, or an error after too long.
 
         A URL that is refused twice, while no other URL is, waits alone.
         """
@@ -2592,7 +2592,7 @@ class Host(Wait):
 
 
 def short_url(url: str) -> str:
-    """Return a URL as it may be logged: what is requested, and which page of a list.
+    """Return a URL as it may be logged: host, path and page of a list.
 
     Anyone could open a file in an unlisted album with its whole path, so that is left out.
     """
@@ -2704,7 +2704,7 @@ JSON_REQUEST = Request(headers=lambda: JSON_HEADERS)
 
 
 def retry_delay(failure: RequestFailed, attempt: int, chance: float) -> float | None:
-    """Return the seconds to wait before the next attempt, or None to give up.
+    """Return the delay before the next attempt, or None to give up.
 
     Delays double from FIRST_DELAY_SECONDS. Each is shortened at random, by up to half, so that
     threads that failed together do not retry together.
@@ -2718,7 +2718,7 @@ def retry_delay(failure: RequestFailed, attempt: int, chance: float) -> float | 
 
 
 def rate_limit_seconds(headers: Mapping[str, str], now: float) -> float:
-    """Return how long a response asks to wait, in seconds, at least one.
+    """Return the seconds that a response asks to wait, at least one.
 
     Retry-After holds seconds or a date. Failing that, X-RateLimit-Reset is used, or else a minute.
     Dates are compared with the server's own Date if it was sent, so that a wrong local clock does
@@ -2745,7 +2745,7 @@ def is_smugmug(url: str) -> bool:
 
 
 def origin_of(url: str) -> str:
-    """Return the scheme and host of a URL, the part that may be shown.
+    """Return the scheme and host of a URL, which may be shown.
 
     The full address of a file in an unlisted album would let anyone open it.
     """
@@ -2754,13 +2754,13 @@ def origin_of(url: str) -> str:
 
 
 def shut_down(handle: socket.socket) -> None:
-    """End a connection from another thread than the one that waits for it."""
+    """End a connection while another thread is waiting for it."""
     with suppress(OSError):  # it may have ended meanwhile
         handle.shutdown(socket.SHUT_RDWR)
 
 
 class HeadWait:
-    """One wait for a connection and the head of a response, which another thread can end.
+    """A wait for a connection and the head of a response. Another thread can end it.
 
     Socket timeouts limit the time between two bytes only, so a head could drip for hours.
     """
@@ -2790,7 +2790,7 @@ class HeadWait:
 
 
 class Adapter(requests.adapters.HTTPAdapter):
-    """Connects as browsers do, and lets each thread's wait for a head be ended.
+    """Connects as browsers do. Each thread's wait for a head can be ended.
 
     `current`: `current.wait` is the HeadWait of the calling thread
     """
@@ -2833,7 +2833,7 @@ class Adapter(requests.adapters.HTTPAdapter):
         return pool
 
     def connect(self, connection: Any) -> socket.socket:
-        """Return a socket connected to the first address that accepts; raise OSError if none does.
+        """Return a socket connected to the first address that accepts. Raise OSError if none does.
 
         Addresses get a head start of 0.25 s each, so that a network that swallows IPv6 packets
         does not delay every connection. The family that worked comes first the next time.
@@ -2855,7 +2855,7 @@ class Adapter(requests.adapters.HTTPAdapter):
 
 
 class ConnectionRace:
-    """Attempts to connect to several addresses, of which the first to succeed wins."""
+    """Attempts to connect to several addresses. The first to succeed wins."""
 
     def __init__(self, options: Iterable[Any]) -> None:
         self._options = list(options)
@@ -2863,7 +2863,7 @@ class ConnectionRace:
         self._error = OSError("no address associated with this host")
 
     def run(self, addresses: list[tuple[Any, ...]], timeout_seconds: float) -> socket.socket:
-        """Return the first connected socket; raise the last error if all fail."""
+        """Return the first connected socket. Raise the last error if all fail."""
         ends_at = time.monotonic() + timeout_seconds
         waiting = deque(addresses)
         while waiting or self._selector.get_map():
@@ -2999,7 +2999,7 @@ class Response:
             self._tell_host()
 
     def body(self) -> bytes:
-        """Return the whole body; raise RequestFailed if it is larger than any valid one."""
+        """Return the whole body. Raise RequestFailed if it is larger than any valid one."""
         body = bytearray()
         for chunk in self.chunks():
             body += chunk
@@ -3149,7 +3149,7 @@ class Connection:
     def probe(
         self, url: str, headers: dict[str, str], method: str = "GET", max_bytes: int = 1 << 24
     ) -> Probe:
-        """Send one request, for --diagnose: it is not retried, and a failure is returned.
+        """Send one request, for --diagnose. It is not retried, and a failure is returned.
 
         `max_bytes`: how much of the body is read
         """
@@ -3176,7 +3176,7 @@ class Connection:
     def get_json(
         self, uri: str, query: Mapping[str, Any], request: Request = JSON_REQUEST
     ) -> dict[str, Any]:
-        """Return the response to an API call; `uri` is a path such as "/api/v2!authuser"."""
+        """Return the response to an API call. `uri` is a path such as "/api/v2!authuser"."""
         url = urljoin(API_ORIGIN, uri)
         url += ("&" if urlsplit(url).query else "?") + urlencode(query, safe=",!")
         return self.get(url, read_json, request)
@@ -3199,12 +3199,12 @@ class Connection:
         return not all(host.is_over() for host in list(self._hosts.values()))
 
     def waited_seconds(self) -> float:
-        """Return the total time that hosts asked to wait for so far."""
+        """Return the total time that hosts have asked to wait."""
         hosts = list(self._hosts.values())
         return sum(host.closed_seconds - host.remaining_seconds() for host in hosts)
 
     def waiting(self, count_files: Callable[[Host], int] = lambda host: 0) -> str:
-        """Return what the run waits for, and how many files wait for it, or "".
+        """Return why the run waits, and for how many files, or "".
 
         `count_files`: returns the number of files that wait for a host
         """
@@ -3224,7 +3224,10 @@ class Connection:
         return ""
 
     def _admit(self, host: Host, url: str) -> None:
-        """Return if `url` may be requested now; probe the host if it is this thread's turn."""
+        """Probe the host first if it is this thread's turn.
+
+        Raise HandBack if `url` has to wait.
+        """
         if not host.admit(url):
             return
         failure = None
@@ -3237,7 +3240,7 @@ class Connection:
         host.probed(failure)
 
     def _judge(self, host: Host, url: str, failure: RequestFailed, sent_at: float) -> None:
-        """Find out whom a failure concerns: this URL, its host, or the sign-in.
+        """Find out if a failure concerns this URL, its host, or the sign-in.
 
         Return if it concerns the URL. Otherwise raise HandBack, or an error that ends the run.
         """
@@ -3257,7 +3260,7 @@ class Connection:
             host.silent(sent_at, failure, may_be_outage=self.was_authenticated)
 
     def _delay(self, host: Host, url: str, failure: RequestFailed, request: Request) -> float:
-        """Count a failed attempt; return the delay before the next one, or raise the failure."""
+        """Count a failed attempt and return the delay. Raise the failure after the last one."""
         attempts = host.attempts(url)
         attempts.add(request.length_bytes())
         delay_seconds = retry_delay(failure, attempts.count, random.random())
@@ -3277,7 +3280,7 @@ class Connection:
         return delay_seconds
 
     def _watch(self) -> None:
-        """End heads that are late and bodies that stall, and keep the clock going.
+        """End late heads and stalled bodies, and keep the clock running.
 
         Runs in its own thread, because the threads that wait for them are blocked.
         """
@@ -3345,7 +3348,7 @@ class Connection:
         return bool(self._route(API_ORIGIN).get("proxies"))
 
     def _route(self, url: str) -> dict[str, Any]:
-        """Return what the environment says of proxies and certificates for a URL."""
+        """Return the proxies and certificates for a URL from the environment."""
         name = urlsplit(url).netloc
         if name not in self._routing:
             session = requests.Session()
@@ -3353,7 +3356,7 @@ class Connection:
         return dict(self._routing[name])
 
     def _note_head(self, host: Host, response: requests.Response) -> None:
-        """Learn from the head of a response: SmugMug's time, and whether the sign-in works."""
+        """Read SmugMug's time from a response's head. Note whether the sign-in works."""
         server_now = http_date(response.headers.get("Date", ""))
         is_refused = response.status_code == 401
         with self._lock:
@@ -3386,7 +3389,7 @@ def rate_limit_text(headers: Mapping[str, str]) -> str:
 
 
 def redirected(url: str, location: str) -> str:
-    """Return the URL that a redirect leads to; raise RequestFailed if it is invalid."""
+    """Return the target URL of a redirect. Raise RequestFailed if it is invalid."""
     try:
         return urljoin(url, location)
     except ValueError:
@@ -3425,7 +3428,7 @@ def failure_of(
 
 
 def rate_limit_failure(response: Response, now: float, text: str) -> RequestFailed:
-    """Return the failure of a request that SmugMug asked to send later.
+    """Return the failure of a request that SmugMug wants to receive later.
 
     `text`: the response in raw words, for the log
     """
@@ -3442,7 +3445,7 @@ def rate_limit_failure(response: Response, now: float, text: str) -> RequestFail
 
 
 def server_message(body: bytes) -> str:
-    """Return SmugMug's own words in an error response, or "" for a web page.
+    """Return SmugMug's message in an error response. Return "" for a web page.
 
     The body is JSON or a form. OAuth parameters that were sent are left out.
     """
@@ -3509,7 +3512,7 @@ def explain_wrong_clock(minutes_off: float) -> Problem:
 
 
 def unanswered(text: str, is_overload: bool = False) -> RequestFailed:
-    """Return the failure of a request that was not answered, or not in full."""
+    """Return the failure of a request without a response, or with an incomplete one."""
     return RequestFailed(text, transient=True, is_overload=is_overload, is_unanswered=True)
 
 
@@ -3537,7 +3540,7 @@ def connection_failure(error: Exception, host: str) -> RequestFailed:
 
 
 def transport_failure(error: requests.RequestException, host: str) -> RequestFailed:
-    """Return the failure of a request without a response, or with only the beginning of one."""
+    """Return the failure of a request without a complete response."""
     reason = library_reason(error)
     log.debug("%s: %s", host, reason)
     is_tls = isinstance(error, requests.exceptions.SSLError)
@@ -3555,7 +3558,7 @@ def transport_failure(error: requests.RequestException, host: str) -> RequestFai
 
 
 def proxy_failure(reason: str, host: str) -> RequestFailed:
-    """Return the failure of a request that a proxy did not pass on."""
+    """Return the failure of a request that a proxy did not forward."""
     variable = variable_in_force(PROXY_VARIABLES, os.environ) or "the system's proxy settings"
     if re.search(r"\b407\b", reason):
         return RequestFailed(
@@ -3588,7 +3591,7 @@ def certificate_advice(reason: str, environ: Mapping[str, str]) -> str:
 
 
 def variable_in_force(names: Iterable[str], environ: Mapping[str, str]) -> str:
-    """Return the first of some environment variables that is set, or "".
+    """Return the first environment variable that is set, or "".
 
     If the name in capitals has the same value, that one is returned: it is known better.
     """
@@ -3599,7 +3602,7 @@ def variable_in_force(names: Iterable[str], environ: Mapping[str, str]) -> str:
 
 
 def library_reason(error: BaseException) -> str:
-    """Return the innermost reason of an error, in a few words of the library that raised it.
+    """Return the innermost reason of an error, in the library's own words.
 
     Addresses are left out, because they may hold a password or open an unlisted file.
     """
@@ -3690,7 +3693,7 @@ class Entry(Dict[str, Any]):
         return re.sub("[\ud800-\udfff]", "\N{REPLACEMENT CHARACTER}", text)
 
     def matching(self, name: str, pattern: str) -> str:
-        """Return a text that matches a pattern as a whole, or ""."""
+        """Return a text if a pattern matches all of it, or ""."""
         text = self.text(name)
         return text if re.fullmatch(pattern, text) else ""
 
@@ -3734,7 +3737,7 @@ class Entry(Dict[str, Any]):
         return [Entry(item) for item in items if isinstance(item, dict)]
 
     def uri(self, name: str) -> str:
-        """Return a URI under Uris: a text with _verbosity=1, otherwise an object."""
+        """Return a URI under Uris. It is a text with _verbosity=1, otherwise an object."""
         uris = self.object("Uris")
         uri = uris.text(name) or uris.object(name).text("Uri")
         return uri if uri.startswith("/api/v2") else ""
@@ -3753,7 +3756,7 @@ class Entry(Dict[str, Any]):
 
 
 def fetch_user(connection: Connection) -> User:
-    """Return the user of the token; raise NotSignedIn if SmugMug names none.
+    """Return the user of the token. Raise NotSignedIn if SmugMug names none.
 
     https://api.smugmug.com/api/v2/doc/reference/user.html
     """
@@ -3810,7 +3813,7 @@ class PageSize:
             self._step *= 2
 
     def shrink(self, number: int, count: int) -> None:
-        """Note that a page failed; halve the size if the page had it.
+        """Note that a page failed. Halve the size if the page had it.
 
         A larger page was a trial, or was requested before the size was halved: threads that fail
         together halve it once. A smaller page is a part of a failed one.
@@ -3829,7 +3832,7 @@ class PageSize:
 
 
 class ListKind(NamedTuple):
-    """The kind of a list: how to request it, and how to read its entries.
+    """The kind of a list: how to request it and read its entries.
 
     `locator`: the name of the list in responses
     `key`: the field that identifies an entry
@@ -3846,7 +3849,7 @@ class ListKind(NamedTuple):
 
 
 class Lost(NamedTuple):
-    """A part of a list that could not be read, from the entry `start` on."""
+    """An unreadable part of a list, beginning at the entry `start`."""
 
     start: int
     entries: int
@@ -3854,7 +3857,7 @@ class Lost(NamedTuple):
 
 
 class PagedList:
-    """A list that SmugMug gives page by page: what to request next, and what has arrived.
+    """A paged list: the pages to request next, and those that have arrived.
 
     It belongs to one thread. Others may fetch its pages, several at a time and in any order.
 
@@ -3879,7 +3882,7 @@ class PagedList:
         self._lost_in_a_row = 0
 
     def next_page(self) -> Page | None:
-        """Return the page to request next, or None if there is none at the moment."""
+        """Return the page to request next. Return None if there is none at the moment."""
         is_part = bool(self._again)
         if is_part:
             if self._total is None and self._in_progress:  # is there anything at all?
@@ -3921,12 +3924,12 @@ class PagedList:
         return not (self._in_progress or self._again or self._has_more())
 
     def entries(self) -> list[Any]:
-        """Return the records of all entries, in the order of the list, each once."""
+        """Return the records of all entries in order, each once."""
         in_order = sorted(self._pages, key=lambda page: page[0])
         return [entry for _, page in in_order for entry in page]
 
     def problem(self) -> str:
-        """Return why entries may be missing, or ""; raise RequestFailed if all are."""
+        """Return why entries may be missing, or "". Raise RequestFailed if all are."""
         known = len(self._known)
         total = self._total
         lost = [part for part in self._lost if not total or part.start <= total]
@@ -3948,7 +3951,7 @@ class PagedList:
         return not self._is_at_end and self._next <= last
 
     def _last(self) -> int | None:
-        """Return the number of the last entry, as far as it is known."""
+        """Return the number of the last entry, if known."""
         return self._expected if self._total is None else self._total
 
     def _entries_in(self, start: int, number: int) -> int:
@@ -3984,7 +3987,7 @@ class PagedList:
 
 
 def lost_entries(lost: Sequence[Lost]) -> str:
-    """Return a sentence that names single entries of a list that could not be read."""
+    """Return a sentence that names the unreadable entries of a list."""
     numbers = [f"{part.start:,}" for part in lost[:MAX_NAMED_ENTRIES]]
     if len(lost) > MAX_NAMED_ENTRIES:
         numbers.append(f"{len(lost) - MAX_NAMED_ENTRIES:,} more")
@@ -3993,7 +3996,7 @@ def lost_entries(lost: Sequence[Lost]) -> str:
 
 
 class Page(NamedTuple):
-    """A page of a list: what to request, and then the response or an error.
+    """A page of a list: the request, and then the response or an error.
 
     `start`, `end`: the wanted range; the first entry is 1, and the end is exclusive
     `number`: how many to request now
@@ -4015,7 +4018,7 @@ class Page(NamedTuple):
 
 
 def fetch_page(connection: Connection, page: Page) -> Page:
-    """Request a page and return it with its entries, or with the error that concerns it alone.
+    """Request a page. Return it with its entries, or with an error that concerns only this page.
 
     Pages.NextPage would lose _expand and _verbosity, so start and count are computed here. A
     later page may be 404 once. https://api.smugmug.com/api/v2/doc/tutorial/paging.html
@@ -4045,7 +4048,7 @@ def fetch_page(connection: Connection, page: Page) -> Page:
 def fetch_albums(
     connection: Connection, user: User, redraw: Callable[[], None] = lambda: None
 ) -> tuple[list[Album], str]:
-    """Return all albums of a user, and a reason to doubt that these are all, or ""."""
+    """Return all albums of a user. The second value says why some may be missing, or ""."""
     kind = ListKind(
         "Album",
         "AlbumKey",
@@ -4076,7 +4079,7 @@ def fetch_albums(
 
 
 def image_list(album: Album, page_size: PageSize, keep: Callable[[Image], Image]) -> PagedList:
-    """Return the list of an album's images, with the files of its videos.
+    """Return the list of an album's images, with their video files.
 
     That takes one call for each page and none for any image.
 
@@ -4098,7 +4101,7 @@ def image_list(album: Album, page_size: PageSize, keep: Callable[[Image], Image]
 
 
 def images_listed(album: Album, pages: PagedList) -> tuple[list[Image], str]:
-    """Return the listed images of an album, and why some may be missing, or ""."""
+    """Return the listed images of an album. The text says why some may be missing, or is ""."""
     images = pages.entries()
     try:
         problem = pages.problem()
@@ -4185,7 +4188,7 @@ def parse_image(entry: Entry, expansions: Entry) -> Image:
 
 
 def served_extension(entry: Entry, video: Entry, is_video: bool) -> str:
-    """Return the extension of the file that SmugMug serves, without its dot.
+    """Return the extension of the file that SmugMug serves, without dot.
 
     `entry`, `video`: the AlbumImage and its LargestVideo
     """
@@ -4202,14 +4205,14 @@ def served_extension(entry: Entry, video: Entry, is_video: bool) -> str:
 
 
 def extension_of_url(url: str) -> str:
-    """Return what follows the last dot in the path of a URL."""
+    """Return the text after the last dot in a URL's path."""
     with suppress(ValueError):
         return urlsplit(url).path.rpartition(".")[2]
     return ""
 
 
 def parse_location(entry: Entry) -> tuple[float, float, float] | None:
-    """Return latitude, longitude and altitude, or None if they are missing or all zero."""
+    """Return latitude, longitude and altitude. Return None if they are missing or all zero."""
     latitude = entry.number("Latitude", 90)
     longitude = entry.number("Longitude", 180)
     if latitude is None or longitude is None or (latitude, longitude) == (0, 0):
@@ -4218,7 +4221,7 @@ def parse_location(entry: Entry) -> tuple[float, float, float] | None:
 
 
 def types_in_source(component_file_types: Entry) -> tuple[str, ...]:
-    """Return the types of files that only SmugMug Source has of a photo, such as "nef".
+    """Return the file types, such as "nef", that only SmugMug Source has.
 
     SmugMug names them, as {"Image": ["jpg", "nef"]} or [], but answers 404 to ordinary API keys
     that request such files. https://github.com/tommyblue/smugmug-backup/issues/61
@@ -4231,7 +4234,7 @@ def types_in_source(component_file_types: Entry) -> tuple[str, ...]:
 
 
 def fetch_folder_names(connection: Connection, user: User, paths: Sequence[str]) -> dict[str, str]:
-    """Return the names of folders as the user gave them, by path.
+    """Return the user's own names of folders, by path.
 
     A folder that SmugMug does not tell about is left out: its path must do. The path does not
     follow a rename, has dashes for spaces, and is ASCII only.
@@ -4248,7 +4251,7 @@ def fetch_folder_names(connection: Connection, user: User, paths: Sequence[str])
 
 
 def fetch_folder_name(connection: Connection, user: User, path: str) -> tuple[str, str]:
-    """Return the path of a folder and its name, or "" if SmugMug does not tell."""
+    """Return the path of a folder and its name. The name is "" if SmugMug does not state it."""
     uri = f"/api/v2/folder/user/{quote(user.nick_name)}/{quote(path)}"
     try:
         response = Entry(connection.get_json(uri, {**SHORT_RESPONSE, "_filter": "Name"}))
@@ -4294,7 +4297,7 @@ class Diagnosis:
         return self
 
     def find_images(self, albums: Sequence[Album]) -> dict[bool, tuple[Entry, Entry]]:
-        """List up to five albums until a photo and a video are found; return them by `is_video`.
+        """List up to five albums to find a photo and a video. Return them by `is_video`.
 
         Each is an AlbumImage with the expansions of its page.
         """
@@ -4337,7 +4340,7 @@ class Diagnosis:
             self.unexpected["images without Serial"] += 1
 
     def ask_for_image(self, kind: str, image: Image) -> None:
-        """Ask for all that there is of one image, and for the beginning of its file."""
+        """Request all data on one image, and the beginning of its file."""
         for resource, locator, _ in VIDEO_ENDPOINTS if image.is_video else PHOTO_ENDPOINTS:
             self.objects(f"{kind} {resource}", image.uri + resource, {}, locator)
         self.objects(f"{kind} with all fields", image.uri, {}, "Image")
@@ -4351,7 +4354,7 @@ class Diagnosis:
             self.check_file(kind, image.remote, probe, method)
 
     def check_file(self, kind: str, remote: RemoteFile, probe: Probe, method: str) -> None:
-        """Compare the response for a file with what the listing says of it."""
+        """Compare the response for a file with its listing."""
         if probe.errors:
             return
         if probe.status != (200 if method == "HEAD" else 206):
@@ -4375,7 +4378,10 @@ class Diagnosis:
         return self.ask(name, uri, query, locator).object("Response").objects(locator)
 
     def ask(self, name: str, uri: str, query: Mapping[str, Any], locator: str) -> Entry:
-        """Make an API call, describe its response, and return that; empty if it failed."""
+        """Make an API call, describe its response, and return it.
+
+        A failed call returns an empty one.
+        """
         url = f"{urljoin(API_ORIGIN, uri)}?{urlencode({**SHORT_RESPONSE, **query}, safe=',!')}"
         probe = self._connection.probe(url, JSON_HEADERS)
         shown: dict[str, Any] = {"name": name, **described_probe(probe)}
@@ -4398,7 +4404,7 @@ class Diagnosis:
 
 
 def described_fields(entries: Iterable[Entry]) -> dict[str, Any]:
-    """Return the names of the fields of objects, with the types and lengths of their values."""
+    """Return the field names of objects. Types and lengths of their values follow."""
     fields: dict[str, Any] = {}
     for entry in entries:
         for name, value in entry.items():
@@ -4421,7 +4427,7 @@ def type_of_json(value: Any) -> str:
 
 
 def described_probe(probe: Probe) -> dict[str, Any]:
-    """Return what may be told of a response: no text that is not the service's own."""
+    """Return a description of a response. It contains no text of the user."""
     headers = {name.lower(): text for name, text in probe.headers.items()}
     told: dict[str, Any] = {}
     for name, text in headers.items():
@@ -4472,7 +4478,7 @@ PHOTO_ENDPOINTS = (
 
 
 def find_remote(connection: Connection, image: Image) -> RemoteFile | None:
-    """Return the best file of an image whose listing names none, or None if there is none.
+    """Return the best file of an image whose listing names none. Return None if there is none.
 
     That takes a call or a few. Raise RequestFailed if SmugMug refuses a better file.
     """
@@ -4519,7 +4525,7 @@ def is_gone(connection: Connection, image: Image) -> bool:
 
 
 def fetch_image_count(connection: Connection, album: Album) -> int | None:
-    """Return SmugMug's present count of an album's images, or None if it states none."""
+    """Return SmugMug's present count of an album's images, or None."""
     try:
         query = {**SHORT_RESPONSE, "_filter": "ImageCount"}
         response = Entry(connection.get_json(f"/api/v2/album/{album.key}", query))
