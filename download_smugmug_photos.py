@@ -4628,7 +4628,7 @@ def connect_with_key(
 def connect_as(
     credentials: Credentials, settings: Settings, stop: Stop
 ) -> tuple[Connection, User]:
-    """Return a connection with an access token, and its user; raise NotSignedIn if refused."""
+    """Return a connection with an access token, and its user. Raise NotSignedIn if refused."""
     max_outage_seconds = settings.max_outage_minutes * 60
     connection = Connection(credentials, settings.timeout_seconds, stop, max_outage_seconds)
     if settings.limit_rate is not None:
@@ -4647,7 +4647,7 @@ def connect_as(
 
 
 def find_api_key(environ: Mapping[str, str], saved: Credentials) -> tuple[Credentials | None, str]:
-    """Return the API key with its secret, and the place they are from as a message names it.
+    """Return the API key with its secret, and its source as messages name it.
 
     Return None and "" if they have to be typed. Raise Problem if only one of them is given.
     """
@@ -4671,7 +4671,7 @@ def find_api_key(environ: Mapping[str, str], saved: Credentials) -> tuple[Creden
 
 
 def variable(environ: Mapping[str, str], name: str) -> str:
-    """Return the value of an environment variable, or "" if it is not set or empty.
+    """Return an environment variable's value. Return "" if it is not set or empty.
 
     White space, carriage returns and one pair of quotes around it are dropped: a shell removes
     them, but `docker run --env-file` does not. Raise a Problem that names the variable if quotes
@@ -4687,7 +4687,7 @@ def variable(environ: Mapping[str, str], name: str) -> str:
 
 
 def without_quotes(text: str) -> str:
-    """Return a text without outer white space and one pair of quotes around it."""
+    """Return a text without outer white space or a pair of quotes."""
     text = text.strip()
     if len(text) > 1 and text[0] == text[-1] in ("'", '"') and text[0] not in text[1:-1]:
         text = text[1:-1].strip()
@@ -4695,7 +4695,7 @@ def without_quotes(text: str) -> str:
 
 
 def token_from_environment(api_key: Credentials, environ: Mapping[str, str]) -> Credentials | None:
-    """Return `api_key` with the access token of the environment, or None if there is none."""
+    """Return `api_key` with the environment's access token. Return None if there is none."""
     token = variable(environ, "SMUGMUG_ACCESS_TOKEN")
     token_secret = variable(environ, "SMUGMUG_ACCESS_TOKEN_SECRET")
     if bool(token) != bool(token_secret):
@@ -4704,7 +4704,10 @@ def token_from_environment(api_key: Credentials, environ: Mapping[str, str]) -> 
 
 
 def token_from_file(api_key: Credentials, saved: Credentials) -> Credentials | None:
-    """Return `api_key` with the saved access token, or None if none was saved with this key."""
+    """Return `api_key` with the saved access token.
+
+    Return None if none was saved with this key.
+    """
     if not (saved.token and saved.token_secret):
         return None
     if saved.key != api_key.key:
@@ -4717,7 +4720,7 @@ def token_from_file(api_key: Credentials, saved: Credentials) -> Credentials | N
 
 
 def request_api_key() -> None:
-    """Explain how to get an API key; raise Problem if there is no terminal to enter it."""
+    """Explain how to get an API key. Raise Problem if there is no terminal to enter it."""
     if sys.stdin is None or not sys.stdin.isatty():
         raise Problem(f"No API key found. Every run needs a key and its secret. {KEY_ADVICE}")
     log.warning(
@@ -4729,7 +4732,7 @@ def request_api_key() -> None:
 
 
 def type_api_key() -> Credentials:
-    """Return an API key and its secret as typed in a terminal; the secret is not shown."""
+    """Return an API key and secret typed in a terminal. The secret is not shown."""
     try:
         key = typed("API key: ")
         secret = ""
@@ -4741,7 +4744,7 @@ def type_api_key() -> Credentials:
 
 
 def typed(prompt: str, pattern: str = ".+", advice: str = "") -> str:
-    """Return a line of standard input without its spaces; raise EOFError at the end.
+    """Return a line of standard input, stripped. Raise EOFError at the end.
 
     Empty lines are ignored.
 
@@ -4762,7 +4765,7 @@ def typed(prompt: str, pattern: str = ".+", advice: str = "") -> str:
 def sign_in(
     api_key: Credentials, timeout_seconds: float, stop: Stop, on_key_accepted: Callable[[], None]
 ) -> Credentials:
-    """Ask the user to grant access and enter a PIN; return `api_key` with an access token.
+    """Ask the user to grant access and enter a PIN. Return `api_key` with an access token.
 
     Access=Full is needed for private and unlisted albums; only Permissions=Read is requested.
     https://api.smugmug.com/api/v2/doc/tutorial/oauth/non-web.html
@@ -4813,7 +4816,7 @@ def sign_in(
 
 
 def can_prompt(stdin: TextIO | None, platform: str) -> bool:
-    """Return True if a PIN can be read: from a terminal, a pipe or a file, not the null device.
+    """Return True if a PIN can be read. It may come from a terminal, a pipe or a file.
 
     `stdin`: None if it is closed
     """
@@ -4827,7 +4830,7 @@ def can_prompt(stdin: TextIO | None, platform: str) -> bool:
 
 
 def can_open_browser(stdin: TextIO | None, environ: Mapping[str, str], platform: str) -> bool:
-    """Return True if the user sits before a screen on which a browser can open.
+    """Return True if the user is at a screen that can show a browser.
 
     On Linux that takes a display, which SSH may forward. On macOS and Windows a browser would
     open on the screen of the remote computer, so a session over SSH opens none.
@@ -4840,7 +4843,7 @@ def can_open_browser(stdin: TextIO | None, environ: Mapping[str, str], platform:
 
 
 def open_browser(url: str) -> None:
-    """Open an address in the user's browser, if it works; a failure has no effect.
+    """Open an address in the user's browser, if possible. A failure has no effect.
 
     A process of its own does that, without this terminal. So neither its output nor a text
     browser can appear here, and Ctrl-C does not reach it. It gets no secrets either.
@@ -4913,7 +4916,7 @@ def read_saved(path: Path) -> Credentials:
 
 
 def save_sign_in(credentials: Credentials, path: Path) -> None:
-    """Save the sign-in for later runs, in a file that only its owner can read."""
+    """Save the sign-in for later runs, in a file only its owner can read."""
     fields = {name: text for name, text in zip(SAVED_FIELDS, credentials) if text}
     content = json.dumps(fields, indent=2) + "\n"
     try:
@@ -4965,7 +4968,7 @@ ALTER TABLE account ADD COLUMN bytes_per_second REAL DEFAULT 0;
 
 
 class Table(NamedTuple):
-    """The columns of one kind of record after its album_key, in the order of its fields."""
+    """The columns of one kind of record, in the order of its fields. album_key is left out."""
 
     name: str
     columns: tuple[str, ...]
@@ -5011,7 +5014,7 @@ CLAIM_SECONDS = 3.0  # a claim that is still there after this long was left by a
 
 
 class Database:
-    """The download record: what this program knows of the files in an output folder.
+    """The download record: what is known of the files in an output folder.
 
     Files are found again by their content if it is lost. Rows are parsed as suspiciously as
     responses, because a record may come from another computer or from a damaged disk. A row that
@@ -5091,7 +5094,7 @@ class Database:
         )
 
     def account(self) -> str:
-        """Return the nickname of the account that the photos belong to, "" if unknown."""
+        """Return the nickname of the account with the photos, "" if unknown."""
         rows = self._rows("SELECT nick_name FROM account")
         return rows[0][0] if rows and isinstance(rows[0][0], str) else ""
 
@@ -5101,7 +5104,7 @@ class Database:
         self._db.execute("UPDATE account SET nick_name = ?", (nick_name,))
 
     def speed(self) -> float:
-        """Return the download speed of the last run in bytes per second, 0 if unknown."""
+        """Return the last run's download speed in bytes per second. 0 means unknown."""
         rows = self._rows("SELECT bytes_per_second FROM account")
         is_number = bool(rows) and isinstance(rows[0][0], NUMBER)
         return rows[0][0] if is_number and 0 < rows[0][0] < 1e12 else 0.0
@@ -5116,7 +5119,7 @@ class Database:
         self._db.execute("UPDATE file SET removed = 1 WHERE album_key = ?", (album_key,))
 
     def clear_damage_if_removed(self, album_key: str, image_key: str) -> bool:
-        """Accept a file as it is if SmugMug no longer has the image; return True if so."""
+        """Accept a damaged file if SmugMug no longer has the image. Return True if so."""
         where = "WHERE album_key = ? AND image_key = ? AND removed"
         changed = self._db.execute(
             f"UPDATE file SET damaged = 0 {where}", (album_key, image_key)
@@ -5138,11 +5141,17 @@ class Database:
         )
 
     def bytes_on_disk(self) -> dict[str, int]:
-        """Return the size of each album's files that SmugMug still has, by album key."""
+        """Return each album's bytes on disk, by album key.
+
+        Files deleted on SmugMug do not count.
+        """
         return self._totals("TOTAL(size_bytes)")
 
     def counts_on_disk(self) -> dict[str, int]:
-        """Return how many files of each album SmugMug still has, by album key."""
+        """Return each album's files on disk, by album key.
+
+        Files deleted on SmugMug do not count.
+        """
         return self._totals("COUNT(*)")
 
     def _totals(self, total: str) -> dict[str, int]:
@@ -5153,7 +5162,7 @@ class Database:
         return {key: int(number) for key, number in rows if isinstance(key, str)}
 
     def marked(self, mark: str) -> list[tuple[str, str]]:
-        """Return the (folder, name) of each file with a mark: "removed" or "damaged"."""
+        """Return the (folder, name) of files marked "removed" or "damaged"."""
         columns = ", ".join(f"file.{column}" for column in TABLES[FileRecord].columns)
         files = []
         albums = self.albums()
@@ -5164,7 +5173,7 @@ class Database:
         return sorted(files)
 
     def commit_if_due(self, seconds: float = COMMIT_SECONDS) -> None:
-        """Commit if this many seconds have passed, so that a crash loses little.
+        """Commit if the interval has passed, so that a crash loses little.
 
         Raise a Problem if another run has taken over the folder.
         """
@@ -5176,14 +5185,14 @@ class Database:
             self._committed_at = time.monotonic()
 
     def close(self) -> None:
-        """Commit and close the record, unless another run has taken over the folder."""
+        """Commit and close the record, unless another run took over the folder."""
         with closing(self._db):
             if self._lock is None or self._lock.is_held():
                 self._db.commit()  # nothing happens if an error ended the transaction
 
 
 def text_or_bytes(content: bytes) -> str | bytes:
-    """Decode a text of the record, or return its bytes if it is not UTF-8."""
+    """Decode a text of the record. Return its bytes if it is not UTF-8."""
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError:
@@ -5191,7 +5200,7 @@ def text_or_bytes(content: bytes) -> str | bytes:
 
 
 def album_record(row: Sequence[Any]) -> AlbumRecord | None:
-    """Return the record of an album, or None if no run can have written this row."""
+    """Return the record of an album. Return None if no run can have written this row."""
     if not all(map(isinstance, row, TABLES[AlbumRecord].types)):
         return None
     album = AlbumRecord(*row)
@@ -5203,7 +5212,7 @@ def album_record(row: Sequence[Any]) -> AlbumRecord | None:
 
 
 def file_row(row: Sequence[Any]) -> FileRecord | None:
-    """Return the record of a file, or None if no run can have written this row."""
+    """Return the record of a file. Return None if no run can have written this row."""
     if not all(map(isinstance, row, TABLES[FileRecord].types)):
         return None
     file = FileRecord(*row)
@@ -5222,7 +5231,10 @@ def file_row(row: Sequence[Any]) -> FileRecord | None:
 
 
 def unavailable_row(row: Sequence[Any]) -> Unavailable | None:
-    """Return the record of an image without a file, or None if no run can have written it."""
+    """Return the record of an unavailable image.
+
+    Return None if no run can have written this row.
+    """
     if not all(map(isinstance, row, TABLES[Unavailable].types)):
         return None
     image = Unavailable(*row)
@@ -5232,7 +5244,7 @@ def unavailable_row(row: Sequence[Any]) -> Unavailable | None:
 
 
 def is_recorded_name(name: str) -> bool:
-    """Return True if a file of this name stays in its folder and is not the record itself."""
+    """Return True if a name stays in its folder and is not the record's own."""
     return RECORDED_NAME.fullmatch(name) is not None and not is_record_name(name)
 
 
@@ -5242,13 +5254,13 @@ def is_recorded_folder(folder: str) -> bool:
 
 
 def recorded_time(seconds: float) -> float:
-    """Return a recorded time, or 0 if it is impossible: a server's clock may have been wrong."""
+    """Return a recorded time. Return 0 if a wrong server clock made it impossible."""
     return seconds if 0 <= seconds < LATEST_SECONDS else 0.0
 
 
 @contextmanager
 def open_database(folder: Path, redraw: Callable[[], None]) -> Iterator[Database]:
-    """Open the record in an output folder, creating both if need be. No other run can open it.
+    """Open the record in an output folder, creating both if necessary. No other run can open it.
 
     Raise a Problem if another run has it open, or if SQLite or the disk fails.
 
@@ -5273,7 +5285,7 @@ def open_database(folder: Path, redraw: Callable[[], None]) -> Iterator[Database
 
 
 def held_lock(path: Path) -> LockFile | None:
-    """Return the lock file of this run, or None if SQLite can lock the record itself.
+    """Return the lock file of this run. Return None if SQLite can lock the record itself.
 
     A lock file that exists is respected on any disk: another computer may have needed it.
     """
@@ -5292,7 +5304,7 @@ def held_lock(path: Path) -> LockFile | None:
 
 
 class LockFile:
-    """A file that keeps other runs out of a folder whose disk does not support locks.
+    """A file that keeps other runs out of a folder. It is for disks that do not support locks.
 
     It holds the computer's name and the process. A killed run leaves it behind, and a container
     has another name each time, so its age decides: a run touches it at each commit.
@@ -5306,13 +5318,13 @@ class LockFile:
         self._content = f"{socket.gethostname()} {os.getpid()}"
 
     def acquire(self) -> None:
-        """Create the lock file, or take over an old one; raise a Problem if another run has it."""
+        """Create the lock file, or take over an old one. Raise a Problem if another run has it."""
         with claimed(self.path) as now:
             refuse_locked(self.path, now)
             write_atomically(self.path, self._content.encode(), durable=False)
 
     def is_held(self) -> bool:
-        """Return True unless another run, or the user, has removed the lock."""
+        """Return True unless another run or the user removed the lock."""
         try:
             return lock_content(self.path) == self._content
         except FileNotFoundError:
@@ -5321,7 +5333,7 @@ class LockFile:
             return True
 
     def touch(self) -> None:
-        """Show that this run is alive; raise a Problem if the lock is lost."""
+        """Show that this run is alive. Raise a Problem if the lock is lost."""
         if not self.is_held():
             raise Problem(
                 f"{printable(self.path)} was removed or taken over by another run, so this run "
@@ -5363,7 +5375,7 @@ def claimed(path: Path) -> Iterator[float]:
 
 
 def lock_content(lock: Path) -> str:
-    """Return the beginning of a lock file; raise OSError if it cannot be read."""
+    """Return the beginning of a lock file. Raise OSError if it cannot be read."""
     if not stat.S_ISREG(os.lstat(str(lock)).st_mode):
         return ""
     with open(str(lock), "rb") as file:
@@ -5371,7 +5383,7 @@ def lock_content(lock: Path) -> str:
 
 
 def refuse_locked(lock: Path, now: float) -> None:
-    """Raise a Problem if a lock file names a run that may be under way.
+    """Raise a Problem if a lock file names a run that may be running.
 
     `now`: the time by the disk's clock, in seconds since 1970
     """
@@ -5392,7 +5404,7 @@ def refuse_locked(lock: Path, now: float) -> None:
 
 
 def is_running(process: str) -> bool:
-    """Return True if another process of this number may be running on this computer.
+    """Return True if another process with this number may be running here.
 
     On Windows it cannot be asked: signal 0 would end the process.
     """
@@ -5409,7 +5421,7 @@ def is_running(process: str) -> bool:
 
 
 def lock_shared(file_number: int) -> None:
-    """Lock an open file until it is closed; raise OSError if that fails.
+    """Lock an open file until it is closed. Raise OSError if that fails.
 
     On Windows every file system supports locks.
     """
@@ -5420,7 +5432,7 @@ def lock_shared(file_number: int) -> None:
 
 
 def file_system_supports(action: Callable[[int], None], path: Path, mode: str) -> bool:
-    """Return False if the file system does not support what `action` does to an open file.
+    """Return False if the file system does not support `action` on an open file.
 
     Never ask while SQLite has the file open: closing it drops all locks of this process.
     """
@@ -5433,7 +5445,7 @@ def file_system_supports(action: Callable[[int], None], path: Path, mode: str) -
 
 
 def open_or_replace(path: Path, lock: LockFile | None, redraw: Callable[[], None]) -> Database:
-    """Open the record in a file; rename a damaged one and create a new one.
+    """Open the record in a file. Rename a damaged one and create a new one.
 
     Raise sqlite3.Error, or a Problem if the record is of a newer format.
     """
@@ -5453,7 +5465,7 @@ def open_or_replace(path: Path, lock: LockFile | None, redraw: Callable[[], None
 
 
 def open_exclusive(path: Path, lock: LockFile | None, redraw: Callable[[], None]) -> Database:
-    """Open the record in a file, and keep other processes from opening it.
+    """Open the record in a file, and lock out other processes.
 
     Raise sqlite3.Error, or a Problem if the record is of a newer format.
     """
@@ -5477,7 +5489,7 @@ def open_exclusive(path: Path, lock: LockFile | None, redraw: Callable[[], None]
 
 @contextmanager
 def open_copy(folder: Path, redraw: Callable[[], None]) -> Iterator[Database]:
-    """Open a copy of the record for a preview or a list. Nothing reaches the output folder.
+    """Open a copy of the record for a preview or a list. Nothing is written to the output folder.
 
     It shows the record as it is at one moment, also while another run is under way.
     """
@@ -5495,7 +5507,7 @@ def open_copy(folder: Path, redraw: Callable[[], None]) -> Iterator[Database]:
 
 
 def wait_for_copy(path: Path, copy: Path, redraw: Callable[[], None]) -> None:
-    """Copy a record as it is at one moment, between two commits of a run.
+    """Copy a record between two commits of another run.
 
     Raise a Problem if it never stands still, or cannot be read or copied.
     """
@@ -5510,7 +5522,7 @@ def wait_for_copy(path: Path, copy: Path, redraw: Callable[[], None]) -> None:
 
 
 def copied_at_rest(path: Path, copy: Path, redraw: Callable[[], None]) -> bool:
-    """Copy a record with its journal; return False if a run wrote to it meanwhile.
+    """Copy a record with its journal. Return False if a run wrote to it meanwhile.
 
     Locks would stop the run, so both files are read without any, and then compared with their
     copies in reverse order. If both are equal, both stood still at one moment, and SQLite can undo
@@ -5526,7 +5538,7 @@ def copied_at_rest(path: Path, copy: Path, redraw: Callable[[], None]) -> bool:
 
 
 def copy_file(path: Path, copy: Path, redraw: Callable[[], None]) -> None:
-    """Copy a file of the record to the temporary folder, where no copy stays if there is none."""
+    """Copy a file of the record to the temporary folder. If it is missing, so is the copy."""
     remove(copy)
     for chunk in chunks_of_file(path, redraw):
         try:
@@ -5537,13 +5549,13 @@ def copy_file(path: Path, copy: Path, redraw: Callable[[], None]) -> None:
 
 
 def is_same_file(path: Path, copy: Path, redraw: Callable[[], None]) -> bool:
-    """Return True if a file of the record is equal to its copy. A missing one equals no copy."""
+    """Return True if a file equals its copy. A missing file equals a missing copy."""
     pieces = itertools.zip_longest(chunks_of_file(path, redraw), chunks_of_file(copy, redraw))
     return all(one == other for one, other in pieces)
 
 
 def chunks_of_file(path: Path, redraw: Callable[[], None]) -> Iterator[bytes]:
-    """Yield a file in pieces, nothing if there is none; raise a Problem if it is unreadable."""
+    """Yield a file in pieces, or nothing if it is missing. Raise a Problem if it is unreadable."""
     try:
         with open(str(path), "rb") as file:
             for chunk in iter(partial(file.read, SNAPSHOT_BYTES), b""):
@@ -5566,7 +5578,7 @@ def sqlite_failure(error: sqlite3.Error, problem: Problem) -> BaseException:
 
 
 def database_problem(error: sqlite3.Error, path: Path) -> Problem:
-    """Return what to tell the user when SQLite cannot open, read or write the record."""
+    """Return the message for a record that SQLite cannot open, read or write."""
     text = str(error)
     if "locked" in text:
         return Problem(
@@ -5578,7 +5590,7 @@ def database_problem(error: sqlite3.Error, path: Path) -> Problem:
 
 
 def temporary_problem(error: OSError | sqlite3.Error) -> Problem:
-    """Return what to tell the user when the temporary folder cannot hold a copy of the record."""
+    """Return the message for a temporary folder that cannot hold the record's copy."""
     folder = tempfile.tempdir or "the temporary folder"
     reason = getattr(error, "strerror", None) or str(error)
     return Problem(
@@ -5588,9 +5600,10 @@ def temporary_problem(error: OSError | sqlite3.Error) -> Problem:
 
 
 def refuse_unusable_output(settings: Settings) -> None:
-    """Raise a Problem if the output folder is inside another one, or has lost its record.
+    """Raise a Problem if the output folder is unusable.
 
-    A folder that had a record is not taken for a new one: its disk may not be connected.
+    It is inside another one, or lost its record. A folder that had a record is not taken for a new
+    one: its disk may not be connected.
     """
     output = Path(os.path.abspath(str(settings.output)))
     if os.path.lexists(str(output / RECORD_FILE)):
@@ -5607,7 +5620,7 @@ def refuse_unusable_output(settings: Settings) -> None:
 
 
 def refuse_new_record(settings: Settings, database: Database) -> None:
-    """Raise a Problem if --new-record is given although the record is intact."""
+    """Raise a Problem if --new-record is given but the record is intact."""
     if settings.new_record and database.albums():
         raise Problem(
             f"The download record of {printable(settings.output)} is intact. Run this again "
@@ -5616,7 +5629,7 @@ def refuse_new_record(settings: Settings, database: Database) -> None:
 
 
 def lost_record(output: Path, device: int) -> str:
-    """Return what to tell the user of a folder whose record is missing.
+    """Return the message for a folder whose record is missing.
 
     `device`: the number of the disk that held the folder, 0 if unknown
     """
@@ -5649,7 +5662,7 @@ def lost_record(output: Path, device: int) -> str:
 
 
 def known_folders(path: Path) -> dict[str, int]:
-    """Return the output folders that have had a record, each with the number of its disk.
+    """Return the output folders that have had a record, with their disk numbers.
 
     They are kept beside the sign-in. The number is 0 if it is unknown.
     """
@@ -5678,7 +5691,7 @@ def remember_folder(settings: Settings) -> None:
 
 
 def is_record(path: Path, output: Path) -> bool:
-    """Return True if a path leads to the record of an output folder, or to SQLite's files."""
+    """Return True if a path leads to a record or its SQLite files."""
     record = output / RECORD_FILE
     with suppress(OSError):
         return os.path.realpath(path).startswith(os.path.realpath(record)) or os.path.samefile(
@@ -5770,7 +5783,7 @@ class Visit:
         self.to_download_bytes = 0
 
     def again(self, seen: frozenset[str]) -> Visit:
-        """Return the second visit to the album, for images that are not among those `seen`.
+        """Return the second visit to the album, for images not yet `seen`.
 
         Its results are added to those of this visit.
         """
@@ -5779,7 +5792,7 @@ class Visit:
         return self.second
 
     def has_file(self, name: str) -> bool:
-        """Return True if the folder has a file of this name, in any form of the name."""
+        """Return True if the folder has this file, in any form of the name."""
         return self.on_disk.actual_name(name) in self.on_disk
 
     def on_disk_count(self) -> int:
@@ -5788,11 +5801,11 @@ class Visit:
 
 
 def matches(album: Album, folder: str, patterns: Iterable[str]) -> bool:
-    """Return True if a shell pattern matches an album's name, path or folder, or a folder above.
+    """Return True if a shell pattern matches an album.
 
-    Case is ignored, and paths may begin and end with a slash. A pattern that equals a name always
-    matches, even if it contains brackets. An ellipsis, as in a shortened name on the screen,
-    stands for any text.
+    It may match the name, path or folder, or a folder above. Case is ignored, and paths may begin
+    and end with a slash. A pattern that equals a name always matches, even if it contains
+    brackets. An ellipsis, as in a shortened name on the screen, stands for any text.
 
     `folder`: the album's folder, relative to the output folder
     """
@@ -5808,7 +5821,10 @@ def matches(album: Album, folder: str, patterns: Iterable[str]) -> bool:
 
 
 def names_to_match(album: Album, folder: str) -> list[str]:
-    """Return the texts that may stand for an album: its name, its paths and what is above it."""
+    """Return the texts that may stand for an album.
+
+    These are its name, paths and the folders above.
+    """
     names = [album.name, album.url_path]
     for path in (album.url_path.strip("/"), folder):
         parts = path.split("/")
@@ -5845,7 +5861,7 @@ def selected(settings: Settings, albums: list[Album], recorded: Mapping[str, str
 def unmatched_pattern(
     option: str, pattern: str, albums: Iterable[Album], folders: Mapping[str, str]
 ) -> str:
-    """Return what to tell the user of a pattern that matches no album.
+    """Return the message for a pattern that matches no album.
 
     Only names that work when they are typed are suggested, quoted for a shell.
     """
@@ -5884,7 +5900,7 @@ def is_unchanged(visit: Visit, now: float) -> bool:
 def albums_to_recheck(
     albums: Iterable[Album], known: Mapping[str, AlbumRecord], now: float
 ) -> frozenset[str]:
-    """Return the keys of unchanged albums to list nevertheless, as described above.
+    """Return the keys of unchanged albums to list anyway, as described above.
 
     With nightly runs, each album is rechecked within a month.
     """
@@ -5900,12 +5916,12 @@ def albums_to_recheck(
 
 
 def is_wanted(image: Image, since: str, seen: frozenset[str]) -> bool:
-    """Return True if an image was uploaded `since` and is not in an earlier listing."""
+    """Return True if an image was uploaded `since` and not listed earlier."""
     return (image.uploaded[:19] or since) >= since and image.key not in seen
 
 
 def asked_album(album: Album, record: AlbumRecord, only: str) -> Album:
-    """Return an album with a change token that belongs to what --only asks for.
+    """Return an album with a change token for the files that --only selects.
 
     What is recorded for photos does not hold for videos. The token of a complete album holds for
     both.
@@ -5916,7 +5932,7 @@ def asked_album(album: Album, record: AlbumRecord, only: str) -> Album:
 
 
 def is_asked_for(record: FileRecord, only: str) -> bool:
-    """Return True if a recorded file is of the kind that --only asks for."""
+    """Return True if --only selects the kind of a recorded file."""
     is_video = split_extension(record.name)[1].lower() in VIDEO_EXTENSIONS
     return not only or is_video == (only == "videos")
 
@@ -5934,7 +5950,7 @@ def may_have_uploads(album: Album, since: str) -> bool:
 
 
 def settled_token(visit: Visit) -> str:
-    """Return the change token to record, or "" if the listing may be out of date."""
+    """Return the change token to record. Return "" if the listing may be out of date."""
     changed = seconds_at(visit.album.changed)
     if changed is None or changed > visit.listed_at - LISTING_LAG_SECONDS:
         return ""
@@ -5942,7 +5958,7 @@ def settled_token(visit: Visit) -> str:
 
 
 def plan_image(visit: Visit, image: Image, name: str, now: float) -> Outcome | Job:
-    """Return what to do for one image: a job, or the outcome if there is nothing to do.
+    """Return a job for one image. Return the outcome if there is nothing to do.
 
     `name`: the file name to give an image that has no record
     `now`: seconds since 1970
@@ -5970,7 +5986,7 @@ def plan_image(visit: Visit, image: Image, name: str, now: float) -> Outcome | J
 
 
 def settled_outcome(visit: Visit, image: Image, record: FileRecord, now: float) -> Outcome | None:
-    """Return the outcome for a recorded image that needs no work now, or None.
+    """Return the outcome for a recorded image without work, or None.
 
     A file that was kept although SmugMug offered another one stays until the next retry.
     """
@@ -6004,7 +6020,7 @@ def adoptable_names(visit: Visit, image: Image, name: str) -> Iterator[str]:
 
 
 def is_on_disk(record: FileRecord, on_disk: FilesOnDisk) -> bool:
-    """Return True if the recorded file is present, as it was written or with additions.
+    """Return True if the recorded file is present, as written or with additions.
 
     A file that has grown was written into by the user or their programs, for example to add
     keywords. It is the user's version of the image, and is not downloaded again. A file that has
@@ -6017,18 +6033,18 @@ def is_on_disk(record: FileRecord, on_disk: FilesOnDisk) -> bool:
 
 
 def has_grown(record: FileRecord, on_disk: FilesOnDisk) -> bool:
-    """Return True if a recorded file has grown since it was written."""
+    """Return True if a recorded file is longer than when it was written."""
     return on_disk.get(on_disk.actual_name(record.name), -1) > record.size_bytes
 
 
 def is_intact(record: FileRecord, on_disk: FilesOnDisk) -> bool:
-    """Return True if the recorded file has its recorded size and passed --verify."""
+    """Return True if the recorded file has its size and passed --verify."""
     size_bytes = on_disk.get(on_disk.actual_name(record.name))
     return size_bytes == record.size_bytes and not record.damaged
 
 
 def is_version_of(record: FileRecord, image: Image) -> bool:
-    """Return True if a recorded file is the version that SmugMug has now.
+    """Return True if a recorded file is SmugMug's present version.
 
     The MD5 decides, or the serial if one MD5 is unknown.
     """
@@ -6038,14 +6054,14 @@ def is_version_of(record: FileRecord, image: Image) -> bool:
 
 
 def agreed(record: FileRecord, image: Image) -> FileRecord:
-    """Return the record without a contradicting checksum once SmugMug states the file's own."""
+    """Return the record. Its `stated_md5` is cleared if SmugMug now states the file's own MD5."""
     if image.remote is not None and image.remote.md5 == record.md5:
         return record._replace(stated_md5="", checksum_tries=0, checksum_retry_at=0.0)
     return record
 
 
 def is_checksum_due(visit: Visit, record: FileRecord, now: float) -> bool:
-    """Return True if it is time to request a file that contradicts SmugMug's checksum."""
+    """Return True if a file that contradicts SmugMug's checksum is due for another request."""
     if not record.stated_md5 or visit.asks_again:
         return bool(record.stated_md5)
     return record.image_key not in visit.unavailable and record.checksum_retry_at <= now
@@ -6054,7 +6070,7 @@ def is_checksum_due(visit: Visit, record: FileRecord, now: float) -> bool:
 def may_take_over(
     recorded: FileRecord, image: Image, md5: str, is_original: bool, is_proven: bool
 ) -> bool:
-    """Return True if a new file may become the album's file in place of the recorded one.
+    """Return True if a new file may replace the recorded one as the album's file.
 
     It has to be at least as good. So a smaller or re-encoded copy never takes the place of an
     original. Under one serial, other bytes never take the place of a file, unless they have the
@@ -6074,7 +6090,7 @@ def may_take_over(
 
 
 def is_due(unavailable: Unavailable, image: Image, now: float) -> bool:
-    """Return True if it is time to ask for an unavailable image again."""
+    """Return True if an unavailable image is due for another request."""
     return unavailable.serial != image.serial or unavailable.retry_at <= now
 
 
@@ -6092,7 +6108,7 @@ def is_being_processed(image: Image, now: float) -> bool:
 def unavailable_after(
     outcome: Outcome, before: Unavailable | None, now: float
 ) -> Unavailable | None:
-    """Return what to record of an image without a file, or without the file that SmugMug offers.
+    """Return the new record of an image without a file, or without SmugMug's present one.
 
     Return None if there is nothing to retry. Videos are never originals.
     """
@@ -6112,7 +6128,7 @@ def unavailable_after(
 
 
 def retry_time(tries: int, now: float) -> float:
-    """Return when to ask again: after one day, then two, four ... and at least monthly."""
+    """Return when to request again. The interval doubles from one day to 30 days."""
     return now + min(UNAVAILABLE_SECONDS, DAY_SECONDS * 2.0 ** min(tries, 9))
 
 
@@ -6143,7 +6159,7 @@ def without_metadata(visit: Visit, image: Image) -> Image:
 
 
 def fallback_name(image: Image, name: str, max_bytes: int = MAX_NAME_BYTES) -> str:
-    """Return the name for an image if `name` is taken by a file that must stay."""
+    """Return an image's name for when a file that must stay has `name`."""
     if split_extension(name)[0].endswith("_" + image.key):
         return with_suffix(name, f"-{image.serial or 2}", max_bytes)
     return with_suffix(name, f"_{image.key}", max_bytes)
@@ -6175,7 +6191,7 @@ class Copy(NamedTuple):
 
 
 class ContentIndex:
-    """An index by content of the files on this disk: what is in it is not downloaded again.
+    """An index by content of the files on this disk. Files in it are not downloaded again.
 
     It holds the recorded files, other files in the output folder, which the user may have moved,
     and the files in the folders of --originals. The record knows the MD5 of the first. The others
@@ -6226,9 +6242,10 @@ class ContentIndex:
             self._execute(f"CREATE INDEX 'by {column}' ON file ({column})")
 
     def _fill_from_output(self, database: Database) -> None:
-        """Add the files in the output folder: the recorded ones, and others that are not hidden.
+        """Add the files in the output folder.
 
-        SQLite's own files are hidden. Opening them would drop the lock on the record.
+        These are the recorded ones and others that are not hidden. SQLite's own files are hidden.
+        Opening them would drop the lock on the record.
         """
         albums = {
             str(self.output / album.folder): album_key
@@ -6252,7 +6269,7 @@ class ContentIndex:
                 self._add_unknown(entry)
 
     def _fill_from_originals(self, originals: Path, database: Database) -> None:
-        """Add the files in a folder of --originals, except those in the output folder."""
+        """Add the files in an --originals folder. Those in the output folder are left out."""
         walk = Walk(originals, skip=os.path.realpath(str(self.output)))
         for number, entry in enumerate(walk.files()):
             if number % WALK_STEP == 0:
@@ -6278,7 +6295,10 @@ class ContentIndex:
                 self._execute("INSERT OR IGNORE INTO file VALUES (?, ?, ?, ?, ?, ?)", *values)
 
     def add(self, path: Path, record: FileRecord) -> None:
-        """Add a recorded file, unless it is damaged or the locale cannot encode its path."""
+        """Add a recorded file.
+
+        Damaged files and paths that the locale cannot encode are left out.
+        """
         encoded = b""
         with suppress(UnicodeError):
             encoded = os.fsencode(str(path))
@@ -6326,7 +6346,7 @@ class ContentIndex:
         return copies
 
     def _hash_files_of_size(self, size_bytes: int, stop: Stop) -> None:
-        """Hash each file of this size whose MD5 is unknown, once in a run."""
+        """Hash each file of this size with an unknown MD5, once per run."""
         with self._hashing[size_bytes % HASHED_AT_ONCE]:
             for (path,) in self._execute(
                 "SELECT path FROM file WHERE size_bytes = ? AND md5 = ''", size_bytes
@@ -6337,7 +6357,10 @@ class ContentIndex:
                 self._execute("UPDATE file SET md5 = ? WHERE path = ?", md5, path)
 
     def _execute(self, statement: str, *values: Any) -> list[Any]:
-        """Return the rows of a statement; none if the temporary folder cannot hold the index."""
+        """Return the rows of a statement.
+
+        There are none if the temporary folder cannot hold the index.
+        """
         with self._lock:
             if self._is_failed:
                 return []
@@ -6354,7 +6377,7 @@ class ContentIndex:
                 return []
 
     def give_up_links(self, folder: Path, error: OSError) -> None:
-        """Copy from now on, because the disk cannot link; say so once."""
+        """Copy from now on, because the disk cannot link. Say so once."""
         if self.links:
             self.links = False
             log.info(
@@ -6389,7 +6412,7 @@ class Walk:
                 self.unreadable.append(f"{printable(folder)} ({error.strerror or error})")
 
     def _is_file(self, entry: os.DirEntry[str]) -> bool:
-        """Return True if an entry is a file; keep a folder for later."""
+        """Return True if an entry is a file. Keep a folder for later."""
         with suppress(OSError):
             if entry.is_dir(follow_symlinks=False):
                 if not entry.name.startswith(".") and entry.path != self._skip:
@@ -6400,13 +6423,13 @@ class Walk:
 
 
 def readable_chunks(path: Path) -> Iterator[bytes]:
-    """Yield the content of a file in pieces, as far as it can be read."""
+    """Yield the content of a file in pieces, as far as it is readable."""
     with suppress(OSError), open(str(path), "rb", buffering=0) as file:
         yield from chunks_of(file)
 
 
 def follow_moved_folders(database: Database, index: ContentIndex, stop: Stop) -> None:
-    """Find album folders that the user moved within the output folder, and record where they are.
+    """Find album folders that the user moved within the output folder. Record their new paths.
 
     Warn if many recorded files are missing.
     """
@@ -6439,7 +6462,7 @@ def follow_moved_folders(database: Database, index: ContentIndex, stop: Stop) ->
 def moved_folder(
     index: ContentIndex, old: str, taken: set[str], records: list[FileRecord], stop: Stop
 ) -> str | None:
-    """Return the folder that an album was moved to, or None if there is none.
+    """Return the folder that an album was moved to, or None.
 
     It has at least half of the album's files by name and size. The MD5 of one of them proves it.
 
@@ -6464,7 +6487,7 @@ def moved_folder(
 
 
 def has_album(folder: Path, records: list[FileRecord], stop: Stop) -> bool:
-    """Return True if a folder has half of these files, and one of them has the recorded MD5."""
+    """Return True if a folder has half of these files. One of them must have the recorded MD5."""
     on_disk = files_in(folder)
     present = [record for record in records if is_intact(record, on_disk)]
     if len(present) * 2 < len(records):
@@ -6490,7 +6513,7 @@ PHOTO_BYTES = 32 << 20
 def transfer(
     job: Job, index: ContentIndex, connection: Connection, naming_lock: threading.Lock, stop: Stop
 ) -> Outcome:
-    """Put one image on disk and return the outcome, which may be a failure.
+    """Put one image on disk and return the outcome, even for a failure.
 
     HandBack is passed on. So are Stopped and Problems that concern all images; they end the run.
 
@@ -6535,7 +6558,7 @@ def transfer(
 
 
 def disk_reason(error: OSError, job: Job) -> str:
-    """Return why the disk did not store an image; raise DiskFull if no other would fit."""
+    """Return why the disk did not store an image. Raise DiskFull if no other image would fit."""
     problem = disk_problem(error, job.folder / job.name)
     if not isinstance(problem, DiskFull):
         return str(problem)
@@ -6551,7 +6574,7 @@ def disk_reason(error: OSError, job: Job) -> str:
 
 
 def is_video_name(name: str) -> bool:
-    """Return True if a file name has the extension of a video."""
+    """Return True if a file name has a video's extension."""
     return split_extension(name)[1].lower() in VIDEO_EXTENSIONS
 
 
@@ -6564,7 +6587,7 @@ def adopt_listed(job: Job, stop: Stop) -> Outcome | None:
 
 
 def adopt(job: Job, md5: str | None, is_original: bool, stop: Stop) -> Outcome | None:
-    """Adopt an existing file with this MD5, which proves that it is the image.
+    """Adopt an existing file with this MD5, which proves its content.
 
     It is the user's own file and is never overwritten.
     """
@@ -6580,7 +6603,7 @@ def adopt(job: Job, md5: str | None, is_original: bool, stop: Stop) -> Outcome |
 
 
 def looks_adoptable(job: Job) -> bool:
-    """Return True if a file of the right size may be the image, and an MD5 can prove it."""
+    """Return True if a file may be the image. It has the right size, and an MD5 can prove it."""
     remote = job.image.remote
     if remote is None or not remote.md5:
         return False
@@ -6594,7 +6617,7 @@ def looks_adoptable(job: Job) -> bool:
 def copy_existing(
     job: Job, index: ContentIndex, naming_lock: threading.Lock, stop: Stop
 ) -> Outcome | None:
-    """Copy the image from elsewhere on this disk; return None if there is no intact copy."""
+    """Copy the image from elsewhere on this disk. Return None if there is no intact copy."""
     wanted_md5 = job.image.remote.md5 if job.image.remote is not None else None
     for copy in index.find(job.image, stop):
         if copy.path == job.folder / job.name or not is_file(copy.path):
@@ -6647,14 +6670,14 @@ def link_existing(
 
 
 def has_md5(path: Path, md5: str, stop: Stop) -> bool:
-    """Return True if a file can be read and has this MD5."""
+    """Return True if a file is readable and has this MD5."""
     with suppress(OSError):
         return file_md5(path, stop) == md5
     return False
 
 
 class LinkedFile:
-    """A second name of a complete file, on its way to its place like a part file."""
+    """A second name of a complete file. It is moved into place like a part file."""
 
     def __init__(self, path: Path, md5: str) -> None:
         self.path = path
@@ -6681,7 +6704,7 @@ def download(
     naming_lock: threading.Lock,
     stop: Stop,
 ) -> Outcome:
-    """Download an image, unless the file on disk turns out to be what SmugMug offers.
+    """Download an image, unless the file on disk is what SmugMug offers.
 
     Raise RequestFailed, Damaged, or OSError.
     """
@@ -6726,7 +6749,7 @@ def download(
 
 
 def already_known(job: Job, new: NewFile, now: float, stop: Stop) -> Outcome | None:
-    """Return the outcome if a downloaded file changes nothing on disk, or None.
+    """Return the outcome if a downloaded file changes nothing, or None.
 
     Without a stated MD5, only the download shows whether an existing file is the image. And a file
     that contradicts SmugMug's checksum stays if another download does, too.
@@ -6749,7 +6772,7 @@ def already_known(job: Job, new: NewFile, now: float, stop: Stop) -> Outcome | N
 
 
 def refuse_too_large(remote: RemoteFile, part: PartFile, folder: Path) -> None:
-    """Raise OSError if the disk has no space for what a part file still misses."""
+    """Raise OSError if the disk has no space for the rest of a part file."""
     missing_bytes = (remote.size_bytes or 0) - part.size_bytes
     if missing_bytes <= RESERVED_BYTES:
         return
@@ -6787,7 +6810,7 @@ def is_full_size(image: Image, md5: str, size_bytes: int) -> bool:
 
 
 def is_still_the_best(record: FileRecord, remote: RemoteFile, job: Job) -> bool:
-    """Return True if the smaller copy on disk is all that SmugMug offers.
+    """Return True if SmugMug offers nothing better than the smaller copy on disk.
 
     Without an MD5, a copy of the same version and size counts as the same.
     """
@@ -6801,7 +6824,7 @@ def is_still_the_best(record: FileRecord, remote: RemoteFile, job: Job) -> bool:
 
 
 def has_recorded_size(path: Path, record: FileRecord) -> bool:
-    """Return True if a file of the recorded size is at `path`."""
+    """Return True if the file at `path` has the recorded size."""
     return is_file(path) and os.path.getsize(str(path)) == record.size_bytes
 
 
@@ -6823,7 +6846,7 @@ class NewFile(NamedTuple):
 
 
 class Landing(enum.Enum):
-    """What to do with a new file if there is a file of its name."""
+    """What to do with a new file if its name is taken."""
 
     REPLACE = enum.auto()  # nothing is lost
     SET_ASIDE = enum.auto()  # the present file is damaged: it gets another name
@@ -6896,7 +6919,7 @@ def land(job: Job, new: NewFile, landing: Landing) -> Outcome:
 
 
 def is_outdated(job: Job) -> bool:
-    """Return True if the recorded file is another version, or contradicts SmugMug's checksum."""
+    """Return True if the recorded file is another version. A contradicted checksum also counts."""
     recorded = job.recorded
     if recorded is None:
         return False
@@ -6904,7 +6927,7 @@ def is_outdated(job: Job) -> bool:
 
 
 def keep_recorded(job: Job, new: NewFile, twin: Path | None) -> Outcome:
-    """Put a new file beside the recorded one, which stays the album's file.
+    """Put a new file beside the recorded one, which remains the album's file.
 
     `twin`: the same content, if it is already beside it
     """
@@ -6926,7 +6949,7 @@ def keep_recorded(job: Job, new: NewFile, twin: Path | None) -> Outcome:
 
 
 def file_beside(path: Path, image: Image, new: NewFile) -> Path | None:
-    """Return the file beside `path` that has the content of a new file, or None."""
+    """Return the file beside `path` with the new file's content, or None."""
     fallback = fallback_name(image, path.name, name_limit(path.parent))
     for name in alternatives(fallback, "", "-"):  # pragma: no branch: they never end
         beside = path.with_name(name)
@@ -6940,7 +6963,7 @@ def file_beside(path: Path, image: Image, new: NewFile) -> Path | None:
 
 
 def may_replace(path: Path, part: Path, recorded: FileRecord | None) -> bool:
-    """Return True if a complete file may get the name `path` without a loss.
+    """Return True if a complete file may take the name `path` without loss.
 
     It may replace a truncated copy of itself, and a file that this program wrote. A file that
     cannot be read stays.
@@ -7013,7 +7036,7 @@ def fetch(
 
 
 def stated_md5(remote: RemoteFile, part: PartFile) -> str:
-    """Return the MD5 that SmugMug states for a file: in the API, or as the ETag of its response.
+    """Return the MD5 that SmugMug states for a file. It is in the API or the response's ETag.
 
     Return "" if it states none. The ETag of a file is its MD5, in quotes.
     """
@@ -7024,7 +7047,7 @@ def stated_md5(remote: RemoteFile, part: PartFile) -> str:
 
 
 def write_body(response: Response, remote: RemoteFile, part: PartFile, stop: Stop) -> None:
-    """Write the body of a response to the part file: at its end, or from zero.
+    """Write the body of a response to the part file. It is appended, or replaces the content.
 
     Raise RequestFailed or Damaged.
     """
@@ -7052,7 +7075,7 @@ def write_body(response: Response, remote: RemoteFile, part: PartFile, stop: Sto
 
 
 def resumes(response: Response, remote: RemoteFile, part: PartFile) -> bool:
-    """Return True if a response continues the part file, with bytes of the same file."""
+    """Return True if a response continues the part file with the same file's bytes."""
     given = re.fullmatch(
         r"bytes (?:(\d{1,18})-\d{1,18}|\*)/(\d{1,18}|\*)",
         response.headers.get("Content-Range", ""),
@@ -7072,7 +7095,7 @@ def resumes(response: Response, remote: RemoteFile, part: PartFile) -> bool:
 
 
 def check_download(part: PartFile, remote: RemoteFile, image: Image, accepted_md5: str) -> None:
-    """Raise Damaged unless a part file is the file that SmugMug describes.
+    """Raise Damaged unless a part file matches SmugMug's description.
 
     The MD5 decides; a stated size may be wrong.
 
@@ -7368,7 +7391,7 @@ followAddress();
 
 
 class Card(NamedTuple):
-    """An image on the page of its album, or an album on the overview.
+    """An image on its album's page, or an album on the overview.
 
     `id`: the key of the image or album
     `view`: "img", "video", "p" for a missing image, or "" for no picture at all
@@ -7416,7 +7439,7 @@ class AlbumOnDisk(NamedTuple):
 
 
 def overview_page(user: User, albums: Sequence[AlbumOnDisk], checked_at: float) -> bytes:
-    """Return the page of all albums, sorted by their folders on SmugMug.
+    """Return the page of all albums, sorted by SmugMug folder.
 
     `checked_at`: when the albums were listed, in seconds since 1970
     """
@@ -7440,7 +7463,7 @@ def overview_page(user: User, albums: Sequence[AlbumOnDisk], checked_at: float) 
 
 
 def album_page(entry: AlbumOnDisk, images: Iterable[Image], checked_at: float) -> bytes:
-    """Return the page of an album, with its images in the order of the album.
+    """Return the page of an album, with its images in SmugMug's order.
 
     `checked_at`: when the album was listed, in seconds since 1970
     """
@@ -7485,7 +7508,7 @@ def hash_source(source: str) -> str:
 
 
 def page_name(files: Iterable[FileRecord]) -> str:
-    """Return the name of an album's page, which differs from the name of each of its files."""
+    """Return the name of an album's page. None of the album's files has that name."""
     return unique_names([("page", PAGE_NAME)], (file.name for file in files))["page"]
 
 
@@ -7566,7 +7589,7 @@ def album_card(entry: AlbumOnDisk, is_ambiguous: bool) -> Card:
 
 
 def album_notes(entry: AlbumOnDisk) -> list[str]:
-    """Return what the overview says about missing and smaller files of an album."""
+    """Return the overview's notes on missing and smaller files of an album."""
     files = entry.files.values()
     missing = (entry.album.image_count or 0) - sum(not file.removed for file in files)
     smaller = sum(not file.is_original for file in files)
@@ -7585,7 +7608,7 @@ def joined(facts: Iterable[str]) -> str:
 
 
 def extension_of(file: FileRecord) -> str:
-    """Return the extension of a file without its dot, in lower case."""
+    """Return a file's extension without its dot, in lower case."""
     return split_extension(file.name)[1][1:].lower()
 
 
@@ -7595,7 +7618,7 @@ def count_videos(files: Iterable[FileRecord]) -> int:
 
 
 def photo_count(photos: int, videos: int) -> str:
-    """Return a number of images in words: "12 photos and 1 video", "1 video", "no photos"."""
+    """Return a number of images in words: "12 photos and 1 video" or "no photos"."""
     counts = []
     if photos:
         counts.append(counted(photos, "photo"))
@@ -7613,12 +7636,12 @@ def shown_time(taken: str, has_time: bool) -> str:
 
 
 def day(seconds: float) -> str:
-    """Return the local date of a time in seconds since 1970: "13 Sep 2019"."""
+    """Return the local date of a time: "13 Sep 2019". The time is in seconds since 1970."""
     return shown_time(datetime.fromtimestamp(seconds).isoformat(), False)
 
 
 def months_of(times: Sequence[int]) -> str:
-    """Return the first and last month of times in seconds since 1970: "Jul - Sep 2019".
+    """Return the first and last month of times: "Jul - Sep 2019". They are in seconds since 1970.
 
     Months are those of local time; "" if there are no times.
     """
@@ -7633,7 +7656,7 @@ def months_of(times: Sequence[int]) -> str:
 
 
 def month_of(seconds: int) -> str:
-    """Return the month of a time in seconds since 1970, in local time: "Sep 2019"."""
+    """Return the local month of a time: "Sep 2019". The time is in seconds since 1970."""
     moment = datetime(1970, 1, 1) + timedelta(seconds=seconds - time.timezone)
     return f"{MONTHS[moment.month - 1]} {moment.year}"
 
@@ -7670,7 +7693,7 @@ class Written(enum.Enum):
 
 
 def may_have_sidecars(on_disk: FilesOnDisk) -> bool:
-    """Return True if a file in an album's folder may be a sidecar, by its name."""
+    """Return True if a name in an album's folder may be a sidecar's."""
     return any(name.endswith((".json", ".html", ".xmp")) for name in on_disk)
 
 
@@ -7701,12 +7724,12 @@ def album_sidecars(
 
 
 def is_kept_up(kind: str, kinds: Sequence[str], visit: Visit, name: str) -> bool:
-    """Return True if a sidecar was asked for, or exists and was made by this program."""
+    """Return True if a sidecar was asked for, or is this program's."""
     return kind in kinds or (name in visit.on_disk and is_own_sidecar(visit.folder / name))
 
 
 def is_own_sidecar(path: Path) -> bool:
-    """Return True if this program made the file, and nobody changed it since."""
+    """Return True if this program made the file and it is unchanged."""
     with suppress(OSError, UnicodeError, FileInTheWay):
         return bool(read_sidecar(path))
     return False
@@ -7756,7 +7779,7 @@ def update_sidecar(path: Path, content: bytes) -> Written:
 
 
 def sealed(content: bytes) -> bytes:
-    """Return a sidecar with its own MD5 in this program's mark; b"" if it has no mark.
+    """Return a sidecar with its MD5 in this program's mark. Return b"" if it has no mark.
 
     The MD5 shows if the user or another program has changed the sidecar.
     """
@@ -7767,7 +7790,7 @@ def sealed(content: bytes) -> bytes:
 
 
 def has_words(image: Image) -> bool:
-    """Return True if SmugMug has a text or location of an image that its file may lack.
+    """Return True if SmugMug has texts or a location that the file may lack.
 
     SmugMug makes keywords of file names, such as "7058" and "heic" of IMG_7058.HEIC, which then
     may be named IMG_7058.JPG. These do not count.
@@ -7778,7 +7801,7 @@ def has_words(image: Image) -> bool:
 
 
 def album_json(album: Album, images: Iterable[Image], records: Mapping[str, FileRecord]) -> bytes:
-    """Return album.json: the album, and its images in the order of the album."""
+    """Return album.json: the album, and its images in SmugMug's order."""
     content = {
         "written_by": UNSEALED,
         "version": 1,
@@ -7797,7 +7820,7 @@ def album_json(album: Album, images: Iterable[Image], records: Mapping[str, File
 
 
 def image_json(image: Image, record: FileRecord | None) -> dict[str, Any]:
-    """Return an image of album.json, whose `file` is null if it is not on disk."""
+    """Return an image of album.json. Its `file` is null if it is not on disk."""
     latitude, longitude, altitude = image.location or (None, None, None)
     content = {
         "file": None,
@@ -7874,7 +7897,7 @@ def image_xmp(image: Image, has_dates: bool) -> bytes:
 
 
 def xmp_list(name: str, kind: str, texts: Iterable[str]) -> str:
-    """Return a property that lists texts, or "" if all of them are empty.
+    """Return a property that lists texts. Return "" if all of them are empty.
 
     `kind`: "Alt" (languages), "Bag" (unordered) or "Seq" (ordered)
     """
@@ -7888,7 +7911,7 @@ def xmp_list(name: str, kind: str, texts: Iterable[str]) -> str:
 
 
 def xml_text(text: str) -> str:
-    """Escape a text for XML and replace characters that XML does not allow.
+    """Escape a text for XML and replace characters that XML forbids.
 
     A bare carriage return would be read as a line feed, so it is escaped too.
     """
@@ -7974,7 +7997,7 @@ def files_to_check(database: Database, output: Path) -> Iterator[CheckedFile]:
 
 
 class LinkedHashes:
-    """The MD5s of files with several names (hard links), so that each file is read once."""
+    """The MD5s of files with several names (hard links). Each file is read once."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -8037,7 +8060,7 @@ NEW_FILES = frozenset({Result.DOWNLOADED, Result.COPIED, Result.REPLACED})
 
 
 class Note(NamedTuple):
-    """Something that the user should know at the end of a run.
+    """A fact for the user at the end of a run.
 
     `folder`: an album's folder within the output folder
     `file`: a file in that folder; "" if the note is about the album
@@ -8071,7 +8094,7 @@ class Speedometer:
         self._samples: deque[tuple[float, int]] = deque()
 
     def measure(self, received_bytes: int, now: float) -> float:
-        """Return the speed in bytes per second; 0 if it is not known yet."""
+        """Return the speed in bytes per second. 0 means that it is not known yet."""
         self._samples.append((now, received_bytes))
         while now - self._samples[0][0] > SPEED_SECONDS and len(self._samples) > 2:
             self._samples.popleft()
@@ -8155,16 +8178,16 @@ class Summary:
         return sum(self.counts.values())
 
     def expect(self, album_key: str, number: int) -> None:
-        """Expect this number of images in an album, instead of what was expected before."""
+        """Set the number of images that are expected in an album."""
         self.images_expected += number - self.expected.get(album_key, 0)
         self.expected[album_key] = number
 
     def images_unlisted(self) -> int:
-        """Return the number of images that SmugMug counts in its albums but does not list."""
+        """Return the number of images that SmugMug counts but does not list."""
         return sum(self.unlisted.values())
 
     def images_in_no_album(self) -> int:
-        """Return the number of images in the account that no listed album contains."""
+        """Return the number of images in the account but in no listed album."""
         if self.user.image_count is None:
             return 0
         return max(0, self.user.image_count - sum(self.album_counts.values()))
@@ -8230,7 +8253,7 @@ class Summary:
         self.albums[status] += 1
 
     def add(self, visit: Visit, outcome: Outcome) -> None:
-        """Count an outcome, and note what the user should know about it."""
+        """Count an outcome, and note what the user should know."""
         visit.counts[outcome.result] += 1
         self.counts[outcome.result] += 1
         self.downloaded_bytes += outcome.downloaded_bytes
@@ -8266,7 +8289,7 @@ class Summary:
         self.add_note(result, visit.folder, name, outcome.reason, *keys)
 
     def _note_file(self, visit: Visit, file: FileRecord, is_video: bool) -> None:
-        """Note how a file on disk differs from what the user would expect."""
+        """Note how a file on disk differs from the user's expectation."""
         keys = visit.album.key, file.image_key
         if is_video and not file.is_original:
             self.videos += 1
@@ -8368,12 +8391,12 @@ def problem_entry(note: Note) -> dict[str, str]:
 
 
 def note_path(note: Note) -> str:
-    """Return the path of the file or folder that a note is about."""
+    """Return the path of the file or folder in a note."""
     return "/".join(filter(None, (note.folder, note.file)))
 
 
 def verdict(summary: Summary, settings: Settings, ended_with: int) -> tuple[int, str]:
-    """Return the exit code and the last line, which says how much is on disk and where.
+    """Return the exit code and the last line, which states how much is on disk.
 
     One rule decides both. The exit code is 0 if everything SmugMug offers is on disk. Whatever
     SmugMug does not offer is counted in the line.
@@ -8401,7 +8424,7 @@ def verdict(summary: Summary, settings: Settings, ended_with: int) -> tuple[int,
 
 
 def missing_clauses(summary: Summary, settings: Settings) -> Iterator[str]:
-    """Yield the parts of the verdict that count images without a result on disk."""
+    """Yield the verdict's clauses on images without a result on disk."""
     to_download = summary.counts[Result.TO_DOWNLOAD]
     to_copy = summary.counts[Result.TO_COPY]
     if to_copy:
@@ -8420,7 +8443,7 @@ def missing_clauses(summary: Summary, settings: Settings) -> Iterator[str]:
 
 
 def verified_clause(summary: Summary) -> str:
-    """Return the verdict of a verification without a run; "" if no file was checked."""
+    """Return the verdict of a --verify without a run. Return "" if no file was checked."""
     checked = sum(summary.checked.values())
     if not checked:
         return ""
@@ -8429,7 +8452,7 @@ def verified_clause(summary: Summary) -> str:
 
 
 def count_clause(summary: Summary, settings: Settings, is_early: bool, is_complete: bool) -> str:
-    """Return the beginning of the verdict: how many images are on disk, and where.
+    """Return the verdict's beginning: how many images are on disk, and where.
 
     `is_early`: something ended the run early
     `is_complete`: nothing is known to be missing
@@ -8462,7 +8485,7 @@ def count_clause(summary: Summary, settings: Settings, is_early: bool, is_comple
 
 
 def local_text(since: str) -> str:
-    """Return the time of --since as the user would write it: in local time, a day if it is one."""
+    """Return the time of --since in local time. A midnight is written as a day."""
     shown = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(seconds_at(since)))
     return shown.replace("T00:00:00", "").replace("T", " ")
 
@@ -8473,7 +8496,7 @@ def has_selection(settings: Settings) -> bool:
 
 
 def summary_text(summary: Summary, settings: Settings, free_bytes: int | None) -> str:
-    """Return the summary without the verdict: numbers, then notes under their headings."""
+    """Return the summary without verdict: numbers, then notes under headings."""
     lines = [*number_lines(summary, settings), cost_line(summary, free_bytes)]
     for result in Result:
         notes = [note for note in summary.notes if note.result is result]
@@ -8517,7 +8540,7 @@ def number_lines(summary: Summary, settings: Settings) -> Iterator[str]:
 
 
 def disagreements(summary: Summary, settings: Settings) -> Iterator[str]:
-    """Yield the lines of the summary on what SmugMug states wrongly or not at all."""
+    """Yield the summary's lines on numbers that SmugMug states wrongly or omits."""
     if summary.undated and not summary.dated:
         photos = counted(summary.undated, "new photo")
         yield f"No camera time: SmugMug states none for {photos}, so the upload's time is used"
@@ -8536,7 +8559,7 @@ def disagreements(summary: Summary, settings: Settings) -> Iterator[str]:
 
 
 def file_counts(summary: Summary, settings: Settings) -> str:
-    """Return how many images have each result, such as "3 downloaded, 1 failed"."""
+    """Return the number of images by result: "3 downloaded, 1 failed"."""
     always: tuple[Result, ...] = ()
     if summary.user.nick_name and settings.task == "sync":
         always = (Result.DOWNLOADED, Result.ALREADY_THERE, Result.FAILED)
@@ -8545,7 +8568,7 @@ def file_counts(summary: Summary, settings: Settings) -> str:
 
 
 def by_reason(notes: Iterable[Note]) -> list[str]:
-    """Return a line for each reason, with the first of its files."""
+    """Return a line for each reason, with its first files."""
     files: dict[str, list[str]] = {}
     for note in sorted(notes, key=note_path):
         files.setdefault(note.reason, []).append(note_path(note))
@@ -8564,7 +8587,7 @@ def first_of(names: Sequence[str]) -> str:
 
 
 def cost_line(summary: Summary, free_bytes: int | None) -> str:
-    """Return the costs of a run in bytes, time and API calls, and the free space on the disk."""
+    """Return the bytes, time and API calls of a run, and the free space."""
     seconds = time.monotonic() - summary.began
     received_bytes = max(summary.received_bytes, summary.downloaded_bytes)
     downloaded = f"{human_bytes(received_bytes)} in {human_seconds(seconds)}"
@@ -8582,7 +8605,7 @@ LARGE_BYTES = 100_000_000  # with more to download, the percentage is that of th
 
 
 def progress_line(summary: Summary, received_bytes: int, columns: int) -> str:
-    """Return the progress of the run, most important first, as far as it fits.
+    """Return the progress of the run, most important first, cut to fit.
 
     `received_bytes`: what was downloaded so far, with unfinished files
     """
@@ -8619,7 +8642,7 @@ def progress_line(summary: Summary, received_bytes: int, columns: int) -> str:
 
 
 def bytes_left(summary: Summary, received_bytes: int) -> int:
-    """Return an estimate of how many bytes there are still to download.
+    """Return an estimate of the bytes still to download.
 
     Images that are not listed yet count as much as those that are, on average.
     """
@@ -8633,7 +8656,7 @@ def bytes_left(summary: Summary, received_bytes: int) -> int:
 
 
 def part_of_bytes(part_bytes: int, total_bytes: int) -> str:
-    """Return how much of a size there is, such as "2.0 of 7.3 GB"."""
+    """Return the part of a size that is done: "2.0 of 7.3 GB"."""
     part, total = human_bytes(part_bytes), human_bytes(total_bytes)
     if not part_bytes or total == part:
         return part
@@ -8695,7 +8718,7 @@ def album_table(
 
 
 def drop_columns(widths: list[int], names: Iterable[str], columns: int) -> None:
-    """Remove the widths of the last columns that do not fit beside a third for the names."""
+    """Remove the widths of last columns that do not fit. Names get a third of the line."""
     name_columns = max(map(display_width, [ALBUM_HEADINGS[0], *names]))
     name_columns = min(name_columns, max(MIN_NAME_COLUMNS, columns // 3))
     while len(widths) > NUMBER_COLUMNS and name_columns + sum(widths) > columns:
@@ -8717,7 +8740,7 @@ MAX_PARKED = 20_000
 
 
 class Run:
-    """One run: the objects that it was given, and what it has found out about the albums.
+    """One run: the objects that it uses, and its findings about the albums.
 
     `album_records`: the records of all albums as they were before the run, by album key
     `folders`: the folder of each album within the output folder, by album key
@@ -8758,7 +8781,7 @@ class Run:
 
     @property
     def is_preview(self) -> bool:
-        """True if nothing is downloaded, and only a copy of the record is changed."""
+        """True if nothing is downloaded. Then only a copy of the record is changed."""
         return self.settings.task == "dry-run"
 
     @property
@@ -8773,7 +8796,7 @@ class Run:
 
 
 def sync(run: Run) -> None:
-    """Run the whole program: list albums, plan each, download what is missing, record results.
+    """Run the whole program. List albums, plan each, download missing files, record results.
 
     All of that goes on at the same time. Two pools of threads list and download. Their results
     are handled here, in one thread, where Ctrl-C ends the `with` block, and so both pools. What
@@ -8801,7 +8824,7 @@ def sync(run: Run) -> None:
 
 
 class Work:
-    """What is left to do in a run, and the two pools of threads that do it.
+    """The work left in a run, and the two thread pools that do it.
 
     `visits`: albums that were not looked at yet
     `listed`: albums that are being listed, in their order
@@ -8835,14 +8858,14 @@ class Work:
         return self.parking.waiting(host, self.downloaders)
 
     def take_up_parked(self) -> None:
-        """Put what need not wait any longer in front of everything else."""
+        """Move items whose wait is over to the front."""
         released = self.parking.take_released()
         jobs = [item.item for item in released if item.pool is self.downloaders]
         self.jobs.ready.extendleft(reversed(jobs))
         self.pages.extend(item.item for item in released if item.pool is self.listers)
 
     def start_downloads(self) -> None:
-        """Give jobs to threads, as many as there may be at the same time."""
+        """Give jobs to threads, up to the allowed number."""
         while self.jobs.ready and self.downloaders.has_room():
             self._run.index.fill(self._run.database)
             self.downloaders.submit(self.jobs.ready.popleft())
@@ -8850,7 +8873,7 @@ class Work:
             self._steering.measure(has_more=bool(self.jobs.ready))
 
     def start_listing(self) -> bool:
-        """Request a page, or look at the next album; return True if there may be more to start."""
+        """Request a page, or plan the next album. Return True if more can be started."""
         run = self._run
         if not (self.visits or self._is_busy()):  # last, once each: their listings were incomplete
             self.visits.extend(run.to_relist)
@@ -8871,7 +8894,7 @@ class Work:
         return True
 
     def add_page(self, page: Page) -> None:
-        """Add a page to its list; plan the album if that was the last one."""
+        """Add a page to its list. Plan the album after the last one."""
         page.of.add(page)
         if page.of.is_done():
             visit = self.listed.pop(page.of)
@@ -8883,7 +8906,7 @@ class Work:
 
 
 def next_page(lists: Iterable[PagedList]) -> Page | None:
-    """Return the page to request next, from the first of some lists that has one."""
+    """Return the next page to request, from the first list that has one."""
     for pages in lists:
         page = pages.next_page()
         if page is not None:
@@ -9012,7 +9035,7 @@ def choose_albums(run: Run) -> list[Album]:
 
 
 def hidden_albums(run: Run, albums: list[Album]) -> str:
-    """Return why the list of albums seems to lack most of the account; "" if it does not.
+    """Return why most of the account seems to be missing from the list. Return "" if it is not.
 
     A sign-in with access to public albums only gets a list that looks complete. So the account's
     count has to agree with it, unless SmugMug states full access. A few images more than in the
@@ -9093,14 +9116,14 @@ def preferred_folder(parents: Mapping[str, str], max_name_bytes: int, album: Alb
 
 
 def has_other_layout(album: Album, folder: str | None, is_tree: bool) -> bool:
-    """Return True if an album's folder was given under the other layout."""
+    """Return True if an album got its folder under the other layout."""
     if folder is None or not smugmug_folders(album):
         return False
     return ("/" not in folder) == is_tree
 
 
 def files_among(output: Path, folders: Iterable[str]) -> set[str]:
-    """Return the paths of files, within the output folder, that stand where a folder should be.
+    """Return the paths of files that take the place of folders.
 
     A file in the output folder itself is the user's, and the run says that it is in the way.
     """
@@ -9114,7 +9137,7 @@ def files_among(output: Path, folders: Iterable[str]) -> set[str]:
 
 
 def subfolders_of(folders: Iterable[str]) -> dict[str, set[str]]:
-    """Return the names of the folders in each folder, by its collision key."""
+    """Return the folder names in each folder, by its collision key."""
     names: dict[str, set[str]] = {}
     for folder in folders:
         for path in (folder, *folders_above(folder)):
@@ -9124,7 +9147,10 @@ def subfolders_of(folders: Iterable[str]) -> dict[str, set[str]]:
 
 
 def bytes_to_download(run: Run, albums: Iterable[Album]) -> int:
-    """Return the bytes missing from new and changed albums, as far as SmugMug states sizes."""
+    """Return the bytes missing from new and changed albums.
+
+    Only sizes that SmugMug states count.
+    """
     on_disk = run.database.bytes_on_disk()
     missing_bytes = 0
     for album in albums:
@@ -9152,7 +9178,7 @@ def refuse_other_account(run: Run, albums: Iterable[Album]) -> None:
 
 
 def warn_of_full_disk(to_download_bytes: int, output: Path) -> str:
-    """Warn if the files to download need more space than the disk has.
+    """Warn if the disk has too little space for the files to download.
 
     Return how much they need and how much there is, or "" if they fit.
     """
@@ -9172,7 +9198,7 @@ def path_of(run: Run, folder: str) -> Path:
 
 
 def needs_listing(run: Run, visit: Visit) -> bool:
-    """Read an album's folder and records; return True if SmugMug has to list the album.
+    """Read an album's folder and records. Return True if SmugMug has to list the album.
 
     Otherwise nothing has changed, on SmugMug or on disk, and the album is counted as it is.
     """
@@ -9210,7 +9236,7 @@ def needs_listing(run: Run, visit: Visit) -> bool:
 
 
 def mark_changed_files(summary: Summary, visit: Visit) -> None:
-    """Treat files that --verify found changed as damaged, in this run only."""
+    """Treat files that --verify found changed as damaged in this run."""
     if not summary.to_repair:
         return
     for key, record in visit.records.items():
@@ -9220,7 +9246,7 @@ def mark_changed_files(summary: Summary, visit: Visit) -> None:
 
 
 def forget_deleted_files(database: Database, visit: Visit) -> None:
-    """Forget files that are neither on SmugMug nor on disk, so that their names are free."""
+    """Forget files that are neither on SmugMug nor on disk. Their names are then free."""
     keys = []
     for key, record in visit.records.items():
         if record.removed and not visit.has_file(record.name):
@@ -9231,7 +9257,7 @@ def forget_deleted_files(database: Database, visit: Visit) -> None:
 
 
 def plan_album(run: Run, visit: Visit, pages: PagedList) -> list[Job]:
-    """Plan a listed album: record images that need no work, and return jobs for the others.
+    """Plan a listed album. Record images that need no work, and return the other jobs.
 
     An album that may have more images than were listed is listed again at the end of the run,
     because listings lag behind.
@@ -9259,7 +9285,7 @@ def plan_album(run: Run, visit: Visit, pages: PagedList) -> list[Job]:
 
 
 def count_listed(summary: Summary, visit: Visit) -> None:
-    """Compare SmugMug's count of an album with the images in all its listings of this run.
+    """Compare SmugMug's count of an album with the images in its listings.
 
     Two incomplete listings are no problem if they have all images together.
     """
@@ -9274,7 +9300,7 @@ def count_listed(summary: Summary, visit: Visit) -> None:
 
 
 def plan_images(run: Run, visit: Visit) -> list[Job]:
-    """Record the listed images that need no work, and return jobs for the others."""
+    """Record the listed images that need no work. Return jobs for the others."""
     since, seen = run.settings.since, visit.seen or frozenset()
     images = visit.images
     if visit.only:
@@ -9310,13 +9336,13 @@ def plan_images(run: Run, visit: Visit) -> list[Job]:
 
 
 def known_size(image: Image) -> int:
-    """Return the size of an image's file as SmugMug states it, or 0."""
+    """Return an image's file size as SmugMug states it, or 0."""
     size_bytes = image.remote.size_bytes if image.remote is not None else None
     return size_bytes or image.original_size_bytes or 0
 
 
 def suspects_not_listed(visit: Visit) -> list[Outcome]:
-    """Return the outcomes of suspects that a second listing does not have.
+    """Return the outcomes of suspects that a second listing lacks.
 
     They were deleted, unless the listing is incomplete.
     """
@@ -9330,7 +9356,7 @@ def suspects_not_listed(visit: Visit) -> list[Outcome]:
 
 
 def not_confirmed(outcome: Outcome) -> Outcome:
-    """Return the failure of an image that answered 404 although it seems to be there."""
+    """Return the failure of an image that got a 404 although it is listed."""
     reason = "SmugMug does not find it (404), but it was not deleted from its album"
     return outcome._replace(result=Result.FAILED, reason=reason)
 
@@ -9345,7 +9371,7 @@ def note_removed_images(database: Database, visit: Visit) -> None:
 
 
 def follow_renames(run: Run, albums: Iterable[Album]) -> None:
-    """Report albums that were renamed on SmugMug; with --rename, rename their folders.
+    """Report albums that were renamed on SmugMug. With --rename, rename their folders.
 
     A folder that the user has renamed is left alone: only a new name of the album counts.
     """
@@ -9369,7 +9395,7 @@ def follow_renames(run: Run, albums: Iterable[Album]) -> None:
 
 
 def save_folder(run: Run, album: Album, folder: str) -> None:
-    """Record an album's folder, and the name that the album has now."""
+    """Record an album's folder and the present name of the album."""
     record = run.album_records[album.key]._replace(folder=folder, name=album.name)
     run.folders[album.key] = folder
     run.album_records[album.key] = record
@@ -9377,7 +9403,7 @@ def save_folder(run: Run, album: Album, folder: str) -> None:
 
 
 def rename_folder(run: Run, album: Album, new_name: str) -> bool:
-    """Rename an album's folder; return False if it is missing or the new name is taken."""
+    """Rename an album's folder. Return False if it is missing or the new name is taken."""
     folder = run.folders[album.key]
     parents, slash, _ = folder.rpartition("/")
     others = [name for key, name in run.folders.items() if key != album.key]
@@ -9400,7 +9426,7 @@ def rename_folder(run: Run, album: Album, new_name: str) -> bool:
 
 
 def record_outcome(run: Run, outcome: Outcome, is_confirmed: bool = False) -> None:
-    """Record an outcome and count it; the last outcome of an album finishes the album.
+    """Record an outcome and count it. The last outcome of an album completes the album.
 
     SmugMug answers 404 now and then for images that are there. So an image counts as deleted only
     if it `is_confirmed`; until then, it waits for the end of its album.
@@ -9438,7 +9464,7 @@ def settle_not_found(run: Run, visit: Visit) -> None:
 
 
 def relist_not_found(run: Run, visit: Visit, count: int | None) -> None:
-    """Let a second visit to the album decide about images that answered 404.
+    """Let a second visit to the album decide about 404 images.
 
     `count`: SmugMug's present count of the album's images, None if unknown
     """
@@ -9478,7 +9504,7 @@ def count_outcome(run: Run, visit: Visit, outcome: Outcome) -> None:
 
 
 def finish_album(run: Run, visit: Visit) -> None:
-    """Write an album's sidecars, record it if it is complete, and report its results."""
+    """Write an album's sidecars and report its results. Record it if it is complete."""
     folder = printable(run.folders[visit.album.key])
     if run.is_preview:
         if visit.to_download:
@@ -9506,14 +9532,14 @@ def finish_album(run: Run, visit: Visit) -> None:
 
 
 def is_complete(visit: Visit) -> bool:
-    """Return True if all images of an album are on disk or known to be unavailable."""
+    """Return True if each image of an album is on disk or recorded as unavailable."""
     if visit.problem or visit.is_partial:
         return False
     return all(result.is_on_disk or result is Result.UNAVAILABLE for result in visit.counts)
 
 
 def remove_part_files(visit: Visit) -> None:
-    """Remove the part files of replaced versions from the folder of a complete album.
+    """Remove the part files of replaced versions from a complete album.
 
     Only names made for an image of this album are removed.
     """
@@ -9525,7 +9551,7 @@ def remove_part_files(visit: Visit) -> None:
 
 
 def write_sidecars(run: Run, visit: Visit) -> None:
-    """Update the sidecars of an album; raise DiskFull if the disk is full."""
+    """Update the sidecars of an album. Raise DiskFull if the disk is full."""
     key = visit.album.key
     entry = album_on_disk(run, key, visit.album_record)
     for path, content in album_sidecars(run.settings.sidecars, visit, entry):
@@ -9549,7 +9575,7 @@ def write_sidecar(run: Run, path: Path, content: bytes, album_key: str = "") -> 
 
 
 def files_here(run: Run, album_key: str, folder: Path) -> dict[str, FileRecord]:
-    """Return the files of an album that are on disk, by image key.
+    """Return the files of an album on disk, by image key.
 
     The record is trusted for albums that were compared with the disk in this run, except for
     images that failed.
@@ -9573,7 +9599,7 @@ UNLISTED_ALBUM = parse_album(Entry({"UrlPath": "/Not in SmugMug's list of albums
 
 
 def write_overview(run: Run) -> None:
-    """Update the overview if it was asked for, or exists and was made by this program."""
+    """Update the overview if it was asked for or is this program's."""
     path = run.settings.output / PAGE_NAME
     if "html" not in run.settings.sidecars and not is_own_sidecar(path):
         return
@@ -9586,7 +9612,7 @@ def write_overview(run: Run) -> None:
 
 
 def album_on_disk(run: Run, album_key: str, record: AlbumRecord) -> AlbumOnDisk:
-    """Return what is on disk of an album, for its page and for the overview."""
+    """Return the files of an album on disk, for its page and the overview."""
     folder = path_of(run, run.folders[album_key])
     files = files_here(run, album_key, folder)
     page = page_name(files.values())
@@ -9603,7 +9629,7 @@ def album_on_disk(run: Run, album_key: str, record: AlbumRecord) -> AlbumOnDisk:
 def add_final_notes(
     settings: Settings, database: Database, summary: Summary, redraw: Callable[[], None]
 ) -> None:
-    """Note damaged files that were not downloaded again, and files removed from SmugMug."""
+    """Note damaged files that were not replaced, and files deleted on SmugMug."""
     for key, check in list(summary.to_repair.items()):
         is_users_business = check.condition in (Condition.MISSING, Condition.CHANGED)
         if is_users_business and database.clear_damage_if_removed(*key):
@@ -9637,7 +9663,10 @@ TYPICAL_BYTES = 10_000_000  # runs that download less do not replace a recorded 
 
 
 def ending(error: BaseException) -> tuple[str, int]:
-    """Return the message for an error that ends the run, "" for none, and the exit code."""
+    """Return the message and exit code for an error that ends the run.
+
+    Without an error, the message is "".
+    """
     if isinstance(error, Problem):
         return str(error), error.exit_code
     if isinstance(error, OSError):
@@ -9712,7 +9741,7 @@ def sync_and_count_costs(run: Run) -> None:
 
 
 def record_speed(run: Run) -> None:
-    """Record the download speed for later previews, unless there was too little to measure."""
+    """Record the download speed for later previews, if enough was downloaded."""
     seconds = time.monotonic() - run.summary.began - run.summary.wait_seconds
     received_bytes = run.summary.received_bytes
     if (
@@ -9724,7 +9753,7 @@ def record_speed(run: Run) -> None:
 
 
 def print_preview(run: Run) -> None:
-    """Print the total of a preview, and warn if it does not fit on the disk."""
+    """Print the total of a preview. Warn if it does not fit on the disk."""
     summary = run.summary
     run.screen.clear()
     lack = warn_of_full_disk(summary.to_download_bytes, run.settings.output)
@@ -9754,7 +9783,7 @@ def print_preview(run: Run) -> None:
 def verify_files(
     settings: Settings, database: Database, summary: Summary, screen: Screen, stop: Stop
 ) -> None:
-    """Hash every recorded file, and mark damaged ones so that they are downloaded again.
+    """Hash every recorded file, and mark damaged ones for another download.
 
     Raise a Problem in a preview without a download record.
     """
@@ -9782,7 +9811,7 @@ def verify_files(
 
 
 def note_left_out(settings: Settings, database: Database, summary: Summary) -> None:
-    """Note the album folders that --verify left out, unless the download notes them."""
+    """Note the folders that --verify left out, unless the download will."""
     if settings.task != "dry-run":
         return
     for album in database.albums().values():
@@ -9793,7 +9822,7 @@ def note_left_out(settings: Settings, database: Database, summary: Summary) -> N
 
 
 def warn_of_changed_files(settings: Settings, summary: Summary) -> None:
-    """Say what it costs to download SmugMug's copies of changed files, and how to avoid it."""
+    """State the cost of downloading changed files again, and how to avoid it."""
     changed = []
     for check in summary.to_repair.values():
         if check.condition is Condition.CHANGED:
@@ -9912,19 +9941,22 @@ def versions() -> dict[str, str]:
 
 
 def as_data(text: str) -> str:
-    """Return a text for standard output: exact for a file or pipe, printable for a terminal."""
+    """Return a text for standard output.
+
+    It is exact for a file or pipe, printable for a terminal.
+    """
     return printable(text) if sys.stdout.isatty() else text
 
 
 def md5_line(md5: str, path: str) -> str:
-    """Return a line for `md5sum -c`, which wants backslashes and line ends escaped."""
+    """Return a line for `md5sum -c`, with escaped backslashes and line ends."""
     escaped = path.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
     mark = "\\" if escaped != path else ""
     return as_data(f"{mark}{md5}  {escaped}")
 
 
 def list_md5(settings: Settings, screen: Screen, stop: Stop) -> int:
-    """Print the MD5 of each recorded file, as `md5sum -c` reads it. Return the exit code.
+    """Print the MD5 of each recorded file for `md5sum -c`. Return the exit code.
 
     Raise a Problem if there is no download record.
     """
@@ -10044,7 +10076,7 @@ CONFLICTING_OPTIONS = {
 
 
 def catch_signals(stop: Stop) -> None:
-    """Let Ctrl-C, a request to terminate, or a closed terminal end the run in order."""
+    """Make Ctrl-C, termination and a closed terminal end the run in order."""
     numbers = []
     for name in ("SIGINT", "SIGTERM", "SIGBREAK", "SIGHUP"):
         number = getattr(signal, name, None)
@@ -10062,7 +10094,10 @@ def catch_signals(stop: Stop) -> None:
 
 
 def read_settings(argv: list[str] | None, environ: Mapping[str, str]) -> Settings:
-    """Return the settings from the command line and the environment, or exit with a message."""
+    """Return the settings from the command line and the environment.
+
+    Exit with a message if they are invalid.
+    """
     parser = build_parser(environ)
     options = parser.parse_args(argv)
     for value in vars(options).values():
@@ -10079,7 +10114,7 @@ def read_settings(argv: list[str] | None, environ: Mapping[str, str]) -> Setting
 
 
 def refuse_conflicts(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
-    """Exit with a message if options are combined that exclude each other.
+    """Exit with a message if options exclude each other.
 
     Values from the environment are meant for other tasks, so they conflict with nothing.
     """
@@ -10097,7 +10132,7 @@ def refuse_conflicts(parser: argparse.ArgumentParser, options: argparse.Namespac
 
 
 def refuse_unusable_files(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
-    """Exit with a message if --report or --log-file names a file that must not be written."""
+    """Exit with a message if --report or --log-file names an unusable file."""
     for option, path in (("--report", options.report), ("--log-file", options.log_file)):
         if path is not None and is_record(path, options.output):
             parser.error(
@@ -10116,7 +10151,7 @@ class Parser(argparse.ArgumentParser):
     """A parser that reports an invalid option in one sentence."""
 
     def format_help(self) -> str:
-        """Return the help text, with a usage line that fits a narrow terminal as well."""
+        """Return the help text, with a usage line for narrow terminals as well."""
         columns = shutil.get_terminal_size().columns
         lines = super().format_help().split("\n")
         return "\n".join(wrap_line(line, columns) for line in lines)
@@ -10143,7 +10178,7 @@ class Gather(argparse.Action):
 
 
 class InvalidVariable(NamedTuple):
-    """The default of an option whose environment variable has an invalid value."""
+    """The default of an option whose environment variable is invalid."""
 
     reason: str
 
@@ -10155,7 +10190,7 @@ def add_option(
     read: Callable[[str], Any],
     **more: Any,
 ) -> None:
-    """Add an option that takes a value, with SMUGMUG_<OPTION> as its default.
+    """Add an option with a value. SMUGMUG_<OPTION> is its default.
 
     `names`: its names, separated by spaces
     `read`: turns the text into a value; raises ArgumentTypeError
@@ -10175,7 +10210,7 @@ def add_option(
 
 
 def build_parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
-    """Return the parser of the command line, with defaults from the environment."""
+    """Return the command-line parser, with defaults from the environment."""
     parser = Parser(
         usage="%(prog)s [options]",
         add_help=False,
@@ -10392,12 +10427,12 @@ def add_messages(group: Any, option: Callable[..., None]) -> None:
 
 
 def is_special(path: Path) -> bool:
-    """Return True if a device, a pipe or a folder is at `path`. "-" is standard output."""
+    """Return True if `path` is a device, pipe or folder. "-" is standard output."""
     return str(path) != "-" and os.path.exists(str(path)) and not os.path.isfile(str(path))
 
 
 def parse_folders(text: str) -> tuple[Path, ...]:
-    """Return the paths of existing folders, one per line; raise ArgumentTypeError otherwise."""
+    """Return the paths of existing folders, one per line. Raise ArgumentTypeError otherwise."""
     folders = []
     for line in parse_lines(text):
         folder = parse_folder(line)
@@ -10408,7 +10443,7 @@ def parse_folders(text: str) -> tuple[Path, ...]:
 
 
 def parse_folder(text: str) -> Path:
-    """Return the path of a folder; raise ArgumentTypeError if the text is empty.
+    """Return the path of a folder. Raise ArgumentTypeError if the text is empty.
 
     An empty text, as from a variable that is not set, would mean the current folder.
     """
@@ -10418,7 +10453,7 @@ def parse_folder(text: str) -> Path:
 
 
 def parse_lines(text: str) -> tuple[str, ...]:
-    """Return the lines of a text that are not blank, such as patterns for albums."""
+    """Return a text's non-blank lines, such as patterns for albums."""
     return tuple(filter(str.strip, text.splitlines()))
 
 
@@ -10430,7 +10465,7 @@ def parse_words(text: str) -> tuple[str, ...]:
 def make_reader(
     read: Callable[[str], Any], is_valid: Callable[[Any], bool], what: str
 ) -> Callable[[str], Any]:
-    """Return a function that reads a value and raises ArgumentTypeError if it is invalid.
+    """Return a function that reads a value. It raises ArgumentTypeError for an invalid one.
 
     `read`: turns the text into a value; may raise ValueError
     `what`: completes the message "... is not"
@@ -10447,7 +10482,7 @@ def make_reader(
 
 
 def parse_rate(text: str) -> float:
-    """Return bytes per second; k, M and G stand for powers of 1024, as in curl and yt-dlp.
+    """Return bytes per second. k, M and G are powers of 1024, as in curl and yt-dlp.
 
     Raise ArgumentTypeError for anything else.
     """
@@ -10459,7 +10494,7 @@ def parse_rate(text: str) -> float:
 
 
 def parse_since(text: str) -> str:
-    """Return the start of a period as SmugMug writes times in UTC; "" for "".
+    """Return the start of a period, as SmugMug writes UTC times. "" stays "".
 
     `text`: a local day or time, a time in UTC with a Z, or a number of days such as "30d"
     """
@@ -10478,7 +10513,7 @@ def parse_since(text: str) -> str:
 
 
 def parse_writable_file(text: str) -> Path | None:
-    """Return a path that can be written, or None for ""; otherwise raise ArgumentTypeError."""
+    """Return a writable path, or None for "". Otherwise raise ArgumentTypeError."""
     if text in ("", "-"):
         return Path(text) if text else None
     path = Path(os.path.expanduser(text))
