@@ -287,7 +287,7 @@ class Credentials(NamedTuple):
 
 
 class Settings(NamedTuple):
-    """The values of the command line and the environment, one for each option.
+    """The values of all options, from the command line and the environment.
 
     `since`: the time of --since as SmugMug writes times, in UTC; "" without it
     `task`: the name of the task that was asked for, such as "sync" or "dry-run"
@@ -339,7 +339,7 @@ class Image(NamedTuple):
     """A photo or video of an album, as the listing describes it. SmugMug calls both images.
 
     `remote`: None if the listing has no download URL; find_remote() then looks for one
-    `extension`: that of the file served, without a dot, if it may differ from the file name's.
+    `extension`: the served file's extension, without a dot, if it may differ from the file name's.
         SmugMug re-encodes videos.
     `uploaded`: in UTC, in ISO 8601 like `taken`
     `taken`: local camera time for photos. For videos, the time stored in the file, which should
@@ -473,9 +473,9 @@ NEW_ALBUM = AlbumRecord("")  # stands for the record of an album that has none
 
 
 class Unavailable(NamedTuple):
-    """A row of the download record: an image that SmugMug offered no file for, or no original.
+    """A row of the download record: an image without a file or an original.
 
-    `tries`: how often it was requested in vain since the first time
+    `tries`: unsuccessful requests after the first one
     `retry_at`: when to request it again, in seconds since 1970
     """
 
@@ -654,14 +654,14 @@ class Outcome(NamedTuple):
 
 # -------------------------------------------------------------------------------------------------
 # 2. Work in parallel: worker pools with one result queue, and how many workers to run.
-#    Uses threads. Independent of the work that they do.
+#    Uses threads. Only `Jobs` knows that the work is images; the rest is independent of it.
 #
 #    Why the number of downloads is measured, not fixed
 #
-#    A slow line is full with a few downloads, and more of them only make each one slower. A fast
-#    line needs dozens if the server limits each connection. So throughput is measured, half a
-#    second at a time, and only while every allowed download is running. A finished file counts as
-#    50 kB extra, because small files cost time rather than bytes.
+#    A few downloads fill a slow line, and more of them only make each one slower. A fast line
+#    needs dozens if the server limits each connection. So throughput is measured, half a second at
+#    a time, and only while every allowed download is running. A finished file counts as 50 kB
+#    extra, because small files cost time rather than bytes.
 #
 #    A run begins with 4 downloads. The first trial takes three times as many, because 4 fill few
 #    lines and every trial costs half a second. Later trials double: 24, 48, 64. A trial is kept
@@ -811,8 +811,8 @@ class WorkerPool:
     `in_progress`: items submitted whose results have not been taken
     `done`: items whose results have been taken
 
-    The pools of concurrent.futures are no alternative. Python joins their threads at exit, so a
-    blocked read would delay Ctrl-C.
+    This replaces the pools of concurrent.futures, because Python joins their threads at exit. A
+    blocked read would then delay Ctrl-C.
     """
 
     def __init__(self, function: Callable[[Any], Any], results: ResultQueue, size: int) -> None:
@@ -861,7 +861,7 @@ class WorkerPool:
             self._results.queue.put((self, self._function(item), None))
         except HandBack as error:
             self._results.queue.put((self, HandedBack(self, item, error.wait), None))
-        except BaseException as error:  # of any kind: ResultQueue.take raises it again
+        except BaseException as error:  # any kind; ResultQueue.take raises it again
             self._results.queue.put((self, None, error))
 
 
@@ -966,7 +966,7 @@ def next_pace(
 
 
 class Jobs:
-    """The jobs that no worker has: those that are `ready`, and those that wait for another job.
+    """The jobs that no worker has: the `ready` ones, and those that wait for another job.
 
     A file that is in several albums, or was uploaded several times, is downloaded once. The other
     jobs for it wait until it is on disk, and copy it.
@@ -997,19 +997,20 @@ class Jobs:
 
 # -------------------------------------------------------------------------------------------------
 # 3. Names: from SmugMug's texts to names that every file system accepts.
-#    Uses the rules of Linux, macOS and Windows, never the disk: results are the same everywhere.
+#    Uses the rules of Linux, macOS and Windows. Results are the same everywhere, whatever the
+#    disk.
 #
 #    What a name must be
 #
 #    Visible.   Linux and macOS hide names that begin with a dot. PhotoPrism also ignores those
 #               that begin with "@", "_." or "__". Nobody finds a file without visible characters.
-#    Openable.  A double click and every importer go by the extension. A dot alone makes none: in
-#               "Holiday 12.05.2019" and "St.Moritz", all of it is the name. Only extensions in the
-#               lists below count; a name without one gets that of the file SmugMug serves.
-#    Unique.    macOS and Windows ignore case, macOS also ignores Unicode normalization.
+#    Openable.  A double click and every importer go by the extension. A dot alone does not make
+#               one: "Holiday 12.05.2019" and "St.Moritz" have no extension. Only extensions in the
+#               lists below count. A name without one gets that of the file SmugMug serves.
+#    Unique.    macOS and Windows ignore case. macOS also ignores Unicode normalization.
 #    Stable.    Names depend on the image and on names already given, not on the listing's order.
 #
-#    Files on disk under the names that earlier versions gave them keep those names.
+#    Files that are on disk under the names of earlier versions keep them.
 # -------------------------------------------------------------------------------------------------
 
 # Length limit of a name in UTF-8. Linux allows 255 bytes; a part file needs room for its suffix.
@@ -1046,7 +1047,7 @@ UNSAFE_CHARACTER = re.compile(
     r'[<>:"/\\|?*\x00-\x1f\x7f-\x9f\ud800-\udfff\u200e\u200f\u2028-\u202e\u2066-\u2069]'
 )
 
-# The beginning of a name that some program takes for hidden.
+# The beginning of a name that some programs treat as hidden.
 HIDDEN_PREFIX = re.compile(r"\A(?=[.@]|_[._])[._@]+")
 
 # Letters and symbols without a glyph: Hangul fillers, the empty Braille pattern, a null note head.
@@ -1056,9 +1057,9 @@ BLANK_CHARACTERS = frozenset("\u115f\u1160\u2800\u3164\uffa0\U0001d159")
 def safe_name(text: str, fallback: str, max_bytes: int = MAX_NAME_BYTES) -> str:
     """Return a file or folder name made from `text`.
 
-    If nothing visible is left of it, `fallback` is used. Harmless names are returned unchanged.
-    Each unsafe character becomes one "_", as in other SmugMug tools. The result is in Unicode NFC
-    and has at most `max_bytes` bytes in UTF-8. It is never a name that this program uses itself.
+    `fallback` is used if no visible character is left. Harmless names are returned unchanged. Each
+    unsafe character becomes one "_", as in other SmugMug tools. The result is in Unicode NFC and
+    has at most `max_bytes` bytes in UTF-8. It is never a name that this program uses itself.
     """
     name = HIDDEN_PREFIX.sub("_", plain_text(text), count=1)
     name = shortened(name, max_bytes).rstrip(". ")
@@ -1099,7 +1100,7 @@ def shortened(name: str, max_bytes: int) -> str:
 def split_extension(name: str) -> tuple[str, str]:
     """Split "IMG_1.JPG" into "IMG_1" and ".JPG".
 
-    Only the extensions in EXTENSIONS count; anything else belongs to the stem.
+    Only the extensions in EXTENSIONS count. Anything else belongs to the stem.
     """
     stem, dot, extension = name.rpartition(".")
     if stem and dot + extension.lower() in EXTENSIONS:
@@ -1110,7 +1111,7 @@ def split_extension(name: str) -> tuple[str, str]:
 def with_suffix(name: str, suffix: str, max_bytes: int = MAX_NAME_BYTES) -> str:
     """Insert `suffix` before the extension: "IMG_1.JPG" and "_KEY" make "IMG_1_KEY.JPG".
 
-    The stem is cut if the name would get too long. Folders in front of the name stay as they are.
+    The stem is cut if the name would get too long. Folders before the name are unchanged.
     """
     folders, slash, name = name.rpartition("/")
     stem, extension = split_extension(name)
@@ -1144,8 +1145,8 @@ def collision_key(name: str) -> str:
 def image_file_name(image: Image, max_bytes: int = MAX_NAME_BYTES) -> str:
     """Return the preferred file name of an image.
 
-    SmugMug re-encodes videos, so a video gets the extension of the file that is served. A photo
-    keeps its own extension and gets the served one only if it has none.
+    SmugMug re-encodes videos, so a video gets the extension of the served file. A photo keeps its
+    own extension. It gets the served one only if it has none.
     """
     name = plain_text(image.file_name).rstrip(". ")
     stem, extension = split_extension(name)
@@ -1192,8 +1193,8 @@ def album_folders(
 ) -> dict[str, str]:
     """Return a folder for each album that has none yet.
 
-    Folders are relative to the output folder. Of albums that share a name, the oldest gets the
-    plain one.
+    Folders are relative to the output folder. If albums share a name, the oldest gets the plain
+    one.
 
     `given`: the folders that albums already have, by album key
     `preferred`: returns the preferred folder of an album
@@ -1233,12 +1234,13 @@ def tree_folders(
 ) -> dict[str, str]:
     """Return the local folder for each SmugMug folder with a new album.
 
-    Both are paths; parents are included. Two folders on SmugMug never share a local one, even if
-    their names differ only in what no file system can tell. The second gets the last part of its
-    path appended, which is unique on SmugMug.
+    Both are paths; parents are included. Two folders on SmugMug never share a local one, even if a
+    file system considers their names equal. The second gets the last part of its path appended,
+    which is unique on SmugMug.
 
     `albums`: all albums, new and old
-    `given`: the folders of the old ones, by album key. They show which folder is whose.
+    `given`: the folders of the old ones, by album key. They show which SmugMug folder owns a local
+        one.
     `names`: names of folders, by path; a missing name is replaced by the last part of the path
     `taken`: local paths that can't be folders
     """
@@ -1277,7 +1279,7 @@ def image_names(
 ) -> dict[str, str]:
     """Return the file name of each image, by image key.
 
-    Of images that share a name, the one uploaded first gets the plain one.
+    If images share a name, the one uploaded first gets the plain one.
     """
     earliest_first = sorted(images, key=lambda image: (image.uploaded, image.key))
     wanted = ((image.key, image_file_name(image, max_bytes)) for image in earliest_first)
@@ -1287,8 +1289,8 @@ def image_names(
 def former_names(images: Iterable[Image], taken: Iterable[str]) -> dict[str, str]:
     """Return the file names that earlier versions gave, by image key.
 
-    They took whatever followed the last dot for an extension, kept a dot at the beginning, and
-    gave no extension to a photo without one.
+    Those versions took the text after the last dot for an extension. They kept a dot at the
+    beginning, and gave no extension to a photo without one.
     """
     names: dict[str, str] = {}
     used = set(map(collision_key, taken))
@@ -1313,7 +1315,8 @@ def former_names(images: Iterable[Image], taken: Iterable[str]) -> dict[str, str
 def part_name(image: Image, md5: str) -> str:
     """Return the name of an image's part file.
 
-    It holds the image's key, serial and MD5, so that one version never resumes another.
+    It holds the image's key, serial and MD5, so that one version never resumes the file of
+    another.
     """
     return "." + "-".join(filter(None, (image.key, image.serial, md5))) + PART_SUFFIX
 
@@ -1326,7 +1329,7 @@ PART_NAME = re.compile(
 def part_key(name: str) -> str:
     """Return the image key in a part file's name. Return "" for any other name.
 
-    Only a name with a serial or an MD5 is that of a part file. A shorter one may be the user's.
+    A part file's name has a serial or an MD5. A shorter name may be the user's.
     """
     match = PART_NAME.fullmatch(name)
     if match is None or match.group(2, 3) == (None, None):
@@ -1337,7 +1340,8 @@ def part_key(name: str) -> str:
 def printable(text: str | Path) -> str:
     """Return a text or path that is safe to print.
 
-    Names come from the server and may contain anything, such as control sequences for a terminal.
+    Names come from the server and may contain anything, including control sequences for a
+    terminal.
     """
     text = str(text)
     if text.isprintable():
@@ -1359,16 +1363,16 @@ def full_path(path: Path) -> str:
 
 # -------------------------------------------------------------------------------------------------
 # 4. Times: from the clocks of SmugMug, cameras and videos to the time stamps of files.
-#    Uses the calendar. Independent of what time it is now.
+#    Uses the calendar and the local time zone. Independent of the present time.
 # -------------------------------------------------------------------------------------------------
 
 DAY_SECONDS = 86_400.0
 
-# Limit of a time stamp, 272 years before and after 1970. SQLite counts nanoseconds in 63 bits, and
-# some file systems end earlier. A time beyond the limit counts as unknown.
+# Limit of a time stamp, 272 years before and after 1970. SQLite stores nanoseconds in 63 bits, and
+# some file systems have a smaller range. A time beyond the limit counts as unknown.
 FILE_TIME_SECONDS = 1 << 33
 
-# A time in ISO 8601: what the clock shows, and the sign, hours and minutes of its offset.
+# A time in ISO 8601: the clock time, and the sign, hours and minutes of its offset.
 SHOWN_TIME = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2})"
     r"(?:[.,][0-9]+)?(?:([+-])([0-9]{2}):?([0-9]{2})?)?"
@@ -1388,8 +1392,8 @@ def http_date(text: str) -> float | None:
 def utc_time(shown: str) -> datetime:
     """Return a time such as "2019-08-04T18:28:12+00:00" in UTC, without its zone.
 
-    SmugMug's offset has always been zero so far, but any other is taken into account. A time
-    without an offset is in UTC. Raise ValueError for anything else.
+    SmugMug's offset has always been zero so far, but others are applied as well. A time without an
+    offset is in UTC. Raise ValueError for anything else.
     """
     match = SHOWN_TIME.match(shown)
     if match is None:
@@ -1404,7 +1408,7 @@ def utc_time(shown: str) -> datetime:
 def utc_text(shown: str) -> str:
     """Return a time from SmugMug with the offset +00:00. Any other text is unchanged.
 
-    Only such texts can be compared and sorted as texts.
+    Times in this form can be compared and sorted as texts.
     """
     with suppress(ValueError, OverflowError):
         return utc_time(shown).isoformat() + "+00:00"
@@ -1426,7 +1430,7 @@ def seconds_at(shown: str, to_seconds: Callable[[Any], float] = calendar.timegm)
 def camera_time(shown: str) -> str:
     """Return the time on the camera's clock, or "". It is in ISO 8601 without a zone.
 
-    An EXIF time has no zone. SmugMug takes it for a time in California and shows it in UTC, so
+    An EXIF time has no zone. SmugMug treats it as a time in California and shows it in UTC, so
     "2019:08:04 11:28:12" becomes "2019-08-04T18:28:12+00:00".
 
     `shown`: the DateTimeOriginal of a photo
@@ -1440,7 +1444,7 @@ def camera_time(shown: str) -> str:
 def pacific_hours(utc: datetime) -> int:
     """Return California's offset from UTC: -7 in summer, -8 in winter.
 
-    Exact from 1976 on, which is earlier than any digital camera. Source:
+    Exact from 1976 on, before any digital camera existed. Source:
     https://www.nist.gov/pml/time-and-frequency-division/popular-links/daylight-saving-time-dst
     """
     if utc.year >= 2007:
@@ -1452,7 +1456,7 @@ def pacific_hours(utc: datetime) -> int:
     else:
         starts = first_sunday(utc.year, 5) - timedelta(days=7)
         ends = first_sunday(utc.year, 11) - timedelta(days=7)
-    # At 2:00 on the local clock: that is 10:00 UTC in winter and 9:00 UTC in summer.
+    # Both changes are at 2:00 local time, which is 10:00 UTC in winter and 9:00 UTC in summer.
     is_summer = starts + timedelta(hours=10) <= utc < ends + timedelta(hours=9)
     return -7 if is_summer else -8
 
@@ -1466,9 +1470,9 @@ def first_sunday(year: int, month: int) -> datetime:
 def file_time(image: Image) -> float | None:
     """Return the time stamp for an image's file, or None. It is in seconds since 1970.
 
-    That is when it was taken, by the camera's clock, or else when it was uploaded. A video states
-    its time in UTC. If that is later than the upload, the camera probably stored local time, so it
-    is read as such. No video was taken after its upload.
+    This is when it was taken by the camera's clock, otherwise when it was uploaded. A video's time
+    should be in UTC. If it is later than the upload, the camera probably stored local time, and it
+    is read as such. If it is still later, it is wrong, and the upload's time is used.
     """
     uploaded = seconds_at(image.uploaded)
     local_time = seconds_at(image.taken, time.mktime)
@@ -1486,11 +1490,11 @@ def iso_time(seconds: float) -> str:
 
 
 # -------------------------------------------------------------------------------------------------
-# 5. Files: part files, writes that a crash cannot interrupt halfway, what lies in a folder.
-#    Uses threads only to stop. Independent of what the files contain.
+# 5. Files: part files, atomic writes, hashing, the content of folders, free space.
+#    Uses Stop and names. Independent of the files' content.
 # -------------------------------------------------------------------------------------------------
 
-# Limits of a name's length below this, in bytes, are not believed: part files would not fit.
+# Stated limits of a name's length below this, in bytes, are ignored. Part files would not fit.
 MIN_NAME_BYTES = 64
 
 # Length from which Windows refuses a path unless long paths are enabled. A folder needs room for
@@ -1506,8 +1510,8 @@ UNSUPPORTED = frozenset(
 class PartFile:
     """A partial download on disk. It keeps the size in bytes and the MD5 of its content.
 
-    It outlives the run. Opening it again reads what is there, and the download resumes from that
-    point.
+    It remains after the run. Opening it again hashes the content, and the download resumes from
+    there.
 
     `received_bytes`: bytes written since it was opened
     `head`: its first 64 bytes, which show the type of the file
@@ -1557,8 +1561,8 @@ class PartFile:
     def finish(self, modified: float | None) -> None:
         """Flush the content to disk, set its time stamp, and close it.
 
-        The file is then ready to be renamed. `modified` is in seconds since 1970; with None, the
-        time stamp is left alone.
+        The file is then ready to be renamed. `modified` is in seconds since 1970. With None, the
+        time stamp is not changed.
         """
         sync_to_disk(self._file.fileno())
         self._file.close()
@@ -1580,7 +1584,7 @@ def chunks_of(file: IO[bytes]) -> Iterator[bytes]:
 def new_md5(content: bytes = b"") -> Any:
     """Return an MD5 object that has hashed `content`.
 
-    It detects damage and secures nothing, so it is also allowed in FIPS mode.
+    It only detects damage and protects no secret, so it is allowed in FIPS mode.
     """
     if sys.version_info < (3, 9):
         return hashlib.md5(content)
@@ -1590,7 +1594,7 @@ def new_md5(content: bytes = b"") -> Any:
 def file_md5(path: Path, stop: Stop | None = None) -> str:
     """Return the MD5 of a file, in hexadecimal. Raise Stopped if `stop` is set meanwhile.
 
-    Raise OSError also for a link to the download record, because closing it drops the lock.
+    Also raise OSError for a link to the download record, because closing it would drop the lock.
     """
     if is_record_name(link_target(path)):
         raise OSError(errno.EPERM, "this is the download record", str(path))
@@ -1643,7 +1647,7 @@ def write_atomically(
 ) -> None:
     """Write `content` to a temporary file and rename it to `path`.
 
-    Readers find the old file or the new one, never a mixture. With `durable`, that also holds
+    Readers find the old file or the new one, never a mixture. With `durable`, this also holds
     after a crash.
     """
     beside = part_beside(path)
@@ -1664,8 +1668,8 @@ def write_atomically(
 def part_beside(path: Path) -> Path:
     """Return the temporary path at which `path` is written.
 
-    The name is cut to stay within the limit, and holds a digest of the whole name. So a killed run
-    leaves one file that the next run removes, and a `.<name>.part` of another program is safe.
+    The name is cut to stay within the limit, and holds a digest of the whole name. So the next run
+    finds and removes the file of a killed run, and a `.<name>.part` of another program is safe.
     """
     name = path.name.encode("utf-8", "surrogateescape")
     digest = new_md5(name).hexdigest()[:8]
@@ -1690,8 +1694,8 @@ def sync_to_disk(file_number: int) -> None:
 def rename(path: Path, new_path: Path) -> None:
     """Rename a file or folder, replacing a file at `new_path`.
 
-    On Windows, a virus scanner may hold the file open. The call is therefore repeated for about a
-    second.
+    On Windows, a virus scanner may hold the file open. The call is therefore repeated for about
+    one second.
     """
     for tries_left in range(10, -1, -1):  # pragma: no branch: the last one raises
         try:
@@ -1704,10 +1708,10 @@ def rename(path: Path, new_path: Path) -> None:
 
 
 def passes(test: Callable[[str], bool], path: Path) -> bool:
-    """Return `test(path)`, or False if that cannot be found out.
+    """Return `test(path)`, or False if it raises an error.
 
-    The tests of pathlib raise OSError for a path that cannot be looked at. Before Python 3.8,
-    those of os.path raise UnicodeError for a name that the locale cannot encode.
+    The tests of pathlib raise OSError for an unreadable path. Before Python 3.8, those of os.path
+    raise UnicodeError for a name that the locale cannot encode.
     """
     with suppress(OSError, ValueError):
         return test(str(path))
@@ -1752,7 +1756,7 @@ def is_same_time(one_ns: int, other_ns: int) -> bool:
 class FilesOnDisk(Dict[str, int]):
     """The regular files in a folder: sizes in bytes, by name on disk."""
 
-    _by_key: dict[str, str] | None = None  # made for the first name that is not found as it is
+    _by_key: dict[str, str] | None = None  # built when a name is first not found as it is
 
     def actual_name(self, name: str) -> str:
         """Return the name on disk. It may differ from `name` in case and normalization.
@@ -1773,8 +1777,8 @@ class FilesOnDisk(Dict[str, int]):
 def files_in(folder: Path) -> FilesOnDisk:
     """Return the regular files in a folder. Raise OSError if it cannot be read.
 
-    A folder that does not exist has none. The record and links to it are left out, because opening
-    them would drop its lock.
+    A missing folder has none. The record and links to it are left out, because opening them would
+    drop its lock.
     """
     files = FilesOnDisk()
     try:
@@ -1783,7 +1787,7 @@ def files_in(folder: Path) -> FilesOnDisk:
         return files
     with entries:
         for entry in entries:
-            with suppress(OSError):  # deleted meanwhile, or a link that leads in a circle
+            with suppress(OSError):  # deleted meanwhile, or a circular link
                 target = entry.name
                 if entry.is_symlink():
                     target = link_target(Path(entry.path))
@@ -1800,7 +1804,7 @@ def album_path(
     The folder on disk may differ in case and normalization, unless it belongs to another album.
 
     `others`: the folders of all albums, relative to `output`
-    `entries`: a cache of directory listings. A folder created later has the very name.
+    `entries`: a cache of directory listings. A folder created later has exactly the wanted name.
     """
     path = output
     for name in folder.split("/"):
@@ -1821,7 +1825,7 @@ def album_path(
 def free_path(path: Path, suffix: str) -> Path:
     """Return an unused path beside `path`, with the suffix. It has a number if necessary.
 
-    Raise OSError if the folder cannot be looked at.
+    Raise OSError if the folder cannot be read.
     """
     names = alternatives(path.name, suffix, "-", name_limit(path.parent))
     for name in names:  # pragma: no branch: they never end
@@ -1836,9 +1840,9 @@ def free_path(path: Path, suffix: str) -> Path:
 def name_limit(folder: Path) -> int:
     """Return the maximum length in bytes of a new name in a folder.
 
-    Room for the suffix of a file beside it is left. Some disks take fewer than 255 bytes, for
-    example 143 on an encrypted network share. Since not every disk states its limit, a name of
-    that length is looked up, and shorter ones if it is refused. The folder need not exist yet.
+    The limit leaves room for the suffix of a part file. Some disks allow fewer than 255 bytes, for
+    example 143 on an encrypted network share. Not every disk states its limit, so a name of that
+    length is looked up, and shorter ones if it is refused. The folder need not exist yet.
     """
     limit = MAX_NAME_BYTES + len(PART_SUFFIX)
     existing = existing_parent(folder) or folder
@@ -1880,7 +1884,7 @@ def existing_parent(folder: Path) -> Path | None:
 def disk_abilities(folder: Path) -> dict[str, Any]:
     """Return what a folder's disk can do, for --diagnose. Nothing is written.
 
-    The folder need not exist yet. What cannot be found out is None or the name of an error.
+    The folder need not exist yet. Unknown values are None or the name of an error.
     """
     existing = existing_parent(folder) or folder
     swapped = existing.with_name(existing.name.swapcase())
@@ -1932,7 +1936,7 @@ def lock_briefly(file_number: int) -> None:
 def free_space(folder: Path) -> int | None:
     """Return the free bytes on a folder's disk. Return None if they are unknown.
 
-    The folder need not exist yet. Some FUSE file systems know no sizes and answer with zeros.
+    The folder need not exist yet. Some FUSE file systems report all sizes as zero.
     """
     existing = existing_parent(folder)
     with suppress(OSError, ValueError):
@@ -1950,7 +1954,7 @@ def is_within(path: Path, folder: Path) -> bool:
     try:
         return folder.resolve() in path.resolve().parents
     except UnicodeError:
-        return True  # a name that this file system cannot store: the attempt to write tells
+        return True  # the file system cannot store this name; writing will fail with a clear error
     except (OSError, RuntimeError) as error:
         return getattr(error, "errno", None) in (errno.ENOENT, errno.ENAMETOOLONG)  # likewise
 
@@ -1958,7 +1962,7 @@ def is_within(path: Path, folder: Path) -> bool:
 def outside_problem(folder: Path, output: Path) -> str:
     """Return why an album's folder is left alone. Return "" if it is in the output folder.
 
-    Nothing behind a symbolic link that leads out of the output folder is read or written.
+    Nothing outside the output folder is read or written through a symbolic link.
     """
     if is_within(folder, output):
         return ""
@@ -2003,7 +2007,7 @@ def disk_problem(
 
 # -------------------------------------------------------------------------------------------------
 # 6. Screen: messages and the progress line, the log file, and texts that fit a terminal.
-#    Independent of what the messages say.
+#    Independent of the content of the messages.
 # -------------------------------------------------------------------------------------------------
 
 NOTICE = logging.INFO + 5  # level of messages that -q still shows; written to the log as INFO
@@ -2039,7 +2043,7 @@ def shorten(text: str, columns: int) -> str:
         return truncate(text, columns)
     head = truncate(text, columns - (columns - 1) // 2)
     tail = truncate(text[::-1], (columns - 1) // 2 + 1)[-2::-1]
-    while tail and not character_width(tail[0]):  # what combines with a character left out
+    while tail and not character_width(tail[0]):  # combining characters whose base was cut
         tail = tail[1:]
     return head + tail
 
@@ -2047,7 +2051,7 @@ def shorten(text: str, columns: int) -> str:
 def shorten_apart(texts: Iterable[str], columns: int) -> dict[str, str]:
     """Shorten texts to fit, so that different texts still look different.
 
-    Of texts that share their beginning and their end, the beginning is left out.
+    If texts share their beginning and end, the beginning is left out.
     """
     groups: dict[str, list[str]] = {}
     for text in set(texts):
@@ -2193,7 +2197,8 @@ class Screen(logging.Handler):
 def rest_of_line(columns: int, platform: str) -> str:
     """Return the characters that clear the rest of a line.
 
-    Older Windows consoles do not know the control sequence for it, so spaces are written there.
+    Older Windows consoles do not support the control sequence for this, so spaces are written
+    there.
     """
     return " " * columns if platform == "win32" else "\x1b[K"
 
@@ -2216,7 +2221,7 @@ class LogFile(logging.FileHandler):
 
     def handleError(self, record: logging.LogRecord) -> None:
         """Close the file after an error, and tell the user once."""
-        if self not in log.handlers:  # another thread has closed it already
+        if self not in log.handlers:  # another thread already closed it
             return
         log.removeHandler(self)
         log.warning(
@@ -2244,8 +2249,8 @@ def set_up_log(settings: Settings, screen: Screen) -> None:
 def set_up_streams() -> None:
     """Make the standard streams accept every character, and replace closed ones.
 
-    Data in a file or pipe is exact: UTF-8 whatever the locale, and the very bytes of undecodable
-    names. Only a terminal gets replacements for what it cannot show.
+    Data in a file or pipe is exact: UTF-8 in any locale, and the original bytes of undecodable
+    names. Only a terminal gets replacements for characters that it cannot show.
     """
     for name in ("stdin", "stdout", "stderr"):
         stream = getattr(sys, name)
@@ -2273,7 +2278,7 @@ def print_result(text: str) -> None:
 def output_checked() -> Iterator[None]:
     """Raise OutputFailed if the block cannot write to standard output.
 
-    What is still in its buffer is then discarded, since Python would try it again at exit.
+    The rest of its buffer is then discarded, because Python would try to write it again at exit.
     """
     try:
         yield
@@ -2285,26 +2290,27 @@ def output_checked() -> Iterator[None]:
 
 
 # -------------------------------------------------------------------------------------------------
-# 7. Hosts: one circuit breaker for each host, which says when it may be asked.
-#    Uses HandBack and errors. Independent of requests and of what is asked.
+# 7. Hosts: one circuit breaker for each host, which decides when requests may be sent.
+#    Uses HandBack, errors and messages. Independent of how requests are sent.
 #
 #    Why workers never sleep on a closed host
 #
 #    Each host has a circuit breaker. A request to a host that is closed or in an outage raises
-#    HandBack, and the loop parks its job, so that other jobs get the thread. Three failures in a
-#    row make a host suspect. One thread then probes it with a URL that must be answered: an
-#    answer means that the URLs are sick, which costs only them their attempts. No answer means an
-#    outage. Its clock starts with the first silence and stops when a real request is answered, so
-#    a host that answers only probes is given up after --max-outage. That ends the run for the
-#    API; any other host fails its own files. Attempts made before or during an outage are
-#    forgotten when it ends. Every attempt is signed again, as SmugMug refuses a repeated nonce.
+#    HandBack, and the loop parks its job, so that other jobs get the thread. Three requests in a
+#    row without a response make a host suspect. One thread then probes it with a URL that always
+#    gets a response. If the probe gets one, the fault is in single URLs, and only their attempts
+#    are used up. If it gets none, this is an outage. The outage is timed from the first request
+#    without a response to the next real response, so a host that responds only to probes is given
+#    up after --max-outage. For the API, that ends the run; for any other host, its files fail.
+#    Attempts made before or during an outage are forgotten when it ends. Every attempt is signed
+#    again, because SmugMug refuses a repeated nonce.
 # -------------------------------------------------------------------------------------------------
 
 UNANSWERED_IN_A_ROW = 3  # failed requests to a host before it is probed
-PROBE_VALID_SECONDS = 2.0  # how long an answered probe proves that the host is there
+PROBE_VALID_SECONDS = 2.0  # how long a successful probe proves that the host is reachable
 MAX_PROBE_SECONDS = 60.0  # longest interval between two probes
-MAX_TICK_SECONDS = 1.0  # a longer gap on the clock was sleep, and is not counted
-AUTH_USER_URL = API_ORIGIN + "/api/v2!authuser"  # always answered; 401 without a valid sign-in
+MAX_TICK_SECONDS = 1.0  # a longer gap on the clock counts as sleep
+AUTH_USER_URL = API_ORIGIN + "/api/v2!authuser"  # always responds; 401 without a valid sign-in
 
 
 class AwakeClock:
@@ -2333,7 +2339,7 @@ class Attempts:
 
     `count`: how many failed since the last progress
     `longest_bytes`: the greatest length of its part file
-    `is_alone`: it was asked to wait while other URLs were answered
+    `is_alone`: it was asked to wait while other URLs got responses
     """
 
     def __init__(self) -> None:
@@ -2363,11 +2369,11 @@ class OneUrlWait(Wait):
 class Host(Wait):
     """The circuit breaker of one host, shared by all threads.
 
-    It is open, closed until a time that the host asked for, or suspect. Times are in seconds of
+    It is open, suspect, or closed until a time that the host asked for. Times are in seconds of
     `clock`.
 
     `name`: the host's name in URLs
-    `is_api`: whether it serves the API; then its outage ends the run
+    `is_api`: it serves the API, so its outage ends the run
     `closed_seconds`: total time closed, including the time remaining
     """
 
@@ -2495,7 +2501,7 @@ class Host(Wait):
             self._end_outage()
 
     def succeeded(self, url: str) -> None:
-        """Note that a request was answered with what it asked for."""
+        """Note that a request got what it asked for."""
         self.answered()
         self._working_url = self._working_url or url
         self.forget(url)
@@ -2504,7 +2510,7 @@ class Host(Wait):
         """Note a request without a response. Raise an error if this has lasted too long.
 
         `sent_at`: when the request was sent
-        `may_be_outage`: otherwise the host was never reached, so waiting makes no sense
+        `may_be_outage`: otherwise the host was never reached, so waiting is pointless
         """
         with self._lock:
             self._begin(max(sent_at, self._answered_at))
@@ -2523,7 +2529,7 @@ class Host(Wait):
     def refused(self, url: str, failure: RequestFailed) -> None:
         """Close for as long as a response asked. Raise HandBack, or an error after too long.
 
-        A URL that is refused twice, while no other URL is, waits alone.
+        A URL that is refused twice, with no other URL in between, waits alone.
         """
         with self._lock:
             now = self._clock()
@@ -2546,7 +2552,7 @@ class Host(Wait):
             longer_by = max(0.0, opens_at - max(now, self._opens_at))
             self._opens_at = max(opens_at, self._opens_at)
             self.closed_seconds += longer_by
-        if longer_by >= 1.0:  # requests that were under way when it closed are no news
+        if longer_by >= 1.0:  # requests in progress when it closed add nothing new
             log.warning("%s; waiting %.0f s.", failure, opens_at - now)
         raise HandBack(self)
 
@@ -2594,7 +2600,8 @@ class Host(Wait):
 def short_url(url: str) -> str:
     """Return a URL as it may be logged: host, path and page of a list.
 
-    Anyone could open a file in an unlisted album with its whole path, so that is left out.
+    The whole path of a file is left out, because anyone could open a file in an unlisted album
+    with it.
     """
     parts = urlsplit(url)
     start = re.search(r"(?:^|&)(start=[0-9]+)", parts.query)
