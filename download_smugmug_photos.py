@@ -2613,7 +2613,7 @@ def short_url(url: str) -> str:
 
 # -------------------------------------------------------------------------------------------------
 # 8. Connection: signed requests to SmugMug, with rate limits, outages and retries.
-#    Uses Stop, HandBack and the screen's words. Does not interpret the bytes that it receives.
+#    Uses Stop, Host and texts of the screen. Interprets only heads, errors and JSON syntax.
 #
 #    What is retried
 #
@@ -2629,20 +2629,16 @@ def short_url(url: str) -> str:
 #    stall, three requests in a row                          60 s apart
 #    429, or 503 with Retry-After        Host and the loop   no limit          as asked, up to
 #                                                                              --max-outage
-#    the same for one URL again, while   OneUrlWait          5 attempts        as asked, up to
-#    others are answered                                                       --max-outage
-#    redirect                            Connection.get      5 redirects       at once
-#    a page of a list                    PagedList           halved down to    at once; pages of 6
-#                                                            single entries    to 10 and single
-#                                                                              entries as above
-#    404 on a later page, or on the      fetch_page          5 attempts        as above
-#    first page of the list of albums
+#    the same for one URL again, while OneUrlWait 5 attempts as asked, up to others get responses
+#    --max-outage redirect Connection.get 5 redirects at once a page of a list PagedList halved
+#    down to at once; pages of 6 single entries to 10 and single entries as above 404 on a later
+#    page, or on the fetch_page 5 attempts as above first page of the list of albums
 # -------------------------------------------------------------------------------------------------
 
 DEFAULT_RATE_LIMIT_SECONDS = 60.0  # the wait after a 429 that does not say how long
 REDIRECT_ATTEMPTS = 5  # redirects followed for one request
 MAX_RESPONSE_BYTES = 16 << 20  # no API response is larger; 100 images take some 300 kB
-DECODED_AT_ONCE_BYTES = 1 << 12  # compressed bodies grow up to a thousandfold: read little at once
+DECODED_AT_ONCE_BYTES = 1 << 12  # compressed bodies may grow a thousandfold
 LEAST_BYTES_PER_SECOND = CHUNK_BYTES / 60  # a slower body counts as stalled
 SLOW_SECONDS = 60.0  # how long a body may be slower than that, or --timeout if that is less
 
@@ -2656,7 +2652,7 @@ CONNECTING = frozenset({0, errno.EINPROGRESS, errno.EWOULDBLOCK, 10035})  # Wind
 JSON_HEADERS = {"Accept": "application/json", "Accept-Encoding": "gzip"}
 RATE_LIMIT_HEADERS = ("X-RateLimit-Remaining", "X-RateLimit-Reset", "Retry-After")
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
-OUT_OF_SERVICE = frozenset({502, 503, 504})  # nobody is behind the gateway: as good as silence
+OUT_OF_SERVICE = frozenset({502, 503, 504})  # only a gateway responds: an outage
 PASSING = frozenset({408, 425})  # request timeout, too early: a second attempt may succeed
 
 # Causes of failed connections, by the words that operating systems use for them.
@@ -2673,10 +2669,10 @@ AUTHORIZED_SERVICES = "Account Settings > Privacy > Authorized Services"
 SIGN_IN_AGAIN = (
     f"Revoke it on SmugMug ({AUTHORIZED_SERVICES}), run this with --logout, then sign in again."
 )
-EARLIEST_DATE = 946_684_800.0  # 2000-01-01: earlier server dates are wrong
-LATEST_DATE = 4_102_444_800.0  # 2100-01-01: so are later ones
-RELEASE_DATE = 1_767_225_600.0  # 2026-01-01: a local clock that shows less was never set
-MAX_CLOCK_ERROR_SECONDS = 10 * 365 * 86_400.0  # otherwise, no server is this far ahead of it
+EARLIEST_DATE = 946_684_800.0  # 2000-01-01; earlier server dates are wrong
+LATEST_DATE = 4_102_444_800.0  # 2100-01-01; later ones are wrong, too
+RELEASE_DATE = 1_767_225_600.0  # 2026-01-01; a local clock that shows less was never set
+MAX_CLOCK_ERROR_SECONDS = 10 * 365 * 86_400.0  # otherwise, a server date this far ahead is wrong
 
 
 class Request(NamedTuple):
@@ -2685,7 +2681,7 @@ class Request(NamedTuple):
     `headers`: called before each attempt, so that a resumed download asks only for the rest
     `accept`: status codes that the consumer of the response handles
     `retry_also`: further status codes that are worth a retry
-    `is_divisible`: overload errors are raised at once, so that the caller can ask for less
+    `is_divisible`: overload errors are raised at once, so that the caller can request less
     `length_bytes`: returns how much of a download is on disk
     """
 
@@ -2697,7 +2693,7 @@ class Request(NamedTuple):
 
 
 class Probe(NamedTuple):
-    """The response to a single request. Without a response, `errors` names what was raised."""
+    """The response to a single request. Without a response, `errors` names the exceptions."""
 
     status: int
     seconds: float
@@ -2727,9 +2723,9 @@ def retry_delay(failure: RequestFailed, attempt: int, chance: float) -> float | 
 def rate_limit_seconds(headers: Mapping[str, str], now: float) -> float:
     """Return the seconds that a response asks to wait, at least one.
 
-    Retry-After holds seconds or a date. Failing that, X-RateLimit-Reset is used, or else a minute.
-    Dates are compared with the server's own Date if it was sent, so that a wrong local clock does
-    no harm. https://api.smugmug.com/api/v2/doc/advanced/rate-limits.html
+    Retry-After holds seconds or a date. Without it, X-RateLimit-Reset is used, or else a minute.
+    Dates are compared with the server's own Date if it was sent, in case the local clock is wrong.
+    https://api.smugmug.com/api/v2/doc/advanced/rate-limits.html
 
     `now`: the local time in seconds since 1970
     """
@@ -2745,7 +2741,7 @@ def rate_limit_seconds(headers: Mapping[str, str], now: float) -> float:
 
 
 def is_smugmug(url: str) -> bool:
-    """Return True if `url` is SmugMug's, over https. The token is sent nowhere else."""
+    """Return True if `url` is an https address of SmugMug. The token is sent nowhere else."""
     return bool(
         re.match(r"(?ai)https://([a-z0-9-]{1,63}\.){0,9}smugmug\.com(:443)?([/?#]|\Z)", url)
     )
@@ -2769,7 +2765,7 @@ def shut_down(handle: socket.socket) -> None:
 class HeadWait:
     """A wait for a connection and the head of a response. Another thread can end it.
 
-    Socket timeouts limit the time between two bytes only, so a head could drip for hours.
+    Socket timeouts limit only the time between two bytes, so a head could take hours to arrive.
     """
 
     def __init__(self, deadline: float) -> None:
@@ -2778,7 +2774,7 @@ class HeadWait:
         self._handle: socket.socket | None = None
 
     def watch(self, connection: socket.socket) -> None:
-        """Take note of the socket that the head comes through."""
+        """Remember the socket that will receive the head."""
         self.close()
         self._handle = socket.fromfd(connection.fileno(), connection.family, connection.type)
         if self.is_cut:
@@ -2791,7 +2787,7 @@ class HeadWait:
             shut_down(self._handle)
 
     def close(self) -> None:
-        """Let go of the socket; the connection stays open."""
+        """Release the socket; the connection stays open."""
         if self._handle is not None:
             self._handle.close()
 
@@ -2821,7 +2817,7 @@ class Adapter(requests.adapters.HTTPAdapter):
             return pool
 
         class WatchedConnection(pool.ConnectionCls):  # type: ignore[misc]
-            """A connection that tells the waiting thread's HeadWait its socket."""
+            """A connection that gives its socket to the thread's HeadWait."""
 
             def _new_conn(self) -> socket.socket:
                 if hasattr(self, "_socks_options"):
@@ -2842,9 +2838,9 @@ class Adapter(requests.adapters.HTTPAdapter):
     def connect(self, connection: Any) -> socket.socket:
         """Return a socket connected to the first address that accepts. Raise OSError if none does.
 
-        Addresses get a head start of 0.25 s each, so that a network that swallows IPv6 packets
-        does not delay every connection. The family that worked comes first the next time.
-        https://www.rfc-editor.org/rfc/rfc8305
+        Each address gets a head start of 0.25 s over the next. So a network that drops IPv6
+        packets does not delay every connection. The family that worked is tried first the next
+        time. https://www.rfc-editor.org/rfc/rfc8305
         """
         host, port = connection._dns_host.strip("[]"), connection.port
         found = socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)
@@ -2920,10 +2916,10 @@ class ConnectionRace:
 
 
 class RateLimit:
-    """A limit for the bytes per second of all downloads together.
+    """The limit for the bytes per second of all downloads together.
 
-    Each piece of a body takes its time from one queue that all downloads share. A download that
-    waits here is not stalled, and more downloads at a time would not help.
+    All downloads share one queue, in which each piece of a body takes its time. A download that
+    waits here is not stalled, and more concurrent downloads would not help.
     """
 
     def __init__(self, bytes_per_second: float, stop: Stop) -> None:
@@ -2942,14 +2938,14 @@ class RateLimit:
         self._stop.pause(ends_at - time.monotonic())
 
     def is_reached(self) -> bool:
-        """Return True if downloads wait for the limit."""
+        """Return True if downloads are waiting for the limit."""
         return self._free_at > time.monotonic()
 
 
 class Response:
     """The head of a response, and the way to its body.
 
-    `received_bytes`: how much of the body was received
+    `received_bytes`: bytes of the body received so far
     """
 
     def __init__(self, raw: requests.Response, url: str, connection: Connection) -> None:
@@ -2957,9 +2953,9 @@ class Response:
         self._host = connection.host(url)
         self._connection = connection
         self.received_bytes = 0
-        self.enough_bytes = 0  # how much must have arrived when it is checked next
+        self.enough_bytes = 0  # bytes that must have arrived at the next check
         self.is_slow = False
-        self._was_held = False  # by the rate limit, since it was checked last
+        self._was_held = False  # by the rate limit, since the last check
         self.status = raw.status_code
         self.headers = raw.headers
         length, *others = self.headers.get("Content-Length", "").split(",")
@@ -2970,21 +2966,22 @@ class Response:
         self.is_encoded = encoding not in ("", "identity")
         is_chunked = "chunked" in self.headers.get("Transfer-Encoding", "").lower()
         self.has_end = self.length is not None or is_chunked
-        # Whether the host still has to be told that it answered.
+        # True until the host is told that it has responded.
         self._is_new = self.status not in OUT_OF_SERVICE and self.status != 429
 
     def chunks(self) -> Iterator[bytes]:
         """Yield the body, decoded.
 
-        Raise RequestFailed if it is truncated, which requests does not always notice, or if it
-        stalls: a byte now and then would hold this thread for ever.
+        Raise RequestFailed if it is truncated, which the requests package does not always notice.
+        Also raise it if it stalls, because single bytes at long intervals would block this thread
+        for ever.
         """
         began = time.monotonic()
         self._connection.bodies.add(self)
         try:
             for chunk in self._raw.iter_content(self._piece_bytes()):
                 self.received_bytes += len(chunk)
-                self._connection.received_bytes += len(chunk)  # by several threads: near enough
+                self._connection.received_bytes += len(chunk)  # not atomic; an estimate
                 if not self._host.is_api:
                     self._count_file_bytes(len(chunk))
                 if self._is_new and self.received_bytes >= CHUNK_BYTES:
@@ -3022,12 +3019,12 @@ class Response:
         was_held, self._was_held = self._was_held, False
         if self.received_bytes < self.enough_bytes and not was_held:
             self.is_slow = True
-            with suppress(OSError, ValueError, AttributeError):  # it may just have ended
+            with suppress(OSError, ValueError, AttributeError):  # it may have just ended
                 number = self._raw.raw.fileno()
                 with socket.fromfd(number, socket.AF_INET, socket.SOCK_STREAM) as handle:
                     shut_down(handle)
         elif self.enough_bytes and not self._is_new:
-            self._host.answered()  # a long download shows that the host is there
+            self._host.answered()  # a long download shows that the host is reachable
         self.enough_bytes = self.received_bytes + self._connection.piece_bytes
 
     def _tell_host(self) -> None:
@@ -3095,9 +3092,10 @@ class Connection:
         self.bodies: set[Response] = set()  # the bodies that are being read
         self.slow_seconds = min(SLOW_SECONDS, self._timeout_seconds)
         self.piece_bytes = max(1, int(LEAST_BYTES_PER_SECOND * self.slow_seconds))
-        self.was_authenticated = False  # if so, silence is an outage, and a 401 a revoked sign-in
-        self.is_quick = False  # large bodies arrived quickly lately
-        self.failed_requests = 0  # rate limits, gateway errors, no response, interrupted bodies
+        # If True, no response means an outage, and a 401 a revoked sign-in.
+        self.was_authenticated = False
+        self.is_quick = False  # recent large bodies arrived quickly
+        self.failed_requests = 0  # rate limits, gateway errors, no response, truncated bodies
         self.api_requests = 0
         self.received_bytes = 0
         self.file_bytes = 0  # the part of them that belongs to photos and videos
@@ -3122,9 +3120,9 @@ class Connection:
         """Send a GET request and return the result of `consume`.
 
         Failed requests are retried as the table above says. Raise RequestFailed when the attempts
-        are used up or no retry can help, HandBack if the host has to be waited for, NotSignedIn if
-        the sign-in was revoked, Unreachable after a long outage of the API, and Stopped.
-        Exceptions of `consume` are passed on.
+        are used up or no retry can help, HandBack if the request has to wait for the host,
+        NotSignedIn if the sign-in was revoked, Unreachable after a long outage of the API, and
+        Stopped. Exceptions of `consume` are passed on.
 
         `consume`: takes the response and reads its body
         """
@@ -3158,7 +3156,7 @@ class Connection:
     ) -> Probe:
         """Send one request, for --diagnose. It is not retried, and a failure is returned.
 
-        `max_bytes`: how much of the body is read
+        `max_bytes`: how much of the body to read
         """
         began = time.monotonic()
         body = bytearray()
@@ -3191,13 +3189,13 @@ class Connection:
     def now(self) -> float:
         """Return SmugMug's time in seconds since 1970.
 
-        Until SmugMug has told it, that is the local time. Later steps of the local clock do no
-        harm.
+        Before the first response, this is the local time. Later steps of the local clock have no
+        effect.
         """
         return time.monotonic() + self._smugmug_clock
 
     def remaining_seconds(self) -> float:
-        """Return how long the host that opens last stays closed."""
+        """Return how long it takes until all hosts are open."""
         hosts = list(self._hosts.values())
         return max((host.remaining_seconds() for host in hosts), default=0.0)
 
@@ -3272,7 +3270,7 @@ class Connection:
         attempts.add(request.length_bytes())
         delay_seconds = retry_delay(failure, attempts.count, random.random())
         if request.is_divisible and failure.is_overload:
-            self._admit(host, url)  # raises HandBack if the host is out of service, not this URL
+            self._admit(host, url)  # raises HandBack if the host is down, not only this URL
             delay_seconds = None
         if delay_seconds is None:
             host.forget(url)
@@ -3308,7 +3306,7 @@ class Connection:
     ) -> requests.Response:
         """Make one attempt: sign, send, and return the head of the response.
 
-        Redirects and cookies are left alone. A wait never exceeds the patience with the host.
+        Redirects and cookies are ignored. A wait never exceeds the rest of --max-outage.
         """
         request = self._signed(url, headers, method)
         seconds = max(1.0, min(self._timeout_seconds, host.patience_seconds()))
@@ -3335,7 +3333,7 @@ class Connection:
         return response
 
     def _signed(self, url: str, headers: dict[str, str], method: str) -> requests.PreparedRequest:
-        """Return a signed request; raise RequestFailed if `url` is not SmugMug's."""
+        """Return a signed request. Raise RequestFailed if `url` is not SmugMug's."""
         if not is_smugmug(url):
             raise RequestFailed(
                 f"Refused to contact {origin_of(url)} because it is not an https address of "
@@ -3380,8 +3378,9 @@ class Connection:
 def is_possible_time(server_now: float, local_now: float) -> bool:
     """Return True if a server's date can be right.
 
-    Some proxies and gateways send nonsense. A date of the year 9999 would put off albums for
-    8,000 years. A local clock that was never set does not count. All in seconds since 1970.
+    Some proxies and gateways send wrong dates. With one of the year 9999, albums would not be
+    rechecked for 8,000 years. A local clock that was never set is ignored. Both times are in
+    seconds since 1970.
     """
     latest = LATEST_DATE
     if local_now > RELEASE_DATE:
@@ -3406,7 +3405,7 @@ def redirected(url: str, location: str) -> str:
 def failure_of(
     response: Response, now: float, signed_at: float, retry_also: frozenset[int]
 ) -> Problem:
-    """Return the failure that an unwanted response stands for.
+    """Return the failure that an unwanted response means.
 
     `now`: SmugMug's time in seconds since 1970
     `signed_at`: the time in the request's signature
@@ -3437,7 +3436,7 @@ def failure_of(
 def rate_limit_failure(response: Response, now: float, text: str) -> RequestFailed:
     """Return the failure of a request that SmugMug wants to receive later.
 
-    `text`: the response in raw words, for the log
+    `text`: the response in SmugMug's words, for the log
     """
     log.debug("%s (%s)", text, rate_limit_text(response.headers))
     remaining = response.headers.get("X-RateLimit-Remaining", "")
@@ -3454,7 +3453,7 @@ def rate_limit_failure(response: Response, now: float, text: str) -> RequestFail
 def server_message(body: bytes) -> str:
     """Return SmugMug's message in an error response. Return "" for a web page.
 
-    The body is JSON or a form. OAuth parameters that were sent are left out.
+    The body is JSON or a form. Values of OAuth parameters are left out.
     """
     text = body.decode("utf-8", "replace").strip()
     with suppress(ValueError, RecursionError):
@@ -3471,14 +3470,14 @@ def server_message(body: bytes) -> str:
 
 
 def explain_401(message: str, text: str, minutes_off: float) -> Problem:
-    """Return the failure that a 401 stands for, with advice.
+    """Return the failure that a 401 means, with advice.
 
-    One that may concern this URL alone is a RequestFailed. The names of `oauth_problem`:
+    It is a RequestFailed if it may concern only this URL. The names of `oauth_problem`:
     https://oauth.pbworks.com/ProblemReporting
 
     `message`: SmugMug's words
     `text`: the same with the status, for the log
-    `minutes_off`: how far the time in the signature was from SmugMug's
+    `minutes_off`: how far the signature's time was from SmugMug's
     """
     log.debug("%s", text)
     if "nonce_used" in message:  # a gateway may have sent the request twice
@@ -3506,7 +3505,7 @@ def explain_401(message: str, text: str, minutes_off: float) -> Problem:
 def explain_wrong_clock(minutes_off: float) -> Problem:
     """Return the failure of a signature whose time SmugMug refused.
 
-    It is worth a retry if the clock was off: the next signature has SmugMug's time.
+    A retry can help if the clock was wrong, because the next signature has SmugMug's time.
     """
     if minutes_off <= 1:
         return Problem("This computer's clock is wrong. Set it, then run this again.")
@@ -3532,15 +3531,13 @@ def connection_failure(error: Exception, host: str) -> RequestFailed:
             f"{variable} names a SOCKS proxy, which needs the Python package PySocks. To install "
             f"it, run: {sys.executable} -m pip install PySocks"
         )
-    if isinstance(
-        error, (ValueError, TypeError)
-    ):  # SmugMug's address is valid: the proxy's is not
+    if isinstance(error, (ValueError, TypeError)):  # the proxy's address is invalid
         return RequestFailed(
             f"No connection to {host}: the proxy address in {variable} is invalid. Correct it."
         )
     if isinstance(error, requests.RequestException):
         return transport_failure(error, host)
-    # What is left is an error of this computer, such as a missing file of certificates.
+    # The rest are errors of this computer, such as a missing file of certificates.
     file = variable_in_force(CERTIFICATE_VARIABLES, os.environ)
     advice = f". Check {file}" if file else ""
     return RequestFailed(f"No connection to {host}: {printable(str(error))}{advice}")
@@ -3600,7 +3597,7 @@ def certificate_advice(reason: str, environ: Mapping[str, str]) -> str:
 def variable_in_force(names: Iterable[str], environ: Mapping[str, str]) -> str:
     """Return the first environment variable that is set, or "".
 
-    If the name in capitals has the same value, that one is returned: it is known better.
+    If the name in capitals has the same value, it is returned, because it is better known.
     """
     name = next((name for name in names if environ.get(name)), "")
     if name and environ.get(name.upper()) == environ[name]:
@@ -3632,8 +3629,8 @@ def library_reason(error: BaseException) -> str:
 def read_json(response: Response) -> dict[str, Any]:
     """Return an API response: an object that holds an object named Response.
 
-    Byte order marks, invalid UTF-8 and bare control characters are tolerated, because captions
-    contain them. Raise RequestFailed if the rest is not valid.
+    Byte order marks, invalid UTF-8 and bare control characters are accepted, because captions
+    contain them. Raise RequestFailed if the response is not valid otherwise.
     """
     content = None
     with suppress(ValueError, RecursionError):
@@ -3646,30 +3643,29 @@ def read_json(response: Response) -> dict[str, Any]:
 
 
 # -------------------------------------------------------------------------------------------------
-# 9. SmugMug: who is signed in, the albums, the images of an album, the best file of an image.
-#    Uses Connection. The only section that reads SmugMug's JSON; independent of disk and record.
+# 9. SmugMug: the user, the albums, the images of an album, and the best file of an image.
+#    Uses Connection. The only section that interprets SmugMug's JSON. Independent of the disk.
 #
 #    How a list is read
 #
-#    SmugMug gives lists page by page, and needs 25 to 35 ms for each image in them. A page that
-#    takes too long fails: with `nonce_used`, with a gateway's 5xx, without its list, or with no
-#    response. So does a page with an entry that SmugMug cannot read. Both look alike, and the cure
-#    is the same: the page is halved, and halved again, while all others go on. Below ten entries
-#    a page is retried before it is halved, as the trouble may be passing. What fails alone, as a
-#    single entry, is named by its number, and the rest of the list is there.
+#    SmugMug sends lists page by page, and needs 25 to 35 ms for each image. A page that takes too
+#    long fails in one of four ways: `nonce_used`, a gateway's 5xx, a response without the list, or
+#    no response. A page with an entry that SmugMug cannot read fails in the same ways. The remedy
+#    for both is to halve the page repeatedly, while other pages continue. A page of ten entries or
+#    fewer is retried before it is halved, because the failure may be temporary. An entry that
+#    fails alone is named by its number, and the rest of the list is used.
 # -------------------------------------------------------------------------------------------------
 
-ALBUMS_PER_PAGE = 100  # the limit of user!albums; greater numbers are cut down to it
+ALBUMS_PER_PAGE = 100  # the limit of user!albums; greater numbers are reduced to it
 MIN_PER_PAGE = 10  # smaller pages save no time; they only isolate a bad entry
 PAGES_BEFORE_MORE = 8  # after this many pages, one asks for MIN_PER_PAGE more
 PAGES_AFTER_FAILURE = 64  # after a larger page failed, the next one waits for this many
 MAX_LOST_IN_A_ROW = 20  # bad entries in a row, before a list is given up
-MAX_LOST_AT_FIRST = 3  # the same, as long as no page of the list was answered
+MAX_LOST_AT_FIRST = 3  # the same, before any page of the list succeeds
 MAX_NAMED_ENTRIES = 20  # bad entries whose numbers are shown
 
-SHORT_RESPONSE = {
-    "_verbosity": 1
-}  # without options and descriptions, URIs as texts: half the size
+# Responses without options and descriptions, and with URIs as texts, are half as large.
+SHORT_RESPONSE = {"_verbosity": 1}
 ALBUM_FIELDS = (
     "AlbumKey,Name,UrlPath,Uri,ImageCount,LastUpdated,ImagesLastUpdated,Date,Privacy,"
     "OriginalSizes,Description,Keywords,WebUri,HighlightAlbumImageUri,ResponseLevel"
@@ -3680,11 +3676,11 @@ IMAGE_FIELDS = (
     "KeywordArray,Latitude,Longitude,Altitude,Hidden,WebUri,ComponentFileTypes,"
     "OriginalWidth,OriginalHeight"
 )
-SERVED_TYPES = {"jpg", "jpeg", "png", "gif"}  # what ArchivedUri serves, whatever was uploaded
+SERVED_TYPES = {"jpg", "jpeg", "png", "gif"}  # the types that ArchivedUri serves for any upload
 
 
 class Entry(Dict[str, Any]):
-    """A JSON object from SmugMug. Fields are read as their type, or as missing if they are not."""
+    """A JSON object from SmugMug. A field of the wrong type counts as missing."""
 
     def __init__(self, value: Any) -> None:
         super().__init__(value if isinstance(value, dict) else {})  # PHP writes {} as []
@@ -3711,7 +3707,7 @@ class Entry(Dict[str, Any]):
         return tuple(filter(None, (Entry({name: item}).text(name) for item in items)))
 
     def integer(self, name: str) -> int | None:
-        """Return a number that counts something; some are sent as texts."""
+        """Return a count or size; some are sent as texts."""
         digits = self.matching(name, "[0-9]{1,18}")
         return int(digits) if digits else None
 
@@ -3737,7 +3733,7 @@ class Entry(Dict[str, Any]):
     def objects(self, name: str) -> list[Entry]:
         """Return a list of objects.
 
-        SmugMug leaves out an empty list, and may send a single object without its list.
+        SmugMug omits an empty list, and may send a single object without a list.
         """
         value = self.get(name)
         items = value if isinstance(value, list) else [value]
@@ -3781,7 +3777,7 @@ def fetch_user(connection: Connection) -> User:
 
 
 class PageSize:
-    """The number of entries to request per page, shared by all lists.
+    """The number of entries to request per page, for all lists.
 
     `size`: the largest page that worked lately
     """
@@ -3789,17 +3785,17 @@ class PageSize:
     def __init__(self, most: int) -> None:
         self._most = most
         self.size = most
-        self._trial = 0  # a larger page that was requested, to see if SmugMug copes
-        self._step = MIN_PER_PAGE  # by how many the next trial is larger
+        self._trial = 0  # a larger page that was requested as a trial
+        self._step = MIN_PER_PAGE  # how much larger the next trial is
         self._pages_until_trial = PAGES_BEFORE_MORE
         self._has_succeeded = False
 
     def next(self, expected: int) -> int:
         """Return how many of `expected` entries to request next.
 
-        Until one page has worked, the entries are divided among the threads, because downloads
-        can begin only when an album is listed. A page that was shrunk grows again: every eighth
-        page asks for a few more, and each success for twice as many more.
+        Until one page has worked, the entries are divided among the threads, because downloads can
+        begin only when an album is listed. A size that was halved grows again. Every eighth page
+        is a trial of a few entries more, and each success doubles the next step.
         """
         if expected > 1 and not self._has_succeeded:
             share = -(-expected // LISTING_THREADS)  # rounded up
@@ -3822,11 +3818,11 @@ class PageSize:
     def shrink(self, number: int, count: int) -> None:
         """Note that a page failed. Halve the size if the page had it.
 
-        A larger page was a trial, or was requested before the size was halved: threads that fail
-        together halve it once. A smaller page is a part of a failed one.
+        A larger page was a trial, or was requested before the size was halved. So threads that
+        fail together halve it once. A smaller page is a part of a failed one.
 
         `number`: the entries that were requested
-        `count`: the entries that there are
+        `count`: the entries that exist in that range
         """
         if number == self._trial:
             self._trial = 0
@@ -3845,7 +3841,7 @@ class ListKind(NamedTuple):
     `key`: the field that identifies an entry
     `parse`: makes a record of an entry and the page's expansions
     `query`: the parameters of each request, without start and count
-    `may_be_missing`: a 404 on the first page may be an accident
+    `may_be_missing`: a 404 on the first page may be temporary
     """
 
     locator: str
@@ -3866,7 +3862,7 @@ class Lost(NamedTuple):
 class PagedList:
     """A paged list: the pages to request next, and those that have arrived.
 
-    It belongs to one thread. Others may fetch its pages, several at a time and in any order.
+    Only one thread may use it. Others may fetch its pages, several at a time and in any order.
 
     `expected`: the probable number of entries, None if unknown; pages state the real one
     """
@@ -3892,7 +3888,7 @@ class PagedList:
         """Return the page to request next. Return None if there is none at the moment."""
         is_part = bool(self._again)
         if is_part:
-            if self._total is None and self._in_progress:  # is there anything at all?
+            if self._total is None and self._in_progress:  # wait to see if the list has entries
                 return None
             start, end = self._again.popleft()
             number = min(self.page_size.next(1), end - start)
@@ -3918,7 +3914,7 @@ class PagedList:
         new = {key: entry for key, entry in page.entries if key and key not in self._known}
         self._known.update(new)
         self._pages.append((page.start, list(new.values())))
-        self._is_at_end = self._is_at_end or not new  # otherwise, the list might go on for ever
+        self._is_at_end = self._is_at_end or not new  # otherwise, the list might never end
         if page.total is not None:
             self._total = max(page.total, self._total or 0)
             rest = page.start + page.received
@@ -3949,7 +3945,7 @@ class PagedList:
             return lost_entries(lost)
         if total is None:
             return f"the listing may be incomplete: {known} entries, and SmugMug gives no total"
-        if known < total:  # more are no harm: a listing shows deleted images for a while
+        if known < total:  # more are fine; deleted images stay listed for a while
             return f"the listing is incomplete: {known} of {total} entries"
         return ""
 
@@ -3962,7 +3958,7 @@ class PagedList:
         return self._expected if self._total is None else self._total
 
     def _entries_in(self, start: int, number: int) -> int:
-        """Return how many entries a page can hold, at least one."""
+        """Return how many entries exist in a range, at least one."""
         last = self._last()
         if last is None:
             return number
@@ -3973,7 +3969,7 @@ class PagedList:
         return self._lost_in_a_row >= most or any(part.entries > 1 for part in self._lost)
 
     def _add_failure(self, page: Page, error: RequestFailed) -> None:
-        """Halve a page that failed, or note what is lost."""
+        """Halve a page that failed, or note its lost entries."""
         count = self._entries_in(page.start, page.number)
         is_beyond_end = self._total is not None and page.start > self._total
         can_be_halved = error.is_overload or self._total is not None
@@ -4027,8 +4023,8 @@ class Page(NamedTuple):
 def fetch_page(connection: Connection, page: Page) -> Page:
     """Request a page. Return it with its entries, or with an error that concerns only this page.
 
-    Pages.NextPage would lose _expand and _verbosity, so start and count are computed here. A
-    later page may be 404 once. https://api.smugmug.com/api/v2/doc/tutorial/paging.html
+    Pages.NextPage would lose _expand and _verbosity, so start and count are computed here. A later
+    page may return 404 once. https://api.smugmug.com/api/v2/doc/tutorial/paging.html
     """
     kind = page.of.kind
     is_retried = page.start > 1 or kind.may_be_missing
@@ -4046,7 +4042,7 @@ def fetch_page(connection: Connection, page: Page) -> Page:
         if not listed and is_expected:
             raise RequestFailed("SmugMug's response contains no list", is_overload=True)
     except RequestFailed as error:
-        return page._replace(error=error.with_traceback(None))  # which would hold the response
+        return page._replace(error=error.with_traceback(None))  # it holds the response
     expansions = response.object("Expansions")
     entries = tuple((entry.key(kind.key), kind.parse(entry, expansions)) for entry in listed)
     return page._replace(entries=entries, received=received or len(listed), total=total)
@@ -4063,7 +4059,7 @@ def fetch_albums(
         {**SHORT_RESPONSE, "_filter": ALBUM_FIELDS, "_filteruri": "AlbumImages"},
         may_be_missing=True,
     )
-    for _ in range(2):  # if the order changes meanwhile, entries are repeated or skipped
+    for _ in range(2):  # if the order changes, entries are repeated or skipped
         listing = PagedList(user.albums_uri, kind, PageSize(ALBUMS_PER_PAGE))
         fetch = partial(fetch_page, connection)
         while not listing.is_done():
@@ -4088,7 +4084,7 @@ def fetch_albums(
 def image_list(album: Album, page_size: PageSize, keep: Callable[[Image], Image]) -> PagedList:
     """Return the list of an album's images, with their video files.
 
-    That takes one call for each page and none for any image.
+    This takes one call per page and none per image.
 
     `keep`: returns what is kept of an image
     """
@@ -4165,7 +4161,7 @@ def parse_image(entry: Entry, expansions: Entry) -> Image:
     is_video = entry.get("IsVideo") is True or bool(uri)
     expanded = expansions.object(uri) or expansions.object(uri + "?_shorturis=")
     video = expanded.object("LargestVideo")
-    if is_video:  # its ArchivedUri is a JPEG still, whose size and MD5 even agree
+    if is_video:  # its ArchivedUri is a JPEG still with a matching size and MD5
         remote = video.remote_file(False)
     else:
         remote = entry.remote_file(True, "ArchivedUri", "Archived")
@@ -4173,7 +4169,7 @@ def parse_image(entry: Entry, expansions: Entry) -> Image:
     is_hopeless = status == ("Preprocess", "CanNotProcess")
     return Image(
         key=key,
-        serial=sys.intern("" if serial is None else str(serial)),  # most have the same
+        serial=sys.intern("" if serial is None else str(serial)),  # mostly the same
         file_name=entry.text("FileName"),
         is_video=is_video,
         extension=served_extension(entry, video, is_video),
@@ -4230,8 +4226,8 @@ def parse_location(entry: Entry) -> tuple[float, float, float] | None:
 def types_in_source(component_file_types: Entry) -> tuple[str, ...]:
     """Return the file types, such as "nef", that only SmugMug Source has.
 
-    SmugMug names them, as {"Image": ["jpg", "nef"]} or [], but answers 404 to ordinary API keys
-    that request such files. https://github.com/tommyblue/smugmug-backup/issues/61
+    SmugMug lists them, as {"Image": ["jpg", "nef"]} or [], but returns 404 if an ordinary API key
+    requests such files. https://github.com/tommyblue/smugmug-backup/issues/61
     """
     types = {
         name.lower() for kind in component_file_types for name in component_file_types.texts(kind)
@@ -4243,8 +4239,8 @@ def types_in_source(component_file_types: Entry) -> tuple[str, ...]:
 def fetch_folder_names(connection: Connection, user: User, paths: Sequence[str]) -> dict[str, str]:
     """Return the user's own names of folders, by path.
 
-    A folder that SmugMug does not tell about is left out: its path must do. The path does not
-    follow a rename, has dashes for spaces, and is ASCII only.
+    A folder whose name SmugMug does not state is left out, and its path is used instead. The path
+    does not follow a rename, has dashes for spaces, and is ASCII only.
     https://api.smugmug.com/api/v2/doc/reference/folder.html
 
     `paths`: as in UrlPath, without their first slash
@@ -4269,14 +4265,15 @@ def fetch_folder_name(connection: Connection, user: User, path: str) -> tuple[st
 
 
 class Diagnosis:
-    """What --diagnose finds out about SmugMug's responses.
+    """The findings of --diagnose about SmugMug's responses.
 
-    It names requests, statuses and forms, never a value that could tell a person, a place, a
-    name, a key or an address. So texts are shown only if they are known words of the service.
+    It names requests, statuses and forms. It never shows a value that could reveal a person, a
+    place, a name, a key or an address. So texts are shown only if they are known words of the
+    service.
 
     `requests`: one entry for each request
-    `counts`: how many of the seen objects have what
-    `unexpected`: what differs from what this program expects
+    `counts`: how many of the objects have each property
+    `unexpected`: differences from the expected responses, with their number
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -4286,7 +4283,7 @@ class Diagnosis:
         self.unexpected: Counter[str] = Counter()
 
     def run(self, user: User) -> Diagnosis:
-        """Make some twenty requests, one after the other. A failing one does not end it."""
+        """Make some twenty requests, one after the other. A failed one does not end the run."""
         self.objects("user", "/api/v2!authuser", {}, "User")
         query = {"_filter": ALBUM_FIELDS, "_filteruri": "AlbumImages", "start": 1, "count": 100}
         albums = self.objects("page of albums", user.albums_uri, query, "Album")
@@ -4411,7 +4408,7 @@ class Diagnosis:
 
 
 def described_fields(entries: Iterable[Entry]) -> dict[str, Any]:
-    """Return the field names of objects. Types and lengths of their values follow."""
+    """Return the field names of objects, with the types and lengths of values."""
     fields: dict[str, Any] = {}
     for entry in entries:
         for name, value in entry.items():
@@ -4458,7 +4455,7 @@ def described_probe(probe: Probe) -> dict[str, Any]:
     }
 
 
-# The words that --diagnose tells of some headers.
+# The words that --diagnose shows of some headers.
 TOLD_HEADERS = {
     "cache-control": "private|public|no-store|no-cache|must-revalidate|max-age=[0-9]{1,9}",
     "via": "cloudfront|varnish|squid|nginx|google",
@@ -4471,8 +4468,8 @@ TOLD_HEADERS = {
     "connection": "close|keep-alive",
 }
 
-# Where to find the file of an image if the listing names none, best first: the resource, the
-# object in its response, and whether that is the original.
+# Where to find an image's file if the listing names none, best first: the resource, the object in
+# its response, and True if it is the original.
 VIDEO_ENDPOINTS = (
     ("!largestvideo", "LargestVideo", False),
     ("!sizedetails", "ImageSizeDetails", False),
@@ -4487,7 +4484,7 @@ PHOTO_ENDPOINTS = (
 def find_remote(connection: Connection, image: Image) -> RemoteFile | None:
     """Return the best file of an image whose listing names none. Return None if there is none.
 
-    That takes a call or a few. Raise RequestFailed if SmugMug refuses a better file.
+    This takes one to three calls. Raise RequestFailed if SmugMug refuses a better file.
     """
     refusal = remote = None
     for resource, locator, is_original in VIDEO_ENDPOINTS if image.is_video else PHOTO_ENDPOINTS:
@@ -4545,14 +4542,14 @@ def fetch_image_count(connection: Connection, album: Album) -> int | None:
 # 10. Signing in: the API key, the PIN flow of OAuth 1.0a, and the token file.
 #    Uses Connection and Files. Independent of albums.
 #
-#    From where a key or token is taken, the first that exists:
+#    Sources of keys and tokens; the first that exists is used:
 #
 #        key and secret     SMUGMUG_API_KEY and SMUGMUG_API_SECRET; the top of this file; the token
 #                           file; the keyboard
 #        token and secret   SMUGMUG_ACCESS_TOKEN and SMUGMUG_ACCESS_TOKEN_SECRET; the token file,
 #                           if it was saved with this key; the PIN flow
 #
-#    A key that was typed is saved when SmugMug has accepted it, a token when it has worked once.
+#    A typed key is saved once SmugMug has accepted it, a token once it has worked.
 # -------------------------------------------------------------------------------------------------
 
 OAUTH_BASE = API_ORIGIN + "/services/oauth/1.0a/"
@@ -4562,10 +4559,10 @@ KEY_ADVICE = (
     f"API_SECRET at the top of {Path(__file__).name}."
 )
 SAVED_KEY = "the saved key (run --logout to enter another)"
-# The fields of the token file, in the order of Credentials. A secret of the key is there only if
-# it was typed.
+# The fields of the token file, in the order of Credentials. The key's secret is saved only if it
+# was typed.
 SAVED_FIELDS = ("api_key", "api_secret", "access_token", "access_token_secret")
-KEY_ATTEMPTS = 3  # times that a key can be typed in one run
+KEY_ATTEMPTS = 3  # how often a key can be typed in one run
 PIN_ATTEMPTS = 3  # a refused PIN uses up its request token, so each attempt has a new address
 SSH_VARIABLES = ("SSH_CONNECTION", "SSH_CLIENT", "SSH_TTY")
 
@@ -4601,7 +4598,7 @@ def connect_with_key(
 ) -> tuple[Connection, User]:
     """Return a connection that is signed in with this key, and its user.
 
-    `is_kept`: the key belongs into the token file, because it was typed
+    `is_kept`: the key belongs in the token file, because it was typed
     `saved`: the content of the token file
     """
 
@@ -4627,7 +4624,7 @@ def connect_with_key(
     credentials = sign_in(api_key, settings.timeout_seconds, stop, keep_key)
     connection, user = connect_as(credentials, settings, stop)
     save_sign_in(credentials if is_kept else credentials._replace(secret=""), settings.token_file)
-    if settings.task != "login":  # which reports it itself
+    if settings.task != "login":  # its task reports this itself
         log.info("Signed in as %s.", printable(user.nick_name))
     return connection, user
 
@@ -4643,7 +4640,7 @@ def connect_as(
     try:
         return connection, in_background(partial(fetch_user, connection))
     except SignatureRefused:
-        # Find out whose secret is wrong: this request is signed with that of the key alone.
+        # Find out which secret is wrong. This request is signed with the key's secret alone.
         api_key = credentials._replace(token="", token_secret="")
         fetch_token("getRequestToken", api_key, settings.timeout_seconds, stop, callback_uri="oob")
         raise NotSignedIn("The secret of the access token is wrong.") from None
@@ -4680,9 +4677,9 @@ def find_api_key(environ: Mapping[str, str], saved: Credentials) -> tuple[Creden
 def variable(environ: Mapping[str, str], name: str) -> str:
     """Return an environment variable's value. Return "" if it is not set or empty.
 
-    White space, carriage returns and one pair of quotes around it are dropped: a shell removes
+    White space, carriage returns and one pair of quotes around it are dropped. A shell removes
     them, but `docker run --env-file` does not. Raise a Problem that names the variable if quotes
-    or control characters remain. Lines are read one by one.
+    or control characters remain. Each line is treated separately.
     """
     text = without_quotes(environ.get(name, ""))
     lines = [without_quotes(line) for line in text.splitlines()]
@@ -4829,7 +4826,7 @@ def can_prompt(stdin: TextIO | None, platform: str) -> bool:
     """
     if stdin is None:
         return False
-    if platform == "win32":  # where a terminal cannot be told from the null device
+    if platform == "win32":  # a terminal looks like the null device
         return True
     with suppress(OSError):  # a system without a null device
         return not os.path.samestat(os.fstat(stdin.fileno()), os.stat(os.devnull))
@@ -4839,8 +4836,8 @@ def can_prompt(stdin: TextIO | None, platform: str) -> bool:
 def can_open_browser(stdin: TextIO | None, environ: Mapping[str, str], platform: str) -> bool:
     """Return True if the user is at a screen that can show a browser.
 
-    On Linux that takes a display, which SSH may forward. On macOS and Windows a browser would
-    open on the screen of the remote computer, so a session over SSH opens none.
+    On Linux this takes a display, which SSH may forward. On macOS and Windows a browser would open
+    on the screen of the remote computer, so none is opened over SSH.
     """
     if stdin is None or not stdin.isatty():
         return False
@@ -4852,8 +4849,8 @@ def can_open_browser(stdin: TextIO | None, environ: Mapping[str, str], platform:
 def open_browser(url: str) -> None:
     """Open an address in the user's browser, if possible. A failure has no effect.
 
-    A process of its own does that, without this terminal. So neither its output nor a text
-    browser can appear here, and Ctrl-C does not reach it. It gets no secrets either.
+    A separate process opens it, without this terminal. So neither its output nor a text browser
+    can appear here, and Ctrl-C does not reach it. It gets no secrets either.
     """
     environment = {}
     for name, value in os.environ.items():
@@ -4942,10 +4939,11 @@ def save_sign_in(credentials: Credentials, path: Path) -> None:
 #
 #    Who may open it
 #
-#    One run at a time owns an output folder. SQLite holds a lock on the record for the whole run,
-#    which ends with the process, however it ends. Closing any other descriptor of the file would
-#    drop that lock, so nothing but SQLite opens a file whose name begins with the record's. Where
-#    the disk has no locks, a lock file takes their place. Previews and lists read a copy.
+#    One run at a time may use an output folder. SQLite holds a lock on the record for the whole
+#    run. The lock is released when the process ends, even if it is killed. Closing any other
+#    descriptor of the file would also release it, so only SQLite opens a file whose name begins
+#    with the record's. If the disk has no locks, a lock file takes their place. Previews and lists
+#    read a copy.
 # -------------------------------------------------------------------------------------------------
 
 SCHEMA_VERSION = 6
@@ -4963,7 +4961,7 @@ CREATE TABLE absence (album_key TEXT, image_key TEXT, serial TEXT, file_name TEX
                       PRIMARY KEY (album_key, image_key)) WITHOUT ROWID;
 CREATE TABLE account (nick_name TEXT, bytes_per_second REAL DEFAULT 0);
 """
-UPGRADES = {  # by the version that each leads on from; older ones are rebuilt from the files
+UPGRADES = {  # by the version to upgrade from; older records are rebuilt from the files
     0: SCHEMA,
     5: """
 ALTER TABLE album ADD COLUMN name TEXT DEFAULT '';
@@ -5007,25 +5005,25 @@ RECORDED_KEY = re.compile(r"[A-Za-z0-9_-]{1,40}")
 RECORDED_NAME = re.compile(r"(?!\.{1,2}\Z)[^/\\:\0]+")
 RECORDED_FOLDER_NAME = RECORDED_NAME if os.name == "nt" else re.compile(r"(?!\.{1,2}\Z)[^/\0]+")
 RECORDED_MD5 = re.compile(r"[0-9a-f]{32}|\??")
-LATEST_SECONDS = 4_102_444_800.0  # the year 2100; a later time in the record counts as never
+LATEST_SECONDS = 4_102_444_800.0  # the year 2100; a later time in the record counts as 0
 
 SQLITE_STEPS = 100_000  # steps of SQLite's machine between redraws; they take about 5 ms
-SNAPSHOT_SECONDS = 60.0  # a preview gives up if the record never stood still for this long
-SNAPSHOT_BYTES = 1 << 20  # it is copied in pieces of this size
+SNAPSHOT_SECONDS = 60.0  # a preview gives up if the record keeps changing for this long
+SNAPSHOT_BYTES = 1 << 20  # the record is copied in pieces of this size
 
 LOCK_FILE = RECORD_FILE + ".lock"
-# A lock file that was not touched for this long was left by a killed run. Its run touches it at
-# each commit, and waits in between only for the user or for one large file.
+# A lock file that was not touched for this long was left by a killed run. A run touches it at each
+# commit, and the time between commits is long only for one large file or a wait for the user.
 STALE_LOCK_SECONDS = 600.0
-CLAIM_SECONDS = 3.0  # a claim that is still there after this long was left by a killed process
+CLAIM_SECONDS = 3.0  # a claim that is older than this was left by a killed process
 
 
 class Database:
     """The download record: what is known of the files in an output folder.
 
-    Files are found again by their content if it is lost. Rows are parsed as suspiciously as
-    responses, because a record may come from another computer or from a damaged disk. A row that
-    this program cannot have written is skipped, as if it did not exist.
+    If it is lost, files are identified by their content. Rows are validated like responses,
+    because a record may come from another computer or a damaged disk. A row that this program
+    cannot have written is ignored.
     """
 
     def __init__(self, db: sqlite3.Connection, lock: LockFile | None = None) -> None:
@@ -5081,7 +5079,7 @@ class Database:
         return self._rows(f"SELECT {columns} FROM {table.name} WHERE album_key = ?", album_key)
 
     def _rows(self, query: str, *values: str) -> list[Any]:
-        """Return rows. A text that is not UTF-8 becomes bytes, which no row may hold."""
+        """Return rows. A text that is not UTF-8 becomes bytes, and its row is later rejected."""
         try:
             return self._db.execute(query, values).fetchall()
         except sqlite3.OperationalError as error:
@@ -5195,7 +5193,7 @@ class Database:
         """Commit and close the record, unless another run took over the folder."""
         with closing(self._db):
             if self._lock is None or self._lock.is_held():
-                self._db.commit()  # nothing happens if an error ended the transaction
+                self._db.commit()  # has no effect if an error ended the transaction
 
 
 def text_or_bytes(content: bytes) -> str | bytes:
@@ -5271,7 +5269,7 @@ def open_database(folder: Path, redraw: Callable[[], None]) -> Iterator[Database
 
     Raise a Problem if another run has it open, or if SQLite or the disk fails.
 
-    `redraw`: called now and then while SQLite works
+    `redraw`: called at intervals while SQLite works
     """
     path = folder / RECORD_FILE
     if os.path.islink(str(path)):
@@ -5294,7 +5292,7 @@ def open_database(folder: Path, redraw: Callable[[], None]) -> Iterator[Database
 def held_lock(path: Path) -> LockFile | None:
     """Return the lock file of this run. Return None if SQLite can lock the record itself.
 
-    A lock file that exists is respected on any disk: another computer may have needed it.
+    An existing lock file is respected on any disk, because another computer may need it.
     """
     has_locks = file_system_supports(lock_shared, path, "a+b")
     lock = LockFile(path.with_name(LOCK_FILE), is_needed=not has_locks)
@@ -5314,7 +5312,7 @@ class LockFile:
     """A file that keeps other runs out of a folder. It is for disks that do not support locks.
 
     It holds the computer's name and the process. A killed run leaves it behind, and a container
-    has another name each time, so its age decides: a run touches it at each commit.
+    has another name each time, so its age decides. A run touches it at each commit.
 
     `is_needed`: SQLite itself cannot lock the record
     """
@@ -5336,7 +5334,7 @@ class LockFile:
             return lock_content(self.path) == self._content
         except FileNotFoundError:
             return False
-        except OSError:  # whatever is written next fails as well, and says why
+        except OSError:  # the next write will fail, too, and report the reason
             return True
 
     def touch(self) -> None:
@@ -5360,8 +5358,8 @@ class LockFile:
 def claimed(path: Path) -> Iterator[float]:
     """Keep other processes from changing a small file for a moment.
 
-    Yield the present time by the clock of the disk, which may be another computer's. A claim that
-    a killed process left is ignored after CLAIM_SECONDS.
+    Yield the present time by the disk's clock, which may be another computer's. A claim that a
+    killed process left is ignored after CLAIM_SECONDS.
     """
     claim = path.with_name(path.name + ".claim")
     deadline = time.monotonic() + CLAIM_SECONDS
@@ -5413,11 +5411,11 @@ def refuse_locked(lock: Path, now: float) -> None:
 def is_running(process: str) -> bool:
     """Return True if another process with this number may be running here.
 
-    On Windows it cannot be asked: signal 0 would end the process.
+    On Windows, always return True, because signal 0 would end the process.
     """
     if not re.fullmatch("[1-9][0-9]{0,8}", process):
         return True
-    if int(process) == os.getpid():  # in a container, numbers repeat
+    if int(process) == os.getpid():  # process numbers repeat in containers
         return False
     try:
         if sys.platform != "win32":
@@ -5430,7 +5428,7 @@ def is_running(process: str) -> bool:
 def lock_shared(file_number: int) -> None:
     """Lock an open file until it is closed. Raise OSError if that fails.
 
-    On Windows every file system supports locks.
+    On Windows, where every file system supports locks, nothing is done.
     """
     if sys.platform != "win32":
         import fcntl
@@ -5441,7 +5439,7 @@ def lock_shared(file_number: int) -> None:
 def file_system_supports(action: Callable[[int], None], path: Path, mode: str) -> bool:
     """Return False if the file system does not support `action` on an open file.
 
-    Never ask while SQLite has the file open: closing it drops all locks of this process.
+    Never call this while SQLite has the file open. Closing it drops all locks of this process.
     """
     try:
         with open(str(path), mode) as file:
@@ -5498,7 +5496,7 @@ def open_exclusive(path: Path, lock: LockFile | None, redraw: Callable[[], None]
 def open_copy(folder: Path, redraw: Callable[[], None]) -> Iterator[Database]:
     """Open a copy of the record for a preview or a list. Nothing is written to the output folder.
 
-    It shows the record as it is at one moment, also while another run is under way.
+    It shows the record as it was at one moment, even while another run is using it.
     """
     with ExitStack() as stack:
         try:
@@ -5516,7 +5514,7 @@ def open_copy(folder: Path, redraw: Callable[[], None]) -> Iterator[Database]:
 def wait_for_copy(path: Path, copy: Path, redraw: Callable[[], None]) -> None:
     """Copy a record between two commits of another run.
 
-    Raise a Problem if it never stands still, or cannot be read or copied.
+    Raise a Problem if it never stops changing, or cannot be read or copied.
     """
     deadline = time.monotonic() + SNAPSHOT_SECONDS
     while not copied_at_rest(path, copy, redraw):
@@ -5532,8 +5530,8 @@ def copied_at_rest(path: Path, copy: Path, redraw: Callable[[], None]) -> bool:
     """Copy a record with its journal. Return False if a run wrote to it meanwhile.
 
     Locks would stop the run, so both files are read without any, and then compared with their
-    copies in reverse order. If both are equal, both stood still at one moment, and SQLite can undo
-    what was half written then.
+    copies in reverse order. If both are equal, neither changed at one moment, and SQLite can undo
+    a commit that was incomplete then.
     """
     suffixes = ("", "-journal")
     for suffix in suffixes:
@@ -5575,7 +5573,7 @@ def chunks_of_file(path: Path, redraw: Callable[[], None]) -> Iterator[bytes]:
 
 
 def sqlite_failure(error: sqlite3.Error, problem: Problem) -> BaseException:
-    """Return what to raise when SQLite fails.
+    """Return the exception to raise when SQLite fails.
 
     Ctrl-C in the middle of SQLite's work reaches Python as SQLite's error.
     """
@@ -5609,8 +5607,8 @@ def temporary_problem(error: OSError | sqlite3.Error) -> Problem:
 def refuse_unusable_output(settings: Settings) -> None:
     """Raise a Problem if the output folder is unusable.
 
-    It is inside another one, or lost its record. A folder that had a record is not taken for a new
-    one: its disk may not be connected.
+    It is inside another one, or lost its record. A folder that had a record is not treated as a
+    new one, because its disk may not be connected.
     """
     output = Path(os.path.abspath(str(settings.output)))
     if os.path.lexists(str(output / RECORD_FILE)):
@@ -5671,12 +5669,12 @@ def lost_record(output: Path, device: int) -> str:
 def known_folders(path: Path) -> dict[str, int]:
     """Return the output folders that have had a record, with their disk numbers.
 
-    They are kept beside the sign-in. The number is 0 if it is unknown.
+    They are saved beside the sign-in. An unknown number is 0.
     """
     folders: Any = {}
     with suppress(OSError, ValueError, RecursionError):
         folders = json.loads(path.read_text(encoding="utf-8"))
-    if isinstance(folders, list):  # as versions before record format 6 wrote them
+    if isinstance(folders, list):  # written by versions before record format 6
         return {folder: 0 for folder in folders if isinstance(folder, str)}
     if not isinstance(folders, dict):
         return {}
@@ -5684,7 +5682,7 @@ def known_folders(path: Path) -> dict[str, int]:
 
 
 def remember_folder(settings: Settings) -> None:
-    """Add the output folder to the known folders. It is only a safeguard, so it may fail."""
+    """Add the output folder to the known folders. This is only a safeguard, so it may fail."""
     path = settings.folders_file
     output = os.path.abspath(str(settings.output))
     with suppress(OSError):
@@ -5709,16 +5707,15 @@ def is_record(path: Path, output: Path) -> bool:
 
 # -------------------------------------------------------------------------------------------------
 # 12. Plan: compare an album with the disk and decide what to download.
-#    Uses listings, the download record, and the files in a folder. Independent of how bytes
-#    arrive.
+#    Uses listings, the download record, and the files in a folder. Independent of downloading.
 #
 #    When an album can be skipped
 #
 #    SmugMug reports three values for an album: LastUpdated, ImagesLastUpdated and ImageCount.
-#    Together they are its change token. An album is skipped without a request if three things
-#    hold: its token is the recorded one, all files have their recorded size, and no retry is due.
-#    The token is recorded only when every image is on disk or known to be unavailable. It misses
-#    some changes, so it is trusted only so far:
+#    Together they are its change token. An album is skipped without a request if three conditions
+#    hold: its token is the recorded one, no file is missing or shorter, and no retry is due. The
+#    token is recorded only when every image is on disk or known to be unavailable. It misses some
+#    changes, so it is not always trusted:
 #
 #    Captions.  Editing titles, captions or keywords does not change the token. Runs with --sidecar
 #               or --full therefore list every album.
@@ -9706,9 +9703,9 @@ def sync_task(settings: Settings, screen: Screen, stop: Stop) -> int:
 def run_steps(settings: Settings, summary: Summary, screen: Screen, stop: Stop) -> None:
     """Verify if asked to, sign in, and run or preview the download."""
     is_preview = settings.task == "dry-run"
-    signed_in = (
-        None if settings.verify else connect(settings, screen, stop)
-    )  # verifying needs no network
+    signed_in = None  # verifying needs no network
+    if not settings.verify:
+        signed_in = connect(settings, screen, stop)
     summary.started = time.time()  # typing a PIN may take any time, so the run begins here
     summary.began = time.monotonic()
     refuse_unusable_output(settings)
