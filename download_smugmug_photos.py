@@ -5735,14 +5735,14 @@ ALBUMS_PER_RECHECK = 20  # one of this many unchanged albums is rechecked in eac
 
 
 class Visit:
-    """One album on its way through the run. It belongs to the main thread.
+    """The state of one album during a run. Only the main thread may use it.
 
     `seen`: keys of the images in an earlier, incomplete listing of this run; None if this is the
         first listing
-    `folder`, `album_record`, `records`, `unavailable`: what the record knew before the run; the
-        last two are by image key
+    `folder`, `album_record`, `records`, `unavailable`: the contents of the record before the run;
+        the last two are by image key
     `on_disk`: the files in the folder before the run
-    `keeps_metadata`: sidecars will need the texts of images that are on disk
+    `keeps_metadata`: sidecars need the texts of images that are on disk
     `former_names`: the names that earlier versions gave to the new images, by image key
     `max_name_bytes`: the longest name that the disk takes
     `asks_again`: files that contradict SmugMug's checksum are requested at once
@@ -5750,10 +5750,9 @@ class Visit:
     `images`, `problem`: the listing, and why it may be incomplete ("" if it is complete)
     `pending`: images without a result yet
     `job_bytes`: the known sizes of the files to download, by image key
-    `not_found`: outcomes of images that answered 404, by image key, until something confirms that
-        they were deleted
-    `suspects`: the same of the first visit, for the second one to decide
-    `second`: the second visit, if there will be one
+    `not_found`: outcomes of images that got a 404, by image key, until their deletion is confirmed
+    `suspects`: `not_found` of the first visit, which the second one decides
+    `second`: the second visit, if there is one
     `is_partial`: some images are left out by --since or an earlier listing
     `only`: the kind of images to download, as in the settings
     `counts`: the results so far; a second visit adds to those of the first
@@ -5809,7 +5808,7 @@ def matches(album: Album, folder: str, patterns: Iterable[str]) -> bool:
 
     It may match the name, path or folder, or a folder above. Case is ignored, and paths may begin
     and end with a slash. A pattern that equals a name always matches, even if it contains
-    brackets. An ellipsis, as in a shortened name on the screen, stands for any text.
+    brackets. An ellipsis, as in a shortened name on the screen, matches any text.
 
     `folder`: the album's folder, relative to the output folder
     """
@@ -5837,12 +5836,12 @@ def names_to_match(album: Album, folder: str) -> list[str]:
 
 
 def selected(settings: Settings, albums: list[Album], recorded: Mapping[str, str]) -> list[Album]:
-    """Return the albums that --album and --exclude leave.
+    """Return the albums that --album and --exclude select.
 
     Raise a Problem if a pattern of --album matches no album, or if no album is left.
 
-    `recorded`: the folders of albums by album key; for others, those are matched that new albums
-        get side by side
+    `recorded`: the folders of albums by album key. For other albums, the folder that they would
+        get under the layout "album" is matched.
     """
     folders = {**album_folders(albums, recorded, album_folder), **recorded}
     for pattern in settings.album:
@@ -5867,7 +5866,7 @@ def unmatched_pattern(
 ) -> str:
     """Return the message for a pattern that matches no album.
 
-    Only names that work when they are typed are suggested, quoted for a shell.
+    Only names that match when typed are suggested, quoted for a shell.
     """
     names: dict[str, str] = {}
     for album in albums:
@@ -5890,7 +5889,7 @@ def is_unchanged(visit: Visit, now: float) -> bool:
     known = {key for key, record in visit.records.items() if not record.removed}
     known.update(visit.unavailable)
     if len(known) < (visit.album.image_count or 0) and not visit.only:
-        return False  # the record has lost some
+        return False  # the record lacks some images
     if any(unavailable.retry_at <= now for unavailable in visit.unavailable.values()):
         return False
     for record in visit.records.values():
@@ -5927,8 +5926,7 @@ def is_wanted(image: Image, since: str, seen: frozenset[str]) -> bool:
 def asked_album(album: Album, record: AlbumRecord, only: str) -> Album:
     """Return an album with a change token for the files that --only selects.
 
-    What is recorded for photos does not hold for videos. The token of a complete album holds for
-    both.
+    A token for photos says nothing about videos. The token of a complete album is valid for both.
     """
     if not only or album.change_token in ("", record.change_token):
         return album
@@ -5944,7 +5942,7 @@ def is_asked_for(record: FileRecord, only: str) -> bool:
 def may_have_uploads(album: Album, since: str) -> bool:
     """Return True if an album may hold images uploaded `since`.
 
-    An upload changes the album's dates. One day is allowed for doubts.
+    An upload changes the album's dates. One day is added as a margin.
     """
     changed = seconds_at(album.changed)
     asked = seconds_at(since)
@@ -5980,7 +5978,7 @@ def plan_image(visit: Visit, image: Image, name: str, now: float) -> Outcome | J
         reason = "SmugMug is still processing it"
         return Outcome(Result.PROCESSING, visit.album, image, reason=reason)
     if record is not None:
-        if unavailable is not None:  # another file of this version is already beside this one
+        if unavailable is not None:  # a file of this version is already beside this one
             record = record._replace(stated_md5="")
         return Job(visit.album, image, visit.folder, record.name, recorded=record)
     if unavailable is not None and is_waiting and image.remote is None:
@@ -5992,7 +5990,7 @@ def plan_image(visit: Visit, image: Image, name: str, now: float) -> Outcome | J
 def settled_outcome(visit: Visit, image: Image, record: FileRecord, now: float) -> Outcome | None:
     """Return the outcome for a recorded image without work, or None.
 
-    A file that was kept although SmugMug offered another one stays until the next retry.
+    A file that was kept instead of SmugMug's stays until the next retry.
     """
     if not is_on_disk(record, visit.on_disk):
         return None
@@ -6026,9 +6024,9 @@ def adoptable_names(visit: Visit, image: Image, name: str) -> Iterator[str]:
 def is_on_disk(record: FileRecord, on_disk: FilesOnDisk) -> bool:
     """Return True if the recorded file is present, as written or with additions.
 
-    A file that has grown was written into by the user or their programs, for example to add
-    keywords. It is the user's version of the image, and is not downloaded again. A file that has
-    shrunk may be truncated. A file that iCloud Drive has evicted is in the cloud.
+    If a file has grown, the user or another program has written into it, for example to add
+    keywords. It is the user's version of the image, and is not downloaded again. A shorter file
+    may be truncated. A file that iCloud Drive has evicted counts as present.
     """
     name = on_disk.actual_name(record.name)
     if record.damaged:
@@ -6076,10 +6074,10 @@ def may_take_over(
 ) -> bool:
     """Return True if a new file may replace the recorded one as the album's file.
 
-    It has to be at least as good. So a smaller or re-encoded copy never takes the place of an
-    original. Under one serial, other bytes never take the place of a file, unless they have the
-    checksum that the present file lacks, or that one is damaged. Bytes that contradict SmugMug's
-    checksum prove nothing.
+    It has to be at least as good. So a smaller or re-encoded copy never replaces an original. With
+    an unchanged serial, different bytes never replace a file, unless the present file is damaged,
+    or they have the checksum that it lacks. Bytes that contradict SmugMug's checksum never replace
+    it.
 
     `md5`, `is_original`: of the new file
     `is_proven`: the new file has the MD5 that SmugMug states, if it states one
@@ -6101,8 +6099,8 @@ def is_due(unavailable: Unavailable, image: Image, now: float) -> bool:
 def is_being_processed(image: Image, now: float) -> bool:
     """Return True if SmugMug will have the image's file later.
 
-    A photo that already has a file is downloaded as it is. Whatever takes longer than a day is
-    requested nevertheless, because some videos stay in processing for ever.
+    A photo that already has a file is downloaded at once. After a day, the file is requested
+    anyway, because some videos stay in processing for ever.
     """
     uploaded = seconds_at(image.uploaded)
     is_recent = uploaded is None or now - uploaded < DAY_SECONDS
@@ -6139,7 +6137,7 @@ def retry_time(tries: int, now: float) -> float:
 def without_metadata(visit: Visit, image: Image) -> Image:
     """Return the image without its texts if its file is on disk.
 
-    Only downloads and sidecars need them, and an album may hold a hundred thousand images.
+    Only downloads and sidecars need the texts, and an album may hold 100,000 images.
     """
     if visit.keeps_metadata:
         return image
@@ -6174,18 +6172,18 @@ def fallback_name(image: Image, name: str, max_bytes: int = MAX_NAME_BYTES) -> s
 #    Uses the download record and the disk. Independent of SmugMug.
 # -------------------------------------------------------------------------------------------------
 
-HASHED_AT_ONCE = 8  # files of other sizes that are hashed at the same time
+HASHED_AT_ONCE = 8  # threads that may hash files at the same time
 UNREADABLE = "unreadable"  # stands for the MD5 of a file that could not be hashed
-WALK_STEP = 500  # files between two signs of life
-NAMED_FOLDERS = 3  # unreadable folders that a warning names
-MANY_MISSING = 10  # a warning tells of this many missing files; fewer may have been deleted
-RECORDS_TO_LOCATE = 50  # a moved folder is looked for by this many of its files
+WALK_STEP = 500  # files between two updates of the progress line
+NAMED_FOLDERS = 3  # how many unreadable folders a warning names
+MANY_MISSING = 10  # fewer missing files cause no warning, because the user may have deleted them
+RECORDS_TO_LOCATE = 50  # how many of its files are used to find a moved folder
 
 
 class Copy(NamedTuple):
     """A file that should have the content of an image.
 
-    `may_link`: a second name of this file can take the place of a copy
+    `may_link`: a hard link to this file can be used instead of a copy
     """
 
     path: Path
@@ -6198,14 +6196,14 @@ class ContentIndex:
     """An index by content of the files on this disk. Files in it are not downloaded again.
 
     It holds the recorded files, other files in the output folder, which the user may have moved,
-    and the files in the folders of --originals. The record knows the MD5 of the first. The others
-    are hashed when a file of their size is wanted. `find` and `add` may be called by any thread.
+    and the files in the --originals folders. The record has the MD5s of recorded files. Other
+    files are hashed when a file of their size is needed. Any thread may call `find` and `add`.
 
     The index is a temporary database, because there may be millions of files. If the temporary
-    folder is full, the index is given up, and the run downloads instead of copying.
+    folder is full, the index is not used, and the run downloads instead of copying.
 
     `show`: shows a text on the progress line
-    `originals`: folders outside the output folder, which are only ever read
+    `originals`: folders outside the output folder; they are never written to
     `links`: copies may be hard links
     """
 
@@ -6223,7 +6221,7 @@ class ContentIndex:
         self._is_filled = False
         self._is_failed = False
         self._lock = threading.Lock()
-        # Files of one size are hashed by one thread, so that each is read once.
+        # One lock for each group of sizes, so that each file is read once.
         self._hashing = [threading.Lock() for _ in range(HASHED_AT_ONCE)]
         self._files = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         self._execute("PRAGMA journal_mode = OFF")
@@ -6233,7 +6231,7 @@ class ContentIndex:
         )
 
     def fill(self, database: Database) -> None:
-        """Find all files, unless that was done earlier in this run."""
+        """Find all files, once in a run."""
         if self._is_filled:
             return
         self._is_filled = True
@@ -6248,8 +6246,8 @@ class ContentIndex:
     def _fill_from_output(self, database: Database) -> None:
         """Add the files in the output folder.
 
-        These are the recorded ones and others that are not hidden. SQLite's own files are hidden.
-        Opening them would drop the lock on the record.
+        These are the recorded ones and others that are not hidden. SQLite's own files are hidden
+        and left out. Opening them would drop the lock on the record.
         """
         albums = {
             str(self.output / album.folder): album_key
@@ -6291,7 +6289,7 @@ class ContentIndex:
             )
 
     def _add_unknown(self, entry: os.DirEntry[str]) -> None:
-        """Add a file whose content is unknown. An empty one is nobody's photo."""
+        """Add a file whose content is unknown, unless it is empty."""
         with suppress(OSError):
             size_bytes = entry.stat(follow_symlinks=False).st_size
             if size_bytes:
@@ -6392,9 +6390,9 @@ class ContentIndex:
 
 
 class Walk:
-    """The regular files below a folder. Links are not followed, hidden folders not entered.
+    """The regular files below a folder. Links and hidden folders are not followed.
 
-    Only one folder is open at a time, and no list of files is made. `unreadable` names the folders
+    Only one folder is open at a time, and no list of files is kept. `unreadable` names the folders
     that could not be read, with the reason.
 
     `skip`: the path of a folder to leave out
@@ -6468,9 +6466,10 @@ def moved_folder(
 ) -> str | None:
     """Return the folder that an album was moved to, or None.
 
-    It has at least half of the album's files by name and size. The MD5 of one of them proves it.
+    It contains at least half of the album's files by name and size, one of them with the recorded
+    MD5.
 
-    `old`: the folder before; one of the same name is preferred
+    `old`: the former folder; a folder with the same name is preferred
     `taken`: folders of other albums
     """
     folders = set()
@@ -6484,7 +6483,7 @@ def moved_folder(
             continue
         found = folder.relative_to(index.output).as_posix()
         with suppress(OSError, UnicodeError):
-            found.encode("utf-8")  # the record can hold no other name
+            found.encode("utf-8")  # the record cannot store other names
             if found not in taken and has_album(folder, records, stop):
                 return found
     return None
@@ -6503,13 +6502,13 @@ def has_album(folder: Path, records: list[FileRecord], stop: Stop) -> bool:
 
 
 # -------------------------------------------------------------------------------------------------
-# 14. Transfer: turn one job into one outcome: part file, check, move into place.
+# 14. Transfer: turn one job into one outcome, by way of a part file that is checked and renamed.
 #    Uses the connection, the disk, and the index of what is already here. Independent of the
 #    download record, the summary and the screen.
 # -------------------------------------------------------------------------------------------------
 
-# Free space that is kept. A video that does not fit is skipped, because photos may still fit. A
-# photo that does not fit into PHOTO_BYTES of free space ends the run.
+# Free space to keep. A video that does not fit is skipped, because photos may still fit. A photo
+# ends the run if it does not fit and less than PHOTO_BYTES is free.
 RESERVED_BYTES = 1 << 20
 PHOTO_BYTES = 32 << 20
 
@@ -6519,9 +6518,10 @@ def transfer(
 ) -> Outcome:
     """Put one image on disk and return the outcome, even for a failure.
 
-    HandBack is passed on. So are Stopped and Problems that concern all images; they end the run.
+    HandBack is passed on. Stopped and Problems that affect all images are passed on, too; they end
+    the run.
 
-    `naming_lock`: held while a file gets its name, so that no two files get the same
+    `naming_lock`: held while a file is renamed, so that no two files get the same name
     """
     if not os.path.exists(str(index.output / RECORD_FILE)):
         raise Problem(
@@ -6552,7 +6552,7 @@ def transfer(
         reason = str(disk_problem(error, job.folder / job.name))
     except OSError as error:
         reason = disk_reason(error, job)
-    except Exception as error:  # of any kind: it concerns this image alone
+    except Exception as error:  # of any kind; it affects only this image
         log.debug("Unexpected exception", exc_info=True)
         reason = (
             f"{type(error).__name__}: {printable(str(error))}. This is a bug. Please report it "
@@ -6571,7 +6571,7 @@ def disk_reason(error: OSError, job: Job) -> str:
     if error.errno == errno.ENOSPC:
         free_bytes = free_space(job.folder)
     if free_bytes is None:
-        free_bytes = RESERVED_BYTES  # unknown: photos may fit where a video does not
+        free_bytes = RESERVED_BYTES  # unknown; photos may fit even if a video does not
     if free_bytes < needed_bytes:
         raise problem from None
     return f"{error.strerror}; nothing already downloaded is lost"
@@ -6593,7 +6593,7 @@ def adopt_listed(job: Job, stop: Stop) -> Outcome | None:
 def adopt(job: Job, md5: str | None, is_original: bool, stop: Stop) -> Outcome | None:
     """Adopt an existing file with this MD5, which proves its content.
 
-    It is the user's own file and is never overwritten.
+    It is the user's file and is never overwritten.
     """
     if not md5:
         return None
@@ -6655,12 +6655,12 @@ def link_existing(
 ) -> Outcome | None:
     """Give an intact file a second name as the image's file.
 
-    Return None if it is to be copied instead: without --hard-links, if the file is the user's, or
-    if the disk cannot link. Its time stamp stays, because both names share it.
+    Return None if it should be copied instead: without --hard-links, if the file is the user's, or
+    if the disk cannot link. Its time stamp is unchanged, because both names share it.
     """
     if not copy.may_link or not index.links or not has_md5(copy.path, copy.md5, stop):
         return None
-    # Not the name of a part file, which a later run would write into.
+    # This is not the name of a part file, because a later run would write into that.
     path = job.folder / f".{job.image.key}-link{PART_SUFFIX}"
     try:
         remove(path)
@@ -6723,7 +6723,7 @@ def download(
     if recorded is not None and is_still_the_best(recorded, remote, job):
         record = recorded._replace(serial=image.serial, removed=False)
         return Outcome(Result.ALREADY_THERE, job.album, image, record)
-    if image.remote is None:  # what it is became known only now
+    if image.remote is None:  # its MD5 became known only now
         known = job._replace(image=image._replace(remote=remote))
         existing = adopt(job, remote.md5, remote.is_original, stop) or copy_existing(
             known, index, naming_lock, stop
@@ -6755,8 +6755,8 @@ def download(
 def already_known(job: Job, new: NewFile, now: float, stop: Stop) -> Outcome | None:
     """Return the outcome if a downloaded file changes nothing, or None.
 
-    Without a stated MD5, only the download shows whether an existing file is the image. And a file
-    that contradicts SmugMug's checksum stays if another download does, too.
+    Without a stated MD5, only the download shows whether an existing file is the image. A file
+    that contradicts SmugMug's checksum stays if another download contradicts it, too.
     """
     if job.recorded is None:
         return adopt(job, new.part.md5(), new.is_original, stop)
@@ -6790,9 +6790,9 @@ def file_record(
 ) -> FileRecord:
     """Return the record of an image's file.
 
-    A file of another size than the original is not the original, unless it has its MD5.
+    A file that differs in size from the original is not the original, unless it has its MD5.
 
-    `is_written`: this program wrote the file, so its time stamp is known to be ours
+    `is_written`: this program wrote the file and its time stamp
     """
     status = path.stat()
     return FileRecord(
@@ -6835,7 +6835,7 @@ def has_recorded_size(path: Path, record: FileRecord) -> bool:
 class NewFile(NamedTuple):
     """A complete part file that has no name yet.
 
-    `result`: the result for its image, unless it replaces a file
+    `result`: the image's result, unless it replaces a file
     `stated_md5`: the MD5 that SmugMug states for it; "" if it states none
     """
 
@@ -6853,17 +6853,17 @@ class Landing(enum.Enum):
     """What to do with a new file if its name is taken."""
 
     REPLACE = enum.auto()  # nothing is lost
-    SET_ASIDE = enum.auto()  # the present file is damaged: it gets another name
-    BESIDE = enum.auto()  # the present file is the user's: the new one gets another name
-    KEEP = enum.auto()  # likewise, and the present file stays the album's file
+    SET_ASIDE = enum.auto()  # the present file is damaged and gets another name
+    BESIDE = enum.auto()  # the present file is the user's; the new one gets another name
+    KEEP = enum.auto()  # as BESIDE, and the present file stays the album's file
 
 
 def move_into_place(job: Job, new: NewFile, naming_lock: threading.Lock) -> Outcome:
     """Give a complete file its name, beside any file that must stay.
 
-    The outcome holds the new record and says which file was kept. What to do may take long to
-    find out, because files are compared. So that is done without the lock, and again if the
-    present file changed meanwhile.
+    The outcome holds the new record and says which file was kept. The decision may take long,
+    because files are compared. So it is made without the lock, and again if the present file
+    changed meanwhile.
     """
     new.part.finish(file_time(job.image))
     path = job.folder / job.name
@@ -6889,7 +6889,8 @@ def choose_landing(path: Path, job: Job, new: NewFile) -> Landing:
         if not may_take_over(recorded, job.image, md5, is_original, new.is_proven()):
             return Landing.KEEP
     if may_replace(path, new.part.path, recorded):
-        # A damaged file that could be replaced is intact again, so other bytes go beside it.
+        # A damaged file that may be replaced is intact again, so different bytes are saved beside
+        # it.
         return Landing.REPLACE if is_safe else Landing.BESIDE
     if recorded is not None and is_decayed(path, recorded):
         return Landing.SET_ASIDE
@@ -6933,7 +6934,7 @@ def is_outdated(job: Job) -> bool:
 def keep_recorded(job: Job, new: NewFile, twin: Path | None) -> Outcome:
     """Put a new file beside the recorded one, which remains the album's file.
 
-    `twin`: the same content, if it is already beside it
+    `twin`: a file with the same content that is already beside it
     """
     assert job.recorded is not None
     name = fallback_name(job.image, job.name, name_limit(job.folder))
@@ -6969,8 +6970,8 @@ def file_beside(path: Path, image: Image, new: NewFile) -> Path | None:
 def may_replace(path: Path, part: Path, recorded: FileRecord | None) -> bool:
     """Return True if a complete file may take the name `path` without loss.
 
-    It may replace a truncated copy of itself, and a file that this program wrote. A file that
-    cannot be read stays.
+    It may replace a truncated copy of itself, and an unchanged file that this program wrote. An
+    unreadable file stays.
     """
     try:
         if path.is_symlink() or not path.is_file():
@@ -6986,7 +6987,7 @@ def may_replace(path: Path, part: Path, recorded: FileRecord | None) -> bool:
 def is_decayed(path: Path, record: FileRecord) -> bool:
     """Return True if a damaged file has kept its size and time stamp.
 
-    Then nobody wrote to it, so the disk damaged it.
+    In that case no program wrote to it, and the disk damaged it.
     """
     found = os.lstat(str(path))
     is_same = is_same_time(found.st_mtime_ns, record.modified_ns)
@@ -7004,14 +7005,14 @@ def fetch(
     """Fill a part file with a remote file, and check it.
 
     A damaged file is downloaded again from zero, at most twice. SmugMug states a few MD5s wrongly,
-    so a file that arrives twice in a row is accepted (https://github.com/kanouk/kanouk.com). Raise
-    RequestFailed or Damaged.
+    so a file that arrives twice in a row with the same content is accepted
+    (https://github.com/kanouk/kanouk.com). Raise RequestFailed or Damaged.
 
     `accepted_md5`: the MD5 of an earlier download that contradicted SmugMug's; "" if there is none
     """
 
     def headers() -> dict[str, str]:
-        names = {"Accept-Encoding": "identity"}  # compressed bytes could not be counted
+        names = {"Accept-Encoding": "identity"}  # compressed bytes cannot be resumed
         if part.size_bytes:
             names["Range"] = f"bytes={part.size_bytes}-"
         return names
@@ -7019,11 +7020,11 @@ def fetch(
     request = Request(
         headers, accept=frozenset({200, 206, 416}), length_bytes=lambda: part.size_bytes
     )
-    if not remote.md5:  # nothing would prove that the old bytes belong to the new ones
+    if not remote.md5:  # nothing would prove that old and new bytes belong together
         part.restart()
     tries_left = 2
     if part.size_bytes:
-        tries_left = 3  # the old bytes may be the damage
+        tries_left = 3  # the old bytes may be damaged
     while True:
         tries_left -= 1
         try:
@@ -7070,7 +7071,7 @@ def write_body(response: Response, remote: RemoteFile, part: PartFile, stop: Sto
         raise Damaged("SmugMug gave no file size, so completeness cannot be checked")
     limit_bytes = remote.size_bytes
     if md5 and response.has_end:
-        limit_bytes = None  # the stated size may be wrong: the MD5 decides
+        limit_bytes = None  # the stated size may be wrong; the MD5 decides
     for chunk in response.chunks():
         stop.pause(0)
         part.write(chunk)
@@ -7087,11 +7088,11 @@ def resumes(response: Response, remote: RemoteFile, part: PartFile) -> bool:
     if given is None or response.is_encoded or not part.size_bytes:
         return False
     start, total = given.groups()
-    if response.status == 416:  # nothing follows: the part file may be complete
+    if response.status == 416:  # nothing follows; the part file may be complete
         return bool(remote.md5) and total == str(part.size_bytes)
     if response.status != 206 or start != str(part.size_bytes):
         return False
-    if remote.md5:  # it proves in the end that the bytes belong together
+    if remote.md5:  # it will prove that the bytes belong together
         return True
     if total not in ("*", str(remote.size_bytes or total)):
         return False
