@@ -1398,11 +1398,10 @@ def utc_time(shown: str) -> datetime:
     match = SHOWN_TIME.match(shown)
     if match is None:
         raise ValueError(f"not a time: {shown}")
-    moment, sign, hours, minutes = match.groups()
-    offset = timedelta(hours=int(hours or 0), minutes=int(minutes or 0))
-    if sign == "-":
+    offset = timedelta(hours=int(match.group(3) or 0), minutes=int(match.group(4) or 0))
+    if match.group(2) == "-":
         offset = -offset
-    return datetime.fromisoformat(moment) - offset
+    return datetime.fromisoformat(match.group(1)) - offset
 
 
 def utc_text(shown: str) -> str:
@@ -7123,17 +7122,17 @@ def check_download(part: PartFile, remote: RemoteFile, image: Image, accepted_md
 
 # -------------------------------------------------------------------------------------------------
 # 15. Pages: one HTML page for each album, and an overview of all of them.
-#    Uses albums, images and the records of files. Independent of the disk and of downloads.
+#    Uses albums, images and the records of files. Independent of the disk and of downloading.
 # -------------------------------------------------------------------------------------------------
 
-# The mark of this program, in each sidecar; the zeros are replaced by the sidecar's MD5.
+# The mark of this program in each sidecar. The sidecar's MD5 replaces the zeros.
 UNSEALED = f"{PROGRAM} {VERSION} {'0' * 32}"
 NOT_YET = "not downloaded yet"
 MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
 
-# The template of all pages. What a page shows is in it as JSON, and the script sets every text as
-# text, never as markup. The policy allows this style and this script by their hashes, files of
-# the same disk or server, and nothing else.
+# The template of all pages. The content of a page is embedded as JSON, and the script inserts
+# every text as text, never as markup. The policy allows this style and this script by their
+# hashes, files of the same disk or server, and nothing else.
 PAGE = """\
 <!DOCTYPE html>
 <html lang="en">
@@ -7214,8 +7213,8 @@ section .zoomed img { flex: none; height: auto; margin: auto; cursor: zoom-out }
 section > h2, section > p { max-height: 20vh; margin: .3rem 0 0; overflow: auto; font-size: 1rem }
 """
 
-# Pictures are the originals. A page of thousands would fill the memory, so those that are far
-# from the window are unloaded again. Places are reserved by the sizes that SmugMug states.
+# Pages show the originals. Thousands of them would fill the memory, so those far from the window
+# are unloaded. Space is reserved by the sizes that SmugMug states.
 PAGE_SCRIPT = r"""const find = selector => document.querySelector(selector);
 const page = JSON.parse(find("script").textContent);
 const [header, main, none, table] = ["header", "main", "[role=status]", "section"].map(find);
@@ -7401,10 +7400,10 @@ class Card(NamedTuple):
     `id`: the key of the image or album
     `view`: "img", "video", "p" for a missing image, or "" for no picture at all
     `src`: the address of the picture or video
-    `href`: the address that the title leads to; "" if there is nothing to see
+    `href`: the address that the title links to; "" if there is no file
     `facts`: one line under the text
-    `details`: what the large view says besides the text
-    `note`: why the image is missing or not the original, or how many are
+    `details`: further text of the large view
+    `note`: why the image is missing or not the original, or how many images are
     `folder`: the heading above the card
     `latest`: when the latest image was taken, in seconds since 1970
     `width`, `height`: in pixels; 0 if SmugMug does not state them
@@ -7426,13 +7425,13 @@ class Card(NamedTuple):
 
 
 class AlbumOnDisk(NamedTuple):
-    """An album, and what is on disk of it.
+    """An album with its files on disk.
 
     `folder`: the path of its folder within the output folder
-    `files`: its files that are on disk, by image key
+    `files`: its files on disk, by image key
     `reasons`: why other images are missing, by image key; "" is the key of the album itself
     `page`: the name of its page; "" if it has none
-    `verified_at`: when --verify last found its files intact, in seconds since 1970; 0 for never
+    `verified_at`: when --verify last found its files intact, in seconds since 1970; 0 means never
     """
 
     album: Album
@@ -7491,9 +7490,9 @@ def album_page(entry: AlbumOnDisk, images: Iterable[Image], checked_at: float) -
 
 
 def html_page(about: Mapping[str, str], cards: Iterable[Card]) -> bytes:
-    """Return a page; `about` and `cards` are what its script shows."""
+    """Return a page. Its script shows `about` and `cards`."""
     head = json.dumps({"written_by": UNSEALED, "about": "", "up": "", "web": "", **about})
-    # One card at a time, because there may be a hundred thousand.
+    # One card at a time, because there may be 100,000.
     lines = ",\n".join(json.dumps(card._asdict()) for card in cards)
     data = f'{head[:-1]}, "cards": [\n{lines}\n]}}'
     parts = {
@@ -7507,7 +7506,7 @@ def html_page(about: Mapping[str, str], cards: Iterable[Card]) -> bytes:
 
 
 def hash_source(source: str) -> str:
-    """Return what allows an inline style or script in a Content-Security-Policy."""
+    """Return the hash that allows an inline style or script in a Content-Security-Policy."""
     digest = base64.b64encode(hashlib.sha256(source.encode()).digest())
     return f"sha256-{digest.decode('ascii')}"
 
@@ -7557,9 +7556,9 @@ def image_card(image: Image, file: FileRecord | None, reason: str) -> Card:
 def album_card(entry: AlbumOnDisk, is_ambiguous: bool) -> Card:
     """Return the card of an album on the overview.
 
-    Its picture is the one that the user chose on SmugMug, otherwise the first by name.
+    The user's cover image on SmugMug is shown, otherwise the first picture by name.
 
-    `is_ambiguous`: other albums have the same name, so the card names the folder, too
+    `is_ambiguous`: other albums have the same name, so the card also shows the folder
     """
     album, files = entry.album, list(entry.files.values())
     pictures = [file for file in files if extension_of(file) in SERVED_TYPES]
@@ -7608,7 +7607,7 @@ def album_notes(entry: AlbumOnDisk) -> list[str]:
 
 
 def joined(facts: Iterable[str]) -> str:
-    """Return facts as one line, without those that are empty."""
+    """Return facts as one line, without empty ones."""
     return " \u00b7 ".join(filter(None, facts))
 
 
@@ -7648,7 +7647,7 @@ def day(seconds: float) -> str:
 def months_of(times: Sequence[int]) -> str:
     """Return the first and last month of times: "Jul - Sep 2019". They are in seconds since 1970.
 
-    Months are those of local time; "" if there are no times.
+    Months are in local time. Return "" if there are no times.
     """
     if not times:
         return ""
@@ -7668,7 +7667,7 @@ def month_of(seconds: int) -> str:
 
 # -------------------------------------------------------------------------------------------------
 # 16. Sidecars: titles, captions, keywords, locations and the order of an album, as XMP and JSON.
-#    Uses pages and files. Changes no photo, and no sidecar of the user or another program.
+#    Uses pages and files. Never changes a photo, or a sidecar of the user or another program.
 # -------------------------------------------------------------------------------------------------
 
 # https://developer.adobe.com/xmp/docs/xmp-namespaces/
@@ -7684,8 +7683,8 @@ XMP_NAMESPACES = {
     "smugmug": "https://api.smugmug.com/api/v2/",
 }
 SEAL = re.compile(rf"({PROGRAM} [0-9.]+ )[0-9a-f]{{32}}".encode())
-SEALED_BYTES = 1 << 16  # the seal is within the beginning of a sidecar: no more of others is read
-DATED = re.compile(rb'[0-9a-f]{32}|"checked": "[^"]*"')  # what differs if only the date does
+SEALED_BYTES = 1 << 16  # the seal is within this many bytes; the rest of other files is not read
+DATED = re.compile(rb'[0-9a-f]{32}|"checked": "[^"]*"')  # all that differs with the date
 NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -7707,8 +7706,8 @@ def album_sidecars(
 ) -> Iterator[tuple[Path, bytes]]:
     """Yield the path and content of each sidecar of an album.
 
-    Sidecars of the given kinds are made if they do not exist. Those that this program made in
-    earlier runs are kept up to date, whatever the kind.
+    Missing sidecars of the given kinds are created. Sidecars of any kind that this program made in
+    earlier runs are kept up to date.
     """
     files = entry.files
     if is_kept_up("json", kinds, visit, ALBUM_SIDECAR):
@@ -7743,13 +7742,14 @@ def is_own_sidecar(path: Path) -> bool:
 def read_sidecar(path: Path) -> bytes:
     """Return the content of a sidecar, b"" if there is none.
 
-    Raise FileInTheWay if the user or another program wrote the file, or if it is no regular file.
+    Raise FileInTheWay if the user or another program wrote the file, or if it is not a regular
+    file.
     """
     if not os.path.lexists(str(path)):
         return b""
     mode = os.lstat(str(path)).st_mode
     content = b""
-    if stat.S_ISREG(mode) or stat.S_ISDIR(mode):  # opening a folder says best what is wrong
+    if stat.S_ISREG(mode) or stat.S_ISDIR(mode):  # opening a folder gives the best error
         with open(str(path), "rb") as file:
             content = file.read(SEALED_BYTES)
             if not content:
@@ -7764,7 +7764,7 @@ def read_sidecar(path: Path) -> bytes:
 def update_sidecar(path: Path, content: bytes) -> Written:
     """Write a sidecar if it is new or changed.
 
-    A page is written again if only its date has changed, but counts as unchanged. Raise
+    A page is also written if only its date has changed, but counts as unchanged. Raise
     FileInTheWay if the user or another program wrote the file, and Problem if the disk fails.
     """
     content = sealed(content)
@@ -7773,7 +7773,7 @@ def update_sidecar(path: Path, content: bytes) -> Written:
         if content == old:
             return Written.UNCHANGED
         path.parent.mkdir(parents=True, exist_ok=True)
-        # There may be thousands of them, and each can be made again.
+        # Not durable, because there may be thousands, and each can be made again.
         write_atomically(path, content, durable=False)
     except (OSError, UnicodeError) as error:
         raise disk_problem(error, path) from None
@@ -7797,8 +7797,8 @@ def sealed(content: bytes) -> bytes:
 def has_words(image: Image) -> bool:
     """Return True if SmugMug has texts or a location that the file may lack.
 
-    SmugMug makes keywords of file names, such as "7058" and "heic" of IMG_7058.HEIC, which then
-    may be named IMG_7058.JPG. These do not count.
+    SmugMug makes keywords of file names, such as "7058" and "heic" of IMG_7058.HEIC, even if the
+    file is now named IMG_7058.JPG. These do not count.
     """
     of_name = {"heic", *re.findall(r"[^\W_]+", image.file_name.casefold())}
     has_keywords = any(keyword.casefold() not in of_name for keyword in image.keywords)
@@ -7826,7 +7826,7 @@ def album_json(album: Album, images: Iterable[Image], records: Mapping[str, File
 
 def image_json(image: Image, record: FileRecord | None) -> dict[str, Any]:
     """Return an image of album.json. Its `file` is null if it is not on disk."""
-    latitude, longitude, altitude = image.location or (None, None, None)
+    location = image.location or (None, None, None)
     content = {
         "file": None,
         "image_key": image.key,
@@ -7834,9 +7834,9 @@ def image_json(image: Image, record: FileRecord | None) -> dict[str, Any]:
         "title": image.title,
         "caption": image.caption,
         "keywords": list(image.keywords),
-        "latitude": latitude,
-        "longitude": longitude,
-        "altitude": altitude,
+        "latitude": location[0],
+        "longitude": location[1],
+        "altitude": location[2],
         "uploaded": image.uploaded or None,
         "taken": None if image.is_video else image.taken or None,
         "web_uri": image.web_uri,
@@ -7857,9 +7857,10 @@ def image_json(image: Image, record: FileRecord | None) -> dict[str, Any]:
 def image_xmp(image: Image, has_dates: bool) -> bytes:
     """Return the XMP sidecar of an image.
 
-    Some readers prefer its date to that of the photo. It therefore has one only if `has_dates`, or
-    if the photo can have none. Eastern longitudes of videos are left out, because SmugMug may have
-    dropped a minus sign. Source: https://developer.adobe.com/xmp/docs/ (specification, parts 1, 2)
+    Some readers prefer its date to the photo's own. It therefore has a date only if `has_dates`,
+    or if the photo cannot store one. Eastern longitudes of videos are left out, because SmugMug
+    may have dropped a minus sign. Source: https://developer.adobe.com/xmp/docs/ (specification,
+    parts 1, 2)
     """
     properties = [
         xmp_list("dc:title", "Alt", [image.title]),
@@ -7867,7 +7868,7 @@ def image_xmp(image: Image, has_dates: bool) -> bytes:
         xmp_list("dc:subject", "Bag", image.keywords),
     ]
     # Immich and digiKam prefer the first of these lists, Lightroom the second. They read "/" and
-    # "|" as levels of a hierarchy, so a list is left out if a keyword would be cut in it. Each
+    # "|" as levels of a hierarchy, so a list is left out if that would split a keyword. Each
     # program then reads the next list that it knows.
     text = "".join(image.keywords)
     if "/" not in text:
@@ -7948,7 +7949,7 @@ def xmp_coordinate(degrees: float, positive: str, negative: str) -> str:
 
 
 class Condition(enum.Enum):
-    """What --verify may find about a file."""
+    """The possible results of --verify for a file."""
 
     NONE = "intact"
     MISSING = "missing"
@@ -7960,7 +7961,7 @@ class Condition(enum.Enum):
 class CheckedFile(NamedTuple):
     """A file to verify and, afterwards, its condition.
 
-    `reason`: the system's words, if the file is unreadable
+    `reason`: the system's message, if the file is unreadable
     """
 
     album_key: str
@@ -7972,8 +7973,8 @@ class CheckedFile(NamedTuple):
     def is_damaged(self) -> bool:
         """Return True if every later run should download the image again.
 
-        A file that was changed at another time than it was written is the user's, so only this
-        run downloads SmugMug's copy of it. A file that cannot be read stays as it was recorded.
+        If a file has grown or has another time stamp than recorded, the user changed it, and only
+        this run downloads SmugMug's copy. The record of an unreadable file is unchanged.
         """
         if self.condition in (Condition.CHANGED, Condition.UNREADABLE):
             return self.record.damaged
@@ -7983,7 +7984,7 @@ class CheckedFile(NamedTuple):
 def files_to_check(database: Database, output: Path) -> Iterator[CheckedFile]:
     """Yield every recorded file, under its name on disk.
 
-    Folders outside the output folder are left out, as in a download, and files in iCloud.
+    Folders outside the output folder are left out, as in a download. Files in iCloud are, too.
     """
     entries: dict[Path, dict[str, str]] = {}
     albums = database.albums()
@@ -7993,7 +7994,7 @@ def files_to_check(database: Database, output: Path) -> Iterator[CheckedFile]:
         if outside_problem(folder, output):
             continue
         on_disk = FilesOnDisk()
-        with suppress(OSError):  # each file then shows it
+        with suppress(OSError):  # the error is then reported for each file
             on_disk = files_in(folder)
         for record in database.files(album_key).values():
             name = on_disk.actual_name(record.name)
@@ -8026,9 +8027,9 @@ class LinkedHashes:
 def check_file(check: CheckedFile, hashes: LinkedHashes, stop: Stop) -> CheckedFile:
     """Compare a file with its recorded MD5.
 
-    A difference counts only if the file differs twice, because disks and networks also err while
-    reading. Files without a known MD5 get theirs recorded. A file of zeros is damaged whatever is
-    recorded, and so is one with bad sectors.
+    A difference counts only if the file differs twice, because reading from disks and networks can
+    also fail. If no MD5 is recorded, the file's MD5 is. A file of zeros or with bad sectors is
+    always damaged.
     """
     record = check.record
     try:
@@ -8055,7 +8056,7 @@ def check_file(check: CheckedFile, hashes: LinkedHashes, stop: Stop) -> CheckedF
 
 # -------------------------------------------------------------------------------------------------
 # 18. Report: the progress line, the summary, the verdict, the JSON report.
-#    Uses visits and outcomes. Independent of where they come from.
+#    Uses visits, outcomes and notes. Sends no requests and changes no files.
 # -------------------------------------------------------------------------------------------------
 
 FILES_NAMED = 3  # files that the summary names for one reason; the others are only counted
@@ -8069,7 +8070,7 @@ class Note(NamedTuple):
 
     `folder`: an album's folder within the output folder
     `file`: a file in that folder; "" if the note is about the album
-    `reason`: what happened, in words for the user
+    `reason`: what happened, as the user reads it
     """
 
     result: Result
@@ -8081,7 +8082,7 @@ class Note(NamedTuple):
 
 
 class AlbumStatus(enum.Enum):
-    """Why an album was listed, or that it was not."""
+    """Why an album was listed, or NONE if it was not."""
 
     NEW = "new"
     CHANGED = "changed"
@@ -8089,7 +8090,7 @@ class AlbumStatus(enum.Enum):
     NONE = "unchanged"
 
 
-SPEED_SECONDS = 30.0  # the time over which the speed is measured
+SPEED_SECONDS = 30.0  # the interval over which the speed is measured
 
 
 class Speedometer:
@@ -8107,31 +8108,31 @@ class Speedometer:
         return max(0, received_bytes - bytes_before) / (now - since) if now > since else 0.0
 
     def restart(self) -> None:
-        """Forget what was measured, since nothing can be downloaded now."""
+        """Discard the measurements, because nothing can be downloaded now."""
         self._samples.clear()
 
 
 class Summary:
-    """Everything that a run has counted and noted so far. Belongs to the main thread.
+    """The counts and notes of a run so far. Only the main thread may use it.
 
     `output`: the output folder
     `started`, `began`: the start of the run, in seconds since 1970 and by the monotonic clock
-    `checked`: files that --verify checked, by what it found
-    `to_repair`: files that failed --verify and were not downloaded again yet, by album and image
-    `reasons`: the first reason noted for each image, or for "" the album, by album key
+    `checked`: the number of files that --verify checked, by condition
+    `to_repair`: files that failed --verify and have not been downloaded again, by album and image
+    `reasons`: by album key: the first reason noted for each image key, or for "" (the album)
     `removed`: paths of files that SmugMug no longer has
     `expected`: images that each album should have, by album key; `images_expected` is the sum
     `unlisted`: images that SmugMug counts but does not list, by album key
-    `album_counts`: the number of images in each album of the account, whether asked for or not
+    `album_counts`: the number of images in each album of the account, selected or not
     `dated`, `undated`: new photos with and without a camera time
-    `changed_here`: files that have grown since the download, so the user wrote into them
+    `changed_here`: files that have grown since the download, because the user wrote into them
     `in_progress`: downloads under way
     `visits`: the albums that still have images without a result, by album key
-    `by_album`: the entries of the JSON report, by album key
+    `by_album`: the albums' entries in the JSON report, by album key
     `planned_images`: images compared with the disk
     `planned_bytes`, `finished_bytes`: the known sizes of their jobs, and of those with a result
-    `received_bytes`: all that was downloaded, with unfinished and repeated files
-    `waiting`: what the run waits for at the moment, "" if nothing
+    `received_bytes`: all bytes received, including unfinished and repeated files
+    `waiting`: what the run is waiting for, "" if nothing
     """
 
     def __init__(self, output: Path = Path()) -> None:
@@ -8198,7 +8199,7 @@ class Summary:
         return max(0, self.user.image_count - sum(self.album_counts.values()))
 
     def check(self, check: CheckedFile) -> None:
-        """Count a verified file. The user may delete or edit what SmugMug no longer has."""
+        """Count a verified file. Files deleted on SmugMug may be missing or changed."""
         is_users_business = check.condition in (Condition.MISSING, Condition.CHANGED)
         if check.record.removed and is_users_business:
             return
@@ -8213,8 +8214,8 @@ class Summary:
             if record.removed or not is_asked_for(record, visit.only):
                 continue
             visit.counts[Result.ALREADY_THERE] += 1
-            # Records do not tell videos from photos. Only photos are requested again in the hope
-            # of an original, so a copy that is not requested again is a video.
+            # Records do not distinguish videos from photos. Only photos are requested again for
+            # their originals, so a copy that is not requested again is a video.
             unavailable = visit.unavailable.get(record.image_key)
             is_video = not record.is_original and (
                 unavailable is None or is_video_name(record.name)
@@ -8276,7 +8277,7 @@ class Summary:
             visit.to_download += 1
             visit.to_download_bytes += file.size_bytes
         check = None
-        if not outcome.retry:  # otherwise the file is as it was
+        if not outcome.retry:  # otherwise the file is unchanged
             check = self.to_repair.pop((visit.album.key, image.key), None)
         if check is not None:
             found = check.reason or check.condition.value
@@ -8328,10 +8329,10 @@ class Summary:
     def add_note(
         self, result: Result, folder: Path | str, file: str, reason: str, *keys: str
     ) -> None:
-        """Note something that the user should know at the end.
+        """Note something for the user at the end of the run.
 
         `folder`: the path of an album's folder, or its name within the output folder
-        `keys`: the album's key and the image's, as far as the note is about them
+        `keys`: the keys of the album and the image, if the note is about them
         """
         if isinstance(folder, Path):
             folder = self.within(folder)
@@ -8403,10 +8404,10 @@ def note_path(note: Note) -> str:
 def verdict(summary: Summary, settings: Settings, ended_with: int) -> tuple[int, str]:
     """Return the exit code and the last line, which states how much is on disk.
 
-    One rule decides both. The exit code is 0 if everything SmugMug offers is on disk. Whatever
-    SmugMug does not offer is counted in the line.
+    The same rule decides both. The exit code is 0 if everything SmugMug offers is on disk. The
+    line counts what SmugMug does not offer.
 
-    `ended_with`: the exit code of what ended the run early; 0 if nothing did
+    `ended_with`: the exit code of an early end; 0 if there was none
     """
     counts = {result: summary.count(result) for result in Result if result.value.in_verdict}
     counts = {result: number for result, number in counts.items() if number}
@@ -8443,7 +8444,7 @@ def missing_clauses(summary: Summary, settings: Settings) -> Iterator[str]:
     if summary.user.image_count is None:
         yield "SmugMug states no total for the account"
     in_no_album = summary.images_in_no_album()
-    if in_no_album and not summary.count(Result.LOCKED):  # locked albums are mentioned anyway
+    if in_no_album and not summary.count(Result.LOCKED):  # locked albums have their own clause
         yield f"{in_no_album:,} in no album that SmugMug lists"
 
 
@@ -8606,13 +8607,13 @@ def cost_line(summary: Summary, free_bytes: int | None) -> str:
     return ", ".join(parts)
 
 
-LARGE_BYTES = 100_000_000  # with more to download, the percentage is that of the bytes
+LARGE_BYTES = 100_000_000  # if there is more to download, the percentage counts bytes
 
 
 def progress_line(summary: Summary, received_bytes: int, columns: int) -> str:
     """Return the progress of the run, most important first, cut to fit.
 
-    `received_bytes`: what was downloaded so far, with unfinished files
+    `received_bytes`: bytes received so far, including unfinished files
     """
     now = time.monotonic()
     if summary.waiting:
@@ -8665,13 +8666,13 @@ def part_of_bytes(part_bytes: int, total_bytes: int) -> str:
     part, total = human_bytes(part_bytes), human_bytes(total_bytes)
     if not part_bytes or total == part:
         return part
-    number, _, unit = part.partition(" ")
+    number, unit = part.split(" ")
     return f"{number if total.endswith(' ' + unit) else part} of {total}"
 
 
 ALBUM_HEADINGS = ("ALBUM", "FILES", "ON DISK", "SIZE", "CHANGED", "PRIVACY", "PATH")
 NUMBER_COLUMNS = 3  # after the names, always shown
-MIN_NAME_COLUMNS = 12  # for the names of albums, however narrow the terminal is
+MIN_NAME_COLUMNS = 12  # minimum width of album names, even in a narrow terminal
 
 
 def album_table(
@@ -8682,8 +8683,8 @@ def album_table(
 ) -> str:
     """Return a table of albums for --list.
 
-    In a narrow terminal, the last columns are left out and names are shortened, but so that they
-    still differ. The size is SmugMug's, which is often too small, or that on disk if it is more.
+    In a narrow terminal, the last columns are left out and names are shortened, but still differ.
+    The size is SmugMug's, which is often too small, or the size on disk if that is larger.
 
     `on_disk`, `bytes_on_disk`: number and size of the downloaded files by album key
     """
@@ -8732,15 +8733,16 @@ def drop_columns(widths: list[int], names: Iterable[str], columns: int) -> None:
 
 # -------------------------------------------------------------------------------------------------
 # 19. The run: `sync`, which is the whole program on one screen, and its steps.
-#    Uses everything above, and owns the few objects that change. Independent of the command line.
+#    Uses all sections above, and owns the few objects that change. Independent of the command
+#    line.
 # -------------------------------------------------------------------------------------------------
 
-# Albums are listed only while fewer jobs than this are waiting. That keeps the downloads busy, and
+# Albums are listed only while fewer jobs than this are waiting. That keeps the downloads busy and
 # only a few listings in memory.
 JOBS_AHEAD = 1000
 
-# Jobs and pages that may wait for closed hosts before no more albums are listed. Each takes some
-# 2 kB.
+# Limit of jobs and pages that wait for closed hosts. Beyond it, no more albums are listed. Each
+# takes about 2 kB.
 MAX_PARKED = 20_000
 
 
@@ -8749,14 +8751,14 @@ class Run:
 
     `album_records`: the records of all albums as they were before the run, by album key
     `folders`: the folder of each album within the output folder, by album key
-    `albums`: all albums that SmugMug lists, by album key, whether asked for or not
+    `albums`: all albums that SmugMug lists, by album key, selected or not
     `entries`: cached listings of folders, for `path_of`
     `to_relist`: albums whose first listing was incomplete
     `to_recheck`: keys of albums to list although SmugMug reports no change
     `max_name_bytes`: the longest name that the disk takes
     `subfolders`: names of the folders in each folder, by the collision key of its path
     `page_size`: adapts the size of pages to what SmugMug can deliver
-    `keep`: strips an image of what this run does not need, to save memory
+    `keep`: removes the parts of an image that this run does not need, to save memory
     """
 
     def __init__(
@@ -8803,9 +8805,9 @@ class Run:
 def sync(run: Run) -> None:
     """Run the whole program. List albums, plan each, download missing files, record results.
 
-    All of that goes on at the same time. Two pools of threads list and download. Their results
-    are handled here, in one thread, where Ctrl-C ends the `with` block, and so both pools. What
-    has to wait for a host comes back, and is parked until that host is open.
+    All steps run at the same time. Two pools of threads list and download. Their results are
+    handled here, in one thread, where Ctrl-C ends the `with` block and with it both pools. Pages
+    and jobs that have to wait for a host are handed back, and parked until that host is open.
     """
     albums = choose_albums(run)
     with ResultQueue(run.stop) as results:
@@ -8831,8 +8833,8 @@ def sync(run: Run) -> None:
 class Work:
     """The work left in a run, and the two thread pools that do it.
 
-    `visits`: albums that were not looked at yet
-    `listed`: albums that are being listed, in their order
+    `visits`: albums that are not planned yet
+    `listed`: albums that are being listed, in order
     `pages`: pages that were handed back and can be requested again
     `jobs`: images to download or copy
     `parking`: pages and jobs that wait for a host
@@ -8855,7 +8857,7 @@ class Work:
         self._steering = Steering(self.downloaders, run.connection)
 
     def is_left(self) -> bool:
-        """Return True until everything is done."""
+        """Return True if there is work left."""
         return bool(self.visits or self._run.to_relist or self._is_busy())
 
     def files_waiting(self, host: Host) -> int:
@@ -8880,7 +8882,7 @@ class Work:
     def start_listing(self) -> bool:
         """Request a page, or plan the next album. Return True if more can be started."""
         run = self._run
-        if not (self.visits or self._is_busy()):  # last, once each: their listings were incomplete
+        if not (self.visits or self._is_busy()):  # incomplete listings come last, once each
             self.visits.extend(run.to_relist)
             run.to_relist.clear()
         if not self.listers.has_room():
@@ -8920,7 +8922,7 @@ def next_page(lists: Iterable[PagedList]) -> Page | None:
 
 
 class Steering:
-    """Sets the number of concurrent downloads by measuring the throughput."""
+    """Adapts the number of concurrent downloads to the measured throughput."""
 
     def __init__(self, downloaders: WorkerPool, connection: Connection) -> None:
         self._downloaders = downloaders
@@ -8934,7 +8936,8 @@ class Steering:
         """Measure; after MEASURE_SECONDS, set the number of downloads as `next_pace` says.
 
         Downloads that remain from a larger number would be counted for the smaller one, so such a
-        measurement is not full. Nor does it begin before the first download: planning takes time.
+        measurement is not full. It begins only with the first download, because planning takes
+        time.
 
         `has_more`: more downloads could be started
         """
@@ -8953,7 +8956,7 @@ class Steering:
         )
         if seconds < MEASURE_SECONDS:
             return
-        if self._connection.is_waiting():  # the requests of an outage are no sign of overload
+        if self._connection.is_waiting():  # an outage is not a sign of overload
             failed_requests = 0
         self._pace = next_pace(
             self._pace, seconds, size_bytes, files, failed_requests, self._is_full
@@ -9043,8 +9046,8 @@ def hidden_albums(run: Run, albums: list[Album]) -> str:
     """Return why most of the account seems to be missing from the list. Return "" if it is not.
 
     A sign-in with access to public albums only gets a list that looks complete. So the account's
-    count has to agree with it, unless SmugMug states full access. A few images more than in the
-    albums are normal: locked albums are not counted, and an image may be in no album.
+    count has to agree with it, unless SmugMug states full access. The count is normally a little
+    higher, because it includes locked albums and images in no album.
     """
     user, summary = run.user, run.summary
     recorded = run.database.counts_on_disk()
@@ -9053,7 +9056,7 @@ def hidden_albums(run: Run, albums: list[Album]) -> str:
     elif user.image_count is None and user.level == "Public":
         seen = "SmugMug does not state how many photos and videos the account has"
     elif any(album.image_count is None and not album.locked for album in albums):
-        return ""  # the listings have to tell
+        return ""  # the listings will show the number
     elif user.level != "Full" and summary.images_in_no_album() * 2 > (user.image_count or 0):
         in_albums = sum(summary.album_counts.values())
         seen = (
@@ -9084,7 +9087,7 @@ def note_removed_albums(run: Run, albums: Iterable[Album]) -> None:
 def give_folders(run: Run, albums: Sequence[Album], chosen: Iterable[Album]) -> None:
     """Choose a folder for each new album. Existing folders stay, whatever the layout.
 
-    SmugMug is asked for the names of folders only if new albums among the `chosen` ones need them.
+    The names of folders are requested only if new albums among the `chosen` ones need them.
     """
     is_tree = run.settings.layout == "tree"
     if any(has_other_layout(album, run.folders.get(album.key), is_tree) for album in albums):
@@ -9113,7 +9116,7 @@ def give_folders(run: Run, albums: Sequence[Album], chosen: Iterable[Album]) -> 
 def preferred_folder(parents: Mapping[str, str], max_name_bytes: int, album: Album) -> str:
     """Return the preferred folder of an album.
 
-    `parents`: the local folders by their path on SmugMug; none with the layout "album"
+    `parents`: the local folders by path on SmugMug; empty with the layout "album"
     """
     above = smugmug_folders(album)
     parent = parents.get(above[0], "") if above else ""
@@ -9130,7 +9133,8 @@ def has_other_layout(album: Album, folder: str | None, is_tree: bool) -> bool:
 def files_among(output: Path, folders: Iterable[str]) -> set[str]:
     """Return the paths of files that take the place of folders.
 
-    A file in the output folder itself is the user's, and the run says that it is in the way.
+    Files in the output folder itself are left out. They are the user's, and the run reports that
+    they are in the way.
     """
     files = set()
     for folder in folders:
@@ -9168,7 +9172,7 @@ def bytes_to_download(run: Run, albums: Iterable[Album]) -> int:
 def refuse_other_account(run: Run, albums: Iterable[Album]) -> None:
     """Raise a Problem if the output folder belongs to another account.
 
-    A nickname may change, but the keys of albums do not.
+    A nickname may change, but album keys do not.
     """
     owner, nick_name = run.database.account(), run.user.nick_name
     if owner == nick_name:
@@ -9185,7 +9189,7 @@ def refuse_other_account(run: Run, albums: Iterable[Album]) -> None:
 def warn_of_full_disk(to_download_bytes: int, output: Path) -> str:
     """Warn if the disk has too little space for the files to download.
 
-    Return how much they need and how much there is, or "" if they fit.
+    Return the needed and the free space as a text, or "" if the files fit.
     """
     free_bytes = free_space(output)
     if free_bytes is None or to_download_bytes <= free_bytes:
@@ -9205,7 +9209,8 @@ def path_of(run: Run, folder: str) -> Path:
 def needs_listing(run: Run, visit: Visit) -> bool:
     """Read an album's folder and records. Return True if SmugMug has to list the album.
 
-    Otherwise nothing has changed, on SmugMug or on disk, and the album is counted as it is.
+    Otherwise nothing has changed, on SmugMug or on disk, and the album is counted from its
+    records.
     """
     show_progress(run)  # in a preview, thousands of albums may need no listing
     album = visit.album
@@ -9222,7 +9227,7 @@ def needs_listing(run: Run, visit: Visit) -> bool:
         seen = visit.seen or frozenset()
         run.summary.unlisted[album.key] = max(0, (album.image_count or 0) - len(seen))
         return False
-    show_progress(run)  # the folder may hold a hundred thousand files
+    show_progress(run)  # the folder may hold 100,000 files
     visit.records = run.database.files(album.key)
     visit.unavailable = run.database.unavailable(album.key)
     forget_deleted_files(run.database, visit)
@@ -9230,8 +9235,8 @@ def needs_listing(run: Run, visit: Visit) -> bool:
     visit.asks_again = run.settings.full or run.settings.verify
     visit.listed_at = run.connection.now()
     visit.keeps_metadata = bool(run.settings.sidecars) or may_have_sidecars(visit.on_disk)
-    # Editing captions does not change the token, so sidecars need a listing of every album.
-    # The record does not tell when images were uploaded, so --since needs one, too.
+    # Editing captions does not change the token, so sidecars need a listing of every album. The
+    # record does not contain upload times, so --since needs one, too.
     settings = run.settings
     is_wanted = settings.full or settings.sidecars or settings.since or visit.seen is not None
     if is_wanted or album.key in run.to_recheck or not is_unchanged(visit, visit.listed_at):
@@ -9264,8 +9269,8 @@ def forget_deleted_files(database: Database, visit: Visit) -> None:
 def plan_album(run: Run, visit: Visit, pages: PagedList) -> list[Job]:
     """Plan a listed album. Record images that need no work, and return the other jobs.
 
-    An album that may have more images than were listed is listed again at the end of the run,
-    because listings lag behind.
+    An album that may have more images than listed is relisted at the end of the run, because
+    listings lag behind.
     """
     album = visit.album
     visit.images, visit.problem = images_listed(album, pages)
@@ -9292,7 +9297,7 @@ def plan_album(run: Run, visit: Visit, pages: PagedList) -> list[Job]:
 def count_listed(summary: Summary, visit: Visit) -> None:
     """Compare SmugMug's count of an album with the images in its listings.
 
-    Two incomplete listings are no problem if they have all images together.
+    Two incomplete listings are sufficient if they contain all images together.
     """
     album, listed = visit.album, len(visit.images)
     if visit.seen is not None:
@@ -9325,7 +9330,7 @@ def plan_images(run: Run, visit: Visit) -> list[Job]:
     run.summary.planned_images += len(wanted)
     jobs = []
     for image in wanted:
-        show_progress(run)  # there may be a hundred thousand images
+        show_progress(run)  # there may be 100,000 images
         step = plan_image(visit, image, names.get(image.key, ""), run.connection.now())
         if isinstance(step, Job):
             jobs.append(step)
@@ -9378,7 +9383,7 @@ def note_removed_images(database: Database, visit: Visit) -> None:
 def follow_renames(run: Run, albums: Iterable[Album]) -> None:
     """Report albums that were renamed on SmugMug. With --rename, rename their folders.
 
-    A folder that the user has renamed is left alone: only a new name of the album counts.
+    A folder that the user has renamed is not renamed again. Only a new name of the album counts.
     """
     for album in albums:
         record = run.album_records.get(album.key)
@@ -9410,9 +9415,9 @@ def save_folder(run: Run, album: Album, folder: str) -> None:
 def rename_folder(run: Run, album: Album, new_name: str) -> bool:
     """Rename an album's folder. Return False if it is missing or the new name is taken."""
     folder = run.folders[album.key]
-    parents, slash, _ = folder.rpartition("/")
+    parent = folder[: folder.rfind("/") + 1]  # with its slash; "" for the output folder
     others = [name for key, name in run.folders.items() if key != album.key]
-    wanted = [(album.key, parents + slash + new_name)]
+    wanted = [(album.key, parent + new_name)]
     taken = [PAGE_NAME, *others]
     new_folder = unique_names(wanted, taken, run.max_name_bytes)[album.key]
     path = path_of(run, folder)
@@ -9433,8 +9438,8 @@ def rename_folder(run: Run, album: Album, new_name: str) -> bool:
 def record_outcome(run: Run, outcome: Outcome, is_confirmed: bool = False) -> None:
     """Record an outcome and count it. The last outcome of an album completes the album.
 
-    SmugMug answers 404 now and then for images that are there. So an image counts as deleted only
-    if it `is_confirmed`; until then, it waits for the end of its album.
+    SmugMug sometimes returns 404 for images that exist. So an image counts as deleted only if that
+    `is_confirmed`. Until then, it waits for the end of its album.
     """
     visit = run.summary.visits[outcome.album.key]
     visit.pending -= 1
@@ -9449,10 +9454,10 @@ def record_outcome(run: Run, outcome: Outcome, is_confirmed: bool = False) -> No
 
 
 def settle_not_found(run: Run, visit: Visit) -> None:
-    """Decide if images that answered 404 were deleted.
+    """Decide if images that got a 404 were deleted.
 
-    They were if the album's count, requested after the 404, has become too small for them. If it
-    has not, a second listing decides: it may miss them, or have newer versions of them.
+    They were deleted if the album's count, requested after the 404, is now too small for them. If
+    it is not, a second listing decides. It may lack them, or contain newer versions.
     """
     if not visit.not_found:
         return
@@ -9486,7 +9491,9 @@ def relist_not_found(run: Run, visit: Visit, count: int | None) -> None:
 
 def count_outcome(run: Run, visit: Visit, outcome: Outcome) -> None:
     """Record an outcome and count it."""
-    album_key, image, file = outcome.album.key, outcome.image, outcome.file
+    album_key = outcome.album.key
+    image = outcome.image
+    file = outcome.file
     if file is not None:
         file = file._replace(source_types=", ".join(image.source_types))
         outcome = outcome._replace(file=file)
@@ -9551,7 +9558,7 @@ def remove_part_files(visit: Visit) -> None:
     keys = {image.key for image in visit.images} | visit.records.keys()
     for name in visit.on_disk:
         if part_key(name) in keys:
-            with suppress(OSError):  # it is only untidy
+            with suppress(OSError):  # a part file that stays does no harm
                 remove(visit.folder / name)
 
 
@@ -9582,8 +9589,8 @@ def write_sidecar(run: Run, path: Path, content: bytes, album_key: str = "") -> 
 def files_here(run: Run, album_key: str, folder: Path) -> dict[str, FileRecord]:
     """Return the files of an album on disk, by image key.
 
-    The record is trusted for albums that were compared with the disk in this run, except for
-    images that failed.
+    For albums that were compared with the disk in this run, the record is used, except for images
+    with a reason. Other albums are compared with the disk now.
     """
     files = run.database.files(album_key)
     doubtful = run.summary.reasons.get(album_key, {}).keys() & files.keys()
@@ -9591,7 +9598,7 @@ def files_here(run: Run, album_key: str, folder: Path) -> dict[str, FileRecord]:
         doubtful = set(files)
     on_disk = FilesOnDisk()
     if doubtful:
-        with suppress(OSError):  # then no picture of the album can be shown
+        with suppress(OSError):  # then the album has no files to show
             on_disk = files_in(folder)
     for key in doubtful:
         if on_disk.actual_name(files[key].name) not in on_disk:
@@ -9638,7 +9645,7 @@ def add_final_notes(
     for key, check in list(summary.to_repair.items()):
         is_users_business = check.condition in (Condition.MISSING, Condition.CHANGED)
         if is_users_business and database.clear_damage_if_removed(*key):
-            del summary.to_repair[key]  # the user deleted or edited what SmugMug no longer has
+            del summary.to_repair[key]  # the user may edit or delete such files
     to_repair = {check.path for check in summary.to_repair.values()}
     for folder, name in database.marked("damaged"):
         redraw()
@@ -9660,7 +9667,7 @@ def show_progress(run: Run) -> None:
 
 # -------------------------------------------------------------------------------------------------
 # 20. Tasks: a run, a preview, a list or a sign-in, from beginning to end.
-#    Uses everything above; opens and closes what a task needs, and reports the result.
+#    Uses all sections above. Opens and closes the objects of a task, and reports the result.
 # -------------------------------------------------------------------------------------------------
 
 ENDINGS = (Problem, KeyboardInterrupt, Stopped, OSError)
@@ -9707,7 +9714,7 @@ def run_steps(settings: Settings, summary: Summary, screen: Screen, stop: Stop) 
     signed_in = None  # verifying needs no network
     if not settings.verify:
         signed_in = connect(settings, screen, stop)
-    summary.started = time.time()  # typing a PIN may take any time, so the run begins here
+    summary.started = time.time()  # the run begins here, because typing a PIN may take long
     summary.began = time.monotonic()
     refuse_unusable_output(settings)
     redraw = partial(screen.show, lambda columns: "Reading the download record ...")
@@ -9732,7 +9739,7 @@ def run_steps(settings: Settings, summary: Summary, screen: Screen, stop: Stop) 
 
 
 def sync_and_count_costs(run: Run) -> None:
-    """Run or preview the download. Count its requests, whatever ends it."""
+    """Run or preview the download. Count its requests even if it fails."""
     try:
         sync(run)
         if not run.is_preview:
@@ -9808,7 +9815,7 @@ def verify_files(
         if check is not None:
             database.save(check.album_key, check.record._replace(damaged=check.is_damaged()))
             summary.check(check)
-        database.commit_if_due(TICK_SECONDS)  # a killed run keeps what it found
+        database.commit_if_due(TICK_SECONDS)  # a killed run keeps its results
     note_left_out(settings, database, summary)
     warn_of_changed_files(settings, summary)
     for album_key in albums.keys() - {album_key for album_key, _ in summary.to_repair}:
@@ -9845,8 +9852,7 @@ def warn_of_changed_files(settings: Settings, summary: Summary) -> None:
 def report_result(settings: Settings, summary: Summary, ended: str, ended_with: int) -> int:
     """Print the summary and the verdict, and write the JSON report. Return the exit code.
 
-    `ended`, `ended_with`: the message and the exit code of what ended the run early; "" and 0 if
-        nothing did
+    `ended`, `ended_with`: the message and exit code of an early end; "" and 0 if there was none
     """
     for check in summary.to_repair.values():
         summary.add_note(
@@ -9898,9 +9904,9 @@ def list_albums(settings: Settings, screen: Screen, stop: Stop) -> int:
 
 
 def diagnose(settings: Settings, screen: Screen, stop: Stop) -> int:
-    """Print what a bug report needs as one JSON object. Return the exit code.
+    """Print the data for a bug report as a JSON object. Return the exit code.
 
-    Nothing is written to the output folder, and no text of the user's is told.
+    Nothing is written to the output folder, and no text of the user is shown.
     """
     report: dict[str, Any] = {
         "program": VERSION,
@@ -9932,7 +9938,7 @@ def diagnose(settings: Settings, screen: Screen, stop: Stop) -> int:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of everything that this program depends on."""
+    """Return the versions of this program's dependencies."""
     return {
         "python": platform.python_version(),
         "requests": str(requests.__version__),
@@ -9993,7 +9999,7 @@ def log_out(settings: Settings, screen: Screen, stop: Stop) -> int:
     Raise a Problem if the file cannot be removed.
     """
     try:
-        remove(part_beside(settings.token_file))  # left by a run that was killed while it saved
+        remove(part_beside(settings.token_file))  # from a run that was killed while saving
         settings.token_file.unlink()
         log.log(
             NOTICE,
@@ -10024,7 +10030,7 @@ def write_report(path: Path, report: dict[str, Any]) -> bool:
 
 # -------------------------------------------------------------------------------------------------
 # 21. Command line: the options and `main`.
-#     Uses all sections. Decides nothing but how the options are read.
+#     Uses all sections. Reads the options, sets up signals and the log, and starts a task.
 # -------------------------------------------------------------------------------------------------
 
 
@@ -10058,8 +10064,8 @@ TASKS: dict[str, Callable[[Settings, Screen, Stop], int]] = {
     "login": log_in,
     "logout": log_out,
 }
-# Options that mean nothing for a task and are refused on its command line. The environment may set
-# them, because it is shared by all tasks.
+# Options that do not apply to a task, and are refused on its command line. The environment may set
+# them, because all tasks share it.
 LIST_CONFLICTS = (
     "report",
     "verify",
@@ -10086,10 +10092,10 @@ def catch_signals(stop: Stop) -> None:
     for name in ("SIGINT", "SIGTERM", "SIGBREAK", "SIGHUP"):
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
-            numbers.append(number)  # one that is ignored stays so, as under nohup
+            numbers.append(number)  # ignored signals stay ignored, as under nohup
 
     def interrupt(number: int, frame: Any) -> None:
-        for each in numbers:  # nothing may interrupt the end, which takes two seconds at most
+        for each in numbers:  # nothing may interrupt the end, which takes up to two seconds
             signal.signal(each, signal.SIG_IGN)
         stop.set()
         raise KeyboardInterrupt
@@ -10110,7 +10116,7 @@ def read_settings(argv: list[str] | None, environ: Mapping[str, str]) -> Setting
             parser.error(value.reason)
     refuse_conflicts(parser, options)
     home = os.path.expanduser("~")
-    if home == "~":  # the user has no home folder, so nothing can be saved
+    if home == "~":  # without a home folder, nothing can be saved
         home = os.devnull
     folder = config_folder(environ, sys.platform, home)
     return Settings(
@@ -10121,7 +10127,7 @@ def read_settings(argv: list[str] | None, environ: Mapping[str, str]) -> Setting
 def refuse_conflicts(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
     """Exit with a message if options exclude each other.
 
-    Values from the environment are meant for other tasks, so they conflict with nothing.
+    Values from the environment may be meant for other tasks, so they never conflict.
     """
     defaults = parser.parse_args([])
     for name in CONFLICTING_OPTIONS.get(options.task, ()):
@@ -10169,7 +10175,7 @@ class Parser(argparse.ArgumentParser):
 
 
 class Gather(argparse.Action):
-    """Stores a value; the tuples of a repeated option are joined.
+    """Stores a value. The tuples of a repeated option are joined.
 
     The first value replaces the default, which may come from the environment.
     """
