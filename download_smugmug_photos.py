@@ -564,8 +564,8 @@ class Result(enum.Enum):
     CHECKSUM = ResultRow(
         "checksum differs",
         "checksum",
-        "SmugMug states another checksum. These are requested again, after a day at first and "
-        "later at least monthly (at once with --full or --verify).",
+        "SmugMug states another checksum. These are requested again after a day, then at longer "
+        "intervals of up to 30 days (at once with --full or --verify).",
         "{number} with another checksum",
         is_note=True,
     )
@@ -605,7 +605,8 @@ class Result(enum.Enum):
     NOT_ORIGINAL = ResultRow(
         "not the original",
         "not_original",
-        "The originals are requested again, after a day at first and later at least monthly.",
+        "The originals are requested again after a day, then at longer intervals of up to 30 "
+        "days.",
         "{number} not the original",
         is_note=True,
     )
@@ -1992,7 +1993,9 @@ def disk_problem(
     path = Path(str(error.filename or path))
     if error.errno in (errno.EEXIST, errno.ENOTDIR):
         file = next((found for found in (path, *path.parents) if is_file(found)), path)
-        return Problem(f"{printable(file)} is a file, but a folder is needed there; move it")
+        return Problem(
+            f"{printable(file)} is a file, but a folder is needed there. Move or rename it."
+        )
     text = f"{error.strerror or error}: {printable(path)}"
     is_long = len(os.path.abspath(str(path))) >= WINDOWS_PATH_CHARACTERS
     path_errors = (errno.ENOENT, errno.EINVAL, errno.ENAMETOOLONG)
@@ -3943,7 +3946,7 @@ class PagedList:
         if lost:
             return lost_entries(lost)
         if total is None:
-            return f"the listing may be incomplete: {known} entries, and SmugMug gives no total"
+            return f"the listing may be incomplete: {known} entries, and SmugMug states no total"
         if known < total:  # more are fine; deleted images stay listed for a while
             return f"the listing is incomplete: {known} of {total} entries"
         return ""
@@ -6257,7 +6260,7 @@ class ContentIndex:
         records: dict[str, FileRecord] = {}
         for number, entry in enumerate(walk.files()):
             if number % WALK_STEP == 0:
-                self.show(f"Looking at the files on disk: {number:,}")
+                self.show(f"Reading the files on disk: {number:,}")
                 database.commit_if_due()
             if os.path.dirname(entry.path) != folder:
                 folder = os.path.dirname(entry.path)
@@ -6274,7 +6277,7 @@ class ContentIndex:
         walk = Walk(originals, skip=os.path.realpath(str(self.output)))
         for number, entry in enumerate(walk.files()):
             if number % WALK_STEP == 0:
-                self.show(f"Looking at the originals: {number:,} files in {printable(originals)}")
+                self.show(f"Reading the originals: {number:,} files in {printable(originals)}")
                 database.commit_if_due()
             if not entry.name.startswith("."):
                 self._add_unknown(entry)
@@ -6945,7 +6948,7 @@ def keep_recorded(job: Job, new: NewFile, twin: Path | None) -> Outcome:
     record = job.recorded._replace(removed=False)
     if job.image.remote is not None and job.image.remote.md5:
         record = record._replace(stated_md5=job.image.remote.md5)
-    reason = f"SmugMug offers another file, which is not better; it was saved as {beside.name}"
+    reason = f"SmugMug offers another file that is not better; it was saved as {beside.name}"
     if record.is_original and not new.is_original:
         reason = f"SmugMug offers only a smaller copy; it was saved as {beside.name}"
     result = Result.ALREADY_THERE
@@ -9921,7 +9924,7 @@ def diagnose(settings: Settings, screen: Screen, stop: Stop) -> int:
         report["account_images"] = user.image_count
         diagnosis = Diagnosis(connection)
         report["requests"] = diagnosis.requests
-        screen.show(lambda columns: "Asking SmugMug ...")
+        screen.show(lambda columns: "Contacting SmugMug ...")
         in_background(partial(diagnosis.run, user))
         report["counts"] = dict(sorted(diagnosis.counts.items()))
         report["unexpected"] = dict(sorted(diagnosis.unexpected.items()))
@@ -10274,7 +10277,7 @@ def add_selection(group: Any, option: Callable[..., None]) -> None:
         make_reader(str, {"", "photos", "videos"}.__contains__, "a kind; choose photos or videos"),
         metavar="photos|videos",
         default="",
-        help="leave out the others",
+        help="download only photos, or only videos",
     )
     group.add_argument(
         "--full",
@@ -10308,7 +10311,7 @@ def add_places(group: Any, option: Callable[..., None]) -> None:
     group.add_argument(
         "--hard-links",
         action="store_true",
-        help="store a photo that is in several albums once, with several names",
+        help="store a photo that is in several albums only once, as hard links",
     )
     option(
         group,
@@ -10386,7 +10389,7 @@ def add_tasks(group: Any) -> None:
         (("--list",), "show a table of the albums"),
         (("--list-md5",), "show the MD5 of each file, for md5sum -c"),
         (("-n", "--dry-run"), "show what would be downloaded"),
-        (("--diagnose",), "print what a bug report needs"),
+        (("--diagnose",), "print the data for a bug report"),
         (("--login",), "sign in and exit, for unattended runs later"),
         (("--logout",), "forget the sign-in and the API key"),
     ):
