@@ -290,7 +290,7 @@ class Settings(NamedTuple):
     """The values of all options, from the command line and the environment.
 
     `since`: the time of --since as SmugMug writes times, in UTC; "" without it
-    `task`: the name of the task that was asked for, such as "sync" or "dry-run"
+    `task`: the name of the requested task, such as "sync" or "dry-run"
     `jobs`: the number of concurrent downloads; None if it follows the throughput
     `limit_rate`: the bytes per second of all downloads together; None for no limit
     `quiet`: how often -q was given
@@ -638,7 +638,7 @@ class Outcome(NamedTuple):
     """The result for one image.
 
     `file`: the record of its file, if it is on disk
-    `reason`: why it is not, or what else the user should know
+    `reason`: why the image is not on disk, or another note for the user
     `album_count`: SmugMug's count of the album's images, requested after a 404; otherwise None
     `retry`: the file stays although SmugMug offers another one; SmugMug is asked again later
     """
@@ -967,7 +967,7 @@ def next_pace(
 
 
 class Jobs:
-    """The jobs that no worker has: the `ready` ones, and those that wait for another job.
+    """The jobs that no worker has, whether `ready` or waiting for another job.
 
     A file that is in several albums, or was uploaded several times, is downloaded once. The other
     jobs for it wait until it is on disk, and copy it.
@@ -1018,7 +1018,7 @@ class Jobs:
 # Some disks take less (see `name_limit`).
 MAX_NAME_BYTES = 255 - len(PART_SUFFIX)
 
-# Extensions by which programs know photos and videos: what cameras write and SmugMug accepts.
+# Extensions of photos and videos, as cameras write them and SmugMug accepts them.
 PHOTO_EXTENSIONS = frozenset(
     re.findall(
         r"\.\w+",
@@ -1428,7 +1428,7 @@ def seconds_at(shown: str, to_seconds: Callable[[Any], float] = calendar.timegm)
 
 
 def camera_time(shown: str) -> str:
-    """Return the time on the camera's clock, or "". It is in ISO 8601 without a zone.
+    """Return the time on the camera's clock, in ISO 8601 without zone. Return "" if there is none.
 
     An EXIF time has no zone. SmugMug treats it as a time in California and shows it in UTC, so
     "2019:08:04 11:28:12" becomes "2019-08-04T18:28:12+00:00".
@@ -1470,9 +1470,9 @@ def first_sunday(year: int, month: int) -> datetime:
 def file_time(image: Image) -> float | None:
     """Return the time stamp for an image's file, or None. It is in seconds since 1970.
 
-    This is when it was taken by the camera's clock, otherwise when it was uploaded. A video's time
-    should be in UTC. If it is later than the upload, the camera probably stored local time, and it
-    is read as such. If it is still later, it is wrong, and the upload's time is used.
+    The camera's time is used, otherwise the time of the upload. A video's time should be in UTC.
+    If it is later than the upload, the camera probably stored local time, and it is read as such.
+    If it is still later, it is wrong, and the upload's time is used.
     """
     uploaded = seconds_at(image.uploaded)
     local_time = seconds_at(image.taken, time.mktime)
@@ -1615,7 +1615,7 @@ def link_target(path: Path) -> str:
 
 
 def is_record_name(name: str) -> bool:
-    """Return True if this is a name of the record or SQLite's files beside it."""
+    """Return True if a name begins with the record's. Those of SQLite's files do, too."""
     return name.casefold().startswith(RECORD_FILE)
 
 
@@ -2029,7 +2029,7 @@ def character_width(character: str) -> int:
 
 
 def truncate(text: str, columns: int) -> str:
-    """Return a text that fits, with an ellipsis at the end if it was cut."""
+    """Return a text that fits, with an ellipsis if it was cut."""
     if display_width(text) <= columns:
         return text
     kept = 0
@@ -2097,7 +2097,7 @@ def human_bytes(size_bytes: float) -> str:
 
 
 def human_seconds(seconds: float) -> str:
-    """Return a duration such as "4.2 s", "3 min 05 s" or "2 h 10 min"."""
+    """Return a duration such as "4.2 s" or "2 h 10 min"."""
     if seconds < 9.95:
         return f"{seconds:.1f} s"
     seconds = round(seconds)
@@ -2115,7 +2115,7 @@ def counted(number: int, noun: str) -> str:
 
 
 def photos_and_videos(number: int) -> str:
-    """Return a number with "photos and videos", for images that may be either."""
+    """Return a number with its noun, for images of either kind."""
     return "1 photo or video" if number == 1 else f"{number:,} photos and videos"
 
 
@@ -2393,7 +2393,7 @@ class Host(Wait):
         self._last_refused_url = ""
         self._has_answered_others = False  # since that URL was refused
         self._silences = 0  # in a row
-        self._since: float | None = None  # when the present silence or refusal began
+        self._since: float | None = None  # when the present outage or refusal began
         self._since_text = ""  # the same as a time of day
         self._answered_at = 0.0
         self._trusted_until = 0.0  # a probe was answered
@@ -2431,7 +2431,7 @@ class Host(Wait):
         return max(0.0, self._opens_at - self._clock())
 
     def patience_seconds(self) -> float:
-        """Return how long the present silence may still last."""
+        """Return how much longer the host may stay unreachable."""
         since = self._since
         if since is None:
             return self._max_outage_seconds
@@ -4653,7 +4653,7 @@ def connect_as(
 
 
 def find_api_key(environ: Mapping[str, str], saved: Credentials) -> tuple[Credentials | None, str]:
-    """Return the API key with its secret, and its source as messages name it.
+    """Return the API key with its secret, and a name of its source.
 
     Return None and "" if they have to be typed. Raise Problem if only one of them is given.
     """
@@ -5609,8 +5609,8 @@ def temporary_problem(error: OSError | sqlite3.Error) -> Problem:
 def refuse_unusable_output(settings: Settings) -> None:
     """Raise a Problem if the output folder is unusable.
 
-    It is inside another one, or lost its record. A folder that had a record is not treated as a
-    new one, because its disk may not be connected.
+    It may be inside another one, or have lost its record. A folder that had a record is not
+    treated as a new one, because its disk may not be connected.
     """
     output = Path(os.path.abspath(str(settings.output)))
     if os.path.lexists(str(output / RECORD_FILE)):
@@ -6112,7 +6112,7 @@ def is_being_processed(image: Image, now: float) -> bool:
 def unavailable_after(
     outcome: Outcome, before: Unavailable | None, now: float
 ) -> Unavailable | None:
-    """Return the new record of an image without a file, or without SmugMug's present one.
+    """Return the new record of an image without SmugMug's file.
 
     Return None if there is nothing to retry. Videos are never originals.
     """
@@ -6163,7 +6163,7 @@ def without_metadata(visit: Visit, image: Image) -> Image:
 
 
 def fallback_name(image: Image, name: str, max_bytes: int = MAX_NAME_BYTES) -> str:
-    """Return an image's name for when a file that must stay has `name`."""
+    """Return an image's name if a file that must stay has `name`."""
     if split_extension(name)[0].endswith("_" + image.key):
         return with_suffix(name, f"-{image.serial or 2}", max_bytes)
     return with_suffix(name, f"_{image.key}", max_bytes)
@@ -7045,7 +7045,7 @@ def fetch(
 def stated_md5(remote: RemoteFile, part: PartFile) -> str:
     """Return the MD5 that SmugMug states for a file. It is in the API or the response's ETag.
 
-    Return "" if it states none. The ETag of a file is its MD5, in quotes.
+    Return "" if there is none. The ETag of a file is its MD5, in quotes.
     """
     if remote.md5:
         return remote.md5
@@ -7625,7 +7625,7 @@ def count_videos(files: Iterable[FileRecord]) -> int:
 
 
 def photo_count(photos: int, videos: int) -> str:
-    """Return a number of images in words: "12 photos and 1 video" or "no photos"."""
+    """Return a number of images in words: "12 photos and 1 video"."""
     counts = []
     if photos:
         counts.append(counted(photos, "photo"))
@@ -7731,7 +7731,7 @@ def album_sidecars(
 
 
 def is_kept_up(kind: str, kinds: Sequence[str], visit: Visit, name: str) -> bool:
-    """Return True if a sidecar was asked for, or is this program's."""
+    """Return True if a sidecar was requested, or was made by this program."""
     return kind in kinds or (name in visit.on_disk and is_own_sidecar(visit.folder / name))
 
 
@@ -8116,7 +8116,7 @@ class Speedometer:
 
 
 class Summary:
-    """The counts and notes of a run so far. Only the main thread may use it.
+    """The counts and notes of a run so far. Only the main thread may use them.
 
     `output`: the output folder
     `started`, `began`: the start of the run, in seconds since 1970 and by the monotonic clock
@@ -8494,7 +8494,7 @@ def count_clause(summary: Summary, settings: Settings, is_early: bool, is_comple
 
 
 def local_text(since: str) -> str:
-    """Return the time of --since in local time. A midnight is written as a day."""
+    """Return the time of --since in local time. Midnight is written as a day."""
     shown = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(seconds_at(since)))
     return shown.replace("T00:00:00", "").replace("T", " ")
 
@@ -8665,7 +8665,7 @@ def bytes_left(summary: Summary, received_bytes: int) -> int:
 
 
 def part_of_bytes(part_bytes: int, total_bytes: int) -> str:
-    """Return the part of a size that is done: "2.0 of 7.3 GB"."""
+    """Return the completed part of a size: "2.0 of 7.3 GB"."""
     part, total = human_bytes(part_bytes), human_bytes(total_bytes)
     if not part_bytes or total == part:
         return part
@@ -9614,7 +9614,7 @@ UNLISTED_ALBUM = parse_album(Entry({"UrlPath": "/Not in SmugMug's list of albums
 
 
 def write_overview(run: Run) -> None:
-    """Update the overview if it was asked for or is this program's."""
+    """Update the overview if it was requested, or was made by this program."""
     path = run.settings.output / PAGE_NAME
     if "html" not in run.settings.sidecars and not is_own_sidecar(path):
         return
