@@ -271,11 +271,11 @@ class SignatureRefused(RequestFailed):
 
 
 class Damaged(Problem):
-    """A body arrived in full but is not the file that SmugMug describes."""
+    """A body that arrived in full but differs from the file on SmugMug."""
 
 
 class Credentials(NamedTuple):
-    """An API key with its secret and, once signed in, an access token with its secret."""
+    """An API key and its secret, with an access token once signed in."""
 
     key: str
     secret: str
@@ -287,10 +287,10 @@ class Credentials(NamedTuple):
 
 
 class Settings(NamedTuple):
-    """The values of the command line and the environment, one for each option.
+    """The values of all options, from the command line and the environment.
 
     `since`: the time of --since as SmugMug writes times, in UTC; "" without it
-    `task`: the name of the task that was asked for, such as "sync" or "dry-run"
+    `task`: the name of the requested task, such as "sync" or "dry-run"
     `jobs`: the number of concurrent downloads; None if it follows the throughput
     `limit_rate`: the bytes per second of all downloads together; None for no limit
     `quiet`: how often -q was given
@@ -339,7 +339,7 @@ class Image(NamedTuple):
     """A photo or video of an album, as the listing describes it. SmugMug calls both images.
 
     `remote`: None if the listing has no download URL; find_remote() then looks for one
-    `extension`: that of the file served, without a dot, if it may differ from the file name's.
+    `extension`: the served file's extension, without a dot, if it may differ from the file name's.
         SmugMug re-encodes videos.
     `uploaded`: in UTC, in ISO 8601 like `taken`
     `taken`: local camera time for photos. For videos, the time stored in the file, which should
@@ -473,9 +473,9 @@ NEW_ALBUM = AlbumRecord("")  # stands for the record of an album that has none
 
 
 class Unavailable(NamedTuple):
-    """A row of the download record: an image that SmugMug offered no file for, or no original.
+    """A row of the download record: an image without a file or an original.
 
-    `tries`: how often it was requested in vain since the first time
+    `tries`: unsuccessful requests after the first one
     `retry_at`: when to request it again, in seconds since 1970
     """
 
@@ -564,8 +564,8 @@ class Result(enum.Enum):
     CHECKSUM = ResultRow(
         "checksum differs",
         "checksum",
-        "SmugMug states another checksum. These are requested again, after a day at first and "
-        "later at least monthly (at once with --full or --verify).",
+        "SmugMug states another checksum. These are requested again after a day, then at longer "
+        "intervals of up to 30 days (at once with --full or --verify).",
         "{number} with another checksum",
         is_note=True,
     )
@@ -605,7 +605,8 @@ class Result(enum.Enum):
     NOT_ORIGINAL = ResultRow(
         "not the original",
         "not_original",
-        "The originals are requested again, after a day at first and later at least monthly.",
+        "The originals are requested again after a day, then at longer intervals of up to 30 "
+        "days.",
         "{number} not the original",
         is_note=True,
     )
@@ -637,7 +638,7 @@ class Outcome(NamedTuple):
     """The result for one image.
 
     `file`: the record of its file, if it is on disk
-    `reason`: why it is not, or what else the user should know
+    `reason`: why the image is not on disk, or another note for the user
     `album_count`: SmugMug's count of the album's images, requested after a 404; otherwise None
     `retry`: the file stays although SmugMug offers another one; SmugMug is asked again later
     """
@@ -654,14 +655,14 @@ class Outcome(NamedTuple):
 
 # -------------------------------------------------------------------------------------------------
 # 2. Work in parallel: worker pools with one result queue, and how many workers to run.
-#    Uses threads. Independent of the work that they do.
+#    Uses threads. Only `Jobs` knows that the work is images; the rest is independent of it.
 #
 #    Why the number of downloads is measured, not fixed
 #
-#    A slow line is full with a few downloads, and more of them only make each one slower. A fast
-#    line needs dozens if the server limits each connection. So throughput is measured, half a
-#    second at a time, and only while every allowed download is running. A finished file counts as
-#    50 kB extra, because small files cost time rather than bytes.
+#    A few downloads fill a slow line, and more of them only make each one slower. A fast line
+#    needs dozens if the server limits each connection. So throughput is measured, half a second at
+#    a time, and only while every allowed download is running. A finished file counts as 50 kB
+#    extra, because small files cost time rather than bytes.
 #
 #    A run begins with 4 downloads. The first trial takes three times as many, because 4 fill few
 #    lines and every trial costs half a second. Later trials double: 24, 48, 64. A trial is kept
@@ -704,19 +705,19 @@ class Stop(threading.Event):
 
 
 class Wait:
-    """A reason to wait, such as a closed host: until a time, or for an item that tests it."""
+    """A reason to wait, such as a closed host. Some waits end at a time, others after a trial."""
 
     def is_over(self) -> bool:
-        """Return True if all items that wait for this may be tried again."""
+        """Return True if all waiting items may be tried again."""
         raise NotImplementedError
 
     def needs_trial(self) -> bool:
-        """Return True if one of the items should be tried now, to find out if the wait is over."""
+        """Return True if one item should be tried now. That shows whether the wait is over."""
         return False
 
 
 class HandBack(Exception):
-    """Raised by a worker's function if its item cannot be done before a wait is over."""
+    """Raised by a worker's function whose item has to wait."""
 
     def __init__(self, wait: Wait) -> None:
         super().__init__()
@@ -749,7 +750,7 @@ class Parking:
         return len(self._items.get((wait, pool), ()))
 
     def take_released(self) -> list[HandedBack]:
-        """Remove and return the items that should be tried again, the longest waiting first."""
+        """Remove and return the items to try again. The longest waiting come first."""
         released: list[HandedBack] = []
         for (wait, pool), items in list(self._items.items()):
             if wait.is_over():
@@ -786,7 +787,7 @@ class ResultQueue:
             pool.shut_down(deadline)
 
     def take(self, seconds: float) -> Any:
-        """Return the next result, or None after `seconds`; re-raise a worker's exception.
+        """Return the next result, or None after `seconds`. A worker's exception is raised again.
 
         An item that its worker could not do yet is returned as HandedBack.
         """
@@ -811,8 +812,8 @@ class WorkerPool:
     `in_progress`: items submitted whose results have not been taken
     `done`: items whose results have been taken
 
-    The pools of concurrent.futures are no alternative. Python joins their threads at exit, so a
-    blocked read would delay Ctrl-C.
+    This replaces the pools of concurrent.futures, because Python joins their threads at exit. A
+    blocked read would then delay Ctrl-C.
     """
 
     def __init__(self, function: Callable[[Any], Any], results: ResultQueue, size: int) -> None:
@@ -845,7 +846,7 @@ class WorkerPool:
             self._do(item)
 
     def shut_down(self, deadline: float) -> None:
-        """Tell the threads to end, and wait until `deadline` (in time.monotonic seconds)."""
+        """Tell the threads to end. Wait for them until `deadline`, in time.monotonic seconds."""
         for _ in self._threads:
             self._items.put(None)
         for thread in self._threads:
@@ -861,7 +862,7 @@ class WorkerPool:
             self._results.queue.put((self, self._function(item), None))
         except HandBack as error:
             self._results.queue.put((self, HandedBack(self, item, error.wait), None))
-        except BaseException as error:  # of any kind: ResultQueue.take raises it again
+        except BaseException as error:  # any kind; ResultQueue.take raises it again
             self._results.queue.put((self, None, error))
 
 
@@ -966,7 +967,7 @@ def next_pace(
 
 
 class Jobs:
-    """The jobs that no worker has: those that are `ready`, and those that wait for another job.
+    """The jobs that no worker has, whether `ready` or waiting for another job.
 
     A file that is in several albums, or was uploaded several times, is downloaded once. The other
     jobs for it wait until it is on disk, and copy it.
@@ -988,7 +989,7 @@ class Jobs:
                 self.ready.append(job)
 
     def done(self, image: Image) -> None:
-        """Note that an image is on disk or failed; the next job for it goes to the front."""
+        """Note that an image is on disk or failed. The next job for it goes to the front."""
         waiting = self._waiting.pop(image.content)
         if waiting:
             self._waiting[image.content] = waiting[1:]
@@ -997,26 +998,27 @@ class Jobs:
 
 # -------------------------------------------------------------------------------------------------
 # 3. Names: from SmugMug's texts to names that every file system accepts.
-#    Uses the rules of Linux, macOS and Windows, never the disk: results are the same everywhere.
+#    Uses the rules of Linux, macOS and Windows. Results are the same everywhere, whatever the
+#    disk.
 #
 #    What a name must be
 #
 #    Visible.   Linux and macOS hide names that begin with a dot. PhotoPrism also ignores those
 #               that begin with "@", "_." or "__". Nobody finds a file without visible characters.
-#    Openable.  A double click and every importer go by the extension. A dot alone makes none: in
-#               "Holiday 12.05.2019" and "St.Moritz", all of it is the name. Only extensions in the
-#               lists below count; a name without one gets that of the file SmugMug serves.
-#    Unique.    macOS and Windows ignore case, macOS also ignores Unicode normalization.
+#    Openable.  A double click and every importer go by the extension. A dot alone does not make
+#               one: "Holiday 12.05.2019" and "St.Moritz" have no extension. Only extensions in the
+#               lists below count. A name without one gets that of the file SmugMug serves.
+#    Unique.    macOS and Windows ignore case. macOS also ignores Unicode normalization.
 #    Stable.    Names depend on the image and on names already given, not on the listing's order.
 #
-#    Files on disk under the names that earlier versions gave them keep those names.
+#    Files that are on disk under the names of earlier versions keep them.
 # -------------------------------------------------------------------------------------------------
 
 # Length limit of a name in UTF-8. Linux allows 255 bytes; a part file needs room for its suffix.
 # Some disks take less (see `name_limit`).
 MAX_NAME_BYTES = 255 - len(PART_SUFFIX)
 
-# Extensions by which programs know photos and videos: what cameras write and SmugMug accepts.
+# Extensions of photos and videos, as cameras write them and SmugMug accepts them.
 PHOTO_EXTENSIONS = frozenset(
     re.findall(
         r"\.\w+",
@@ -1046,7 +1048,7 @@ UNSAFE_CHARACTER = re.compile(
     r'[<>:"/\\|?*\x00-\x1f\x7f-\x9f\ud800-\udfff\u200e\u200f\u2028-\u202e\u2066-\u2069]'
 )
 
-# The beginning of a name that some program takes for hidden.
+# The beginning of a name that some programs treat as hidden.
 HIDDEN_PREFIX = re.compile(r"\A(?=[.@]|_[._])[._@]+")
 
 # Letters and symbols without a glyph: Hangul fillers, the empty Braille pattern, a null note head.
@@ -1056,9 +1058,9 @@ BLANK_CHARACTERS = frozenset("\u115f\u1160\u2800\u3164\uffa0\U0001d159")
 def safe_name(text: str, fallback: str, max_bytes: int = MAX_NAME_BYTES) -> str:
     """Return a file or folder name made from `text`.
 
-    If nothing visible is left of it, `fallback` is used. Harmless names are returned unchanged.
-    Each unsafe character becomes one "_", as in other SmugMug tools. The result is in Unicode NFC
-    and has at most `max_bytes` bytes in UTF-8. It is never a name that this program uses itself.
+    `fallback` is used if no visible character is left. Harmless names are returned unchanged. Each
+    unsafe character becomes one "_", as in other SmugMug tools. The result is in Unicode NFC and
+    has at most `max_bytes` bytes in UTF-8. It is never a name that this program uses itself.
     """
     name = HIDDEN_PREFIX.sub("_", plain_text(text), count=1)
     name = shortened(name, max_bytes).rstrip(". ")
@@ -1072,12 +1074,12 @@ def safe_name(text: str, fallback: str, max_bytes: int = MAX_NAME_BYTES) -> str:
 
 
 def plain_text(text: str) -> str:
-    """Return `text` in Unicode NFC, with "_" for each unsafe character, without outer spaces."""
+    """Return `text` in Unicode NFC, stripped. Unsafe characters become "_"."""
     return UNSAFE_CHARACTER.sub("_", unicodedata.normalize("NFC", text)).strip(" ")
 
 
 def is_visible(name: str) -> bool:
-    """Return True if a name has a character to see, other than "_", "@" and dots."""
+    """Return True if a name has a visible character. "_", "@" and dots do not count."""
     for letter in name:
         is_shown = (
             unicodedata.category(letter)[0] in "LNPS" or unicodedata.category(letter) == "Co"
@@ -1088,7 +1090,7 @@ def is_visible(name: str) -> bool:
 
 
 def shortened(name: str, max_bytes: int) -> str:
-    """Cut the stem of `name` so that all of it fits into `max_bytes` of UTF-8."""
+    """Cut the stem of `name` to fit `max_bytes` of UTF-8."""
     if len(name.encode("utf-8")) <= max_bytes:
         return name
     stem, extension = split_extension(name)
@@ -1099,7 +1101,7 @@ def shortened(name: str, max_bytes: int) -> str:
 def split_extension(name: str) -> tuple[str, str]:
     """Split "IMG_1.JPG" into "IMG_1" and ".JPG".
 
-    Only the extensions in EXTENSIONS count; anything else belongs to the stem.
+    Only the extensions in EXTENSIONS count. Anything else belongs to the stem.
     """
     stem, dot, extension = name.rpartition(".")
     if stem and dot + extension.lower() in EXTENSIONS:
@@ -1110,7 +1112,7 @@ def split_extension(name: str) -> tuple[str, str]:
 def with_suffix(name: str, suffix: str, max_bytes: int = MAX_NAME_BYTES) -> str:
     """Insert `suffix` before the extension: "IMG_1.JPG" and "_KEY" make "IMG_1_KEY.JPG".
 
-    The stem is cut if the name would get too long. Folders in front of the name stay as they are.
+    The stem is cut if the name would get too long. Folders before the name are unchanged.
     """
     folders, slash, name = name.rpartition("/")
     stem, extension = split_extension(name)
@@ -1131,7 +1133,7 @@ def alternatives(
 
 
 def collision_key(name: str) -> str:
-    """Return a key that equal names share, as file systems see them.
+    """Return a key that is equal for names that file systems consider equal.
 
     macOS and Windows ignore case, and macOS also ignores Unicode normalization.
     """
@@ -1144,8 +1146,8 @@ def collision_key(name: str) -> str:
 def image_file_name(image: Image, max_bytes: int = MAX_NAME_BYTES) -> str:
     """Return the preferred file name of an image.
 
-    SmugMug re-encodes videos, so a video gets the extension of the file that is served. A photo
-    keeps its own extension and gets the served one only if it has none.
+    SmugMug re-encodes videos, so a video gets the extension of the served file. A photo keeps its
+    own extension. It gets the served one only if it has none.
     """
     name = plain_text(image.file_name).rstrip(". ")
     stem, extension = split_extension(name)
@@ -1192,8 +1194,8 @@ def album_folders(
 ) -> dict[str, str]:
     """Return a folder for each album that has none yet.
 
-    Folders are relative to the output folder. Of albums that share a name, the oldest gets the
-    plain one.
+    Folders are relative to the output folder. If albums share a name, the oldest gets the plain
+    one.
 
     `given`: the folders that albums already have, by album key
     `preferred`: returns the preferred folder of an album
@@ -1211,12 +1213,12 @@ def album_folder(album: Album, parent: str = "", max_bytes: int = MAX_NAME_BYTES
 
 
 def smugmug_folders(album: Album) -> list[str]:
-    """Return the paths of the folders above an album on SmugMug, the innermost first."""
+    """Return the folders above an album on SmugMug, innermost first."""
     return folders_above("/".join(part for part in album.url_path.split("/") if part))
 
 
 def folders_above(path: str) -> list[str]:
-    """Return the folders above a path, the innermost first: "a/b" and "a" for "a/b/c"."""
+    """Return the folders above a path: "a/b" and "a" for "a/b/c"."""
     folders = []
     while "/" in path:
         path = path.rpartition("/")[0]
@@ -1231,14 +1233,15 @@ def tree_folders(
     taken: Iterable[str] = (),
     max_bytes: int = MAX_NAME_BYTES,
 ) -> dict[str, str]:
-    """Return the local folder for each folder on SmugMug that holds a new album.
+    """Return the local folder for each SmugMug folder with a new album.
 
-    Both are paths; parents are included. Two folders on SmugMug never share a local one, even if
-    their names differ only in what no file system can tell. The second gets the last part of its
-    path appended, which is unique on SmugMug.
+    Both are paths; parents are included. Two folders on SmugMug never share a local one, even if a
+    file system considers their names equal. The second gets the last part of its path appended,
+    which is unique on SmugMug.
 
     `albums`: all albums, new and old
-    `given`: the folders of the old ones, by album key. They show which folder is whose.
+    `given`: the folders of the old ones, by album key. They show which SmugMug folder owns a local
+        one.
     `names`: names of folders, by path; a missing name is replaced by the last part of the path
     `taken`: local paths that can't be folders
     """
@@ -1264,7 +1267,7 @@ def tree_folders(
 
 
 def folders_on_smugmug(albums: Iterable[Album], given: Container[str]) -> set[str]:
-    """Return the paths of all folders on SmugMug that hold albums not in `given`."""
+    """Return all folders on SmugMug that hold albums not in `given`."""
     paths = set()
     for album in albums:
         if album.key not in given:
@@ -1275,9 +1278,9 @@ def folders_on_smugmug(albums: Iterable[Album], given: Container[str]) -> set[st
 def image_names(
     images: Iterable[Image], taken: Iterable[str], max_bytes: int = MAX_NAME_BYTES
 ) -> dict[str, str]:
-    """Return a file name within the album's folder for each image key.
+    """Return the file name of each image, by image key.
 
-    Of images that share a name, the one uploaded first gets the plain one.
+    If images share a name, the one uploaded first gets the plain one.
     """
     earliest_first = sorted(images, key=lambda image: (image.uploaded, image.key))
     wanted = ((image.key, image_file_name(image, max_bytes)) for image in earliest_first)
@@ -1285,10 +1288,10 @@ def image_names(
 
 
 def former_names(images: Iterable[Image], taken: Iterable[str]) -> dict[str, str]:
-    """Return the file name that earlier versions gave each image, by image key.
+    """Return the file names that earlier versions gave, by image key.
 
-    They took whatever followed the last dot for an extension, kept a dot at the beginning, and
-    gave no extension to a photo without one.
+    Those versions took the text after the last dot for an extension. They kept a dot at the
+    beginning, and gave no extension to a photo without one.
     """
     names: dict[str, str] = {}
     used = set(map(collision_key, taken))
@@ -1313,7 +1316,8 @@ def former_names(images: Iterable[Image], taken: Iterable[str]) -> dict[str, str
 def part_name(image: Image, md5: str) -> str:
     """Return the name of an image's part file.
 
-    It holds the image's key, serial and MD5, so that one version never resumes another.
+    It holds the image's key, serial and MD5, so that one version never resumes the file of
+    another.
     """
     return "." + "-".join(filter(None, (image.key, image.serial, md5))) + PART_SUFFIX
 
@@ -1324,9 +1328,9 @@ PART_NAME = re.compile(
 
 
 def part_key(name: str) -> str:
-    """Return the key of the image that a part file belongs to, or "" for any other name.
+    """Return the image key in a part file's name. Return "" for any other name.
 
-    Only a name with a serial or an MD5 is that of a part file. A shorter one may be the user's.
+    A part file's name has a serial or an MD5. A shorter name may be the user's.
     """
     match = PART_NAME.fullmatch(name)
     if match is None or match.group(2, 3) == (None, None):
@@ -1337,7 +1341,8 @@ def part_key(name: str) -> str:
 def printable(text: str | Path) -> str:
     """Return a text or path that is safe to print.
 
-    Names come from the server and may contain anything, such as control sequences for a terminal.
+    Names come from the server and may contain anything, including control sequences for a
+    terminal.
     """
     text = str(text)
     if text.isprintable():
@@ -1346,12 +1351,12 @@ def printable(text: str | Path) -> str:
 
 
 def single_line(text: str) -> str:
-    """Return a text without control characters and line ends, for a line of data."""
+    """Return a text without control characters and line ends."""
     return re.sub("[\x00-\x1f\x7f-\x9f\u2028\u2029]", "\ufffd", text)
 
 
 def full_path(path: Path) -> str:
-    """Return the absolute path, or `path` itself if the working folder no longer exists."""
+    """Return the absolute path. Return `path` itself if the working folder no longer exists."""
     with suppress(OSError):
         return os.path.abspath(str(path))
     return str(path)
@@ -1359,16 +1364,16 @@ def full_path(path: Path) -> str:
 
 # -------------------------------------------------------------------------------------------------
 # 4. Times: from the clocks of SmugMug, cameras and videos to the time stamps of files.
-#    Uses the calendar. Independent of what time it is now.
+#    Uses the calendar and the local time zone. Independent of the present time.
 # -------------------------------------------------------------------------------------------------
 
 DAY_SECONDS = 86_400.0
 
-# Limit of a time stamp, 272 years before and after 1970. SQLite counts nanoseconds in 63 bits, and
-# some file systems end earlier. A time beyond the limit counts as unknown.
+# Limit of a time stamp, 272 years before and after 1970. SQLite stores nanoseconds in 63 bits, and
+# some file systems have a smaller range. A time beyond the limit counts as unknown.
 FILE_TIME_SECONDS = 1 << 33
 
-# A time in ISO 8601: what the clock shows, and the sign, hours and minutes of its offset.
+# A time in ISO 8601: the clock time, and the sign, hours and minutes of its offset.
 SHOWN_TIME = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2})"
     r"(?:[.,][0-9]+)?(?:([+-])([0-9]{2}):?([0-9]{2})?)?"
@@ -1376,7 +1381,7 @@ SHOWN_TIME = re.compile(
 
 
 def http_date(text: str) -> float | None:
-    """Return an HTTP date in seconds since 1970, or None if it is not one."""
+    """Return an HTTP date in seconds since 1970. Return None if it is invalid."""
     with suppress(TypeError, ValueError, IndexError, OverflowError):
         date: datetime = email.utils.parsedate_to_datetime(text)
         if date.tzinfo is None:
@@ -1388,23 +1393,22 @@ def http_date(text: str) -> float | None:
 def utc_time(shown: str) -> datetime:
     """Return a time such as "2019-08-04T18:28:12+00:00" in UTC, without its zone.
 
-    SmugMug's offset has always been zero so far, but any other is taken into account. A time
-    without an offset is in UTC. Raise ValueError for anything else.
+    SmugMug's offset has always been zero so far, but others are applied as well. A time without an
+    offset is in UTC. Raise ValueError for anything else.
     """
     match = SHOWN_TIME.match(shown)
     if match is None:
         raise ValueError(f"not a time: {shown}")
-    moment, sign, hours, minutes = match.groups()
-    offset = timedelta(hours=int(hours or 0), minutes=int(minutes or 0))
-    if sign == "-":
+    offset = timedelta(hours=int(match.group(3) or 0), minutes=int(match.group(4) or 0))
+    if match.group(2) == "-":
         offset = -offset
-    return datetime.fromisoformat(moment) - offset
+    return datetime.fromisoformat(match.group(1)) - offset
 
 
 def utc_text(shown: str) -> str:
-    """Return a time as SmugMug shows it with the offset +00:00; any other text is unchanged.
+    """Return a time from SmugMug with the offset +00:00. Any other text is unchanged.
 
-    Only such texts can be compared and sorted as texts.
+    Times in this form can be compared and sorted as texts.
     """
     with suppress(ValueError, OverflowError):
         return utc_time(shown).isoformat() + "+00:00"
@@ -1412,7 +1416,7 @@ def utc_text(shown: str) -> str:
 
 
 def seconds_at(shown: str, to_seconds: Callable[[Any], float] = calendar.timegm) -> float | None:
-    """Return a time as SmugMug shows it in seconds since 1970, or None if no file can have it.
+    """Return a time from SmugMug in seconds since 1970. Return None if no file can have it.
 
     Pass time.mktime to read `shown` as the local time of this computer instead of UTC.
     """
@@ -1424,9 +1428,9 @@ def seconds_at(shown: str, to_seconds: Callable[[Any], float] = calendar.timegm)
 
 
 def camera_time(shown: str) -> str:
-    """Return the time on the camera's clock, in ISO 8601 without a zone, or "" if there is none.
+    """Return the time on the camera's clock, in ISO 8601 without zone. Return "" if there is none.
 
-    An EXIF time has no zone. SmugMug takes it for a time in California and shows it in UTC, so
+    An EXIF time has no zone. SmugMug treats it as a time in California and shows it in UTC, so
     "2019:08:04 11:28:12" becomes "2019-08-04T18:28:12+00:00".
 
     `shown`: the DateTimeOriginal of a photo
@@ -1438,9 +1442,9 @@ def camera_time(shown: str) -> str:
 
 
 def pacific_hours(utc: datetime) -> int:
-    """Return how many hours California is ahead of UTC: -7 in summer, -8 in winter.
+    """Return California's offset from UTC: -7 in summer, -8 in winter.
 
-    Exact from 1976 on, which is earlier than any digital camera. Source:
+    Exact from 1976 on, before any digital camera existed. Source:
     https://www.nist.gov/pml/time-and-frequency-division/popular-links/daylight-saving-time-dst
     """
     if utc.year >= 2007:
@@ -1452,7 +1456,7 @@ def pacific_hours(utc: datetime) -> int:
     else:
         starts = first_sunday(utc.year, 5) - timedelta(days=7)
         ends = first_sunday(utc.year, 11) - timedelta(days=7)
-    # At 2:00 on the local clock: that is 10:00 UTC in winter and 9:00 UTC in summer.
+    # Both changes are at 2:00 local time, which is 10:00 UTC in winter and 9:00 UTC in summer.
     is_summer = starts + timedelta(hours=10) <= utc < ends + timedelta(hours=9)
     return -7 if is_summer else -8
 
@@ -1464,11 +1468,11 @@ def first_sunday(year: int, month: int) -> datetime:
 
 
 def file_time(image: Image) -> float | None:
-    """Return the time stamp for an image's file, in seconds since 1970, or None if none is known.
+    """Return the time stamp for an image's file, or None. It is in seconds since 1970.
 
-    That is when it was taken, by the camera's clock, or else when it was uploaded. A video states
-    its time in UTC. If that is later than the upload, the camera probably stored local time, so it
-    is read as such. No video was taken after its upload.
+    The camera's time is used, otherwise the time of the upload. A video's time should be in UTC.
+    If it is later than the upload, the camera probably stored local time, and it is read as such.
+    If it is still later, it is wrong, and the upload's time is used.
     """
     uploaded = seconds_at(image.uploaded)
     local_time = seconds_at(image.taken, time.mktime)
@@ -1486,11 +1490,11 @@ def iso_time(seconds: float) -> str:
 
 
 # -------------------------------------------------------------------------------------------------
-# 5. Files: part files, writes that a crash cannot interrupt halfway, what lies in a folder.
-#    Uses threads only to stop. Independent of what the files contain.
+# 5. Files: part files, atomic writes, hashing, the content of folders, free space.
+#    Uses Stop and names. Independent of the files' content.
 # -------------------------------------------------------------------------------------------------
 
-# Limits of a name's length below this, in bytes, are not believed: part files would not fit.
+# Stated limits of a name's length below this, in bytes, are ignored. Part files would not fit.
 MIN_NAME_BYTES = 64
 
 # Length from which Windows refuses a path unless long paths are enabled. A folder needs room for
@@ -1504,10 +1508,10 @@ UNSUPPORTED = frozenset(
 
 
 class PartFile:
-    """A partial download on disk, with its size in bytes and the MD5 of its content.
+    """A partial download on disk. It keeps the size in bytes and the MD5 of its content.
 
-    It outlives the run. Opening it again reads what is there, and the download resumes from that
-    point.
+    It remains after the run. Opening it again hashes the content, and the download resumes from
+    there.
 
     `received_bytes`: bytes written since it was opened
     `head`: its first 64 bytes, which show the type of the file
@@ -1557,8 +1561,8 @@ class PartFile:
     def finish(self, modified: float | None) -> None:
         """Flush the content to disk, set its time stamp, and close it.
 
-        The file is then ready to be renamed. `modified` is in seconds since 1970; with None, the
-        time stamp is left alone.
+        The file is then ready to be renamed. `modified` is in seconds since 1970. With None, the
+        time stamp is not changed.
         """
         sync_to_disk(self._file.fileno())
         self._file.close()
@@ -1580,7 +1584,7 @@ def chunks_of(file: IO[bytes]) -> Iterator[bytes]:
 def new_md5(content: bytes = b"") -> Any:
     """Return an MD5 object that has hashed `content`.
 
-    It detects damage and secures nothing, so it is also allowed in FIPS mode.
+    It only detects damage and protects no secret, so it is allowed in FIPS mode.
     """
     if sys.version_info < (3, 9):
         return hashlib.md5(content)
@@ -1588,9 +1592,9 @@ def new_md5(content: bytes = b"") -> Any:
 
 
 def file_md5(path: Path, stop: Stop | None = None) -> str:
-    """Return the MD5 of a file, in hexadecimal; raise Stopped if `stop` is set meanwhile.
+    """Return the MD5 of a file, in hexadecimal. Raise Stopped if `stop` is set meanwhile.
 
-    Raise OSError also for a link to the download record, because closing it drops the lock.
+    Also raise OSError for a link to the download record, because closing it would drop the lock.
     """
     if is_record_name(link_target(path)):
         raise OSError(errno.EPERM, "this is the download record", str(path))
@@ -1611,18 +1615,18 @@ def link_target(path: Path) -> str:
 
 
 def is_record_name(name: str) -> bool:
-    """Return True if a file of this name is the download record, or one of SQLite's beside it."""
+    """Return True if a name begins with the record's. Those of SQLite's files do, too."""
     return name.casefold().startswith(RECORD_FILE)
 
 
 def is_blank(path: Path) -> bool:
-    """Return True if a file holds nothing but zeros, as after a power cut."""
+    """Return True if a file contains only zeros, as after a power cut."""
     with open(str(path), "rb", buffering=0) as file:
         return all(chunk.count(0) == len(chunk) for chunk in chunks_of(file))
 
 
 def file_stamp(path: Path) -> tuple[int, int, int] | None:
-    """Return what changes when a file is written or replaced, or None if there is no file."""
+    """Return a value that changes when a file is written or replaced. A missing file has None."""
     try:
         status = os.lstat(str(path))
     except FileNotFoundError:
@@ -1631,7 +1635,7 @@ def file_stamp(path: Path) -> tuple[int, int, int] | None:
 
 
 def is_beginning_of(path: Path, whole: Path) -> bool:
-    """Return True if `path` holds the first bytes of `whole`, or all of them."""
+    """Return True if `path` holds the first bytes of `whole`, or all."""
     if path.stat().st_size > whole.stat().st_size:
         return False
     with open(str(path), "rb") as first, open(str(whole), "rb") as second:
@@ -1643,7 +1647,7 @@ def write_atomically(
 ) -> None:
     """Write `content` to a temporary file and rename it to `path`.
 
-    Readers find the old file or the new one, never a mixture. With `durable`, that also holds
+    Readers find the old file or the new one, never a mixture. With `durable`, this also holds
     after a crash.
     """
     beside = part_beside(path)
@@ -1662,10 +1666,10 @@ def write_atomically(
 
 
 def part_beside(path: Path) -> Path:
-    """Return the path of the temporary file in which `path` is written.
+    """Return the temporary path at which `path` is written.
 
-    The name is cut to stay within the limit, and holds a digest of the whole name. So a killed run
-    leaves one file that the next run removes, and a `.<name>.part` of another program is safe.
+    The name is cut to stay within the limit, and holds a digest of the whole name. So the next run
+    finds and removes the file of a killed run, and a `.<name>.part` of another program is safe.
     """
     name = path.name.encode("utf-8", "surrogateescape")
     digest = new_md5(name).hexdigest()[:8]
@@ -1690,8 +1694,8 @@ def sync_to_disk(file_number: int) -> None:
 def rename(path: Path, new_path: Path) -> None:
     """Rename a file or folder, replacing a file at `new_path`.
 
-    On Windows, a virus scanner may hold the file open. The call is therefore repeated for about a
-    second.
+    On Windows, a virus scanner may hold the file open. The call is therefore repeated for about
+    one second.
     """
     for tries_left in range(10, -1, -1):  # pragma: no branch: the last one raises
         try:
@@ -1704,10 +1708,10 @@ def rename(path: Path, new_path: Path) -> None:
 
 
 def passes(test: Callable[[str], bool], path: Path) -> bool:
-    """Return `test(path)`, or False if that cannot be found out.
+    """Return `test(path)`, or False if it raises an error.
 
-    The tests of pathlib raise OSError for a path that cannot be looked at. Before Python 3.8,
-    those of os.path raise UnicodeError for a name that the locale cannot encode.
+    The tests of pathlib raise OSError for an unreadable path. Before Python 3.8, those of os.path
+    raise UnicodeError for a name that the locale cannot encode.
     """
     with suppress(OSError, ValueError):
         return test(str(path))
@@ -1715,22 +1719,22 @@ def passes(test: Callable[[str], bool], path: Path) -> bool:
 
 
 def exists(path: Path) -> bool:
-    """Return True if a file or folder is at `path`, or behind a link there."""
+    """Return True if `path` is a file or folder, or links to one."""
     return passes(os.path.exists, path)
 
 
 def is_file(path: Path) -> bool:
-    """Return True if a file is at `path`, or behind a link there."""
+    """Return True if `path` is a file, or links to one."""
     return passes(os.path.isfile, path)
 
 
 def is_occupied(path: Path) -> bool:
-    """Return True if anything is at `path`, even a link that leads nowhere."""
+    """Return True if anything is at `path`, even a broken link."""
     return passes(os.path.lexists, path)
 
 
 def is_missing(path: Path) -> bool:
-    """Return True if there is certainly nothing at `path`; False if that cannot be found out."""
+    """Return True if there is certainly nothing at `path`. An error means False."""
     try:
         os.lstat(str(path))
     except (FileNotFoundError, NotADirectoryError):
@@ -1741,7 +1745,7 @@ def is_missing(path: Path) -> bool:
 
 
 def is_same_time(one_ns: int, other_ns: int) -> bool:
-    """Return True if two time stamps of a file, in nanoseconds, are the same.
+    """Return True if two time stamps of a file are the same. They are in nanoseconds.
 
     FAT stores them in steps of 2 s and in local time, which shifts by an hour twice a year.
     """
@@ -1750,12 +1754,12 @@ def is_same_time(one_ns: int, other_ns: int) -> bool:
 
 
 class FilesOnDisk(Dict[str, int]):
-    """The sizes in bytes of the regular files in a folder, by their names on disk."""
+    """The regular files in a folder: sizes in bytes, by name on disk."""
 
-    _by_key: dict[str, str] | None = None  # made for the first name that is not found as it is
+    _by_key: dict[str, str] | None = None  # built when a name is first not found as it is
 
     def actual_name(self, name: str) -> str:
-        """Return the file's name, which may differ from `name` in case and normalization.
+        """Return the name on disk. It may differ from `name` in case and normalization.
 
         Return `name` itself if there is no such file.
         """
@@ -1766,15 +1770,15 @@ class FilesOnDisk(Dict[str, int]):
         return self._by_key.get(collision_key(name), name)
 
     def is_evicted(self, name: str) -> bool:
-        """Return True if iCloud Drive has moved the file to the cloud and left a placeholder."""
+        """Return True if iCloud Drive moved the file to the cloud. Only a placeholder is left."""
         return f".{name}.icloud" in self
 
 
 def files_in(folder: Path) -> FilesOnDisk:
-    """Return the regular files in a folder; raise OSError if it cannot be read.
+    """Return the regular files in a folder. Raise OSError if it cannot be read.
 
-    A folder that does not exist has none. The record and links to it are left out, because opening
-    them would drop its lock.
+    A missing folder has none. The record and links to it are left out, because opening them would
+    drop its lock.
     """
     files = FilesOnDisk()
     try:
@@ -1783,7 +1787,7 @@ def files_in(folder: Path) -> FilesOnDisk:
         return files
     with entries:
         for entry in entries:
-            with suppress(OSError):  # deleted meanwhile, or a link that leads in a circle
+            with suppress(OSError):  # deleted meanwhile, or a circular link
                 target = entry.name
                 if entry.is_symlink():
                     target = link_target(Path(entry.path))
@@ -1795,12 +1799,12 @@ def files_in(folder: Path) -> FilesOnDisk:
 def album_path(
     output: Path, folder: str, others: Iterable[str], entries: dict[Path, dict[str, str]]
 ) -> Path:
-    """Return the path of an album's folder, which may not exist yet.
+    """Return the path of an album's folder, which may be missing.
 
     The folder on disk may differ in case and normalization, unless it belongs to another album.
 
     `others`: the folders of all albums, relative to `output`
-    `entries`: a cache of directory listings. A folder created later has the very name.
+    `entries`: a cache of directory listings. A folder created later has exactly the wanted name.
     """
     path = output
     for name in folder.split("/"):
@@ -1819,9 +1823,9 @@ def album_path(
 
 
 def free_path(path: Path, suffix: str) -> Path:
-    """Return an unused path beside `path`: with the suffix, and a number if need be.
+    """Return an unused path beside `path`, with the suffix. It has a number if necessary.
 
-    Raise OSError if the folder cannot be looked at.
+    Raise OSError if the folder cannot be read.
     """
     names = alternatives(path.name, suffix, "-", name_limit(path.parent))
     for name in names:  # pragma: no branch: they never end
@@ -1834,11 +1838,11 @@ def free_path(path: Path, suffix: str) -> Path:
 
 
 def name_limit(folder: Path) -> int:
-    """Return the most bytes that a new name in a folder may have.
+    """Return the maximum length in bytes of a new name in a folder.
 
-    Room for the suffix of a file beside it is left. Some disks take fewer than 255 bytes, for
-    example 143 on an encrypted network share. Since not every disk states its limit, a name of
-    that length is looked up, and shorter ones if it is refused. The folder need not exist yet.
+    The limit leaves room for the suffix of a part file. Some disks allow fewer than 255 bytes, for
+    example 143 on an encrypted network share. Not every disk states its limit, so a name of that
+    length is looked up, and shorter ones if it is refused. The folder need not exist yet.
     """
     limit = MAX_NAME_BYTES + len(PART_SUFFIX)
     existing = existing_parent(folder) or folder
@@ -1859,7 +1863,7 @@ def name_limit(folder: Path) -> int:
 
 
 def takes_names_of(folder: Path, length: int) -> bool:
-    """Return False if the disk of a folder refuses names of `length` bytes."""
+    """Return False if the disk refuses names of `length` bytes."""
     path = str(folder / ("x" * length))
     try:
         os.lstat(path)
@@ -1870,7 +1874,7 @@ def takes_names_of(folder: Path, length: int) -> bool:
 
 
 def existing_parent(folder: Path) -> Path | None:
-    """Return a folder, or the closest one above it that exists, or None if none can be found."""
+    """Return the closest existing folder at or above a path. Return None if none can be found."""
     with suppress(OSError, RuntimeError, StopIteration, ValueError):
         path = folder.resolve()
         return next(parent for parent in (path, *path.parents) if exists(parent))
@@ -1878,9 +1882,9 @@ def existing_parent(folder: Path) -> Path | None:
 
 
 def disk_abilities(folder: Path) -> dict[str, Any]:
-    """Return what the disk of a folder can do, for --diagnose; nothing is written.
+    """Return what a folder's disk can do, for --diagnose. Nothing is written.
 
-    The folder need not exist yet. What cannot be found out is None or the name of an error.
+    The folder need not exist yet. Unknown values are None or the name of an error.
     """
     existing = existing_parent(folder) or folder
     swapped = existing.with_name(existing.name.swapcase())
@@ -1899,7 +1903,7 @@ def disk_abilities(folder: Path) -> dict[str, Any]:
 
 
 def file_system_of(folder: Path) -> str | None:
-    """Return the kind of a folder's file system, such as "ext4"; None if it is unknown."""
+    """Return a folder's type of file system, such as "ext4". Return None if it is unknown."""
     kinds = {}
     with suppress(OSError):
         for line in Path("/proc/self/mounts").read_text("utf-8", "replace").splitlines():
@@ -1909,7 +1913,7 @@ def file_system_of(folder: Path) -> str | None:
 
 
 def attempt_on_folder(folder: Path, action: Callable[[int], Any]) -> str:
-    """Return "works", or the name of the error that an action on an open folder raises."""
+    """Return "works", or the name of the error that an action raises."""
     try:
         number = os.open(str(folder), os.O_RDONLY)
         try:
@@ -1922,7 +1926,7 @@ def attempt_on_folder(folder: Path, action: Callable[[int], Any]) -> str:
 
 
 def lock_briefly(file_number: int) -> None:
-    """Lock an open file for a moment; raise OSError if that is impossible."""
+    """Lock an open file for a moment. Raise OSError if that is impossible."""
     with suppress(ImportError):  # Windows
         import fcntl
 
@@ -1930,9 +1934,9 @@ def lock_briefly(file_number: int) -> None:
 
 
 def free_space(folder: Path) -> int | None:
-    """Return the free bytes on the disk of a folder, or None if they are unknown.
+    """Return the free bytes on a folder's disk. Return None if they are unknown.
 
-    The folder need not exist yet. Some FUSE file systems know no sizes and answer with zeros.
+    The folder need not exist yet. Some FUSE file systems report all sizes as zero.
     """
     existing = existing_parent(folder)
     with suppress(OSError, ValueError):
@@ -1943,22 +1947,22 @@ def free_space(folder: Path) -> int | None:
 
 
 def is_within(path: Path, folder: Path) -> bool:
-    """Return True if a path is in a folder once all symbolic links are followed.
+    """Return True if a path is in a folder, after following symbolic links.
 
     The path need not exist yet.
     """
     try:
         return folder.resolve() in path.resolve().parents
     except UnicodeError:
-        return True  # a name that this file system cannot store: the attempt to write tells
+        return True  # the file system cannot store this name; writing will fail with a clear error
     except (OSError, RuntimeError) as error:
         return getattr(error, "errno", None) in (errno.ENOENT, errno.ENAMETOOLONG)  # likewise
 
 
 def outside_problem(folder: Path, output: Path) -> str:
-    """Return why an album's folder is left alone, or "" if it is in the output folder.
+    """Return why an album's folder is left alone. Return "" if it is in the output folder.
 
-    Nothing behind a symbolic link that leads out of the output folder is read or written.
+    Nothing outside the output folder is read or written through a symbolic link.
     """
     if is_within(folder, output):
         return ""
@@ -1989,7 +1993,9 @@ def disk_problem(
     path = Path(str(error.filename or path))
     if error.errno in (errno.EEXIST, errno.ENOTDIR):
         file = next((found for found in (path, *path.parents) if is_file(found)), path)
-        return Problem(f"{printable(file)} is a file, but a folder is needed there; move it")
+        return Problem(
+            f"{printable(file)} is a file, but a folder is needed there. Move or rename it."
+        )
     text = f"{error.strerror or error}: {printable(path)}"
     is_long = len(os.path.abspath(str(path))) >= WINDOWS_PATH_CHARACTERS
     path_errors = (errno.ENOENT, errno.EINVAL, errno.ENAMETOOLONG)
@@ -2003,7 +2009,7 @@ def disk_problem(
 
 # -------------------------------------------------------------------------------------------------
 # 6. Screen: messages and the progress line, the log file, and texts that fit a terminal.
-#    Independent of what the messages say.
+#    Independent of the content of the messages.
 # -------------------------------------------------------------------------------------------------
 
 NOTICE = logging.INFO + 5  # level of messages that -q still shows; written to the log as INFO
@@ -2016,14 +2022,14 @@ def display_width(text: str) -> int:
 
 
 def character_width(character: str) -> int:
-    """Return the cells of a character: 2 if East Asian and wide, 0 if it only combines."""
+    """Return the cells of a character: 2 for East Asian wide ones, 0 for combining ones."""
     if unicodedata.category(character) in ("Mn", "Me", "Cf"):
         return 0
     return 2 if unicodedata.east_asian_width(character) in "WF" else 1
 
 
 def truncate(text: str, columns: int) -> str:
-    """Return the start of a text that fits, with an ellipsis if something is left out."""
+    """Return a text that fits, with an ellipsis if it was cut."""
     if display_width(text) <= columns:
         return text
     kept = 0
@@ -2034,20 +2040,20 @@ def truncate(text: str, columns: int) -> str:
 
 
 def shorten(text: str, columns: int) -> str:
-    """Return a text that fits, with an ellipsis in its middle if something is left out."""
+    """Return a text that fits, with an ellipsis in its middle if necessary."""
     if display_width(text) <= columns or columns < 3:
         return truncate(text, columns)
     head = truncate(text, columns - (columns - 1) // 2)
     tail = truncate(text[::-1], (columns - 1) // 2 + 1)[-2::-1]
-    while tail and not character_width(tail[0]):  # what combines with a character left out
+    while tail and not character_width(tail[0]):  # combining characters whose base was cut
         tail = tail[1:]
     return head + tail
 
 
 def shorten_apart(texts: Iterable[str], columns: int) -> dict[str, str]:
-    """Return a short form of each text that fits, so that different texts look different.
+    """Shorten texts to fit, so that different texts still look different.
 
-    Of texts that share their beginning and their end, the beginning is left out.
+    If texts share their beginning and end, the beginning is left out.
     """
     groups: dict[str, list[str]] = {}
     for text in set(texts):
@@ -2081,7 +2087,7 @@ def wrap_line(line: str, columns: int) -> str:
 
 
 def human_bytes(size_bytes: float) -> str:
-    """Return a size such as "1.2 GB", in powers of 1000, as disks are sold."""
+    """Return a size such as "1.2 GB", in powers of 1000."""
     for unit in ("B", "kB", "MB", "GB"):
         if size_bytes < 999.5:
             is_round = unit == "B" or size_bytes >= 100
@@ -2091,7 +2097,7 @@ def human_bytes(size_bytes: float) -> str:
 
 
 def human_seconds(seconds: float) -> str:
-    """Return a duration such as "4.2 s", "3 min 05 s" or "2 h 10 min"."""
+    """Return a duration such as "4.2 s" or "2 h 10 min"."""
     if seconds < 9.95:
         return f"{seconds:.1f} s"
     seconds = round(seconds)
@@ -2104,19 +2110,19 @@ def human_seconds(seconds: float) -> str:
 
 
 def counted(number: int, noun: str) -> str:
-    """Return a number with its noun, such as "1 file" or "1,234 files"."""
+    """Return a number with its noun: "1 file" or "1,234 files"."""
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
 def photos_and_videos(number: int) -> str:
-    """Return the number of images, of which any may be videos, with its noun."""
+    """Return a number with its noun, for images of either kind."""
     return "1 photo or video" if number == 1 else f"{number:,} photos and videos"
 
 
 def count_phrases(
     counts: Mapping[Any, int], kinds: Iterable[Any], always: Iterable[Any] = ()
 ) -> str:
-    """Return the counts of each kind, such as "3 downloaded, 1 failed".
+    """Return the count of each kind: "3 downloaded, 1 failed".
 
     Kinds with a count of 0 are left out, except for those in `always`.
     """
@@ -2128,7 +2134,7 @@ def count_phrases(
 
 
 class Screen(logging.Handler):
-    """Standard error: log messages, with the progress line below them if it is a terminal."""
+    """Standard error: log messages, with the progress line below them on a terminal."""
 
     def __init__(self, level: int, progress: bool) -> None:
         super().__init__(level)
@@ -2147,7 +2153,7 @@ class Screen(logging.Handler):
             self._write("\n".join(lines) + "\n")
 
     def show(self, line: Callable[[int], str]) -> None:
-        """Update the progress line, unless it was updated only a moment ago.
+        """Update the progress line, unless it was just updated.
 
         `line`: returns the text for a number of columns; called only if it will be shown
         """
@@ -2167,13 +2173,13 @@ class Screen(logging.Handler):
             self._write("\r" + text + rest_of_line(columns - display_width(text), sys.platform))
 
     def announce(self, text: str) -> None:
-        """Show at once what has begun, where there is a progress line."""
+        """Show at once which step has begun, if there is a progress line."""
         if self._is_live:
             self._shown_at = 0.0
         self.show(lambda columns: text)
 
     def show_text(self, text: str) -> None:
-        """Show a text on the progress line, if it is time to."""
+        """Show a text on the progress line, if an update is due."""
         self.show(lambda columns: text)
 
     def clear(self) -> None:
@@ -2191,15 +2197,16 @@ class Screen(logging.Handler):
 
 
 def rest_of_line(columns: int, platform: str) -> str:
-    """Return what clears the rest of a line of this many cells.
+    """Return the characters that clear the rest of a line.
 
-    Older Windows consoles do not know the control sequence for it, so spaces are written there.
+    Older Windows consoles do not support the control sequence for this, so spaces are written
+    there.
     """
     return " " * columns if platform == "win32" else "\x1b[K"
 
 
 def terminal_columns(stream: TextIO) -> int:
-    """Return the present width of the terminal behind a stream, or 80 if it is unknown."""
+    """Return the present width of a stream's terminal. Return 80 if it is unknown."""
     with suppress(OSError, ValueError):
         return os.get_terminal_size(stream.fileno()).columns or 80
     return 80
@@ -2209,14 +2216,14 @@ class LogFile(logging.FileHandler):
     """The log file. If it can no longer be written, the run continues without it."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the message with the time and level before each of its lines."""
+        """Return the message with time and level before each line."""
         level = logging.getLevelName(record.levelno // 10 * 10)
         start = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.created)) + f" {level} "
         return "\n".join(start + line for line in record.getMessage().splitlines())
 
     def handleError(self, record: logging.LogRecord) -> None:
         """Close the file after an error, and tell the user once."""
-        if self not in log.handlers:  # another thread has closed it already
+        if self not in log.handlers:  # another thread already closed it
             return
         log.removeHandler(self)
         log.warning(
@@ -2229,7 +2236,7 @@ class LogFile(logging.FileHandler):
 
 
 def set_up_log(settings: Settings, screen: Screen) -> None:
-    """Send the log to the screen, and all details to --log-file; raise Problem if it can't be."""
+    """Send the log to the screen, and all details to --log-file. Raise Problem if that fails."""
     log.propagate = False
     log.addHandler(screen)
     log.setLevel(screen.level)
@@ -2244,8 +2251,8 @@ def set_up_log(settings: Settings, screen: Screen) -> None:
 def set_up_streams() -> None:
     """Make the standard streams accept every character, and replace closed ones.
 
-    Data in a file or pipe is exact: UTF-8 whatever the locale, and the very bytes of undecodable
-    names. Only a terminal gets replacements for what it cannot show.
+    Data in a file or pipe is exact: UTF-8 in any locale, and the original bytes of undecodable
+    names. Only a terminal gets replacements for characters that it cannot show.
     """
     for name in ("stdin", "stdout", "stderr"):
         stream = getattr(sys, name)
@@ -2273,7 +2280,7 @@ def print_result(text: str) -> None:
 def output_checked() -> Iterator[None]:
     """Raise OutputFailed if the block cannot write to standard output.
 
-    What is still in its buffer is then discarded, since Python would try it again at exit.
+    The rest of its buffer is then discarded, because Python would try to write it again at exit.
     """
     try:
         yield
@@ -2285,30 +2292,31 @@ def output_checked() -> Iterator[None]:
 
 
 # -------------------------------------------------------------------------------------------------
-# 7. Hosts: one circuit breaker for each host, which says when it may be asked.
-#    Uses HandBack and errors. Independent of requests and of what is asked.
+# 7. Hosts: one circuit breaker for each host, which decides when requests may be sent.
+#    Uses HandBack, errors and messages. Independent of how requests are sent.
 #
 #    Why workers never sleep on a closed host
 #
 #    Each host has a circuit breaker. A request to a host that is closed or in an outage raises
-#    HandBack, and the loop parks its job, so that other jobs get the thread. Three failures in a
-#    row make a host suspect. One thread then probes it with a URL that must be answered: an
-#    answer means that the URLs are sick, which costs only them their attempts. No answer means an
-#    outage. Its clock starts with the first silence and stops when a real request is answered, so
-#    a host that answers only probes is given up after --max-outage. That ends the run for the
-#    API; any other host fails its own files. Attempts made before or during an outage are
-#    forgotten when it ends. Every attempt is signed again, as SmugMug refuses a repeated nonce.
+#    HandBack, and the loop parks its job, so that other jobs get the thread. Three requests in a
+#    row without a response make a host suspect. One thread then probes it with a URL that always
+#    gets a response. If the probe gets one, the fault is in single URLs, and only their attempts
+#    are used up. If it gets none, this is an outage. The outage is timed from the first request
+#    without a response to the next real response, so a host that responds only to probes is given
+#    up after --max-outage. For the API, that ends the run; for any other host, its files fail.
+#    Attempts made before or during an outage are forgotten when it ends. Every attempt is signed
+#    again, because SmugMug refuses a repeated nonce.
 # -------------------------------------------------------------------------------------------------
 
 UNANSWERED_IN_A_ROW = 3  # failed requests to a host before it is probed
-PROBE_VALID_SECONDS = 2.0  # how long an answered probe proves that the host is there
+PROBE_VALID_SECONDS = 2.0  # how long a successful probe proves that the host is reachable
 MAX_PROBE_SECONDS = 60.0  # longest interval between two probes
-MAX_TICK_SECONDS = 1.0  # a longer gap on the clock was sleep, and is not counted
-AUTH_USER_URL = API_ORIGIN + "/api/v2!authuser"  # always answered; 401 without a valid sign-in
+MAX_TICK_SECONDS = 1.0  # a longer gap on the clock counts as sleep
+AUTH_USER_URL = API_ORIGIN + "/api/v2!authuser"  # always responds; 401 without a valid sign-in
 
 
 class AwakeClock:
-    """A clock that counts the seconds in which this computer was awake.
+    """A clock that counts only the seconds while the computer is awake.
 
     time.monotonic counts sleep on some systems. A gap between two calls that is longer than
     MAX_TICK_SECONDS was sleep, because the watching thread calls this four times a second.
@@ -2365,11 +2373,11 @@ class OneUrlWait(Wait):
 class Host(Wait):
     """The circuit breaker of one host, shared by all threads.
 
-    It is open, closed until a time that the host asked for, or suspect. Times are in seconds of
+    It is open, suspect, or closed until a time that the host asked for. Times are in seconds of
     `clock`.
 
     `name`: the host's name in URLs
-    `is_api`: whether it serves the API; then its outage ends the run
+    `is_api`: it serves the API, so its outage ends the run
     `closed_seconds`: total time closed, including the time remaining
     """
 
@@ -2388,7 +2396,7 @@ class Host(Wait):
         self._responses = 0  # to real requests that were not refused
         self._changes = 0  # how often another URL than before was refused, or a refused one worked
         self._silences = 0  # in a row
-        self._since: float | None = None  # when the present silence or refusal began
+        self._since: float | None = None  # when the present outage or refusal began
         self._since_text = ""  # the same as a time of day
         self._failed_until = 0.0  # when the latest failure, or the wait that it asked for, ended
         self._answered_at = 0.0
@@ -2406,12 +2414,12 @@ class Host(Wait):
         return "SmugMug's photo host" if self.name.startswith("photos.") else f"Host {self.name}"
 
     def is_over(self) -> bool:
-        """Return True if the host is open, or was given up, so that its jobs can go on."""
+        """Return True if the host is open or was given up. Its jobs can then continue."""
         is_shut = self._is_suspect and not self._given_up
         return not is_shut and self.remaining_seconds() <= 0
 
     def needs_trial(self) -> bool:
-        """Return True if a job is needed whose thread probes the host."""
+        """Return True if a job is needed to probe the host."""
         return (
             self._is_suspect
             and not self._is_being_probed
@@ -2419,7 +2427,7 @@ class Host(Wait):
         )
 
     def unreachable_since(self) -> str:
-        """Return the time of day at which the present outage began, or ""."""
+        """Return the time of day at which the outage began, or ""."""
         return self._since_text if self._is_suspect and self._is_told else ""
 
     def remaining_seconds(self) -> float:
@@ -2427,14 +2435,14 @@ class Host(Wait):
         return max(0.0, self._opens_at - self._clock())
 
     def patience_seconds(self) -> float:
-        """Return how long the present silence may still last."""
+        """Return how much longer the host may stay unreachable."""
         since = self._since
         if since is None:
             return self._max_outage_seconds
         return max(0.0, self._max_outage_seconds - (self._clock() - since))
 
     def probe_url(self) -> str:
-        """Return a URL that is answered if the host is there at all."""
+        """Return a URL that gets a response whenever the host is reachable."""
         return AUTH_USER_URL if self.is_api else self._working_url or f"https://{self.name}/"
 
     def attempts(self, url: str) -> Attempts:
@@ -2442,12 +2450,12 @@ class Host(Wait):
         return self._attempts.setdefault(url, Attempts())
 
     def forget(self, url: str) -> None:
-        """Forget the attempts of a URL that succeeded or failed for good."""
+        """Forget the attempts of a URL that succeeded or finally failed."""
         self._attempts.pop(url, None)
         self._url_opens_at.pop(url, None)
 
     def admit(self, url: str) -> bool:
-        """Return True if the caller has to probe the host before it requests `url`.
+        """Return True if the caller must probe the host before requesting `url`.
 
         Raise HandBack if it has to wait, and an error if the host was given up.
         """
@@ -2490,7 +2498,7 @@ class Host(Wait):
         raise HandBack(self)
 
     def answered(self) -> None:
-        """Note that a real request was answered: the host is there, and an outage is over."""
+        """Note that a real request got a response. The host is reachable; an outage is over."""
         self._answered_at = self._clock()
         self._responses += 1
         if self._since is None and not self._is_suspect:
@@ -2499,7 +2507,7 @@ class Host(Wait):
             self._end_outage()
 
     def succeeded(self, url: str) -> None:
-        """Note that a request was answered with what it asked for."""
+        """Note that a request got what it asked for."""
         self.answered()
         self._working_url = self._working_url or url
         attempts = self._attempts.get(url)
@@ -2508,10 +2516,10 @@ class Host(Wait):
         self.forget(url)
 
     def silent(self, sent_at: float, failure: RequestFailed, may_be_outage: bool) -> None:
-        """Note that a request was not answered; raise an error if that has been so for too long.
+        """Note a request without a response. Raise an error if this has lasted too long.
 
         `sent_at`: when the request was sent
-        `may_be_outage`: otherwise the host was never reached, so waiting makes no sense
+        `may_be_outage`: otherwise the host was never reached, so waiting is pointless
         """
         with self._lock:
             if may_be_outage:
@@ -2531,7 +2539,7 @@ class Host(Wait):
             self._give_up_if_due(failure)
 
     def refused(self, url: str, failure: RequestFailed) -> None:
-        """Close for as long as a response asked; raise HandBack, or an error after too long.
+        """Close for as long as a response asked. Raise HandBack, or an error after too long.
 
         A URL that is refused twice, while no other URL is, waits alone. So do several URLs that
         are refused again and again while all others are answered.
@@ -2562,7 +2570,7 @@ class Host(Wait):
             longer_by = max(0.0, opens_at - max(now, self._opens_at))
             self._opens_at = max(opens_at, self._opens_at)
             self.closed_seconds += longer_by
-        if longer_by >= 1.0:  # requests that were under way when it closed are no news
+        if longer_by >= 1.0:  # requests in progress when it closed add nothing new
             log.warning("%s; waiting %.0f s.", failure, opens_at - now)
         raise HandBack(self)
 
@@ -2618,9 +2626,10 @@ class Host(Wait):
 
 
 def short_url(url: str) -> str:
-    """Return a URL as it may be logged: what is requested, and which page of a list.
+    """Return a URL as it may be logged: host, path and page of a list.
 
-    Anyone could open a file in an unlisted album with its whole path, so that is left out.
+    The whole path of a file is left out, because anyone could open a file in an unlisted album
+    with it.
     """
     parts = urlsplit(url)
     start = re.search(r"(?:^|&)(start=[0-9]+)", parts.query)
@@ -2632,7 +2641,7 @@ def short_url(url: str) -> str:
 
 # -------------------------------------------------------------------------------------------------
 # 8. Connection: signed requests to SmugMug, with rate limits, outages and retries.
-#    Uses Stop, HandBack and the screen's words. Does not interpret the bytes that it receives.
+#    Uses Stop, Host and texts of the screen. Interprets only heads, errors and JSON syntax.
 #
 #    What is retried
 #
@@ -2648,20 +2657,16 @@ def short_url(url: str) -> str:
 #    stall, three requests in a row                          60 s apart
 #    429, or 503 with Retry-After        Host and the loop   no limit          as asked, up to
 #                                                                              --max-outage
-#    the same for one URL again, while   OneUrlWait          5 attempts        as asked, up to
-#    others are answered                                                       --max-outage
-#    redirect                            Connection.get      5 redirects       at once
-#    a page of a list                    PagedList           halved down to    at once; pages of 6
-#                                                            single entries    to 10 and single
-#                                                                              entries as above
-#    404 on a later page, or on the      fetch_page          5 attempts        as above
-#    first page of the list of albums
+#    the same for one URL again, while OneUrlWait 5 attempts as asked, up to others get responses
+#    --max-outage redirect Connection.get 5 redirects at once a page of a list PagedList halved
+#    down to at once; pages of 6 single entries to 10 and single entries as above 404 on a later
+#    page, or on the fetch_page 5 attempts as above first page of the list of albums
 # -------------------------------------------------------------------------------------------------
 
 DEFAULT_RATE_LIMIT_SECONDS = 60.0  # the wait after a 429 that does not say how long
 REDIRECT_ATTEMPTS = 5  # redirects followed for one request
 MAX_RESPONSE_BYTES = 16 << 20  # no API response is larger; 100 images take some 300 kB
-DECODED_AT_ONCE_BYTES = 1 << 12  # compressed bodies grow up to a thousandfold: read little at once
+DECODED_AT_ONCE_BYTES = 1 << 12  # compressed bodies may grow a thousandfold
 LEAST_BYTES_PER_SECOND = CHUNK_BYTES / 60  # a slower body counts as stalled
 SLOW_SECONDS = 60.0  # how long a body may be slower than that, or --timeout if that is less
 
@@ -2675,7 +2680,7 @@ CONNECTING = frozenset({0, errno.EINPROGRESS, errno.EWOULDBLOCK, 10035})  # Wind
 JSON_HEADERS = {"Accept": "application/json", "Accept-Encoding": "gzip"}
 RATE_LIMIT_HEADERS = ("X-RateLimit-Remaining", "X-RateLimit-Reset", "Retry-After")
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
-OUT_OF_SERVICE = frozenset({502, 503, 504})  # nobody is behind the gateway: as good as silence
+OUT_OF_SERVICE = frozenset({502, 503, 504})  # only a gateway responds: an outage
 PASSING = frozenset({408, 425})  # request timeout, too early: a second attempt may succeed
 
 # Causes of failed connections, by the words that operating systems use for them.
@@ -2692,10 +2697,10 @@ AUTHORIZED_SERVICES = "Account Settings > Privacy > Authorized Services"
 SIGN_IN_AGAIN = (
     f"Revoke it on SmugMug ({AUTHORIZED_SERVICES}), run this with --logout, then sign in again."
 )
-EARLIEST_DATE = 946_684_800.0  # 2000-01-01: earlier server dates are wrong
-LATEST_DATE = 4_102_444_800.0  # 2100-01-01: so are later ones
-RELEASE_DATE = 1_767_225_600.0  # 2026-01-01: a local clock that shows less was never set
-MAX_CLOCK_ERROR_SECONDS = 10 * 365 * 86_400.0  # otherwise, no server is this far ahead of it
+EARLIEST_DATE = 946_684_800.0  # 2000-01-01; earlier server dates are wrong
+LATEST_DATE = 4_102_444_800.0  # 2100-01-01; later ones are wrong, too
+RELEASE_DATE = 1_767_225_600.0  # 2026-01-01; a local clock that shows less was never set
+MAX_CLOCK_ERROR_SECONDS = 10 * 365 * 86_400.0  # otherwise, a server date this far ahead is wrong
 
 
 class Request(NamedTuple):
@@ -2704,7 +2709,7 @@ class Request(NamedTuple):
     `headers`: called before each attempt, so that a resumed download asks only for the rest
     `accept`: status codes that the consumer of the response handles
     `retry_also`: further status codes that are worth a retry
-    `is_divisible`: overload errors are raised at once, so that the caller can ask for less
+    `is_divisible`: overload errors are raised at once, so that the caller can request less
     `length_bytes`: returns how much of a download is on disk
     """
 
@@ -2716,7 +2721,7 @@ class Request(NamedTuple):
 
 
 class Probe(NamedTuple):
-    """The response to a single request. Without a response, `errors` names what was raised."""
+    """The response to a single request. Without a response, `errors` names the exceptions."""
 
     status: int
     seconds: float
@@ -2730,7 +2735,7 @@ JSON_REQUEST = Request(headers=lambda: JSON_HEADERS)
 
 
 def retry_delay(failure: RequestFailed, attempt: int, chance: float) -> float | None:
-    """Return the seconds to wait before the next attempt, or None to give up.
+    """Return the delay before the next attempt, or None to give up.
 
     Delays double from FIRST_DELAY_SECONDS. Each is shortened at random, by up to half, so that
     threads that failed together do not retry together.
@@ -2744,11 +2749,11 @@ def retry_delay(failure: RequestFailed, attempt: int, chance: float) -> float | 
 
 
 def rate_limit_seconds(headers: Mapping[str, str], now: float) -> float:
-    """Return how long a response asks to wait, in seconds, at least one.
+    """Return the seconds that a response asks to wait, at least one.
 
-    Retry-After holds seconds or a date. Failing that, X-RateLimit-Reset is used, or else a minute.
-    Dates are compared with the server's own Date if it was sent, so that a wrong local clock does
-    no harm. https://api.smugmug.com/api/v2/doc/advanced/rate-limits.html
+    Retry-After holds seconds or a date. Without it, X-RateLimit-Reset is used, or else a minute.
+    Dates are compared with the server's own Date if it was sent, in case the local clock is wrong.
+    https://api.smugmug.com/api/v2/doc/advanced/rate-limits.html
 
     `now`: the local time in seconds since 1970
     """
@@ -2764,14 +2769,14 @@ def rate_limit_seconds(headers: Mapping[str, str], now: float) -> float:
 
 
 def is_smugmug(url: str) -> bool:
-    """Return True if `url` is SmugMug's, over https. The token is sent nowhere else."""
+    """Return True if `url` is an https address of SmugMug. The token is sent nowhere else."""
     return bool(
         re.match(r"(?ai)https://([a-z0-9-]{1,63}\.){0,9}smugmug\.com(:443)?([/?#]|\Z)", url)
     )
 
 
 def origin_of(url: str) -> str:
-    """Return the scheme and host of a URL, the part that may be shown.
+    """Return the scheme and host of a URL, which may be shown.
 
     The full address of a file in an unlisted album would let anyone open it.
     """
@@ -2780,15 +2785,15 @@ def origin_of(url: str) -> str:
 
 
 def shut_down(handle: socket.socket) -> None:
-    """End a connection from another thread than the one that waits for it."""
+    """End a connection while another thread is waiting for it."""
     with suppress(OSError):  # it may have ended meanwhile
         handle.shutdown(socket.SHUT_RDWR)
 
 
 class HeadWait:
-    """One wait for a connection and the head of a response, which another thread can end.
+    """A wait for a connection and the head of a response. Another thread can end it.
 
-    Socket timeouts limit the time between two bytes only, so a head could drip for hours.
+    Socket timeouts limit only the time between two bytes, so a head could take hours to arrive.
     """
 
     def __init__(self, deadline: float) -> None:
@@ -2797,7 +2802,7 @@ class HeadWait:
         self._handle: socket.socket | None = None
 
     def watch(self, connection: socket.socket) -> None:
-        """Take note of the socket that the head comes through."""
+        """Remember the socket that will receive the head."""
         self.close()
         # TLS within the TLS of a proxy has no family. Any family will do to end a connection.
         self._handle = socket.fromfd(connection.fileno(), socket.AF_INET, socket.SOCK_STREAM)
@@ -2811,13 +2816,13 @@ class HeadWait:
             shut_down(self._handle)
 
     def close(self) -> None:
-        """Let go of the socket; the connection stays open."""
+        """Release the socket; the connection stays open."""
         if self._handle is not None:
             self._handle.close()
 
 
 class Adapter(requests.adapters.HTTPAdapter):
-    """Connects as browsers do, and lets each thread's wait for a head be ended.
+    """Connects as browsers do. Each thread's wait for a head can be ended.
 
     `current`: `current.wait` is the HeadWait of the calling thread
     """
@@ -2841,7 +2846,7 @@ class Adapter(requests.adapters.HTTPAdapter):
             return pool
 
         class WatchedConnection(pool.ConnectionCls):  # type: ignore[misc]
-            """A connection that tells the waiting thread's HeadWait its socket."""
+            """A connection that gives its socket to the thread's HeadWait."""
 
             def _new_conn(self) -> socket.socket:
                 if hasattr(self, "_socks_options"):
@@ -2860,11 +2865,11 @@ class Adapter(requests.adapters.HTTPAdapter):
         return pool
 
     def connect(self, connection: Any) -> socket.socket:
-        """Return a socket connected to the first address that accepts; raise OSError if none does.
+        """Return a socket connected to the first address that accepts. Raise OSError if none does.
 
-        Addresses get a head start of 0.25 s each, so that a network that swallows IPv6 packets
-        does not delay every connection. The family that worked comes first the next time.
-        https://www.rfc-editor.org/rfc/rfc8305
+        Each address gets a head start of 0.25 s over the next. So a network that drops IPv6
+        packets does not delay every connection. The family that worked is tried first the next
+        time. https://www.rfc-editor.org/rfc/rfc8305
         """
         host, port = connection._dns_host.strip("[]"), connection.port
         found = socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)
@@ -2882,7 +2887,7 @@ class Adapter(requests.adapters.HTTPAdapter):
 
 
 class ConnectionRace:
-    """Attempts to connect to several addresses, of which the first to succeed wins."""
+    """Attempts to connect to several addresses. The first to succeed wins."""
 
     def __init__(self, options: Iterable[Any]) -> None:
         self._options = list(options)
@@ -2890,7 +2895,7 @@ class ConnectionRace:
         self._error = OSError("no address associated with this host")
 
     def run(self, addresses: list[tuple[Any, ...]], timeout_seconds: float) -> socket.socket:
-        """Return the first connected socket; raise the last error if all fail."""
+        """Return the first connected socket. Raise the last error if all fail."""
         ends_at = time.monotonic() + timeout_seconds
         waiting = deque(addresses)
         while waiting or self._selector.get_map():
@@ -2940,10 +2945,10 @@ class ConnectionRace:
 
 
 class RateLimit:
-    """A limit for the bytes per second of all downloads together.
+    """The limit for the bytes per second of all downloads together.
 
-    Each piece of a body takes its time from one queue that all downloads share. A download that
-    waits here is not stalled, and more downloads at a time would not help.
+    All downloads share one queue, in which each piece of a body takes its time. A download that
+    waits here is not stalled, and more concurrent downloads would not help.
     """
 
     def __init__(self, bytes_per_second: float, stop: Stop) -> None:
@@ -2962,14 +2967,14 @@ class RateLimit:
         self._stop.pause(ends_at - time.monotonic())
 
     def is_reached(self) -> bool:
-        """Return True if downloads wait for the limit."""
+        """Return True if downloads are waiting for the limit."""
         return self._free_at > time.monotonic()
 
 
 class Response:
     """The head of a response, and the way to its body.
 
-    `received_bytes`: how much of the body was received
+    `received_bytes`: bytes of the body received so far
     """
 
     def __init__(self, raw: requests.Response, url: str, connection: Connection) -> None:
@@ -2977,9 +2982,9 @@ class Response:
         self._host = connection.host(url)
         self._connection = connection
         self.received_bytes = 0
-        self.enough_bytes = 0  # how much must have arrived when it is checked next
+        self.enough_bytes = 0  # bytes that must have arrived at the next check
         self.is_slow = False
-        self._was_held = False  # by the rate limit, since it was checked last
+        self._was_held = False  # by the rate limit, since the last check
         self.status = raw.status_code
         self.headers = raw.headers
         length, *others = self.headers.get("Content-Length", "").split(",")
@@ -2990,21 +2995,22 @@ class Response:
         self.is_encoded = encoding not in ("", "identity")
         is_chunked = "chunked" in self.headers.get("Transfer-Encoding", "").lower()
         self.has_end = self.length is not None or is_chunked
-        # Whether the host still has to be told that it answered.
+        # True until the host is told that it has responded.
         self._is_new = self.status not in OUT_OF_SERVICE and self.status != 429
 
     def chunks(self) -> Iterator[bytes]:
         """Yield the body, decoded.
 
-        Raise RequestFailed if it is truncated, which requests does not always notice, or if it
-        stalls: a byte now and then would hold this thread for ever.
+        Raise RequestFailed if it is truncated, which the requests package does not always notice.
+        Also raise it if it stalls, because single bytes at long intervals would block this thread
+        for ever.
         """
         began = time.monotonic()
         self._connection.bodies.add(self)
         try:
             for chunk in self._raw.iter_content(self._piece_bytes()):
                 self.received_bytes += len(chunk)
-                self._connection.received_bytes += len(chunk)  # by several threads: near enough
+                self._connection.received_bytes += len(chunk)  # not atomic; an estimate
                 if not self._host.is_api:
                     self._count_file_bytes(len(chunk))
                 if self._is_new and self.received_bytes >= CHUNK_BYTES:
@@ -3026,7 +3032,7 @@ class Response:
             self._tell_host()
 
     def body(self) -> bytes:
-        """Return the whole body; raise RequestFailed if it is larger than any valid one."""
+        """Return the whole body. Raise RequestFailed if it is larger than any valid one."""
         body = bytearray()
         for chunk in self.chunks():
             body += chunk
@@ -3042,12 +3048,12 @@ class Response:
         was_held, self._was_held = self._was_held, False
         if self.received_bytes < self.enough_bytes and not was_held:
             self.is_slow = True
-            with suppress(OSError, ValueError, AttributeError):  # it may just have ended
+            with suppress(OSError, ValueError, AttributeError):  # it may have just ended
                 number = self._raw.raw.fileno()
                 with socket.fromfd(number, socket.AF_INET, socket.SOCK_STREAM) as handle:
                     shut_down(handle)
         elif self.enough_bytes and not self._is_new:
-            self._host.answered()  # a long download shows that the host is there
+            self._host.answered()  # a long download shows that the host is reachable
         self.enough_bytes = self.received_bytes + self._connection.piece_bytes
 
     def _tell_host(self) -> None:
@@ -3115,9 +3121,10 @@ class Connection:
         self.bodies: set[Response] = set()  # the bodies that are being read
         self.slow_seconds = min(SLOW_SECONDS, self._timeout_seconds)
         self.piece_bytes = max(1, int(LEAST_BYTES_PER_SECOND * self.slow_seconds))
-        self.was_authenticated = False  # if so, silence is an outage, and a 401 a revoked sign-in
-        self.is_quick = False  # large bodies arrived quickly lately
-        self.failed_requests = 0  # rate limits, gateway errors, no response, interrupted bodies
+        # If True, no response means an outage, and a 401 a revoked sign-in.
+        self.was_authenticated = False
+        self.is_quick = False  # recent large bodies arrived quickly
+        self.failed_requests = 0  # rate limits, gateway errors, no response, truncated bodies
         self.api_requests = 0
         self.received_bytes = 0
         self.file_bytes = 0  # the part of them that belongs to photos and videos
@@ -3142,9 +3149,9 @@ class Connection:
         """Send a GET request and return the result of `consume`.
 
         Failed requests are retried as the table above says. Raise RequestFailed when the attempts
-        are used up or no retry can help, HandBack if the host has to be waited for, NotSignedIn if
-        the sign-in was revoked, Unreachable after a long outage of the API, and Stopped.
-        Exceptions of `consume` are passed on.
+        are used up or no retry can help, HandBack if the request has to wait for the host,
+        NotSignedIn if the sign-in was revoked, Unreachable after a long outage of the API, and
+        Stopped. Exceptions of `consume` are passed on.
 
         `consume`: takes the response and reads its body
         """
@@ -3176,9 +3183,9 @@ class Connection:
     def probe(
         self, url: str, headers: dict[str, str], method: str = "GET", max_bytes: int = 1 << 24
     ) -> Probe:
-        """Send one request, for --diagnose: it is not retried, and a failure is returned.
+        """Send one request, for --diagnose. It is not retried, and a failure is returned.
 
-        `max_bytes`: how much of the body is read
+        `max_bytes`: how much of the body to read
         """
         began = time.monotonic()
         body = bytearray()
@@ -3203,7 +3210,7 @@ class Connection:
     def get_json(
         self, uri: str, query: Mapping[str, Any], request: Request = JSON_REQUEST
     ) -> dict[str, Any]:
-        """Return the response to an API call; `uri` is a path such as "/api/v2!authuser"."""
+        """Return the response to an API call. `uri` is a path such as "/api/v2!authuser"."""
         url = urljoin(API_ORIGIN, uri)
         url += ("&" if urlsplit(url).query else "?") + urlencode(query, safe=",!")
         return self.get(url, read_json, request)
@@ -3211,13 +3218,13 @@ class Connection:
     def now(self) -> float:
         """Return SmugMug's time in seconds since 1970.
 
-        Until SmugMug has told it, that is the local time. Later steps of the local clock do no
-        harm.
+        Before the first response, this is the local time. Later steps of the local clock have no
+        effect.
         """
         return time.monotonic() + self._smugmug_clock
 
     def remaining_seconds(self) -> float:
-        """Return how long the host that opens last stays closed."""
+        """Return how long it takes until all hosts are open."""
         hosts = list(self._hosts.values())
         return max((host.remaining_seconds() for host in hosts), default=0.0)
 
@@ -3226,12 +3233,12 @@ class Connection:
         return not all(host.is_over() for host in list(self._hosts.values()))
 
     def waited_seconds(self) -> float:
-        """Return the total time that hosts asked to wait for so far."""
+        """Return the total time that hosts have asked to wait."""
         hosts = list(self._hosts.values())
         return sum(host.closed_seconds - host.remaining_seconds() for host in hosts)
 
     def waiting(self, count_files: Callable[[Host], int] = lambda host: 0) -> str:
-        """Return what the run waits for, and how many files wait for it, or "".
+        """Return why the run waits, and for how many files, or "".
 
         `count_files`: returns the number of files that wait for a host
         """
@@ -3251,7 +3258,10 @@ class Connection:
         return ""
 
     def _admit(self, host: Host, url: str) -> None:
-        """Return if `url` may be requested now; probe the host if it is this thread's turn."""
+        """Probe the host first if it is this thread's turn.
+
+        Raise HandBack if `url` has to wait.
+        """
         if not host.admit(url):
             return
         failure = None
@@ -3267,7 +3277,7 @@ class Connection:
         host.probed(failure)
 
     def _judge(self, host: Host, url: str, failure: RequestFailed, sent_at: float) -> None:
-        """Find out whom a failure concerns: this URL, its host, or the sign-in.
+        """Find out if a failure concerns this URL, its host, or the sign-in.
 
         Return if it concerns the URL. Otherwise raise HandBack, or an error that ends the run.
         """
@@ -3287,12 +3297,12 @@ class Connection:
             host.silent(sent_at, failure, may_be_outage=self.was_authenticated)
 
     def _delay(self, host: Host, url: str, failure: RequestFailed, request: Request) -> float:
-        """Count a failed attempt; return the delay before the next one, or raise the failure."""
+        """Count a failed attempt and return the delay. Raise the failure after the last one."""
         attempts = host.attempts(url)
         attempts.add(request.length_bytes())
         delay_seconds = retry_delay(failure, attempts.count, random.random())
         if request.is_divisible and failure.is_overload:
-            self._admit(host, url)  # raises HandBack if the host is out of service, not this URL
+            self._admit(host, url)  # raises HandBack if the host is down, not only this URL
             delay_seconds = None
         if delay_seconds is None:
             host.forget(url)
@@ -3307,7 +3317,7 @@ class Connection:
         return delay_seconds
 
     def _watch(self) -> None:
-        """End heads that are late and bodies that stall, and keep the clock going.
+        """End late heads and stalled bodies, and keep the clock running.
 
         Runs in its own thread, because the threads that wait for them are blocked.
         """
@@ -3328,7 +3338,7 @@ class Connection:
     ) -> requests.Response:
         """Make one attempt: sign, send, and return the head of the response.
 
-        Redirects and cookies are left alone. A wait never exceeds the patience with the host.
+        Redirects and cookies are ignored. A wait never exceeds the rest of --max-outage.
         """
         request = self._signed(url, headers, method)
         seconds = max(1.0, min(self._timeout_seconds, host.patience_seconds()))
@@ -3355,7 +3365,7 @@ class Connection:
         return response
 
     def _signed(self, url: str, headers: dict[str, str], method: str) -> requests.PreparedRequest:
-        """Return a signed request; raise RequestFailed if `url` is not SmugMug's."""
+        """Return a signed request. Raise RequestFailed if `url` is not SmugMug's."""
         if not is_smugmug(url):
             raise RequestFailed(
                 f"Refused to contact {origin_of(url)} because it is not an https address of "
@@ -3375,7 +3385,7 @@ class Connection:
         return bool(self._route(API_ORIGIN).get("proxies"))
 
     def _route(self, url: str) -> dict[str, Any]:
-        """Return what the environment says of proxies and certificates for a URL."""
+        """Return the proxies and certificates for a URL from the environment."""
         name = urlsplit(url).netloc
         if name not in self._routing:
             session = requests.Session()
@@ -3383,7 +3393,7 @@ class Connection:
         return dict(self._routing[name])
 
     def _note_head(self, host: Host, response: requests.Response) -> None:
-        """Learn from the head of a response: SmugMug's time, and whether the sign-in works."""
+        """Read SmugMug's time from a response's head. Note whether the sign-in works."""
         server_now = http_date(response.headers.get("Date", ""))
         is_refused = response.status_code == 401
         with self._lock:
@@ -3400,8 +3410,9 @@ class Connection:
 def is_possible_time(server_now: float, local_now: float) -> bool:
     """Return True if a server's date can be right.
 
-    Some proxies and gateways send nonsense. A date of the year 9999 would put off albums for
-    8,000 years. A local clock that was never set does not count. All in seconds since 1970.
+    Some proxies and gateways send wrong dates. With one of the year 9999, albums would not be
+    rechecked for 8,000 years. A local clock that was never set is ignored. Both times are in
+    seconds since 1970.
     """
     latest = LATEST_DATE
     if local_now > RELEASE_DATE:
@@ -3416,7 +3427,7 @@ def rate_limit_text(headers: Mapping[str, str]) -> str:
 
 
 def redirected(url: str, location: str) -> str:
-    """Return the URL that a redirect leads to; raise RequestFailed if it is invalid."""
+    """Return the target URL of a redirect. Raise RequestFailed if it is invalid."""
     try:
         return urljoin(url, location)
     except ValueError:
@@ -3426,7 +3437,7 @@ def redirected(url: str, location: str) -> str:
 def failure_of(
     response: Response, now: float, signed_at: float, retry_also: frozenset[int]
 ) -> Problem:
-    """Return the failure that an unwanted response stands for.
+    """Return the failure that an unwanted response means.
 
     `now`: SmugMug's time in seconds since 1970
     `signed_at`: the time in the request's signature
@@ -3455,9 +3466,9 @@ def failure_of(
 
 
 def rate_limit_failure(response: Response, now: float, text: str) -> RequestFailed:
-    """Return the failure of a request that SmugMug asked to send later.
+    """Return the failure of a request that SmugMug wants to receive later.
 
-    `text`: the response in raw words, for the log
+    `text`: the response in SmugMug's words, for the log
     """
     log.debug("%s (%s)", text, rate_limit_text(response.headers))
     remaining = response.headers.get("X-RateLimit-Remaining", "")
@@ -3472,9 +3483,9 @@ def rate_limit_failure(response: Response, now: float, text: str) -> RequestFail
 
 
 def server_message(body: bytes) -> str:
-    """Return SmugMug's own words in an error response, or "" for a web page.
+    """Return SmugMug's message in an error response. Return "" for a web page.
 
-    The body is JSON or a form. OAuth parameters that were sent are left out.
+    The body is JSON or a form. Values of OAuth parameters are left out.
     """
     text = body.decode("utf-8", "replace").strip()
     with suppress(ValueError, RecursionError):
@@ -3491,14 +3502,14 @@ def server_message(body: bytes) -> str:
 
 
 def explain_401(message: str, text: str, minutes_off: float) -> Problem:
-    """Return the failure that a 401 stands for, with advice.
+    """Return the failure that a 401 means, with advice.
 
-    One that may concern this URL alone is a RequestFailed. The names of `oauth_problem`:
+    It is a RequestFailed if it may concern only this URL. The names of `oauth_problem`:
     https://oauth.pbworks.com/ProblemReporting
 
     `message`: SmugMug's words
     `text`: the same with the status, for the log
-    `minutes_off`: how far the time in the signature was from SmugMug's
+    `minutes_off`: how far the signature's time was from SmugMug's
     """
     log.debug("%s", text)
     if "nonce_used" in message:  # a gateway may have sent the request twice
@@ -3526,7 +3537,7 @@ def explain_401(message: str, text: str, minutes_off: float) -> Problem:
 def explain_wrong_clock(minutes_off: float) -> Problem:
     """Return the failure of a signature whose time SmugMug refused.
 
-    It is worth a retry if the clock was off: the next signature has SmugMug's time.
+    A retry can help if the clock was wrong, because the next signature has SmugMug's time.
     """
     if minutes_off <= 1:
         return Problem("This computer's clock is wrong. Set it, then run this again.")
@@ -3539,7 +3550,7 @@ def explain_wrong_clock(minutes_off: float) -> Problem:
 
 
 def unanswered(text: str, is_overload: bool = False) -> RequestFailed:
-    """Return the failure of a request that was not answered, or not in full."""
+    """Return the failure of a request without a response, or with an incomplete one."""
     return RequestFailed(text, transient=True, is_overload=is_overload, is_unanswered=True)
 
 
@@ -3552,22 +3563,20 @@ def connection_failure(error: Exception, host: str) -> RequestFailed:
             f"{variable} names a SOCKS proxy, which needs the Python package PySocks. To install "
             f"it, run: {sys.executable} -m pip install PySocks"
         )
-    if isinstance(
-        error, (ValueError, TypeError)
-    ):  # SmugMug's address is valid: the proxy's is not
+    if isinstance(error, (ValueError, TypeError)):  # the proxy's address is invalid
         return RequestFailed(
             f"No connection to {host}: the proxy address in {variable} is invalid. Correct it."
         )
     if isinstance(error, requests.RequestException):
         return transport_failure(error, host)
-    # What is left is an error of this computer, such as a missing file of certificates.
+    # The rest are errors of this computer, such as a missing file of certificates.
     file = variable_in_force(CERTIFICATE_VARIABLES, os.environ)
     advice = f". Check {file}" if file else ""
     return RequestFailed(f"No connection to {host}: {printable(str(error))}{advice}")
 
 
 def transport_failure(error: requests.RequestException, host: str) -> RequestFailed:
-    """Return the failure of a request without a response, or with only the beginning of one."""
+    """Return the failure of a request without a complete response."""
     reason = library_reason(error)
     log.debug("%s: %s", host, reason)
     is_tls = isinstance(error, requests.exceptions.SSLError)
@@ -3585,7 +3594,7 @@ def transport_failure(error: requests.RequestException, host: str) -> RequestFai
 
 
 def proxy_failure(reason: str, host: str) -> RequestFailed:
-    """Return the failure of a request that a proxy did not pass on."""
+    """Return the failure of a request that a proxy did not forward."""
     variable = variable_in_force(PROXY_VARIABLES, os.environ) or "the system's proxy settings"
     if re.search(r"\b407\b", reason):
         return RequestFailed(
@@ -3618,9 +3627,9 @@ def certificate_advice(reason: str, environ: Mapping[str, str]) -> str:
 
 
 def variable_in_force(names: Iterable[str], environ: Mapping[str, str]) -> str:
-    """Return the first of some environment variables that is set, or "".
+    """Return the first environment variable that is set, or "".
 
-    If the name in capitals has the same value, that one is returned: it is known better.
+    If the name in capitals has the same value, it is returned, because it is better known.
     """
     name = next((name for name in names if environ.get(name)), "")
     if name and environ.get(name.upper()) == environ[name]:
@@ -3629,7 +3638,7 @@ def variable_in_force(names: Iterable[str], environ: Mapping[str, str]) -> str:
 
 
 def library_reason(error: BaseException) -> str:
-    """Return the innermost reason of an error, in a few words of the library that raised it.
+    """Return the innermost reason of an error, in the library's own words.
 
     Addresses are left out, because they may hold a password or open an unlisted file.
     """
@@ -3652,8 +3661,8 @@ def library_reason(error: BaseException) -> str:
 def read_json(response: Response) -> dict[str, Any]:
     """Return an API response: an object that holds an object named Response.
 
-    Byte order marks, invalid UTF-8 and bare control characters are tolerated, because captions
-    contain them. Raise RequestFailed if the rest is not valid.
+    Byte order marks, invalid UTF-8 and bare control characters are accepted, because captions
+    contain them. Raise RequestFailed if the response is not valid otherwise.
     """
     content = None
     with suppress(ValueError, RecursionError):
@@ -3666,30 +3675,29 @@ def read_json(response: Response) -> dict[str, Any]:
 
 
 # -------------------------------------------------------------------------------------------------
-# 9. SmugMug: who is signed in, the albums, the images of an album, the best file of an image.
-#    Uses Connection. The only section that reads SmugMug's JSON; independent of disk and record.
+# 9. SmugMug: the user, the albums, the images of an album, and the best file of an image.
+#    Uses Connection. The only section that interprets SmugMug's JSON. Independent of the disk.
 #
 #    How a list is read
 #
-#    SmugMug gives lists page by page, and needs 25 to 35 ms for each image in them. A page that
-#    takes too long fails: with `nonce_used`, with a gateway's 5xx, without its list, or with no
-#    response. So does a page with an entry that SmugMug cannot read. Both look alike, and the cure
-#    is the same: the page is halved, and halved again, while all others go on. Below ten entries
-#    a page is retried before it is halved, as the trouble may be passing. What fails alone, as a
-#    single entry, is named by its number, and the rest of the list is there.
+#    SmugMug sends lists page by page, and needs 25 to 35 ms for each image. A page that takes too
+#    long fails in one of four ways: `nonce_used`, a gateway's 5xx, a response without the list, or
+#    no response. A page with an entry that SmugMug cannot read fails in the same ways. The remedy
+#    for both is to halve the page repeatedly, while other pages continue. A page of ten entries or
+#    fewer is retried before it is halved, because the failure may be temporary. An entry that
+#    fails alone is named by its number, and the rest of the list is used.
 # -------------------------------------------------------------------------------------------------
 
-ALBUMS_PER_PAGE = 100  # the limit of user!albums; greater numbers are cut down to it
+ALBUMS_PER_PAGE = 100  # the limit of user!albums; greater numbers are reduced to it
 MIN_PER_PAGE = 10  # smaller pages save no time; they only isolate a bad entry
 PAGES_BEFORE_MORE = 8  # after this many pages, one asks for MIN_PER_PAGE more
 PAGES_AFTER_FAILURE = 64  # after a larger page failed, the next one waits for this many
 MAX_LOST_IN_A_ROW = 20  # bad entries in a row, before a list is given up
-MAX_LOST_AT_FIRST = 3  # the same, as long as no page of the list was answered
+MAX_LOST_AT_FIRST = 3  # the same, before any page of the list succeeds
 MAX_NAMED_ENTRIES = 20  # bad entries whose numbers are shown
 
-SHORT_RESPONSE = {
-    "_verbosity": 1
-}  # without options and descriptions, URIs as texts: half the size
+# Responses without options and descriptions, and with URIs as texts, are half as large.
+SHORT_RESPONSE = {"_verbosity": 1}
 ALBUM_FIELDS = (
     "AlbumKey,Name,UrlPath,Uri,ImageCount,LastUpdated,ImagesLastUpdated,Date,Privacy,"
     "OriginalSizes,Description,Keywords,WebUri,HighlightAlbumImageUri,ResponseLevel"
@@ -3700,11 +3708,11 @@ IMAGE_FIELDS = (
     "KeywordArray,Latitude,Longitude,Altitude,Hidden,WebUri,ComponentFileTypes,"
     "OriginalWidth,OriginalHeight"
 )
-SERVED_TYPES = {"jpg", "jpeg", "png", "gif"}  # what ArchivedUri serves, whatever was uploaded
+SERVED_TYPES = {"jpg", "jpeg", "png", "gif"}  # the types that ArchivedUri serves for any upload
 
 
 class Entry(Dict[str, Any]):
-    """A JSON object from SmugMug. Fields are read as their type, or as missing if they are not."""
+    """A JSON object from SmugMug. A field of the wrong type counts as missing."""
 
     def __init__(self, value: Any) -> None:
         super().__init__(value if isinstance(value, dict) else {})  # PHP writes {} as []
@@ -3720,7 +3728,7 @@ class Entry(Dict[str, Any]):
         return re.sub("[\ud800-\udfff]", "\N{REPLACEMENT CHARACTER}", text)
 
     def matching(self, name: str, pattern: str) -> str:
-        """Return a text that matches a pattern as a whole, or ""."""
+        """Return a text if a pattern matches all of it, or ""."""
         text = self.text(name)
         return text if re.fullmatch(pattern, text) else ""
 
@@ -3731,7 +3739,7 @@ class Entry(Dict[str, Any]):
         return tuple(filter(None, (Entry({name: item}).text(name) for item in items)))
 
     def integer(self, name: str) -> int | None:
-        """Return a number that counts something; some are sent as texts."""
+        """Return a count or size; some are sent as texts."""
         digits = self.matching(name, "[0-9]{1,18}")
         return int(digits) if digits else None
 
@@ -3757,14 +3765,14 @@ class Entry(Dict[str, Any]):
     def objects(self, name: str) -> list[Entry]:
         """Return a list of objects.
 
-        SmugMug leaves out an empty list, and may send a single object without its list.
+        SmugMug omits an empty list, and may send a single object without a list.
         """
         value = self.get(name)
         items = value if isinstance(value, list) else [value]
         return [Entry(item) for item in items if isinstance(item, dict)]
 
     def uri(self, name: str) -> str:
-        """Return a URI under Uris: a text with _verbosity=1, otherwise an object."""
+        """Return a URI under Uris. It is a text with _verbosity=1, otherwise an object."""
         uris = self.object("Uris")
         uri = uris.text(name) or uris.object(name).text("Uri")
         return uri if uri.startswith("/api/v2") else ""
@@ -3783,7 +3791,7 @@ class Entry(Dict[str, Any]):
 
 
 def fetch_user(connection: Connection) -> User:
-    """Return the user of the token; raise NotSignedIn if SmugMug names none.
+    """Return the user of the token. Raise NotSignedIn if SmugMug names none.
 
     https://api.smugmug.com/api/v2/doc/reference/user.html
     """
@@ -3801,7 +3809,7 @@ def fetch_user(connection: Connection) -> User:
 
 
 class PageSize:
-    """The number of entries to request per page, shared by all lists.
+    """The number of entries to request per page, for all lists.
 
     `size`: the largest page that worked lately
     """
@@ -3809,17 +3817,17 @@ class PageSize:
     def __init__(self, most: int) -> None:
         self._most = most
         self.size = most
-        self._trial = 0  # a larger page that was requested, to see if SmugMug copes
-        self._step = MIN_PER_PAGE  # by how many the next trial is larger
+        self._trial = 0  # a larger page that was requested as a trial
+        self._step = MIN_PER_PAGE  # how much larger the next trial is
         self._pages_until_trial = PAGES_BEFORE_MORE
         self._has_succeeded = False
 
     def next(self, expected: int) -> int:
         """Return how many of `expected` entries to request next.
 
-        Until one page has worked, the entries are divided among the threads, because downloads
-        can begin only when an album is listed. A page that was shrunk grows again: every eighth
-        page asks for a few more, and each success for twice as many more.
+        Until one page has worked, the entries are divided among the threads, because downloads can
+        begin only when an album is listed. A size that was halved grows again. Every eighth page
+        is a trial of a few entries more, and each success doubles the next step.
         """
         if expected > 1 and not self._has_succeeded:
             share = -(-expected // LISTING_THREADS)  # rounded up
@@ -3840,13 +3848,13 @@ class PageSize:
             self._step *= 2
 
     def shrink(self, number: int, count: int) -> None:
-        """Note that a page failed; halve the size if the page had it.
+        """Note that a page failed. Halve the size if the page had it.
 
-        A larger page was a trial, or was requested before the size was halved: threads that fail
-        together halve it once. A smaller page is a part of a failed one.
+        A larger page was a trial, or was requested before the size was halved. So threads that
+        fail together halve it once. A smaller page is a part of a failed one.
 
         `number`: the entries that were requested
-        `count`: the entries that there are
+        `count`: the entries that exist in that range
         """
         if number == self._trial:
             self._trial = 0
@@ -3859,13 +3867,13 @@ class PageSize:
 
 
 class ListKind(NamedTuple):
-    """The kind of a list: how to request it, and how to read its entries.
+    """The kind of a list: how to request it and read its entries.
 
     `locator`: the name of the list in responses
     `key`: the field that identifies an entry
     `parse`: makes a record of an entry and the page's expansions
     `query`: the parameters of each request, without start and count
-    `may_be_missing`: a 404 on the first page may be an accident
+    `may_be_missing`: a 404 on the first page may be temporary
     """
 
     locator: str
@@ -3876,7 +3884,7 @@ class ListKind(NamedTuple):
 
 
 class Lost(NamedTuple):
-    """A part of a list that could not be read, from the entry `start` on."""
+    """An unreadable part of a list, beginning at the entry `start`."""
 
     start: int
     entries: int
@@ -3884,9 +3892,9 @@ class Lost(NamedTuple):
 
 
 class PagedList:
-    """A list that SmugMug gives page by page: what to request next, and what has arrived.
+    """A paged list: the pages to request next, and those that have arrived.
 
-    It belongs to one thread. Others may fetch its pages, several at a time and in any order.
+    Only one thread may use it. Others may fetch its pages, several at a time and in any order.
 
     `expected`: the probable number of entries, None if unknown; pages state the real one
     """
@@ -3909,10 +3917,10 @@ class PagedList:
         self._lost_in_a_row = 0
 
     def next_page(self) -> Page | None:
-        """Return the page to request next, or None if there is none at the moment."""
+        """Return the page to request next. Return None if there is none at the moment."""
         is_part = bool(self._again)
         if is_part:
-            if self._total is None and self._in_progress:  # is there anything at all?
+            if self._total is None and self._in_progress:  # wait to see if the list has entries
                 return None
             start, end = self._again.popleft()
             number = min(self.page_size.next(1), end - start)
@@ -3938,7 +3946,7 @@ class PagedList:
         new = {key: entry for key, entry in page.entries if key and key not in self._known}
         self._known.update(new)
         self._pages.append((page.start, list(new.values())))
-        self._is_at_end = self._is_at_end or not new  # otherwise, the list might go on for ever
+        self._is_at_end = self._is_at_end or not new  # otherwise, the list might never end
         if page.total is not None:
             self._total = max(page.total, self._total or 0)
             rest = page.start + page.received
@@ -3951,12 +3959,12 @@ class PagedList:
         return not (self._in_progress or self._again or self._has_more())
 
     def entries(self) -> list[Any]:
-        """Return the records of all entries, in the order of the list, each once."""
+        """Return the records of all entries in order, each once."""
         in_order = sorted(self._pages, key=lambda page: page[0])
         return [entry for _, page in in_order for entry in page]
 
     def problem(self) -> str:
-        """Return why entries may be missing, or ""; raise RequestFailed if all are."""
+        """Return why entries may be missing, or "". Raise RequestFailed if all are."""
         known = len(self._known)
         total = self._total
         lost = [part for part in self._lost if not total or part.start <= total]
@@ -3968,8 +3976,8 @@ class PagedList:
         if lost:
             return lost_entries(lost)
         if total is None:
-            return f"the listing may be incomplete: {known} entries, and SmugMug gives no total"
-        if known < total:  # more are no harm: a listing shows deleted images for a while
+            return f"the listing may be incomplete: {known} entries, and SmugMug states no total"
+        if known < total:  # more are fine; deleted images stay listed for a while
             return f"the listing is incomplete: {known} of {total} entries"
         return ""
 
@@ -3982,11 +3990,11 @@ class PagedList:
         return not self._is_at_end and self._next <= last
 
     def _last(self) -> int | None:
-        """Return the number of the last entry, as far as it is known."""
+        """Return the number of the last entry, if known."""
         return self._expected if self._total is None else self._total
 
     def _entries_in(self, start: int, number: int) -> int:
-        """Return how many entries a page can hold, at least one."""
+        """Return how many entries exist in a range, at least one."""
         last = self._last()
         if last is None:
             return number
@@ -3997,7 +4005,7 @@ class PagedList:
         return self._lost_in_a_row >= most or any(part.entries > 1 for part in self._lost)
 
     def _add_failure(self, page: Page, error: RequestFailed) -> None:
-        """Halve a page that failed, or note what is lost."""
+        """Halve a page that failed, or note its lost entries."""
         count = self._entries_in(page.start, page.number)
         is_beyond_end = self._total is not None and page.start > self._total
         can_be_halved = error.is_overload or self._total is not None
@@ -4018,7 +4026,7 @@ class PagedList:
 
 
 def lost_entries(lost: Sequence[Lost]) -> str:
-    """Return a sentence that names single entries of a list that could not be read."""
+    """Return a sentence that names the unreadable entries of a list."""
     numbers = [f"{part.start:,}" for part in lost[:MAX_NAMED_ENTRIES]]
     if len(lost) > MAX_NAMED_ENTRIES:
         numbers.append(f"{len(lost) - MAX_NAMED_ENTRIES:,} more")
@@ -4027,7 +4035,7 @@ def lost_entries(lost: Sequence[Lost]) -> str:
 
 
 class Page(NamedTuple):
-    """A page of a list: what to request, and then the response or an error.
+    """A page of a list: the request, and then the response or an error.
 
     `start`, `end`: the wanted range; the first entry is 1, and the end is exclusive
     `number`: how many to request now
@@ -4049,10 +4057,10 @@ class Page(NamedTuple):
 
 
 def fetch_page(connection: Connection, page: Page) -> Page:
-    """Request a page and return it with its entries, or with the error that concerns it alone.
+    """Request a page. Return it with its entries, or with an error that concerns only this page.
 
-    Pages.NextPage would lose _expand and _verbosity, so start and count are computed here. A
-    later page may be 404 once. https://api.smugmug.com/api/v2/doc/tutorial/paging.html
+    Pages.NextPage would lose _expand and _verbosity, so start and count are computed here. A later
+    page may return 404 once. https://api.smugmug.com/api/v2/doc/tutorial/paging.html
     """
     kind = page.of.kind
     is_retried = page.start > 1 or kind.may_be_missing
@@ -4070,7 +4078,7 @@ def fetch_page(connection: Connection, page: Page) -> Page:
         if not listed and is_expected:
             raise RequestFailed("SmugMug's response contains no list", is_overload=True)
     except RequestFailed as error:
-        return page._replace(error=error.with_traceback(None))  # which would hold the response
+        return page._replace(error=error.with_traceback(None))  # it holds the response
     expansions = response.object("Expansions")
     entries = tuple((entry.key(kind.key), kind.parse(entry, expansions)) for entry in listed)
     return page._replace(entries=entries, received=received or len(listed), total=total)
@@ -4079,7 +4087,7 @@ def fetch_page(connection: Connection, page: Page) -> Page:
 def fetch_albums(
     connection: Connection, user: User, redraw: Callable[[], None] = lambda: None
 ) -> tuple[list[Album], str]:
-    """Return all albums of a user, and a reason to doubt that these are all, or ""."""
+    """Return all albums of a user. The second value says why some may be missing, or ""."""
     kind = ListKind(
         "Album",
         "AlbumKey",
@@ -4087,7 +4095,7 @@ def fetch_albums(
         {**SHORT_RESPONSE, "_filter": ALBUM_FIELDS, "_filteruri": "AlbumImages"},
         may_be_missing=True,
     )
-    for _ in range(2):  # if the order changes meanwhile, entries are repeated or skipped
+    for _ in range(2):  # if the order changes, entries are repeated or skipped
         listing = PagedList(user.albums_uri, kind, PageSize(ALBUMS_PER_PAGE))
         fetch = partial(fetch_page, connection)
         while not listing.is_done():
@@ -4110,9 +4118,9 @@ def fetch_albums(
 
 
 def image_list(album: Album, page_size: PageSize, keep: Callable[[Image], Image]) -> PagedList:
-    """Return the list of an album's images, with the files of its videos.
+    """Return the list of an album's images, with their video files.
 
-    That takes one call for each page and none for any image.
+    This takes one call per page and none per image.
 
     `keep`: returns what is kept of an image
     """
@@ -4132,7 +4140,7 @@ def image_list(album: Album, page_size: PageSize, keep: Callable[[Image], Image]
 
 
 def images_listed(album: Album, pages: PagedList) -> tuple[list[Image], str]:
-    """Return the listed images of an album, and why some may be missing, or ""."""
+    """Return the listed images of an album. The text says why some may be missing, or is ""."""
     images = pages.entries()
     try:
         problem = pages.problem()
@@ -4189,7 +4197,7 @@ def parse_image(entry: Entry, expansions: Entry) -> Image:
     is_video = entry.get("IsVideo") is True or bool(uri)
     expanded = expansions.object(uri) or expansions.object(uri + "?_shorturis=")
     video = expanded.object("LargestVideo")
-    if is_video:  # its ArchivedUri is a JPEG still, whose size and MD5 even agree
+    if is_video:  # its ArchivedUri is a JPEG still with a matching size and MD5
         remote = video.remote_file(False)
     else:
         remote = entry.remote_file(True, "ArchivedUri", "Archived")
@@ -4197,7 +4205,7 @@ def parse_image(entry: Entry, expansions: Entry) -> Image:
     is_hopeless = status == ("Preprocess", "CanNotProcess")
     return Image(
         key=key,
-        serial=sys.intern("" if serial is None else str(serial)),  # most have the same
+        serial=sys.intern("" if serial is None else str(serial)),  # mostly the same
         file_name=entry.text("FileName"),
         is_video=is_video,
         extension=served_extension(entry, video, is_video),
@@ -4219,7 +4227,7 @@ def parse_image(entry: Entry, expansions: Entry) -> Image:
 
 
 def served_extension(entry: Entry, video: Entry, is_video: bool) -> str:
-    """Return the extension of the file that SmugMug serves, without its dot.
+    """Return the extension of the file that SmugMug serves, without dot.
 
     `entry`, `video`: the AlbumImage and its LargestVideo
     """
@@ -4236,14 +4244,14 @@ def served_extension(entry: Entry, video: Entry, is_video: bool) -> str:
 
 
 def extension_of_url(url: str) -> str:
-    """Return what follows the last dot in the path of a URL."""
+    """Return the text after the last dot in a URL's path."""
     with suppress(ValueError):
         return urlsplit(url).path.rpartition(".")[2]
     return ""
 
 
 def parse_location(entry: Entry) -> tuple[float, float, float] | None:
-    """Return latitude, longitude and altitude, or None if they are missing or all zero."""
+    """Return latitude, longitude and altitude. Return None if they are missing or all zero."""
     latitude = entry.number("Latitude", 90)
     longitude = entry.number("Longitude", 180)
     if latitude is None or longitude is None or (latitude, longitude) == (0, 0):
@@ -4252,10 +4260,10 @@ def parse_location(entry: Entry) -> tuple[float, float, float] | None:
 
 
 def types_in_source(component_file_types: Entry) -> tuple[str, ...]:
-    """Return the types of files that only SmugMug Source has of a photo, such as "nef".
+    """Return the file types, such as "nef", that only SmugMug Source has.
 
-    SmugMug names them, as {"Image": ["jpg", "nef"]} or [], but answers 404 to ordinary API keys
-    that request such files. https://github.com/tommyblue/smugmug-backup/issues/61
+    SmugMug lists them, as {"Image": ["jpg", "nef"]} or [], but returns 404 if an ordinary API key
+    requests such files. https://github.com/tommyblue/smugmug-backup/issues/61
     """
     types = {
         name.lower() for kind in component_file_types for name in component_file_types.texts(kind)
@@ -4265,10 +4273,10 @@ def types_in_source(component_file_types: Entry) -> tuple[str, ...]:
 
 
 def fetch_folder_names(connection: Connection, user: User, paths: Sequence[str]) -> dict[str, str]:
-    """Return the names of folders as the user gave them, by path.
+    """Return the user's own names of folders, by path.
 
-    A folder that SmugMug does not tell about is left out: its path must do. The path does not
-    follow a rename, has dashes for spaces, and is ASCII only.
+    A folder whose name SmugMug does not state is left out, and its path is used instead. The path
+    does not follow a rename, has dashes for spaces, and is ASCII only.
     https://api.smugmug.com/api/v2/doc/reference/folder.html
 
     `paths`: as in UrlPath, without their first slash
@@ -4282,7 +4290,7 @@ def fetch_folder_names(connection: Connection, user: User, paths: Sequence[str])
 
 
 def fetch_folder_name(connection: Connection, user: User, path: str) -> tuple[str, str]:
-    """Return the path of a folder and its name, or "" if SmugMug does not tell."""
+    """Return the path of a folder and its name. The name is "" if SmugMug does not state it."""
     uri = f"/api/v2/folder/user/{quote(user.nick_name)}/{quote(path)}"
     try:
         response = Entry(connection.get_json(uri, {**SHORT_RESPONSE, "_filter": "Name"}))
@@ -4293,14 +4301,15 @@ def fetch_folder_name(connection: Connection, user: User, path: str) -> tuple[st
 
 
 class Diagnosis:
-    """What --diagnose finds out about SmugMug's responses.
+    """The findings of --diagnose about SmugMug's responses.
 
-    It names requests, statuses and forms, never a value that could tell a person, a place, a
-    name, a key or an address. So texts are shown only if they are known words of the service.
+    It names requests, statuses and forms. It never shows a value that could reveal a person, a
+    place, a name, a key or an address. So texts are shown only if they are known words of the
+    service.
 
     `requests`: one entry for each request
-    `counts`: how many of the seen objects have what
-    `unexpected`: what differs from what this program expects
+    `counts`: how many of the objects have each property
+    `unexpected`: differences from the expected responses, with their number
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -4310,7 +4319,7 @@ class Diagnosis:
         self.unexpected: Counter[str] = Counter()
 
     def run(self, user: User) -> Diagnosis:
-        """Make some twenty requests, one after the other. A failing one does not end it."""
+        """Make some twenty requests, one after the other. A failed one does not end the run."""
         self.objects("user", "/api/v2!authuser", {}, "User")
         query = {"_filter": ALBUM_FIELDS, "_filteruri": "AlbumImages", "start": 1, "count": 100}
         albums = self.objects("page of albums", user.albums_uri, query, "Album")
@@ -4328,7 +4337,7 @@ class Diagnosis:
         return self
 
     def find_images(self, albums: Sequence[Album]) -> dict[bool, tuple[Entry, Entry]]:
-        """List up to five albums until a photo and a video are found; return them by `is_video`.
+        """List up to five albums to find a photo and a video. Return them by `is_video`.
 
         Each is an AlbumImage with the expansions of its page.
         """
@@ -4371,7 +4380,7 @@ class Diagnosis:
             self.unexpected["images without Serial"] += 1
 
     def ask_for_image(self, kind: str, image: Image) -> None:
-        """Ask for all that there is of one image, and for the beginning of its file."""
+        """Request all data on one image, and the beginning of its file."""
         for resource, locator, _ in VIDEO_ENDPOINTS if image.is_video else PHOTO_ENDPOINTS:
             self.objects(f"{kind} {resource}", image.uri + resource, {}, locator)
         self.objects(f"{kind} with all fields", image.uri, {}, "Image")
@@ -4385,7 +4394,7 @@ class Diagnosis:
             self.check_file(kind, image.remote, probe, method)
 
     def check_file(self, kind: str, remote: RemoteFile, probe: Probe, method: str) -> None:
-        """Compare the response for a file with what the listing says of it."""
+        """Compare the response for a file with its listing."""
         if probe.errors:
             return
         if probe.status != (200 if method == "HEAD" else 206):
@@ -4409,7 +4418,10 @@ class Diagnosis:
         return self.ask(name, uri, query, locator).object("Response").objects(locator)
 
     def ask(self, name: str, uri: str, query: Mapping[str, Any], locator: str) -> Entry:
-        """Make an API call, describe its response, and return that; empty if it failed."""
+        """Make an API call, describe its response, and return it.
+
+        A failed call returns an empty one.
+        """
         url = f"{urljoin(API_ORIGIN, uri)}?{urlencode({**SHORT_RESPONSE, **query}, safe=',!')}"
         probe = self._connection.probe(url, JSON_HEADERS)
         shown: dict[str, Any] = {"name": name, **described_probe(probe)}
@@ -4432,7 +4444,7 @@ class Diagnosis:
 
 
 def described_fields(entries: Iterable[Entry]) -> dict[str, Any]:
-    """Return the names of the fields of objects, with the types and lengths of their values."""
+    """Return the field names of objects, with the types and lengths of values."""
     fields: dict[str, Any] = {}
     for entry in entries:
         for name, value in entry.items():
@@ -4455,7 +4467,7 @@ def type_of_json(value: Any) -> str:
 
 
 def described_probe(probe: Probe) -> dict[str, Any]:
-    """Return what may be told of a response: no text that is not the service's own."""
+    """Return a description of a response. It contains no text of the user."""
     headers = {name.lower(): text for name, text in probe.headers.items()}
     told: dict[str, Any] = {}
     for name, text in headers.items():
@@ -4479,7 +4491,7 @@ def described_probe(probe: Probe) -> dict[str, Any]:
     }
 
 
-# The words that --diagnose tells of some headers.
+# The words that --diagnose shows of some headers.
 TOLD_HEADERS = {
     "cache-control": "private|public|no-store|no-cache|must-revalidate|max-age=[0-9]{1,9}",
     "via": "cloudfront|varnish|squid|nginx|google",
@@ -4492,8 +4504,8 @@ TOLD_HEADERS = {
     "connection": "close|keep-alive",
 }
 
-# Where to find the file of an image if the listing names none, best first: the resource, the
-# object in its response, and whether that is the original.
+# Where to find an image's file if the listing names none, best first: the resource, the object in
+# its response, and True if it is the original.
 VIDEO_ENDPOINTS = (
     ("!largestvideo", "LargestVideo", False),
     ("!sizedetails", "ImageSizeDetails", False),
@@ -4506,9 +4518,9 @@ PHOTO_ENDPOINTS = (
 
 
 def find_remote(connection: Connection, image: Image) -> RemoteFile | None:
-    """Return the best file of an image whose listing names none, or None if there is none.
+    """Return the best file of an image whose listing names none. Return None if there is none.
 
-    That takes a call or a few. Raise RequestFailed if SmugMug refuses a better file.
+    This takes one to three calls. Raise RequestFailed if SmugMug refuses a better file.
     """
     refusal = remote = None
     for resource, locator, is_original in VIDEO_ENDPOINTS if image.is_video else PHOTO_ENDPOINTS:
@@ -4553,7 +4565,7 @@ def is_gone(connection: Connection, image: Image) -> bool:
 
 
 def fetch_image_count(connection: Connection, album: Album) -> int | None:
-    """Return SmugMug's present count of an album's images, or None if it states none."""
+    """Return SmugMug's present count of an album's images, or None."""
     try:
         query = {**SHORT_RESPONSE, "_filter": "ImageCount"}
         response = Entry(connection.get_json(f"/api/v2/album/{album.key}", query))
@@ -4566,14 +4578,14 @@ def fetch_image_count(connection: Connection, album: Album) -> int | None:
 # 10. Signing in: the API key, the PIN flow of OAuth 1.0a, and the token file.
 #    Uses Connection and Files. Independent of albums.
 #
-#    From where a key or token is taken, the first that exists:
+#    Sources of keys and tokens; the first that exists is used:
 #
 #        key and secret     SMUGMUG_API_KEY and SMUGMUG_API_SECRET; the top of this file; the token
 #                           file; the keyboard
 #        token and secret   SMUGMUG_ACCESS_TOKEN and SMUGMUG_ACCESS_TOKEN_SECRET; the token file,
 #                           if it was saved with this key; the PIN flow
 #
-#    A key that was typed is saved when SmugMug has accepted it, a token when it has worked once.
+#    A typed key is saved once SmugMug has accepted it, a token once it has worked.
 # -------------------------------------------------------------------------------------------------
 
 OAUTH_BASE = API_ORIGIN + "/services/oauth/1.0a/"
@@ -4583,10 +4595,10 @@ KEY_ADVICE = (
     f"API_SECRET at the top of {Path(__file__).name}."
 )
 SAVED_KEY = "the saved key (run --logout to enter another)"
-# The fields of the token file, in the order of Credentials. A secret of the key is there only if
-# it was typed.
+# The fields of the token file, in the order of Credentials. The key's secret is saved only if it
+# was typed.
 SAVED_FIELDS = ("api_key", "api_secret", "access_token", "access_token_secret")
-KEY_ATTEMPTS = 3  # times that a key can be typed in one run
+KEY_ATTEMPTS = 3  # how often a key can be typed in one run
 PIN_ATTEMPTS = 3  # a refused PIN uses up its request token, so each attempt has a new address
 SSH_VARIABLES = ("SSH_CONNECTION", "SSH_CLIENT", "SSH_TTY")
 
@@ -4622,7 +4634,7 @@ def connect_with_key(
 ) -> tuple[Connection, User]:
     """Return a connection that is signed in with this key, and its user.
 
-    `is_kept`: the key belongs into the token file, because it was typed
+    `is_kept`: the key belongs in the token file, because it was typed
     `saved`: the content of the token file
     """
 
@@ -4648,7 +4660,7 @@ def connect_with_key(
     credentials = sign_in(api_key, settings.timeout_seconds, stop, keep_key)
     connection, user = connect_as(credentials, settings, stop)
     save_sign_in(credentials if is_kept else credentials._replace(secret=""), settings.token_file)
-    if settings.task != "login":  # which reports it itself
+    if settings.task != "login":  # its task reports this itself
         log.info("Signed in as %s.", printable(user.nick_name))
     return connection, user
 
@@ -4656,7 +4668,7 @@ def connect_with_key(
 def connect_as(
     credentials: Credentials, settings: Settings, stop: Stop
 ) -> tuple[Connection, User]:
-    """Return a connection with an access token, and its user; raise NotSignedIn if refused."""
+    """Return a connection with an access token, and its user. Raise NotSignedIn if refused."""
     max_outage_seconds = settings.max_outage_minutes * 60
     connection = Connection(credentials, settings.timeout_seconds, stop, max_outage_seconds)
     if settings.limit_rate is not None:
@@ -4664,7 +4676,7 @@ def connect_as(
     try:
         return connection, in_background(partial(fetch_user, connection))
     except SignatureRefused:
-        # Find out whose secret is wrong: this request is signed with that of the key alone.
+        # Find out which secret is wrong. This request is signed with the key's secret alone.
         api_key = credentials._replace(token="", token_secret="")
         fetch_token("getRequestToken", api_key, settings.timeout_seconds, stop, callback_uri="oob")
         raise NotSignedIn("The secret of the access token is wrong.") from None
@@ -4675,7 +4687,7 @@ def connect_as(
 
 
 def find_api_key(environ: Mapping[str, str], saved: Credentials) -> tuple[Credentials | None, str]:
-    """Return the API key with its secret, and the place they are from as a message names it.
+    """Return the API key with its secret, and a name of its source.
 
     Return None and "" if they have to be typed. Raise Problem if only one of them is given.
     """
@@ -4699,11 +4711,11 @@ def find_api_key(environ: Mapping[str, str], saved: Credentials) -> tuple[Creden
 
 
 def variable(environ: Mapping[str, str], name: str) -> str:
-    """Return the value of an environment variable, or "" if it is not set or empty.
+    """Return an environment variable's value. Return "" if it is not set or empty.
 
-    White space, carriage returns and one pair of quotes around it are dropped: a shell removes
+    White space, carriage returns and one pair of quotes around it are dropped. A shell removes
     them, but `docker run --env-file` does not. Raise a Problem that names the variable if quotes
-    or control characters remain. Lines are read one by one.
+    or control characters remain. Each line is treated separately.
     """
     text = without_quotes(environ.get(name, ""))
     lines = [without_quotes(line) for line in text.splitlines()]
@@ -4715,7 +4727,7 @@ def variable(environ: Mapping[str, str], name: str) -> str:
 
 
 def without_quotes(text: str) -> str:
-    """Return a text without outer white space and one pair of quotes around it."""
+    """Return a text without outer white space or a pair of quotes."""
     text = text.strip()
     if len(text) > 1 and text[0] == text[-1] in ("'", '"') and text[0] not in text[1:-1]:
         text = text[1:-1].strip()
@@ -4723,7 +4735,7 @@ def without_quotes(text: str) -> str:
 
 
 def token_from_environment(api_key: Credentials, environ: Mapping[str, str]) -> Credentials | None:
-    """Return `api_key` with the access token of the environment, or None if there is none."""
+    """Return `api_key` with the environment's access token. Return None if there is none."""
     token = variable(environ, "SMUGMUG_ACCESS_TOKEN")
     token_secret = variable(environ, "SMUGMUG_ACCESS_TOKEN_SECRET")
     if bool(token) != bool(token_secret):
@@ -4732,7 +4744,10 @@ def token_from_environment(api_key: Credentials, environ: Mapping[str, str]) -> 
 
 
 def token_from_file(api_key: Credentials, saved: Credentials) -> Credentials | None:
-    """Return `api_key` with the saved access token, or None if none was saved with this key."""
+    """Return `api_key` with the saved access token.
+
+    Return None if none was saved with this key.
+    """
     if not (saved.token and saved.token_secret):
         return None
     if saved.key != api_key.key:
@@ -4745,7 +4760,7 @@ def token_from_file(api_key: Credentials, saved: Credentials) -> Credentials | N
 
 
 def request_api_key() -> None:
-    """Explain how to get an API key; raise Problem if there is no terminal to enter it."""
+    """Explain how to get an API key. Raise Problem if there is no terminal to enter it."""
     if sys.stdin is None or not sys.stdin.isatty():
         raise Problem(f"No API key found. Every run needs a key and its secret. {KEY_ADVICE}")
     log.warning(
@@ -4757,7 +4772,7 @@ def request_api_key() -> None:
 
 
 def type_api_key() -> Credentials:
-    """Return an API key and its secret as typed in a terminal; the secret is not shown."""
+    """Return an API key and secret typed in a terminal. The secret is not shown."""
     try:
         key = typed("API key: ")
         secret = ""
@@ -4769,7 +4784,7 @@ def type_api_key() -> Credentials:
 
 
 def typed(prompt: str, pattern: str = ".+", advice: str = "") -> str:
-    """Return a line of standard input without its spaces; raise EOFError at the end.
+    """Return a line of standard input, stripped. Raise EOFError at the end.
 
     Empty lines are ignored.
 
@@ -4790,7 +4805,7 @@ def typed(prompt: str, pattern: str = ".+", advice: str = "") -> str:
 def sign_in(
     api_key: Credentials, timeout_seconds: float, stop: Stop, on_key_accepted: Callable[[], None]
 ) -> Credentials:
-    """Ask the user to grant access and enter a PIN; return `api_key` with an access token.
+    """Ask the user to grant access and enter a PIN. Return `api_key` with an access token.
 
     Access=Full is needed for private and unlisted albums; only Permissions=Read is requested.
     https://api.smugmug.com/api/v2/doc/tutorial/oauth/non-web.html
@@ -4841,13 +4856,13 @@ def sign_in(
 
 
 def can_prompt(stdin: TextIO | None, platform: str) -> bool:
-    """Return True if a PIN can be read: from a terminal, a pipe or a file, not the null device.
+    """Return True if a PIN can be read. It may come from a terminal, a pipe or a file.
 
     `stdin`: None if it is closed
     """
     if stdin is None:
         return False
-    if platform == "win32":  # where a terminal cannot be told from the null device
+    if platform == "win32":  # a terminal looks like the null device
         return True
     with suppress(OSError):  # a system without a null device
         return not os.path.samestat(os.fstat(stdin.fileno()), os.stat(os.devnull))
@@ -4855,10 +4870,10 @@ def can_prompt(stdin: TextIO | None, platform: str) -> bool:
 
 
 def can_open_browser(stdin: TextIO | None, environ: Mapping[str, str], platform: str) -> bool:
-    """Return True if the user sits before a screen on which a browser can open.
+    """Return True if the user is at a screen that can show a browser.
 
-    On Linux that takes a display, which SSH may forward. On macOS and Windows a browser would
-    open on the screen of the remote computer, so a session over SSH opens none.
+    On Linux this takes a display, which SSH may forward. On macOS and Windows a browser would open
+    on the screen of the remote computer, so none is opened over SSH.
     """
     if stdin is None or not stdin.isatty():
         return False
@@ -4868,10 +4883,10 @@ def can_open_browser(stdin: TextIO | None, environ: Mapping[str, str], platform:
 
 
 def open_browser(url: str) -> None:
-    """Open an address in the user's browser, if it works; a failure has no effect.
+    """Open an address in the user's browser, if possible. A failure has no effect.
 
-    A process of its own does that, without this terminal. So neither its output nor a text
-    browser can appear here, and Ctrl-C does not reach it. It gets no secrets either.
+    A separate process opens it, without this terminal. So neither its output nor a text browser
+    can appear here, and Ctrl-C does not reach it. It gets no secrets either.
     """
     environment = {}
     for name, value in os.environ.items():
@@ -4941,7 +4956,7 @@ def read_saved(path: Path) -> Credentials:
 
 
 def save_sign_in(credentials: Credentials, path: Path) -> None:
-    """Save the sign-in for later runs, in a file that only its owner can read."""
+    """Save the sign-in for later runs, in a file only its owner can read."""
     fields = {name: text for name, text in zip(SAVED_FIELDS, credentials) if text}
     content = json.dumps(fields, indent=2) + "\n"
     try:
@@ -4960,10 +4975,11 @@ def save_sign_in(credentials: Credentials, path: Path) -> None:
 #
 #    Who may open it
 #
-#    One run at a time owns an output folder. SQLite holds a lock on the record for the whole run,
-#    which ends with the process, however it ends. Closing any other descriptor of the file would
-#    drop that lock, so nothing but SQLite opens a file whose name begins with the record's. Where
-#    the disk has no locks, a lock file takes their place. Previews and lists read a copy.
+#    One run at a time may use an output folder. SQLite holds a lock on the record for the whole
+#    run. The lock is released when the process ends, even if it is killed. Closing any other
+#    descriptor of the file would also release it, so only SQLite opens a file whose name begins
+#    with the record's. If the disk has no locks, a lock file takes their place. Previews and lists
+#    read a copy.
 # -------------------------------------------------------------------------------------------------
 
 SCHEMA_VERSION = 6
@@ -4981,7 +4997,7 @@ CREATE TABLE absence (album_key TEXT, image_key TEXT, serial TEXT, file_name TEX
                       PRIMARY KEY (album_key, image_key)) WITHOUT ROWID;
 CREATE TABLE account (nick_name TEXT, bytes_per_second REAL DEFAULT 0);
 """
-UPGRADES = {  # by the version that each leads on from; older ones are rebuilt from the files
+UPGRADES = {  # by the version to upgrade from; older records are rebuilt from the files
     0: SCHEMA,
     5: """
 ALTER TABLE album ADD COLUMN name TEXT DEFAULT '';
@@ -4993,7 +5009,7 @@ ALTER TABLE account ADD COLUMN bytes_per_second REAL DEFAULT 0;
 
 
 class Table(NamedTuple):
-    """The columns of one kind of record after its album_key, in the order of its fields."""
+    """The columns of one kind of record, in the order of its fields. album_key is left out."""
 
     name: str
     columns: tuple[str, ...]
@@ -5029,22 +5045,22 @@ MAX_RECORDED_TRIES = 1000  # greater numbers are cut to this; SQLite could not s
 LATEST_SECONDS = 4_102_444_800.0  # the year 2100; a later time in the record counts as never
 
 SQLITE_STEPS = 100_000  # steps of SQLite's machine between redraws; they take about 5 ms
-SNAPSHOT_SECONDS = 60.0  # a preview gives up if the record never stood still for this long
-SNAPSHOT_BYTES = 1 << 20  # it is copied in pieces of this size
+SNAPSHOT_SECONDS = 60.0  # a preview gives up if the record keeps changing for this long
+SNAPSHOT_BYTES = 1 << 20  # the record is copied in pieces of this size
 
 LOCK_FILE = RECORD_FILE + ".lock"
-# A lock file that was not touched for this long was left by a killed run. Its run touches it at
-# each commit, and waits in between only for the user or for one large file.
+# A lock file that was not touched for this long was left by a killed run. A run touches it at each
+# commit, and the time between commits is long only for one large file or a wait for the user.
 STALE_LOCK_SECONDS = 600.0
-CLAIM_SECONDS = 3.0  # a claim that is still there after this long was left by a killed process
+CLAIM_SECONDS = 3.0  # a claim that is older than this was left by a killed process
 
 
 class Database:
-    """The download record: what this program knows of the files in an output folder.
+    """The download record: what is known of the files in an output folder.
 
-    Files are found again by their content if it is lost. Rows are parsed as suspiciously as
-    responses, because a record may come from another computer or from a damaged disk. A row that
-    this program cannot have written is skipped, as if it did not exist.
+    If it is lost, files are identified by their content. Rows are validated like responses,
+    because a record may come from another computer or a damaged disk. A row that this program
+    cannot have written is ignored.
     """
 
     def __init__(self, db: sqlite3.Connection, lock: LockFile | None = None) -> None:
@@ -5100,7 +5116,7 @@ class Database:
         return self._rows(f"SELECT {columns} FROM {table.name} WHERE album_key = ?", album_key)
 
     def _rows(self, query: str, *values: str) -> list[Any]:
-        """Return rows. A text that is not UTF-8 becomes bytes, which no row may hold."""
+        """Return rows. A text that is not UTF-8 becomes bytes, and its row is later rejected."""
         try:
             return self._db.execute(query, values).fetchall()
         except sqlite3.OperationalError as error:
@@ -5120,7 +5136,7 @@ class Database:
         )
 
     def account(self) -> str:
-        """Return the nickname of the account that the photos belong to, "" if unknown."""
+        """Return the nickname of the account with the photos, "" if unknown."""
         rows = self._rows("SELECT nick_name FROM account")
         return rows[0][0] if rows and isinstance(rows[0][0], str) else ""
 
@@ -5130,7 +5146,7 @@ class Database:
         self._db.execute("UPDATE account SET nick_name = ?", (nick_name,))
 
     def speed(self) -> float:
-        """Return the download speed of the last run in bytes per second, 0 if unknown."""
+        """Return the last run's download speed in bytes per second. 0 means unknown."""
         rows = self._rows("SELECT bytes_per_second FROM account")
         is_number = bool(rows) and isinstance(rows[0][0], NUMBER)
         return rows[0][0] if is_number and 0 < rows[0][0] < 1e12 else 0.0
@@ -5145,7 +5161,7 @@ class Database:
         self._db.execute("UPDATE file SET removed = 1 WHERE album_key = ?", (album_key,))
 
     def clear_damage_if_removed(self, album_key: str, image_key: str) -> bool:
-        """Accept a file as it is if SmugMug no longer has the image; return True if so."""
+        """Accept a damaged file if SmugMug no longer has the image. Return True if so."""
         where = "WHERE album_key = ? AND image_key = ? AND removed"
         changed = self._db.execute(
             f"UPDATE file SET damaged = 0 {where}", (album_key, image_key)
@@ -5167,11 +5183,17 @@ class Database:
         )
 
     def bytes_on_disk(self) -> dict[str, int]:
-        """Return the size of each album's files that SmugMug still has, by album key."""
+        """Return each album's bytes on disk, by album key.
+
+        Files deleted on SmugMug do not count.
+        """
         return self._totals("TOTAL(size_bytes)")
 
     def counts_on_disk(self) -> dict[str, int]:
-        """Return how many files of each album SmugMug still has, by album key."""
+        """Return each album's files on disk, by album key.
+
+        Files deleted on SmugMug do not count.
+        """
         return self._totals("COUNT(*)")
 
     def _totals(self, total: str) -> dict[str, int]:
@@ -5182,7 +5204,7 @@ class Database:
         return {key: int(number) for key, number in rows if isinstance(key, str)}
 
     def marked(self, mark: str) -> list[tuple[str, str]]:
-        """Return the (folder, name) of each file with a mark: "removed" or "damaged"."""
+        """Return the (folder, name) of files marked "removed" or "damaged"."""
         columns = ", ".join(f"file.{column}" for column in TABLES[FileRecord].columns)
         files = []
         albums = self.albums()
@@ -5193,7 +5215,7 @@ class Database:
         return sorted(files)
 
     def commit_if_due(self, seconds: float = COMMIT_SECONDS) -> None:
-        """Commit if this many seconds have passed, so that a crash loses little.
+        """Commit if the interval has passed, so that a crash loses little.
 
         Raise a Problem if another run has taken over the folder.
         """
@@ -5205,14 +5227,14 @@ class Database:
             self._committed_at = time.monotonic()
 
     def close(self) -> None:
-        """Commit and close the record, unless another run has taken over the folder."""
+        """Commit and close the record, unless another run took over the folder."""
         with closing(self._db):
             if self._lock is None or self._lock.is_held():
-                self._db.commit()  # nothing happens if an error ended the transaction
+                self._db.commit()  # has no effect if an error ended the transaction
 
 
 def text_or_bytes(content: bytes) -> str | bytes:
-    """Decode a text of the record, or return its bytes if it is not UTF-8."""
+    """Decode a text of the record. Return its bytes if it is not UTF-8."""
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError:
@@ -5220,7 +5242,7 @@ def text_or_bytes(content: bytes) -> str | bytes:
 
 
 def album_record(row: Sequence[Any]) -> AlbumRecord | None:
-    """Return the record of an album, or None if no run can have written this row."""
+    """Return the record of an album. Return None if no run can have written this row."""
     if not all(map(isinstance, row, TABLES[AlbumRecord].types)):
         return None
     album = AlbumRecord(*row)
@@ -5232,7 +5254,7 @@ def album_record(row: Sequence[Any]) -> AlbumRecord | None:
 
 
 def file_row(row: Sequence[Any]) -> FileRecord | None:
-    """Return the record of a file, or None if no run can have written this row."""
+    """Return the record of a file. Return None if no run can have written this row."""
     if not all(map(isinstance, row, TABLES[FileRecord].types)):
         return None
     file = FileRecord(*row)
@@ -5254,7 +5276,10 @@ def file_row(row: Sequence[Any]) -> FileRecord | None:
 
 
 def unavailable_row(row: Sequence[Any]) -> Unavailable | None:
-    """Return the record of an image without a file, or None if no run can have written it."""
+    """Return the record of an unavailable image.
+
+    Return None if no run can have written this row.
+    """
     if not all(map(isinstance, row, TABLES[Unavailable].types)):
         return None
     image = Unavailable(*row)
@@ -5268,7 +5293,7 @@ def unavailable_row(row: Sequence[Any]) -> Unavailable | None:
 
 
 def is_recorded_name(name: str) -> bool:
-    """Return True if a file of this name stays in its folder and is not the record itself."""
+    """Return True if a name stays in its folder and is not the record's own."""
     return RECORDED_NAME.fullmatch(name) is not None and not is_record_name(name)
 
 
@@ -5278,17 +5303,17 @@ def is_recorded_folder(folder: str) -> bool:
 
 
 def recorded_time(seconds: float) -> float:
-    """Return a recorded time, or 0 if it is impossible: a server's clock may have been wrong."""
+    """Return a recorded time. Return 0 if a wrong server clock made it impossible."""
     return seconds if 0 <= seconds < LATEST_SECONDS else 0.0
 
 
 @contextmanager
 def open_database(folder: Path, redraw: Callable[[], None]) -> Iterator[Database]:
-    """Open the record in an output folder, creating both if need be. No other run can open it.
+    """Open the record in an output folder, creating both if necessary. No other run can open it.
 
     Raise a Problem if another run has it open, or if SQLite or the disk fails.
 
-    `redraw`: called now and then while SQLite works
+    `redraw`: called at intervals while SQLite works
     """
     path = folder / RECORD_FILE
     if os.path.islink(str(path)):
@@ -5309,9 +5334,9 @@ def open_database(folder: Path, redraw: Callable[[], None]) -> Iterator[Database
 
 
 def held_lock(path: Path) -> LockFile | None:
-    """Return the lock file of this run, or None if SQLite can lock the record itself.
+    """Return the lock file of this run. Return None if SQLite can lock the record itself.
 
-    A lock file that exists is respected on any disk: another computer may have needed it.
+    An existing lock file is respected on any disk, because another computer may need it.
     """
     has_locks = file_system_supports(lock_shared, path, "a+b")
     lock = LockFile(path.with_name(LOCK_FILE), is_needed=not has_locks)
@@ -5328,10 +5353,10 @@ def held_lock(path: Path) -> LockFile | None:
 
 
 class LockFile:
-    """A file that keeps other runs out of a folder whose disk does not support locks.
+    """A file that keeps other runs out of a folder. It is for disks that do not support locks.
 
     It holds the computer's name and the process. A killed run leaves it behind, and a container
-    has another name each time, so its age decides: a run touches it at each commit.
+    has another name each time, so its age decides. A run touches it at each commit.
 
     `is_needed`: SQLite itself cannot lock the record
     """
@@ -5342,22 +5367,22 @@ class LockFile:
         self._content = f"{socket.gethostname()} {os.getpid()}"
 
     def acquire(self) -> None:
-        """Create the lock file, or take over an old one; raise a Problem if another run has it."""
+        """Create the lock file, or take over an old one. Raise a Problem if another run has it."""
         with claimed(self.path) as now:
             refuse_locked(self.path, now)
             write_atomically(self.path, self._content.encode(), durable=False)
 
     def is_held(self) -> bool:
-        """Return True unless another run, or the user, has removed the lock."""
+        """Return True unless another run or the user removed the lock."""
         try:
             return lock_content(self.path) == self._content
         except FileNotFoundError:
             return False
-        except OSError:  # whatever is written next fails as well, and says why
+        except OSError:  # the next write will fail, too, and report the reason
             return True
 
     def touch(self) -> None:
-        """Show that this run is alive; raise a Problem if the lock is lost."""
+        """Show that this run is alive. Raise a Problem if the lock is lost."""
         if not self.is_held():
             raise Problem(
                 f"{printable(self.path)} was removed or taken over by another run, so this run "
@@ -5377,8 +5402,8 @@ class LockFile:
 def claimed(path: Path) -> Iterator[float]:
     """Keep other processes from changing a small file for a moment.
 
-    Yield the present time by the clock of the disk, which may be another computer's. A claim that
-    a killed process left is ignored after CLAIM_SECONDS.
+    Yield the present time by the disk's clock, which may be another computer's. A claim that a
+    killed process left is ignored after CLAIM_SECONDS.
     """
     claim = path.with_name(path.name + ".claim")
     deadline = time.monotonic() + CLAIM_SECONDS
@@ -5399,7 +5424,7 @@ def claimed(path: Path) -> Iterator[float]:
 
 
 def lock_content(lock: Path) -> str:
-    """Return the beginning of a lock file; raise OSError if it cannot be read."""
+    """Return the beginning of a lock file. Raise OSError if it cannot be read."""
     if not stat.S_ISREG(os.lstat(str(lock)).st_mode):
         return ""
     with open(str(lock), "rb") as file:
@@ -5407,7 +5432,7 @@ def lock_content(lock: Path) -> str:
 
 
 def refuse_locked(lock: Path, now: float) -> None:
-    """Raise a Problem if a lock file names a run that may be under way.
+    """Raise a Problem if a lock file names a run that may be running.
 
     `now`: the time by the disk's clock, in seconds since 1970
     """
@@ -5428,13 +5453,13 @@ def refuse_locked(lock: Path, now: float) -> None:
 
 
 def is_running(process: str) -> bool:
-    """Return True if another process of this number may be running on this computer.
+    """Return True if another process with this number may be running here.
 
-    On Windows it cannot be asked: signal 0 would end the process.
+    On Windows, always return True, because signal 0 would end the process.
     """
     if not re.fullmatch("[1-9][0-9]{0,8}", process):
         return True
-    if int(process) == os.getpid():  # in a container, numbers repeat
+    if int(process) == os.getpid():  # process numbers repeat in containers
         return False
     try:
         if sys.platform != "win32":
@@ -5445,9 +5470,9 @@ def is_running(process: str) -> bool:
 
 
 def lock_shared(file_number: int) -> None:
-    """Lock an open file until it is closed; raise OSError if that fails.
+    """Lock an open file until it is closed. Raise OSError if that fails.
 
-    On Windows every file system supports locks.
+    On Windows, where every file system supports locks, nothing is done.
     """
     if sys.platform != "win32":
         import fcntl
@@ -5456,9 +5481,9 @@ def lock_shared(file_number: int) -> None:
 
 
 def file_system_supports(action: Callable[[int], None], path: Path, mode: str) -> bool:
-    """Return False if the file system does not support what `action` does to an open file.
+    """Return False if the file system does not support `action` on an open file.
 
-    Never ask while SQLite has the file open: closing it drops all locks of this process.
+    Never call this while SQLite has the file open. Closing it drops all locks of this process.
     """
     try:
         with open(str(path), mode) as file:
@@ -5469,7 +5494,7 @@ def file_system_supports(action: Callable[[int], None], path: Path, mode: str) -
 
 
 def open_or_replace(path: Path, lock: LockFile | None, redraw: Callable[[], None]) -> Database:
-    """Open the record in a file; rename a damaged one and create a new one.
+    """Open the record in a file. Rename a damaged one and create a new one.
 
     Raise sqlite3.Error, or a Problem if the record is of a newer format.
     """
@@ -5489,7 +5514,7 @@ def open_or_replace(path: Path, lock: LockFile | None, redraw: Callable[[], None
 
 
 def open_exclusive(path: Path, lock: LockFile | None, redraw: Callable[[], None]) -> Database:
-    """Open the record in a file, and keep other processes from opening it.
+    """Open the record in a file, and lock out other processes.
 
     Raise sqlite3.Error, or a Problem if the record is of a newer format.
     """
@@ -5513,9 +5538,9 @@ def open_exclusive(path: Path, lock: LockFile | None, redraw: Callable[[], None]
 
 @contextmanager
 def open_copy(folder: Path, redraw: Callable[[], None]) -> Iterator[Database]:
-    """Open a copy of the record for a preview or a list. Nothing reaches the output folder.
+    """Open a copy of the record for a preview or a list. Nothing is written to the output folder.
 
-    It shows the record as it is at one moment, also while another run is under way.
+    It shows the record as it was at one moment, even while another run is using it.
     """
     with ExitStack() as stack:
         try:
@@ -5531,9 +5556,9 @@ def open_copy(folder: Path, redraw: Callable[[], None]) -> Iterator[Database]:
 
 
 def wait_for_copy(path: Path, copy: Path, redraw: Callable[[], None]) -> None:
-    """Copy a record as it is at one moment, between two commits of a run.
+    """Copy a record between two commits of another run.
 
-    Raise a Problem if it never stands still, or cannot be read or copied.
+    Raise a Problem if it never stops changing, or cannot be read or copied.
     """
     deadline = time.monotonic() + SNAPSHOT_SECONDS
     while not copied_at_rest(path, copy, redraw):
@@ -5546,11 +5571,11 @@ def wait_for_copy(path: Path, copy: Path, redraw: Callable[[], None]) -> None:
 
 
 def copied_at_rest(path: Path, copy: Path, redraw: Callable[[], None]) -> bool:
-    """Copy a record with its journal; return False if a run wrote to it meanwhile.
+    """Copy a record with its journal. Return False if a run wrote to it meanwhile.
 
     Locks would stop the run, so both files are read without any, and then compared with their
-    copies in reverse order. If both are equal, both stood still at one moment, and SQLite can undo
-    what was half written then.
+    copies in reverse order. If both are equal, neither changed at one moment, and SQLite can undo
+    a commit that was incomplete then.
     """
     suffixes = ("", "-journal")
     for suffix in suffixes:
@@ -5562,7 +5587,7 @@ def copied_at_rest(path: Path, copy: Path, redraw: Callable[[], None]) -> bool:
 
 
 def copy_file(path: Path, copy: Path, redraw: Callable[[], None]) -> None:
-    """Copy a file of the record to the temporary folder, where no copy stays if there is none."""
+    """Copy a file of the record to the temporary folder. If it is missing, so is the copy."""
     remove(copy)
     for chunk in chunks_of_file(path, redraw):
         try:
@@ -5573,13 +5598,13 @@ def copy_file(path: Path, copy: Path, redraw: Callable[[], None]) -> None:
 
 
 def is_same_file(path: Path, copy: Path, redraw: Callable[[], None]) -> bool:
-    """Return True if a file of the record is equal to its copy. A missing one equals no copy."""
+    """Return True if a file equals its copy. A missing file equals a missing copy."""
     pieces = itertools.zip_longest(chunks_of_file(path, redraw), chunks_of_file(copy, redraw))
     return all(one == other for one, other in pieces)
 
 
 def chunks_of_file(path: Path, redraw: Callable[[], None]) -> Iterator[bytes]:
-    """Yield a file in pieces, nothing if there is none; raise a Problem if it is unreadable."""
+    """Yield a file in pieces, or nothing if it is missing. Raise a Problem if it is unreadable."""
     try:
         with open(str(path), "rb") as file:
             for chunk in iter(partial(file.read, SNAPSHOT_BYTES), b""):
@@ -5592,7 +5617,7 @@ def chunks_of_file(path: Path, redraw: Callable[[], None]) -> Iterator[bytes]:
 
 
 def sqlite_failure(error: sqlite3.Error, problem: Problem) -> BaseException:
-    """Return what to raise when SQLite fails.
+    """Return the exception to raise when SQLite fails.
 
     Ctrl-C in the middle of SQLite's work reaches Python as SQLite's error.
     """
@@ -5602,7 +5627,7 @@ def sqlite_failure(error: sqlite3.Error, problem: Problem) -> BaseException:
 
 
 def database_problem(error: sqlite3.Error, path: Path) -> Problem:
-    """Return what to tell the user when SQLite cannot open, read or write the record."""
+    """Return the message for a record that SQLite cannot open, read or write."""
     text = str(error)
     if "locked" in text:
         return Problem(
@@ -5614,7 +5639,7 @@ def database_problem(error: sqlite3.Error, path: Path) -> Problem:
 
 
 def temporary_problem(error: OSError | sqlite3.Error) -> Problem:
-    """Return what to tell the user when the temporary folder cannot hold a copy of the record."""
+    """Return the message for a temporary folder that cannot hold the record's copy."""
     folder = tempfile.tempdir or "the temporary folder"
     reason = getattr(error, "strerror", None) or str(error)
     return Problem(
@@ -5624,9 +5649,10 @@ def temporary_problem(error: OSError | sqlite3.Error) -> Problem:
 
 
 def refuse_unusable_output(settings: Settings) -> None:
-    """Raise a Problem if the output folder is inside another one, or has lost its record.
+    """Raise a Problem if the output folder is unusable.
 
-    A folder that had a record is not taken for a new one: its disk may not be connected.
+    It may be inside another one, or have lost its record. A folder that had a record is not
+    treated as a new one, because its disk may not be connected.
     """
     output = Path(os.path.abspath(str(settings.output)))
     if os.path.lexists(str(output / RECORD_FILE)):
@@ -5643,7 +5669,7 @@ def refuse_unusable_output(settings: Settings) -> None:
 
 
 def refuse_new_record(settings: Settings, database: Database) -> None:
-    """Raise a Problem if --new-record is given although the record is intact."""
+    """Raise a Problem if --new-record is given but the record is intact."""
     if settings.new_record and database.albums():
         raise Problem(
             f"The download record of {printable(settings.output)} is intact. Run this again "
@@ -5652,7 +5678,7 @@ def refuse_new_record(settings: Settings, database: Database) -> None:
 
 
 def lost_record(output: Path, device: int) -> str:
-    """Return what to tell the user of a folder whose record is missing.
+    """Return the message for a folder whose record is missing.
 
     `device`: the number of the disk that held the folder, 0 if unknown
     """
@@ -5685,14 +5711,14 @@ def lost_record(output: Path, device: int) -> str:
 
 
 def known_folders(path: Path) -> dict[str, int]:
-    """Return the output folders that have had a record, each with the number of its disk.
+    """Return the output folders that have had a record, with their disk numbers.
 
-    They are kept beside the sign-in. The number is 0 if it is unknown.
+    They are saved beside the sign-in. An unknown number is 0.
     """
     folders: Any = {}
     with suppress(OSError, ValueError, RecursionError):
         folders = json.loads(path.read_text(encoding="utf-8"))
-    if isinstance(folders, list):  # as versions before record format 6 wrote them
+    if isinstance(folders, list):  # written by versions before record format 6
         return {folder: 0 for folder in folders if isinstance(folder, str)}
     if not isinstance(folders, dict):
         return {}
@@ -5700,7 +5726,7 @@ def known_folders(path: Path) -> dict[str, int]:
 
 
 def remember_folder(settings: Settings) -> None:
-    """Add the output folder to the known folders. It is only a safeguard, so it may fail."""
+    """Add the output folder to the known folders. This is only a safeguard, so it may fail."""
     path = settings.folders_file
     output = os.path.abspath(str(settings.output))
     with suppress(OSError):
@@ -5714,7 +5740,7 @@ def remember_folder(settings: Settings) -> None:
 
 
 def is_record(path: Path, output: Path) -> bool:
-    """Return True if a path leads to the record of an output folder, or to SQLite's files."""
+    """Return True if a path leads to a record or its SQLite files."""
     record = output / RECORD_FILE
     with suppress(OSError):
         return os.path.realpath(path).startswith(os.path.realpath(record)) or os.path.samefile(
@@ -5725,16 +5751,15 @@ def is_record(path: Path, output: Path) -> bool:
 
 # -------------------------------------------------------------------------------------------------
 # 12. Plan: compare an album with the disk and decide what to download.
-#    Uses listings, the download record, and the files in a folder. Independent of how bytes
-#    arrive.
+#    Uses listings, the download record, and the files in a folder. Independent of downloading.
 #
 #    When an album can be skipped
 #
 #    SmugMug reports three values for an album: LastUpdated, ImagesLastUpdated and ImageCount.
-#    Together they are its change token. An album is skipped without a request if three things
-#    hold: its token is the recorded one, all files have their recorded size, and no retry is due.
-#    The token is recorded only when every image is on disk or known to be unavailable. It misses
-#    some changes, so it is trusted only so far:
+#    Together they are its change token. An album is skipped without a request if three conditions
+#    hold: its token is the recorded one, no file is missing or shorter, and no retry is due. The
+#    token is recorded only when every image is on disk or known to be unavailable. It misses some
+#    changes, so it is not always trusted:
 #
 #    Captions.  Editing titles, captions or keywords does not change the token. Runs with --sidecar
 #               or --full therefore list every album.
@@ -5754,14 +5779,14 @@ ALBUMS_PER_RECHECK = 20  # one of this many unchanged albums is rechecked in eac
 
 
 class Visit:
-    """One album on its way through the run. It belongs to the main thread.
+    """The state of one album during a run. Only the main thread may use it.
 
     `seen`: keys of the images in an earlier, incomplete listing of this run; None if this is the
         first listing
-    `folder`, `album_record`, `records`, `unavailable`: what the record knew before the run; the
-        last two are by image key
+    `folder`, `album_record`, `records`, `unavailable`: the contents of the record before the run;
+        the last two are by image key
     `on_disk`: the files in the folder before the run
-    `keeps_metadata`: sidecars will need the texts of images that are on disk
+    `keeps_metadata`: sidecars need the texts of images that are on disk
     `former_names`: the names that earlier versions gave to the new images, by image key
     `max_name_bytes`: the longest name that the disk takes
     `asks_again`: files that contradict SmugMug's checksum are requested at once
@@ -5769,10 +5794,9 @@ class Visit:
     `images`, `problem`: the listing, and why it may be incomplete ("" if it is complete)
     `pending`: images without a result yet
     `job_bytes`: the known sizes of the files to download, by image key
-    `not_found`: outcomes of images that answered 404, by image key, until something confirms that
-        they were deleted
-    `suspects`: the same of the first visit, for the second one to decide
-    `second`: the second visit, if there will be one
+    `not_found`: outcomes of images that got a 404, by image key, until their deletion is confirmed
+    `suspects`: `not_found` of the first visit, which the second one decides
+    `second`: the second visit, if there is one
     `is_partial`: some images are left out by --since or an earlier listing
     `only`: the kind of images to download, as in the settings
     `counts`: the results so far; a second visit adds to those of the first
@@ -5806,7 +5830,7 @@ class Visit:
         self.to_download_bytes = 0
 
     def again(self, seen: frozenset[str]) -> Visit:
-        """Return the second visit to the album, for images that are not among those `seen`.
+        """Return the second visit to the album, for images not yet `seen`.
 
         Its results are added to those of this visit.
         """
@@ -5815,7 +5839,7 @@ class Visit:
         return self.second
 
     def has_file(self, name: str) -> bool:
-        """Return True if the folder has a file of this name, in any form of the name."""
+        """Return True if the folder has this file, in any form of the name."""
         return self.on_disk.actual_name(name) in self.on_disk
 
     def on_disk_count(self) -> int:
@@ -5824,11 +5848,11 @@ class Visit:
 
 
 def matches(album: Album, folder: str, patterns: Iterable[str]) -> bool:
-    """Return True if a shell pattern matches an album's name, path or folder, or a folder above.
+    """Return True if a shell pattern matches an album.
 
-    Case is ignored, and paths may begin and end with a slash. A pattern that equals a name always
-    matches, even if it contains brackets. An ellipsis, as in a shortened name on the screen,
-    stands for any text.
+    It may match the name, path or folder, or a folder above. Case is ignored, and paths may begin
+    and end with a slash. A pattern that equals a name always matches, even if it contains
+    brackets. An ellipsis, as in a shortened name on the screen, matches any text.
 
     `folder`: the album's folder, relative to the output folder
     """
@@ -5844,7 +5868,10 @@ def matches(album: Album, folder: str, patterns: Iterable[str]) -> bool:
 
 
 def names_to_match(album: Album, folder: str) -> list[str]:
-    """Return the texts that may stand for an album: its name, its paths and what is above it."""
+    """Return the texts that may stand for an album.
+
+    These are its name, paths and the folders above.
+    """
     names = [album.name, album.url_path]
     for path in (album.url_path.strip("/"), folder):
         parts = path.split("/")
@@ -5853,12 +5880,12 @@ def names_to_match(album: Album, folder: str) -> list[str]:
 
 
 def selected(settings: Settings, albums: list[Album], recorded: Mapping[str, str]) -> list[Album]:
-    """Return the albums that --album and --exclude leave.
+    """Return the albums that --album and --exclude select.
 
     Raise a Problem if a pattern of --album matches no album, or if no album is left.
 
-    `recorded`: the folders of albums by album key; for others, those are matched that new albums
-        get side by side
+    `recorded`: the folders of albums by album key. For other albums, the folder that they would
+        get under the layout "album" is matched.
     """
     folders = {**album_folders(albums, recorded, album_folder), **recorded}
     for pattern in settings.album:
@@ -5881,9 +5908,9 @@ def selected(settings: Settings, albums: list[Album], recorded: Mapping[str, str
 def unmatched_pattern(
     option: str, pattern: str, albums: Iterable[Album], folders: Mapping[str, str]
 ) -> str:
-    """Return what to tell the user of a pattern that matches no album.
+    """Return the message for a pattern that matches no album.
 
-    Only names that work when they are typed are suggested, quoted for a shell.
+    Only names that match when typed are suggested, quoted for a shell.
     """
     names: dict[str, str] = {}
     for album in albums:
@@ -5906,7 +5933,7 @@ def is_unchanged(visit: Visit, now: float) -> bool:
     known = {key for key, record in visit.records.items() if not record.removed}
     known.update(visit.unavailable)
     if len(known) < (visit.album.image_count or 0) and not visit.only:
-        return False  # the record has lost some
+        return False  # the record lacks some images
     if any(unavailable.retry_at <= now for unavailable in visit.unavailable.values()):
         return False
     for record in visit.records.values():
@@ -5920,7 +5947,7 @@ def is_unchanged(visit: Visit, now: float) -> bool:
 def albums_to_recheck(
     albums: Iterable[Album], known: Mapping[str, AlbumRecord], now: float
 ) -> frozenset[str]:
-    """Return the keys of unchanged albums to list nevertheless, as described above.
+    """Return the keys of unchanged albums to list anyway, as described above.
 
     With nightly runs, each album is rechecked within a month.
     """
@@ -5936,15 +5963,14 @@ def albums_to_recheck(
 
 
 def is_wanted(image: Image, since: str, seen: frozenset[str]) -> bool:
-    """Return True if an image was uploaded `since` and is not in an earlier listing."""
+    """Return True if an image was uploaded `since` and not listed earlier."""
     return (image.uploaded[:19] or since) >= since and image.key not in seen
 
 
 def asked_album(album: Album, record: AlbumRecord, only: str) -> Album:
-    """Return an album with a change token that belongs to what --only asks for.
+    """Return an album with a change token for the files that --only selects.
 
-    What is recorded for photos does not hold for videos. The token of a complete album holds for
-    both.
+    A token for photos says nothing about videos. The token of a complete album is valid for both.
     """
     if not only or album.change_token in ("", record.change_token):
         return album
@@ -5952,7 +5978,7 @@ def asked_album(album: Album, record: AlbumRecord, only: str) -> Album:
 
 
 def is_asked_for(record: FileRecord, only: str) -> bool:
-    """Return True if a recorded file is of the kind that --only asks for."""
+    """Return True if --only selects the kind of a recorded file."""
     is_video = split_extension(record.name)[1].lower() in VIDEO_EXTENSIONS
     return not only or is_video == (only == "videos")
 
@@ -5960,7 +5986,7 @@ def is_asked_for(record: FileRecord, only: str) -> bool:
 def may_have_uploads(album: Album, since: str) -> bool:
     """Return True if an album may hold images uploaded `since`.
 
-    An upload changes the album's dates. One day is allowed for doubts.
+    An upload changes the album's dates. One day is added as a margin.
     """
     changed = seconds_at(album.changed)
     asked = seconds_at(since)
@@ -5970,7 +5996,7 @@ def may_have_uploads(album: Album, since: str) -> bool:
 
 
 def settled_token(visit: Visit) -> str:
-    """Return the change token to record, or "" if the listing may be out of date."""
+    """Return the change token to record. Return "" if the listing may be out of date."""
     changed = seconds_at(visit.album.changed)
     if changed is None or changed > visit.listed_at - LISTING_LAG_SECONDS:
         return ""
@@ -5978,7 +6004,7 @@ def settled_token(visit: Visit) -> str:
 
 
 def plan_image(visit: Visit, image: Image, name: str, now: float) -> Outcome | Job:
-    """Return what to do for one image: a job, or the outcome if there is nothing to do.
+    """Return a job for one image. Return the outcome if there is nothing to do.
 
     `name`: the file name to give an image that has no record
     `now`: seconds since 1970
@@ -5996,7 +6022,7 @@ def plan_image(visit: Visit, image: Image, name: str, now: float) -> Outcome | J
         reason = "SmugMug is still processing it"
         return Outcome(Result.PROCESSING, visit.album, image, reason=reason)
     if record is not None:
-        if unavailable is not None:  # another file of this version is already beside this one
+        if unavailable is not None:  # a file of this version is already beside this one
             record = record._replace(stated_md5="")
         return Job(visit.album, image, visit.folder, record.name, recorded=record)
     if unavailable is not None and is_waiting and image.remote is None:
@@ -6006,7 +6032,7 @@ def plan_image(visit: Visit, image: Image, name: str, now: float) -> Outcome | J
 
 
 def settled_outcome(visit: Visit, image: Image, record: FileRecord, now: float) -> Outcome | None:
-    """Return the outcome for a recorded image that needs no work now, or None.
+    """Return the outcome for a recorded image without work, or None.
 
     A file that was kept although SmugMug offered another one stays until the next retry. So does
     a damaged file if the listing still names no original, since the smaller copy is beside it.
@@ -6044,11 +6070,11 @@ def adoptable_names(visit: Visit, image: Image, name: str) -> Iterator[str]:
 
 
 def is_on_disk(record: FileRecord, on_disk: FilesOnDisk) -> bool:
-    """Return True if the recorded file is present, as it was written or with additions.
+    """Return True if the recorded file is present, as written or with additions.
 
-    A file that has grown was written into by the user or their programs, for example to add
-    keywords. It is the user's version of the image, and is not downloaded again. A file that has
-    shrunk may be truncated. A file that iCloud Drive has evicted is in the cloud.
+    If a file has grown, the user or another program has written into it, for example to add
+    keywords. It is the user's version of the image, and is not downloaded again. A shorter file
+    may be truncated. A file that iCloud Drive has evicted counts as present.
     """
     name = on_disk.actual_name(record.name)
     if record.damaged:
@@ -6057,18 +6083,18 @@ def is_on_disk(record: FileRecord, on_disk: FilesOnDisk) -> bool:
 
 
 def has_grown(record: FileRecord, on_disk: FilesOnDisk) -> bool:
-    """Return True if a recorded file has grown since it was written."""
+    """Return True if a recorded file is longer than when it was written."""
     return on_disk.get(on_disk.actual_name(record.name), -1) > record.size_bytes
 
 
 def is_intact(record: FileRecord, on_disk: FilesOnDisk) -> bool:
-    """Return True if the recorded file has its recorded size and passed --verify."""
+    """Return True if the recorded file has its size and passed --verify."""
     size_bytes = on_disk.get(on_disk.actual_name(record.name))
     return size_bytes == record.size_bytes and not record.damaged
 
 
 def is_version_of(record: FileRecord, image: Image) -> bool:
-    """Return True if a recorded file is the version that SmugMug has now.
+    """Return True if a recorded file is SmugMug's present version.
 
     The MD5 decides, or the serial if one MD5 is unknown.
     """
@@ -6078,14 +6104,14 @@ def is_version_of(record: FileRecord, image: Image) -> bool:
 
 
 def agreed(record: FileRecord, image: Image) -> FileRecord:
-    """Return the record without a contradicting checksum once SmugMug states the file's own."""
+    """Return the record. Its `stated_md5` is cleared if SmugMug now states the file's own MD5."""
     if image.remote is not None and image.remote.md5 == record.md5:
         return record._replace(stated_md5="", checksum_tries=0, checksum_retry_at=0.0)
     return record
 
 
 def is_checksum_due(visit: Visit, record: FileRecord, now: float) -> bool:
-    """Return True if it is time to request a file that contradicts SmugMug's checksum."""
+    """Return True if a file that contradicts SmugMug's checksum is due for another request."""
     if not record.stated_md5 or visit.asks_again:
         return bool(record.stated_md5)
     return record.image_key not in visit.unavailable and record.checksum_retry_at <= now
@@ -6094,12 +6120,12 @@ def is_checksum_due(visit: Visit, record: FileRecord, now: float) -> bool:
 def may_take_over(
     recorded: FileRecord, image: Image, md5: str, is_original: bool, is_proven: bool
 ) -> bool:
-    """Return True if a new file may become the album's file in place of the recorded one.
+    """Return True if a new file may replace the recorded one as the album's file.
 
-    It has to be at least as good. So a smaller or re-encoded copy never takes the place of an
-    original. Under one serial, other bytes never take the place of a file, unless they have the
-    checksum that the present file lacks, or that one is damaged. Bytes that contradict SmugMug's
-    checksum prove nothing.
+    It has to be at least as good. So a smaller or re-encoded copy never replaces an original. With
+    an unchanged serial, different bytes never replace a file, unless the present file is damaged,
+    or they have the checksum that it lacks. Bytes that contradict SmugMug's checksum never replace
+    it.
 
     `md5`, `is_original`: of the new file
     `is_proven`: the new file has the MD5 that SmugMug states, if it states one
@@ -6114,15 +6140,15 @@ def may_take_over(
 
 
 def is_due(unavailable: Unavailable, image: Image, now: float) -> bool:
-    """Return True if it is time to ask for an unavailable image again."""
+    """Return True if an unavailable image is due for another request."""
     return unavailable.serial != image.serial or unavailable.retry_at <= now
 
 
 def is_being_processed(image: Image, now: float) -> bool:
     """Return True if SmugMug will have the image's file later.
 
-    A photo that already has a file is downloaded as it is. Whatever takes longer than a day is
-    requested nevertheless, because some videos stay in processing for ever.
+    A photo that already has a file is downloaded at once. After a day, the file is requested
+    anyway, because some videos stay in processing for ever.
     """
     uploaded = seconds_at(image.uploaded)
     is_recent = uploaded is None or now - uploaded < DAY_SECONDS
@@ -6132,7 +6158,7 @@ def is_being_processed(image: Image, now: float) -> bool:
 def unavailable_after(
     outcome: Outcome, before: Unavailable | None, now: float
 ) -> Unavailable | None:
-    """Return what to record of an image without a file, or without the file that SmugMug offers.
+    """Return the new record of an image without SmugMug's file.
 
     Return None if there is nothing to retry. Videos are never originals.
     """
@@ -6152,14 +6178,14 @@ def unavailable_after(
 
 
 def retry_time(tries: int, now: float) -> float:
-    """Return when to ask again: after one day, then two, four ... and at least monthly."""
+    """Return when to request again. The interval doubles from one day to 30 days."""
     return now + min(UNAVAILABLE_SECONDS, DAY_SECONDS * 2.0 ** min(tries, 9))
 
 
 def without_metadata(visit: Visit, image: Image) -> Image:
     """Return the image without its texts if its file is on disk.
 
-    Only downloads and sidecars need them, and an album may hold a hundred thousand images.
+    Only downloads and sidecars need the texts, and an album may hold 100,000 images.
     """
     if visit.keeps_metadata:
         return image
@@ -6183,7 +6209,7 @@ def without_metadata(visit: Visit, image: Image) -> Image:
 
 
 def fallback_name(image: Image, name: str, max_bytes: int = MAX_NAME_BYTES) -> str:
-    """Return the name for an image if `name` is taken by a file that must stay."""
+    """Return an image's name if a file that must stay has `name`."""
     if split_extension(name)[0].endswith("_" + image.key):
         return with_suffix(name, f"-{image.serial or 2}", max_bytes)
     return with_suffix(name, f"_{image.key}", max_bytes)
@@ -6194,18 +6220,18 @@ def fallback_name(image: Image, name: str, max_bytes: int = MAX_NAME_BYTES) -> s
 #    Uses the download record and the disk. Independent of SmugMug.
 # -------------------------------------------------------------------------------------------------
 
-HASHED_AT_ONCE = 8  # files of other sizes that are hashed at the same time
+HASHED_AT_ONCE = 8  # threads that may hash files at the same time
 UNREADABLE = "unreadable"  # stands for the MD5 of a file that could not be hashed
-WALK_STEP = 500  # files between two signs of life
-NAMED_FOLDERS = 3  # unreadable folders that a warning names
-MANY_MISSING = 10  # a warning tells of this many missing files; fewer may have been deleted
-RECORDS_TO_LOCATE = 50  # a moved folder is looked for by this many of its files
+WALK_STEP = 500  # files between two updates of the progress line
+NAMED_FOLDERS = 3  # how many unreadable folders a warning names
+MANY_MISSING = 10  # fewer missing files cause no warning, because the user may have deleted them
+RECORDS_TO_LOCATE = 50  # how many of its files are used to find a moved folder
 
 
 class Copy(NamedTuple):
     """A file that should have the content of an image.
 
-    `may_link`: a second name of this file can take the place of a copy
+    `may_link`: a hard link to this file can be used instead of a copy
     """
 
     path: Path
@@ -6215,17 +6241,17 @@ class Copy(NamedTuple):
 
 
 class ContentIndex:
-    """An index by content of the files on this disk: what is in it is not downloaded again.
+    """An index by content of the files on this disk. Files in it are not downloaded again.
 
     It holds the recorded files, other files in the output folder, which the user may have moved,
-    and the files in the folders of --originals. The record knows the MD5 of the first. The others
-    are hashed when a file of their size is wanted. `find` and `add` may be called by any thread.
+    and the files in the --originals folders. The record has the MD5s of recorded files. Other
+    files are hashed when a file of their size is needed. Any thread may call `find` and `add`.
 
     The index is a temporary database, because there may be millions of files. If the temporary
-    folder is full, the index is given up, and the run downloads instead of copying.
+    folder is full, the index is not used, and the run downloads instead of copying.
 
     `show`: shows a text on the progress line
-    `originals`: folders outside the output folder, which are only ever read
+    `originals`: folders outside the output folder; they are never written to
     `links`: copies may be hard links
     """
 
@@ -6243,7 +6269,7 @@ class ContentIndex:
         self._is_filled = False
         self._is_failed = False
         self._lock = threading.Lock()
-        # Files of one size are hashed by one thread, so that each is read once.
+        # One lock for each group of sizes, so that each file is read once.
         self._hashing = [threading.Lock() for _ in range(HASHED_AT_ONCE)]
         self._files = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         self._execute("PRAGMA journal_mode = OFF")
@@ -6253,7 +6279,7 @@ class ContentIndex:
         )
 
     def fill(self, database: Database) -> None:
-        """Find all files, unless that was done earlier in this run."""
+        """Find all files, once in a run."""
         if self._is_filled:
             return
         self._is_filled = True
@@ -6266,9 +6292,10 @@ class ContentIndex:
             self._execute(f"CREATE INDEX 'by {column}' ON file ({column})")
 
     def _fill_from_output(self, database: Database) -> None:
-        """Add the files in the output folder: the recorded ones, and others that are not hidden.
+        """Add the files in the output folder.
 
-        SQLite's own files are hidden. Opening them would drop the lock on the record.
+        These are the recorded ones and others that are not hidden. SQLite's own files are hidden
+        and left out. Opening them would drop the lock on the record.
         """
         albums = {
             str(self.output / album.folder): album_key
@@ -6279,7 +6306,7 @@ class ContentIndex:
         records: dict[str, FileRecord] = {}
         for number, entry in enumerate(walk.files()):
             if number % WALK_STEP == 0:
-                self.show(f"Looking at the files on disk: {number:,}")
+                self.show(f"Reading the files on disk: {number:,}")
                 database.commit_if_due()
             if os.path.dirname(entry.path) != folder:
                 folder = os.path.dirname(entry.path)
@@ -6292,11 +6319,11 @@ class ContentIndex:
                 self._add_unknown(entry)
 
     def _fill_from_originals(self, originals: Path, database: Database) -> None:
-        """Add the files in a folder of --originals, except those in the output folder."""
+        """Add the files in an --originals folder. Those in the output folder are left out."""
         walk = Walk(originals, skip=os.path.realpath(str(self.output)))
         for number, entry in enumerate(walk.files()):
             if number % WALK_STEP == 0:
-                self.show(f"Looking at the originals: {number:,} files in {printable(originals)}")
+                self.show(f"Reading the originals: {number:,} files in {printable(originals)}")
                 database.commit_if_due()
             if not entry.name.startswith("."):
                 self._add_unknown(entry)
@@ -6310,7 +6337,7 @@ class ContentIndex:
             )
 
     def _add_unknown(self, entry: os.DirEntry[str]) -> None:
-        """Add a file whose content is unknown. An empty one is nobody's photo."""
+        """Add a file whose content is unknown, unless it is empty."""
         with suppress(OSError):
             size_bytes = entry.stat(follow_symlinks=False).st_size
             if size_bytes:
@@ -6318,7 +6345,10 @@ class ContentIndex:
                 self._execute("INSERT OR IGNORE INTO file VALUES (?, ?, ?, ?, ?, ?)", *values)
 
     def add(self, path: Path, record: FileRecord) -> None:
-        """Add a recorded file, unless it is damaged or the locale cannot encode its path."""
+        """Add a recorded file.
+
+        Damaged files and paths that the locale cannot encode are left out.
+        """
         encoded = b""
         with suppress(UnicodeError):
             encoded = os.fsencode(str(path))
@@ -6366,7 +6396,7 @@ class ContentIndex:
         return copies
 
     def _hash_files_of_size(self, size_bytes: int, stop: Stop) -> None:
-        """Hash each file of this size whose MD5 is unknown, once in a run."""
+        """Hash each file of this size with an unknown MD5, once per run."""
         with self._hashing[size_bytes % HASHED_AT_ONCE]:
             for (path,) in self._execute(
                 "SELECT path FROM file WHERE size_bytes = ? AND md5 = ''", size_bytes
@@ -6377,7 +6407,10 @@ class ContentIndex:
                 self._execute("UPDATE file SET md5 = ? WHERE path = ?", md5, path)
 
     def _execute(self, statement: str, *values: Any) -> list[Any]:
-        """Return the rows of a statement; none if the temporary folder cannot hold the index."""
+        """Return the rows of a statement.
+
+        There are none if the temporary folder cannot hold the index.
+        """
         with self._lock:
             if self._is_failed:
                 return []
@@ -6394,7 +6427,7 @@ class ContentIndex:
                 return []
 
     def give_up_links(self, folder: Path, error: OSError) -> None:
-        """Copy from now on, because the disk cannot link; say so once."""
+        """Copy from now on, because the disk cannot link. Say so once."""
         if self.links:
             self.links = False
             log.info(
@@ -6405,9 +6438,9 @@ class ContentIndex:
 
 
 class Walk:
-    """The regular files below a folder. Links are not followed, hidden folders not entered.
+    """The regular files below a folder. Links and hidden folders are not followed.
 
-    Only one folder is open at a time, and no list of files is made. `unreadable` names the folders
+    Only one folder is open at a time, and no list of files is kept. `unreadable` names the folders
     that could not be read, with the reason.
 
     `skip`: the path of a folder to leave out
@@ -6429,7 +6462,7 @@ class Walk:
                 self.unreadable.append(f"{printable(folder)} ({error.strerror or error})")
 
     def _is_file(self, entry: os.DirEntry[str]) -> bool:
-        """Return True if an entry is a file; keep a folder for later."""
+        """Return True if an entry is a file. Keep a folder for later."""
         with suppress(OSError):
             if entry.is_dir(follow_symlinks=False):
                 if not entry.name.startswith(".") and entry.path != self._skip:
@@ -6440,13 +6473,13 @@ class Walk:
 
 
 def readable_chunks(path: Path) -> Iterator[bytes]:
-    """Yield the content of a file in pieces, as far as it can be read."""
+    """Yield the content of a file in pieces, as far as it is readable."""
     with suppress(OSError), open(str(path), "rb", buffering=0) as file:
         yield from chunks_of(file)
 
 
 def follow_moved_folders(database: Database, index: ContentIndex, stop: Stop) -> None:
-    """Find album folders that the user moved within the output folder, and record where they are.
+    """Find album folders that the user moved within the output folder. Record their new paths.
 
     Warn if many recorded files are missing.
     """
@@ -6479,11 +6512,12 @@ def follow_moved_folders(database: Database, index: ContentIndex, stop: Stop) ->
 def moved_folder(
     index: ContentIndex, old: str, taken: set[str], records: list[FileRecord], stop: Stop
 ) -> str | None:
-    """Return the folder that an album was moved to, or None if there is none.
+    """Return the folder that an album was moved to, or None.
 
-    It has at least half of the album's files by name and size. The MD5 of one of them proves it.
+    It contains at least half of the album's files by name and size, one of them with the recorded
+    MD5.
 
-    `old`: the folder before; one of the same name is preferred
+    `old`: the former folder; a folder with the same name is preferred
     `taken`: folders of other albums
     """
     folders = set()
@@ -6497,14 +6531,14 @@ def moved_folder(
             continue
         found = folder.relative_to(index.output).as_posix()
         with suppress(OSError, UnicodeError):
-            found.encode("utf-8")  # the record can hold no other name
+            found.encode("utf-8")  # the record cannot store other names
             if found not in taken and has_album(folder, records, stop):
                 return found
     return None
 
 
 def has_album(folder: Path, records: list[FileRecord], stop: Stop) -> bool:
-    """Return True if a folder has half of these files, and one of them has the recorded MD5."""
+    """Return True if a folder has half of these files. One of them must have the recorded MD5."""
     on_disk = files_in(folder)
     present = [record for record in records if is_intact(record, on_disk)]
     if len(present) * 2 < len(records):
@@ -6516,13 +6550,13 @@ def has_album(folder: Path, records: list[FileRecord], stop: Stop) -> bool:
 
 
 # -------------------------------------------------------------------------------------------------
-# 14. Transfer: turn one job into one outcome: part file, check, move into place.
+# 14. Transfer: turn one job into one outcome, by way of a part file that is checked and renamed.
 #    Uses the connection, the disk, and the index of what is already here. Independent of the
 #    download record, the summary and the screen.
 # -------------------------------------------------------------------------------------------------
 
-# Free space that is kept. A video that does not fit is skipped, because photos may still fit. A
-# photo that does not fit into PHOTO_BYTES of free space ends the run.
+# Free space to keep. A video that does not fit is skipped, because photos may still fit. A photo
+# ends the run if it does not fit and less than PHOTO_BYTES is free.
 RESERVED_BYTES = 1 << 20
 PHOTO_BYTES = 32 << 20
 
@@ -6530,11 +6564,12 @@ PHOTO_BYTES = 32 << 20
 def transfer(
     job: Job, index: ContentIndex, connection: Connection, naming_lock: threading.Lock, stop: Stop
 ) -> Outcome:
-    """Put one image on disk and return the outcome, which may be a failure.
+    """Put one image on disk and return the outcome, even for a failure.
 
-    HandBack is passed on. So are Stopped and Problems that concern all images; they end the run.
+    HandBack is passed on. Stopped and Problems that affect all images are passed on, too; they end
+    the run.
 
-    `naming_lock`: held while a file gets its name, so that no two files get the same
+    `naming_lock`: held while a file is renamed, so that no two files get the same name
     """
     if not os.path.exists(str(index.output / RECORD_FILE)):
         raise Problem(
@@ -6565,7 +6600,7 @@ def transfer(
         reason = str(disk_problem(error, job.folder / job.name))
     except OSError as error:
         reason = disk_reason(error, job)
-    except Exception as error:  # of any kind: it concerns this image alone
+    except Exception as error:  # of any kind; it affects only this image
         log.debug("Unexpected exception", exc_info=True)
         reason = (
             f"{type(error).__name__}: {printable(str(error))}. This is a bug. Please report it "
@@ -6575,7 +6610,7 @@ def transfer(
 
 
 def disk_reason(error: OSError, job: Job) -> str:
-    """Return why the disk did not store an image; raise DiskFull if no other would fit."""
+    """Return why the disk did not store an image. Raise DiskFull if no other image would fit."""
     problem = disk_problem(error, job.folder / job.name)
     if not isinstance(problem, DiskFull):
         return str(problem)
@@ -6584,14 +6619,14 @@ def disk_reason(error: OSError, job: Job) -> str:
     if error.errno == errno.ENOSPC:
         free_bytes = free_space(job.folder)
     if free_bytes is None:
-        free_bytes = RESERVED_BYTES  # unknown: photos may fit where a video does not
+        free_bytes = RESERVED_BYTES  # unknown; photos may fit even if a video does not
     if free_bytes < needed_bytes:
         raise problem from None
     return f"{error.strerror}; nothing already downloaded is lost"
 
 
 def is_video_name(name: str) -> bool:
-    """Return True if a file name has the extension of a video."""
+    """Return True if a file name has a video's extension."""
     return split_extension(name)[1].lower() in VIDEO_EXTENSIONS
 
 
@@ -6604,9 +6639,9 @@ def adopt_listed(job: Job, stop: Stop) -> Outcome | None:
 
 
 def adopt(job: Job, md5: str | None, is_original: bool, stop: Stop) -> Outcome | None:
-    """Adopt an existing file with this MD5, which proves that it is the image.
+    """Adopt an existing file with this MD5, which proves its content.
 
-    It is the user's own file and is never overwritten.
+    It is the user's file and is never overwritten.
     """
     if not md5:
         return None
@@ -6620,7 +6655,7 @@ def adopt(job: Job, md5: str | None, is_original: bool, stop: Stop) -> Outcome |
 
 
 def looks_adoptable(job: Job) -> bool:
-    """Return True if a file of the right size may be the image, and an MD5 can prove it."""
+    """Return True if a file may be the image. It has the right size, and an MD5 can prove it."""
     remote = job.image.remote
     if remote is None or not remote.md5:
         return False
@@ -6634,7 +6669,7 @@ def looks_adoptable(job: Job) -> bool:
 def copy_existing(
     job: Job, index: ContentIndex, naming_lock: threading.Lock, stop: Stop
 ) -> Outcome | None:
-    """Copy the image from elsewhere on this disk; return None if there is no intact copy."""
+    """Copy the image from elsewhere on this disk. Return None if there is no intact copy."""
     wanted_md5 = job.image.remote.md5 if job.image.remote is not None else None
     for copy in index.find(job.image, stop):
         if copy.path == job.folder / job.name or not is_file(copy.path):
@@ -6668,12 +6703,12 @@ def link_existing(
 ) -> Outcome | None:
     """Give an intact file a second name as the image's file.
 
-    Return None if it is to be copied instead: without --hard-links, if the file is the user's, or
-    if the disk cannot link. Its time stamp stays, because both names share it.
+    Return None if it should be copied instead: without --hard-links, if the file is the user's, or
+    if the disk cannot link. Its time stamp is unchanged, because both names share it.
     """
     if not copy.may_link or not index.links or not has_md5(copy.path, copy.md5, stop):
         return None
-    # Not the name of a part file, which a later run would write into.
+    # This is not the name of a part file, because a later run would write into that.
     path = job.folder / f".{job.image.key}-link{PART_SUFFIX}"
     try:
         remove(path)
@@ -6687,14 +6722,14 @@ def link_existing(
 
 
 def has_md5(path: Path, md5: str, stop: Stop) -> bool:
-    """Return True if a file can be read and has this MD5."""
+    """Return True if a file is readable and has this MD5."""
     with suppress(OSError):
         return file_md5(path, stop) == md5
     return False
 
 
 class LinkedFile:
-    """A second name of a complete file, on its way to its place like a part file."""
+    """A second name of a complete file. It is moved into place like a part file."""
 
     def __init__(self, path: Path, md5: str) -> None:
         self.path = path
@@ -6721,7 +6756,7 @@ def download(
     naming_lock: threading.Lock,
     stop: Stop,
 ) -> Outcome:
-    """Download an image, unless the file on disk turns out to be what SmugMug offers.
+    """Download an image, unless the file on disk is what SmugMug offers.
 
     Raise RequestFailed, Damaged, or OSError.
     """
@@ -6736,7 +6771,7 @@ def download(
     if recorded is not None and is_still_the_best(recorded, remote, job):
         record = recorded._replace(serial=image.serial, removed=False)
         return Outcome(Result.ALREADY_THERE, job.album, image, record)
-    if image.remote is None:  # what it is became known only now
+    if image.remote is None:  # its MD5 became known only now
         known = job._replace(image=image._replace(remote=remote))
         existing = adopt(job, remote.md5, remote.is_original, stop) or copy_existing(
             known, index, naming_lock, stop
@@ -6766,10 +6801,10 @@ def download(
 
 
 def already_known(job: Job, new: NewFile, now: float, stop: Stop) -> Outcome | None:
-    """Return the outcome if a downloaded file changes nothing on disk, or None.
+    """Return the outcome if a downloaded file changes nothing, or None.
 
-    Without a stated MD5, only the download shows whether an existing file is the image. And a file
-    that contradicts SmugMug's checksum stays if another download does, too.
+    Without a stated MD5, only the download shows whether an existing file is the image. A file
+    that contradicts SmugMug's checksum stays if another download contradicts it, too.
     """
     if job.recorded is None:
         return adopt(job, new.part.md5(), new.is_original, stop)
@@ -6789,7 +6824,7 @@ def already_known(job: Job, new: NewFile, now: float, stop: Stop) -> Outcome | N
 
 
 def refuse_too_large(remote: RemoteFile, part: PartFile, folder: Path) -> None:
-    """Raise OSError if the disk has no space for what a part file still misses."""
+    """Raise OSError if the disk has no space for the rest of a part file."""
     missing_bytes = (remote.size_bytes or 0) - part.size_bytes
     if missing_bytes <= RESERVED_BYTES:
         return
@@ -6803,9 +6838,9 @@ def file_record(
 ) -> FileRecord:
     """Return the record of an image's file.
 
-    A file of another size than the original is not the original, unless it has its MD5.
+    A file that differs in size from the original is not the original, unless it has its MD5.
 
-    `is_written`: this program wrote the file, so its time stamp is known to be ours
+    `is_written`: this program wrote the file and its time stamp
     """
     status = path.stat()
     return FileRecord(
@@ -6827,7 +6862,7 @@ def is_full_size(image: Image, md5: str, size_bytes: int) -> bool:
 
 
 def is_still_the_best(record: FileRecord, remote: RemoteFile, job: Job) -> bool:
-    """Return True if the smaller copy on disk is all that SmugMug offers.
+    """Return True if SmugMug offers nothing better than the smaller copy on disk.
 
     Without an MD5, a copy of the same version and size counts as the same.
     """
@@ -6841,14 +6876,14 @@ def is_still_the_best(record: FileRecord, remote: RemoteFile, job: Job) -> bool:
 
 
 def has_recorded_size(path: Path, record: FileRecord) -> bool:
-    """Return True if a file of the recorded size is at `path`."""
+    """Return True if the file at `path` has the recorded size."""
     return is_file(path) and os.path.getsize(str(path)) == record.size_bytes
 
 
 class NewFile(NamedTuple):
     """A complete part file that has no name yet.
 
-    `result`: the result for its image, unless it replaces a file
+    `result`: the image's result, unless it replaces a file
     `stated_md5`: the MD5 that SmugMug states for it; "" if it states none
     """
 
@@ -6863,20 +6898,20 @@ class NewFile(NamedTuple):
 
 
 class Landing(enum.Enum):
-    """What to do with a new file if there is a file of its name."""
+    """What to do with a new file if its name is taken."""
 
     REPLACE = enum.auto()  # nothing is lost
-    SET_ASIDE = enum.auto()  # the present file is damaged: it gets another name
-    BESIDE = enum.auto()  # the present file is the user's: the new one gets another name
-    KEEP = enum.auto()  # likewise, and the present file stays the album's file
+    SET_ASIDE = enum.auto()  # the present file is damaged and gets another name
+    BESIDE = enum.auto()  # the present file is the user's; the new one gets another name
+    KEEP = enum.auto()  # as BESIDE, and the present file stays the album's file
 
 
 def move_into_place(job: Job, new: NewFile, naming_lock: threading.Lock) -> Outcome:
     """Give a complete file its name, beside any file that must stay.
 
-    The outcome holds the new record and says which file was kept. What to do may take long to
-    find out, because files are compared. So that is done without the lock, and again if the
-    present file changed meanwhile.
+    The outcome holds the new record and says which file was kept. The decision may take long,
+    because files are compared. So it is made without the lock, and again if the present file
+    changed meanwhile.
     """
     new.part.finish(file_time(job.image))
     path = job.folder / job.name
@@ -6902,7 +6937,8 @@ def choose_landing(path: Path, job: Job, new: NewFile) -> Landing:
         if not may_take_over(recorded, job.image, md5, is_original, new.is_proven()):
             return Landing.KEEP
     if may_replace(path, new.part.path, recorded):
-        # A damaged file that could be replaced is intact again, so other bytes go beside it.
+        # A damaged file that may be replaced is intact again, so different bytes are saved beside
+        # it.
         return Landing.REPLACE if is_safe else Landing.BESIDE
     if recorded is not None and is_decayed(path, recorded):
         return Landing.SET_ASIDE
@@ -6936,7 +6972,7 @@ def land(job: Job, new: NewFile, landing: Landing) -> Outcome:
 
 
 def is_outdated(job: Job) -> bool:
-    """Return True if the recorded file is another version, or contradicts SmugMug's checksum."""
+    """Return True if the recorded file is another version. A contradicted checksum also counts."""
     recorded = job.recorded
     if recorded is None:
         return False
@@ -6944,9 +6980,9 @@ def is_outdated(job: Job) -> bool:
 
 
 def keep_recorded(job: Job, new: NewFile, twin: Path | None) -> Outcome:
-    """Put a new file beside the recorded one, which stays the album's file.
+    """Put a new file beside the recorded one, which remains the album's file.
 
-    `twin`: the same content, if it is already beside it
+    `twin`: a file with the same content that is already beside it
     """
     assert job.recorded is not None
     name = fallback_name(job.image, job.name, name_limit(job.folder))
@@ -6958,7 +6994,7 @@ def keep_recorded(job: Job, new: NewFile, twin: Path | None) -> Outcome:
     record = job.recorded._replace(removed=False)
     if job.image.remote is not None and job.image.remote.md5:
         record = record._replace(stated_md5=job.image.remote.md5)
-    reason = f"SmugMug offers another file, which is not better; it was saved as {beside.name}"
+    reason = f"SmugMug offers another file that is not better; it was saved as {beside.name}"
     if record.is_original and not new.is_original:
         reason = f"SmugMug offers only a smaller copy; it was saved as {beside.name}"
     result = Result.ALREADY_THERE
@@ -6966,7 +7002,7 @@ def keep_recorded(job: Job, new: NewFile, twin: Path | None) -> Outcome:
 
 
 def file_beside(path: Path, image: Image, new: NewFile) -> Path | None:
-    """Return the file beside `path` that has the content of a new file, or None."""
+    """Return the file beside `path` with the new file's content, or None."""
     fallback = fallback_name(image, path.name, name_limit(path.parent))
     for name in alternatives(fallback, "", "-"):  # pragma: no branch: they never end
         beside = path.with_name(name)
@@ -6980,10 +7016,10 @@ def file_beside(path: Path, image: Image, new: NewFile) -> Path | None:
 
 
 def may_replace(path: Path, part: Path, recorded: FileRecord | None) -> bool:
-    """Return True if a complete file may get the name `path` without a loss.
+    """Return True if a complete file may take the name `path` without loss.
 
-    It may replace a truncated copy of itself, and a file that this program wrote. A file that
-    cannot be read stays.
+    It may replace a truncated copy of itself, and an unchanged file that this program wrote. An
+    unreadable file stays.
     """
     try:
         if path.is_symlink() or not path.is_file():
@@ -6999,7 +7035,7 @@ def may_replace(path: Path, part: Path, recorded: FileRecord | None) -> bool:
 def is_decayed(path: Path, record: FileRecord) -> bool:
     """Return True if a damaged file has kept its size and time stamp.
 
-    Then nobody wrote to it, so the disk damaged it.
+    In that case no program wrote to it, and the disk damaged it.
     """
     found = os.lstat(str(path))
     is_same = is_same_time(found.st_mtime_ns, record.modified_ns)
@@ -7017,14 +7053,14 @@ def fetch(
     """Fill a part file with a remote file, and check it.
 
     A damaged file is downloaded again from zero, at most twice. SmugMug states a few MD5s wrongly,
-    so a file that arrives twice in a row is accepted (https://github.com/kanouk/kanouk.com). Raise
-    RequestFailed or Damaged.
+    so a file that arrives twice in a row with the same content is accepted
+    (https://github.com/kanouk/kanouk.com). Raise RequestFailed or Damaged.
 
     `accepted_md5`: the MD5 of an earlier download that contradicted SmugMug's; "" if there is none
     """
 
     def headers() -> dict[str, str]:
-        names = {"Accept-Encoding": "identity"}  # compressed bytes could not be counted
+        names = {"Accept-Encoding": "identity"}  # compressed bytes cannot be resumed
         if part.size_bytes:
             names["Range"] = f"bytes={part.size_bytes}-"
         return names
@@ -7032,11 +7068,11 @@ def fetch(
     request = Request(
         headers, accept=frozenset({200, 206, 416}), length_bytes=lambda: part.size_bytes
     )
-    if not remote.md5:  # nothing would prove that the old bytes belong to the new ones
+    if not remote.md5:  # nothing would prove that old and new bytes belong together
         part.restart()
     tries_left = 2
     if part.size_bytes:
-        tries_left = 3  # the old bytes may be the damage
+        tries_left = 3  # the old bytes may be damaged
     while True:
         tries_left -= 1
         try:
@@ -7053,9 +7089,9 @@ def fetch(
 
 
 def stated_md5(remote: RemoteFile, part: PartFile) -> str:
-    """Return the MD5 that SmugMug states for a file: in the API, or as the ETag of its response.
+    """Return the MD5 that SmugMug states for a file. It is in the API or the response's ETag.
 
-    Return "" if it states none. The ETag of a file is its MD5, in quotes.
+    Return "" if there is none. The ETag of a file is its MD5, in quotes.
     """
     if remote.md5:
         return remote.md5
@@ -7064,7 +7100,7 @@ def stated_md5(remote: RemoteFile, part: PartFile) -> str:
 
 
 def write_body(response: Response, remote: RemoteFile, part: PartFile, stop: Stop) -> None:
-    """Write the body of a response to the part file: at its end, or from zero.
+    """Write the body of a response to the part file. It is appended, or replaces the content.
 
     Raise RequestFailed or Damaged.
     """
@@ -7083,7 +7119,7 @@ def write_body(response: Response, remote: RemoteFile, part: PartFile, stop: Sto
         raise Damaged("SmugMug gave no file size, so completeness cannot be checked")
     limit_bytes = remote.size_bytes
     if md5 and response.has_end:
-        limit_bytes = None  # the stated size may be wrong: the MD5 decides
+        limit_bytes = None  # the stated size may be wrong; the MD5 decides
     for chunk in response.chunks():
         stop.pause(0)
         part.write(chunk)
@@ -7092,7 +7128,7 @@ def write_body(response: Response, remote: RemoteFile, part: PartFile, stop: Sto
 
 
 def resumes(response: Response, remote: RemoteFile, part: PartFile) -> bool:
-    """Return True if a response continues the part file, with bytes of the same file."""
+    """Return True if a response continues the part file with the same file's bytes."""
     given = re.fullmatch(
         r"bytes (?:(\d{1,18})-\d{1,18}|\*)/(\d{1,18}|\*)",
         response.headers.get("Content-Range", ""),
@@ -7100,11 +7136,11 @@ def resumes(response: Response, remote: RemoteFile, part: PartFile) -> bool:
     if given is None or response.is_encoded or not part.size_bytes:
         return False
     start, total = given.groups()
-    if response.status == 416:  # nothing follows: the part file may be complete
+    if response.status == 416:  # nothing follows; the part file may be complete
         return bool(remote.md5) and total == str(part.size_bytes)
     if response.status != 206 or start != str(part.size_bytes):
         return False
-    if remote.md5:  # it proves in the end that the bytes belong together
+    if remote.md5:  # it will prove that the bytes belong together
         return True
     if total not in ("*", str(remote.size_bytes or total)):
         return False
@@ -7112,7 +7148,7 @@ def resumes(response: Response, remote: RemoteFile, part: PartFile) -> bool:
 
 
 def check_download(part: PartFile, remote: RemoteFile, image: Image, accepted_md5: str) -> None:
-    """Raise Damaged unless a part file is the file that SmugMug describes.
+    """Raise Damaged unless a part file matches SmugMug's description.
 
     The MD5 decides; a stated size may be wrong.
 
@@ -7135,17 +7171,17 @@ def check_download(part: PartFile, remote: RemoteFile, image: Image, accepted_md
 
 # -------------------------------------------------------------------------------------------------
 # 15. Pages: one HTML page for each album, and an overview of all of them.
-#    Uses albums, images and the records of files. Independent of the disk and of downloads.
+#    Uses albums, images and the records of files. Independent of the disk and of downloading.
 # -------------------------------------------------------------------------------------------------
 
-# The mark of this program, in each sidecar; the zeros are replaced by the sidecar's MD5.
+# The mark of this program in each sidecar. The sidecar's MD5 replaces the zeros.
 UNSEALED = f"{PROGRAM} {VERSION} {'0' * 32}"
 NOT_YET = "not downloaded yet"
 MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
 
-# The template of all pages. What a page shows is in it as JSON, and the script sets every text as
-# text, never as markup. The policy allows this style and this script by their hashes, files of
-# the same disk or server, and nothing else.
+# The template of all pages. The content of a page is embedded as JSON, and the script inserts
+# every text as text, never as markup. The policy allows this style and this script by their
+# hashes, files of the same disk or server, and nothing else.
 PAGE = """\
 <!DOCTYPE html>
 <html lang="en">
@@ -7226,8 +7262,8 @@ section .zoomed img { flex: none; height: auto; margin: auto; cursor: zoom-out }
 section > h2, section > p { max-height: 20vh; margin: .3rem 0 0; overflow: auto; font-size: 1rem }
 """
 
-# Pictures are the originals. A page of thousands would fill the memory, so those that are far
-# from the window are unloaded again. Places are reserved by the sizes that SmugMug states.
+# Pages show the originals. Thousands of them would fill the memory, so those far from the window
+# are unloaded. Space is reserved by the sizes that SmugMug states.
 PAGE_SCRIPT = r"""const find = selector => document.querySelector(selector);
 const page = JSON.parse(find("script").textContent);
 const [header, main, none, table] = ["header", "main", "[role=status]", "section"].map(find);
@@ -7408,15 +7444,15 @@ followAddress();
 
 
 class Card(NamedTuple):
-    """An image on the page of its album, or an album on the overview.
+    """An image on its album's page, or an album on the overview.
 
     `id`: the key of the image or album
     `view`: "img", "video", "p" for a missing image, or "" for no picture at all
     `src`: the address of the picture or video
-    `href`: the address that the title leads to; "" if there is nothing to see
+    `href`: the address that the title links to; "" if there is no file
     `facts`: one line under the text
-    `details`: what the large view says besides the text
-    `note`: why the image is missing or not the original, or how many are
+    `details`: further text of the large view
+    `note`: why the image is missing or not the original, or how many images are
     `folder`: the heading above the card
     `latest`: when the latest image was taken, in seconds since 1970
     `width`, `height`: in pixels; 0 if SmugMug does not state them
@@ -7438,13 +7474,13 @@ class Card(NamedTuple):
 
 
 class AlbumOnDisk(NamedTuple):
-    """An album, and what is on disk of it.
+    """An album with its files on disk.
 
     `folder`: the path of its folder within the output folder
-    `files`: its files that are on disk, by image key
+    `files`: its files on disk, by image key
     `reasons`: why other images are missing, by image key; "" is the key of the album itself
     `page`: the name of its page; "" if it has none
-    `verified_at`: when --verify last found its files intact, in seconds since 1970; 0 for never
+    `verified_at`: when --verify last found its files intact, in seconds since 1970; 0 means never
     """
 
     album: Album
@@ -7456,7 +7492,7 @@ class AlbumOnDisk(NamedTuple):
 
 
 def overview_page(user: User, albums: Sequence[AlbumOnDisk], checked_at: float) -> bytes:
-    """Return the page of all albums, sorted by their folders on SmugMug.
+    """Return the page of all albums, sorted by SmugMug folder.
 
     `checked_at`: when the albums were listed, in seconds since 1970
     """
@@ -7480,7 +7516,7 @@ def overview_page(user: User, albums: Sequence[AlbumOnDisk], checked_at: float) 
 
 
 def album_page(entry: AlbumOnDisk, images: Iterable[Image], checked_at: float) -> bytes:
-    """Return the page of an album, with its images in the order of the album.
+    """Return the page of an album, with its images in SmugMug's order.
 
     `checked_at`: when the album was listed, in seconds since 1970
     """
@@ -7503,9 +7539,9 @@ def album_page(entry: AlbumOnDisk, images: Iterable[Image], checked_at: float) -
 
 
 def html_page(about: Mapping[str, str], cards: Iterable[Card]) -> bytes:
-    """Return a page; `about` and `cards` are what its script shows."""
+    """Return a page. Its script shows `about` and `cards`."""
     head = json.dumps({"written_by": UNSEALED, "about": "", "up": "", "web": "", **about})
-    # One card at a time, because there may be a hundred thousand.
+    # One card at a time, because there may be 100,000.
     lines = ",\n".join(json.dumps(card._asdict()) for card in cards)
     data = f'{head[:-1]}, "cards": [\n{lines}\n]}}'
     parts = {
@@ -7519,13 +7555,13 @@ def html_page(about: Mapping[str, str], cards: Iterable[Card]) -> bytes:
 
 
 def hash_source(source: str) -> str:
-    """Return what allows an inline style or script in a Content-Security-Policy."""
+    """Return the hash that allows an inline style or script in a Content-Security-Policy."""
     digest = base64.b64encode(hashlib.sha256(source.encode()).digest())
     return f"sha256-{digest.decode('ascii')}"
 
 
 def page_name(files: Iterable[FileRecord]) -> str:
-    """Return the name of an album's page, which differs from the name of each of its files."""
+    """Return the name of an album's page. None of the album's files has that name."""
     return unique_names([("page", PAGE_NAME)], (file.name for file in files))["page"]
 
 
@@ -7569,9 +7605,9 @@ def image_card(image: Image, file: FileRecord | None, reason: str) -> Card:
 def album_card(entry: AlbumOnDisk, is_ambiguous: bool) -> Card:
     """Return the card of an album on the overview.
 
-    Its picture is the one that the user chose on SmugMug, otherwise the first by name.
+    The user's cover image on SmugMug is shown, otherwise the first picture by name.
 
-    `is_ambiguous`: other albums have the same name, so the card names the folder, too
+    `is_ambiguous`: other albums have the same name, so the card also shows the folder
     """
     album, files = entry.album, list(entry.files.values())
     pictures = [file for file in files if extension_of(file) in SERVED_TYPES]
@@ -7606,7 +7642,7 @@ def album_card(entry: AlbumOnDisk, is_ambiguous: bool) -> Card:
 
 
 def album_notes(entry: AlbumOnDisk) -> list[str]:
-    """Return what the overview says about missing and smaller files of an album."""
+    """Return the overview's notes on missing and smaller files of an album."""
     files = entry.files.values()
     missing = (entry.album.image_count or 0) - sum(not file.removed for file in files)
     smaller = sum(not file.is_original for file in files)
@@ -7620,12 +7656,12 @@ def album_notes(entry: AlbumOnDisk) -> list[str]:
 
 
 def joined(facts: Iterable[str]) -> str:
-    """Return facts as one line, without those that are empty."""
+    """Return facts as one line, without empty ones."""
     return " \u00b7 ".join(filter(None, facts))
 
 
 def extension_of(file: FileRecord) -> str:
-    """Return the extension of a file without its dot, in lower case."""
+    """Return a file's extension without its dot, in lower case."""
     return split_extension(file.name)[1][1:].lower()
 
 
@@ -7635,7 +7671,7 @@ def count_videos(files: Iterable[FileRecord]) -> int:
 
 
 def photo_count(photos: int, videos: int) -> str:
-    """Return a number of images in words: "12 photos and 1 video", "1 video", "no photos"."""
+    """Return a number of images in words: "12 photos and 1 video"."""
     counts = []
     if photos:
         counts.append(counted(photos, "photo"))
@@ -7653,14 +7689,14 @@ def shown_time(taken: str, has_time: bool) -> str:
 
 
 def day(seconds: float) -> str:
-    """Return the local date of a time in seconds since 1970: "13 Sep 2019"."""
+    """Return the local date of a time: "13 Sep 2019". The time is in seconds since 1970."""
     return shown_time(datetime.fromtimestamp(seconds).isoformat(), False)
 
 
 def months_of(times: Sequence[int]) -> str:
-    """Return the first and last month of times in seconds since 1970: "Jul - Sep 2019".
+    """Return the first and last month of times: "Jul - Sep 2019". They are in seconds since 1970.
 
-    Months are those of local time; "" if there are no times.
+    Months are in local time. Return "" if there are no times.
     """
     if not times:
         return ""
@@ -7673,14 +7709,14 @@ def months_of(times: Sequence[int]) -> str:
 
 
 def month_of(seconds: int) -> str:
-    """Return the month of a time in seconds since 1970, in local time: "Sep 2019"."""
+    """Return the local month of a time: "Sep 2019". The time is in seconds since 1970."""
     moment = datetime(1970, 1, 1) + timedelta(seconds=seconds - time.timezone)
     return f"{MONTHS[moment.month - 1]} {moment.year}"
 
 
 # -------------------------------------------------------------------------------------------------
 # 16. Sidecars: titles, captions, keywords, locations and the order of an album, as XMP and JSON.
-#    Uses pages and files. Changes no photo, and no sidecar of the user or another program.
+#    Uses pages and files. Never changes a photo, or a sidecar of the user or another program.
 # -------------------------------------------------------------------------------------------------
 
 # https://developer.adobe.com/xmp/docs/xmp-namespaces/
@@ -7696,8 +7732,8 @@ XMP_NAMESPACES = {
     "smugmug": "https://api.smugmug.com/api/v2/",
 }
 SEAL = re.compile(rf"({PROGRAM} [0-9.]+ )[0-9a-f]{{32}}".encode())
-SEALED_BYTES = 1 << 16  # the seal is within the beginning of a sidecar: no more of others is read
-DATED = re.compile(rb'[0-9a-f]{32}|"checked": "[^"]*"')  # what differs if only the date does
+SEALED_BYTES = 1 << 16  # the seal is within this many bytes; the rest of other files is not read
+DATED = re.compile(rb'[0-9a-f]{32}|"checked": "[^"]*"')  # all that differs with the date
 NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -7710,7 +7746,7 @@ class Written(enum.Enum):
 
 
 def may_have_sidecars(on_disk: FilesOnDisk) -> bool:
-    """Return True if a file in an album's folder may be a sidecar, by its name."""
+    """Return True if a name in an album's folder may be a sidecar's."""
     return any(name.endswith((".json", ".html", ".xmp")) for name in on_disk)
 
 
@@ -7719,8 +7755,8 @@ def album_sidecars(
 ) -> Iterator[tuple[Path, bytes]]:
     """Yield the path and content of each sidecar of an album.
 
-    Sidecars of the given kinds are made if they do not exist. Those that this program made in
-    earlier runs are kept up to date, whatever the kind.
+    Missing sidecars of the given kinds are created. Sidecars of any kind that this program made in
+    earlier runs are kept up to date.
     """
     files = entry.files
     if is_kept_up("json", kinds, visit, ALBUM_SIDECAR):
@@ -7741,12 +7777,12 @@ def album_sidecars(
 
 
 def is_kept_up(kind: str, kinds: Sequence[str], visit: Visit, name: str) -> bool:
-    """Return True if a sidecar was asked for, or exists and was made by this program."""
+    """Return True if a sidecar was requested, or was made by this program."""
     return kind in kinds or (name in visit.on_disk and is_own_sidecar(visit.folder / name))
 
 
 def is_own_sidecar(path: Path) -> bool:
-    """Return True if this program made the file, and nobody changed it since."""
+    """Return True if this program made the file and it is unchanged."""
     with suppress(OSError, UnicodeError, FileInTheWay):
         return bool(read_sidecar(path))
     return False
@@ -7755,13 +7791,14 @@ def is_own_sidecar(path: Path) -> bool:
 def read_sidecar(path: Path) -> bytes:
     """Return the content of a sidecar, b"" if there is none.
 
-    Raise FileInTheWay if the user or another program wrote the file, or if it is no regular file.
+    Raise FileInTheWay if the user or another program wrote the file, or if it is not a regular
+    file.
     """
     if not os.path.lexists(str(path)):
         return b""
     mode = os.lstat(str(path)).st_mode
     content = b""
-    if stat.S_ISREG(mode) or stat.S_ISDIR(mode):  # opening a folder says best what is wrong
+    if stat.S_ISREG(mode) or stat.S_ISDIR(mode):  # opening a folder gives the best error
         with open(str(path), "rb") as file:
             content = file.read(SEALED_BYTES)
             if not content:
@@ -7776,7 +7813,7 @@ def read_sidecar(path: Path) -> bytes:
 def update_sidecar(path: Path, content: bytes) -> Written:
     """Write a sidecar if it is new or changed.
 
-    A page is written again if only its date has changed, but counts as unchanged. Raise
+    A page is also written if only its date has changed, but counts as unchanged. Raise
     FileInTheWay if the user or another program wrote the file, and Problem if the disk fails.
     """
     content = sealed(content)
@@ -7785,7 +7822,7 @@ def update_sidecar(path: Path, content: bytes) -> Written:
         if content == old:
             return Written.UNCHANGED
         path.parent.mkdir(parents=True, exist_ok=True)
-        # There may be thousands of them, and each can be made again.
+        # Not durable, because there may be thousands, and each can be made again.
         write_atomically(path, content, durable=False)
     except (OSError, UnicodeError) as error:
         raise disk_problem(error, path) from None
@@ -7796,7 +7833,7 @@ def update_sidecar(path: Path, content: bytes) -> Written:
 
 
 def sealed(content: bytes) -> bytes:
-    """Return a sidecar with its own MD5 in this program's mark; b"" if it has no mark.
+    """Return a sidecar with its MD5 in this program's mark. Return b"" if it has no mark.
 
     The MD5 shows if the user or another program has changed the sidecar.
     """
@@ -7807,10 +7844,10 @@ def sealed(content: bytes) -> bytes:
 
 
 def has_words(image: Image) -> bool:
-    """Return True if SmugMug has a text or location of an image that its file may lack.
+    """Return True if SmugMug has texts or a location that the file may lack.
 
-    SmugMug makes keywords of file names, such as "7058" and "heic" of IMG_7058.HEIC, which then
-    may be named IMG_7058.JPG. These do not count.
+    SmugMug makes keywords of file names, such as "7058" and "heic" of IMG_7058.HEIC, even if the
+    file is now named IMG_7058.JPG. These do not count.
     """
     of_name = {"heic", *re.findall(r"[^\W_]+", image.file_name.casefold())}
     has_keywords = any(keyword.casefold() not in of_name for keyword in image.keywords)
@@ -7818,7 +7855,7 @@ def has_words(image: Image) -> bool:
 
 
 def album_json(album: Album, images: Iterable[Image], records: Mapping[str, FileRecord]) -> bytes:
-    """Return album.json: the album, and its images in the order of the album."""
+    """Return album.json: the album, and its images in SmugMug's order."""
     content = {
         "written_by": UNSEALED,
         "version": 1,
@@ -7837,8 +7874,8 @@ def album_json(album: Album, images: Iterable[Image], records: Mapping[str, File
 
 
 def image_json(image: Image, record: FileRecord | None) -> dict[str, Any]:
-    """Return an image of album.json, whose `file` is null if it is not on disk."""
-    latitude, longitude, altitude = image.location or (None, None, None)
+    """Return an image of album.json. Its `file` is null if it is not on disk."""
+    location = image.location or (None, None, None)
     content = {
         "file": None,
         "image_key": image.key,
@@ -7846,9 +7883,9 @@ def image_json(image: Image, record: FileRecord | None) -> dict[str, Any]:
         "title": image.title,
         "caption": image.caption,
         "keywords": list(image.keywords),
-        "latitude": latitude,
-        "longitude": longitude,
-        "altitude": altitude,
+        "latitude": location[0],
+        "longitude": location[1],
+        "altitude": location[2],
         "uploaded": image.uploaded or None,
         "taken": None if image.is_video else image.taken or None,
         "web_uri": image.web_uri,
@@ -7869,9 +7906,10 @@ def image_json(image: Image, record: FileRecord | None) -> dict[str, Any]:
 def image_xmp(image: Image, has_dates: bool) -> bytes:
     """Return the XMP sidecar of an image.
 
-    Some readers prefer its date to that of the photo. It therefore has one only if `has_dates`, or
-    if the photo can have none. Eastern longitudes of videos are left out, because SmugMug may have
-    dropped a minus sign. Source: https://developer.adobe.com/xmp/docs/ (specification, parts 1, 2)
+    Some readers prefer its date to the photo's own. It therefore has a date only if `has_dates`,
+    or if the photo cannot store one. Eastern longitudes of videos are left out, because SmugMug
+    may have dropped a minus sign. Source: https://developer.adobe.com/xmp/docs/ (specification,
+    parts 1, 2)
     """
     properties = [
         xmp_list("dc:title", "Alt", [image.title]),
@@ -7879,7 +7917,7 @@ def image_xmp(image: Image, has_dates: bool) -> bytes:
         xmp_list("dc:subject", "Bag", image.keywords),
     ]
     # Immich and digiKam prefer the first of these lists, Lightroom the second. They read "/" and
-    # "|" as levels of a hierarchy, so a list is left out if a keyword would be cut in it. Each
+    # "|" as levels of a hierarchy, so a list is left out if that would split a keyword. Each
     # program then reads the next list that it knows.
     text = "".join(image.keywords)
     if "/" not in text:
@@ -7914,7 +7952,7 @@ def image_xmp(image: Image, has_dates: bool) -> bytes:
 
 
 def xmp_list(name: str, kind: str, texts: Iterable[str]) -> str:
-    """Return a property that lists texts, or "" if all of them are empty.
+    """Return a property that lists texts. Return "" if all of them are empty.
 
     `kind`: "Alt" (languages), "Bag" (unordered) or "Seq" (ordered)
     """
@@ -7928,7 +7966,7 @@ def xmp_list(name: str, kind: str, texts: Iterable[str]) -> str:
 
 
 def xml_text(text: str) -> str:
-    """Escape a text for XML and replace characters that XML does not allow.
+    """Escape a text for XML and replace characters that XML forbids.
 
     A bare carriage return would be read as a line feed, so it is escaped too.
     """
@@ -7960,7 +7998,7 @@ def xmp_coordinate(degrees: float, positive: str, negative: str) -> str:
 
 
 class Condition(enum.Enum):
-    """What --verify may find about a file."""
+    """The possible results of --verify for a file."""
 
     NONE = "intact"
     MISSING = "missing"
@@ -7972,7 +8010,7 @@ class Condition(enum.Enum):
 class CheckedFile(NamedTuple):
     """A file to verify and, afterwards, its condition.
 
-    `reason`: the system's words, if the file is unreadable
+    `reason`: the system's message, if the file is unreadable
     """
 
     album_key: str
@@ -7984,8 +8022,8 @@ class CheckedFile(NamedTuple):
     def is_damaged(self) -> bool:
         """Return True if every later run should download the image again.
 
-        A file that was changed at another time than it was written is the user's, so only this
-        run downloads SmugMug's copy of it. A file that cannot be read stays as it was recorded.
+        If a file has grown or has another time stamp than recorded, the user changed it, and only
+        this run downloads SmugMug's copy. The record of an unreadable file is unchanged.
         """
         if self.condition in (Condition.CHANGED, Condition.UNREADABLE):
             return self.record.damaged
@@ -7995,7 +8033,7 @@ class CheckedFile(NamedTuple):
 def files_to_check(database: Database, output: Path) -> Iterator[CheckedFile]:
     """Yield every recorded file, under its name on disk.
 
-    Folders outside the output folder are left out, as in a download, and files in iCloud.
+    Folders outside the output folder are left out, as in a download. Files in iCloud are, too.
     """
     entries: dict[Path, dict[str, str]] = {}
     albums = database.albums()
@@ -8005,7 +8043,7 @@ def files_to_check(database: Database, output: Path) -> Iterator[CheckedFile]:
         if outside_problem(folder, output):
             continue
         on_disk = FilesOnDisk()
-        with suppress(OSError):  # each file then shows it
+        with suppress(OSError):  # the error is then reported for each file
             on_disk = files_in(folder)
         for record in database.files(album_key).values():
             name = on_disk.actual_name(record.name)
@@ -8014,7 +8052,7 @@ def files_to_check(database: Database, output: Path) -> Iterator[CheckedFile]:
 
 
 class LinkedHashes:
-    """The MD5s of files with several names (hard links), so that each file is read once."""
+    """The MD5s of files with several names (hard links). Each file is read once."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -8038,9 +8076,9 @@ class LinkedHashes:
 def check_file(check: CheckedFile, hashes: LinkedHashes, stop: Stop) -> CheckedFile:
     """Compare a file with its recorded MD5.
 
-    A difference counts only if the file differs twice, because disks and networks also err while
-    reading. Files without a known MD5 get theirs recorded. A file of zeros is damaged whatever is
-    recorded, and so is one with bad sectors.
+    A difference counts only if the file differs twice, because reading from disks and networks can
+    also fail. If no MD5 is recorded, the file's MD5 is. A file of zeros or with bad sectors is
+    always damaged.
     """
     record = check.record
     try:
@@ -8070,7 +8108,7 @@ def check_file(check: CheckedFile, hashes: LinkedHashes, stop: Stop) -> CheckedF
 
 # -------------------------------------------------------------------------------------------------
 # 18. Report: the progress line, the summary, the verdict, the JSON report.
-#    Uses visits and outcomes. Independent of where they come from.
+#    Uses visits, outcomes and notes. Sends no requests and changes no files.
 # -------------------------------------------------------------------------------------------------
 
 FILES_NAMED = 3  # files that the summary names for one reason; the others are only counted
@@ -8080,11 +8118,11 @@ NEW_FILES = frozenset({Result.DOWNLOADED, Result.COPIED, Result.REPLACED})
 
 
 class Note(NamedTuple):
-    """Something that the user should know at the end of a run.
+    """A fact for the user at the end of a run.
 
     `folder`: an album's folder within the output folder
     `file`: a file in that folder; "" if the note is about the album
-    `reason`: what happened, in words for the user
+    `reason`: what happened, as the user reads it
     """
 
     result: Result
@@ -8096,7 +8134,7 @@ class Note(NamedTuple):
 
 
 class AlbumStatus(enum.Enum):
-    """Why an album was listed, or that it was not."""
+    """Why an album was listed, or NONE if it was not."""
 
     NEW = "new"
     CHANGED = "changed"
@@ -8104,7 +8142,7 @@ class AlbumStatus(enum.Enum):
     NONE = "unchanged"
 
 
-SPEED_SECONDS = 30.0  # the time over which the speed is measured
+SPEED_SECONDS = 30.0  # the interval over which the speed is measured
 
 
 class Speedometer:
@@ -8114,7 +8152,7 @@ class Speedometer:
         self._samples: deque[tuple[float, int]] = deque()
 
     def measure(self, received_bytes: int, now: float) -> float:
-        """Return the speed in bytes per second; 0 if it is not known yet."""
+        """Return the speed in bytes per second. 0 means that it is not known yet."""
         self._samples.append((now, received_bytes))
         while now - self._samples[0][0] > SPEED_SECONDS and len(self._samples) > 2:
             self._samples.popleft()
@@ -8122,31 +8160,31 @@ class Speedometer:
         return max(0, received_bytes - bytes_before) / (now - since) if now > since else 0.0
 
     def restart(self) -> None:
-        """Forget what was measured, since nothing can be downloaded now."""
+        """Discard the measurements, because nothing can be downloaded now."""
         self._samples.clear()
 
 
 class Summary:
-    """Everything that a run has counted and noted so far. Belongs to the main thread.
+    """The counts and notes of a run so far. Only the main thread may use them.
 
     `output`: the output folder
     `started`, `began`: the start of the run, in seconds since 1970 and by the monotonic clock
-    `checked`: files that --verify checked, by what it found
-    `to_repair`: files that failed --verify and were not downloaded again yet, by album and image
-    `reasons`: the first reason noted for each image, or for "" the album, by album key
+    `checked`: the number of files that --verify checked, by condition
+    `to_repair`: files that failed --verify and have not been downloaded again, by album and image
+    `reasons`: by album key: the first reason noted for each image key, or for "" (the album)
     `removed`: paths of files that SmugMug no longer has
     `expected`: images that each album should have, by album key; `images_expected` is the sum
     `unlisted`: images that SmugMug counts but does not list, by album key
-    `album_counts`: the number of images in each album of the account, whether asked for or not
+    `album_counts`: the number of images in each album of the account, selected or not
     `dated`, `undated`: new photos with and without a camera time
-    `changed_here`: files that have grown since the download, so the user wrote into them
+    `changed_here`: files that have grown since the download, because the user wrote into them
     `in_progress`: downloads under way
     `visits`: the albums that still have images without a result, by album key
-    `by_album`: the entries of the JSON report, by album key
+    `by_album`: the albums' entries in the JSON report, by album key
     `planned_images`: images compared with the disk
     `planned_bytes`, `finished_bytes`: the known sizes of their jobs, and of those with a result
-    `received_bytes`: all that was downloaded, with unfinished and repeated files
-    `waiting`: what the run waits for at the moment, "" if nothing
+    `received_bytes`: all bytes received, including unfinished and repeated files
+    `waiting`: what the run is waiting for, "" if nothing
     """
 
     def __init__(self, output: Path = Path()) -> None:
@@ -8198,22 +8236,22 @@ class Summary:
         return sum(self.counts.values())
 
     def expect(self, album_key: str, number: int) -> None:
-        """Expect this number of images in an album, instead of what was expected before."""
+        """Set the number of images that are expected in an album."""
         self.images_expected += number - self.expected.get(album_key, 0)
         self.expected[album_key] = number
 
     def images_unlisted(self) -> int:
-        """Return the number of images that SmugMug counts in its albums but does not list."""
+        """Return the number of images that SmugMug counts but does not list."""
         return sum(self.unlisted.values())
 
     def images_in_no_album(self) -> int:
-        """Return the number of images in the account that no listed album contains."""
+        """Return the number of images in the account but in no listed album."""
         if self.user.image_count is None:
             return 0
         return max(0, self.user.image_count - sum(self.album_counts.values()))
 
     def check(self, check: CheckedFile) -> None:
-        """Count a verified file. The user may delete or edit what SmugMug no longer has."""
+        """Count a verified file. Files deleted on SmugMug may be missing or changed."""
         is_users_business = check.condition in (Condition.MISSING, Condition.CHANGED)
         if check.record.removed and is_users_business:
             return
@@ -8228,8 +8266,8 @@ class Summary:
             if record.removed or not is_asked_for(record, visit.only):
                 continue
             visit.counts[Result.ALREADY_THERE] += 1
-            # Records do not tell videos from photos. Only photos are requested again in the hope
-            # of an original, so a copy that is not requested again is a video.
+            # Records do not distinguish videos from photos. Only photos are requested again for
+            # their originals, so a copy that is not requested again is a video.
             unavailable = visit.unavailable.get(record.image_key)
             is_video = not record.is_original and (
                 unavailable is None or is_video_name(record.name)
@@ -8273,7 +8311,7 @@ class Summary:
         self.albums[status] += 1
 
     def add(self, visit: Visit, outcome: Outcome) -> None:
-        """Count an outcome, and note what the user should know about it."""
+        """Count an outcome, and note what the user should know."""
         visit.counts[outcome.result] += 1
         self.counts[outcome.result] += 1
         self.downloaded_bytes += outcome.downloaded_bytes
@@ -8291,7 +8329,7 @@ class Summary:
             visit.to_download += 1
             visit.to_download_bytes += file.size_bytes
         check = None
-        if not outcome.retry:  # otherwise the file is as it was
+        if not outcome.retry:  # otherwise the file is unchanged
             check = self.to_repair.pop((visit.album.key, image.key), None)
         if check is not None:
             found = check.reason or check.condition.value
@@ -8309,7 +8347,7 @@ class Summary:
         self.add_note(result, visit.folder, name, outcome.reason, *keys)
 
     def _note_file(self, visit: Visit, file: FileRecord, is_video: bool) -> None:
-        """Note how a file on disk differs from what the user would expect."""
+        """Note how a file on disk differs from the user's expectation."""
         keys = visit.album.key, file.image_key
         if is_video and not file.is_original:
             self.videos += 1
@@ -8343,10 +8381,10 @@ class Summary:
     def add_note(
         self, result: Result, folder: Path | str, file: str, reason: str, *keys: str
     ) -> None:
-        """Note something that the user should know at the end.
+        """Note something for the user at the end of the run.
 
         `folder`: the path of an album's folder, or its name within the output folder
-        `keys`: the album's key and the image's, as far as the note is about them
+        `keys`: the keys of the album and the image, if the note is about them
         """
         if isinstance(folder, Path):
             folder = self.within(folder)
@@ -8411,17 +8449,17 @@ def problem_entry(note: Note) -> dict[str, str]:
 
 
 def note_path(note: Note) -> str:
-    """Return the path of the file or folder that a note is about."""
+    """Return the path of the file or folder in a note."""
     return "/".join(filter(None, (note.folder, note.file)))
 
 
 def verdict(summary: Summary, settings: Settings, ended_with: int) -> tuple[int, str]:
-    """Return the exit code and the last line, which says how much is on disk and where.
+    """Return the exit code and the last line, which states how much is on disk.
 
-    One rule decides both. The exit code is 0 if everything SmugMug offers is on disk. Whatever
-    SmugMug does not offer is counted in the line.
+    The same rule decides both. The exit code is 0 if everything SmugMug offers is on disk. The
+    line counts what SmugMug does not offer.
 
-    `ended_with`: the exit code of what ended the run early; 0 if nothing did
+    `ended_with`: the exit code of an early end; 0 if there was none
     """
     counts = {result: summary.count(result) for result in Result if result.value.in_verdict}
     counts = {result: number for result, number in counts.items() if number}
@@ -8444,7 +8482,7 @@ def verdict(summary: Summary, settings: Settings, ended_with: int) -> tuple[int,
 
 
 def missing_clauses(summary: Summary, settings: Settings) -> Iterator[str]:
-    """Yield the parts of the verdict that count images without a result on disk."""
+    """Yield the verdict's clauses on images without a result on disk."""
     to_download = summary.counts[Result.TO_DOWNLOAD]
     to_copy = summary.counts[Result.TO_COPY]
     if to_copy:
@@ -8458,12 +8496,12 @@ def missing_clauses(summary: Summary, settings: Settings) -> Iterator[str]:
     if summary.user.image_count is None:
         yield "SmugMug states no total for the account"
     in_no_album = summary.images_in_no_album()
-    if in_no_album and not summary.count(Result.LOCKED):  # locked albums are mentioned anyway
+    if in_no_album and not summary.count(Result.LOCKED):  # locked albums have their own clause
         yield f"{in_no_album:,} in no album that SmugMug lists"
 
 
 def verified_clause(summary: Summary) -> str:
-    """Return the verdict of a verification without a run; "" if no file was checked."""
+    """Return the verdict of a --verify without a run. Return "" if no file was checked."""
     checked = sum(summary.checked.values())
     if not checked:
         return ""
@@ -8472,7 +8510,7 @@ def verified_clause(summary: Summary) -> str:
 
 
 def count_clause(summary: Summary, settings: Settings, is_early: bool, is_complete: bool) -> str:
-    """Return the beginning of the verdict: how many images are on disk, and where.
+    """Return the verdict's beginning: how many images are on disk, and where.
 
     `is_early`: something ended the run early
     `is_complete`: nothing is known to be missing
@@ -8505,7 +8543,7 @@ def count_clause(summary: Summary, settings: Settings, is_early: bool, is_comple
 
 
 def local_text(since: str) -> str:
-    """Return the time of --since as the user would write it: in local time, a day if it is one."""
+    """Return the time of --since in local time. Midnight is written as a day."""
     shown = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(seconds_at(since)))
     return shown.replace("T00:00:00", "").replace("T", " ")
 
@@ -8516,7 +8554,7 @@ def has_selection(settings: Settings) -> bool:
 
 
 def summary_text(summary: Summary, settings: Settings, free_bytes: int | None) -> str:
-    """Return the summary without the verdict: numbers, then notes under their headings."""
+    """Return the summary without verdict: numbers, then notes under headings."""
     lines = [*number_lines(summary, settings), cost_line(summary, free_bytes)]
     for result in Result:
         notes = [note for note in summary.notes if note.result is result]
@@ -8560,7 +8598,7 @@ def number_lines(summary: Summary, settings: Settings) -> Iterator[str]:
 
 
 def disagreements(summary: Summary, settings: Settings) -> Iterator[str]:
-    """Yield the lines of the summary on what SmugMug states wrongly or not at all."""
+    """Yield the summary's lines on numbers that SmugMug states wrongly or omits."""
     if summary.undated and not summary.dated:
         photos = counted(summary.undated, "new photo")
         yield f"No camera time: SmugMug states none for {photos}, so the upload's time is used"
@@ -8579,7 +8617,7 @@ def disagreements(summary: Summary, settings: Settings) -> Iterator[str]:
 
 
 def file_counts(summary: Summary, settings: Settings) -> str:
-    """Return how many images have each result, such as "3 downloaded, 1 failed"."""
+    """Return the number of images by result: "3 downloaded, 1 failed"."""
     always: tuple[Result, ...] = ()
     if summary.user.nick_name and settings.task == "sync":
         always = (Result.DOWNLOADED, Result.ALREADY_THERE, Result.FAILED)
@@ -8588,7 +8626,7 @@ def file_counts(summary: Summary, settings: Settings) -> str:
 
 
 def by_reason(notes: Iterable[Note]) -> list[str]:
-    """Return a line for each reason, with the first of its files."""
+    """Return a line for each reason, with its first files."""
     files: dict[str, list[str]] = {}
     for note in sorted(notes, key=note_path):
         files.setdefault(note.reason, []).append(note_path(note))
@@ -8607,7 +8645,7 @@ def first_of(names: Sequence[str]) -> str:
 
 
 def cost_line(summary: Summary, free_bytes: int | None) -> str:
-    """Return the costs of a run in bytes, time and API calls, and the free space on the disk."""
+    """Return the bytes, time and API calls of a run, and the free space."""
     seconds = time.monotonic() - summary.began
     received_bytes = max(summary.received_bytes, summary.downloaded_bytes)
     downloaded = f"{human_bytes(received_bytes)} in {human_seconds(seconds)}"
@@ -8621,13 +8659,13 @@ def cost_line(summary: Summary, free_bytes: int | None) -> str:
     return ", ".join(parts)
 
 
-LARGE_BYTES = 100_000_000  # with more to download, the percentage is that of the bytes
+LARGE_BYTES = 100_000_000  # if there is more to download, the percentage counts bytes
 
 
 def progress_line(summary: Summary, received_bytes: int, columns: int) -> str:
-    """Return the progress of the run, most important first, as far as it fits.
+    """Return the progress of the run, most important first, cut to fit.
 
-    `received_bytes`: what was downloaded so far, with unfinished files
+    `received_bytes`: bytes received so far, including unfinished files
     """
     now = time.monotonic()
     if summary.waiting:
@@ -8662,7 +8700,7 @@ def progress_line(summary: Summary, received_bytes: int, columns: int) -> str:
 
 
 def bytes_left(summary: Summary, received_bytes: int) -> int:
-    """Return an estimate of how many bytes there are still to download.
+    """Return an estimate of the bytes still to download.
 
     Images that are not listed yet count as much as those that are, on average.
     """
@@ -8676,17 +8714,17 @@ def bytes_left(summary: Summary, received_bytes: int) -> int:
 
 
 def part_of_bytes(part_bytes: int, total_bytes: int) -> str:
-    """Return how much of a size there is, such as "2.0 of 7.3 GB"."""
+    """Return the completed part of a size: "2.0 of 7.3 GB"."""
     part, total = human_bytes(part_bytes), human_bytes(total_bytes)
     if not part_bytes or total == part:
         return part
-    number, _, unit = part.partition(" ")
+    number, unit = part.split(" ")
     return f"{number if total.endswith(' ' + unit) else part} of {total}"
 
 
 ALBUM_HEADINGS = ("ALBUM", "FILES", "ON DISK", "SIZE", "CHANGED", "PRIVACY", "PATH")
 NUMBER_COLUMNS = 3  # after the names, always shown
-MIN_NAME_COLUMNS = 12  # for the names of albums, however narrow the terminal is
+MIN_NAME_COLUMNS = 12  # minimum width of album names, even in a narrow terminal
 
 
 def album_table(
@@ -8697,8 +8735,8 @@ def album_table(
 ) -> str:
     """Return a table of albums for --list.
 
-    In a narrow terminal, the last columns are left out and names are shortened, but so that they
-    still differ. The size is SmugMug's, which is often too small, or that on disk if it is more.
+    In a narrow terminal, the last columns are left out and names are shortened, but still differ.
+    The size is SmugMug's, which is often too small, or the size on disk if that is larger.
 
     `columns`: the width of the terminal; sys.maxsize for a file or pipe
     `on_disk`, `bytes_on_disk`: number and size of the downloaded files by album key
@@ -8740,7 +8778,7 @@ def album_table(
 
 
 def drop_columns(widths: list[int], names: Iterable[str], columns: int) -> None:
-    """Remove the widths of the last columns that do not fit beside a third for the names."""
+    """Remove the widths of last columns that do not fit. Names get a third of the line."""
     name_columns = max(map(display_width, [ALBUM_HEADINGS[0], *names]))
     name_columns = min(name_columns, max(MIN_NAME_COLUMNS, columns // 3))
     while len(widths) > NUMBER_COLUMNS and name_columns + sum(widths) > columns:
@@ -8749,31 +8787,32 @@ def drop_columns(widths: list[int], names: Iterable[str], columns: int) -> None:
 
 # -------------------------------------------------------------------------------------------------
 # 19. The run: `sync`, which is the whole program on one screen, and its steps.
-#    Uses everything above, and owns the few objects that change. Independent of the command line.
+#    Uses all sections above, and owns the few objects that change. Independent of the command
+#    line.
 # -------------------------------------------------------------------------------------------------
 
-# Albums are listed only while fewer jobs than this are waiting. That keeps the downloads busy, and
+# Albums are listed only while fewer jobs than this are waiting. That keeps the downloads busy and
 # only a few listings in memory.
 JOBS_AHEAD = 1000
 
-# Jobs and pages that may wait for closed hosts before no more albums are listed. Each takes some
-# 2 kB.
+# Limit of jobs and pages that wait for closed hosts. Beyond it, no more albums are listed. Each
+# takes about 2 kB.
 MAX_PARKED = 20_000
 
 
 class Run:
-    """One run: the objects that it was given, and what it has found out about the albums.
+    """One run: the objects that it uses, and its findings about the albums.
 
     `album_records`: the records of all albums as they were before the run, by album key
     `folders`: the folder of each album within the output folder, by album key
-    `albums`: all albums that SmugMug lists, by album key, whether asked for or not
+    `albums`: all albums that SmugMug lists, by album key, selected or not
     `entries`: cached listings of folders, for `path_of`
     `to_relist`: albums whose first listing was incomplete
     `to_recheck`: keys of albums to list although SmugMug reports no change
     `max_name_bytes`: the longest name that the disk takes
     `subfolders`: names of the folders in each folder, by the collision key of its path
     `page_size`: adapts the size of pages to what SmugMug can deliver
-    `keep`: strips an image of what this run does not need, to save memory
+    `keep`: removes the parts of an image that this run does not need, to save memory
     """
 
     def __init__(
@@ -8803,7 +8842,7 @@ class Run:
 
     @property
     def is_preview(self) -> bool:
-        """True if nothing is downloaded, and only a copy of the record is changed."""
+        """True if nothing is downloaded. Then only a copy of the record is changed."""
         return self.settings.task == "dry-run"
 
     @property
@@ -8818,11 +8857,11 @@ class Run:
 
 
 def sync(run: Run) -> None:
-    """Run the whole program: list albums, plan each, download what is missing, record results.
+    """Run the whole program. List albums, plan each, download missing files, record results.
 
-    All of that goes on at the same time. Two pools of threads list and download. Their results
-    are handled here, in one thread, where Ctrl-C ends the `with` block, and so both pools. What
-    has to wait for a host comes back, and is parked until that host is open.
+    All steps run at the same time. Two pools of threads list and download. Their results are
+    handled here, in one thread, where Ctrl-C ends the `with` block and with it both pools. Pages
+    and jobs that have to wait for a host are handed back, and parked until that host is open.
     """
     albums = choose_albums(run)
     with ResultQueue(run.stop) as results:
@@ -8846,10 +8885,10 @@ def sync(run: Run) -> None:
 
 
 class Work:
-    """What is left to do in a run, and the two pools of threads that do it.
+    """The work left in a run, and the two thread pools that do it.
 
-    `visits`: albums that were not looked at yet
-    `listed`: albums that are being listed, in their order
+    `visits`: albums that are not planned yet
+    `listed`: albums that are being listed, in order
     `pages`: pages that were handed back and can be requested again
     `jobs`: images to download or copy
     `parking`: pages and jobs that wait for a host
@@ -8872,7 +8911,7 @@ class Work:
         self._steering = Steering(self.downloaders, run.connection)
 
     def is_left(self) -> bool:
-        """Return True until everything is done."""
+        """Return True if there is work left."""
         return bool(self.visits or self._run.to_relist or self._is_busy())
 
     def files_waiting(self, host: Host) -> int:
@@ -8880,14 +8919,14 @@ class Work:
         return self.parking.waiting(host, self.downloaders)
 
     def take_up_parked(self) -> None:
-        """Put what need not wait any longer in front of everything else."""
+        """Move items whose wait is over to the front."""
         released = self.parking.take_released()
         jobs = [item.item for item in released if item.pool is self.downloaders]
         self.jobs.ready.extendleft(reversed(jobs))
         self.pages.extend(item.item for item in released if item.pool is self.listers)
 
     def start_downloads(self) -> None:
-        """Give jobs to threads, as many as there may be at the same time."""
+        """Give jobs to threads, up to the allowed number."""
         while self.jobs.ready and self.downloaders.has_room():
             self._run.index.fill(self._run.database)
             self.downloaders.submit(self.jobs.ready.popleft())
@@ -8895,9 +8934,9 @@ class Work:
             self._steering.measure(has_more=bool(self.jobs.ready))
 
     def start_listing(self) -> bool:
-        """Request a page, or look at the next album; return True if there may be more to start."""
+        """Request a page, or plan the next album. Return True if more can be started."""
         run = self._run
-        if not (self.visits or self._is_busy()):  # last, once each: their listings were incomplete
+        if not (self.visits or self._is_busy()):  # incomplete listings come last, once each
             self.visits.extend(run.to_relist)
             run.to_relist.clear()
         if not self.listers.has_room():
@@ -8916,7 +8955,7 @@ class Work:
         return True
 
     def add_page(self, page: Page) -> None:
-        """Add a page to its list; plan the album if that was the last one."""
+        """Add a page to its list. Plan the album after the last one."""
         page.of.add(page)
         if page.of.is_done():
             visit = self.listed.pop(page.of)
@@ -8928,7 +8967,7 @@ class Work:
 
 
 def next_page(lists: Iterable[PagedList]) -> Page | None:
-    """Return the page to request next, from the first of some lists that has one."""
+    """Return the next page to request, from the first list that has one."""
     for pages in lists:
         page = pages.next_page()
         if page is not None:
@@ -8937,7 +8976,7 @@ def next_page(lists: Iterable[PagedList]) -> Page | None:
 
 
 class Steering:
-    """Sets the number of concurrent downloads by measuring the throughput."""
+    """Adapts the number of concurrent downloads to the measured throughput."""
 
     def __init__(self, downloaders: WorkerPool, connection: Connection) -> None:
         self._downloaders = downloaders
@@ -8951,7 +8990,8 @@ class Steering:
         """Measure; after MEASURE_SECONDS, set the number of downloads as `next_pace` says.
 
         Downloads that remain from a larger number would be counted for the smaller one, so such a
-        measurement is not full. Nor does it begin before the first download: planning takes time.
+        measurement is not full. It begins only with the first download, because planning takes
+        time.
 
         `has_more`: more downloads could be started
         """
@@ -8970,7 +9010,7 @@ class Steering:
         )
         if seconds < MEASURE_SECONDS:
             return
-        if self._connection.is_waiting():  # the requests of an outage are no sign of overload
+        if self._connection.is_waiting():  # an outage is not a sign of overload
             failed_requests = 0
         self._pace = next_pace(
             self._pace, seconds, size_bytes, files, failed_requests, self._is_full
@@ -9058,11 +9098,11 @@ def choose_albums(run: Run) -> list[Album]:
 
 
 def hidden_albums(run: Run, albums: list[Album]) -> str:
-    """Return why the list of albums seems to lack most of the account; "" if it does not.
+    """Return why most of the account seems to be missing from the list. Return "" if it is not.
 
     A sign-in with access to public albums only gets a list that looks complete. So the account's
-    count has to agree with it, unless SmugMug states full access. A few images more than in the
-    albums are normal: locked albums are not counted, and an image may be in no album.
+    count has to agree with it, unless SmugMug states full access. The count is normally a little
+    higher, because it includes locked albums and images in no album.
     """
     user, summary = run.user, run.summary
     recorded = run.database.counts_on_disk()
@@ -9071,7 +9111,7 @@ def hidden_albums(run: Run, albums: list[Album]) -> str:
     elif user.image_count is None and user.level == "Public":
         seen = "SmugMug does not state how many photos and videos the account has"
     elif any(album.image_count is None and not album.locked for album in albums):
-        return ""  # the listings have to tell
+        return ""  # the listings will show the number
     elif user.level != "Full" and summary.images_in_no_album() * 2 > (user.image_count or 0):
         in_albums = sum(summary.album_counts.values())
         seen = (
@@ -9102,7 +9142,7 @@ def note_removed_albums(run: Run, albums: Iterable[Album]) -> None:
 def give_folders(run: Run, albums: Sequence[Album], chosen: Iterable[Album]) -> None:
     """Choose a folder for each new album. Existing folders stay, whatever the layout.
 
-    SmugMug is asked for the names of folders only if new albums among the `chosen` ones need them.
+    The names of folders are requested only if new albums among the `chosen` ones need them.
     """
     is_tree = run.settings.layout == "tree"
     if any(has_other_layout(album, run.folders.get(album.key), is_tree) for album in albums):
@@ -9131,7 +9171,7 @@ def give_folders(run: Run, albums: Sequence[Album], chosen: Iterable[Album]) -> 
 def preferred_folder(parents: Mapping[str, str], max_name_bytes: int, album: Album) -> str:
     """Return the preferred folder of an album.
 
-    `parents`: the local folders by their path on SmugMug; none with the layout "album"
+    `parents`: the local folders by path on SmugMug; empty with the layout "album"
     """
     above = smugmug_folders(album)
     parent = parents.get(above[0], "") if above else ""
@@ -9139,16 +9179,17 @@ def preferred_folder(parents: Mapping[str, str], max_name_bytes: int, album: Alb
 
 
 def has_other_layout(album: Album, folder: str | None, is_tree: bool) -> bool:
-    """Return True if an album's folder was given under the other layout."""
+    """Return True if an album got its folder under the other layout."""
     if folder is None or not smugmug_folders(album):
         return False
     return ("/" not in folder) == is_tree
 
 
 def files_among(output: Path, folders: Iterable[str]) -> set[str]:
-    """Return the paths of files, within the output folder, that stand where a folder should be.
+    """Return the paths of files that take the place of folders.
 
-    A file in the output folder itself is the user's, and the run says that it is in the way.
+    Files in the output folder itself are left out. They are the user's, and the run reports that
+    they are in the way.
     """
     files = set()
     for folder in folders:
@@ -9160,7 +9201,7 @@ def files_among(output: Path, folders: Iterable[str]) -> set[str]:
 
 
 def subfolders_of(folders: Iterable[str]) -> dict[str, set[str]]:
-    """Return the names of the folders in each folder, by its collision key."""
+    """Return the folder names in each folder, by its collision key."""
     names: dict[str, set[str]] = {}
     for folder in folders:
         for path in (folder, *folders_above(folder)):
@@ -9170,7 +9211,10 @@ def subfolders_of(folders: Iterable[str]) -> dict[str, set[str]]:
 
 
 def bytes_to_download(run: Run, albums: Iterable[Album]) -> int:
-    """Return the bytes missing from new and changed albums, as far as SmugMug states sizes."""
+    """Return the bytes missing from new and changed albums.
+
+    Only sizes that SmugMug states count.
+    """
     on_disk = run.database.bytes_on_disk()
     missing_bytes = 0
     for album in albums:
@@ -9183,7 +9227,7 @@ def bytes_to_download(run: Run, albums: Iterable[Album]) -> int:
 def refuse_other_account(run: Run, albums: Iterable[Album]) -> None:
     """Raise a Problem if the output folder belongs to another account.
 
-    A nickname may change, but the keys of albums do not.
+    A nickname may change, but album keys do not.
     """
     owner, nick_name = run.database.account(), run.user.nick_name
     if owner == nick_name:
@@ -9198,9 +9242,9 @@ def refuse_other_account(run: Run, albums: Iterable[Album]) -> None:
 
 
 def warn_of_full_disk(to_download_bytes: int, output: Path) -> str:
-    """Warn if the files to download need more space than the disk has.
+    """Warn if the disk has too little space for the files to download.
 
-    Return how much they need and how much there is, or "" if they fit.
+    Return the needed and the free space as a text, or "" if the files fit.
     """
     free_bytes = free_space(output)
     if free_bytes is None or to_download_bytes <= free_bytes:
@@ -9218,9 +9262,10 @@ def path_of(run: Run, folder: str) -> Path:
 
 
 def needs_listing(run: Run, visit: Visit) -> bool:
-    """Read an album's folder and records; return True if SmugMug has to list the album.
+    """Read an album's folder and records. Return True if SmugMug has to list the album.
 
-    Otherwise nothing has changed, on SmugMug or on disk, and the album is counted as it is.
+    Otherwise nothing has changed, on SmugMug or on disk, and the album is counted from its
+    records.
     """
     show_progress(run)  # in a preview, thousands of albums may need no listing
     album = visit.album
@@ -9237,7 +9282,7 @@ def needs_listing(run: Run, visit: Visit) -> bool:
         seen = visit.seen or frozenset()
         run.summary.unlisted[album.key] = max(0, (album.image_count or 0) - len(seen))
         return False
-    show_progress(run)  # the folder may hold a hundred thousand files
+    show_progress(run)  # the folder may hold 100,000 files
     visit.records = run.database.files(album.key)
     visit.unavailable = run.database.unavailable(album.key)
     forget_deleted_files(run.database, visit)
@@ -9245,8 +9290,8 @@ def needs_listing(run: Run, visit: Visit) -> bool:
     visit.asks_again = run.settings.full or run.settings.verify
     visit.listed_at = run.connection.now()
     visit.keeps_metadata = bool(run.settings.sidecars) or may_have_sidecars(visit.on_disk)
-    # Editing captions does not change the token, so sidecars need a listing of every album.
-    # The record does not tell when images were uploaded, so --since needs one, too.
+    # Editing captions does not change the token, so sidecars need a listing of every album. The
+    # record does not contain upload times, so --since needs one, too.
     settings = run.settings
     is_wanted = settings.full or settings.sidecars or settings.since or visit.seen is not None
     if is_wanted or album.key in run.to_recheck or not is_unchanged(visit, visit.listed_at):
@@ -9256,7 +9301,7 @@ def needs_listing(run: Run, visit: Visit) -> bool:
 
 
 def mark_changed_files(summary: Summary, visit: Visit) -> None:
-    """Treat files that --verify found changed as damaged, in this run only."""
+    """Treat files that --verify found changed as damaged in this run."""
     if not summary.to_repair:
         return
     for key, record in visit.records.items():
@@ -9266,7 +9311,7 @@ def mark_changed_files(summary: Summary, visit: Visit) -> None:
 
 
 def forget_deleted_files(database: Database, visit: Visit) -> None:
-    """Forget files that are neither on SmugMug nor on disk, so that their names are free."""
+    """Forget files that are neither on SmugMug nor on disk. Their names are then free."""
     keys = []
     for key, record in visit.records.items():
         if record.removed and not visit.has_file(record.name):
@@ -9277,10 +9322,10 @@ def forget_deleted_files(database: Database, visit: Visit) -> None:
 
 
 def plan_album(run: Run, visit: Visit, pages: PagedList) -> list[Job]:
-    """Plan a listed album: record images that need no work, and return jobs for the others.
+    """Plan a listed album. Record images that need no work, and return the other jobs.
 
-    An album that may have more images than were listed is listed again at the end of the run,
-    because listings lag behind.
+    An album that may have more images than listed is relisted at the end of the run, because
+    listings lag behind.
     """
     album = visit.album
     visit.images, visit.problem = images_listed(album, pages)
@@ -9305,10 +9350,10 @@ def plan_album(run: Run, visit: Visit, pages: PagedList) -> list[Job]:
 
 
 def count_listed(summary: Summary, visit: Visit, stated_total: float) -> None:
-    """Compare SmugMug's count of an album with the images in all its listings of this run.
+    """Compare SmugMug's count of an album with the images in its listings.
 
-    Two incomplete listings are no problem if they have all images together, by the album's count
-    and by that of the listing.
+    Two incomplete listings are sufficient if they contain all images together, by the album's
+    count and by that of the listing.
     """
     album, listed = visit.album, len(visit.images)
     if visit.seen is not None:
@@ -9321,7 +9366,7 @@ def count_listed(summary: Summary, visit: Visit, stated_total: float) -> None:
 
 
 def plan_images(run: Run, visit: Visit) -> list[Job]:
-    """Record the listed images that need no work, and return jobs for the others."""
+    """Record the listed images that need no work. Return jobs for the others."""
     since, seen = run.settings.since, visit.seen or frozenset()
     images = visit.images
     if visit.only:
@@ -9341,7 +9386,7 @@ def plan_images(run: Run, visit: Visit) -> list[Job]:
     run.summary.planned_images += len(wanted)
     jobs = []
     for image in wanted:
-        show_progress(run)  # there may be a hundred thousand images
+        show_progress(run)  # there may be 100,000 images
         step = plan_image(visit, image, names.get(image.key, ""), run.connection.now())
         if isinstance(step, Job):
             jobs.append(step)
@@ -9357,13 +9402,13 @@ def plan_images(run: Run, visit: Visit) -> list[Job]:
 
 
 def known_size(image: Image) -> int:
-    """Return the size of an image's file as SmugMug states it, or 0."""
+    """Return an image's file size as SmugMug states it, or 0."""
     size_bytes = image.remote.size_bytes if image.remote is not None else None
     return size_bytes or image.original_size_bytes or 0
 
 
 def suspects_not_listed(visit: Visit) -> list[Outcome]:
-    """Return the outcomes of suspects that a second listing does not have.
+    """Return the outcomes of suspects that a second listing lacks.
 
     They were deleted, unless the listing is incomplete.
     """
@@ -9377,7 +9422,7 @@ def suspects_not_listed(visit: Visit) -> list[Outcome]:
 
 
 def not_confirmed(outcome: Outcome) -> Outcome:
-    """Return the failure of an image that answered 404 although it seems to be there."""
+    """Return the failure of an image that got a 404 although it is listed."""
     reason = "SmugMug does not find it (404), but it was not deleted from its album"
     return outcome._replace(result=Result.FAILED, reason=reason)
 
@@ -9392,9 +9437,9 @@ def note_removed_images(database: Database, visit: Visit) -> None:
 
 
 def follow_renames(run: Run, albums: Iterable[Album]) -> None:
-    """Report albums that were renamed on SmugMug; with --rename, rename their folders.
+    """Report albums that were renamed on SmugMug. With --rename, rename their folders.
 
-    A folder that the user has renamed is left alone: only a new name of the album counts.
+    A folder that the user has renamed is not renamed again. Only a new name of the album counts.
     """
     for album in albums:
         record = run.album_records.get(album.key)
@@ -9416,7 +9461,7 @@ def follow_renames(run: Run, albums: Iterable[Album]) -> None:
 
 
 def save_folder(run: Run, album: Album, folder: str) -> None:
-    """Record an album's folder, and the name that the album has now."""
+    """Record an album's folder and the present name of the album."""
     record = run.album_records[album.key]._replace(folder=folder, name=album.name)
     run.folders[album.key] = folder
     run.album_records[album.key] = record
@@ -9424,11 +9469,11 @@ def save_folder(run: Run, album: Album, folder: str) -> None:
 
 
 def rename_folder(run: Run, album: Album, new_name: str) -> bool:
-    """Rename an album's folder; return False if it is missing or the new name is taken."""
+    """Rename an album's folder. Return False if it is missing or the new name is taken."""
     folder = run.folders[album.key]
-    parents, slash, _ = folder.rpartition("/")
+    parent = folder[: folder.rfind("/") + 1]  # with its slash; "" for the output folder
     others = [name for key, name in run.folders.items() if key != album.key]
-    wanted = [(album.key, parents + slash + new_name)]
+    wanted = [(album.key, parent + new_name)]
     taken = [PAGE_NAME, *others]
     new_folder = unique_names(wanted, taken, run.max_name_bytes)[album.key]
     path = path_of(run, folder)
@@ -9447,10 +9492,10 @@ def rename_folder(run: Run, album: Album, new_name: str) -> bool:
 
 
 def record_outcome(run: Run, outcome: Outcome, is_confirmed: bool = False) -> None:
-    """Record an outcome and count it; the last outcome of an album finishes the album.
+    """Record an outcome and count it. The last outcome of an album completes the album.
 
-    SmugMug answers 404 now and then for images that are there. So an image counts as deleted only
-    if it `is_confirmed`; until then, it waits for the end of its album.
+    SmugMug sometimes returns 404 for images that exist. So an image counts as deleted only if that
+    `is_confirmed`. Until then, it waits for the end of its album.
     """
     visit = run.summary.visits[outcome.album.key]
     visit.pending -= 1
@@ -9465,10 +9510,10 @@ def record_outcome(run: Run, outcome: Outcome, is_confirmed: bool = False) -> No
 
 
 def settle_not_found(run: Run, visit: Visit) -> None:
-    """Decide if images that answered 404 were deleted.
+    """Decide if images that got a 404 were deleted.
 
-    They were if the album's count, requested after the 404, has become too small for them. If it
-    has not, a second listing decides: it may miss them, or have newer versions of them.
+    They were deleted if the album's count, requested after the 404, is now too small for them. If
+    it is not, a second listing decides. It may lack them, or contain newer versions.
     """
     if not visit.not_found:
         return
@@ -9485,7 +9530,7 @@ def settle_not_found(run: Run, visit: Visit) -> None:
 
 
 def relist_not_found(run: Run, visit: Visit, count: int | None) -> None:
-    """Let a second visit to the album decide about images that answered 404.
+    """Let a second visit to the album decide about 404 images.
 
     `count`: SmugMug's present count of the album's images, None if unknown
     """
@@ -9502,7 +9547,9 @@ def relist_not_found(run: Run, visit: Visit, count: int | None) -> None:
 
 def count_outcome(run: Run, visit: Visit, outcome: Outcome) -> None:
     """Record an outcome and count it."""
-    album_key, image, file = outcome.album.key, outcome.image, outcome.file
+    album_key = outcome.album.key
+    image = outcome.image
+    file = outcome.file
     if file is not None:
         file = file._replace(source_types=", ".join(image.source_types))
         outcome = outcome._replace(file=file)
@@ -9525,7 +9572,7 @@ def count_outcome(run: Run, visit: Visit, outcome: Outcome) -> None:
 
 
 def finish_album(run: Run, visit: Visit) -> None:
-    """Write an album's sidecars, record it if it is complete, and report its results."""
+    """Write an album's sidecars and report its results. Record it if it is complete."""
     folder = printable(run.folders[visit.album.key])
     if run.is_preview:
         if visit.to_download:
@@ -9553,26 +9600,26 @@ def finish_album(run: Run, visit: Visit) -> None:
 
 
 def is_complete(visit: Visit) -> bool:
-    """Return True if all images of an album are on disk or known to be unavailable."""
+    """Return True if each image of an album is on disk or recorded as unavailable."""
     if visit.problem or visit.is_partial:
         return False
     return all(result.is_on_disk or result is Result.UNAVAILABLE for result in visit.counts)
 
 
 def remove_part_files(visit: Visit) -> None:
-    """Remove the part files of replaced versions from the folder of a complete album.
+    """Remove the part files of replaced versions from a complete album.
 
     Only names made for an image of this album are removed.
     """
     keys = {image.key for image in visit.images} | visit.records.keys()
     for name in visit.on_disk:
         if part_key(name) in keys:
-            with suppress(OSError):  # it is only untidy
+            with suppress(OSError):  # a part file that stays does no harm
                 remove(visit.folder / name)
 
 
 def write_sidecars(run: Run, visit: Visit) -> None:
-    """Update the sidecars of an album; raise DiskFull if the disk is full."""
+    """Update the sidecars of an album. Raise DiskFull if the disk is full."""
     key = visit.album.key
     entry = album_on_disk(run, key, visit.album_record)
     for path, content in album_sidecars(run.settings.sidecars, visit, entry):
@@ -9596,10 +9643,10 @@ def write_sidecar(run: Run, path: Path, content: bytes, album_key: str = "") -> 
 
 
 def files_here(run: Run, album_key: str, folder: Path) -> dict[str, FileRecord]:
-    """Return the files of an album that are on disk, by image key.
+    """Return the files of an album on disk, by image key.
 
-    The record is trusted for albums that were compared with the disk in this run, except for
-    images that failed.
+    For albums that were compared with the disk in this run, the record is used, except for images
+    with a reason. Other albums are compared with the disk now.
     """
     files = run.database.files(album_key)
     doubtful = run.summary.reasons.get(album_key, {}).keys() & files.keys()
@@ -9607,7 +9654,7 @@ def files_here(run: Run, album_key: str, folder: Path) -> dict[str, FileRecord]:
         doubtful = set(files)
     on_disk = FilesOnDisk()
     if doubtful:
-        with suppress(OSError):  # then no picture of the album can be shown
+        with suppress(OSError):  # then the album has no files to show
             on_disk = files_in(folder)
     for key in doubtful:
         if on_disk.actual_name(files[key].name) not in on_disk:
@@ -9620,7 +9667,7 @@ UNLISTED_ALBUM = parse_album(Entry({"UrlPath": "/Not in SmugMug's list of albums
 
 
 def write_overview(run: Run) -> None:
-    """Update the overview if it was asked for, or exists and was made by this program."""
+    """Update the overview if it was requested, or was made by this program."""
     path = run.settings.output / PAGE_NAME
     if "html" not in run.settings.sidecars and not is_own_sidecar(path):
         return
@@ -9633,7 +9680,7 @@ def write_overview(run: Run) -> None:
 
 
 def album_on_disk(run: Run, album_key: str, record: AlbumRecord) -> AlbumOnDisk:
-    """Return what is on disk of an album, for its page and for the overview."""
+    """Return the files of an album on disk, for its page and the overview."""
     folder = path_of(run, run.folders[album_key])
     files = files_here(run, album_key, folder)
     page = page_name(files.values())
@@ -9650,11 +9697,11 @@ def album_on_disk(run: Run, album_key: str, record: AlbumRecord) -> AlbumOnDisk:
 def add_final_notes(
     settings: Settings, database: Database, summary: Summary, redraw: Callable[[], None]
 ) -> None:
-    """Note damaged files that were not downloaded again, and files removed from SmugMug."""
+    """Note damaged files that were not replaced, and files deleted on SmugMug."""
     for key, check in list(summary.to_repair.items()):
         is_users_business = check.condition in (Condition.MISSING, Condition.CHANGED)
         if is_users_business and database.clear_damage_if_removed(*key):
-            del summary.to_repair[key]  # the user deleted or edited what SmugMug no longer has
+            del summary.to_repair[key]  # the user may edit or delete such files
     to_repair = {check.path for check in summary.to_repair.values()}
     for folder, name in database.marked("damaged"):
         redraw()
@@ -9676,7 +9723,7 @@ def show_progress(run: Run) -> None:
 
 # -------------------------------------------------------------------------------------------------
 # 20. Tasks: a run, a preview, a list or a sign-in, from beginning to end.
-#    Uses everything above; opens and closes what a task needs, and reports the result.
+#    Uses all sections above. Opens and closes the objects of a task, and reports the result.
 # -------------------------------------------------------------------------------------------------
 
 ENDINGS = (Problem, KeyboardInterrupt, Stopped, OSError)
@@ -9684,7 +9731,10 @@ TYPICAL_BYTES = 10_000_000  # runs that download less do not replace a recorded 
 
 
 def ending(error: BaseException) -> tuple[str, int]:
-    """Return the message for an error that ends the run, "" for none, and the exit code."""
+    """Return the message and exit code for an error that ends the run.
+
+    Without an error, the message is "".
+    """
     if isinstance(error, Problem):
         return str(error), error.exit_code
     if isinstance(error, OSError):
@@ -9717,10 +9767,10 @@ def sync_task(settings: Settings, screen: Screen, stop: Stop) -> int:
 def run_steps(settings: Settings, summary: Summary, screen: Screen, stop: Stop) -> None:
     """Verify if asked to, sign in, and run or preview the download."""
     is_preview = settings.task == "dry-run"
-    signed_in = (
-        None if settings.verify else connect(settings, screen, stop)
-    )  # verifying needs no network
-    summary.started = time.time()  # typing a PIN may take any time, so the run begins here
+    signed_in = None  # verifying needs no network
+    if not settings.verify:
+        signed_in = connect(settings, screen, stop)
+    summary.started = time.time()  # the run begins here, because typing a PIN may take long
     summary.began = time.monotonic()
     refuse_unusable_output(settings)
     redraw = partial(screen.show, lambda columns: "Reading the download record ...")
@@ -9745,7 +9795,7 @@ def run_steps(settings: Settings, summary: Summary, screen: Screen, stop: Stop) 
 
 
 def sync_and_count_costs(run: Run) -> None:
-    """Run or preview the download. Count its requests, whatever ends it."""
+    """Run or preview the download. Count its requests even if it fails."""
     try:
         sync(run)
         if not run.is_preview:
@@ -9759,7 +9809,7 @@ def sync_and_count_costs(run: Run) -> None:
 
 
 def record_speed(run: Run) -> None:
-    """Record the download speed for later previews, unless there was too little to measure."""
+    """Record the download speed for later previews, if enough was downloaded."""
     seconds = time.monotonic() - run.summary.began - run.summary.wait_seconds
     received_bytes = run.summary.received_bytes
     if (
@@ -9771,7 +9821,7 @@ def record_speed(run: Run) -> None:
 
 
 def print_preview(run: Run) -> None:
-    """Print the total of a preview, and warn if it does not fit on the disk."""
+    """Print the total of a preview. Warn if it does not fit on the disk."""
     summary = run.summary
     run.screen.clear()
     lack = ""
@@ -9803,7 +9853,7 @@ def print_preview(run: Run) -> None:
 def verify_files(
     settings: Settings, database: Database, summary: Summary, screen: Screen, stop: Stop
 ) -> None:
-    """Hash every recorded file, and mark damaged ones so that they are downloaded again.
+    """Hash every recorded file, and mark damaged ones for another download.
 
     Raise a Problem in a preview without a download record.
     """
@@ -9823,7 +9873,7 @@ def verify_files(
         if check is not None:
             database.save(check.album_key, check.record._replace(damaged=check.is_damaged()))
             summary.check(check)
-        database.commit_if_due(TICK_SECONDS)  # a killed run keeps what it found
+        database.commit_if_due(TICK_SECONDS)  # a killed run keeps its results
     note_left_out(settings, database, summary)
     warn_of_changed_files(settings, summary)
     for album_key in albums.keys() - {album_key for album_key, _ in summary.to_repair}:
@@ -9831,7 +9881,7 @@ def verify_files(
 
 
 def note_left_out(settings: Settings, database: Database, summary: Summary) -> None:
-    """Note the album folders that --verify left out, unless the download notes them."""
+    """Note the folders that --verify left out, unless the download will."""
     if settings.task != "dry-run":
         return
     for album in database.albums().values():
@@ -9842,7 +9892,7 @@ def note_left_out(settings: Settings, database: Database, summary: Summary) -> N
 
 
 def warn_of_changed_files(settings: Settings, summary: Summary) -> None:
-    """Say what it costs to download SmugMug's copies of changed files, and how to avoid it."""
+    """State the cost of downloading changed files again, and how to avoid it."""
     changed = []
     for check in summary.to_repair.values():
         if check.condition is Condition.CHANGED:
@@ -9860,8 +9910,7 @@ def warn_of_changed_files(settings: Settings, summary: Summary) -> None:
 def report_result(settings: Settings, summary: Summary, ended: str, ended_with: int) -> int:
     """Print the summary and the verdict, and write the JSON report. Return the exit code.
 
-    `ended`, `ended_with`: the message and the exit code of what ended the run early; "" and 0 if
-        nothing did
+    `ended`, `ended_with`: the message and exit code of an early end; "" and 0 if there was none
     """
     for check in summary.to_repair.values():
         summary.add_note(
@@ -9913,9 +9962,9 @@ def list_albums(settings: Settings, screen: Screen, stop: Stop) -> int:
 
 
 def diagnose(settings: Settings, screen: Screen, stop: Stop) -> int:
-    """Print what a bug report needs as one JSON object. Return the exit code.
+    """Print the data for a bug report as a JSON object. Return the exit code.
 
-    Nothing is written to the output folder, and no text of the user's is told.
+    Nothing is written to the output folder, and no text of the user is shown.
     """
     report: dict[str, Any] = {
         "program": VERSION,
@@ -9930,7 +9979,7 @@ def diagnose(settings: Settings, screen: Screen, stop: Stop) -> int:
         report["account_images"] = user.image_count
         diagnosis = Diagnosis(connection)
         report["requests"] = diagnosis.requests
-        screen.show(lambda columns: "Asking SmugMug ...")
+        screen.show(lambda columns: "Contacting SmugMug ...")
         in_background(partial(diagnosis.run, user))
         report["counts"] = dict(sorted(diagnosis.counts.items()))
         report["unexpected"] = dict(sorted(diagnosis.unexpected.items()))
@@ -9947,7 +9996,7 @@ def diagnose(settings: Settings, screen: Screen, stop: Stop) -> int:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of everything that this program depends on."""
+    """Return the versions of this program's dependencies."""
     return {
         "python": platform.python_version(),
         "requests": str(requests.__version__),
@@ -9961,19 +10010,22 @@ def versions() -> dict[str, str]:
 
 
 def as_data(text: str) -> str:
-    """Return a text for standard output: exact for a file or pipe, printable for a terminal."""
+    """Return a text for standard output.
+
+    It is exact for a file or pipe, printable for a terminal.
+    """
     return printable(text) if sys.stdout.isatty() else text
 
 
 def md5_line(md5: str, path: str) -> str:
-    """Return a line for `md5sum -c`, which wants backslashes and line ends escaped."""
+    """Return a line for `md5sum -c`, with escaped backslashes and line ends."""
     escaped = path.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
     mark = "\\" if escaped != path else ""
     return as_data(f"{mark}{md5}  {escaped}")
 
 
 def list_md5(settings: Settings, screen: Screen, stop: Stop) -> int:
-    """Print the MD5 of each recorded file, as `md5sum -c` reads it. Return the exit code.
+    """Print the MD5 of each recorded file for `md5sum -c`. Return the exit code.
 
     Raise a Problem if there is no download record.
     """
@@ -10005,7 +10057,7 @@ def log_out(settings: Settings, screen: Screen, stop: Stop) -> int:
     Raise a Problem if the file cannot be removed.
     """
     try:
-        remove(part_beside(settings.token_file))  # left by a run that was killed while it saved
+        remove(part_beside(settings.token_file))  # from a run that was killed while saving
         settings.token_file.unlink()
         log.log(
             NOTICE,
@@ -10036,7 +10088,7 @@ def write_report(path: Path, report: dict[str, Any]) -> bool:
 
 # -------------------------------------------------------------------------------------------------
 # 21. Command line: the options and `main`.
-#     Uses all sections. Decides nothing but how the options are read.
+#     Uses all sections. Reads the options, sets up signals and the log, and starts a task.
 # -------------------------------------------------------------------------------------------------
 
 
@@ -10070,8 +10122,8 @@ TASKS: dict[str, Callable[[Settings, Screen, Stop], int]] = {
     "login": log_in,
     "logout": log_out,
 }
-# Options that mean nothing for a task and are refused on its command line. The environment may set
-# them, because it is shared by all tasks.
+# Options that do not apply to a task, and are refused on its command line. The environment may set
+# them, because all tasks share it.
 LIST_CONFLICTS = (
     "report",
     "verify",
@@ -10093,15 +10145,15 @@ CONFLICTING_OPTIONS = {
 
 
 def catch_signals(stop: Stop) -> None:
-    """Let Ctrl-C, a request to terminate, or a closed terminal end the run in order."""
+    """Make Ctrl-C, termination and a closed terminal end the run in order."""
     numbers = []
     for name in ("SIGINT", "SIGTERM", "SIGBREAK", "SIGHUP"):
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
-            numbers.append(number)  # one that is ignored stays so, as under nohup
+            numbers.append(number)  # ignored signals stay ignored, as under nohup
 
     def interrupt(number: int, frame: Any) -> None:
-        for each in numbers:  # nothing may interrupt the end, which takes two seconds at most
+        for each in numbers:  # nothing may interrupt the end, which takes up to two seconds
             signal.signal(each, signal.SIG_IGN)
         stop.set()
         raise KeyboardInterrupt
@@ -10111,7 +10163,10 @@ def catch_signals(stop: Stop) -> None:
 
 
 def read_settings(argv: list[str] | None, environ: Mapping[str, str]) -> Settings:
-    """Return the settings from the command line and the environment, or exit with a message."""
+    """Return the settings from the command line and the environment.
+
+    Exit with a message if they are invalid.
+    """
     parser = build_parser(environ)
     options = parser.parse_args(argv)
     for value in vars(options).values():
@@ -10119,7 +10174,7 @@ def read_settings(argv: list[str] | None, environ: Mapping[str, str]) -> Setting
             parser.error(value.reason)
     refuse_conflicts(parser, options)
     home = os.path.expanduser("~")
-    if home == "~":  # the user has no home folder, so nothing can be saved
+    if home == "~":  # without a home folder, nothing can be saved
         home = os.devnull
     folder = config_folder(environ, sys.platform, home)
     return Settings(
@@ -10128,9 +10183,9 @@ def read_settings(argv: list[str] | None, environ: Mapping[str, str]) -> Setting
 
 
 def refuse_conflicts(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
-    """Exit with a message if options are combined that exclude each other.
+    """Exit with a message if options exclude each other.
 
-    Values from the environment are meant for other tasks, so they conflict with nothing.
+    Values from the environment may be meant for other tasks, so they never conflict.
     """
     defaults = parser.parse_args([])
     for name in CONFLICTING_OPTIONS.get(options.task, ()):
@@ -10146,7 +10201,7 @@ def refuse_conflicts(parser: argparse.ArgumentParser, options: argparse.Namespac
 
 
 def refuse_unusable_files(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
-    """Exit with a message if --report or --log-file names a file that must not be written."""
+    """Exit with a message if --report or --log-file names an unusable file."""
     for option, path in (("--report", options.report), ("--log-file", options.log_file)):
         if path is not None and is_record(path, options.output):
             parser.error(
@@ -10165,7 +10220,7 @@ class Parser(argparse.ArgumentParser):
     """A parser that reports an invalid option in one sentence."""
 
     def format_help(self) -> str:
-        """Return the help text, with a usage line that fits a narrow terminal as well."""
+        """Return the help text, with a usage line for narrow terminals as well."""
         columns = shutil.get_terminal_size().columns
         lines = super().format_help().split("\n")
         return "\n".join(wrap_line(line, columns) for line in lines)
@@ -10178,7 +10233,7 @@ class Parser(argparse.ArgumentParser):
 
 
 class Gather(argparse.Action):
-    """Stores a value; the tuples of a repeated option are joined.
+    """Stores a value. The tuples of a repeated option are joined.
 
     The first value replaces the default, which may come from the environment.
     """
@@ -10192,7 +10247,7 @@ class Gather(argparse.Action):
 
 
 class InvalidVariable(NamedTuple):
-    """The default of an option whose environment variable has an invalid value."""
+    """The default of an option whose environment variable is invalid."""
 
     reason: str
 
@@ -10204,7 +10259,7 @@ def add_option(
     read: Callable[[str], Any],
     **more: Any,
 ) -> None:
-    """Add an option that takes a value, with SMUGMUG_<OPTION> as its default.
+    """Add an option with a value. SMUGMUG_<OPTION> is its default.
 
     `names`: its names, separated by spaces
     `read`: turns the text into a value; raises ArgumentTypeError
@@ -10224,7 +10279,7 @@ def add_option(
 
 
 def build_parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
-    """Return the parser of the command line, with defaults from the environment."""
+    """Return the command-line parser, with defaults from the environment."""
     parser = Parser(
         usage="%(prog)s [options]",
         add_help=False,
@@ -10277,7 +10332,7 @@ def add_selection(group: Any, option: Callable[..., None]) -> None:
         make_reader(str, {"", "photos", "videos"}.__contains__, "a kind; choose photos or videos"),
         metavar="photos|videos",
         default="",
-        help="leave out the others",
+        help="download only photos, or only videos",
     )
     group.add_argument(
         "--full",
@@ -10311,7 +10366,7 @@ def add_places(group: Any, option: Callable[..., None]) -> None:
     group.add_argument(
         "--hard-links",
         action="store_true",
-        help="store a photo that is in several albums once, with several names",
+        help="store a photo that is in several albums only once, as hard links",
     )
     option(
         group,
@@ -10389,7 +10444,7 @@ def add_tasks(group: Any) -> None:
         (("--list",), "show a table of the albums"),
         (("--list-md5",), "show the MD5 of each file, for md5sum -c"),
         (("-n", "--dry-run"), "show what would be downloaded"),
-        (("--diagnose",), "print what a bug report needs"),
+        (("--diagnose",), "print the data for a bug report"),
         (("--login",), "sign in and exit, for unattended runs later"),
         (("--logout",), "forget the sign-in and the API key"),
     ):
@@ -10441,12 +10496,12 @@ def add_messages(group: Any, option: Callable[..., None]) -> None:
 
 
 def is_special(path: Path) -> bool:
-    """Return True if a device, a pipe or a folder is at `path`. "-" is standard output."""
+    """Return True if `path` is a device, pipe or folder. "-" is standard output."""
     return str(path) != "-" and os.path.exists(str(path)) and not os.path.isfile(str(path))
 
 
 def parse_folders(text: str) -> tuple[Path, ...]:
-    """Return the paths of existing folders, one per line; raise ArgumentTypeError otherwise."""
+    """Return the paths of existing folders, one per line. Raise ArgumentTypeError otherwise."""
     folders = []
     for line in parse_lines(text):
         folder = parse_folder(line)
@@ -10457,7 +10512,7 @@ def parse_folders(text: str) -> tuple[Path, ...]:
 
 
 def parse_folder(text: str) -> Path:
-    """Return the path of a folder; raise ArgumentTypeError if the text is empty.
+    """Return the path of a folder. Raise ArgumentTypeError if the text is empty.
 
     An empty text, as from a variable that is not set, would mean the current folder.
     """
@@ -10467,7 +10522,7 @@ def parse_folder(text: str) -> Path:
 
 
 def parse_lines(text: str) -> tuple[str, ...]:
-    """Return the lines of a text that are not blank, such as patterns for albums."""
+    """Return a text's non-blank lines, such as patterns for albums."""
     return tuple(filter(str.strip, text.splitlines()))
 
 
@@ -10479,7 +10534,7 @@ def parse_words(text: str) -> tuple[str, ...]:
 def make_reader(
     read: Callable[[str], Any], is_valid: Callable[[Any], bool], what: str
 ) -> Callable[[str], Any]:
-    """Return a function that reads a value and raises ArgumentTypeError if it is invalid.
+    """Return a function that reads a value. It raises ArgumentTypeError for an invalid one.
 
     `read`: turns the text into a value; may raise ValueError
     `what`: completes the message "... is not"
@@ -10496,7 +10551,7 @@ def make_reader(
 
 
 def parse_rate(text: str) -> float:
-    """Return bytes per second; k, M and G stand for powers of 1024, as in curl and yt-dlp.
+    """Return bytes per second. k, M and G are powers of 1024, as in curl and yt-dlp.
 
     Raise ArgumentTypeError for anything else.
     """
@@ -10508,7 +10563,7 @@ def parse_rate(text: str) -> float:
 
 
 def parse_since(text: str) -> str:
-    """Return the start of a period as SmugMug writes times in UTC; "" for "".
+    """Return the start of a period, as SmugMug writes UTC times. "" stays "".
 
     `text`: a local day or time, a time in UTC with a Z, or a number of days such as "30d"
     """
@@ -10527,7 +10582,7 @@ def parse_since(text: str) -> str:
 
 
 def parse_writable_file(text: str) -> Path | None:
-    """Return a path that can be written, or None for ""; otherwise raise ArgumentTypeError."""
+    """Return a writable path, or None for "". Otherwise raise ArgumentTypeError."""
     if text in ("", "-"):
         return Path(text) if text else None
     path = Path(os.path.expanduser(text))

@@ -200,6 +200,11 @@ def test_the_progress_line_says_what_waits_for_what() -> None:
     )
 
 
+def fail_oddly(*_: Any, **__: Any) -> None:
+    """Raise an error that no request is expected to raise."""
+    raise KeyError("odd")
+
+
 def test_a_probe_that_fails_oddly_keeps_no_other_from_probing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -207,7 +212,7 @@ def test_a_probe_that_fails_oddly_keeps_no_other_from_probing(
     host = connection.host(FILE)
     for _ in range(script.UNANSWERED_IN_A_ROW):
         host.silent(0.0, script.unanswered("no response"), True)
-    monkeypatch.setattr(connection._adapter, "send", lambda *_, **__: {}["odd"])
+    monkeypatch.setattr(connection._adapter, "send", fail_oddly)
     with pytest.raises(KeyError):
         connection.get(FILE, script.Response.body)
     assert host.is_over() or host.needs_trial()

@@ -179,7 +179,7 @@ def test_a_new_name_that_the_locale_cannot_encode_fails_one_rename(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "Old").mkdir()
-    run = script.Run.__new__(script.Run)
+    run: Any = script.Run.__new__(script.Run)
     run.folders, run.entries, run.max_name_bytes = {"A1": "Old"}, {}, 250
     run.settings = SimpleNamespace(output=tmp_path)
     run.summary = script.Summary(tmp_path)

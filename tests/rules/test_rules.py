@@ -1035,6 +1035,7 @@ def test_a_smaller_copy_beside_a_damaged_original_is_not_downloaded_each_night()
     kept = script.Unavailable("P1", image.serial, "a.jpg", "only a smaller copy", 0, NOW + 1)
     visit.unavailable = {"P1": kept}
     step = script.plan_image(visit, image, "a.jpg", NOW)
+    assert isinstance(step, script.Outcome)
     assert (step.result, step.retry) == (script.Result.ALREADY_THERE, True)
     assert isinstance(script.plan_image(visit, image, "a.jpg", NOW + 1), script.Job)
     original = parse_image(photo_entry())

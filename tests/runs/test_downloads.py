@@ -301,7 +301,7 @@ def without_images(answer: JSON) -> JSON:
     [
         ("wrong_total", {"by": 1}, 0, "3 of 4 entries"),
         ("lost_item", {"item": 1}, 1, "2 of 3 entries"),
-        ("mangle", {"function": without_total}, 0, "SmugMug gives no total"),
+        ("mangle", {"function": without_total}, 0, "SmugMug states no total"),
         (
             "mangle",
             {"function": without_images},
