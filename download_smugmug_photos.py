@@ -1267,12 +1267,15 @@ def tree_folders(
 
 
 def folders_on_smugmug(albums: Iterable[Album], given: Container[str]) -> set[str]:
-    """Return all folders on SmugMug that hold albums not in `given`."""
-    paths = set()
+    """Return all folders on SmugMug that hold albums not in `given`.
+
+    Paths with dots for names are left out, because in a URL they would lead elsewhere.
+    """
+    paths: set[str] = set()
     for album in albums:
         if album.key not in given:
             paths.update(smugmug_folders(album))
-    return paths
+    return {path for path in paths if not {".", ".."} & set(path.split("/"))}
 
 
 def image_names(
