@@ -1354,8 +1354,10 @@ def printable(text: str | Path) -> str:
 
 
 def single_line(text: str) -> str:
-    """Return a text without control characters and line ends."""
-    return re.sub("[\x00-\x1f\x7f-\x9f\u2028\u2029]", "\ufffd", text)
+    """Return a text for a line of data. Joiners between letters stay, unlike in `printable`."""
+    return "".join(
+        letter if letter.isprintable() or letter in "\u200c\u200d" else "\ufffd" for letter in text
+    )
 
 
 def full_path(path: Path) -> str:
