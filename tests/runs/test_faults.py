@@ -112,7 +112,7 @@ LASTING_CDN = (
     Lasting("cut", one("cut", at=0), 5, "was interrupted"),
     Lasting("empty 200", one("empty_200"), 2, "empty file"),
     Lasting("short", one("short"), 2, f"received {SIZE - 1} of {SIZE} bytes"),
-    Lasting("long", one("long"), 2, "checksum (MD5)"),
+    Lasting("long", one("long"), 2, f"received {SIZE + 1} of {SIZE} bytes"),
     Lasting("corrupt", one("corrupt"), 2, "checksum (MD5)"),
     Lasting("404", one("not_found"), 1, "SmugMug returned HTTP 404"),
     Lasting("403", one("respond", status=403), 1, "SmugMug returned HTTP 403"),
