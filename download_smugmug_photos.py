@@ -1851,8 +1851,10 @@ def name_limit(folder: Path) -> int:
     """
     limit = MAX_NAME_BYTES + len(PART_SUFFIX)
     existing = existing_parent(folder) or folder
-    with suppress(OSError, ValueError, AttributeError):  # Windows has no pathconf
-        stated = os.pathconf(str(existing), "PC_NAME_MAX")
+    with suppress(OSError, ValueError):
+        stated = 0
+        if sys.platform != "win32":
+            stated = os.pathconf(str(existing), "PC_NAME_MAX")
         if stated >= MIN_NAME_BYTES:  # 0 means unknown
             limit = min(limit, stated)
     if not takes_names_of(existing, limit):
@@ -1932,7 +1934,7 @@ def attempt_on_folder(folder: Path, action: Callable[[int], Any]) -> str:
 
 def lock_briefly(file_number: int) -> None:
     """Lock an open file for a moment. Raise OSError if that is impossible."""
-    with suppress(ImportError):  # Windows
+    if sys.platform != "win32":
         import fcntl
 
         fcntl.flock(file_number, fcntl.LOCK_SH | fcntl.LOCK_NB)
