@@ -1,4 +1,4 @@
-"""Check a clean clone: README's commands, the suite on every Python, style, types, coverage.
+"""Check a clean clone: README's commands, the suite, style, types, spelling, coverage.
 
 README's test line and demo run as written. The whole suite also runs on the oldest Python, with
 the oldest packages and every run of the script started as a user does (--cold), and on the

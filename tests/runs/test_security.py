@@ -941,7 +941,7 @@ def harmful(text: str) -> List[str]:
 def test_control_characters_from_smugmug_reach_neither_screen_nor_log(
     upsetting: Account, run: Run, tmp_path: Path, options: List[str]
 ) -> None:
-    run.smugmug.allow_unknown_paths = True  # folders below a nickname that cannot be
+    run.smugmug.allow_unknown_paths = True  # no such nickname exists
     more = (
         []
         if options[0] in ("--list", "--login")
