@@ -406,8 +406,7 @@ def test_a_killed_verification_keeps_what_it_found(
     folder = run.output / "Summer"
     for photo in photos[:5]:
         edit(folder / photo.file_name, keep_time=True)
-    (folder / "5.JPG").unlink()
-    os.mkfifo(str(folder / "5.JPG"))  # reading it never ends
+    os.truncate(str(folder / "5.JPG"), 1 << 40)  # takes an hour to read, and no space on disk
     process = run.start("--verify")
     deadline = time.monotonic() + 300
     while damaged_files(run, tmp_path / "copy") != 5 and time.monotonic() < deadline:

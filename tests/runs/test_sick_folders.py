@@ -21,15 +21,19 @@ SICK = """
 
     ERROR = {error}
 
-    def failing(function):
-        def fail_for_summer(path=".", *args, **kwargs):
-            if "Summer" in os.fsdecode(path):
+    class FailingForSummer:
+        # An object, because pathlib of Python 3.7 would turn a function into a method.
+
+        def __init__(self, function):
+            self.function = function
+
+        def __call__(self, path=".", *args, **kwargs):
+            if not isinstance(path, int) and "Summer" in os.fsdecode(path):
                 raise OSError(ERROR, os.strerror(ERROR), path)
-            return function(path, *args, **kwargs)
-        return fail_for_summer
+            return self.function(path, *args, **kwargs)
 
     for name in ("stat", "lstat", "scandir", "listdir", "open", "mkdir", "readlink"):
-        setattr(os, name, failing(getattr(os, name)))
+        setattr(os, name, FailingForSummer(getattr(os, name)))
 """
 
 
