@@ -4015,7 +4015,8 @@ class PagedList:
         """Halve a page that failed, or note its lost entries."""
         count = self._entries_in(page.start, page.number)
         is_beyond_end = self._total is not None and page.start > self._total
-        can_be_halved = error.is_overload or self._total is not None
+        others_may_work = self._total is not None or self._in_progress > 0
+        can_be_halved = error.is_overload or others_may_work
         if count > 1 and can_be_halved and not self._is_given_up():
             if error.is_overload:
                 self.page_size.shrink(page.number, count)

@@ -499,6 +499,21 @@ def test_a_refused_list_is_not_halved() -> None:
         pages.problem()
 
 
+def test_a_later_page_that_fails_first_is_halved_after_the_others() -> None:
+    kind = script.ListKind("AlbumImage", "ImageKey", lambda entry, expansions: entry, {})
+    pages = script.PagedList("/x", kind, script.PageSize(100), 200)
+    first, second = pages.next_page(), pages.next_page()
+    assert first is not None and second is not None
+    pages.add(second._replace(error=script.RequestFailed("SmugMug returned HTTP 400", status=400)))
+    while pages.next_page() is not None:
+        pass  # the pages of the rest of the list
+    entries = tuple((f"K{number}", number) for number in range(1, first.end))
+    pages.add(first._replace(entries=entries, received=len(entries), total=200))
+    half = pages.next_page()
+    assert half is not None and half.start == second.start
+    assert half.number == (second.number + 1) // 2
+
+
 def test_many_lost_entries_are_counted_not_named() -> None:
     lost = [script.Lost(number, 1, script.unanswered("broken")) for number in range(1, 31)]
     assert script.lost_entries(lost).startswith("entries 1, 2, 3, ")
