@@ -2,29 +2,32 @@
 
 Four fifths of a short run are the start of Python and the import of `requests`, and the suite has
 hundreds of runs. Here each worker pays for that once; ``pytest --cold`` starts each run as a user
-does. The script runs whole, as ``__main__``, in a process of its own with its own arguments,
-variables, folder and streams. Tests that depend on the start itself get an ordinary process, see
-`can_be_warm`.
+does. The script runs in a process of its own with its own arguments, variables, folder and
+streams; only its definitions are not made again. Tests that depend on the start itself get an
+ordinary process, see `can_be_warm`.
 """
 
 from __future__ import annotations
 
+import gc
+import importlib
 import multiprocessing
 import multiprocessing.forkserver
 import os
+import signal
 import subprocess
 import sys
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from multiprocessing.connection import Connection
 from pathlib import Path
-from types import ModuleType
 from typing import Any, List, Mapping, Optional, Sequence, TextIO, Tuple
 
 HERE = Path(__file__).resolve().parent
 SCRIPT = HERE.parent / "download_smugmug_photos.py"
-CODE = compile(SCRIPT.read_bytes(), str(SCRIPT), "exec")
 CONTEXT = multiprocessing.get_context("forkserver") if sys.platform != "win32" else None
+START_VARIABLES = ("PYTHON", "LC_", "LANG")  # read by Python while it starts
+FAULTS = "PYTHONPATH"  # leads to a sitecustomize.py with faults inside the program
 
 
 def prepare() -> None:
@@ -47,7 +50,7 @@ def can_be_warm(
         sys.platform != "win32"
         and not options
         and stdin in (subprocess.PIPE, subprocess.DEVNULL)
-        and not any(name.startswith(("PYTHON", "LC_", "LANG")) for name in variables)
+        and not any(name.startswith(START_VARIABLES) for name in variables if name != FAULTS)
     )
 
 
@@ -55,29 +58,47 @@ class WarmProcess:
     """The part of `subprocess.Popen` with text pipes that the tests use."""
 
     def __init__(
-        self, arguments: Sequence[str], variables: Mapping[str, str], folder: str, stdin: int
+        self,
+        arguments: Sequence[str],
+        variables: Mapping[str, str],
+        folder: str,
+        stdin: int,
+        outputs: Sequence[int] = (),
     ) -> None:
+        """Start the script. With `outputs`, standard input is its terminal.
+
+        `stdin`: a descriptor, subprocess.PIPE or subprocess.DEVNULL
+        `outputs`: descriptors of standard output and standard error; by default pipes
+        """
         self.args = [sys.executable, str(SCRIPT), *arguments]
         self.stdin: Optional[TextIO] = None
+        self.stdout: Optional[TextIO] = None
+        self.stderr: Optional[TextIO] = None
+        theirs = []
         if stdin == subprocess.PIPE:
-            theirs, ours = os.pipe()
+            end, ours = os.pipe()
             self.stdin = os.fdopen(ours, "w", encoding="utf-8")
+        elif stdin == subprocess.DEVNULL:
+            end = os.open(os.devnull, os.O_RDONLY)
         else:
-            theirs = os.open(os.devnull, os.O_RDONLY)
-        streams = [Connection(theirs, writable=False)]
-        outputs = []
-        for _ in ("stdout", "stderr"):
-            ours, theirs = os.pipe()
-            outputs.append(os.fdopen(ours, encoding="utf-8", errors="replace"))
-            streams.append(Connection(theirs, readable=False))
-        self.stdout, self.stderr = outputs
+            end = os.dup(stdin)
+        theirs.append(Connection(end, writable=False))
+        if outputs:
+            theirs += [Connection(os.dup(output), readable=False) for output in outputs]
+        else:
+            self.stdout, end = _read_pipe()
+            theirs.append(Connection(end, readable=False))
+            self.stderr, end = _read_pipe()
+            theirs.append(Connection(end, readable=False))
         self._texts: List[Future[str]] = []
         assert CONTEXT is not None
         self._process = CONTEXT.Process(
-            target=_run, args=(arguments, variables, folder, streams), daemon=True
+            target=_run,
+            args=(arguments, variables, folder, theirs, bool(outputs)),
+            daemon=True,
         )
         self._process.start()
-        for stream in streams:
+        for stream in theirs:
             stream.close()
 
     @property
@@ -109,6 +130,7 @@ class WarmProcess:
         ends_at = None if timeout is None else time.monotonic() + timeout
         if not self._texts:  # not for a second call after a time-out
             readers = ThreadPoolExecutor(2)
+            assert self.stdout is not None and self.stderr is not None
             self._texts = [readers.submit(stream.read) for stream in (self.stdout, self.stderr)]
             readers.shutdown(wait=False)
         if self.stdin is not None and not self.stdin.closed:
@@ -131,15 +153,32 @@ class WarmProcess:
         self._process.kill()
 
 
+def _read_pipe() -> Tuple[TextIO, int]:
+    """Return the reader of a new pipe, and the descriptor to write to."""
+    ours, theirs = os.pipe()
+    return os.fdopen(ours, encoding="utf-8", errors="replace"), theirs
+
+
 def _run(
-    arguments: Sequence[str], variables: Mapping[str, str], folder: str, streams: List[Connection]
+    arguments: Sequence[str],
+    variables: Mapping[str, str],
+    folder: str,
+    streams: List[Connection],
+    at_terminal: bool,
 ) -> None:
     """Set up a new process as Python would and run the script."""
     for number, stream in enumerate(streams):
         os.dup2(stream.fileno(), number)
         stream.close()
+    if at_terminal:  # one of its own, at which Ctrl-C is typed
+        import fcntl
+        import termios
+
+        os.setsid()
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
     sys.stdin = open(0, encoding="utf-8", closefd=False)
-    sys.stdout = open(1, "w", encoding="utf-8", closefd=False)
+    buffering = 1 if os.isatty(1) else -1
+    sys.stdout = open(1, "w", encoding="utf-8", closefd=False, buffering=buffering)
     sys.stderr = open(
         2, "w", encoding="utf-8", errors="backslashreplace", closefd=False, buffering=1
     )
@@ -152,6 +191,13 @@ def _run(
         str(SCRIPT.parent),
         *(path for path in sys.path if path not in (str(HERE), str(SCRIPT.parent))),
     ]
-    sys.modules["__main__"] = main = ModuleType("__main__")
-    main.__file__ = str(SCRIPT)
-    exec(CODE, main.__dict__)
+    gc.freeze()  # what was loaded before the fork is not collected
+    if FAULTS in variables:
+        sys.path.insert(0, variables[FAULTS])
+        sys.modules.pop("sitecustomize", None)
+        importlib.import_module("sitecustomize")
+    script = importlib.import_module("download_smugmug_photos")  # loaded before the fork
+    sys.modules["__main__"] = script
+    script.__name__ = "__main__"
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # as the script does while packages load
+    sys.exit(script.main())

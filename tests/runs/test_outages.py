@@ -28,7 +28,7 @@ from helpers import (
 
 SIZE = 600_000
 CUT = 400_000
-A_FEW_LOOKS = 6  # failed connections; a run probes after three
+A_FEW_LOOKS = 5  # failed connections: as many as one file is tried, two of them probes
 SHORT = 0.02  # minutes
 OUT_OF_REACH = "has been unreachable since"
 

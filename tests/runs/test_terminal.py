@@ -17,7 +17,8 @@ from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple
 import pyte
 import pytest
 
-from conftest import SCRIPT, Run
+import warm
+from conftest import SCRIPT, Process, Run
 from fake_smugmug import JPEG_MAGIC, Account, Album, FakeSmugMug, Pattern, Photo, md5_of
 from helpers import token_file
 
@@ -50,6 +51,29 @@ os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
 # =================================================================================================
 
 
+def start_at_terminal(
+    run: Run,
+    arguments: Tuple[Any, ...],
+    env: Mapping[str, Optional[str]],
+    terminal: int,
+    stdout: int,
+) -> Process:
+    """Start the script with a terminal of its own."""
+    texts, variables, folder = list(map(str, arguments)), run.environment(env), str(run.folder)
+    if run.is_warm and warm.can_be_warm(subprocess.DEVNULL, env, {}):
+        return warm.WarmProcess(texts, variables, folder, terminal, (stdout, terminal))
+    return subprocess.Popen(
+        [sys.executable, "-c", AT_THE_TERMINAL, str(SCRIPT), *texts],
+        stdin=terminal,
+        stdout=stdout,
+        stderr=terminal,
+        env=variables,
+        cwd=folder,
+        start_new_session=True,
+        encoding="utf-8",
+    )
+
+
 class Terminal:
     """A terminal that runs the script. `raw` is all output, `lines` the visible text."""
 
@@ -68,14 +92,8 @@ class Terminal:
         self._master, slave = pty.openpty()
         self._name = os.ttyname(slave)
         self._set_size(columns)
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", AT_THE_TERMINAL, str(SCRIPT), *map(str, arguments)],
-            stdin=slave,
-            stdout=slave if stdout is None else stdout,
-            stderr=slave,
-            env=run.environment({"TERM": "xterm", **env}),
-            cwd=str(run.folder),
-            start_new_session=True,
+        self.process = start_at_terminal(
+            run, arguments, {"TERM": "xterm", **env}, slave, slave if stdout is None else stdout
         )
         os.close(slave)
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -111,15 +129,21 @@ class Terminal:
     def resize(self, columns: int) -> None:
         """Change the width of the window while no output is in transit."""
         self.process.send_signal(signal.SIGSTOP)
-        os.waitpid(self.process.pid, os.WUNTRACED)
+        while not self._is_stopped():
+            pass  # for the milliseconds that the system takes
         end = os.open(self._name, os.O_WRONLY | os.O_NOCTTY)
         os.write(end, NOTHING)
         os.close(end)
         with self._changed:
-            assert self._changed.wait_for(lambda: self.raw.endswith(NOTHING), 30)
+            assert self._changed.wait_for(lambda: self.raw.endswith(NOTHING), 300)
             self._screen.resize(ROWS, columns)
             self._set_size(columns)
         self.process.send_signal(signal.SIGCONT)
+
+    def _is_stopped(self) -> bool:
+        """Return True if the script was stopped by a signal."""
+        command = ["ps", "-o", "stat=", "-p", str(self.process.pid)]
+        return subprocess.check_output(command).startswith(b"T")
 
     def _set_size(self, columns: int) -> None:
         fcntl.ioctl(self._master, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, columns, 0, 0))
@@ -131,7 +155,9 @@ class Terminal:
     def wait_for(self, predicate: Callable[[List[str]], Any]) -> List[str]:
         """Wait until `predicate` accepts the visible lines, and return them."""
         with self._changed:
-            assert self._changed.wait_for(lambda: predicate(self.lines), 30), "\n".join(self.lines)
+            assert self._changed.wait_for(lambda: predicate(self.lines), 300), "\n".join(
+                self.lines
+            )
             return self.lines
 
     def wait_for_progress(self, pattern: str = "") -> str:
@@ -143,7 +169,7 @@ class Terminal:
     def wait_for_end(self) -> int:
         """Wait for the end of the script and its output; return the exit code."""
         code = self.process.wait(300)
-        self._reader.join(30)
+        self._reader.join(300)
         return code
 
     def close(self) -> None:
@@ -151,7 +177,7 @@ class Terminal:
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
-        self._reader.join(30)
+        self._reader.join(300)
         os.close(self._master)
 
 
