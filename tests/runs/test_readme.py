@@ -21,7 +21,7 @@ import pytest
 
 import demo
 import download_smugmug_photos as script
-from conftest import SCRIPT, Run
+from conftest import SCRIPT, Result, Run
 from fake_smugmug import Account, Authority, FakeSmugMug
 from helpers import README, files_on_disk, readme_section
 
@@ -252,27 +252,26 @@ def test_picture_is_complete_in_itself() -> None:
 # =================================================================================================
 
 
-def test_every_task_of_the_table_works(
-    albums: Account, signed_in: Dict[str, str], checkout: Path, tmp_path: Path
-) -> None:
+def test_every_task_of_the_table_works(albums: Account, run: Run, tmp_path: Path) -> None:
     originals = tmp_path / "pictures"
     originals.mkdir()
-    shell(PROGRAM, checkout, signed_in)
+    assert run().returncode == 0
     rows = table_rows(readme_section("Common tasks"))
     assert len(rows) >= 16
-    said = {}
+    said: Dict[str, Result] = {}
     for _, cell in rows:
         options = re.match("`(.*?)`", cell)
         assert options, cell
         line = options.group(1).replace("/mnt/pictures", str(originals))
-        said[options.group(1)] = shell(
-            f"{PROGRAM} {line}".replace("/mnt/photos", "elsewhere"), checkout, signed_in
-        )
+        line, _, reader = line.replace("/mnt/photos", "elsewhere").partition(" | ")
+        said[line] = done = run(*shlex.split(line))
+        shell(reader, run.folder, answer=done.stdout)
+    assert [(line, done.stderr) for line, done in said.items() if done.returncode != 0] == []
     assert "Rome" in said["--list"].stdout
     assert "3 intact" in said["--verify"].stderr
-    assert len(files_on_disk(checkout / "elsewhere")) == 3
-    assert {"report.json", "smugmug.log"} <= {path.name for path in checkout.iterdir()}
-    assert (checkout / "smugmug_photos" / "index.html").is_file()
+    assert len(files_on_disk(run.folder / "elsewhere")) == 3
+    assert {"report.json", "smugmug.log"} <= {path.name for path in run.folder.iterdir()}
+    assert (run.output / "index.html").is_file()
 
 
 def test_files_that_smugmug_no_longer_has_are_moved_aside(

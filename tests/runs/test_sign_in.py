@@ -12,7 +12,7 @@ from typing import Any, Dict, List, Optional
 
 import pytest
 
-from conftest import SCRIPT, Process, Run
+from conftest import SCRIPT, Process, Result, Run
 from fake_smugmug import Account, FakeSmugMug
 from helpers import AUTHORIZE, authorize_urls, files_on_disk, good_token, token_file
 
@@ -425,52 +425,70 @@ def test_keys_that_are_not_ascii_exit_with_2(run: Run, smugmug: FakeSmugMug) -> 
     assert smugmug.requests == []
 
 
-@pytest.mark.parametrize("task", [[], ["--list"], ["--login"]], ids=["", "--list", "--login"])
-@pytest.mark.parametrize(
+WRONG_KEYS = pytest.mark.parametrize(
     "wrong, cause",
     [
         ("api_key", "does not know this API key"),
         ("api_secret", "does not belong to this API key"),
     ],
 )
-@pytest.mark.parametrize("place", ["variables", "top of the file", "both", "saved"])
+
+
+def assert_wrong_key_is_named(result: Result, cause: str, place: str) -> None:
+    """Require a message that names the cause, and one place of the key to compare."""
+    assert result.returncode == 2 and cause in result.stderr, result.stderr
+    assert f"Compare {place} with" in result.stderr
+    assert result.stderr.count("Compare ") == 1
+    assert authorize_urls(result.stderr) == []
+    assert "oauth_problem" not in result.stderr and "401" not in result.stderr
+
+
+@WRONG_KEYS
+@pytest.mark.parametrize("task", [[], ["--list"], ["--login"]], ids=["", "--list", "--login"])
+@pytest.mark.parametrize("is_saved", [False, True], ids=["variables", "saved"])
 def test_a_wrong_key_or_secret_names_the_place_it_came_from(
-    run: Run, smugmug: FakeSmugMug, tmp_path: Path, place: str, wrong: str, cause: str, task: Any
+    run: Run, smugmug: FakeSmugMug, is_saved: bool, wrong: str, cause: str, task: Any
 ) -> None:
     key = {"api_key": smugmug.api_key, "api_secret": smugmug.api_secret, wrong: "mistyped"}
     env: Dict[str, Optional[str]] = {"SMUGMUG_API_KEY": None, "SMUGMUG_API_SECRET": None}
-    program = tmp_path / "program.py"
-    text = SCRIPT.read_text(encoding="utf-8")
-    if place in ("variables", "both"):
-        env["SMUGMUG_API_KEY"] = key["api_key"]
-    if place == "variables":
-        env["SMUGMUG_API_SECRET"] = key["api_secret"]
-    if place == "top of the file":
-        text = text.replace('"YOUR_API_KEY"', repr(key["api_key"]), 1)
-    if place in ("top of the file", "both"):
-        text = text.replace('"YOUR_API_SECRET"', repr(key["api_secret"]), 1)
-    if place == "saved":
+    place = "SMUGMUG_API_KEY and SMUGMUG_API_SECRET"
+    if is_saved:
         save(run, key)
+        place = "the saved key (run --logout to enter another)"
+    else:
+        env = {"SMUGMUG_API_KEY": key["api_key"], "SMUGMUG_API_SECRET": key["api_secret"]}
+    result = run(*task, env=env, signed_in=False, input="027518\n")
+    assert_wrong_key_is_named(result, cause, place)
+
+
+@WRONG_KEYS
+@pytest.mark.parametrize("has_variable", [False, True], ids=["alone", "with a variable"])
+def test_a_wrong_key_at_the_top_of_the_file_is_named(
+    run: Run, smugmug: FakeSmugMug, tmp_path: Path, has_variable: bool, wrong: str, cause: str
+) -> None:
+    key = {"api_key": smugmug.api_key, "api_secret": smugmug.api_secret, wrong: "mistyped"}
+    env: Dict[str, Optional[str]] = {"SMUGMUG_API_KEY": None, "SMUGMUG_API_SECRET": None}
+    text = SCRIPT.read_text(encoding="utf-8")
+    text = text.replace('"YOUR_API_SECRET"', repr(key["api_secret"]), 1)
+    place = "SMUGMUG_API_KEY and API_SECRET at the top of program.py"
+    if has_variable:
+        env["SMUGMUG_API_KEY"] = key["api_key"]
+    else:
+        text = text.replace('"YOUR_API_KEY"', repr(key["api_key"]), 1)
+        place = "API_KEY and API_SECRET at the top of program.py"
+    program = tmp_path / "program.py"
     program.write_text(text, encoding="utf-8")
-    names = {
-        "variables": "Compare SMUGMUG_API_KEY and SMUGMUG_API_SECRET with",
-        "top of the file": "Compare API_KEY and API_SECRET at the top of program.py with",
-        "both": "Compare SMUGMUG_API_KEY and API_SECRET at the top of program.py with",
-        "saved": "Compare the saved key (run --logout to enter another) with",
-    }
     done = subprocess.run(
-        [sys.executable, str(program), *task],
-        input=b"027518\n",
+        [sys.executable, str(program)],
+        input="027518\n",
         capture_output=True,
+        encoding="utf-8",
         env=run.environment(env, signed_in=False),
         cwd=str(tmp_path),
         timeout=300,
         check=False,
     )
-    stderr = done.stderr.decode()
-    assert done.returncode == 2 and cause in stderr, stderr
-    assert [each for each in names if names[each] in stderr] == [place]
-    assert authorize_urls(stderr) == [] and "oauth_problem" not in stderr and "401" not in stderr
+    assert_wrong_key_is_named(Result(done.returncode, done.stdout, done.stderr), cause, place)
 
 
 @pytest.mark.parametrize("where", ["environment", "token file"])
