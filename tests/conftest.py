@@ -7,6 +7,7 @@ any program through a proxy.
 from __future__ import annotations
 
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -18,7 +19,8 @@ import pytest
 import warm
 from fake_smugmug import Account, Authority, FakeSmugMug
 
-SCRIPT = Path(__file__).resolve().parent.parent / "download_smugmug_photos.py"
+HERE = Path(__file__).resolve().parent
+SCRIPT = HERE.parent / "download_smugmug_photos.py"
 sys.path.insert(0, str(SCRIPT.parent))  # so that tests can import it
 pytest.register_assert_rewrite("helpers", "reading")
 
@@ -51,6 +53,8 @@ FOREIGN_VARIABLES = (
     "BROWSER",
 )
 
+
+MIXED_FROM = 300  # fewer tests run in the order of their files
 
 Process = Union["subprocess.Popen[str]", warm.WarmProcess]
 
@@ -88,13 +92,43 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Prepare a process that runs tests; the one that only starts workers needs nothing."""
+    """Prepare a process that runs tests, or the one that starts such processes."""
     if getattr(config.option, "dist", "no") != "no":
+        if not _is_compiled():
+            _compile_tests()
         return
     _pass_signals_on()
     Run.is_warm = sys.platform != "win32" and not config.getoption("--cold")
     if Run.is_warm:
         warm.prepare()
+
+
+def pytest_collection_modifyitems(items: List[pytest.Item]) -> None:
+    """Mix the tests of a long run, in the same way in each process.
+
+    So tests that wait run beside tests that compute, although each file has many of one sort.
+    """
+    if len(items) > MIXED_FROM:
+        random.Random(0).shuffle(items)
+
+
+def _is_compiled() -> bool:
+    """Return True if the compiled form of each test file is up to date."""
+    for path in HERE.glob("*/test_*.py"):
+        compiled = path.parent.glob(
+            f"__pycache__/{path.stem}.{sys.implementation.cache_tag}-*.pyc"
+        )
+        if not any(each.stat().st_mtime >= path.stat().st_mtime for each in compiled):
+            return False
+    return True
+
+
+def _compile_tests() -> None:
+    """Compile the tests once. Otherwise each worker would, which takes ten seconds each time."""
+    environ = {**os.environ}
+    environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    command = [sys.executable, "-m", "pytest", "-n", "0", "--collect-only", "-q", str(HERE)]
+    subprocess.run(command, env=environ, stdout=subprocess.DEVNULL, check=False)
 
 
 def _pass_signals_on() -> None:

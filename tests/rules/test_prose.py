@@ -6,9 +6,7 @@ import ast
 import io
 import re
 import tokenize
-from typing import Iterator, NamedTuple
-
-import pytest
+from typing import Iterable, Iterator, NamedTuple
 
 from conftest import SCRIPT
 
@@ -55,13 +53,10 @@ def texts_of(source: str) -> Iterator[Text]:
             yield Text(token.start[0], token.string)
 
 
-TEXTS = list(texts_of(SCRIPT.read_text(encoding="utf-8")))
-
-
-def places_of(word: str) -> Iterator[str]:
-    """Yield the places where the script uses a word."""
+def places_of(word: str, texts: Iterable[Text]) -> Iterator[str]:
+    """Yield the places where texts use a word."""
     pattern = re.compile(rf"\b(?:{word})\b", re.IGNORECASE)
-    for line, text in TEXTS:
+    for line, text in texts:
         plain = ALLOWED.sub("", text)
         match = pattern.search(plain)
         if match:
@@ -69,9 +64,10 @@ def places_of(word: str) -> Iterator[str]:
             yield f"line {line}: {plain[start : match.end() + 30]!r}"
 
 
-@pytest.mark.parametrize("word", GLOSSARY)
-def test_the_script_uses_the_words_of_the_glossary(word: str) -> None:
-    assert list(places_of(word)) == [], GLOSSARY[word]
+def test_the_script_uses_the_words_of_the_glossary() -> None:
+    texts = list(texts_of(SCRIPT.read_text(encoding="utf-8")))
+    found = {word: list(places_of(word, texts)) for word in GLOSSARY}
+    assert [(GLOSSARY[word], places) for word, places in found.items() if places] == []
 
 
 def test_only_the_home_folder_is_called_home_in_readme() -> None:
