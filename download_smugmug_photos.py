@@ -327,12 +327,16 @@ class Settings(NamedTuple):
 
 
 class RemoteFile(NamedTuple):
-    """A file that SmugMug offers for download. A size or MD5 of None was not stated."""
+    """A file that SmugMug offers for download. A size or MD5 of None was not stated.
+
+    `is_full`: False for a video that may be a smaller rendition than SmugMug will offer later
+    """
 
     url: str
     size_bytes: int | None
     md5: str | None
     is_original: bool = True
+    is_full: bool = True
 
 
 class Image(NamedTuple):
@@ -427,7 +431,7 @@ class FileRecord(NamedTuple):
     `modified_ns`: the file's time stamp as written, in ns since 1970; 0 for an adopted file
     `removed`: no longer on SmugMug
     `damaged`: failed --verify
-    `stated_md5`: SmugMug's MD5, if it differs from `md5`
+    `stated_md5`: the MD5 of the file that SmugMug offers, if it differs from `md5`
     `source_types`: types of this image's files in SmugMug Source, separated by commas
     `checksum_tries`: how often a file that contradicts `stated_md5` was requested again
     `checksum_retry_at`: when to request it next, in seconds since 1970
@@ -3705,6 +3709,7 @@ MAX_NAMED_ENTRIES = 20  # bad entries whose numbers are shown
 
 # Responses without options and descriptions, and with URIs as texts, are half as large.
 SHORT_RESPONSE = {"_verbosity": 1}
+LARGEST_VIDEO_PIXELS = 1920  # longer side of the largest videos that SmugMug serves
 ALBUM_FIELDS = (
     "AlbumKey,Name,UrlPath,Uri,ImageCount,LastUpdated,ImagesLastUpdated,Date,Privacy,"
     "OriginalSizes,Description,Keywords,WebUri,HighlightAlbumImageUri,ResponseLevel"
@@ -3795,6 +3800,21 @@ class Entry(Dict[str, Any]):
             return None
         size_bytes = self.integer(prefix + "Size") or None
         return RemoteFile(self.text(url), size_bytes, self.md5(prefix + "MD5"), is_original)
+
+    def video_file(self, uploaded: tuple[int, int], processing: bool) -> RemoteFile | None:
+        """Return the file of a video that this object describes.
+
+        It is full if SmugMug has processed the video, and if it is as large as the uploaded one or
+        as SmugMug's largest.
+
+        `uploaded`: width and height of the uploaded video; 0 if not stated
+        """
+        remote = self.remote_file(False)
+        if remote is None:
+            return None
+        longest = max(self.integer("Width") or 0, self.integer("Height") or 0)
+        full = min(max(uploaded) or LARGEST_VIDEO_PIXELS, LARGEST_VIDEO_PIXELS)
+        return remote._replace(is_full=longest >= full and not processing)
 
 
 def fetch_user(connection: Connection) -> User:
@@ -4205,19 +4225,21 @@ def parse_image(entry: Entry, expansions: Entry) -> Image:
     is_video = entry.get("IsVideo") is True or bool(uri)
     expanded = expansions.object(uri) or expansions.object(uri + "?_shorturis=")
     video = expanded.object("LargestVideo")
-    if is_video:  # its ArchivedUri is a JPEG still with a matching size and MD5
-        remote = video.remote_file(False)
-    else:
-        remote = entry.remote_file(True, "ArchivedUri", "Archived")
     status = (entry.text("Status"), entry.text("SubStatus"))
     is_hopeless = status == ("Preprocess", "CanNotProcess")
+    processing = entry.get("Processing") is True and not is_hopeless
+    width, height = entry.integer("OriginalWidth") or 0, entry.integer("OriginalHeight") or 0
+    if is_video:  # its ArchivedUri is a JPEG still with a matching size and MD5
+        remote = video.video_file((width, height), processing)
+    else:
+        remote = entry.remote_file(True, "ArchivedUri", "Archived")
     return Image(
         key=key,
         serial=sys.intern("" if serial is None else str(serial)),  # mostly the same
         file_name=entry.text("FileName"),
         is_video=is_video,
         extension=served_extension(entry, video, is_video),
-        processing=entry.get("Processing") is True and not is_hopeless,
+        processing=processing,
         remote=remote,
         original_size_bytes=None if is_video else entry.integer("OriginalSize") or None,
         uploaded=utc_text(entry.text("DateTimeUploaded") or entry.text("Date")),
@@ -4229,8 +4251,8 @@ def parse_image(entry: Entry, expansions: Entry) -> Image:
         web_uri=entry.text("WebUri"),
         location=parse_location(entry),
         source_types=() if is_video else types_in_source(entry.object("ComponentFileTypes")),
-        width=video.integer("Width") or entry.integer("OriginalWidth") or 0,
-        height=video.integer("Height") or entry.integer("OriginalHeight") or 0,
+        width=video.integer("Width") or width,
+        height=video.integer("Height") or height,
     )
 
 
@@ -4540,11 +4562,7 @@ def find_remote(connection: Connection, image: Image) -> RemoteFile | None:
             if refusal is None or error.status == 403:  # "forbidden" says more than "not found"
                 refusal = error
             continue
-        found = response.object("Response").object(locator)
-        if locator == "ImageSizeDetails":
-            size = largest_video_size(found) if image.is_video else "ImageSizeOriginal"
-            found = found.object(size)
-        remote = found.remote_file(is_original)
+        remote = described_file(response.object("Response"), locator, image, is_original)
         if remote is not None:
             break
     if remote is None:
@@ -4555,6 +4573,19 @@ def find_remote(connection: Connection, image: Image) -> RemoteFile | None:
     if refusal is not None and not is_as_good:
         raise refusal
     return remote
+
+
+def described_file(
+    response: Entry, locator: str, image: Image, is_original: bool
+) -> RemoteFile | None:
+    """Return the best file of an image that a response describes, or None."""
+    found = response.object(locator)
+    if locator == "ImageSizeDetails":
+        size = largest_video_size(found) if image.is_video else "ImageSizeOriginal"
+        found = found.object(size)
+    if image.is_video:
+        return found.video_file((image.width, image.height), image.processing)
+    return found.remote_file(is_original)
 
 
 def largest_video_size(details: Entry) -> str:
@@ -6053,9 +6084,10 @@ def settled_outcome(visit: Visit, image: Image, record: FileRecord, now: float) 
     is_waiting = unavailable is not None and not is_due(unavailable, image, now)
     is_same_version = is_version_of(record, image)
     if unavailable is not None and (record.is_original or image.is_video):
-        is_kept = bool(record.stated_md5) if is_same_version else image.remote is None
-        is_kept = is_kept or is_here
-        if is_kept and (not is_waiting or is_checksum_due(visit, record, now)):
+        is_kept = image.remote is None or is_here
+        if is_same_version or (image.remote is not None and not image.remote.md5):
+            is_kept = bool(record.stated_md5) or is_here
+        if is_kept and (not is_waiting or visit.asks_again):
             return None
         if is_kept:
             reason = unavailable.reason
@@ -6123,28 +6155,6 @@ def is_checksum_due(visit: Visit, record: FileRecord, now: float) -> bool:
     if not record.stated_md5 or visit.asks_again:
         return bool(record.stated_md5)
     return record.image_key not in visit.unavailable and record.checksum_retry_at <= now
-
-
-def may_take_over(
-    recorded: FileRecord, image: Image, md5: str, is_original: bool, is_proven: bool
-) -> bool:
-    """Return True if a new file may replace the recorded one as the album's file.
-
-    It has to be at least as good. So a smaller or re-encoded copy never replaces an original. With
-    an unchanged serial, different bytes never replace a file, unless the present file is damaged,
-    or they have the checksum that it lacks. Bytes that contradict SmugMug's checksum never replace
-    it.
-
-    `md5`, `is_original`: of the new file
-    `is_proven`: the new file has the MD5 that SmugMug states, if it states one
-    """
-    if md5 == recorded.md5:
-        return True
-    if not is_proven or (recorded.is_original and not is_original):
-        return False
-    if recorded.damaged or (is_original and not recorded.is_original):
-        return True
-    return recorded.serial != image.serial or not image.serial or md5 == recorded.stated_md5
 
 
 def is_due(unavailable: Unavailable, image: Image, now: float) -> bool:
@@ -6693,17 +6703,9 @@ def copy_existing(
                 stop.pause(0)
                 part.write(chunk)
             if part.md5() == copy.md5:
-                new = NewFile(part, Result.COPIED, is_original_copy(copy, job.image))
-                return move_into_place(job, new, naming_lock)
+                return move_into_place(job, copied(part, copy, job.image), naming_lock)
             part.restart()
     return None
-
-
-def is_original_copy(copy: Copy, image: Image) -> bool:
-    """Return True if a copy of an image's file is its original. Videos never are."""
-    if image.is_video or not copy.is_original:
-        return False
-    return image.remote is None or image.remote.is_original
 
 
 def link_existing(
@@ -6725,8 +6727,16 @@ def link_existing(
         index.give_up_links(job.folder, error)
         return None
     with closing(LinkedFile(path, copy.md5)) as linked:
-        new = NewFile(linked, Result.COPIED, is_original_copy(copy, job.image))
-        return move_into_place(job, new, naming_lock)
+        return move_into_place(job, copied(linked, copy, job.image), naming_lock)
+
+
+def copied(part: PartFile | LinkedFile, copy: Copy, image: Image) -> NewFile:
+    """Return a copy of an image's file as a new file. Videos are never originals."""
+    remote = image.remote
+    is_original = copy.is_original and not image.is_video
+    is_original = is_original and (remote is None or remote.is_original)
+    is_full = remote is not None and remote.is_full
+    return NewFile(part, Result.COPIED, is_original, is_full)
 
 
 def has_md5(path: Path, md5: str, stop: Stop) -> bool:
@@ -6795,7 +6805,8 @@ def download(
             if error.errno == errno.ENOSPC:  # smaller files may fit
                 part.restart()
             raise
-        new = NewFile(part, Result.DOWNLOADED, remote.is_original, stated_md5(remote, part))
+        md5 = stated_md5(remote, part)
+        new = NewFile(part, Result.DOWNLOADED, remote.is_original, remote.is_full, md5)
         outcome = already_known(job, new, connection.now(), stop)
         if outcome is not None:
             part.restart()  # closing it then deletes it
@@ -6892,12 +6903,14 @@ class NewFile(NamedTuple):
     """A complete part file that has no name yet.
 
     `result`: the image's result, unless it replaces a file
+    `is_full`: False for a video that may be a smaller rendition
     `stated_md5`: the MD5 that SmugMug states for it; "" if it states none
     """
 
     part: PartFile | LinkedFile
     result: Result
     is_original: bool
+    is_full: bool
     stated_md5: str = ""
 
     def is_proven(self) -> bool:
@@ -6940,10 +6953,8 @@ def choose_landing(path: Path, job: Job, new: NewFile) -> Landing:
     recorded = job.recorded
     md5 = new.part.md5()
     is_safe = recorded is None or not recorded.damaged or recorded.md5 == md5
-    if recorded is not None:
-        is_original = new.is_original and is_full_size(job.image, md5, new.part.size_bytes)
-        if not may_take_over(recorded, job.image, md5, is_original, new.is_proven()):
-            return Landing.KEEP
+    if recorded is not None and not may_take_over(recorded, job.image, new):
+        return Landing.KEEP
     if may_replace(path, new.part.path, recorded):
         # A damaged file that may be replaced is intact again, so different bytes are saved beside
         # it.
@@ -6951,6 +6962,36 @@ def choose_landing(path: Path, job: Job, new: NewFile) -> Landing:
     if recorded is not None and is_decayed(path, recorded):
         return Landing.SET_ASIDE
     return Landing.BESIDE
+
+
+def may_take_over(recorded: FileRecord, image: Image, new: NewFile) -> bool:
+    """Return True if a new file may replace the recorded one as the album's file.
+
+    It has to be at least as good. So bytes that contradict SmugMug's checksum never replace a
+    file, and a smaller or re-encoded copy never replaces an original.
+
+    With an unchanged serial, different bytes never replace a file, unless the present file is
+    damaged, or they have the checksum that it lacks. Only a video may be replaced by a larger one,
+    because SmugMug may serve a smaller rendition until it has encoded the full one.
+
+    With a new serial, a video that is smaller than the present one may be such a rendition, too.
+    It takes over only if it is full: SmugMug has processed it, and its longer side is that of the
+    uploaded video or the longest that SmugMug serves. Otherwise it is saved beside the present
+    file, which stays until SmugMug offers a larger one or the user removes it.
+    """
+    size_bytes, md5 = new.part.size_bytes, new.part.md5()
+    if md5 == recorded.md5:
+        return True
+    is_original = new.is_original and is_full_size(image, md5, size_bytes)
+    if not new.is_proven() or (recorded.is_original and not is_original):
+        return False
+    if recorded.damaged or (is_original and not recorded.is_original):
+        return True
+    if image.is_video and size_bytes > recorded.size_bytes:
+        return True
+    if recorded.serial == image.serial and image.serial:
+        return md5 == recorded.stated_md5
+    return new.is_full or not image.is_video or size_bytes == recorded.size_bytes
 
 
 def land(job: Job, new: NewFile, landing: Landing) -> Outcome:
@@ -7000,11 +7041,17 @@ def keep_recorded(job: Job, new: NewFile, twin: Path | None) -> Outcome:
     else:
         remove(new.part.path)
     record = job.recorded._replace(removed=False)
-    if job.image.remote is not None and job.image.remote.md5:
-        record = record._replace(stated_md5=job.image.remote.md5)
+    if job.image.remote is not None:
+        md5 = job.image.remote.md5 or new.stated_md5 or new.part.md5()
+        record = record._replace(stated_md5=md5)
     reason = f"SmugMug offers another file that is not better; it was saved as {beside.name}"
     if record.is_original and not new.is_original:
         reason = f"SmugMug offers only a smaller copy; it was saved as {beside.name}"
+    elif job.image.is_video and new.part.size_bytes < record.size_bytes:
+        reason = (
+            f"SmugMug offers a smaller video; it was saved as {beside.name}. "
+            f"If it is the right one, delete the larger one"
+        )
     result = Result.ALREADY_THERE
     return Outcome(result, job.album, job.image, record, reason=reason, retry=True)
 

@@ -141,6 +141,87 @@ def test_a_smaller_rendition_goes_beside_a_video_of_the_same_serial(
     assert files_on_disk(run.output) == files
 
 
+# Signs of a video that SmugMug has not encoded in full yet.
+UNFINISHED: Dict[str, Dict[str, Any]] = {
+    "narrow": {"largest_size": 640},
+    "processing": {"processing": True, "playable": True},
+    "no MD5": {"largest_size": 640, "md5_listed": False},
+}
+
+
+@pytest.mark.parametrize("signs", UNFINISHED.values(), ids=UNFINISHED)
+@pytest.mark.parametrize("is_linked", [True, False])
+def test_a_smaller_rendition_of_a_replaced_video_goes_beside_until_the_full_one_is_offered(
+    account: Account, smugmug: FakeSmugMug, run: Run, signs: Dict[str, Any], is_linked: bool
+) -> None:
+    video = account.album("Summer").video("film.mp4", Pattern(300_035, 1, MP4_MAGIC))
+    best = video.data
+    sync(run)
+    finished = {name: getattr(video, name) for name in signs}
+    video.replace(Pattern(724, 2, MP4_MAGIC), moves_clock=True)
+    vars(video).update(signs, largest_linked=is_linked)
+    second = sync(run)
+    files = files_on_disk(run.output)
+    assert files == {"Summer/film.mp4": best, f"Summer/{key_name(video)}": video.data}
+    assert "Kept (1):\n  Summer/film.mp4: SmugMug offers a smaller video" in second.stderr
+    for _ in range(2):
+        video.album.touch()
+        assert sync(run).downloads == 0 and files_on_disk(run.output) == files
+    for days in (1, 2, 4):
+        smugmug.let_time_pass(days * DAY + 600)
+        sync(run)
+        assert sync(run).downloads == 0 and files_on_disk(run.output) == files
+    vars(video).update(finished, content=Pattern(310_000, 3, MP4_MAGIC))
+    video.album.touch()
+    last = sync(run, "--full")
+    assert last.downloads == 1 and "1 replaced" in last.stderr
+    assert files_on_disk(run.output)["Summer/film.mp4"] == video.data
+    assert "another checksum" not in last.stderr
+    video.album.touch()
+    assert sync(run).downloads == 0
+
+
+def test_a_smaller_video_takes_over_once_the_user_deletes_the_larger_one(
+    account: Account, run: Run
+) -> None:
+    video = account.album("Summer").video("film.mp4", Pattern(300_035, 1, MP4_MAGIC))
+    sync(run)
+    video.replace(Pattern(724, 2, MP4_MAGIC), moves_clock=True)
+    video.largest_size = 640
+    sync(run)
+    (run.output / "Summer" / "film.mp4").unlink()
+    last = sync(run)
+    assert last.downloads == 0
+    assert files_on_disk(run.output)["Summer/film.mp4"] == video.data
+    assert sync(run).cost == NOTHING_NEW
+
+
+def test_a_larger_video_of_the_same_serial_replaces_a_smaller_rendition(
+    account: Account, run: Run
+) -> None:
+    video = account.album("Summer").video("film.mp4", Pattern(724, 2, MP4_MAGIC))
+    sync(run)
+    video.content = Pattern(300_035, 1, MP4_MAGIC)
+    video.album.touch()
+    assert "1 replaced" in sync(run).stderr
+    assert files_on_disk(run.output) == {"Summer/film.mp4": video.data}
+    assert sync(run).cost == NOTHING_NEW
+
+
+@pytest.mark.parametrize("height", [1080, 1920], ids=["landscape", "upright"])
+def test_a_shorter_video_in_full_size_replaces_the_longer_one(
+    account: Account, run: Run, height: int
+) -> None:
+    video = account.album("Summer").video(
+        "film.mp4", Pattern(300_035, 1, MP4_MAGIC), width=3000 - height, height=height
+    )
+    sync(run)
+    video.replace(Pattern(724, 2, MP4_MAGIC), moves_clock=True)
+    assert "1 replaced" in sync(run).stderr
+    assert files_on_disk(run.output) == {"Summer/film.mp4": video.data}
+    assert sync(run).cost == NOTHING_NEW
+
+
 @pytest.mark.parametrize("size", [100, 50_000, 60_000], ids=["shrunk", "rotten", "grown"])
 def test_other_bytes_under_one_serial_go_beside_the_good_file(
     account: Account, run: Run, size: int
