@@ -6578,6 +6578,13 @@ def has_album(folder: Path, records: list[FileRecord], stop: Stop) -> bool:
 RESERVED_BYTES = 1 << 20
 PHOTO_BYTES = 32 << 20
 
+# Limits of a body whose length is not announced. One that exceeds them has no end, and its file
+# fails. A stated size may be wrong, so twice the size and some more is accepted. SmugMug takes
+# photos of up to 500 MB and videos of up to 3 GB; this is the limit for files without a size.
+MORE_THAN_STATED_BYTES = 64 << 20
+LARGEST_PHOTO_BYTES = 512 << 20
+LARGEST_VIDEO_BYTES = 4 << 30
+
 
 def transfer(
     job: Job, index: ContentIndex, connection: Connection, naming_lock: threading.Lock, stop: Stop
@@ -7125,6 +7132,7 @@ def fetch(
     )
     if not remote.md5:  # nothing would prove that old and new bytes belong together
         part.restart()
+    most_bytes = most_expected_bytes(remote, image)
     tries_left = 2
     if part.size_bytes:
         tries_left = 3  # the old bytes may be damaged
@@ -7132,7 +7140,9 @@ def fetch(
         tries_left -= 1
         try:
             if part.size_bytes != remote.size_bytes and part.md5() != remote.md5:
-                consume = partial(write_body, remote=remote, part=part, stop=stop)
+                consume = partial(
+                    write_body, remote=remote, part=part, stop=stop, most_bytes=most_bytes
+                )
                 connection.get(remote.url, consume, request)
             check_download(part, remote, image, accepted_md5)
             return
@@ -7154,10 +7164,22 @@ def stated_md5(remote: RemoteFile, part: PartFile) -> str:
     return match.group(1) if match else ""
 
 
-def write_body(response: Response, remote: RemoteFile, part: PartFile, stop: Stop) -> None:
+def most_expected_bytes(remote: RemoteFile, image: Image) -> int:
+    """Return the limit for a file whose response announces no length."""
+    stated_bytes = max(remote.size_bytes or 0, image.original_size_bytes or 0)
+    if stated_bytes:
+        return 2 * stated_bytes + MORE_THAN_STATED_BYTES
+    return LARGEST_VIDEO_BYTES if image.is_video else LARGEST_PHOTO_BYTES
+
+
+def write_body(
+    response: Response, remote: RemoteFile, part: PartFile, stop: Stop, most_bytes: int
+) -> None:
     """Write the body of a response to the part file. It is appended, or replaces the content.
 
     Raise RequestFailed or Damaged.
+
+    `most_bytes`: the limit for a file whose length is not announced
     """
     media_type = response.headers.get("Content-Type", "").split(";")[0].strip().lower()
     if response.status != 416 and media_type in ("text/html", "application/json"):
@@ -7173,13 +7195,13 @@ def write_body(response: Response, remote: RemoteFile, part: PartFile, stop: Sto
     if not response.has_end and remote.size_bytes is None and not md5:
         raise Damaged("SmugMug gave no file size, so completeness cannot be checked")
     limit_bytes = remote.size_bytes
-    if md5 and response.has_end:
-        limit_bytes = None  # the stated size may be wrong; the MD5 decides
+    if md5 or limit_bytes is None:  # the stated size may be wrong; the MD5 decides
+        limit_bytes = max(most_bytes, part.size_bytes + (response.length or 0))
     for chunk in response.chunks():
         stop.pause(0)
         part.write(chunk)
-        if limit_bytes is not None and part.size_bytes > limit_bytes:
-            raise Damaged(f"received more than the announced {limit_bytes} bytes")
+        if part.size_bytes > limit_bytes:
+            raise Damaged(f"received more than the expected {human_bytes(limit_bytes)}")
 
 
 def resumes(response: Response, remote: RemoteFile, part: PartFile) -> bool:

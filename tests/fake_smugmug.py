@@ -2839,6 +2839,14 @@ def no_length(request: Request, honest: Response, chunked: bool = True) -> Bent:
 
 
 @named_fault
+def endless(request: Request, honest: Response, chunked: bool = True) -> Bent:
+    """Send a body without Content-Length that goes on for ever."""
+    honest.body = Pattern(1 << 50, 1, bytes_of(honest.body)[:8])
+    honest.framing = "chunked" if chunked else "close"
+    return honest
+
+
+@named_fault
 def still_instead_of_video(request: Request, honest: Response) -> Bent:
     """Send a JPEG at the address of a video."""
     if not isinstance(request.image, Video) or honest.headers.get("Content-Type") != "video/mp4":

@@ -959,6 +959,23 @@ def test_a_416_does_not_complete_files_without_md5() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "stated, fields, expected",
+    [
+        (7, {"OriginalSize": 0}, (64 << 20) + 14),
+        (0, {"OriginalSize": 9}, (64 << 20) + 18),
+        (7, {"OriginalSize": 9}, (64 << 20) + 18),
+        (0, {"OriginalSize": 0}, 512 << 20),
+        (0, {"IsVideo": True}, 4 << 30),
+    ],
+)
+def test_bodies_without_a_length_are_limited_by_the_stated_sizes(
+    stated: int, fields: Dict[str, Any], expected: int
+) -> None:
+    image = parse_image(photo_entry(**fields))
+    assert script.most_expected_bytes(remote(size_bytes=stated or None), image) == expected
+
+
 # =================================================================================================
 # Skipping
 # =================================================================================================

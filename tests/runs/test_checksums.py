@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from typing import Any, Dict
 
 import pytest
 
 from conftest import Run
-from fake_smugmug import Account, FakeSmugMug
-from helpers import NOTHING_NEW, broken_python, edit, expected_files, files_on_disk, sync
+from fake_smugmug import JPEG_MAGIC, Account, FakeSmugMug, Pattern
+from helpers import (
+    NOTHING_NEW,
+    broken_python,
+    edit,
+    expected_files,
+    files_on_disk,
+    of_file,
+    part_files,
+    sync,
+)
 
 WRONG_MD5 = "ab" * 16
 
@@ -36,6 +46,42 @@ def test_two_equal_stills_do_not_settle_a_video(
     album.video("video.mp4")
     smugmug.fault("still_instead_of_video", "cdn", times=None)
     assert run().returncode == 1 and files_on_disk(run.output) == {}
+
+
+@pytest.mark.parametrize("chunked", [True, False], ids=["chunked", "until the connection ends"])
+@pytest.mark.parametrize("is_video", [False, True], ids=["photo", "video"])
+def test_endless_bodies_fail_their_file_alone_and_leave_no_bytes(
+    account: Account, smugmug: FakeSmugMug, run: Run, is_video: bool, chunked: bool
+) -> None:
+    album = account.album("Summer")
+    endless = album.video("a.mp4") if is_video else album.photo("a.JPG")
+    other = album.photo("b.JPG")
+    smugmug.fault("endless", of_file(endless), times=None, chunked=chunked)
+    told = sync(run, exit_code=1)
+    assert f"Failed (1):\n  Summer/{endless.file_name}: received more than" in told.stderr
+    assert files_on_disk(run.output) == {"Summer/b.JPG": other.data} and part_files(run) == []
+    smugmug.clear_faults()
+    sync(run)
+    assert files_on_disk(run.output) == expected_files(album)
+
+
+@pytest.mark.parametrize("chunked", [True, False])
+@pytest.mark.parametrize("stated", [0, 1, 2_999_999])
+def test_a_wrong_size_refuses_no_right_md5_in_a_body_without_a_length(
+    account: Account, smugmug: FakeSmugMug, run: Run, stated: int, chunked: bool
+) -> None:
+    album = account.album("Summer")
+    album.photo("a.JPG", Pattern(3_000_000, 1, JPEG_MAGIC))
+
+    def mangled(answer: Dict[str, Any]) -> Dict[str, Any]:
+        for image in answer["Response"]["AlbumImage"]:
+            image["ArchivedSize"] = image["OriginalSize"] = stated
+        return answer
+
+    smugmug.fault("mangle", "!images", times=None, function=mangled)
+    smugmug.fault("no_length", "cdn", times=None, chunked=chunked)
+    assert sync(run).downloads == 1
+    assert files_on_disk(run.output) == expected_files(album)
 
 
 def test_two_different_downloads_settle_nothing(
