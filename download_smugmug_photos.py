@@ -6073,31 +6073,44 @@ def plan_image(visit: Visit, image: Image, name: str, now: float) -> Outcome | J
 def settled_outcome(visit: Visit, image: Image, record: FileRecord, now: float) -> Outcome | None:
     """Return the outcome for a recorded image without work, or None.
 
-    A file that was kept although SmugMug offered another one stays until the next retry. So does
-    a damaged file if the listing still names no original, since the smaller copy is beside it.
+    A file that was kept although SmugMug offered another one stays until the next retry, even if
+    it is damaged.
     """
-    is_beside = record.damaged and image.remote is None and not visit.asks_again
-    is_here = is_beside and visit.has_file(record.name)
-    if not is_here and not is_on_disk(record, visit.on_disk):
-        return None
     unavailable = visit.unavailable.get(image.key)
     is_waiting = unavailable is not None and not is_due(unavailable, image, now)
+    is_kept = unavailable is not None and is_offer_beside(image, record)
+    is_present = is_on_disk(record, visit.on_disk)
+    if record.damaged and is_kept:
+        is_present = visit.has_file(record.name)
+    if not is_present:
+        return None
     is_same_version = is_version_of(record, image)
-    if unavailable is not None and (record.is_original or image.is_video):
-        is_kept = image.remote is None or is_here
-        if is_same_version or (image.remote is not None and not image.remote.md5):
-            is_kept = bool(record.stated_md5) or is_here
-        if is_kept and (not is_waiting or visit.asks_again):
+    if unavailable is not None and is_kept:
+        if not is_waiting or visit.asks_again:
             return None
-        if is_kept:
-            reason = unavailable.reason
-            result = Result.ALREADY_THERE
-            return Outcome(result, visit.album, image, record, reason=reason, retry=True)
+        reason = unavailable.reason
+        result = Result.ALREADY_THERE
+        return Outcome(result, visit.album, image, record, reason=reason, retry=True)
     is_best = record.is_original or image.is_video or is_waiting
     if record.damaged or not is_best or not is_same_version or is_checksum_due(visit, record, now):
         return None
     record = record._replace(serial=image.serial, removed=False)
     return Outcome(Result.ALREADY_THERE, visit.album, image, record)
+
+
+def is_offer_beside(image: Image, record: FileRecord) -> bool:
+    """Return True if SmugMug still offers the file that was saved beside the recorded one.
+
+    The record of the image as unavailable says that there is one. A listing may lack its MD5, and
+    it names no smaller copy of a photo.
+    """
+    is_best = record.is_original or image.is_video
+    if image.remote is None and is_best and not is_version_of(record, image):
+        return True
+    if image.remote is None and is_best and record.damaged:
+        return True
+    is_same_offer = image.remote is None or image.remote.md5 in (None, record.stated_md5)
+    return bool(record.stated_md5) and is_same_offer and (is_best or record.damaged)
 
 
 def adoptable_names(visit: Visit, image: Image, name: str) -> Iterator[str]:
@@ -6144,8 +6157,11 @@ def is_version_of(record: FileRecord, image: Image) -> bool:
 
 
 def agreed(record: FileRecord, image: Image) -> FileRecord:
-    """Return the record. Its `stated_md5` is cleared if SmugMug now states the file's own MD5."""
-    if image.remote is not None and image.remote.md5 == record.md5:
+    """Return the record. Its `stated_md5` is cleared if SmugMug now states the file's own MD5.
+
+    A damaged file has another MD5 than its record.
+    """
+    if image.remote is not None and image.remote.md5 == record.md5 and not record.damaged:
         return record._replace(stated_md5="", checksum_tries=0, checksum_retry_at=0.0)
     return record
 
@@ -6188,7 +6204,7 @@ def unavailable_after(
     tries = 0
     if before is not None and before.serial == image.serial:
         if before.retry_at > now:
-            return before
+            return before._replace(reason=outcome.reason or before.reason)
         tries = before.tries + 1
     name = image.file_name or image.key
     retry_at = retry_time(tries, now)

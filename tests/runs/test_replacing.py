@@ -335,6 +335,39 @@ def test_the_same_bytes_before_and_after_others_are_no_proof(
     assert files_on_disk(run.output) == {}
 
 
+@pytest.mark.parametrize("is_original", [True, False], ids=["original", "smaller copy"])
+def test_a_damaged_file_is_not_requested_each_night_if_smugmugs_contradicts_its_checksum(
+    account: Account, smugmug: FakeSmugMug, run: Run, is_original: bool
+) -> None:
+    photo = account.album("Summer").photo("a.JPG", Pattern(50_000, 1, JPEG_MAGIC))
+    photo.archived = photo.download_uri = photo.original_size_listed = is_original
+    sync(run)
+    photo.archived = photo.download_uri = photo.original_size_listed = True
+    damaged = edit(run.output / "Summer" / "a.JPG", keep_time=True)
+    serve(smugmug, photo, spoiled(photo))
+    photo.album.touch()
+    assert sync(run, "--verify", exit_code=1).downloads == 2
+    files = files_on_disk(run.output)
+    assert files == {"Summer/a.JPG": damaged, f"Summer/{key_name(photo)}": spoiled(photo)}
+    for days in (1, 2, 4):
+        smugmug.let_time_pass(days * DAY - 1000)
+        told = sync(run, exit_code=1)
+        assert told.downloads == 0 and "1 with another checksum; 1 damaged" in told.stderr
+        assert "Kept (1):\n  Summer/a.JPG: SmugMug offers another file" in told.stderr
+        smugmug.let_time_pass(2000)
+        assert sync(run, exit_code=1).downloads == 2
+        assert sync(run, exit_code=1).downloads == 0
+        assert files_on_disk(run.output) == files
+    smugmug.clear_faults()
+    assert sync(run, "--full").downloads == 1
+    assert files_on_disk(run.output) == {
+        "Summer/a.JPG": photo.data,
+        "Summer/a-damaged.JPG": damaged,
+        f"Summer/{key_name(photo)}": spoiled(photo),
+    }
+    assert "another checksum" not in sync(run).stderr
+
+
 @pytest.mark.parametrize("option", ["--full", "--verify", None])
 def test_contradicting_bytes_never_replace_a_file(
     account: Account, smugmug: FakeSmugMug, run: Run, option: Optional[str]
