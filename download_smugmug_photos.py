@@ -6309,7 +6309,7 @@ class ContentIndex:
         self._execute("PRAGMA journal_mode = OFF")
         self._execute(
             "CREATE TABLE file (path BLOB PRIMARY KEY, size_bytes INTEGER, md5 TEXT, "
-            "stated_md5 TEXT, version TEXT, is_original INTEGER) WITHOUT ROWID"
+            "version TEXT, is_original INTEGER) WITHOUT ROWID"
         )
 
     def fill(self, database: Database) -> None:
@@ -6322,7 +6322,7 @@ class ContentIndex:
         for folder in self.originals:
             self._fill_from_originals(Path(os.path.realpath(str(folder))), database)
         self._execute("COMMIT")
-        for column in ("size_bytes, md5", "md5", "stated_md5", "version"):
+        for column in ("size_bytes, md5", "md5", "version"):
             self._execute(f"CREATE INDEX 'by {column}' ON file ({column})")
 
     def _fill_from_output(self, database: Database) -> None:
@@ -6375,8 +6375,8 @@ class ContentIndex:
         with suppress(OSError):
             size_bytes = entry.stat(follow_symlinks=False).st_size
             if size_bytes:
-                values = (os.fsencode(entry.path), size_bytes, "", "", "", True)
-                self._execute("INSERT OR IGNORE INTO file VALUES (?, ?, ?, ?, ?, ?)", *values)
+                values = (os.fsencode(entry.path), size_bytes, "", "", True)
+                self._execute("INSERT OR IGNORE INTO file VALUES (?, ?, ?, ?, ?)", *values)
 
     def add(self, path: Path, record: FileRecord) -> None:
         """Add a recorded file.
@@ -6388,11 +6388,10 @@ class ContentIndex:
             encoded = os.fsencode(str(path))
         if encoded and not record.damaged:
             self._execute(
-                "INSERT OR REPLACE INTO file VALUES (?, ?, ?, ?, ?, ?)",
+                "INSERT OR REPLACE INTO file VALUES (?, ?, ?, ?, ?)",
                 encoded,
                 record.size_bytes,
                 record.md5,
-                record.stated_md5,
                 f"{record.image_key}-{record.serial}",
                 record.is_original,
             )
@@ -6412,11 +6411,7 @@ class ContentIndex:
         if image.remote is not None and image.remote.md5:
             if image.remote.size_bytes:
                 self._hash_files_of_size(image.remote.size_bytes, stop)
-            rows = self._execute(
-                f"SELECT {columns} FROM file WHERE md5 = ? OR stated_md5 = ?",
-                image.remote.md5,
-                image.remote.md5,
-            )
+            rows = self._execute(f"SELECT {columns} FROM file WHERE md5 = ?", image.remote.md5)
         else:
             version = f"{image.key}-{image.serial}"
             rows = self._execute(
@@ -6711,11 +6706,8 @@ def copy_existing(
     job: Job, index: ContentIndex, naming_lock: threading.Lock, stop: Stop
 ) -> Outcome | None:
     """Copy the image from elsewhere on this disk. Return None if there is no intact copy."""
-    wanted_md5 = job.image.remote.md5 if job.image.remote is not None else None
     for copy in index.find(job.image, stop):
         if copy.path == job.folder / job.name or not is_file(copy.path):
-            continue
-        if wanted_md5 and copy.md5 != wanted_md5:
             continue
         linked = link_existing(job, copy, index, naming_lock, stop)
         if linked is not None:
@@ -9137,12 +9129,15 @@ def preview_job(job: Job, previewed: set[Path], index: ContentIndex, stop: Stop)
     image = job.image
     remote = image.remote or RemoteFile("", 0, None)
     path = job.folder / job.name
+    md5 = remote.md5 or "?"
+    if job.recorded is not None and job.recorded.stated_md5:
+        md5 = "?"  # what SmugMug serves contradicts it, so the other albums download the file, too
     record = FileRecord(
         image.key,
         image.serial,
         job.name,
         size_bytes=remote.size_bytes or 0,
-        md5=remote.md5 or "?",
+        md5=md5,
         modified_ns=0,
         is_original=True,
     )

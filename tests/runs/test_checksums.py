@@ -103,6 +103,18 @@ def test_copies_in_another_album_keep_the_stated_md5(
     assert sync(run, "--full").downloads == 2
 
 
+def test_a_preview_of_a_retry_says_what_the_run_downloads(
+    account: Account, smugmug: FakeSmugMug, run: Run
+) -> None:
+    wrong = account.album("Summer").photo("wrong.JPG", stated_md5=WRONG_MD5)
+    account.album("Best of").collect(wrong)
+    sync(run)
+    smugmug.let_time_pass(86_400 + 600)
+    preview = sync(run, "--dry-run")
+    assert "To download: 2 files" in preview.stdout and "copied" not in preview.stdout
+    assert sync(run).downloads == 2
+
+
 def test_raw_files_are_downloaded_or_named(account: Account, run: Run) -> None:
     album = account.album("Summer")
     given = [album.photo(name) for name in ("IMG_1.CR2", "IMG_2.CRW", "IMG_3.DNG")]
