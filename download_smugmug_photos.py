@@ -15,8 +15,8 @@ Files it leaves in the output folder (smugmug_photos, or --output):
 
     <album>/<file name>              a photo or video, byte for byte as SmugMug serves it
     <album>/<name>_<key>.<ext>       the same, if another image or a file of yours has that name
-    <album>/<name>-damaged.<ext>     a damaged file that was downloaded again
-    <album>/.<key>-...part           an interrupted download; the next run resumes it
+    <album>/<name>-damaged.<ext>     the damaged file, after its image was downloaded again
+    <album>/.<key>-...part           an interrupted download; the next run resumes or repeats it
     <album>/<file name>.xmp          with --sidecar xmp: title, caption, keywords, location
     <album>/album.json               with --sidecar json: the same for a whole album, in its order
     <album>/index.html, index.html   with --sidecar html: pages for a browser
@@ -44,7 +44,7 @@ Exit codes:
 Read the file from top to bottom. The sections follow the data, and each uses only the sections
 above it:
 
-    Settings -> Credentials -> Album -> Visit -> Job -> Outcome -> FileRecord -> Summary
+    Settings -> Album -> Visit -> Page -> Image -> Job -> Outcome -> FileRecord -> Summary
 
      1. Vocabulary            errors with their exit codes, shared records, the table of results
      2. Work in parallel      worker pools that share one result queue, how many workers to run
@@ -58,7 +58,7 @@ above it:
     10. Signing in            the API key, the PIN and the saved token
     11. Download record       the files on disk, in one SQLite database
     12. Plan                  compare an album with the disk and decide what to download
-    13. What is already here  files and folders that the user moved, found by their content
+    13. What is already here  files on this disk, found by their content, and moved folders
     14. Transfer              turn one job into one outcome
     15. Pages                 the albums in a browser
     16. Sidecars              titles, captions, keywords and locations in files beside the photos
@@ -495,8 +495,9 @@ class Job(NamedTuple):
     """An image to download or copy to `folder/name`.
 
     A file already at that path is replaced only if this program wrote it and it is unchanged, or
-    if it is a truncated copy of the image. Any other file is kept. The image is then saved beside
-    it, under its `fallback_name`.
+    if it is a truncated copy of the image. A damaged file is renamed to <name>-damaged, and the
+    image takes its name. Any other file is kept. The image is then saved beside it, under its
+    `fallback_name`.
 
     `recorded`: the record of the image's present file, if it has one
     `adoptable`: names of existing files; one with the right content counts as on disk
@@ -518,7 +519,7 @@ class ResultRow(NamedTuple):
     `advice`: what to do about it
     `in_verdict`: its words in the last line; "" if it is not mentioned there
     `is_on_disk`: the image is on disk, complete
-    `is_failure`: makes the exit code 1
+    `is_failure`: an image or a note with it makes the exit code 1; needs `in_verdict`
     `is_note`: describes a file or an album, beside the one result that each image has
     """
 
@@ -537,7 +538,8 @@ class ResultRow(NamedTuple):
 class Result(enum.Enum):
     """The table of results: what happened to each image, and notes for the summary.
 
-    README explains the words. The summary shows them in this order.
+    README explains the words. The summary shows them in this order. A new row reaches the summary
+    and the JSON report by itself. An image's result that completes its album needs `is_on_disk`.
     """
 
     DOWNLOADED = ResultRow("downloaded", "downloaded", is_on_disk=True)
@@ -2308,8 +2310,11 @@ def output_checked() -> Iterator[None]:
 #
 #    Why workers never sleep on a closed host
 #
-#    Each host has a circuit breaker. A request to a host that is closed or in an outage raises
-#    HandBack, and the loop parks its job, so that other jobs get the thread. Three requests in a
+#    Each host has a circuit breaker. A 429, or a 503 with Retry-After, closes the host for as long
+#    as SmugMug asks. Closed means that no requests are sent. A URL that is refused again and again
+#    while others get responses waits alone, for at most five attempts. A request to a host that is
+#    closed or in an outage raises HandBack. The caller's loop, `sync` or `in_parallel`, then parks
+#    the job, so that other jobs get the thread. Three requests in a
 #    row without a response make a host suspect. One thread then probes it with a URL that always
 #    gets a response. If the probe gets one, the fault is in single URLs, and only their attempts
 #    are used up. If it gets none, this is an outage. The outage is timed from the first request
@@ -2658,20 +2663,27 @@ def short_url(url: str) -> str:
 #
 #    failure                             where               how often         how long
 #    ----------------------------------  ------------------  ----------------  --------------------
-#    no response, 5xx, 408, 425, a       Connection.get      5 attempts        0.5 to 4 s between
+#    no response, 5xx, 408, 425, a       Connection.get      5 attempts        0.25 to 4 s between
 #    stalled or truncated body, invalid                                        two attempts
 #    JSON, 401 nonce_used or a wrong
 #    clock
 #    the same, but the part file is      Connection.get      no limit          as above
-#    longer than ever before
-#    no response, 502, 503, 504 or a     Host and the loop   probes, 0.5 to    --max-outage
-#    stall, three requests in a row                          60 s apart
-#    429, or 503 with Retry-After        Host and the loop   no limit          as asked, up to
-#                                                                              --max-outage
-#    the same for one URL again, while OneUrlWait 5 attempts as asked, up to others get responses
-#    --max-outage redirect Connection.get 5 redirects at once a page of a list PagedList halved
-#    down to at once; pages of 6 single entries to 10 and single entries as above 404 on a later
-#    page, or on the fetch_page 5 attempts as above first page of the list of albums
+#    64 kB longer than ever before
+#    no response, 502, 503, 504 or a     Host and the        probes, 0.5 to    --max-outage
+#    stall, three requests in a row      caller's loop       60 s apart
+#    429, or 503 with Retry-After        Host and the        no limit          as asked, up to
+#                                        caller's loop                         --max-outage
+#    the same for one URL again, while   OneUrlWait          5 attempts        as asked, up to
+#    others get responses                                                      --max-outage
+#    redirect                            Connection.get      5 redirects       at once
+#    a page of a list                    PagedList           halved down to    at once; pages of 6
+#                                                            single entries    to 10 and single
+#                                                                              entries as above
+#    404 on a later page, or on the      fetch_page          5 attempts        as above
+#    first page of the list of albums
+#
+#    After the last attempt, the image counts as failed and its part file stays. The next run
+#    resumes it if SmugMug states an MD5, and otherwise downloads the image from the beginning.
 # -------------------------------------------------------------------------------------------------
 
 DEFAULT_RATE_LIMIT_SECONDS = 60.0  # the wait after a 429 that does not say how long
@@ -6251,7 +6263,7 @@ def fallback_name(image: Image, name: str, max_bytes: int = MAX_NAME_BYTES) -> s
 
 # -------------------------------------------------------------------------------------------------
 # 13. What is already here: files by content, moved album folders, and originals elsewhere.
-#    Uses the download record and the disk. Independent of SmugMug.
+#    Uses the download record and the disk. Sends no requests.
 # -------------------------------------------------------------------------------------------------
 
 HASHED_AT_ONCE = 8  # threads that may hash files at the same time
@@ -6582,6 +6594,10 @@ def has_album(folder: Path, records: list[FileRecord], stop: Stop) -> bool:
 # 14. Transfer: turn one job into one outcome, by way of a part file that is checked and renamed.
 #    Uses the connection, the disk, and the index of what is already here. Independent of the
 #    download record, the summary and the screen.
+#
+#    An image whose file is already on this disk is adopted or copied. Any other is downloaded. An
+#    existing file is overwritten only if this program wrote it and it is unchanged, or if it is a
+#    truncated copy of the new one. Otherwise, it is kept and the new file is saved beside it.
 # -------------------------------------------------------------------------------------------------
 
 # Free space to keep. A video that does not fit is skipped, because photos may still fit. A photo
@@ -6915,7 +6931,7 @@ def has_recorded_size(path: Path, record: FileRecord) -> bool:
 
 
 class NewFile(NamedTuple):
-    """A complete part file that has no name yet.
+    """A complete file that still has its part file's name.
 
     `result`: the image's result, unless it replaces a file
     `is_full`: False for a video that may be a smaller rendition
@@ -6934,9 +6950,9 @@ class NewFile(NamedTuple):
 
 
 class Landing(enum.Enum):
-    """What to do with a new file if its name is taken."""
+    """The treatment of a file that has the new file's name."""
 
-    REPLACE = enum.auto()  # nothing is lost
+    REPLACE = enum.auto()  # it is a truncated copy, or unchanged since this program wrote it
     SET_ASIDE = enum.auto()  # the present file is damaged and gets another name
     BESIDE = enum.auto()  # the present file is the user's; the new one gets another name
     KEEP = enum.auto()  # as BESIDE, and the present file stays the album's file
@@ -7802,6 +7818,9 @@ def month_of(seconds: int) -> str:
 # -------------------------------------------------------------------------------------------------
 # 16. Sidecars: titles, captions, keywords, locations and the order of an album, as XMP and JSON.
 #    Uses pages and files. Never changes a photo, or a sidecar of the user or another program.
+#
+#    A new format needs a branch in `album_sidecars`, its suffix in `may_have_sidecars`, and its
+#    word in --sidecar. Its content must contain the mark that SEAL matches, or it is not written.
 # -------------------------------------------------------------------------------------------------
 
 # https://developer.adobe.com/xmp/docs/xmp-namespaces/
@@ -7854,7 +7873,7 @@ def album_sidecars(
             continue
         name = visit.on_disk.actual_name(files[image.key].name + ".xmp")
         is_new = name not in visit.on_disk
-        if is_kept_up("xmp", kinds, visit, name) and not (is_new and not has_words(image)):
+        if is_kept_up("xmp", kinds, visit, name) and not (is_new and not has_texts(image)):
             has_dates = "dates" in kinds
             if not is_new and "xmp" not in kinds:  # as it was made
                 has_dates = b"<photoshop:DateCreated>" in read_sidecar(visit.folder / name)
@@ -7928,7 +7947,7 @@ def sealed(content: bytes) -> bytes:
     return SEAL.sub(rb"\g<1>" + new_md5(blank).hexdigest().encode(), blank, count=1)
 
 
-def has_words(image: Image) -> bool:
+def has_texts(image: Image) -> bool:
     """Return True if SmugMug has texts or a location that the file may lack.
 
     SmugMug makes keywords of file names, such as "7058" and "heic" of IMG_7058.HEIC, even if the
@@ -8897,7 +8916,6 @@ class Run:
     `max_name_bytes`: the longest name that the disk takes
     `subfolders`: names of the folders in each folder, by the collision key of its path
     `page_size`: adapts the size of pages to what SmugMug can deliver
-    `keep`: removes the parts of an image that this run does not need, to save memory
     """
 
     def __init__(
@@ -8942,11 +8960,13 @@ class Run:
 
 
 def sync(run: Run) -> None:
-    """Run the whole program. List albums, plan each, download missing files, record results.
+    """List the albums, plan each, download its missing files, and record the results.
 
-    All steps run at the same time. Two pools of threads list and download. Their results are
-    handled here, in one thread, where Ctrl-C ends the `with` block and with it both pools. Pages
-    and jobs that have to wait for a host are handed back, and parked until that host is open.
+    Listing and downloading overlap, in two pools of threads. Their results are handled here, in
+    one thread, where Ctrl-C ends the `with` block and with it both pools. An album is planned when
+    its last page arrives. It is finished, with its sidecars, when its last outcome is recorded.
+    Pages and jobs that have to wait for a host are handed back, and parked until that host is
+    open. In a preview, `preview_job` stands in for the downloads.
     """
     albums = choose_albums(run)
     with ResultQueue(run.stop) as results:
@@ -9006,9 +9026,11 @@ class Work:
     def take_up_parked(self) -> None:
         """Move items whose wait is over to the front."""
         released = self.parking.take_released()
-        jobs = [item.item for item in released if item.pool is self.downloaders]
-        self.jobs.ready.extendleft(reversed(jobs))
-        self.pages.extend(item.item for item in released if item.pool is self.listers)
+        for handed_back in reversed(released):
+            if handed_back.pool is self.downloaders:
+                self.jobs.ready.appendleft(handed_back.item)
+            else:
+                self.pages.appendleft(handed_back.item)
 
     def start_downloads(self) -> None:
         """Give jobs to threads, up to the allowed number."""
@@ -10177,6 +10199,9 @@ def write_report(path: Path, report: dict[str, Any]) -> bool:
 # -------------------------------------------------------------------------------------------------
 # 21. Command line: the options and `main`.
 #     Uses all sections. Reads the options, sets up signals and the log, and starts a task.
+#
+#     A new option is a field of `Settings` and a call in an `add_` function whose `dest` is the
+#     field's name. Tasks that refuse it list it in CONFLICTING_OPTIONS.
 # -------------------------------------------------------------------------------------------------
 
 

@@ -114,7 +114,7 @@ def image_xmp(image: script.Image) -> bytes:
 def test_captions_are_kept_unchanged(fields: Dict[str, Any], expected: Dict[str, Any]) -> None:
     image = image_of(**fields)
     assert xmp(image_xmp(image)) == {**expected, "smugmug:ImageKey": "abc"}
-    assert script.has_words(image) == bool(expected)
+    assert script.has_texts(image) == bool(expected)
     written = script.image_json(image, None)
     assert [written["title"], written["caption"] or written["title"], written["keywords"]] == [
         expected.get("dc:title", {}).get("x-default", ""),
@@ -157,7 +157,7 @@ def test_locations_are_written_in_degrees_and_minutes_or_not_at_all(
     said, written = xmp(image_xmp(image)), script.image_json(image, None)
     if place is None:
         assert said == {"smugmug:ImageKey": "abc"}
-        assert not script.has_words(image)
+        assert not script.has_texts(image)
         assert [written["latitude"], written["longitude"], written["altitude"]] == [
             None,
             None,
@@ -165,7 +165,7 @@ def test_locations_are_written_in_degrees_and_minutes_or_not_at_all(
         ]
     else:
         assert (said["exif:GPSLatitude"], said["exif:GPSLongitude"]) == place
-        assert script.has_words(image)
+        assert script.has_texts(image)
         assert (written["latitude"], written["longitude"]) == (float(latitude), float(longitude))
 
 
