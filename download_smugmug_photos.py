@@ -11,7 +11,7 @@ The first run asks for an API key, prints an address, and asks for the PIN shown
 saves each file as smugmug_photos/<album>/<file name>. You can run it again at any time. Files that
 are already on disk are not downloaded again.
 
-Files it leaves in the output folder (smugmug_photos, or --output):
+Files that it leaves in the output folder (smugmug_photos, or --output):
 
     <album>/<file name>              a photo or video, byte for byte as SmugMug serves it
     <album>/<name>_<key>.<ext>       the same, if another image or a file of yours has that name
@@ -21,7 +21,7 @@ Files it leaves in the output folder (smugmug_photos, or --output):
     <album>/album.json               with --sidecar json: the same for a whole album, in its order
     <album>/index.html, index.html   with --sidecar html: pages for a browser
     .smugmug.sqlite3                 the record of what has been downloaded; makes later runs fast
-    .smugmug.sqlite3-journal         SQLite's journal, during a run and after a kill
+    .smugmug.sqlite3-journal         SQLite's journal, during a run or left by a killed one
     .smugmug.sqlite3.lock            on disks without file locks: the process that is running
     .smugmug.sqlite3.damaged-<time>  an unreadable record; a new one was built from the files
 
@@ -49,7 +49,7 @@ above it:
      1. Vocabulary            errors with their exit codes, shared records, the table of results
      2. Work in parallel      worker pools that share one result queue, how many workers to run
      3. Names                 from SmugMug's texts to names that every file system accepts
-     4. Times                 from the clocks of SmugMug and cameras to the time stamps of files
+     4. Times                 from the clocks of SmugMug and cameras to the timestamps of files
      5. Files                 part files, hashing, atomic writes, folders, free space
      6. Screen                messages, the progress line, the log file
      7. Hosts                 a circuit breaker for each host: open, closed, or suspect
@@ -428,7 +428,7 @@ class FileRecord(NamedTuple):
 
     `name`: the file name within the album's folder
     `md5`: the MD5 of the file as this program wrote or adopted it
-    `modified_ns`: the file's time stamp as written, in ns since 1970; 0 for an adopted file
+    `modified_ns`: the file's timestamp as written, in ns since 1970; 0 for an adopted file
     `removed`: no longer on SmugMug
     `damaged`: failed --verify
     `stated_md5`: the MD5 of the file that SmugMug offers, if it differs from `md5`
@@ -499,7 +499,7 @@ class Job(NamedTuple):
     image takes its name. Any other file is kept. The image is then saved beside it, under its
     `fallback_name`.
 
-    `recorded`: the record of the image's present file, if it has one
+    `recorded`: the record of the image's current file, if it has one
     `adoptable`: names of existing files; one with the right content counts as on disk
     """
 
@@ -570,9 +570,9 @@ class Result(enum.Enum):
     CHECKSUM = ResultRow(
         "checksum differs",
         "checksum",
-        "SmugMug states another checksum. These are requested again after a day, then at longer "
-        "intervals of up to 30 days (at once with --full or --verify).",
-        "{number} with another checksum",
+        "SmugMug states a different checksum for these. They are requested again after a day, "
+        "then at longer intervals of up to 30 days (at once with --full or --verify).",
+        "{number} with a different checksum",
         is_note=True,
     )
     DAMAGED = ResultRow(
@@ -673,7 +673,7 @@ class Outcome(NamedTuple):
 #    A run begins with 4 downloads. The first trial takes three times as many, because 4 fill few
 #    lines and every trial costs half a second. Later trials double: 24, 48, 64. A trial is kept
 #    only if throughput rose by 6 %. A smaller gain may be noise, which would otherwise drive the
-#    number up and down for ever. After a trial without gain, the best number runs for 24 s, and
+#    number up and down forever. After a trial without gain, the best number runs for 24 s, and
 #    the next trial goes the other way. Below 4 MB/s, trials stop at 16.
 #
 #    Failed requests are a sign of overload. Three in one measurement halve the number at once;
@@ -756,7 +756,7 @@ class Parking:
         return len(self._items.get((wait, pool), ()))
 
     def take_released(self) -> list[HandedBack]:
-        """Remove and return the items to try again. The longest waiting come first."""
+        """Remove and return the items to try again. The longest-waiting come first."""
         released: list[HandedBack] = []
         for (wait, pool), items in list(self._items.items()):
             if wait.is_over():
@@ -908,7 +908,7 @@ def in_background(function: Callable[[], R], redraw: Callable[[], None] = lambda
     """Return the result of `function`, computed in another thread.
 
     The main thread stays free, so that Ctrl-C works at once, also on Windows. If the function has
-    to wait for a host, it is called again when that is over.
+    to wait for a host, it is called again when the wait is over.
     """
     for result in in_parallel(lambda _: function(), [True], Stop(), threads=1):
         if result is not None:
@@ -920,7 +920,7 @@ def in_background(function: Callable[[], R], redraw: Callable[[], None] = lambda
 class Pace(NamedTuple):
     """The state of the search for the best number of concurrent downloads.
 
-    `size`: the present number; a trial if it differs from `best`
+    `size`: the current number; a trial if it differs from `best`
     `best`: the fastest number so far
     `best_rate`: the throughput at `best`, in bytes per second
     `rests_left`: measurements to take before the next trial
@@ -1374,13 +1374,13 @@ def full_path(path: Path) -> str:
 
 
 # -------------------------------------------------------------------------------------------------
-# 4. Times: from the clocks of SmugMug, cameras and videos to the time stamps of files.
-#    Uses the calendar and the local time zone. Independent of the present time.
+# 4. Times: from the clocks of SmugMug, cameras and videos to the timestamps of files.
+#    Uses the calendar and the local time zone. Independent of the current time.
 # -------------------------------------------------------------------------------------------------
 
 DAY_SECONDS = 86_400.0
 
-# Limit of a time stamp, 272 years before and after 1970. SQLite stores nanoseconds in 63 bits, and
+# Limit of a timestamp, 272 years before and after 1970. SQLite stores nanoseconds in 63 bits, and
 # some file systems have a smaller range. A time beyond the limit counts as unknown.
 FILE_TIME_SECONDS = 1 << 33
 
@@ -1479,7 +1479,7 @@ def first_sunday(year: int, month: int) -> datetime:
 
 
 def file_time(image: Image) -> float | None:
-    """Return the time stamp for an image's file, or None. It is in seconds since 1970.
+    """Return the timestamp for an image's file, or None. It is in seconds since 1970.
 
     The camera's time is used, otherwise the time of the upload. A video's time should be in UTC.
     If it is later than the upload, the camera probably stored local time, and it is read as such.
@@ -1505,11 +1505,13 @@ def iso_time(seconds: float) -> str:
 #    Uses Stop and names. Independent of the files' content.
 # -------------------------------------------------------------------------------------------------
 
-# Stated limits of a name's length below this, in bytes, are ignored. Part files would not fit.
+# If a disk states a limit below this for the bytes of a name, the limit is ignored, because part
+# files would not fit.
 MIN_NAME_BYTES = 64
 
-# Length from which Windows refuses a path unless long paths are enabled. A folder needs room for
-# a short name in it: https://learn.microsoft.com/windows/win32/fileio/maximum-file-path-limitation
+# Windows refuses paths of this length or longer, unless long paths are enabled. A folder needs
+# room for a short name, too:
+# https://learn.microsoft.com/windows/win32/fileio/maximum-file-path-limitation
 WINDOWS_PATH_CHARACTERS = 260 - len("12345678.123")
 
 # Errors that mean fsync or locking is unsupported, as on some network and FUSE file systems.
@@ -1570,10 +1572,10 @@ class PartFile:
                 self.path.unlink()
 
     def finish(self, modified: float | None) -> None:
-        """Flush the content to disk, set its time stamp, and close it.
+        """Flush the content to disk, set its timestamp, and close it.
 
         The file is then ready to be renamed. `modified` is in seconds since 1970. With None, the
-        time stamp is not changed.
+        timestamp is not changed.
         """
         sync_to_disk(self._file.fileno())
         self._file.close()
@@ -1626,7 +1628,7 @@ def link_target(path: Path) -> str:
 
 
 def is_record_name(name: str) -> bool:
-    """Return True if a name begins with the record's. Those of SQLite's files do, too."""
+    """Return True if a name begins with the record's. The names of SQLite's own files do."""
     return name.casefold().startswith(RECORD_FILE)
 
 
@@ -1756,7 +1758,7 @@ def is_missing(path: Path) -> bool:
 
 
 def is_same_time(one_ns: int, other_ns: int) -> bool:
-    """Return True if two time stamps of a file are the same. They are in nanoseconds.
+    """Return True if two timestamps of a file are the same. They are in nanoseconds.
 
     FAT stores them in steps of 2 s and in local time, which shifts by an hour twice a year.
     """
@@ -2219,7 +2221,7 @@ def rest_of_line(columns: int, platform: str) -> str:
 
 
 def terminal_columns(stream: TextIO) -> int:
-    """Return the present width of a stream's terminal. Return 80 if it is unknown."""
+    """Return the current width of a stream's terminal. Return 80 if it is unknown."""
     with suppress(OSError, ValueError):
         return os.get_terminal_size(stream.fileno()).columns or 80
     return 80
@@ -2410,9 +2412,9 @@ class Host(Wait):
         self._url_opens_at: dict[str, float] = {}  # of URLs that wait alone
         self._last_refused_url = ""
         self._responses = 0  # to real requests that were not refused
-        self._changes = 0  # how often another URL than before was refused, or a refused one worked
+        self._changes = 0  # how often a different URL was refused, or a refused one worked
         self._silences = 0  # in a row
-        self._since: float | None = None  # when the present outage or refusal began
+        self._since: float | None = None  # when the current outage or refusal began
         self._since_text = ""  # the same as a time of day
         self._failed_until = 0.0  # when the latest failure, or the wait that it asked for, ended
         self._answered_at = 0.0
@@ -3026,7 +3028,7 @@ class Response:
 
         Raise RequestFailed if it is truncated, which the requests package does not always notice.
         Also raise it if it stalls, because single bytes at long intervals would block this thread
-        for ever.
+        forever.
         """
         began = time.monotonic()
         self._connection.bodies.add(self)
@@ -3269,14 +3271,14 @@ class Connection:
             since = host.unreachable_since()
             remaining_seconds = host.remaining_seconds()
             if since:
-                text = f"{host.label()} is unreachable since {since}"
+                text = f"{host.label()}: unreachable since {since}"
             elif remaining_seconds > 0:
                 text = f"waiting for SmugMug: {human_seconds(remaining_seconds)}"
             else:
                 continue
             files = count_files(host)
             if files:
-                text += f"; {counted(files, 'file')} wait{'s' * (files == 1)}"
+                text += f"; {counted(files, 'file')} waiting"
             return text
         return ""
 
@@ -3294,7 +3296,7 @@ class Connection:
                     failure = unanswered(f"SmugMug returned HTTP {raw.status_code}")
         except RequestFailed as error:
             failure = error if error.is_unanswered and error.transient else None
-        except BaseException:  # of any kind: nobody else could probe the host
+        except BaseException:  # of any kind: no other thread could probe the host
             host.probed(None)
             raise
         host.probed(failure)
@@ -3398,7 +3400,7 @@ class Connection:
         try:
             auth = self._auth(timestamp=str(int(time.time() + self._skew_seconds)))
             return requests.Request(method, url, headers=headers, auth=auth).prepare()
-        except ValueError:  # such as a key that is no text
+        except ValueError:  # such as a key that is not text
             raise SignatureRefused(
                 "Requests cannot be signed with this API key and secret."
             ) from None
@@ -3621,8 +3623,8 @@ def proxy_failure(reason: str, host: str) -> RequestFailed:
     variable = variable_in_force(PROXY_VARIABLES, os.environ) or "the system's proxy settings"
     if re.search(r"\b407\b", reason):
         return RequestFailed(
-            f"The proxy in {variable} asks for a user name and a password ({reason}). Write them "
-            "into its address: http://user:password@host:port"
+            f"The proxy in {variable} asks for a username and password ({reason}). Add them to "
+            "its address: http://user:password@host:port"
         )
     return unanswered(
         f"The connection to {host} through the proxy failed ({reason}). Check {variable}."
@@ -3640,12 +3642,12 @@ def certificate_advice(reason: str, environ: Mapping[str, str]) -> str:
     variable = variable_in_force(CERTIFICATE_VARIABLES, environ)
     if variable:
         return (
-            f"Check this computer's clock, and whether the file in {variable} holds the "
-            "certificate of the company proxy or virus scanner that intercepts connections."
+            "Check this computer's clock. If a company proxy or virus scanner intercepts "
+            f"connections, add its certificate to the file named in {variable}."
         )
     return (
         "Check this computer's clock. If a company proxy or virus scanner intercepts "
-        "connections, add its certificate to the file named in REQUESTS_CA_BUNDLE."
+        "connections, set REQUESTS_CA_BUNDLE to a file that contains its certificate."
     )
 
 
@@ -4417,7 +4419,7 @@ class Diagnosis:
         self.counts.update(kind + fact for fact, applies in facts.items() if applies)
         for name in ("DateTimeUploaded", "DateTimeOriginal"):
             if entry.text(name) and not entry.text(name).endswith("+00:00"):
-                self.unexpected[f"images whose {name} has another offset than +00:00"] += 1
+                self.unexpected[f"images whose {name} has an offset other than +00:00"] += 1
         if entry.integer("Serial") is None:
             self.unexpected["images without Serial"] += 1
 
@@ -4447,7 +4449,7 @@ class Diagnosis:
         if method == "HEAD":
             total = probe.headers.get("Content-Length", "")
         if remote.size_bytes is not None and total != str(remote.size_bytes):
-            self.unexpected[f"{method} tells another size of the {kind}'s file"] += 1
+            self.unexpected[f"{method} states a different size for the {kind}'s file"] += 1
 
     def check_fields(self, kind: str, entries: Sequence[Entry], names: str) -> None:
         """Note the requested fields that none of the objects has."""
@@ -4478,7 +4480,7 @@ class Diagnosis:
         shown["pages"] = {field: about.integer(field) for field in ("Total", "Start", "Count")}
         shown["fields"] = described_fields(entries)
         if response.integer("Code") not in (None, probe.status):
-            self.unexpected["responses whose Code is not their status"] += 1
+            self.unexpected["responses whose Code differs from their HTTP status"] += 1
         if probe.status == 200 and not entries:
             self.unexpected[f"{name}: no {locator}"] += 1
         self.requests.append(shown)
@@ -4616,7 +4618,7 @@ def is_gone(connection: Connection, image: Image) -> bool:
 
 
 def fetch_image_count(connection: Connection, album: Album) -> int | None:
-    """Return SmugMug's present count of an album's images, or None."""
+    """Return SmugMug's current count of an album's images, or None."""
     try:
         query = {**SHORT_RESPONSE, "_filter": "ImageCount"}
         response = Entry(connection.get_json(f"/api/v2/album/{album.key}", query))
@@ -4705,7 +4707,8 @@ def connect_with_key(
         except NotSignedIn as error:
             if given is not None:
                 raise NotSignedIn(
-                    f"{error}\nReplace SMUGMUG_ACCESS_TOKEN, or unset it to sign in with a PIN."
+                    f"{error}\nReplace SMUGMUG_ACCESS_TOKEN and SMUGMUG_ACCESS_TOKEN_SECRET, or "
+                    "unset both to sign in with a PIN."
                 ) from None
             log.warning("%s", error)
     credentials = sign_in(api_key, settings.timeout_seconds, stop, keep_key)
@@ -5095,7 +5098,7 @@ RECORDED_MD5 = re.compile(r"[0-9a-f]{32}|\??")
 MAX_RECORDED_TRIES = 1000  # greater numbers are cut to this; SQLite could not store one more
 LATEST_SECONDS = 4_102_444_800.0  # the year 2100; a later time in the record counts as never
 
-SQLITE_STEPS = 100_000  # steps of SQLite's machine between redraws; they take about 5 ms
+SQLITE_STEPS = 100_000  # steps of SQLite's virtual machine between redraws; they take about 5 ms
 SNAPSHOT_SECONDS = 60.0  # a preview gives up if the record keeps changing for this long
 SNAPSHOT_BYTES = 1 << 20  # the record is copied in pieces of this size
 
@@ -5111,7 +5114,7 @@ class Database:
 
     If it is lost, files are identified by their content. Rows are validated like responses,
     because a record may come from another computer or a damaged disk. A row that this program
-    cannot have written is ignored.
+    could not have written is ignored.
     """
 
     def __init__(self, db: sqlite3.Connection, lock: LockFile | None = None) -> None:
@@ -5443,7 +5446,7 @@ class LockFile:
             os.utime(str(self.path))
 
     def release(self) -> None:
-        """Remove the lock file, unless it is another run's by now."""
+        """Remove the lock file, unless another run has taken it over."""
         if self.is_held():
             with suppress(OSError):
                 remove(self.path)
@@ -5453,7 +5456,7 @@ class LockFile:
 def claimed(path: Path) -> Iterator[float]:
     """Keep other processes from changing a small file for a moment.
 
-    Yield the present time by the disk's clock, which may be another computer's. A claim that a
+    Yield the current time by the disk's clock, which may be another computer's. A claim that a
     killed process left is ignored after CLAIM_SECONDS.
     """
     claim = path.with_name(path.name + ".claim")
@@ -5625,8 +5628,8 @@ def copied_at_rest(path: Path, copy: Path, redraw: Callable[[], None]) -> bool:
     """Copy a record with its journal. Return False if a run wrote to it meanwhile.
 
     Locks would stop the run, so both files are read without any, and then compared with their
-    copies in reverse order. If both are equal, neither changed at one moment, and SQLite can undo
-    a commit that was incomplete then.
+    copies in reverse order. If both are equal, the copies show the record at one moment, and
+    SQLite can undo a commit that was incomplete then.
     """
     suffixes = ("", "-journal")
     for suffix in suffixes:
@@ -5695,7 +5698,7 @@ def temporary_problem(error: OSError | sqlite3.Error) -> Problem:
     reason = getattr(error, "strerror", None) or str(error)
     return Problem(
         f"Cannot copy the download record to {printable(folder)}: {printable(reason)}. Free some "
-        f"space there, or set TMPDIR to a folder with more."
+        f"space there, or set TMPDIR to a folder on a larger disk."
     )
 
 
@@ -6159,7 +6162,7 @@ def is_intact(record: FileRecord, on_disk: FilesOnDisk) -> bool:
 
 
 def is_version_of(record: FileRecord, image: Image) -> bool:
-    """Return True if a recorded file is SmugMug's present version.
+    """Return True if a recorded file is SmugMug's current version.
 
     The MD5 decides, or the serial if one MD5 is unknown.
     """
@@ -6194,7 +6197,7 @@ def is_being_processed(image: Image, now: float) -> bool:
     """Return True if SmugMug will have the image's file later.
 
     A photo that already has a file is downloaded at once. After a day, the file is requested
-    anyway, because some videos stay in processing for ever.
+    anyway, because some videos stay in processing forever.
     """
     uploaded = seconds_at(image.uploaded)
     is_recent = uploaded is None or now - uploaded < DAY_SECONDS
@@ -6462,7 +6465,7 @@ class ContentIndex:
                 log.warning(
                     "The index of the files on disk does not fit into the temporary folder (%s). "
                     "Files that could be copied are downloaded instead. Free some space there, "
-                    "or set TMPDIR to a folder with more.",
+                    "or set TMPDIR to a folder on a larger disk.",
                     error,
                 )
                 return []
@@ -6745,7 +6748,7 @@ def link_existing(
     """Give an intact file a second name as the image's file.
 
     Return None if it should be copied instead: without --hard-links, if the file is the user's, or
-    if the disk cannot link. Its time stamp is unchanged, because both names share it.
+    if the disk cannot link. Its timestamp is unchanged, because both names share it.
     """
     if not copy.may_link or not index.links or not has_md5(copy.path, copy.md5, stop):
         return None
@@ -6786,7 +6789,7 @@ class LinkedFile:
         self._md5 = md5
 
     def finish(self, modified: float | None) -> None:
-        """Keep the time stamp, which belongs to the other name as well."""
+        """Keep the timestamp, which belongs to the other name as well."""
 
     def md5(self) -> str:
         """Return the MD5 of the file."""
@@ -6890,7 +6893,7 @@ def file_record(
 
     A file that differs in size from the original is not the original, unless it has its MD5.
 
-    `is_written`: this program wrote the file and its time stamp
+    `is_written`: this program wrote the file and its timestamp
     """
     status = path.stat()
     return FileRecord(
@@ -6953,16 +6956,16 @@ class Landing(enum.Enum):
     """The treatment of a file that has the new file's name."""
 
     REPLACE = enum.auto()  # it is a truncated copy, or unchanged since this program wrote it
-    SET_ASIDE = enum.auto()  # the present file is damaged and gets another name
-    BESIDE = enum.auto()  # the present file is the user's; the new one gets another name
-    KEEP = enum.auto()  # as BESIDE, and the present file stays the album's file
+    SET_ASIDE = enum.auto()  # the current file is damaged and gets another name
+    BESIDE = enum.auto()  # the current file is the user's; the new one gets another name
+    KEEP = enum.auto()  # as BESIDE, and the current file stays the album's file
 
 
 def move_into_place(job: Job, new: NewFile, naming_lock: threading.Lock) -> Outcome:
     """Give a complete file its name, beside any file that must stay.
 
     The outcome holds the new record and says which file was kept. The decision may take long,
-    because files are compared. So it is made without the lock, and again if the present file
+    because files are compared. So it is made without the lock, and again if the current file
     changed meanwhile.
     """
     new.part.finish(file_time(job.image))
@@ -7001,13 +7004,13 @@ def may_take_over(recorded: FileRecord, image: Image, new: NewFile) -> bool:
     It has to be at least as good. So bytes that contradict SmugMug's checksum never replace a
     file, and a smaller or re-encoded copy never replaces an original.
 
-    With an unchanged serial, different bytes never replace a file, unless the present file is
+    With an unchanged serial, different bytes never replace a file, unless the current file is
     damaged, or they have the checksum that it lacks. Only a video may be replaced by a larger one,
     because SmugMug may serve a smaller rendition until it has encoded the full one.
 
-    With a new serial, a video that is smaller than the present one may be such a rendition, too.
+    With a new serial, a video that is smaller than the current one may be such a rendition, too.
     It takes over only if it is full: SmugMug has processed it, and its longer side is that of the
-    uploaded video or the longest that SmugMug serves. Otherwise it is saved beside the present
+    uploaded video or the longest that SmugMug serves. Otherwise it is saved beside the current
     file, which stays until SmugMug offers a larger one or the user removes it.
     """
     size_bytes, md5 = new.part.size_bytes, new.part.md5()
@@ -7075,7 +7078,7 @@ def keep_recorded(job: Job, new: NewFile, twin: Path | None) -> Outcome:
     if job.image.remote is not None:
         md5 = job.image.remote.md5 or new.stated_md5 or new.part.md5()
         record = record._replace(stated_md5=md5)
-    reason = f"SmugMug offers another file that is not better; it was saved as {beside.name}"
+    reason = f"SmugMug offers a different file that is no better; it was saved as {beside.name}"
     if record.is_original and not new.is_original:
         reason = f"SmugMug offers only a smaller copy; it was saved as {beside.name}"
     elif job.image.is_video and new.part.size_bytes < record.size_bytes:
@@ -7119,7 +7122,7 @@ def may_replace(path: Path, part: Path, recorded: FileRecord | None) -> bool:
 
 
 def is_decayed(path: Path, record: FileRecord) -> bool:
-    """Return True if a damaged file has kept its size and time stamp.
+    """Return True if a damaged file has kept its size and timestamp.
 
     In that case no program wrote to it, and the disk damaged it.
     """
@@ -7302,7 +7305,7 @@ PAGE = """\
   <input type="search" placeholder="Search" aria-label="Search">
   <label>Sort by <select><option>folder<option>name<option>date</select></label>
 </header>
-<noscript>This page needs JavaScript. The photos and videos are in the folders here.</noscript>
+<noscript>This page needs JavaScript. To see the photos and videos, open their folder.</noscript>
 <main></main>
 <p role="status"></p>
 <section role="dialog" aria-modal="true" aria-label="Large view" tabindex="-1" hidden>
@@ -8126,8 +8129,8 @@ class CheckedFile(NamedTuple):
     def is_damaged(self) -> bool:
         """Return True if every later run should download the image again.
 
-        If a file has grown or has another time stamp than recorded, the user changed it, and only
-        this run downloads SmugMug's copy. The record of an unreadable file is unchanged.
+        If a file has grown, or its timestamp differs from the record, the user changed it. Then
+        only this run downloads SmugMug's copy. The record of an unreadable file is unchanged.
         """
         if self.condition in (Condition.CHANGED, Condition.UNREADABLE):
             return self.record.damaged
@@ -8188,7 +8191,7 @@ def check_file(check: CheckedFile, hashes: LinkedHashes, stop: Stop) -> CheckedF
     try:
         status = os.stat(str(check.path))
         if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
-            reason = "it is no regular file"  # reading a pipe would wait for ever
+            reason = "it is not a regular file"  # reading a pipe would wait forever
             return check._replace(condition=Condition.UNREADABLE, reason=reason)
         md5 = hashes.md5(check.path, stop)
         if record.md5 not in ("", md5):
@@ -8282,7 +8285,7 @@ class Summary:
     `album_counts`: the number of images in each album of the account, selected or not
     `dated`, `undated`: new photos with and without a camera time
     `changed_here`: files that have grown since the download, because the user wrote into them
-    `in_progress`: downloads under way
+    `in_progress`: downloads in progress
     `visits`: the albums that still have images without a result, by album key
     `by_album`: the albums' entries in the JSON report, by album key
     `planned_images`: images compared with the disk
@@ -8705,7 +8708,7 @@ def disagreements(summary: Summary, settings: Settings) -> Iterator[str]:
     """Yield the summary's lines on numbers that SmugMug states wrongly or omits."""
     if summary.undated and not summary.dated:
         photos = counted(summary.undated, "new photo")
-        yield f"No camera time: SmugMug states none for {photos}, so the upload's time is used"
+        yield f"No camera time: SmugMug states none for {photos}, so their upload time is used"
     if summary.images_in_no_album() and not has_selection(settings):
         yield (
             f"SmugMug reports {summary.user.image_count:,} files in the account but "
@@ -9096,9 +9099,9 @@ class Steering:
     def measure(self, *, has_more: bool) -> None:
         """Measure; after MEASURE_SECONDS, set the number of downloads as `next_pace` says.
 
-        Downloads that remain from a larger number would be counted for the smaller one, so such a
-        measurement is not full. It begins only with the first download, because planning takes
-        time.
+        After the number is lowered, downloads beyond it are still running. They would be credited
+        to the lower number, so such a measurement is not full. Measuring begins only with the
+        first download, because planning takes time.
 
         `has_more`: more downloads could be started
         """
@@ -9462,8 +9465,8 @@ def plan_album(run: Run, visit: Visit, pages: PagedList) -> list[Job]:
 def count_listed(summary: Summary, visit: Visit, stated_total: float) -> None:
     """Compare SmugMug's count of an album with the images in its listings.
 
-    Two incomplete listings are sufficient if they contain all images together, by the album's
-    count and by that of the listing.
+    Two incomplete listings are enough if together they reach both counts, the album's and the
+    listing's.
     """
     album, listed = visit.album, len(visit.images)
     if visit.seen is not None:
@@ -9533,7 +9536,7 @@ def suspects_not_listed(visit: Visit) -> list[Outcome]:
 
 def not_confirmed(outcome: Outcome) -> Outcome:
     """Return the failure of an image that got a 404 although it is listed."""
-    reason = "SmugMug does not find it (404), but it was not deleted from its album"
+    reason = "SmugMug cannot find it (404), although it was not deleted from its album"
     return outcome._replace(result=Result.FAILED, reason=reason)
 
 
@@ -9571,7 +9574,7 @@ def follow_renames(run: Run, albums: Iterable[Album]) -> None:
 
 
 def save_folder(run: Run, album: Album, folder: str) -> None:
-    """Record an album's folder and the present name of the album."""
+    """Record an album's folder and the current name of the album."""
     record = run.album_records[album.key]._replace(folder=folder, name=album.name)
     run.folders[album.key] = folder
     run.album_records[album.key] = record
@@ -9642,7 +9645,7 @@ def settle_not_found(run: Run, visit: Visit) -> None:
 def relist_not_found(run: Run, visit: Visit, count: int | None) -> None:
     """Let a second visit to the album decide about 404 images.
 
-    `count`: SmugMug's present count of the album's images, None if unknown
+    `count`: SmugMug's current count of the album's images, None if unknown
     """
     second = visit.second
     if second is None:
@@ -10010,8 +10013,8 @@ def warn_of_changed_files(settings: Settings, summary: Summary) -> None:
     if changed and settings.task != "dry-run":
         log.warning(
             "%s changed here since the download. SmugMug's copies are now saved beside "
-            "them (about %s to download). To keep only your versions, stop this with Ctrl-C and "
-            "run it without --verify: changed files are not downloaded again then.",
+            "them (about %s to download). To keep only your versions, stop this with Ctrl-C, then "
+            "run it without --verify, which leaves changed files alone.",
             "1 file was" if len(changed) == 1 else f"{len(changed):,} files were",
             human_bytes(sum(changed)),
         )
@@ -10171,7 +10174,8 @@ def log_out(settings: Settings, screen: Screen, stop: Stop) -> int:
         settings.token_file.unlink()
         log.log(
             NOTICE,
-            "Removed %s. SmugMug still lists this permission. To revoke it, go to %s.",
+            "Removed %s. SmugMug still lists this program as authorized. To revoke that, go to "
+            "%s.",
             settings.token_file,
             AUTHORIZED_SERVICES,
         )
@@ -10404,8 +10408,8 @@ def build_parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
         epilog=(
             "Options that take a value can also be set in the environment (SMUGMUG_OUTPUT, "
             "SMUGMUG_JOBS ...). The API key is read from SMUGMUG_API_KEY and SMUGMUG_API_SECRET. "
-            "Exit codes: 0 complete (with -n: the preview is), 1 something failed or does not "
-            "fit on the disk, 2 could not run, 3 not signed in, 130 interrupted."
+            "Exit codes: 0 complete (with -n, a complete preview), 1 something failed or does "
+            "not fit on the disk, 2 could not run, 3 not signed in, 130 interrupted."
         ),
     )
     option = partial(add_option, environ)
@@ -10437,7 +10441,7 @@ def add_selection(group: Any, option: Callable[..., None]) -> None:
         "--since",
         parse_since,
         metavar="DATE",
-        help="only uploads since 2024-05-31, or 30d for 30 days",
+        help="only uploads since DATE: 2024-05-31, or 30d for the last 30 days",
     )
     option(
         group,
@@ -10509,8 +10513,8 @@ def add_places(group: Any, option: Callable[..., None]) -> None:
         ),
         metavar="xmp|json|html|dates",
         dest="sidecars",
-        help="save titles, captions, keywords and locations: a file per image, a file per "
-        "album, or web pages; dates adds dates to xmp; repeatable",
+        help="save titles, captions, keywords and locations: a file per image (xmp), a file per "
+        "album (json), or web pages (html); dates adds dates to xmp; repeatable",
     )
     option(
         group,
@@ -10551,7 +10555,7 @@ def add_places(group: Any, option: Callable[..., None]) -> None:
 
 
 def add_tasks(group: Any) -> None:
-    """Add the options that replace the download by another task."""
+    """Add the options that replace the download with another task."""
     tasks = group.add_mutually_exclusive_group()
     for names, about in (
         (("--list",), "show a table of the albums"),

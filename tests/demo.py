@@ -201,19 +201,19 @@ def drawn_png(number: int, width: int = 320, height: int = 240, bytes_at_least: 
 
     A chunk that viewers skip pads it to the wanted number of bytes.
     """
-    colours = random.Random(number)
-    above = [colours.randrange(60, 230) for _ in range(3)]
-    below = [colours.randrange(60, 230) for _ in range(3)]
-    centre, radius = (
-        (colours.randrange(width), colours.randrange(height)),
-        colours.randrange(40, 90),
+    colors = random.Random(number)
+    above = [colors.randrange(60, 230) for _ in range(3)]
+    below = [colors.randrange(60, 230) for _ in range(3)]
+    center, radius = (
+        (colors.randrange(width), colors.randrange(height)),
+        colors.randrange(40, 90),
     )
     rows = bytearray()
     for y in range(height):
         shade = [a + (b - a) * y // height for a, b in zip(above, below)]
         row = bytearray(bytes(shade) * width)
-        half = math.sqrt(max(0, radius**2 - (y - centre[1]) ** 2))
-        left, right = max(0, int(centre[0] - half)), min(width, int(centre[0] + half))
+        half = math.sqrt(max(0, radius**2 - (y - center[1]) ** 2))
+        left, right = max(0, int(center[0] - half)), min(width, int(center[0] + half))
         if half and left < right:
             row[3 * left : 3 * right] = bytes(255 - value // 2 for value in shade) * (right - left)
         _draw_number(row, y, str(number), scale=16)
@@ -221,7 +221,7 @@ def drawn_png(number: int, width: int = 320, height: int = 240, bytes_at_least: 
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     filling = (
         b"raNd",
-        colours.getrandbits(8 * bytes_at_least + 8).to_bytes(bytes_at_least + 1, "big"),
+        colors.getrandbits(8 * bytes_at_least + 8).to_bytes(bytes_at_least + 1, "big"),
     )
     fillings = [filling] if bytes_at_least else []
     chunks = [(b"IHDR", header), *fillings, (b"IDAT", zlib.compress(bytes(rows))), (b"IEND", b"")]

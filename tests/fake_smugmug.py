@@ -13,7 +13,7 @@ signatures are real; no connection leaves the machine.
         subprocess.run([...], env={**os.environ, **smugmug.environment})
         assert smugmug.count("cdn") == 2
 
-The fake is never kinder than the service. It checks signatures, time stamps and nonces, limits
+The fake is never kinder than the service. It checks signatures, timestamps and nonces, limits
 pages, drops ``_expand`` from the link to the next page, serves a still where a video is expected,
 and leaves fields out. It answers an unknown path with 404 and records it in ``unknown_paths``.
 
@@ -1351,7 +1351,7 @@ class OAuth:
     def _is_new_nonce(self, oauth: Dict[str, str]) -> bool:
         """Remember a nonce and return True if it is new.
 
-        Nonces whose time stamp would be refused by now are dropped.
+        Nonces whose timestamp would be refused by now are dropped.
         """
         period = int(oauth["oauth_timestamp"]) // TIMESTAMP_TOLERANCE_SECONDS
         nonce = (oauth.get("oauth_token", ""), oauth["oauth_timestamp"], oauth["oauth_nonce"])
@@ -2803,7 +2803,7 @@ def key_unknown(request: Request, honest: Response) -> Bent:
 
 @named_fault
 def clock_wrong(request: Request, honest: Response) -> Bent:
-    """Send 401: the time stamp is too far from now."""
+    """Send 401: the timestamp is too far from now."""
     return _oauth_problem(request, "timestamp_refused")
 
 
@@ -2840,7 +2840,7 @@ def no_length(request: Request, honest: Response, chunked: bool = True) -> Bent:
 
 @named_fault
 def endless(request: Request, honest: Response, chunked: bool = True) -> Bent:
-    """Send a body without Content-Length that goes on for ever."""
+    """Send a body without Content-Length that goes on forever."""
     honest.body = Pattern(1 << 50, 1, bytes_of(honest.body)[:8])
     honest.framing = "chunked" if chunked else "close"
     return honest
@@ -3363,7 +3363,7 @@ class FakeSmugMug:
     def let_time_pass(self, seconds: float) -> None:
         """Skip time on SmugMug without waiting: dates, request tokens, the rate limit's window.
 
-        The program under test signs by its own clock, so time stamps of signatures are still
+        The program under test signs by its own clock, so timestamps of signatures are still
         compared with the machine's clock: only what SmugMug shows has moved.
         """
         self.account.let_time_pass(seconds)

@@ -80,7 +80,7 @@ def part_files(run: Run) -> List[Path]:
 
 
 def snapshot(folder: Path) -> Dict[str, Tuple[int, int, bytes]]:
-    """Return a folder and everything below it, hidden or not: modes, time stamps, contents."""
+    """Return a folder and everything below it, hidden or not: modes, timestamps, contents."""
     return {
         str(path.relative_to(folder)): (
             path.lstat().st_mode,

@@ -1,4 +1,4 @@
-"""Read what the script wrote: XMP sidecars, time stamps, cells of a terminal."""
+"""Read what the script wrote: XMP sidecars, timestamps, cells of a terminal."""
 
 from __future__ import annotations
 

@@ -186,7 +186,7 @@ def test_the_progress_line_says_what_waits_for_what() -> None:
     with pytest.raises(script.HandBack):
         connection.host(API).refused(API, refused)
     assert connection.waiting(lambda host: 1).startswith("waiting for SmugMug: ")
-    assert connection.waiting(lambda host: 1).endswith("; 1 file waits")
+    assert connection.waiting(lambda host: 1).endswith("; 1 file waiting")
     connection = script.Connection(script.Credentials("key", "secret"), 5.0, script.Stop())
     host = connection.host(FILE)
     for _ in range(script.UNANSWERED_IN_A_ROW):
@@ -196,7 +196,7 @@ def test_the_progress_line_says_what_waits_for_what() -> None:
         host.probed(script.unanswered("no response"))
     since = host.unreachable_since()
     assert connection.is_waiting() and connection.waiting(lambda host: 110) == (
-        f"SmugMug's photo host is unreachable since {since}; 110 files wait"
+        f"SmugMug's photo host: unreachable since {since}; 110 files waiting"
     )
 
 
@@ -605,9 +605,9 @@ def test_advice_names_the_proxy_variable_in_force(
 @pytest.mark.parametrize(
     "variable, reason, says",
     [
-        ("", "unable to get local issuer certificate", "add its certificate to the file named in"),
-        ("REQUESTS_CA_BUNDLE", "self-signed certificate", "the file in REQUESTS_CA_BUNDLE holds"),
-        ("CURL_CA_BUNDLE", "self-signed certificate", "the file in CURL_CA_BUNDLE holds"),
+        ("", "unable to get local issuer certificate", "set REQUESTS_CA_BUNDLE to a file"),
+        ("REQUESTS_CA_BUNDLE", "self-signed certificate", "the file named in REQUESTS_CA_BUNDLE"),
+        ("CURL_CA_BUNDLE", "self-signed certificate", "the file named in CURL_CA_BUNDLE"),
         ("REQUESTS_CA_BUNDLE", "Missing Authority Key Identifier", "Python 3.12"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Are camera times and time stamps computed correctly from SmugMug's dates?"""
+"""Are camera times and timestamps computed correctly from SmugMug's dates?"""
 
 from __future__ import annotations
 

@@ -257,7 +257,7 @@ def test_a_photo_that_is_listed_but_never_found_is_a_failure(
     for _ in range(2):
         told = sync(run, exit_code=1)
         assert last_line(told) == f"1 of 2 are in {run.output}; 1 failed"
-        assert "Summer/b.JPG: SmugMug does not find it (404)" in told.stderr
+        assert "Summer/b.JPG: SmugMug cannot find it (404)" in told.stderr
     smugmug.clear_faults()
     assert sync(run).downloads == 1
 
@@ -399,7 +399,7 @@ def test_missing_camera_times_are_mentioned_once(account: Account, run: Run) -> 
     album = account.album("Summer")
     album.photo("a.JPG", taken=None)
     album.photo("b.JPG", taken=None)
-    line = "No camera time: SmugMug states none for 2 new photos, so the upload's time is used\n"
+    line = "No camera time: SmugMug states none for 2 new photos, so their upload time is used\n"
     assert sync(run).stderr.count(line) == 1
     assert "camera time" not in sync(run).stderr
     album.photo("c.JPG", taken=None)

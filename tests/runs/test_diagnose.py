@@ -139,9 +139,9 @@ def test_surprises_are_named(account: Account, smugmug: FakeSmugMug, run: Run) -
         "no image has Format",
         "no image has Serial",
         "images without Serial",
-        "images whose DateTimeUploaded has another offset than +00:00",
+        "images whose DateTimeUploaded has an offset other than +00:00",
         "the ETag of the photo's file is not its MD5",
-        "HEAD tells another size of the photo's file",
+        "HEAD states a different size for the photo's file",
     }
     assert "odd name" not in text and "Secret" not in text
 

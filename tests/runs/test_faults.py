@@ -333,22 +333,22 @@ def test_albums_that_cannot_be_listed_are_named_and_the_rest_downloaded(
 def test_silent_connections_time_out(account: Account, smugmug: FakeSmugMug, run: Run) -> None:
     album = account.album("Stalls")
     images = {
-        name: add(album, name, "photo") for name in ("before the head", "in the body", "for ever")
+        name: add(album, name, "photo") for name in ("before the head", "in the body", "forever")
     }
     smugmug.fault("stall", where=of_file(images["before the head"]), before_headers=True)
     smugmug.fault("stall", where=of_file(images["in the body"]), after_bytes=CUT)
-    smugmug.fault("stall", where=of_file(images["for ever"]), times=None, before_headers=True)
+    smugmug.fault("stall", where=of_file(images["forever"]), times=None, before_headers=True)
     smugmug.fault("stall", where=of_list(album), before_headers=True)
     smugmug.fault("stall", where="!albums", after_bytes=10)
 
     result = run("--timeout", 1)
 
     expected = expected_files(album)
-    del expected["Stalls/for ever.JPG"]
+    del expected["Stalls/forever.JPG"]
     assert files_on_disk(run.output) == expected
-    assert counts(smugmug, images) == {"before the head": 2, "in the body": 2, "for ever": 5}
+    assert counts(smugmug, images) == {"before the head": 2, "in the body": 2, "forever": 5}
     assert smugmug.count("api", "!albums") == smugmug.count("api", "!images") == 2
-    assert unsaid(result, {"Stalls/for ever.": "photos.smugmug.com did not respond in time"}) == []
+    assert unsaid(result, {"Stalls/forever.": "photos.smugmug.com did not respond in time"}) == []
     assert result.returncode == 1
 
 

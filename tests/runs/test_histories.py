@@ -717,7 +717,7 @@ class History:
         return None if os.path.lexists(str(target)) else self.moved(path, target)
 
     def edit(self) -> Optional[str]:
-        """Edit a file, which moves its time stamp."""
+        """Edit a file, which moves its timestamp."""
         return self.changed(keep_size=self.random.random() < 0.5, keep_time=False)
 
     def stealthy_edit(self) -> Optional[str]:

@@ -159,9 +159,7 @@ def test_a_large_file_shows_that_it_moves_in_a_narrow_terminal() -> None:
     assert len({line.split("%")[0] for line in lines}) == 3
 
 
-@pytest.mark.parametrize(
-    "waiting", ["waiting for SmugMug: 12 s", "SmugMug is unreachable since 1"]
-)
+@pytest.mark.parametrize("waiting", ["waiting for SmugMug: 12 s", "SmugMug: unreachable since 1"])
 def test_no_time_left_is_shown_during_waits_nor_do_waits_slow_it_down(
     monkeypatch: pytest.MonkeyPatch, waiting: str
 ) -> None:

@@ -130,14 +130,14 @@ def test_a_smaller_rendition_goes_beside_a_video_of_the_same_serial(
     files = files_on_disk(run.output)
     assert files == {"Summer/film.mp4": bytes_of(best), f"Summer/{key_name(video)}": video.data}
     assert "Kept (1):\n  Summer/film.mp4: " in second.stderr
-    assert "; 1 with another checksum" in second.stderr
+    assert "; 1 with a different checksum" in second.stderr
     for arguments in ((), ("--full",)):
         assert sync(run, *arguments).downloads == 0
     smugmug.let_time_pass(DAY + 600)
     assert sync(run).downloads == 0 and files_on_disk(run.output) == files
     video.content = best
     last = sync(run, "--full")
-    assert last.downloads == 0 and "another checksum" not in last.stderr
+    assert last.downloads == 0 and "different checksum" not in last.stderr
     assert files_on_disk(run.output) == files
 
 
@@ -176,7 +176,7 @@ def test_a_smaller_rendition_of_a_replaced_video_goes_beside_until_the_full_one_
     last = sync(run, "--full")
     assert last.downloads == 1 and "1 replaced" in last.stderr
     assert files_on_disk(run.output)["Summer/film.mp4"] == video.data
-    assert "another checksum" not in last.stderr
+    assert "different checksum" not in last.stderr
     video.album.touch()
     assert sync(run).downloads == 0
 
@@ -284,9 +284,9 @@ def test_a_file_with_another_checksum_is_requested_again_until_it_agrees(
     photo = account.album("Summer").photo("a.JPG")
     serve(smugmug, photo, spoiled(photo))
     first = sync(run, "-qq")
-    assert first.downloads == 2 and "; 1 with another checksum" in first.stderr
+    assert first.downloads == 2 and "; 1 with a different checksum" in first.stderr
     assert files_on_disk(run.output) == {"Summer/a.JPG": spoiled(photo)}
-    assert "; 1 with another checksum" in sync(run).stderr
+    assert "; 1 with a different checksum" in sync(run).stderr
     assert sync(run).cost == NOTHING_NEW
     if option is None:
         for days in (1, 2, 4):
@@ -300,7 +300,7 @@ def test_a_file_with_another_checksum_is_requested_again_until_it_agrees(
     smugmug.clear_faults()
     last = sync(run, *filter(None, [option]))
     assert last.downloads == 1 and "1 replaced" in last.stderr
-    assert "another checksum" not in last.stderr
+    assert "different checksum" not in last.stderr
     assert files_on_disk(run.output) == {"Summer/a.JPG": photo.data}
     assert sync(run).cost == NOTHING_NEW
 
@@ -309,10 +309,10 @@ def test_a_checksum_that_smugmug_corrects_agrees_without_a_download(
     account: Account, run: Run
 ) -> None:
     photo = account.album("Summer").photo("a.JPG", stated_md5="ab" * 16)
-    assert "with another checksum" in sync(run).stderr
+    assert "with a different checksum" in sync(run).stderr
     photo.stated_md5 = ""
     assert sync(run, "--full").downloads == 0
-    assert "another checksum" not in sync(run).stderr
+    assert "different checksum" not in sync(run).stderr
 
 
 def test_the_same_bytes_before_and_after_others_are_no_proof(
@@ -352,7 +352,7 @@ def test_a_damaged_file_is_not_requested_each_night_if_smugmugs_contradicts_its_
     for days in (1, 2, 4):
         smugmug.let_time_pass(days * DAY - 1000)
         told = sync(run, exit_code=1)
-        assert told.downloads == 0 and "1 with another checksum; 1 damaged" in told.stderr
+        assert told.downloads == 0 and "1 with a different checksum; 1 damaged" in told.stderr
         assert "Kept (1):\n  Summer/a.JPG: SmugMug offers another file" in told.stderr
         smugmug.let_time_pass(2000)
         assert sync(run, exit_code=1).downloads == 2
@@ -365,7 +365,7 @@ def test_a_damaged_file_is_not_requested_each_night_if_smugmugs_contradicts_its_
         "Summer/a-damaged.JPG": damaged,
         f"Summer/{key_name(photo)}": spoiled(photo),
     }
-    assert "another checksum" not in sync(run).stderr
+    assert "different checksum" not in sync(run).stderr
 
 
 @pytest.mark.parametrize("option", ["--full", "--verify", None])

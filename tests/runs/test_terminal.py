@@ -308,7 +308,7 @@ def test_requested_waits_are_shown_and_counted_down(
     account.album("Summer").photo()
     smugmug.fault("rate_limited", "cdn", retry_after="1800")
     screen = terminal(columns=60)
-    screen.wait_for_progress("waiting for SmugMug: 29 min [0-9]+ s; 1 file waits")
+    screen.wait_for_progress("waiting for SmugMug: 29 min [0-9]+ s; 1 file waiting")
     told = " ".join(" ".join(screen.lines[:-1]).split())
     assert "SmugMug's rate limit is reached (0 requests left); waiting 1800 s." in told
     assert "429" not in told

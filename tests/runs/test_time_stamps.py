@@ -17,7 +17,7 @@ UPLOADED = datetime(2020, 3, 1, 12, 34, 56)
 
 
 def time_stamps(folder: Path) -> Dict[str, float]:
-    """Return the time stamp of each file in a folder, in seconds since 1970."""
+    """Return the timestamp of each file in a folder, in seconds since 1970."""
     return {path.name: path.stat().st_mtime for path in folder.iterdir()}
 
 

@@ -43,7 +43,7 @@ def one_photo_on_disk(account: Account, run: Run, name: str = "a.JPG") -> Photo:
 
 
 def decay(path: Path) -> bytes:
-    """Change a file without its size and time stamp, as failing disks and `exiftool -P` do."""
+    """Change a file without its size and timestamp, as failing disks and `exiftool -P` do."""
     return edit(path, keep_time=True)
 
 
@@ -714,7 +714,7 @@ def test_another_account_is_refused_in_the_same_folder(
     account: Account, run: Run, ca: Authority
 ) -> None:
     photo = one_photo_on_disk(account, run)
-    stranger = Account(nickname="neighbours")
+    stranger = Account(nickname="neighbors")
     stranger.album("Summer").photo("b.JPG")
     mine = run.smugmug
     with FakeSmugMug(stranger, ca) as theirs:
@@ -724,7 +724,7 @@ def test_another_account_is_refused_in_the_same_folder(
             refused = sync(run, *args, exit_code=2)
             assert (
                 refused.downloads == 0
-                and "neighbours" in refused.stderr
+                and "neighbors" in refused.stderr
                 and account.nickname in refused.stderr
             )
             assert files_on_disk(run.output) == before == {"Summer/a.JPG": photo.data}

@@ -14,7 +14,7 @@ from helpers import NOTHING_NEW, edit, expected_files, files_on_disk, key_name, 
 
 
 def decay(path: Path) -> bytes:
-    """Change a byte as a failing disk would, keeping the time stamp; return the content."""
+    """Change a byte as a failing disk would, keeping the timestamp; return the content."""
     return edit(path, keep_time=True)
 
 

@@ -251,7 +251,7 @@ def test_photos_are_downloaded_while_the_api_makes_others_wait(
 
     assert process.returncode == 130
     assert stderr.count("SmugMug's rate limit is reached (0 requests left); waiting 3600 s.") == 1
-    assert "; 10 files wait" in stderr
+    assert "; 10 files waiting" in stderr
     assert smugmug.count("api", "!download") <= 2
 
 
