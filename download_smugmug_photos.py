@@ -2156,7 +2156,7 @@ class Screen(logging.Handler):
         self._lock = threading.RLock()
         self._wants_progress = progress
         self._is_live = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
-        self._is_shown = False  # the progress line is on the screen
+        self._is_shown = False  # the progress line, or the ^C of an interrupt, is on the screen
         self._shown_at = 0.0 if self._is_live else time.monotonic()
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -2196,6 +2196,13 @@ class Screen(logging.Handler):
     def show_text(self, text: str) -> None:
         """Show a text on the progress line, if an update is due."""
         self.show(lambda columns: text)
+
+    def note_interrupt(self) -> None:
+        """Note that the terminal may show "^C". The next message replaces it.
+
+        A signal handler calls this, so it takes no lock and writes nothing.
+        """
+        self._is_shown = self._is_live
 
     def clear(self) -> None:
         """Remove the progress line."""
@@ -4638,7 +4645,8 @@ def fetch_image_count(connection: Connection, album: Album) -> int | None:
 #        token and secret   SMUGMUG_ACCESS_TOKEN and SMUGMUG_ACCESS_TOKEN_SECRET; the token file,
 #                           if it was saved with this key; the PIN flow
 #
-#    A typed key is saved once SmugMug has accepted it, a token once it has worked.
+#    A typed key is saved unless SmugMug refuses it, a token once it has worked. A saved key that is
+#    refused can be typed again.
 # -------------------------------------------------------------------------------------------------
 
 OAUTH_BASE = API_ORIGIN + "/services/oauth/1.0a/"
@@ -4664,22 +4672,45 @@ def connect(settings: Settings, screen: Screen, stop: Stop) -> tuple[Connection,
     """
     saved = read_saved(settings.token_file)
     api_key, source = find_api_key(os.environ, saved)
-    if api_key is not None:
-        screen.announce("Contacting SmugMug ...")
-        try:
-            return connect_with_key(api_key, source == SAVED_KEY, saved, settings, stop)
-        except (UnknownKey, SignatureRefused) as error:
-            raise Problem(f"{error} Compare {source} with {APPLY_URL}.") from None
-    request_api_key()
-    for _ in range(KEY_ATTEMPTS - 1):
-        try:
-            return connect_with_key(type_api_key(), True, saved, settings, stop)
-        except (UnknownKey, SignatureRefused) as error:
-            log.warning("%s Enter both again, as shown at %s", error, APPLY_URL)
+    if api_key is None:
+        request_api_key()
+        return connect_with_typed_key(saved, settings, stop)
+    screen.announce("Contacting SmugMug ...")
     try:
-        return connect_with_key(type_api_key(), True, saved, settings, stop)
+        return connect_with_key(api_key, source == SAVED_KEY, saved, settings, stop)
     except (UnknownKey, SignatureRefused) as error:
-        raise Problem(f"{error} Compare both with {APPLY_URL}, then run this again.") from None
+        if source != SAVED_KEY or not is_terminal(sys.stdin):
+            raise Problem(f"{error} Compare {source} with {APPLY_URL}.") from None
+        log.warning("%s Enter both again, as shown at %s", error, APPLY_URL)
+    return connect_with_typed_key(saved, settings, stop)
+
+
+def connect_with_typed_key(
+    saved: Credentials, settings: Settings, stop: Stop
+) -> tuple[Connection, User]:
+    """Ask for an API key. Return a connection that is signed in with it, and its user.
+
+    The key is saved unless SmugMug refuses it, so that it is typed only once. Raise Problem after
+    KEY_ATTEMPTS refusals.
+
+    `saved`: the content of the token file
+    """
+    attempts_left = KEY_ATTEMPTS
+    while True:
+        api_key = type_api_key()
+        attempts_left -= 1
+        try:
+            return connect_with_key(api_key, True, saved, settings, stop)
+        except (UnknownKey, SignatureRefused) as error:
+            if not attempts_left:
+                raise Problem(
+                    f"{error} Compare both with {APPLY_URL}, then run this again."
+                ) from None
+            log.warning("%s Enter both again, as shown at %s", error, APPLY_URL)
+        except BaseException:  # of any kind, such as no network or Ctrl-C
+            keep_key(api_key, saved, settings.token_file)
+            log.warning("The API key and its secret are saved for the next run.")
+            raise
 
 
 def connect_with_key(
@@ -4691,18 +4722,16 @@ def connect_with_key(
     `saved`: the content of the token file
     """
 
-    def keep_key() -> None:
-        kept = saved if saved.key == api_key.key else Credentials(api_key.key, "")
-        kept = kept._replace(secret=api_key.secret)
-        if is_kept and kept != saved:
-            save_sign_in(kept, settings.token_file)
+    def on_key_accepted() -> None:
+        if is_kept:
+            keep_key(api_key, saved, settings.token_file)
 
     given = token_from_environment(api_key, os.environ)
     credentials = given or token_from_file(api_key, saved)
     if credentials is not None:
         try:
             connected = connect_as(credentials, settings, stop)
-            keep_key()
+            on_key_accepted()
             return connected
         except NotSignedIn as error:
             if given is not None:
@@ -4711,12 +4740,20 @@ def connect_with_key(
                     "unset both to sign in with a PIN."
                 ) from None
             log.warning("%s", error)
-    credentials = sign_in(api_key, settings.timeout_seconds, stop, keep_key)
+    credentials = sign_in(api_key, settings, stop, on_key_accepted)
     connection, user = connect_as(credentials, settings, stop)
     save_sign_in(credentials if is_kept else credentials._replace(secret=""), settings.token_file)
     if settings.task != "login":  # its task reports this itself
         log.info("Signed in as %s.", printable(user.nick_name))
     return connection, user
+
+
+def keep_key(api_key: Credentials, saved: Credentials, path: Path) -> None:
+    """Save a typed key. A token that was saved with the same key stays."""
+    kept = saved if saved.key == api_key.key else Credentials(api_key.key, "")
+    kept = kept._replace(secret=api_key.secret)
+    if kept != saved:
+        save_sign_in(kept, path)
 
 
 def connect_as(
@@ -4732,7 +4769,7 @@ def connect_as(
     except SignatureRefused:
         # Find out which secret is wrong. This request is signed with the key's secret alone.
         api_key = credentials._replace(token="", token_secret="")
-        fetch_token("getRequestToken", api_key, settings.timeout_seconds, stop, callback_uri="oob")
+        fetch_token("getRequestToken", api_key, settings, stop, callback_uri="oob")
         raise NotSignedIn("The secret of the access token is wrong.") from None
     except RequestFailed as error:
         if error.status in (401, 403):
@@ -4815,7 +4852,7 @@ def token_from_file(api_key: Credentials, saved: Credentials) -> Credentials | N
 
 def request_api_key() -> None:
     """Explain how to get an API key. Raise Problem if there is no terminal to enter it."""
-    if sys.stdin is None or not sys.stdin.isatty():
+    if not is_terminal(sys.stdin):
         raise Problem(f"No API key found. Every run needs a key and its secret. {KEY_ADVICE}")
     log.warning(
         "You need a free API key. Request one at the address below. When asked what it is for, "
@@ -4823,6 +4860,11 @@ def request_api_key() -> None:
         "in a file that only you can read.\n\n%s\n",
         APPLY_URL,
     )
+
+
+def is_terminal(stdin: TextIO | None) -> bool:
+    """Return True if standard input is a terminal. `stdin` is None if it is closed."""
+    return stdin is not None and stdin.isatty()
 
 
 def type_api_key() -> Credentials:
@@ -4857,7 +4899,7 @@ def typed(prompt: str, pattern: str = ".+", advice: str = "") -> str:
 
 
 def sign_in(
-    api_key: Credentials, timeout_seconds: float, stop: Stop, on_key_accepted: Callable[[], None]
+    api_key: Credentials, settings: Settings, stop: Stop, on_key_accepted: Callable[[], None]
 ) -> Credentials:
     """Ask the user to grant access and enter a PIN. Return `api_key` with an access token.
 
@@ -4876,7 +4918,7 @@ def sign_in(
     log.info("Contacting SmugMug ...")
     for attempt in range(PIN_ATTEMPTS):
         request_token = fetch_token(
-            "getRequestToken", api_key, timeout_seconds, stop, callback_uri="oob"
+            "getRequestToken", api_key, settings, stop, callback_uri="oob"
         )
         if not attempt:
             on_key_accepted()
@@ -4893,9 +4935,7 @@ def sign_in(
         try:
             # A PIN may begin with 0, so it stays a text.
             pin = typed("PIN: ", "[0-9]{6}", "A PIN has six digits.")
-            return fetch_token(
-                "getAccessToken", request_token, timeout_seconds, stop, verifier=pin
-            )
+            return fetch_token("getAccessToken", request_token, settings, stop, verifier=pin)
         except EOFError:
             raise NotSignedIn("\nNo PIN entered. Run this again when you have it.") from None
         except (NotSignedIn, RequestFailed) as error:
@@ -4929,7 +4969,7 @@ def can_open_browser(stdin: TextIO | None, environ: Mapping[str, str], platform:
     On Linux this takes a display, which SSH may forward. On macOS and Windows a browser would open
     on the screen of the remote computer, so none is opened over SSH.
     """
-    if stdin is None or not stdin.isatty():
+    if not is_terminal(stdin):
         return False
     if platform in ("darwin", "win32", "cygwin"):
         return not any(environ.get(name) for name in SSH_VARIABLES)
@@ -4958,15 +4998,22 @@ def open_browser(url: str) -> None:
 
 
 def fetch_token(
-    name: str, credentials: Credentials, timeout_seconds: float, stop: Stop, **oauth: str
+    name: str, credentials: Credentials, settings: Settings, stop: Stop, **oauth: str
 ) -> Credentials:
     """Return `credentials` with the token that the OAuth endpoint `name` grants.
 
+    Raise SignatureRefused if SmugMug refuses a key that has no token yet.
+
     `oauth`: further OAuth parameters, such as `callback_uri` or `verifier`
     """
-    longest_seconds = MAX_OUTAGE_MINUTES * 60
-    connection = Connection(credentials, timeout_seconds, stop, longest_seconds, **oauth)
-    body = in_background(partial(connection.get, OAUTH_BASE + name, Response.body))
+    longest_seconds = settings.max_outage_minutes * 60
+    connection = Connection(credentials, settings.timeout_seconds, stop, longest_seconds, **oauth)
+    try:
+        body = in_background(partial(connection.get, OAUTH_BASE + name, Response.body))
+    except RequestFailed as error:
+        if error.status == 401 and not error.transient and not credentials.token:
+            raise SignatureRefused(f"{str(error).rstrip('.')}.", status=401) from None
+        raise
     form = dict(parse_qsl(body.decode("utf-8", "replace")))  # without the empty fields
     if not {"oauth_token", "oauth_token_secret"} <= form.keys():
         raise RequestFailed("SmugMug sent no token. Try again later.")
@@ -10218,7 +10265,7 @@ def main(argv: list[str] | None = None) -> int:
     screen = Screen(level, settings.progress and not settings.quiet)
     stop = Stop()
     try:
-        catch_signals(stop)
+        catch_signals(stop, screen)
         set_up_log(settings, screen)
         exit_code = TASKS[settings.task](settings, screen, stop)
         with output_checked():
@@ -10261,7 +10308,7 @@ CONFLICTING_OPTIONS = {
 }
 
 
-def catch_signals(stop: Stop) -> None:
+def catch_signals(stop: Stop, screen: Screen) -> None:
     """Make Ctrl-C, termination and a closed terminal end the run in order."""
     numbers = []
     for name in ("SIGINT", "SIGTERM", "SIGBREAK", "SIGHUP"):
@@ -10273,6 +10320,7 @@ def catch_signals(stop: Stop) -> None:
         for each in numbers:  # nothing may interrupt the end, which takes up to two seconds
             signal.signal(each, signal.SIG_IGN)
         stop.set()
+        screen.note_interrupt()
         raise KeyboardInterrupt
 
     for number in numbers:

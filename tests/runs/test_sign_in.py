@@ -243,6 +243,12 @@ def test_runs_without_standard_input_ask_nothing(run: Run, smugmug: FakeSmugMug)
     assert smugmug.requests == []
 
 
+def test_sign_ins_wait_no_longer_than_the_longest_outage(run: Run, smugmug: FakeSmugMug) -> None:
+    smugmug.fault("rate_limited", "getRequestToken", times=None, retry_after="3000")
+    result = run("--login", "--max-outage", 0.02, signed_in=False, input="027518\n", timeout=60)
+    assert result.returncode == 1 and "unreachable for 0.02 minutes" in result.stderr
+
+
 # =================================================================================================
 # The token file
 # =================================================================================================

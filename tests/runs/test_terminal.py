@@ -619,6 +619,48 @@ def test_a_typed_key_is_kept_even_if_the_sign_in_fails_after_it(
     assert again.wait_for_end() == 0
 
 
+@pytest.mark.parametrize("end", ["no connection", "no network", "terms", "Ctrl-C"])
+def test_a_typed_key_is_kept_even_if_smugmug_did_not_accept_it(
+    smugmug: FakeSmugMug, run: Run, terminal: Callable[..., Terminal], end: str
+) -> None:
+    proxy = {}
+    if end == "no network":
+        proxy = dict.fromkeys(("HTTPS_PROXY", "https_proxy"), "http://127.0.0.1:9")
+    else:
+        name = {"no connection": "reset", "terms": "terms_not_accepted", "Ctrl-C": "stall"}[end]
+        smugmug.fault(name, "getRequestToken", times=None)
+    screen = terminal("--login", **NO_KEY, **NO_TOKEN, **proxy)
+    type_key(screen, smugmug.api_key, smugmug.api_secret)
+    if end == "Ctrl-C":
+        screen.wait_for(lambda lines: lines[-1] == "Contacting SmugMug ...")
+        screen.press(b"\x03")
+    assert screen.wait_for_end() == (130 if end == "Ctrl-C" else 2)
+    assert "The API key and its secret are saved for the next run." in screen.lines
+    assert saved_key(run) == (smugmug.api_key, smugmug.api_secret)
+    smugmug.clear_faults()
+    again = terminal("--login", **NO_KEY, **NO_TOKEN)
+    again.wait_for(lambda lines: lines[-1].startswith("PIN:"))
+    assert "API key" not in flat(again)
+
+
+@pytest.mark.parametrize("wrong", ["api_key", "api_secret", "either"])
+def test_a_saved_key_that_is_refused_can_be_typed_again(
+    smugmug: FakeSmugMug, run: Run, terminal: Callable[..., Terminal], wrong: str
+) -> None:
+    token_file(run).parent.mkdir(parents=True)
+    saved = {"api_key": smugmug.api_key, "api_secret": smugmug.api_secret, wrong: "mistyped"}
+    token_file(run).write_text(json.dumps(saved))
+    if wrong == "either":  # the reason is in words that are not known
+        smugmug.fault("respond", "getRequestToken", status=401, body=b"No entry.")
+    screen = terminal("--login", **NO_KEY, **NO_TOKEN)
+    type_key(screen, smugmug.api_key, smugmug.api_secret)
+    assert "Enter both again" in flat(screen) and "You need a free API key" not in flat(screen)
+    screen.wait_for(lambda lines: lines[-1].startswith("PIN:"))
+    screen.press(smugmug.pin.encode() + b"\n")
+    assert screen.wait_for_end() == 0
+    assert saved_key(run) == (smugmug.api_key, smugmug.api_secret)
+
+
 def test_an_empty_secret_is_asked_for_again(
     smugmug: FakeSmugMug, terminal: Callable[..., Terminal]
 ) -> None:
