@@ -2697,6 +2697,8 @@ def short_url(url: str) -> str:
 
 DEFAULT_RATE_LIMIT_SECONDS = 60.0  # the wait after a 429 that does not say how long
 REDIRECT_ATTEMPTS = 5  # redirects followed for one request
+LEAST_TIMEOUT_SECONDS = 1.0  # no shorter --max-outage makes requests time out sooner
+TIMEOUTS_IN_OUTAGE = UNANSWERED_IN_A_ROW + 1  # so that a probe also fits into --max-outage
 MAX_RESPONSE_BYTES = 16 << 20  # no API response is larger; 100 images take some 300 kB
 DECODED_AT_ONCE_BYTES = 1 << 12  # compressed bodies may grow a thousandfold
 LEAST_BYTES_PER_SECOND = CHUNK_BYTES / 60  # a slower body counts as stalled
@@ -3118,7 +3120,8 @@ class Connection:
 
     `credentials`: sign each request;
         see https://api.smugmug.com/api/v2/doc/tutorial/authorization.html
-    `timeout_seconds`: how long a response may send nothing
+    `timeout_seconds`: how long a response may send nothing; at most a quarter of
+        `max_outage_seconds`
     `max_outage_seconds`: the longest wait for a host
     `oauth`: further OAuth parameters while signing in, such as `callback_uri` or `verifier`
     """
@@ -3141,7 +3144,9 @@ class Connection:
         )
         self.stop = stop
         self.clock = AwakeClock()
-        self._timeout_seconds = min(timeout_seconds, max_outage_seconds)
+        # Enough requests must fit into an outage to notice it.
+        share_seconds = max(LEAST_TIMEOUT_SECONDS, max_outage_seconds / TIMEOUTS_IN_OUTAGE)
+        self._timeout_seconds = min(timeout_seconds, share_seconds)
         self._max_outage_seconds = max_outage_seconds
         self._lock = threading.Lock()
         self._adapter = Adapter(pool_maxsize=1024)
@@ -3373,7 +3378,8 @@ class Connection:
         Redirects and cookies are ignored. A wait never exceeds the rest of --max-outage.
         """
         request = self._signed(url, headers, method)
-        seconds = max(1.0, min(self._timeout_seconds, host.patience_seconds()))
+        longest_seconds = max(LEAST_TIMEOUT_SECONDS, host.patience_seconds())
+        seconds = min(self._timeout_seconds, longest_seconds)
         connect_seconds = min(CONNECT_TIMEOUT_SECONDS, seconds)
         head = HeadWait(self.clock() + connect_seconds + seconds)
         self._adapter.current.wait = head
@@ -4645,8 +4651,8 @@ def fetch_image_count(connection: Connection, album: Album) -> int | None:
 #        token and secret   SMUGMUG_ACCESS_TOKEN and SMUGMUG_ACCESS_TOKEN_SECRET; the token file,
 #                           if it was saved with this key; the PIN flow
 #
-#    A typed key is saved unless SmugMug refuses it, a token once it has worked. A saved key that is
-#    refused can be typed again.
+#    A typed key is saved unless SmugMug refuses it, a token once it has worked. A saved key that
+#    is refused can be typed again.
 # -------------------------------------------------------------------------------------------------
 
 OAUTH_BASE = API_ORIGIN + "/services/oauth/1.0a/"
@@ -4917,9 +4923,7 @@ def sign_in(
     has_browser = can_open_browser(sys.stdin, os.environ, sys.platform)
     log.info("Contacting SmugMug ...")
     for attempt in range(PIN_ATTEMPTS):
-        request_token = fetch_token(
-            "getRequestToken", api_key, settings, stop, callback_uri="oob"
-        )
+        request_token = fetch_token("getRequestToken", api_key, settings, stop, callback_uri="oob")
         if not attempt:
             on_key_accepted()
         query = {"oauth_token": request_token.token, "Access": "Full", "Permissions": "Read"}
