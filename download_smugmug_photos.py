@@ -2692,7 +2692,8 @@ def short_url(url: str) -> str:
 #    first page of the list of albums
 #
 #    After the last attempt, the image counts as failed and its part file stays. The next run
-#    resumes it if SmugMug states an MD5, and otherwise downloads the image from the beginning.
+#    resumes it if an MD5 is stated in the API or the ETag. Otherwise, it downloads the image from
+#    the beginning.
 # -------------------------------------------------------------------------------------------------
 
 DEFAULT_RATE_LIMIT_SECONDS = 60.0  # the wait after a 429 that does not say how long
@@ -7208,7 +7209,7 @@ def fetch(
     request = Request(
         headers, accept=frozenset({200, 206, 416}), length_bytes=lambda: part.size_bytes
     )
-    if not remote.md5:  # nothing would prove that old and new bytes belong together
+    if not remote.md5 and part.size_bytes == remote.size_bytes:  # no response would prove it
         part.restart()
     most_bytes = most_expected_bytes(remote, image)
     tries_left = 2
@@ -7236,9 +7237,12 @@ def stated_md5(remote: RemoteFile, part: PartFile) -> str:
 
     Return "" if there is none. The ETag of a file is its MD5, in quotes.
     """
-    if remote.md5:
-        return remote.md5
-    match = re.fullmatch(r'"?([0-9a-f]{32})"?', part.etag.lower())
+    return remote.md5 or etag_md5(part.etag)
+
+
+def etag_md5(etag: str) -> str:
+    """Return the MD5 in an ETag. Return "" if the ETag has another form."""
+    match = re.fullmatch(r'"?([0-9a-f]{32})"?', etag.lower())
     return match.group(1) if match else ""
 
 
@@ -7283,7 +7287,11 @@ def write_body(
 
 
 def resumes(response: Response, remote: RemoteFile, part: PartFile) -> bool:
-    """Return True if a response continues the part file with the same file's bytes."""
+    """Return True if a response continues the part file with the same file's bytes.
+
+    Either the ETag is that of the bytes before, or an MD5 will prove that all bytes belong
+    together. It is stated by the API or, for a file without one, by the ETag.
+    """
     given = re.fullmatch(
         r"bytes (?:(\d{1,18})-\d{1,18}|\*)/(\d{1,18}|\*)",
         response.headers.get("Content-Range", ""),
@@ -7299,7 +7307,10 @@ def resumes(response: Response, remote: RemoteFile, part: PartFile) -> bool:
         return True
     if total not in ("*", str(remote.size_bytes or total)):
         return False
-    return bool(part.etag) and response.headers.get("ETag", "") == part.etag
+    etag = response.headers.get("ETag", "")
+    if part.etag:
+        return etag == part.etag
+    return bool(etag_md5(etag))  # the bytes before came earlier than this attempt
 
 
 def check_download(part: PartFile, remote: RemoteFile, image: Image, accepted_md5: str) -> None:

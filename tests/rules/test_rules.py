@@ -940,9 +940,11 @@ def test_files_of_unknown_size_resume_if_their_md5_is_known() -> None:
         ('"a"', '"b"', False),
         ("", "", False),
         ("", '"a"', False),
+        ("", f'"{MD5}"', True),
+        ('"a"', f'"{MD5}"', False),
     ],
 )
-def test_files_without_md5_resume_only_under_the_same_etag(
+def test_files_without_md5_resume_only_under_the_same_etag_or_one_that_is_an_md5(
     before: str, now: str, expected: bool
 ) -> None:
     assert (

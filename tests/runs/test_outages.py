@@ -14,7 +14,17 @@ from typing import Any, Dict
 import pytest
 
 from conftest import Run
-from fake_smugmug import JPEG_MAGIC, Account, Album, Authority, FakeSmugMug, Image, Line, Pattern
+from fake_smugmug import (
+    JPEG_MAGIC,
+    MP4_MAGIC,
+    Account,
+    Album,
+    Authority,
+    FakeSmugMug,
+    Image,
+    Line,
+    Pattern,
+)
 from helpers import (
     RECORD,
     broken_python,
@@ -88,6 +98,28 @@ def test_a_single_video_survives_an_outage(
         "Summer/IMG_1.JPG": photo.data
     }
     assert stderr.count(OUT_OF_REACH) == 1
+
+
+def test_a_video_without_md5_resumes_after_an_outage(
+    account: Account, smugmug: FakeSmugMug, run: Run
+) -> None:
+    video = account.album("Summer").video(
+        "clip.MOV", Pattern(SIZE, account.new_seed(), MP4_MAGIC), md5_listed=False
+    )
+    smugmug.fault("stall", where="cdn", after_bytes=CUT)
+    process = run.start()
+    deadline = time.monotonic() + 300
+    while not any(part.stat().st_size for part in part_files(run)):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    be_away_for_a_while(smugmug)
+
+    _, stderr = process.communicate(timeout=300)
+
+    assert process.returncode == 0, stderr
+    assert files_on_disk(run.output) == {"Summer/clip.mp4": video.data}
+    last = smugmug.select("cdn", of_file(video))[-1]
+    assert re.fullmatch("bytes=[1-9][0-9]*-", last.headers.get("range", ""))
 
 
 def test_listings_survive_an_outage(account: Account, smugmug: FakeSmugMug, run: Run) -> None:

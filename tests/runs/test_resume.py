@@ -142,6 +142,16 @@ ANOTHER_LENGTH = {
     "body": b"x" * 100,
 }
 
+ANOTHER_ETAG = {
+    "status": 206,
+    "headers": {
+        "Content-Type": "video/mp4",
+        "ETag": '"another"',
+        "Content-Range": f"bytes {KEPT}-{KEPT + 99}/{SIZE}",
+    },
+    "body": b"x" * 100,
+}
+
 PARTS = (
     Part("206", "", [], ["part"]),
     Part("200", "", [("range_ignored", {})], ["part"]),
@@ -192,7 +202,16 @@ PARTS = (
         kind="video without size",
     ),
     Part("of unknown size", "", [], ["part"], kind="video without size"),
-    Part("of unknown MD5", "", [], ["zero"], kind="video without MD5"),
+    Part("of unknown MD5", "", [], ["part"], kind="video without MD5"),
+    Part("wrong bytes of unknown MD5", "flip", [], ["part", "zero"], kind="video without MD5"),
+    Part("complete of unknown MD5", "complete", [], ["zero"], kind="video without MD5"),
+    Part(
+        "of unknown MD5 and another ETag",
+        "",
+        [("respond", ANOTHER_ETAG)],
+        ["part", "zero"],
+        kind="video without MD5",
+    ),
     Part("a folder", "folder", [], [], comes_home=False),
 )
 
