@@ -1514,6 +1514,13 @@ MIN_NAME_BYTES = 64
 # https://learn.microsoft.com/windows/win32/fileio/maximum-file-path-limitation
 WINDOWS_PATH_CHARACTERS = 260 - len("12345678.123")
 
+# The beginnings and ends of JPEG, PNG and GIF files.
+FILE_ENDS = (
+    (b"\xff\xd8\xff", b"\xff\xd9"),
+    (b"\x89PNG", b"IEND\xae\x42\x60\x82"),
+    (b"GIF8", b"\x00;"),
+)
+
 # Errors that mean fsync or locking is unsupported, as on some network and FUSE file systems.
 UNSUPPORTED = frozenset(
     {errno.EINVAL, errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, getattr(errno, "ENOTSUP", 0)}
@@ -1636,6 +1643,37 @@ def is_blank(path: Path) -> bool:
     """Return True if a file contains only zeros, as after a power cut."""
     with open(str(path), "rb", buffering=0) as file:
         return all(chunk.count(0) == len(chunk) for chunk in chunks_of(file))
+
+
+def is_whole(path: Path) -> bool:
+    """Return True if a photo or video is complete, because it ends as its type should.
+
+    This covers the types that SmugMug serves. A file of another type is never whole.
+    """
+    with suppress(OSError), open(str(path), "rb", buffering=0) as file:
+        head = file.read(12)
+        size_bytes = file.seek(0, os.SEEK_END)
+        if head[4:8] == b"ftyp":
+            return has_whole_boxes(file, size_bytes)
+        file.seek(max(0, size_bytes - 12))
+        tail = file.read(12)
+        return any(head.startswith(first) and tail.endswith(last) for first, last in FILE_ENDS)
+    return False
+
+
+def has_whole_boxes(file: IO[bytes], size_bytes: int) -> bool:
+    """Return True if the boxes of an MP4 or HEIC file fill it exactly. Each states its length."""
+    position = 0
+    while position < size_bytes:
+        file.seek(position)
+        head = file.read(16)
+        length = int.from_bytes(head[:4], "big")
+        if length == 1:  # the length is in the next field
+            length = int.from_bytes(head[8:], "big")
+        if length < 8:
+            return False
+        position += length
+    return position == size_bytes
 
 
 def file_stamp(path: Path) -> tuple[int, int, int] | None:
@@ -1769,6 +1807,7 @@ def is_same_time(one_ns: int, other_ns: int) -> bool:
 class FilesOnDisk(Dict[str, int]):
     """The regular files in a folder: sizes in bytes, by name on disk."""
 
+    folder = Path()
     _by_key: dict[str, str] | None = None  # built when a name is first not found as it is
 
     def actual_name(self, name: str) -> str:
@@ -1794,6 +1833,7 @@ def files_in(folder: Path) -> FilesOnDisk:
     drop its lock.
     """
     files = FilesOnDisk()
+    files.folder = folder
     try:
         entries = os.scandir(str(folder))
     except (FileNotFoundError, NotADirectoryError, UnicodeError):
@@ -6190,21 +6230,33 @@ def adoptable_names(visit: Visit, image: Image, name: str) -> Iterator[str]:
 
 
 def is_on_disk(record: FileRecord, on_disk: FilesOnDisk) -> bool:
-    """Return True if the recorded file is present, as written or with additions.
+    """Return True if the recorded file is present, as written or as the user edited it.
 
-    If a file has grown, the user or another program has written into it, for example to add
-    keywords. It is the user's version of the image, and is not downloaded again. A shorter file
-    may be truncated. A file that iCloud Drive has evicted counts as present.
+    A file that iCloud Drive has evicted counts as present.
     """
     name = on_disk.actual_name(record.name)
     if record.damaged:
         return False
-    return on_disk.get(name, -1) >= record.size_bytes or on_disk.is_evicted(name)
+    if name not in on_disk:
+        return on_disk.is_evicted(name)
+    return not is_truncated(on_disk.folder, name, on_disk[name], record)
 
 
-def has_grown(record: FileRecord, on_disk: FilesOnDisk) -> bool:
-    """Return True if a recorded file is longer than when it was written."""
-    return on_disk.get(on_disk.actual_name(record.name), -1) > record.size_bytes
+def is_truncated(folder: Path, name: str, size_bytes: int, record: FileRecord) -> bool:
+    """Return True if a file lacks its end. It is then downloaded again.
+
+    A file of another size is otherwise the user's version of the image, and is not downloaded
+    again. The user or another program has written into it, for example to add or remove keywords.
+    Only its end tells a shorter file from a truncated one. The timestamp does not: an interrupted
+    copy has a new one, and some programs keep the old one when they remove metadata.
+    """
+    return size_bytes < record.size_bytes and not is_whole(folder / name)
+
+
+def is_edited(record: FileRecord, on_disk: FilesOnDisk) -> bool:
+    """Return True if a recorded file on disk has another size than when it was written."""
+    size_bytes = on_disk.get(on_disk.actual_name(record.name), record.size_bytes)
+    return size_bytes != record.size_bytes and is_on_disk(record, on_disk)
 
 
 def is_intact(record: FileRecord, on_disk: FilesOnDisk) -> bool:
@@ -6916,7 +6968,7 @@ def already_known(job: Job, new: NewFile, now: float, stop: Stop) -> Outcome | N
     record = job.recorded
     if new.is_proven() or record.serial != job.image.serial:
         return None
-    if record.damaged or not has_recorded_size(job.folder / record.name, record):
+    if record.damaged or not is_present(job.folder / record.name, record):
         return None
     tries = record.checksum_tries + 1
     record = record._replace(
@@ -6977,12 +7029,14 @@ def is_still_the_best(record: FileRecord, remote: RemoteFile, job: Job) -> bool:
         is_same = record.md5 == remote.md5
     else:
         is_same = (record.serial, record.size_bytes) == (job.image.serial, remote.size_bytes)
-    return is_same and has_recorded_size(job.folder / record.name, record)
+    return is_same and is_present(job.folder / record.name, record)
 
 
-def has_recorded_size(path: Path, record: FileRecord) -> bool:
-    """Return True if the file at `path` has the recorded size."""
-    return is_file(path) and os.path.getsize(str(path)) == record.size_bytes
+def is_present(path: Path, record: FileRecord) -> bool:
+    """Return True if the recorded file is at `path`, as written or as the user edited it."""
+    if not is_file(path):
+        return False
+    return not is_truncated(path.parent, path.name, os.path.getsize(str(path)), record)
 
 
 class NewFile(NamedTuple):
@@ -8191,8 +8245,8 @@ class CheckedFile(NamedTuple):
     def is_damaged(self) -> bool:
         """Return True if every later run should download the image again.
 
-        If a file has grown, or its timestamp differs from the record, the user changed it. Then
-        only this run downloads SmugMug's copy. The record of an unreadable file is unchanged.
+        If the user changed a file, only this run downloads SmugMug's copy. The record of an
+        unreadable file is unchanged.
         """
         if self.condition in (Condition.CHANGED, Condition.UNREADABLE):
             return self.record.damaged
@@ -8247,7 +8301,8 @@ def check_file(check: CheckedFile, hashes: LinkedHashes, stop: Stop) -> CheckedF
 
     A difference counts only if the file differs twice, because reading from disks and networks can
     also fail. If no MD5 is recorded, the file's MD5 is. A file of zeros or with bad sectors is
-    always damaged.
+    always damaged, and so is a truncated one. One of the recorded size was changed by the user if
+    it has another timestamp. Otherwise the disk damaged it.
     """
     record = check.record
     try:
@@ -8269,10 +8324,11 @@ def check_file(check: CheckedFile, hashes: LinkedHashes, stop: Stop) -> CheckedF
         return check._replace(condition=condition, reason=reason)
     if record.md5 in ("", md5):
         return check._replace(record=record._replace(md5=md5))
-    has_same_time = is_same_time(status.st_mtime_ns, record.modified_ns)
-    if has_same_time and status.st_size <= record.size_bytes:
-        return check._replace(condition=Condition.DAMAGED)
-    return check._replace(condition=Condition.CHANGED)
+    is_damaged = is_truncated(check.path.parent, check.path.name, status.st_size, record)
+    if status.st_size == record.size_bytes:
+        is_damaged = is_same_time(status.st_mtime_ns, record.modified_ns)
+    condition = Condition.DAMAGED if is_damaged else Condition.CHANGED
+    return check._replace(condition=condition)
 
 
 # -------------------------------------------------------------------------------------------------
@@ -8346,7 +8402,7 @@ class Summary:
     `unlisted`: images that SmugMug counts but does not list, by album key
     `album_counts`: the number of images in each album of the account, selected or not
     `dated`, `undated`: new photos with and without a camera time
-    `changed_here`: files that have grown since the download, because the user wrote into them
+    `changed_here`: files of another size than downloaded, because the user wrote into them
     `in_progress`: downloads in progress
     `visits`: the albums that still have images without a result, by album key
     `by_album`: the albums' entries in the JSON report, by album key
@@ -8445,7 +8501,7 @@ class Summary:
                 keys = visit.album.key, record.image_key
                 self.add_note(Result.KEPT, visit.folder, record.name, unavailable.reason, *keys)
             self._note_file(visit, record, is_video)
-            if has_grown(record, visit.on_disk):
+            if is_edited(record, visit.on_disk):
                 self.changed_here += 1
         for key, unavailable in visit.unavailable.items():
             if key in visit.records:
@@ -8508,7 +8564,7 @@ class Summary:
         elif outcome.reason:
             self._note_image(visit, Result.KEPT, file.name, outcome)
         self._note_file(visit, file, image.is_video)
-        if outcome.result is Result.ALREADY_THERE and has_grown(file, visit.on_disk):
+        if outcome.result is Result.ALREADY_THERE and is_edited(file, visit.on_disk):
             self.changed_here += 1
 
     def _note_image(self, visit: Visit, result: Result, name: str, outcome: Outcome) -> None:

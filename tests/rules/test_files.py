@@ -83,3 +83,45 @@ def test_a_part_file_names_its_image(serial: Any, md5: str) -> None:
 )
 def test_other_names_are_not_those_of_part_files(name: str) -> None:
     assert script.part_key(name) == ""
+
+
+# =================================================================================================
+# Whole files
+# =================================================================================================
+
+FTYP = b"\x00\x00\x00\x0cftypmp42"
+
+
+@pytest.mark.parametrize(
+    "content, expected",
+    [
+        (b"\xff\xd8\xff\xe0 a photo \xff\xd9", True),
+        (b"\xff\xd8\xff\xe0 a photo \xff", False),
+        (b"\xff\xd8\xff\xe0 a photo \xff\xd9\x00\x00", False),
+        (b"\x89PNG\r\n a picture IEND\xae\x42\x60\x82", True),
+        (b"\x89PNG\r\n a picture IEND\xae\x42\x60", False),
+        (b"GIF89a a picture \x00;", True),
+        (b"GIF89a a picture", False),
+        (FTYP, True),
+        (FTYP + b"\x00\x00\x00\x0amdatab", True),
+        (FTYP + b"\x00\x00\x00\x0amdata", False),
+        (FTYP + b"\x00\x00\x00\x01mdat\x00\x00\x00\x00\x00\x00\x00\x12ab", True),
+        (FTYP + b"\x00\x00\x00\x01mdat\x00\x00\x00\x00\x00\x00\x00\x12a", False),
+        (FTYP + b"\x00\x00\x00\x00mdat to the end", False),
+        (FTYP + bytes(100), False),
+        (FTYP + b"\x00\x00", False),
+        (b"", False),
+        (bytes(100), False),
+        (b"notes", False),
+    ],
+)
+def test_files_are_whole_if_they_end_as_their_type_should(
+    tmp_path: Path, content: bytes, expected: bool
+) -> None:
+    (tmp_path / "a.jpg").write_bytes(content)
+    assert script.is_whole(tmp_path / "a.jpg") is expected
+
+
+def test_files_that_cannot_be_read_are_not_whole(tmp_path: Path) -> None:
+    assert not script.is_whole(tmp_path)
+    assert not script.is_whole(tmp_path / "missing")

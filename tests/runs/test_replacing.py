@@ -29,6 +29,7 @@ from helpers import (
     RECORD,
     broken_python,
     edit,
+    expected_files,
     files_on_disk,
     key_name,
     of_file,
@@ -472,6 +473,80 @@ def test_metadata_written_into_files_costs_no_download(account: Account, run: Ru
     files = files_on_disk(run.output)
     assert files[f"Summer/{key_name(video)}"] == video.data
     assert {name: files[name] for name in tagged} == tagged
+
+
+def box(kind: bytes, content: bytes) -> bytes:
+    """Make a box of an MP4 file."""
+    return (8 + len(content)).to_bytes(4, "big") + kind + content
+
+
+def whole_file(name: str, seed: int, size: int) -> bytes:
+    """Make a file that begins and ends as its type should."""
+    content = bytes_of(Pattern(size, seed))
+    if name.endswith(".mp4"):
+        return box(b"ftyp", b"mp42") + box(b"moov", content[:100]) + box(b"mdat", content)
+    if name.endswith(".PNG"):
+        return b"\x89PNG\r\n" + content + b"IEND\xae\x42\x60\x82"
+    return JPEG_MAGIC + content + b"\xff\xd9"
+
+
+NAMES = ("a.JPG", "b.PNG", "c.mp4")
+
+
+@pytest.mark.parametrize("keeps_time", [True, False])
+def test_files_that_lost_metadata_are_kept_and_cost_no_download(
+    account: Account, run: Run, keeps_time: bool
+) -> None:
+    album = account.album("Summer")
+    album.photo("a.JPG", whole_file("a.JPG", 1, 9000))
+    album.photo("b.PNG", whole_file("b.PNG", 1, 9000))
+    album.video("c.mp4", whole_file("c.mp4", 1, 9000))
+    sync(run)
+    stripped = {}
+    for name in NAMES:
+        path = run.output / "Summer" / name
+        status = path.stat()
+        path.write_bytes(whole_file(name, 2, 7000))
+        if keeps_time:  # as exiftool -P does
+            os.utime(str(path), ns=(status.st_atime_ns, status.st_mtime_ns))
+        stripped[f"Summer/{name}"] = path.read_bytes()
+    told = sync(run)
+    assert told.cost == NOTHING_NEW and "Changed here: 3 files" in told.stderr
+    assert sync(run, "--full").downloads == 0 and files_on_disk(run.output) == stripped
+    verified = sync(run, "--verify")
+    assert "3 files were changed here since the download." in verified.stderr
+    assert stripped.items() <= files_on_disk(run.output).items()
+
+
+@pytest.mark.parametrize("keeps_time", [True, False])
+def test_truncated_files_are_repaired_whatever_their_time(
+    account: Account, run: Run, keeps_time: bool
+) -> None:
+    album = account.album("Summer")
+    album.photo("a.JPG", whole_file("a.JPG", 1, 9000))
+    album.photo("b.PNG", whole_file("b.PNG", 1, 9000))
+    album.video("c.mp4", whole_file("c.mp4", 1, 9000))
+    for options in ((), ("--verify",)):
+        sync(run)
+        for name in NAMES:
+            path = run.output / "Summer" / name
+            status = path.stat()
+            os.truncate(str(path), 5000)
+            if keeps_time:
+                os.utime(str(path), ns=(status.st_atime_ns, status.st_mtime_ns))
+        assert sync(run, *options).downloads == 3
+        assert files_on_disk(run.output) == expected_files(album)
+
+
+def test_an_edited_file_is_not_duplicated_because_its_checksum_is_due(
+    account: Account, smugmug: FakeSmugMug, run: Run
+) -> None:
+    account.album("Summer").photo("a.JPG", stated_md5="ab" * 16)
+    sync(run)
+    edited = edit(run.output / "Summer" / "a.JPG", keep_size=False)
+    smugmug.let_time_pass(DAY + 600)
+    assert sync(run).downloads == 1
+    assert files_on_disk(run.output) == {"Summer/a.JPG": edited}
 
 
 def test_verify_says_what_copies_of_changed_files_cost_before_it_downloads_them(
