@@ -9,6 +9,7 @@ ordinary process, see `can_be_warm`.
 
 from __future__ import annotations
 
+import atexit
 import gc
 import importlib
 import multiprocessing
@@ -46,12 +47,12 @@ def can_be_warm(
     stdin: int, variables: Mapping[str, Optional[str]], options: Mapping[str, Any]
 ) -> bool:
     """Return True if a process with these `subprocess.Popen` options can be forked."""
-    return (
-        sys.platform != "win32"
-        and not options
-        and stdin in (subprocess.PIPE, subprocess.DEVNULL)
-        and not any(name.startswith(START_VARIABLES) for name in variables if name != FAULTS)
-    )
+    if sys.platform == "win32" or options or stdin not in (subprocess.PIPE, subprocess.DEVNULL):
+        return False
+    faults = variables.get(FAULTS)
+    if faults and not os.path.exists(os.path.join(faults, "sitecustomize.py")):
+        return False  # modules that replace others, which are loaded here already
+    return not any(name.startswith(START_VARIABLES) for name in variables if name != FAULTS)
 
 
 class WarmProcess:
@@ -192,6 +193,7 @@ def _run(
         *(path for path in sys.path if path not in (str(HERE), str(SCRIPT.parent))),
     ]
     gc.freeze()  # what was loaded before the fork is not collected
+    atexit._clear()
     if FAULTS in variables:
         sys.path.insert(0, variables[FAULTS])
         sys.modules.pop("sitecustomize", None)
@@ -200,4 +202,7 @@ def _run(
     sys.modules["__main__"] = script
     script.__name__ = "__main__"
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # as the script does while packages load
-    sys.exit(script.main())
+    try:
+        sys.exit(script.main())
+    finally:
+        atexit._run_exitfuncs()  # a forked process ends without
