@@ -9333,11 +9333,17 @@ def hidden_albums(run: Run, albums: list[Album]) -> str:
 
     A sign-in with access to public albums only gets a list that looks complete. So the account's
     count has to agree with it, unless SmugMug states full access. The count is normally a little
-    higher, because it includes locked albums and images in no album.
+    higher, because it includes locked albums and images in no album. An empty list is never
+    trusted if the record has albums, even if the user may have deleted them all.
     """
     user, summary = run.user, run.summary
     recorded = run.database.counts_on_disk()
+    advice = SIGN_IN_AGAIN
     if recorded and not albums:
+        advice += (
+            " If you deleted all albums on SmugMug, keep this folder, because its files are now "
+            "your only copy, and use another one with --output."
+        )
         seen = f"SmugMug lists no album, but the record has {counted(len(recorded), 'album')}"
     elif user.image_count is None and user.level == "Public":
         seen = "SmugMug does not state how many photos and videos the account has"
@@ -9351,7 +9357,7 @@ def hidden_albums(run: Run, albums: list[Album]) -> str:
         )
     else:
         return ""
-    return f"{seen}, so the sign-in probably has too little access. {SIGN_IN_AGAIN}"
+    return f"{seen}, so the sign-in probably has too little access. {advice}"
 
 
 def note_removed_albums(run: Run, albums: Iterable[Album]) -> None:

@@ -114,6 +114,10 @@ def test_an_empty_list_of_albums_is_a_failure_if_albums_were_downloaded(
         account.remove(album)
     told = sync(run, exit_code=1)
     assert "SmugMug lists no album, but the record has 2 albums" in told.stderr
+    assert "If you deleted all albums on SmugMug, keep this folder" in told.stderr
+    assert len(files_on_disk(run.output)) == 2
+    other = run.output.parent / "other"
+    assert run("-o", other).returncode == 0
     assert "o longer on SmugMug" not in told.stderr and removed_in_record(run) == 0
 
 

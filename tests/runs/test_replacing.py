@@ -354,7 +354,7 @@ def test_a_damaged_file_is_not_requested_each_night_if_smugmugs_contradicts_its_
         smugmug.let_time_pass(days * DAY - 1000)
         told = sync(run, exit_code=1)
         assert told.downloads == 0 and "1 with a different checksum; 1 damaged" in told.stderr
-        assert "Kept (1):\n  Summer/a.JPG: SmugMug offers another file" in told.stderr
+        assert "Kept (1):\n  Summer/a.JPG: SmugMug offers a different file" in told.stderr
         smugmug.let_time_pass(2000)
         assert sync(run, exit_code=1).downloads == 2
         assert sync(run, exit_code=1).downloads == 0
