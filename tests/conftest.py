@@ -103,6 +103,7 @@ def pytest_configure(config: pytest.Config) -> None:
         warm.prepare()
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups afterwards
 def pytest_collection_modifyitems(items: List[pytest.Item]) -> None:
     """Mix the tests of a long run, in the same way in each process.
 
