@@ -103,16 +103,11 @@ def pytest_configure(config: pytest.Config) -> None:
         warm.prepare()
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the groups afterwards
 def pytest_collection_modifyitems(items: List[pytest.Item]) -> None:
     """Mix the tests of a long run, in the same way in each process.
 
     So tests that wait run beside tests that compute, although each file has many of one sort.
-    Tests with a browser share one process and its browser.
     """
-    for item in items:
-        if "shared_browser" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group("browser"))
     if len(items) > MIXED_FROM:
         random.Random(0).shuffle(items)
 
