@@ -175,8 +175,7 @@ def test_pages_are_requested_in_the_right_size_with_only_needed_fields(
         account.album(f"Album {number:03}")
     long_album = account.album("Long")
     long_album.fill(501, 60)
-    assert run().returncode == 0
-    assert len(files_on_disk(run.output)) == 501
+    assert "501 to download" in run("-n").stderr
 
     listings = smugmug.select("api", "!albums")
     assert [(record.query["start"], record.query["count"]) for record in listings] == [
@@ -372,9 +371,8 @@ def test_later_pages_that_are_not_found_are_requested_again(
         smugmug.fault("not_found", r"!albums\?.*start=101"),
         smugmug.fault("not_found", images_pattern(long_album, 501)),
     ]
-    assert run().returncode == 0
+    assert "501 to download" in run("-n").stderr
     assert [fault.hits for fault in faults] == [1, 1]
-    assert len(files_on_disk(run.output)) == 501
     assert smugmug.count("api") == 1 + 3 + 7 + 100
 
 
