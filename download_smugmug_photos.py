@@ -6626,11 +6626,12 @@ def readable_chunks(path: Path) -> Iterator[bytes]:
         yield from chunks_of(file)
 
 
-def follow_moved_folders(database: Database, index: ContentIndex, stop: Stop) -> None:
+def follow_moved_folders(database: Database, index: ContentIndex, stop: Stop) -> dict[str, str]:
     """Find album folders that the user moved within the output folder. Record their new paths.
 
-    Warn if many recorded files are missing.
+    Return the new paths by album key. Warn if many recorded files are missing.
     """
+    moved = {}
     albums = database.albums()
     entries: dict[Path, dict[str, str]] = {}
     taken = {".", *(album.folder for album in albums.values())}
@@ -6650,11 +6651,13 @@ def follow_moved_folders(database: Database, index: ContentIndex, stop: Stop) ->
         log.info("Album folder %s was moved to %s.", printable(album.folder), printable(found))
         taken.add(found)
         database.save(album_key, album._replace(folder=found))
+        moved[album_key] = found
     if missing >= MANY_MISSING:
         log.warning(
             "%s are missing. A run without --album, --exclude and --since downloads them again.",
             counted(missing, "downloaded file"),
         )
+    return moved
 
 
 def moved_folder(
@@ -7748,7 +7751,7 @@ def album_page(entry: AlbumOnDisk, images: Iterable[Image], checked_at: float) -
         "about": album.description,
         "facts": photo_count(len(files) - videos, videos),
         "checked": day(checked_at),
-        "up": "../" * (entry.folder.count("/") + 1) + f"{PAGE_NAME}#{album.key}",
+        "up": overview_address(entry.folder, album.key),
         "web": album.web_uri if is_address else "",
     }
     cards = (
@@ -7756,6 +7759,11 @@ def album_page(entry: AlbumOnDisk, images: Iterable[Image], checked_at: float) -
         for image in images
     )
     return html_page(about, cards)
+
+
+def overview_address(folder: str, album_key: str) -> str:
+    """Return the address of an album on the overview, for the page in its folder."""
+    return "../" * (folder.count("/") + 1) + f"{PAGE_NAME}#{album_key}"
 
 
 def html_page(about: Mapping[str, str], cards: Iterable[Card]) -> bytes:
@@ -8053,6 +8061,20 @@ def update_sidecar(path: Path, content: bytes) -> Written:
         return Written.NEW
     is_same = DATED.sub(b"", old) == DATED.sub(b"", content)
     return Written.UNCHANGED if is_same else Written.CHANGED
+
+
+def correct_link(path: Path, address: str) -> None:
+    """Correct the address of the overview in an album's page whose folder was moved.
+
+    A failure has no effect. The page is written again when its album is listed.
+    """
+    with suppress(OSError, UnicodeError, Problem):
+        content = read_sidecar(path)
+        link = json.dumps(address).encode()
+        # No text of the user matches, because its quotation marks are escaped.
+        corrected = re.sub(rb'(?<="up": )"[^"]*"', lambda match: link, content, count=1)
+        if content:
+            update_sidecar(path, corrected)
 
 
 def sealed(content: bytes) -> bytes:
@@ -10019,7 +10041,9 @@ def run_steps(settings: Settings, summary: Summary, screen: Screen, stop: Stop) 
         index = ContentIndex(
             settings.output, screen.show_text, settings.originals, settings.hard_links
         )
-        follow_moved_folders(database, index, stop)
+        moved = follow_moved_folders(database, index, stop)
+        if not is_preview:
+            correct_moved_pages(settings, database, moved)
         if settings.verify:
             verify_files(settings, database, summary, screen, stop)
         if not (settings.verify and is_preview):
@@ -10029,6 +10053,16 @@ def run_steps(settings: Settings, summary: Summary, screen: Screen, stop: Stop) 
             if is_preview:
                 print_preview(run)
         add_final_notes(settings, database, summary, redraw)
+
+
+def correct_moved_pages(settings: Settings, database: Database, moved: Mapping[str, str]) -> None:
+    """Correct the pages of albums whose folders were moved.
+
+    `moved`: the new folders by album key
+    """
+    for album_key, folder in moved.items():
+        name = page_name(database.files(album_key).values())
+        correct_link(settings.output / folder / name, overview_address(folder, album_key))
 
 
 def sync_and_count_costs(run: Run) -> None:

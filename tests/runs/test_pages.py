@@ -31,6 +31,7 @@ from helpers import (
     of_file,
     of_list,
     parse_album,
+    run_unchanged,
     stop,
     sync,
 )
@@ -359,6 +360,30 @@ def test_plain_runs_update_existing_pages_and_ask_for_no_more(account: Account, 
     assert "missing" not in "".join(overview(run).texts)
     assert overview(run).links == ["Summer/index.html", "Winter/"]
     assert pages(run) == ["Summer/index.html", "index.html"]  # --sidecar alone makes new ones
+
+
+def test_pages_in_moved_folders_link_to_the_overview(account: Account, run: Run) -> None:
+    album, other = account.album("Summer", description='"up": "elsewhere"'), account.album("Own")
+    for each in (album, other):
+        each.photo()
+    sync(run, *HTML)
+    (run.output / "Own" / "index.html").write_text("mine")
+    (run.output / "2019" / "May").mkdir(parents=True)
+    for name in ("Summer", "Own"):
+        (run.output / name).rename(run.output / "2019" / "May" / name)
+    page = run.output / "2019" / "May" / "Summer" / "index.html"
+    before = page.read_text(encoding="utf-8")
+    run_unchanged(run, "--dry-run")
+
+    result = sync(run)
+
+    assert result.cost == NOTHING_NEW
+    after = page.read_text(encoding="utf-8")
+    assert f'"up": "../../../index.html#{album.key}"' in after
+    assert len(after) == len(before) + len("../../")
+    assert (run.output / "2019" / "May" / "Own" / "index.html").read_text() == "mine"
+    sync(run, *HTML)
+    assert page.read_text(encoding="utf-8") == after  # still the program's own page
 
 
 def test_plain_runs_update_all_kinds_of_sidecars(account: Account, run: Run) -> None:
