@@ -9928,6 +9928,8 @@ UNLISTED_ALBUM = parse_album(Entry({"UrlPath": "/Not in SmugMug's list of albums
 def write_overview(run: Run) -> None:
     """Update the overview if it was requested, or was made by this program."""
     path = run.settings.output / PAGE_NAME
+    if run.is_preview:
+        return
     if "html" not in run.settings.sidecars and not is_own_sidecar(path):
         return
     records = run.database.albums()
@@ -10069,8 +10071,11 @@ def sync_and_count_costs(run: Run) -> None:
     """Run or preview the download. Count its requests even if it fails."""
     try:
         sync(run)
-        if not run.is_preview:
+        write_overview(run)
+    except Unreachable:
+        if run.albums:  # some of them may have been downloaded
             write_overview(run)
+        raise
     finally:
         run.summary.api_requests = run.connection.api_requests
         run.summary.wait_seconds = run.connection.waited_seconds()

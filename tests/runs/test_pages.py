@@ -386,6 +386,27 @@ def test_pages_in_moved_folders_link_to_the_overview(account: Account, run: Run)
     assert page.read_text(encoding="utf-8") == after  # still the program's own page
 
 
+def test_an_outage_that_ends_a_run_leaves_a_true_overview(
+    account: Account, smugmug: FakeSmugMug, run: Run
+) -> None:
+    done = account.album("Done")
+    done.photo()
+    sync(run, *HTML)
+    before = as_stored(run)
+    later = account.album("Later")
+    later.photo()
+    smugmug.fault("stall", where="!albums", times=None, before_headers=True)
+    sync(run, "--max-outage", 0.02, exit_code=1)
+    assert as_stored(run) == before
+    smugmug.clear_faults()
+    smugmug.fault("stall", where="!images", times=None, before_headers=True)
+    smugmug.fault("stall", where="!authuser", after=1, times=None, before_headers=True)
+    sync(run, "--max-outage", 0.02, exit_code=1)
+    done_text, later_text = overview(run).texts
+    assert done_text.endswith("1 photo")
+    assert later_text == "Later\nno photos\n1 missing: not downloaded yet"
+
+
 def test_plain_runs_update_all_kinds_of_sidecars(account: Account, run: Run) -> None:
     album = account.album("Summer")
     photo = album.photo("a.JPG", caption="Swans", taken=datetime(2019, 8, 4, 11, 28, 12))
