@@ -8640,7 +8640,7 @@ class Summary:
         self.notes.append(note)
         if note.image_key or not file:
             self.reasons.setdefault(note.album_key, {}).setdefault(note.image_key, reason)
-        log.debug("%s: %s: %s", result.text, note_path(note), reason)
+        log.debug("%s", ": ".join(filter(None, (result.text, note_path(note), reason))))
 
     def count(self, result: Result) -> int:
         """Return the number of notes with this result."""

@@ -56,6 +56,23 @@ def test_output_to_files_shows_progress_every_ten_seconds_at_most(
     assert 4 <= len(shown_in_a_minute(monkeypatch, io.StringIO())) <= 6
 
 
+@pytest.mark.parametrize(
+    "folder, file, line",
+    [
+        ("", "", "stopped early: No space."),
+        ("Summer", "", "stopped early: Summer: No space."),
+        ("Summer", "a.JPG", "stopped early: Summer/a.JPG: No space."),
+    ],
+)
+def test_notes_are_logged_with_their_path_if_they_have_one(
+    monkeypatch: pytest.MonkeyPatch, folder: str, file: str, line: str
+) -> None:
+    lines: List[str] = []
+    monkeypatch.setattr(script.log, "debug", lambda text, *parts: lines.append(text % parts))
+    script.Summary().add_note(script.Result.STOPPED_EARLY, folder, file, "No space.")
+    assert lines == [line]
+
+
 @pytest.mark.parametrize("stream", [Tty, io.StringIO], ids=["terminal", "pipe"])
 def test_quiet_progress_prints_nothing(
     monkeypatch: pytest.MonkeyPatch, stream: Callable[[], io.StringIO]
