@@ -14,12 +14,14 @@ import math
 import os
 import random
 import re
+import shutil
 import signal
 import stat
 import struct
 import subprocess
 import sys
 import tempfile
+import textwrap
 import zlib
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -63,13 +65,7 @@ def demonstrate(options: Sequence[str], slow: bool = False) -> int:
             APPDATA=settings,
             SSH_CONNECTION="demo",  # no browser is to open at an address that leads nowhere
         )
-        print(
-            f"This is a demo on a simulated SmugMug. Do not open the address it shows;\n"
-            f"type the PIN {smugmug.pin}. (Later demos do not ask: the sign-in is in\n"
-            f"{settings}.) The pictures are drawn; the video does not play.\n",
-            file=sys.stderr,
-            flush=True,
-        )
+        print(introduction(smugmug.pin, settings), file=sys.stderr, flush=True)
         command = [sys.executable, str(SCRIPT), "--output", "demo_photos", *options]
         process = subprocess.Popen(command, env=environment)
         code = _wait_for(process)
@@ -79,6 +75,21 @@ def demonstrate(options: Sequence[str], slow: bool = False) -> int:
                 file=sys.stderr,
             )
         return 128 - code if code < 0 else code
+
+
+def introduction(pin: str, settings: str) -> str:
+    """Return what to know before the program starts, for a terminal of any width.
+
+    `settings`: the folder of the demo's sign-in, which is never broken
+    """
+    text = (
+        "This is a demo on a simulated SmugMug. Do not open the address it shows; type the PIN "
+        f"{pin}. (Later demos do not ask: the sign-in is in {settings}.)"
+    )
+    paragraphs = (text, "The pictures are drawn; the video does not play.")
+    columns = min(78, shutil.get_terminal_size().columns)
+    wrapper = textwrap.TextWrapper(columns, break_long_words=False, break_on_hyphens=False)
+    return "\n".join(map(wrapper.fill, paragraphs)) + "\n"
 
 
 def _wait_for(process: subprocess.Popen[bytes]) -> int:

@@ -210,6 +210,17 @@ def test_demo_downloads_everything_intact(checkout: Path) -> None:
         shell("cd demo_photos && md5sum -c --strict --quiet ../sums", checkout)
 
 
+@pytest.mark.parametrize("columns", [30, 40, 80, 200])
+def test_the_introduction_of_the_demo_breaks_no_word(
+    monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    folder = "/tmp/fake_smugmug_demo_1"
+    lines = demo.introduction("027518", folder).splitlines()
+    assert [line for line in lines if len(line) > columns] == []
+    assert "type the PIN 027518. (Later" in " ".join(lines) and folder in " ".join(lines)
+
+
 def test_slow_demo_meets_its_failures_and_ends_as_the_picture_shows(
     ca: Authority, tmp_path: Path
 ) -> None:
