@@ -3873,7 +3873,7 @@ class Entry(Dict[str, Any]):
         """Return the file of a video that this object describes.
 
         It is full if SmugMug has processed the video, and if it is as large as the uploaded one or
-        as SmugMug's largest.
+        as SmugMug's largest. Without its width and height, nothing tells that it is not.
 
         `uploaded`: width and height of the uploaded video; 0 if not stated
         """
@@ -3882,7 +3882,7 @@ class Entry(Dict[str, Any]):
             return None
         longest = max(self.integer("Width") or 0, self.integer("Height") or 0)
         full = min(max(uploaded) or LARGEST_VIDEO_PIXELS, LARGEST_VIDEO_PIXELS)
-        return remote._replace(is_full=longest >= full and not processing)
+        return remote._replace(is_full=not processing and not 0 < longest < full)
 
 
 def fetch_user(connection: Connection) -> User:
