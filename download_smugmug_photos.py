@@ -6209,14 +6209,19 @@ def is_offer_beside(image: Image, record: FileRecord) -> bool:
     """Return True if SmugMug still offers the file that was saved beside the recorded one.
 
     The record of the image as unavailable says that there is one. A listing may lack its MD5, and
-    it names no smaller copy of a photo.
+    it names no smaller copy of a photo. Without an MD5, a file that is larger than the recorded
+    one is another offer.
     """
     is_best = record.is_original or image.is_video
     if image.remote is None and is_best and not is_version_of(record, image):
         return True
     if image.remote is None and is_best and record.damaged:
         return True
-    is_same_offer = image.remote is None or image.remote.md5 in (None, record.stated_md5)
+    is_same_offer = image.remote is None
+    if image.remote is not None and image.remote.md5:
+        is_same_offer = image.remote.md5 == record.stated_md5
+    elif image.remote is not None:
+        is_same_offer = (image.remote.size_bytes or 0) <= record.size_bytes
     return bool(record.stated_md5) and is_same_offer and (is_best or record.damaged)
 
 
@@ -7184,11 +7189,12 @@ def keep_recorded(job: Job, new: NewFile, twin: Path | None) -> Outcome:
     else:
         remove(new.part.path)
     record = job.recorded._replace(removed=False)
-    if job.image.remote is not None:
+    is_smaller = record.is_original and not new.is_original
+    if job.image.remote is not None and not is_smaller:
         md5 = job.image.remote.md5 or new.stated_md5 or new.part.md5()
         record = record._replace(stated_md5=md5)
     reason = f"SmugMug offers a different file that is no better; it was saved as {beside.name}"
-    if record.is_original and not new.is_original:
+    if is_smaller:
         reason = f"SmugMug offers only a smaller copy; it was saved as {beside.name}"
     elif job.image.is_video and new.part.size_bytes < record.size_bytes:
         reason = (
@@ -8575,10 +8581,11 @@ class Summary:
         if outcome.result is Result.TO_DOWNLOAD:
             visit.to_download += 1
             visit.to_download_bytes += file.size_bytes
-        check = None
-        if not outcome.retry:  # otherwise the file is unchanged
-            check = self.to_repair.pop((visit.album.key, image.key), None)
-        if check is not None:
+        check = self.to_repair.get((visit.album.key, image.key))
+        is_changed_here = check is not None and check.condition is Condition.CHANGED
+        if not outcome.retry or is_changed_here:  # otherwise the file is still damaged
+            self.to_repair.pop((visit.album.key, image.key), None)
+        if check is not None and not outcome.retry:
             found = check.reason or check.condition.value
             reasons = [found, f"{outcome.result.text} again", outcome.reason]
             outcome = outcome._replace(reason="; ".join(filter(None, reasons)))
@@ -9811,6 +9818,9 @@ def count_outcome(run: Run, visit: Visit, outcome: Outcome) -> None:
     file = outcome.file
     if file is not None:
         file = file._replace(source_types=", ".join(image.source_types))
+        check = run.summary.to_repair.get((album_key, image.key))
+        if check is not None and check.condition is Condition.CHANGED:
+            file = file._replace(damaged=False)  # the mark was for this run only
         outcome = outcome._replace(file=file)
         run.database.save(album_key, file)
         run.index.add(visit.folder / file.name, file)

@@ -24,7 +24,17 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Set, Tuple
 import pytest
 
 from conftest import Process, Result, Run
-from fake_smugmug import JPEG_MAGIC, MP4_MAGIC, Account, Album, FakeSmugMug, Image, Lag, Photo
+from fake_smugmug import (
+    JPEG_MAGIC,
+    MP4_MAGIC,
+    Account,
+    Album,
+    FakeSmugMug,
+    Image,
+    Lag,
+    Photo,
+    Video,
+)
 from helpers import RECORD, files_on_disk
 
 STEPS = 10
@@ -358,6 +368,7 @@ class History:
             self.rotate,
             self.shrink_video,
             self.shrink_video,
+            self.replace_video,
             self.end_withholding,
             self.end_withholding,
             self.delete,
@@ -528,6 +539,20 @@ class History:
         self.withhold(image, lambda: setattr(image, "content", best))
         image.content = self.fresh(200, MP4_MAGIC)
         return f"there: {image.key} is offered in a smaller rendition"
+
+    def replace_video(self) -> Optional[str]:
+        """Raise the serial of a video, and offer only a smaller rendition of it for a while."""
+        _, image = self.some_image()
+        if not isinstance(image, Video) or image in self.withheld or not image.md5_listed:
+            return None  # without an MD5, nothing tells two files of one serial apart
+        full: Dict[str, Any] = {
+            "content": self.fresh(next(self.sizes), MP4_MAGIC),
+            "largest_size": image.largest_size,
+        }
+        self.withhold(image, lambda: vars(image).update(full))
+        image.replace(self.fresh(200, MP4_MAGIC))
+        image.largest_size = 640
+        return f"there: {image.key} is replaced, and only a smaller rendition is offered"
 
     def withhold(self, image: Image, give_back: Callable[[], None]) -> None:
         """Note that the best file of an image is not offered for a while."""
