@@ -8828,7 +8828,8 @@ def number_lines(summary: Summary, settings: Settings) -> Iterator[str]:
         yield f"Verified: {count_phrases(summary.checked, Condition)}"
     if summary.removed:
         removed = counted(len(summary.removed), "file")
-        yield f"No longer on SmugMug: {removed}, kept on disk (list them with --list-removed)"
+        advice = "" if settings.list_removed else " (list them with --list-removed)"
+        yield f"No longer on SmugMug: {removed}, kept on disk{advice}"
     if summary.albums_expected:
         always = set(AlbumStatus) - {AlbumStatus.RECHECKED}
         yield f"Albums: {count_phrases(summary.albums, AlbumStatus, always)}"
@@ -10019,6 +10020,7 @@ def sync_task(settings: Settings, screen: Screen, stop: Stop) -> int:
     ended, ended_with = "", EXIT_COMPLETE
     try:
         run_steps(settings, summary, screen, stop)
+        screen.clear()
         if settings.list_removed:
             for name in summary.removed:
                 print_result(as_data(name))
@@ -10323,6 +10325,7 @@ def list_md5(settings: Settings, screen: Screen, stop: Stop) -> int:
                 f"Nothing to list: {printable(settings.output)} has no download record. "
                 "A run creates one."
             )
+        screen.clear()
         for folder, key in sorted((album.folder, key) for key, album in albums.items()):
             records = database.files(key).values()
             for record in sorted(records, key=lambda record: record.name):

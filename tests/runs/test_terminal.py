@@ -351,6 +351,27 @@ def test_lines_of_a_preview_do_not_mix_with_the_progress_line(
     assert left_behind(lines) == []
 
 
+def test_lists_of_files_do_not_mix_with_the_progress_line(
+    account: Account, run: Run, terminal: Callable[..., Terminal]
+) -> None:
+    album = account.album("Summer")
+    for name in ("a.JPG", "b.JPG"):
+        album.photo(name)
+    assert run().returncode == 0
+    album.remove(album.images[0])
+    assert run("--list-md5").stdout.splitlines() == listed(terminal("--list-md5"))
+    assert "kept on disk (list them with --list-removed)" in run().stderr
+    lines = listed(terminal("--list-removed"))
+    assert lines[0] == "Summer/a.JPG"
+    assert lines[1] == "No longer on SmugMug: 1 file, kept on disk"
+
+
+def listed(screen: Terminal) -> List[str]:
+    """Return the visible lines of a run after its end."""
+    assert screen.wait_for_end() == 0
+    return screen.lines
+
+
 def test_data_redirected_to_a_file_has_no_progress_line(
     account: Account, terminal: Callable[..., Terminal], run: Run
 ) -> None:
