@@ -10030,7 +10030,8 @@ def sync_task(settings: Settings, screen: Screen, stop: Stop) -> int:
         ended, ended_with = ending(error)
         untried = max(0, summary.images_expected - summary.done())
         if isinstance(error, Unreachable) and untried:
-            ended += f" {photos_and_videos(untried)} were not tried."
+            verb = "was" if untried == 1 else "were"
+            ended += f" {photos_and_videos(untried)} {verb} not tried."
         if ended_with == EXIT_INTERRUPTED:
             ended += " Run this again to continue; nothing already downloaded is lost."
     screen.clear()

@@ -401,7 +401,8 @@ def test_an_outage_that_ends_a_run_leaves_a_true_overview(
     smugmug.clear_faults()
     smugmug.fault("stall", where="!images", times=None, before_headers=True)
     smugmug.fault("stall", where="!authuser", after=1, times=None, before_headers=True)
-    sync(run, "--max-outage", 0.02, exit_code=1)
+    ended = sync(run, "--max-outage", 0.02, exit_code=1)
+    assert "1 photo or video was not tried." in ended.stderr
     done_text, later_text = overview(run).texts
     assert done_text.endswith("1 photo")
     assert later_text == "Later\nno photos\n1 missing: not downloaded yet"

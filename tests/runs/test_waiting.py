@@ -153,6 +153,7 @@ def test_silent_connections_are_waited_for_no_longer_than_the_longest_outage(
     assert "api.smugmug.com did not respond in time" in result.stderr
     assert (GIVEN_UP in result.stderr) == bool(after)
     assert smugmug.count("api") <= after + 4
+    assert ("3 photos and videos were not tried." in result.stderr) == bool(after)
 
 
 def test_a_single_silent_page_ends_no_run_with_a_short_longest_outage(
