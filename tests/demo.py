@@ -3,33 +3,31 @@
     python tests/demo.py [--slow] [options of the program]
 
 The photos land in demo_photos. With --slow, there is time to watch the progress line and to press
-Ctrl-C. Settings go to a folder of the demo's own, so that no real sign-in is touched.
+Ctrl-C. The sign-in is saved in demo_photos, too. No real one is touched, and the demo starts from
+the beginning if you delete that folder.
 """
 
 from __future__ import annotations
 
-import getpass
 import itertools
 import math
 import os
 import random
-import re
 import shutil
 import signal
-import stat
 import struct
 import subprocess
 import sys
-import tempfile
 import textwrap
 import zlib
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, List, Sequence
+from typing import Any, Dict, List, Sequence
 
 from fake_smugmug import MP4_MAGIC, Account, Album, ArmedFault, FakeSmugMug, Line, Photo
 
 SCRIPT = Path(__file__).resolve().parent.parent / "download_smugmug_photos.py"
+OUTPUT = "demo_photos"
 SLOW_LINE = Line(api_latency_seconds=0.3, bytes_per_second_total=400_000)
 SLOW_PHOTO_BYTES = 180_000
 SLOW_ALBUMS = {"Lofoten": 12, "Garden": 8, "Birthday": 10, "Winter walk": 10}
@@ -56,7 +54,7 @@ def demonstrate(options: Sequence[str], slow: bool = False) -> int:
                 "WAYLAND_DISPLAY",
             )
         }
-        settings = str(_demo_folder())
+        settings = str(settings_folder())
         environment.update(smugmug.environment)
         environment.update(
             SMUGMUG_API_KEY=smugmug.api_key,
@@ -65,8 +63,9 @@ def demonstrate(options: Sequence[str], slow: bool = False) -> int:
             APPDATA=settings,
             SSH_CONNECTION="demo",  # no browser is to open at an address that leads nowhere
         )
-        print(introduction(smugmug.pin, settings), file=sys.stderr, flush=True)
-        command = [sys.executable, str(SCRIPT), "--output", "demo_photos", *options]
+        is_signed_in = any(Path(settings).glob("*/token.json")) and "--login" not in options
+        print(introduction("" if is_signed_in else smugmug.pin), file=sys.stderr, flush=True)
+        command = [sys.executable, str(SCRIPT), "--output", OUTPUT, *options]
         process = subprocess.Popen(command, env=environment)
         code = _wait_for(process)
         if smugmug.unknown_paths:
@@ -77,15 +76,16 @@ def demonstrate(options: Sequence[str], slow: bool = False) -> int:
         return 128 - code if code < 0 else code
 
 
-def introduction(pin: str, settings: str) -> str:
+def introduction(pin: str) -> str:
     """Return what to know before the program starts, for a terminal of any width.
 
-    `settings`: the folder of the demo's sign-in, which is never broken
+    `pin`: "" after an earlier sign-in
     """
-    text = (
-        "This is a demo on a simulated SmugMug. Do not open the address it shows; type the PIN "
-        f"{pin}. (Later demos do not ask: the sign-in is in {settings}.)"
-    )
+    text = "This is a demo on a simulated SmugMug. "
+    if pin:
+        text += f"Do not open the address it shows; type the PIN {pin}."
+    else:
+        text += f"You are signed in. To start from the beginning, delete {OUTPUT}."
     paragraphs = (text, "The pictures are drawn; the video does not play.")
     columns = min(78, shutil.get_terminal_size().columns)
     wrapper = textwrap.TextWrapper(columns, break_long_words=False, break_on_hyphens=False)
@@ -93,30 +93,33 @@ def introduction(pin: str, settings: str) -> str:
 
 
 def _wait_for(process: subprocess.Popen[bytes]) -> int:
-    """Wait for a command and leave Ctrl-C to it."""
-    ours = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Wait for a command, leave Ctrl-C to it, and pass other signals on."""
+
+    def pass_on(number: int, _: Any) -> None:
+        process.send_signal(number)
+
+    handlers: Dict[str, Any] = {"SIGINT": signal.SIG_IGN, "SIGTERM": pass_on, "SIGHUP": pass_on}
+    ours = {}
+    for name, handler in handlers.items():
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+            ours[number] = signal.signal(number, handler)
     try:
         return process.wait()
     finally:
-        signal.signal(signal.SIGINT, ours)
+        for number, handler in ours.items():
+            signal.signal(number, handler)
 
 
-def _demo_folder() -> Path:
-    """Return the demo's own settings folder, readable by the user alone.
-
-    It keeps real tokens untouched.
-    """
-    # In a container, the user may have no name.
-    user = str(os.getuid()) if hasattr(os, "getuid") else getpass.getuser()
-    user = re.sub(r"\W", "_", user)
-    folder = Path(tempfile.gettempdir()) / f"fake_smugmug_demo_{user}"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    status = os.lstat(folder)
-    if not stat.S_ISDIR(status.st_mode) or (
-        hasattr(os, "getuid") and status.st_uid != os.getuid()
-    ):
-        raise SystemExit(f"{folder} belongs to another user; remove it first")
-    folder.chmod(0o700)
+def settings_folder() -> Path:
+    """Return the demo's own settings folder, readable by the user alone."""
+    folder = Path.cwd() / OUTPUT / ".demo_settings"
+    try:
+        folder.parent.mkdir(exist_ok=True)
+        folder.mkdir(mode=0o700, exist_ok=True)
+        folder.chmod(0o700)
+    except OSError as error:
+        raise SystemExit(f"{folder} cannot be used: {error.strerror}") from error
     return folder
 
 

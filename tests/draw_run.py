@@ -57,7 +57,7 @@ def screens_of(command: Sequence[str], folder: Path) -> Iterator[List[str]]:
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,
-        env={**os.environ, "TERM": "xterm-256color", "TMPDIR": str(folder)},
+        env={**os.environ, "TERM": "xterm-256color"},
     )
     os.close(theirs)
     while select.select([ours], [], [], 120)[0]:
@@ -122,7 +122,6 @@ def main(arguments: Sequence[str]) -> int:
         subprocess.run(
             demo("--login"),
             cwd=str(folder),
-            env={**os.environ, "TMPDIR": str(folder)},
             input=PIN,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -1723,40 +1724,77 @@ def test_the_docstring_lists_the_sections_in_order() -> None:
     assert listed == re.findall(r"^# =+\n# (.+?): ", text, re.MULTILINE) != []
 
 
-def test_the_demo_runs_the_program_in_settings_of_its_own(tmp_path: Path) -> None:
-    environment = {
-        **os.environ,
-        "TMPDIR": str(tmp_path),
-        "TEMP": str(tmp_path),
-        "TMP": str(tmp_path),
-        "NO_PROXY": "*",
-        "USER": "user",
-    }
-    command = [sys.executable, str(Path(FAKE).with_name("demo.py")), "--list"]
-    done = subprocess.run(
-        command,
-        env=environment,
-        cwd=str(tmp_path),
+DEMO = [sys.executable, str(Path(FAKE).with_name("demo.py"))]
+SIGN_IN = re.compile(r"type\sthe\sPIN\s027518")
+
+
+def run_demo(folder: Path, *options: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run the demo in a folder with the PIN as its answer."""
+    return subprocess.run(
+        [*DEMO, *options],
+        env={**os.environ, **variables},
+        cwd=str(folder),
         input="027518\n",
         capture_output=True,
         text=True,
         timeout=300,
         check=False,
     )
+
+
+def test_the_demo_runs_the_program_in_settings_of_its_own(tmp_path: Path) -> None:
+    done = run_demo(tmp_path, "--list", NO_PROXY="*", USER="user")
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("Summer") >= 2 and "Garden: spring & autumn" in done.stdout
-    assert "027518" in done.stderr
+    assert SIGN_IN.search(done.stderr)
     (token,) = tmp_path.rglob("token.json")
     settings = token.parent.parent
-    assert settings.parent == tmp_path
+    assert settings == tmp_path / "demo_photos" / ".demo_settings"
     assert os.name == "nt" or os.stat(str(settings)).st_mode & 0o777 == 0o700
 
 
+def test_only_the_first_demo_in_a_folder_tells_the_pin(tmp_path: Path) -> None:
+    for folder in (tmp_path / "one", tmp_path / "two"):
+        folder.mkdir()
+        first = run_demo(folder, "--list", TMPDIR=str(tmp_path), TEMP=str(tmp_path))
+        assert SIGN_IN.search(first.stderr) and first.returncode == 0
+    later = run_demo(tmp_path / "one", "--list")
+    assert later.returncode == 0 and "PIN" not in later.stderr
+    again = run_demo(tmp_path / "one", "--login")
+    assert again.returncode == 0 and SIGN_IN.search(again.stderr)
+
+
+def test_the_demo_needs_a_folder_that_it_may_write(tmp_path: Path) -> None:
+    (tmp_path / "demo_photos").write_text("a file")
+    done = run_demo(tmp_path)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert f"{tmp_path / 'demo_photos'}" in done.stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows sends no signals to other processes")
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_the_demo_passes_signals_on_to_the_program(tmp_path: Path, name: str) -> None:
+    with subprocess.Popen(
+        DEMO,
+        cwd=str(tmp_path),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    ) as process:
+        assert process.stdout is not None
+        said = b""
+        while b"PIN: " not in said:  # the program's question
+            piece = process.stdout.read1(4096)  # type: ignore[attr-defined]
+            assert piece, said
+            said += piece
+        process.send_signal(getattr(signal, name))
+        process.communicate(timeout=300)
+    assert process.returncode == 130
+
+
 def test_the_demo_returns_the_exit_code_of_the_program(tmp_path: Path) -> None:
-    command = [sys.executable, str(Path(FAKE).with_name("demo.py")), "--no-such-option"]
-    done = subprocess.run(
-        command, cwd=str(tmp_path), capture_output=True, text=True, timeout=300, check=False
-    )
+    done = run_demo(tmp_path, "--no-such-option")
     assert done.returncode == 2 and "--no-such-option" in done.stderr
 
 

@@ -199,11 +199,9 @@ def test_first_and_later_lines_download_everything(
 
 
 def test_demo_downloads_everything_intact(checkout: Path) -> None:
-    variables = {"TMPDIR": str(checkout)}
-    assert (
-        "All 11 photos and videos are in " in shell(DEMO_PROGRAM, checkout, variables, PIN).stderr
-    )
-    listed = shell(f"{DEMO_PROGRAM} --list-md5", checkout, variables).stdout
+    said = shell(DEMO_PROGRAM, checkout, answer=PIN).stderr
+    assert "All 11 photos and videos are in " in said
+    listed = shell(f"{DEMO_PROGRAM} --list-md5", checkout).stdout
     assert len(listed.splitlines()) == 11
     if shutil.which("md5sum"):
         (checkout / "sums").write_text(listed)
@@ -215,10 +213,10 @@ def test_the_introduction_of_the_demo_breaks_no_word(
     monkeypatch: pytest.MonkeyPatch, columns: int
 ) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))
-    folder = "/tmp/fake_smugmug_demo_1"
-    lines = demo.introduction("027518", folder).splitlines()
-    assert [line for line in lines if len(line) > columns] == []
-    assert "type the PIN 027518. (Later" in " ".join(lines) and folder in " ".join(lines)
+    for pin, text in (("027518", "type the PIN 027518."), ("", "delete demo_photos.")):
+        lines = demo.introduction(pin).splitlines()
+        assert [line for line in lines if len(line) > columns] == []
+        assert text in " ".join(lines)
 
 
 def test_slow_demo_meets_its_failures_and_ends_as_the_picture_shows(
