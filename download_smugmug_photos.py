@@ -8430,7 +8430,7 @@ class Summary:
     `unlisted`: images that SmugMug counts but does not list, by album key
     `album_counts`: the number of images in each album of the account, selected or not
     `dated`, `undated`: new photos with and without a camera time
-    `changed_here`: files of another size than downloaded, because the user wrote into them
+    `changed_here`: paths of files that the user wrote into, as their new size shows
     `in_progress`: downloads in progress
     `visits`: the albums that still have images without a result, by album key
     `by_album`: the albums' entries in the JSON report, by album key
@@ -8456,7 +8456,7 @@ class Summary:
         self.videos = 0
         self.dated = 0
         self.undated = 0
-        self.changed_here = 0
+        self.changed_here: list[str] = []
         self.in_progress = 0
         self.removed: list[str] = []
         self.sidecars: Counter[Written] = Counter()
@@ -8529,8 +8529,7 @@ class Summary:
                 keys = visit.album.key, record.image_key
                 self.add_note(Result.KEPT, visit.folder, record.name, unavailable.reason, *keys)
             self._note_file(visit, record, is_video)
-            if is_edited(record, visit.on_disk):
-                self.changed_here += 1
+            self._note_edit(visit, record)
         for key, unavailable in visit.unavailable.items():
             if key in visit.records:
                 continue
@@ -8593,8 +8592,8 @@ class Summary:
         elif outcome.reason:
             self._note_image(visit, Result.KEPT, file.name, outcome)
         self._note_file(visit, file, image.is_video)
-        if outcome.result is Result.ALREADY_THERE and is_edited(file, visit.on_disk):
-            self.changed_here += 1
+        if outcome.result is Result.ALREADY_THERE:
+            self._note_edit(visit, file)
 
     def _note_image(self, visit: Visit, result: Result, name: str, outcome: Outcome) -> None:
         keys = visit.album.key, outcome.image.key
@@ -8612,6 +8611,12 @@ class Summary:
             self.add_note(Result.CHECKSUM, visit.folder, file.name, file.md5, *keys)
         if file.source_types:
             self.add_note(Result.IN_SOURCE, visit.folder, file.name, file.source_types, *keys)
+
+    def _note_edit(self, visit: Visit, file: FileRecord) -> None:
+        """Note a file that the user has changed, if its size shows it."""
+        if is_edited(file, visit.on_disk):
+            self.changed_here.append(printable(f"{self.within(visit.folder)}/{file.name}"))
+            log.debug("changed here: %s", self.changed_here[-1])
 
     def end(self, visit: Visit) -> None:
         """Count an album whose images all have a result."""
@@ -8842,8 +8847,10 @@ def number_lines(summary: Summary, settings: Settings) -> Iterator[str]:
     if "html" in settings.sidecars and settings.task == "sync" and summary.albums_expected:
         yield f"Pages: {Path(full_path(summary.output / PAGE_NAME)).as_uri()}"
     if summary.changed_here:
-        edited = counted(summary.changed_here, "file")
-        yield f"Changed here: {edited}, kept as they are and not downloaded again"
+        edited = counted(len(summary.changed_here), "file")
+        kept = "kept as it is" if len(summary.changed_here) == 1 else "kept as they are"
+        names = first_of(sorted(summary.changed_here))
+        yield f"Changed here: {edited}, {kept} and not downloaded again ({names})"
     if summary.videos:
         why = "re-encoded by SmugMug; the uploaded files cannot be downloaded"
         yield f"Videos: {summary.videos:,} ({why})"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import sqlite3
 import time
@@ -480,7 +481,11 @@ def test_metadata_written_into_files_costs_no_download(account: Account, run: Ru
     tagged["Summer/film.mp4"] = edit(folder / "film.mp4", keep_size=False)
     told = sync(run)
     assert told.cost == NOTHING_NEW
-    assert "Changed here: 11 files, kept as they are" in told.stderr
+    names = "Summer/0.JPG, Summer/1.JPG, Summer/10.JPG and 8 more"
+    line = f"Changed here: 11 files, kept as they are and not downloaded again ({names})\n"
+    assert line in told.stderr
+    named = re.findall("changed here: (.*)", sync(run, "-v").stderr)
+    assert len(named) == 11 and set(named) <= set(tagged)
     album.photo("new.JPG")
     assert sync(run).downloads == 1
     assert sync(run, "--full").downloads == 0
