@@ -8585,10 +8585,7 @@ class Summary:
         if not outcome.retry or is_changed_here:  # otherwise the file is still damaged
             self.to_repair.pop((visit.album.key, image.key), None)
         if check is not None and not outcome.retry:
-            found = check.reason or check.condition.value
-            reasons = [found, f"{outcome.result.text} again", outcome.reason]
-            outcome = outcome._replace(reason="; ".join(filter(None, reasons)))
-            self._note_image(visit, Result.REPAIRED, file.name, outcome)
+            self._note_repair(visit, outcome, check, file.name)
         elif outcome.reason:
             self._note_image(visit, Result.KEPT, file.name, outcome)
         self._note_file(visit, file, image.is_video)
@@ -8598,6 +8595,21 @@ class Summary:
     def _note_image(self, visit: Visit, result: Result, name: str, outcome: Outcome) -> None:
         keys = visit.album.key, outcome.image.key
         self.add_note(result, visit.folder, name, outcome.reason, *keys)
+
+    def _note_repair(self, visit: Visit, outcome: Outcome, check: CheckedFile, name: str) -> None:
+        """Note an image that --verify downloaded again. An edited file was kept beside it.
+
+        `name`: the name of the new file
+        """
+        if check.condition is Condition.CHANGED and name != check.record.name:
+            reason = f"changed here; SmugMug's version was saved as {name}"
+            outcome = outcome._replace(reason=reason)
+            self._note_image(visit, Result.KEPT, check.record.name, outcome)
+            return
+        found = check.reason or check.condition.value
+        reasons = [found, f"{outcome.result.text} again", outcome.reason]
+        outcome = outcome._replace(reason="; ".join(filter(None, reasons)))
+        self._note_image(visit, Result.REPAIRED, name, outcome)
 
     def _note_file(self, visit: Visit, file: FileRecord, is_video: bool) -> None:
         """Note how a file on disk differs from the user's expectation."""

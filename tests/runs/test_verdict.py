@@ -818,16 +818,27 @@ def test_the_table_of_albums_and_previews_count_the_same_files(account: Account,
     )
 
 
-def test_repaired_files_stand_under_one_heading(account: Account, run: Run) -> None:
+def test_edited_files_stand_under_one_heading(account: Account, run: Run) -> None:
     photo = account.album("Summer").photo("a.JPG")
     sync(run)
     edit(run.output / "Summer" / "a.JPG")
     path = run.folder / "report.json"
     told = sync(run, "--verify", "--report", path)
     assert len(lines_with(told.stderr, "  Summer", "a.JPG")) == 1
-    assert [
-        problem["image_key"] for problem in json.loads(path.read_text("utf-8"))["problems"]
-    ] == [photo.key]
+    (problem,) = json.loads(path.read_text("utf-8"))["problems"]
+    assert (problem["kind"], problem["file"]) == ("kept", "a.JPG")
+    assert problem["image_key"] == photo.key and "Repaired" not in told.stderr
+
+
+def test_repaired_files_stand_under_one_heading(account: Account, run: Run) -> None:
+    photo = account.album("Summer").photo("a.JPG")
+    sync(run)
+    (run.output / "Summer" / "a.JPG").unlink()
+    path = run.folder / "report.json"
+    told = sync(run, "--verify", "--report", path)
+    assert len(lines_with(told.stderr, "  Summer", "a.JPG")) == 1
+    (problem,) = json.loads(path.read_text("utf-8"))["problems"]
+    assert (problem["kind"], problem["image_key"]) == ("repaired", photo.key)
 
 
 def test_screen_and_log_name_files_by_their_final_path(account: Account, run: Run) -> None:

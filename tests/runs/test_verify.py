@@ -109,7 +109,11 @@ def test_verifying_repairs_damage_keeps_edits_and_downloads_missing_files(
     ):
         assert name in verified.stderr
     assert "sound.JPG" not in verified.stderr
-    assert "Repaired (6):" in verified.stderr and "Damaged, changed" not in verified.stderr
+    assert "Repaired (4):" in verified.stderr and "Damaged, changed" not in verified.stderr
+    for name, image in (("edited.JPG", edited), ("edited.mp4", edited_film)):
+        saved = f"SmugMug's version was saved as {key_name(image)}"
+        assert f"  Summer/{name}: changed here; {saved}\n" in verified.stderr
+    assert "Kept (2):\n  Summer/edited.JPG" in verified.stderr
     assert (
         "  Summer/decayed.JPG: damaged; downloaded again; the damaged file was kept as "
         "decayed-damaged.JPG\n"
