@@ -764,6 +764,8 @@ class History:
         self.forget(before)
         self.treasures[after] = str(path.relative_to(self.run.output))
         self.edits[after] = self.edits.get(before, before)  # it stands for what it was
+        if before in self.moved_here:
+            self.moved_here.add(after)
         if keep_size:
             self.was_stealthy = self.was_stealthy or keep_time
         return (
