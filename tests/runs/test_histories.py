@@ -82,13 +82,19 @@ def offer_original(image: Image, is_offered: bool) -> None:
     image.original_size_listed = is_offered
 
 
+def same_name(path: Path) -> str:
+    """Return what the paths that are one on a Mac have in common."""
+    return unicodedata.normalize("NFC", str(path)).casefold()
+
+
 class History:
     """The life of one account.
 
     `treasures` are contents that the user made and did not remove, with the paths they were at.
-    `edits` maps the content of an edited file to its content as downloaded: an edit of the same
-    size is not found without --verify, and stands for it. So does a file of the same size that the
-    user put at its path: `moved_here` are such contents. `unseen` holds what a path may still
+    `edits` are pairs of a content and the one that was at its path before an edit or a swap of
+    folders: the program keeps it as the user's version, and without --verify it stands for what
+    was there. So does a file of the same size that the user put at the path of an image:
+    `moved_here` are such contents. `unseen` holds what a path may still
     contain because SmugMug replaced it without moving a date. `withheld` are images of which
     SmugMug offers only a smaller file for a while, with the way to give the best one back;
     `excused` are the places where a run may not have it yet. `contradicted` are images that a run
@@ -100,7 +106,7 @@ class History:
         self.random = Random(f"history {seed}")
         self.story = [f"This is the history of seed {seed}."]
         self.treasures: Dict[bytes, str] = {}
-        self.edits: Dict[bytes, bytes] = {}
+        self.edits: Set[Tuple[bytes, bytes]] = set()
         self.moved_here: Set[bytes] = set()
         self.unseen: Dict[Tuple[str, str], Set[bytes]] = {}
         self.withheld: Dict[Image, Callable[[], None]] = {}
@@ -113,7 +119,7 @@ class History:
         self.sizes = iter(range(1000, 100_000))
         self.numbers = iter(range(1, 100_000))
         self.is_record_lost = False
-        self.was_stealthy = False
+        self.seems_damaged = False
         # whether dates are today's, and whether listings lag behind
         self.keeps_time = self.random.random() < 0.3
         self.options: List[str] = self.random.choice(
@@ -164,7 +170,7 @@ class History:
         was_late = self.is_late()
         result = self.finished(self.start(more), more)
         # an account without albums is not believed
-        if not was_late and not self.was_stealthy and self.account.albums:
+        if not was_late and not self.seems_damaged and self.account.albums:
             self.demand(
                 result.returncode == 0, "nothing was wrong, and yet the exit code is not 0"
             )
@@ -263,8 +269,8 @@ class History:
             gone = {image.data for album in self.deleted_albums for image in album.images}
             gone.update(image.data for _, image in self.deleted)
             self.edits = {
-                content: before
-                for content, before in self.edits.items()
+                (content, before)
+                for content, before in self.edits
                 if len(before) not in SIZES or before in gone
             }
         if (self.run.output / RECORD).exists():
@@ -298,25 +304,38 @@ class History:
             self.demand(not gaps, f"{', '.join(gaps)} of {album.name!r} ({album.key}) not on disk")
 
     def gaps(self, album: Album, folder: Counter[bytes]) -> List[str]:
-        """Return the images of an album that a folder lacks."""
-        left = Counter(folder)
+        """Return the images of an album for which a folder has no file of their own."""
+        files = list(folder.elements())
+        owners: Dict[int, Image] = {}  # by the number of the file
+
+        def place(image: Image, tried: Set[int]) -> bool:
+            """Give an image a file, and perhaps its former owner another one."""
+            for number, content in enumerate(files):
+                if content in versions[image] and number not in tried:
+                    tried.add(number)
+                    if number not in owners or place(owners[number], tried):
+                        owners[number] = image
+                        return True
+            return False
+
+        versions: Dict[Image, Set[bytes]] = {}
         gaps = []
         for image in album.images:
             if image in self.withheld or image in self.contradicted:
                 continue
             if (album.key, image.key) in self.excused:
                 continue
-            versions = [image.data, *sorted(self.unseen.get((album.key, image.key), ()))]
-            versions += [content for content, before in self.edits.items() if before in versions]
-            versions += sorted(
-                content for content in self.moved_here if len(content) in map(len, versions)
-            )
-            found = next((content for content in versions if left[content] > 0), None)
-            if found is None:
+            versions[image] = self.versions(album, image)
+            if not place(image, set()):
                 gaps.append(f"{image.file_name!r} ({image.key})")
-            else:
-                left[found] -= 1
         return gaps
+
+    def versions(self, album: Album, image: Image) -> Set[bytes]:
+        """Return the contents that may stand for an image."""
+        versions = {image.data, *self.unseen.get((album.key, image.key), ())}
+        versions |= {content for content, before in self.edits if before in versions}
+        sizes = set(map(len, versions))
+        return versions | {content for content in self.moved_here if len(content) in sizes}
 
     def demand(self, is_so: bool, otherwise: str) -> None:
         """Fail with the story if a condition is false."""
@@ -720,10 +739,20 @@ class History:
         first, second = self.random.sample(folders, 2)
         if first in second.parents or second in first.parents:
             return None
+        were = {path: path.read_bytes() for path in self.files()}
+        named = {same_name(path): content for path, content in were.items()}
         aside = self.free(self.run.output / "aside")
         first.rename(aside)
         second.rename(first)
         aside.rename(second)
+        for path in self.files():
+            if {first, second} & {*path.parents}:
+                before = were.get(path, named.get(same_name(path)))
+                if before is not None:
+                    content = path.read_bytes()
+                    self.stand_in(content, before)
+                    # a shorter file without the end of a photo is a truncated one
+                    self.seems_damaged |= len(content) < len(before)
         self.moved_here.update(
             path.read_bytes() for path in self.files() if {first, second} & {*path.parents}
         )
@@ -745,6 +774,11 @@ class History:
         """Edit a file, which moves its timestamp."""
         return self.changed(keep_size=self.random.random() < 0.5, keep_time=False)
 
+    def stand_in(self, content: bytes, before: bytes) -> None:
+        """Note that a content is at the path of another, and at the paths which that one took."""
+        earlier = {older for newer, older in self.edits if newer == before}
+        self.edits.update((content, older) for older in {before, *earlier})
+
     def stealthy_edit(self) -> Optional[str]:
         """Edit a file without a trace."""
         return self.changed(keep_size=True, keep_time=True)
@@ -763,11 +797,9 @@ class History:
         )
         self.forget(before)
         self.treasures[after] = str(path.relative_to(self.run.output))
-        self.edits[after] = self.edits.get(before, before)  # it stands for what it was
-        if before in self.moved_here:
-            self.moved_here.add(after)
+        self.stand_in(after, before)
         if keep_size:
-            self.was_stealthy = self.was_stealthy or keep_time
+            self.seems_damaged = self.seems_damaged or keep_time
         return (
             f"here: {path.relative_to(self.run.output)} is edited,"
             f" {'same' if keep_size else 'other'} size, {'same' if keep_time else 'other'} time"
