@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import codecs
 import csv
 import html
 import io
@@ -286,41 +287,61 @@ def test_every_task_of_the_table_works(albums: Account, run: Run, tmp_path: Path
 def test_files_that_smugmug_no_longer_has_are_moved_aside(
     albums: Account, signed_in: Dict[str, str], checkout: Path
 ) -> None:
+    dashed = albums.album("-p")
+    dashed.photo()
     shell(PROGRAM, checkout, signed_in)
-    album = albums.albums[0]
-    image = album.images[0]
-    album.remove(image)
+    removed = {}
+    for album in (albums.albums[0], dashed):
+        image = album.images[0]
+        album.remove(image)
+        removed[f"{album.name}/{image.file_name}"] = image.data
     (recipe,) = blocks("sh", folded("Set aside"))
     shell(recipe, checkout, signed_in)
-    (moved,) = checkout.glob(f"removed-*/*/{image.file_name}")
-    assert moved.read_bytes() == image.data
+    (aside,) = checkout.glob("removed-*")
+    assert files_on_disk(aside) == removed
     assert len(files_on_disk(checkout / "smugmug_photos")) == 2
 
 
 def test_captions_become_a_spreadsheet_and_an_order_becomes_numbers(
     albums: Account, signed_in: Dict[str, str], checkout: Path
 ) -> None:
+    albums.album("Rome", folder="Clients").photo(title="Übersicht")
     shell(f"{PROGRAM} --sidecar json", checkout, signed_in)
     spreadsheet, numbers = blocks("sh", folded("A spreadsheet"))
     shell(spreadsheet, checkout)
-    rows = list(csv.DictReader(io.StringIO((checkout / "captions.csv").read_text("utf-8"))))
-    assert {row["album"] for row in rows} == {"Summer 2024", "Rome", "Smith"}
-    assert {row["caption"] for row in rows} == {"By the lake, at noon"}
+    content = (checkout / "captions.csv").read_bytes()
+    assert content.startswith(codecs.BOM_UTF8)  # for Excel
+    rows = list(csv.DictReader(io.StringIO(content.decode("utf-8-sig"))))
+    files = {f"{row['folder']}/{row['file']}" for row in rows}
+    on_disk = files_on_disk(checkout / "smugmug_photos")
+    assert files == {name for name in on_disk if not name.endswith("album.json")}
+    assert len(files) == 4
+    assert {row["title"] for row in rows} == {"A title", "Übersicht"}
+    assert {row["caption"] for row in rows} == {"By the lake, at noon", ""}
     shell(numbers, checkout)
     copies = [path.name for path in (checkout / "Summer in order").iterdir()]
     assert copies == ["0001 " + albums.albums[0].images[0].file_name]
 
 
 @pytest.mark.skipif(shutil.which("exiftool") is None, reason="exiftool is not installed")
-def test_exiftool_writes_the_sidecars_into_copies(account: Account, run: Run) -> None:
+@pytest.mark.parametrize("is_link", [False, True], ids=["a folder", "a link to a folder"])
+def test_exiftool_writes_the_sidecars_into_copies(
+    account: Account, run: Run, is_link: bool
+) -> None:
     picture = account.album("Summer").photo(
         "IMG_1.png", demo.drawn_png(1), title="The lake", keywords=["sea"]
     )
     assert run("--sidecar", "xmp").returncode == 0
+    if is_link:
+        elsewhere = run.output.with_name("elsewhere")
+        run.output.rename(elsewhere)
+        run.output.symlink_to(elsewhere)
     original = run.output / "Summer" / "IMG_1.png"
+    record = (run.output / ".smugmug.sqlite3").read_bytes()
     (lines,) = [block for block in blocks("", folded("Immich")) if "exiftool" in block]
     quoted = shlex.quote(str(run.output))
-    shell("set -e\n" + lines.replace("smugmug_photos", quoted), run.output.parent)
+    for _ in range(2):
+        shell("set -e\n" + lines.replace("smugmug_photos", quoted), run.output.parent)
     copies = run.output.parent / "for_lightroom"
     copy = copies / "Summer" / "IMG_1.png"
     read = subprocess.run(
@@ -331,6 +352,7 @@ def test_exiftool_writes_the_sidecars_into_copies(account: Account, run: Run) ->
     )
     assert read.stdout.split("\n")[:2] == ["The lake", "sea"]
     assert original.read_bytes() == picture.data
+    assert (run.output / ".smugmug.sqlite3").read_bytes() == record
     assert copy.stat().st_mtime == original.stat().st_mtime  # the date of the photo
     assert not list(copies.glob(".smugmug.sqlite3*"))
 
