@@ -362,6 +362,21 @@ def test_exiftool_writes_the_sidecars_into_copies(
 # =================================================================================================
 
 
+@pytest.mark.skipif(shutil.which("timeout") is None, reason="timeout is not installed")
+def test_run_that_is_stopped_in_the_morning_is_no_failure(checkout: Path, tmp_path: Path) -> None:
+    (limit,) = re.findall("`(timeout .+?)` before", folded("Stop in the morning"))
+    assert f"`{limit} .venv/bin/python`" in folded("Stop in the morning")
+    (block,) = blocks("", folded("cron"))
+    line = block.split(None, 5)[5].strip().replace(".venv", f"{limit} .venv")
+    line = line.replace("/srv/photos", shlex.quote(str(checkout))).replace("curl", "echo")
+    python = checkout / ".venv" / "bin" / "python"
+    for code, reported in ((130, 0), (1, 1)):
+        python.write_text(f"#!/bin/sh\nexit {code}\n")
+        assert shell(line, tmp_path).stdout.endswith(f"YOUR-ID/{reported}\n")
+    (service, _) = blocks("ini", folded("systemd"))
+    assert "SuccessExitStatus=130\n" in service
+
+
 def test_cron_line_tells_the_watcher_the_exit_code(
     albums: Account, signed_in: Dict[str, str], checkout: Path, tmp_path: Path
 ) -> None:
