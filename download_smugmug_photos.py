@@ -603,7 +603,8 @@ class Result(enum.Enum):
         "damaged, changed or missing",
         "needs_repair",
         "To download these again, run --verify without -n. "
-        "Files that you changed are kept, and SmugMug's copy is saved beside them.",
+        "Files that you changed are kept, and SmugMug's copy is saved beside them. "
+        "If SmugMug no longer has a file, restore it from another backup or delete it.",
         "{number} damaged, changed or missing",
         is_failure=True,
         is_note=True,

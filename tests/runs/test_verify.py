@@ -36,6 +36,22 @@ def test_files_missing_on_both_sides_need_no_repair(account: Account, run: Run) 
     assert "Damaged" not in verified and "\n1 photo or video is in " in verified
 
 
+def test_damaged_files_that_smugmug_no_longer_has_are_to_be_restored_or_deleted(
+    account: Account, run: Run
+) -> None:
+    album = account.album("Summer")
+    album.photo("a.JPG")
+    gone = album.photo("b.JPG")
+    sync(run)
+    album.remove(gone)
+    decay(run.output / "Summer" / "b.JPG")
+    for more in (("--verify",), ()):
+        told = sync(run, *more, exit_code=1).stderr
+        assert "  Summer/b.JPG: " in told and "If SmugMug no longer has " in told
+    (run.output / "Summer" / "b.JPG").unlink()
+    sync(run)
+
+
 def test_damaged_files_that_cannot_be_downloaded_are_named_by_every_run(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
