@@ -3302,11 +3302,6 @@ class Connection:
         """
         return time.monotonic() + self._smugmug_clock
 
-    def remaining_seconds(self) -> float:
-        """Return how long it takes until all hosts are open."""
-        hosts = list(self._hosts.values())
-        return max((host.remaining_seconds() for host in hosts), default=0.0)
-
     def is_waiting(self) -> bool:
         """Return True if a host is closed or in an outage."""
         return not all(host.is_over() for host in list(self._hosts.values()))
