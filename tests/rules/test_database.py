@@ -89,3 +89,25 @@ def test_numbers_of_tries_that_cannot_be_stored_with_one_more_are_cut(tmp_path: 
         database.save("A1", unavailable._replace(tries=unavailable.tries + 1))
         file = database.files("A1")["P2"]
         database.save("A1", file._replace(checksum_tries=file.checksum_tries + 1))
+
+
+def test_files_of_albums_that_are_not_recorded_are_not_listed(tmp_path: Path) -> None:
+    with script.open_database(tmp_path, lambda: None) as database:
+        database.save("A1", script.AlbumRecord("Summer"))
+        for album_key in ("A1", "A2"):
+            file = script.FileRecord("P1", "1", "a.jpg", 7, "a" * 32, 1, True, removed=True)
+            database.save(album_key, file)
+        assert database.marked("removed") == [("Summer", "a.jpg")]
+
+
+def test_a_record_whose_rows_are_damaged_is_saved_under_another_name(tmp_path: Path) -> None:
+    with script.open_database(tmp_path, lambda: None) as database:
+        for number in range(1000):
+            file = script.FileRecord(f"P{number}", "1", "a.jpg", 7, "a" * 32, 1, True)
+            database.save("A1", file)
+    with open(str(tmp_path / RECORD), "r+b") as record:
+        record.seek(-4096, os.SEEK_END)
+        record.write(bytes(4096))
+    with script.open_database(tmp_path, lambda: None) as database:
+        assert database.files("A1") == {}
+    assert len(list(tmp_path.glob(RECORD + ".damaged-*"))) == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -72,3 +73,13 @@ def test_disks_that_cannot_be_looked_at_have_no_free_space(
     monkeypatch.setattr(script, "exists", lambda path: False)
     assert script.free_space(tmp_path) is None
     assert script.name_limit(tmp_path) == 250
+
+
+def test_windows_is_asked_for_nothing_that_it_lacks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.delattr(os, "pathconf", raising=False)
+    monkeypatch.setitem(sys.modules, "fcntl", None)  # importing it fails
+    assert script.name_limit(tmp_path) == 250
+    script.lock_briefly(-1)

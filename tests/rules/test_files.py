@@ -6,7 +6,7 @@ import errno
 import os
 import shutil
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Tuple
 
 import pytest
 
@@ -125,3 +125,20 @@ def test_files_are_whole_if_they_end_as_their_type_should(
 def test_files_that_cannot_be_read_are_not_whole(tmp_path: Path) -> None:
     assert not script.is_whole(tmp_path)
     assert not script.is_whole(tmp_path / "missing")
+
+
+# =================================================================================================
+# Folders of albums
+# =================================================================================================
+
+
+@pytest.mark.parametrize(
+    "others, expected", [(("Summer",), "summer"), (("Summer", "summer"), "Summer")]
+)
+def test_a_folder_whose_case_differs_is_used_unless_it_is_another_albums(
+    tmp_path: Path, others: Tuple[str, ...], expected: str
+) -> None:
+    (tmp_path / "summer").mkdir()
+    if (tmp_path / "Summer").exists():
+        pytest.skip("this disk ignores case, so both are one folder")
+    assert script.album_path(tmp_path, "Summer", others, {}) == tmp_path / expected

@@ -653,6 +653,12 @@ def test_reasons_are_the_librarys_words_without_addresses(error: Exception, says
     assert reason.startswith(says) and "secret" not in reason
 
 
+def test_errors_that_caused_each_other_have_a_reason() -> None:
+    first, second = OSError("reset"), OSError("reset")
+    first.__cause__, second.__cause__ = second, first
+    assert script.library_reason(first) == "reset"
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -717,7 +723,7 @@ def test_connections_fail_with_the_systems_reason() -> None:
         closed.bind(("127.0.0.1", 0))
         address = closed.getsockname()
     refusing = (socket.AF_INET, socket.SOCK_STREAM, 0, address)
-    impossible = (-1, socket.SOCK_STREAM, 0, address)
+    impossible = (250, socket.SOCK_STREAM, 0, address)  # a family that no system has
     for addresses in ([refusing], [impossible, refusing]):
         race = script.ConnectionRace([])
         with pytest.raises(OSError) as failed:
@@ -756,5 +762,35 @@ def test_a_head_that_is_cut_before_its_socket_is_known_ends_at_once() -> None:
     assert ours.recv(1) == b"" and theirs.recv(1) == b""
     head.cut()
     head.close()
+    for each in (ours, theirs):
+        each.close()
+
+
+def test_pysocks_makes_the_connections_through_a_socks_proxy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ours, theirs = socket.socketpair()
+
+    class SocksConnection:
+        """A connection of PySocks."""
+
+        _socks_options = None  # its value does not matter
+
+        def _new_conn(self) -> socket.socket:
+            return ours
+
+    adapter = script.Adapter()
+    head = adapter.current.wait = script.HeadWait(0.0)
+    pool = SimpleNamespace(ConnectionCls=SocksConnection)
+    name = "get_connection_with_tls_context"
+    parent = requests.adapters.HTTPAdapter
+    monkeypatch.setattr(parent, name, lambda self: pool, raising=False)
+    watched: Any = adapter.get_connection_with_tls_context().ConnectionCls
+    assert adapter.get_connection_with_tls_context().ConnectionCls is watched
+    assert watched()._new_conn() is ours
+    head.cut()
+    assert theirs.recv(1) == b"", "the connection was not watched"
+    head.close()
+    adapter.close()
     for each in (ours, theirs):
         each.close()

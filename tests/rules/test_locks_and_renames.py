@@ -32,6 +32,23 @@ def test_computer_names_may_contain_spaces(
     assert not lock.is_held()
 
 
+def test_a_lock_of_this_very_process_is_from_an_earlier_container(tmp_path: Path) -> None:
+    lock = script.LockFile(tmp_path / LOCK)
+    lock.acquire()
+    script.LockFile(tmp_path / LOCK).acquire()
+    assert not script.is_running(str(os.getpid())) and script.is_running(str(os.getppid()))
+
+
+def test_a_lock_that_was_deleted_is_lost(tmp_path: Path) -> None:
+    lock = script.LockFile(tmp_path / LOCK)
+    lock.acquire()
+    (tmp_path / LOCK).unlink()
+    with pytest.raises(script.Problem, match="was removed or taken over by another run"):
+        lock.touch()
+    lock.release()
+    assert list(tmp_path.glob(LOCK + "*")) == []
+
+
 def test_a_claim_that_a_killed_process_left_is_ignored_after_a_while(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -63,6 +80,14 @@ def test_process_checks_never_signal_on_windows(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(os, "kill", lambda process, number: pytest.fail("that would end it"))
     assert script.is_running("17")
     script.lock_shared(-1)  # nor for locks
+
+
+@pytest.mark.parametrize("process", ["", "0", "-1", "+1", "01", "seven", "1" * 10, "\u0663"])
+def test_only_the_number_of_one_process_is_signaled(
+    monkeypatch: pytest.MonkeyPatch, process: str
+) -> None:
+    monkeypatch.setattr(os, "kill", lambda *arguments: pytest.fail("it may be a group"))
+    assert script.is_running(process)
 
 
 def test_files_whose_fsync_fails_do_not_get_their_name(

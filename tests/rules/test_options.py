@@ -233,3 +233,11 @@ def test_empty_variables_count_as_not_set(empty_terminal: None) -> None:
     assert script.read_settings([], {**os.environ, **variables}) == script.read_settings(
         [], os.environ
     )
+
+
+def test_without_a_home_folder_the_sign_in_is_saved_nowhere(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)
+    token_file = script.read_settings([], {}).token_file
+    assert Path(os.devnull) in token_file.parents, "a folder with the name ~ would be created"

@@ -144,3 +144,18 @@ def test_the_first_parts_of_progress_are_kept_in_narrow_terminals(
         first_of_all = f"{100 * done // max(done, images)}%" if done or images else "0/0"
         assert first.startswith(first_of_all)
     assert not others or width(line) <= columns
+
+
+@pytest.mark.parametrize(
+    "text, columns, expected",
+    [
+        ("abcdefgh", 5, "ab\u2026gh"),
+        ("abcdefg\u0301h", 5, "ab\u2026g\u0301h"),
+        ("abcdef\u0301gh", 5, "ab\u2026gh"),
+        ("abcdef\u0301\u0308gh", 5, "ab\u2026gh"),
+    ],
+)
+def test_shortened_texts_continue_with_a_whole_character(
+    text: str, columns: int, expected: str
+) -> None:
+    assert script.shorten(text, columns) == expected

@@ -131,6 +131,7 @@ def test_surprises_are_named(account: Account, smugmug: FakeSmugMug, run: Run) -
             entry["DateTimeUploaded"] = "2024-01-01T00:00:00+02:00"
             entry["ArchivedMD5"], entry["ArchivedSize"] = "0" * 32, 5
             entry["odd name"] = entry["Secret\u00e4"] = "x"
+        answer["Code"] = 207
         return answer
 
     smugmug.fault("mangle", f"{album.key}!images", function=strange)
@@ -142,6 +143,7 @@ def test_surprises_are_named(account: Account, smugmug: FakeSmugMug, run: Run) -
         "images whose DateTimeUploaded has an offset other than +00:00",
         "the ETag of the photo's file is not its MD5",
         "HEAD states a different size for the photo's file",
+        "responses whose Code differs from their HTTP status",
     }
     assert "odd name" not in text and "Secret" not in text
 
