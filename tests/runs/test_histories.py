@@ -550,12 +550,15 @@ class History:
     def shrink_video(self) -> Optional[str]:
         """Offer only a smaller rendition of a video for a while, under the same serial."""
         _, image = self.some_image()
-        if isinstance(image, Photo) or image is None or image.size not in SIZES:
+        if not isinstance(image, Video) or image.size not in SIZES or image in self.withheld:
             return None
-        if image in self.withheld:
-            return None
-        best = image.content
-        self.withhold(image, lambda: setattr(image, "content", best))
+        full: Dict[str, Any] = {
+            "content": image.content,
+            "largest_size": image.largest_size,
+        }
+        self.withhold(image, lambda: vars(image).update(full))
+        if image.data not in files_on_disk(self.run.output).values():
+            image.largest_size = 640  # nothing else tells it from a shorter, new version
         image.content = self.fresh(200, MP4_MAGIC)
         return f"there: {image.key} is offered in a smaller rendition"
 
