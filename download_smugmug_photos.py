@@ -5222,7 +5222,7 @@ class Database:
                     f"BEGIN; {UPGRADES[version]} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
                 )
             for table in TABLES.values():
-                db.execute(f"SELECT album_key, {', '.join(table.columns)} FROM {table.name}")
+                db.execute(f"SELECT album_key, {', '.join(table.columns)} FROM {table.name} LIMIT 0")
             db.execute("SELECT nick_name, bytes_per_second FROM account")
         except sqlite3.OperationalError as error:
             if any(text in str(error) for text in ("no such", "already exists", "duplicate")):
