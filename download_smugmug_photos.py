@@ -5223,7 +5223,7 @@ class Database:
                 )
             for table in TABLES.values():
                 db.execute(f"SELECT album_key, {', '.join(table.columns)} FROM {table.name} LIMIT 0")
-            db.execute("SELECT nick_name, bytes_per_second FROM account")
+            db.execute("SELECT nick_name, bytes_per_second FROM account LIMIT 0")
         except sqlite3.OperationalError as error:
             if any(text in str(error) for text in ("no such", "already exists", "duplicate")):
                 raise sqlite3.DatabaseError("other tables than this program makes") from None
