@@ -8752,8 +8752,10 @@ def missing_clauses(summary: Summary, settings: Settings) -> Iterator[str]:
     """Yield the verdict's clauses on images without a result on disk."""
     to_download = summary.counts[Result.TO_DOWNLOAD]
     to_copy = summary.counts[Result.TO_COPY]
-    if to_copy:
+    if to_copy and to_download:
         yield f"{to_download + to_copy:,} to download or copy"
+    elif to_copy:
+        yield f"{to_copy:,} {Result.TO_COPY.text}"
     elif to_download:
         yield f"{to_download:,} to download"
     if summary.images_unlisted():
@@ -10137,7 +10139,7 @@ def print_preview(run: Run) -> None:
     total = f"To download: {files}, {human_bytes(summary.to_download_bytes)}"
     to_copy = summary.counts[Result.TO_COPY]
     if to_copy:
-        total += f" ({to_copy:,} more can be copied from files on disk)"
+        total += f" ({to_copy:,} more {Result.TO_COPY.text} from files on disk)"
     print_result(total)
     speed = run.database.speed()
     if run.settings.limit_rate is not None:

@@ -402,16 +402,31 @@ def test_previews_name_missing_and_short_files(account: Account, run: Run) -> No
     size_bytes = len(gone.data) + len(short.data)
     assert run("--dry-run").stdout.splitlines()[-1] == (
         f"To download: 2 files, {script.human_bytes(size_bytes)}"
-        " (1 more can be copied from files on disk)"
+        " (1 more to copy or adopt from files on disk)"
     )
     (folders[1] / shared.file_name).unlink()  # no copy is left
     size_bytes += len(shared.data)
     assert run("--dry-run").stdout.splitlines()[-1] == (
         f"To download: 3 files, {script.human_bytes(size_bytes)}"
-        " (1 more can be copied from files on disk)"
+        " (1 more to copy or adopt from files on disk)"
     )
     assert "3 downloaded, 1 copied" in run().stderr
     assert run("--dry-run").stdout == "To download: 0 files, 0 B\n"
+
+
+def test_previews_say_that_files_of_a_lost_record_are_adopted(account: Account, run: Run) -> None:
+    album = account.album("Summer")
+    for name in ("a.JPG", "b.JPG"):
+        album.photo(name)
+    assert run().returncode == 0
+    (run.output / ".smugmug.sqlite3").unlink()
+    preview = run("-n", "--new-record")
+    assert "2 more to copy or adopt" in preview.stdout
+    verdict = preview.stderr.splitlines()[-1]
+    assert verdict.endswith("; 2 to copy or adopt") and "download or" not in verdict
+    album.photo("c.JPG")
+    assert "; 3 to download or copy\n" in run("-n", "--new-record").stderr
+    assert "2 adopted" in run("--new-record").stderr
 
 
 def test_previews_ignore_missing_copies_of_photos_before_1970(account: Account, run: Run) -> None:
@@ -422,7 +437,7 @@ def test_previews_ignore_missing_copies_of_photos_before_1970(account: Account, 
         path.unlink()
     assert run("--dry-run").stdout.splitlines()[-1] == (
         f"To download: 1 file, {script.human_bytes(len(photo.data))}"
-        " (1 more can be copied from files on disk)"
+        " (1 more to copy or adopt from files on disk)"
     )
 
 
