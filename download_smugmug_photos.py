@@ -10335,6 +10335,7 @@ def list_md5(settings: Settings, screen: Screen, stop: Stop) -> int:
 
     Raise a Problem if there is no download record.
     """
+    refuse_unusable_output(settings)
     redraw = partial(screen.show, lambda columns: "Reading the download record ...")
     with open_copy(settings.output, redraw) as database:
         albums = database.albums()

@@ -443,7 +443,7 @@ def empty(output: Path) -> None:
     ],
     ids=["deleted", "emptied", "record deleted"],
 )
-@pytest.mark.parametrize("arguments", [[], ["-n"]])
+@pytest.mark.parametrize("arguments", [[], ["-n"], ["--list-md5"], ["--list-removed"]])
 def test_lost_folders_are_told_from_unmounted_disks(
     account: Account, run: Run, lose: Any, words: str, arguments: List[str]
 ) -> None:
@@ -452,6 +452,7 @@ def test_lost_folders_are_told_from_unmounted_disks(
     lose(run.output)
     refused = sync(run, *arguments, exit_code=2)
     assert words in refused.stderr and "--new-record" in refused.stderr
+    assert "creates one" not in refused.stderr
     assert "Is the disk connected?" not in refused.stderr
     sync(run, "--new-record")
     assert sync(run).cost == NOTHING_NEW
