@@ -10364,16 +10364,19 @@ def log_out(settings: Settings, screen: Screen, stop: Stop) -> int:
 
     Raise a Problem if the file cannot be removed.
     """
+    has_token = True  # an unreadable file may have one
+    with suppress(OSError):
+        has_token = b'"access_token"' in settings.token_file.read_bytes()
     try:
         remove(part_beside(settings.token_file))  # from a run that was killed while saving
         settings.token_file.unlink()
-        log.log(
-            NOTICE,
-            "Removed %s. SmugMug still lists this program as authorized. To revoke that, go to "
-            "%s.",
-            settings.token_file,
-            AUTHORIZED_SERVICES,
-        )
+        log.log(NOTICE, "Removed %s.", settings.token_file)
+        if has_token:
+            log.log(
+                NOTICE,
+                "SmugMug still lists this program as authorized. To revoke that, go to %s.",
+                AUTHORIZED_SERVICES,
+            )
     except FileNotFoundError:
         log.log(NOTICE, "There is no saved sign-in.")
     except OSError as error:

@@ -995,6 +995,19 @@ def test_logout_removes_the_token_and_explains_revocation(smugmug: FakeSmugMug, 
     assert run(signed_in=False).returncode == 3
 
 
+@pytest.mark.parametrize("has_token", [False, True])
+def test_logout_explains_revocation_only_after_a_sign_in(run: Run, has_token: bool) -> None:
+    token = run.config / "download_smugmug_photos" / "token.json"
+    token.parent.mkdir(parents=True)
+    saved = {"api_key": "KEY", "api_secret": "SECRET"}
+    if has_token:
+        saved.update(access_token="TOKEN", access_token_secret="SECRET")
+    token.write_text(json.dumps(saved))
+    result = run("--logout", signed_in=False, keys=False)
+    assert result.returncode == 0 and f"Removed {token}." in result.stderr
+    assert ("still lists" in result.stderr) == has_token and not token.exists()
+
+
 def test_logout_without_a_sign_in_succeeds(run: Run) -> None:
     result = run("--logout", signed_in=False, keys=False)
     assert result.returncode == 0 and "no saved sign-in" in result.stderr
