@@ -215,7 +215,7 @@ class NotSignedIn(Problem):
 
 
 class UnknownKey(Problem):
-    """SmugMug does not know the API key."""
+    """SmugMug does not know the API key, or the key is malformed."""
 
 
 class FileInTheWay(Problem):
@@ -4733,16 +4733,17 @@ def connect_with_typed_key(
 ) -> tuple[Connection, User]:
     """Ask for an API key. Return a connection that is signed in with it, and its user.
 
-    The key is saved unless SmugMug refuses it, so that it is typed only once. Raise Problem after
+    The key is saved unless it is refused, so that it is typed only once. Raise Problem after
     KEY_ATTEMPTS refusals.
 
     `saved`: the content of the token file
     """
     attempts_left = KEY_ATTEMPTS
     while True:
-        api_key = type_api_key()
+        api_key = None
         attempts_left -= 1
         try:
+            api_key = type_api_key()
             return connect_with_key(api_key, True, saved, settings, stop)
         except (UnknownKey, SignatureRefused) as error:
             if not attempts_left:
@@ -4751,8 +4752,9 @@ def connect_with_typed_key(
                 ) from None
             log.warning("%s Enter both again, as shown at %s", error, APPLY_URL)
         except BaseException:  # of any kind, such as no network or Ctrl-C
-            keep_key(api_key, saved, settings.token_file)
-            log.warning("The API key and its secret are saved for the next run.")
+            if api_key is not None:
+                keep_key(api_key, saved, settings.token_file)
+                log.warning("The API key and its secret are saved for the next run.")
             raise
 
 
@@ -4911,15 +4913,29 @@ def is_terminal(stdin: TextIO | None) -> bool:
 
 
 def type_api_key() -> Credentials:
-    """Return an API key and secret typed in a terminal. The secret is not shown."""
+    """Return an API key and secret typed in a terminal. The secret is not shown.
+
+    Raise UnknownKey if one of them is malformed.
+    """
     try:
-        key = typed("API key: ")
+        key = well_formed(typed("API key: "))
         secret = ""
         while not secret:
-            secret = "".join(getpass.getpass("API secret (not shown): ", sys.stderr).split())
-        return Credentials(key, secret)
+            secret = getpass.getpass("API secret (not shown): ", sys.stderr).strip()
+        return Credentials(key, well_formed(secret))
     except EOFError:
         raise Problem("\nNo API key entered. Run this again when you have one.") from None
+
+
+def well_formed(text: str) -> str:
+    """Return a typed key or secret without quotes around it. Raise UnknownKey if malformed.
+
+    Hyphens and underscores are accepted, too, in case SmugMug changes the format.
+    """
+    text = without_quotes(text)
+    if not re.fullmatch("[0-9A-Za-z_-]+", text):
+        raise UnknownKey("An API key and its secret have only letters and digits, no spaces.")
+    return text
 
 
 def typed(prompt: str, pattern: str = ".+", advice: str = "") -> str:
@@ -4934,7 +4950,7 @@ def typed(prompt: str, pattern: str = ".+", advice: str = "") -> str:
         line = sys.stdin.readline()
         if not line:
             raise EOFError
-        text = "".join(line.split())
+        text = line.strip()
         if re.fullmatch(pattern, text):
             return text
         if text:
@@ -4975,7 +4991,8 @@ def sign_in(
             open_browser(address)
         try:
             # A PIN may begin with 0, so it stays a text.
-            pin = typed("PIN: ", "[0-9]{6}", "A PIN has six digits.")
+            pin = typed("PIN: ", r"([0-9]\s*){6}", "A PIN has six digits.")
+            pin = "".join(pin.split())
             return fetch_token("getAccessToken", request_token, settings, stop, verifier=pin)
         except EOFError:
             raise NotSignedIn("\nNo PIN entered. Run this again when you have it.") from None

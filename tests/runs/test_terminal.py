@@ -682,6 +682,35 @@ def test_a_saved_key_that_is_refused_can_be_typed_again(
     assert saved_key(run) == (smugmug.api_key, smugmug.api_secret)
 
 
+def test_texts_that_are_no_key_are_refused_and_asked_for_again(
+    smugmug: FakeSmugMug, run: Run, terminal: Callable[..., Terminal]
+) -> None:
+    screen = terminal("--login", **NO_KEY, **NO_TOKEN)
+    screen.wait_for(lambda lines: lines[-1].startswith("API key:"))
+    screen.press(b"not a key\n")
+    wait_for_text(screen, "only letters and digits", 1)
+    type_key(screen, smugmug.api_key, "not;a;secret")
+    wait_for_text(screen, "only letters and digits", 2)
+    type_key(screen, f" '{smugmug.api_key}' ", f' "{smugmug.api_secret}" ')
+    screen.wait_for(lambda lines: lines[-1].startswith("PIN:"))
+    assert saved_key(run) == (smugmug.api_key, smugmug.api_secret)
+    first, last = smugmug.pin[:3], smugmug.pin[3:]
+    screen.press(f" {first} {last} \n".encode())
+    assert screen.wait_for_end() == 0
+
+
+def test_three_texts_that_are_no_key_end_the_run_and_are_not_saved(
+    smugmug: FakeSmugMug, run: Run, terminal: Callable[..., Terminal]
+) -> None:
+    screen = terminal(**NO_KEY, **NO_TOKEN)
+    for number in range(3):
+        wait_for_text(screen, "only letters and digits", number)
+        screen.wait_for(lambda lines: lines[-1].startswith("API key:"))
+        screen.press("schlüssel\n".encode())
+    assert screen.wait_for_end() == 2 and "run this again" in flat(screen)
+    assert not token_file(run).parent.exists() and smugmug.requests == []
+
+
 def test_an_empty_secret_is_asked_for_again(
     smugmug: FakeSmugMug, terminal: Callable[..., Terminal]
 ) -> None:
