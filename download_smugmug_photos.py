@@ -10058,6 +10058,8 @@ def sync_task(settings: Settings, screen: Screen, stop: Stop) -> int:
         if settings.list_removed:
             for name in summary.removed:
                 print_result(as_data(name))
+            if not summary.removed:
+                log.log(NOTICE, "No files have been removed from SmugMug.")
         with output_checked():
             sys.stdout.flush()
     except ENDINGS as error:

@@ -493,6 +493,8 @@ def test_files_deleted_on_smugmug_are_kept_counted_and_named(account: Account, r
     gone.photo("c.JPG")
     first = sync(run, "--list-removed")
     assert (removed_count(first.stderr), first.stdout) == (0, "")
+    nothing = "No files have been removed from SmugMug.\n"
+    assert nothing in first.stderr
     everything = files_on_disk(run.output)
 
     album.remove(photo)
@@ -502,7 +504,7 @@ def test_files_deleted_on_smugmug_are_kept_counted_and_named(account: Account, r
     assert (removed_count(second.stderr), second.stdout) == (2, "")
     third = sync(run, "--list-removed")
     assert third.cost == NOTHING_NEW
-    assert removed_count(third.stderr) == 2
+    assert removed_count(third.stderr) == 2 and nothing not in third.stderr
     assert third.stdout.splitlines() == ["Gone/c.JPG", "Summer/a.JPG"]
     assert files_on_disk(run.output) == everything
 
