@@ -10164,10 +10164,10 @@ def print_preview(run: Run) -> None:
     if run.settings.limit_rate is not None:
         speed = min(speed, run.settings.limit_rate)
     if speed and summary.to_download_bytes:
+        seconds = summary.to_download_bytes / speed
+        duration = f"about {human_seconds(seconds)}" if seconds >= 1 else "less than a second"
         log.info(
-            "This takes about %s at the speed of the last run (%s/s).",
-            human_seconds(summary.to_download_bytes / speed),
-            human_bytes(speed),
+            "This takes %s at the speed of the last run (%s/s).", duration, human_bytes(speed)
         )
     if run.settings.originals:
         advice = "" if run.settings.verbose else " (list them with -v)"

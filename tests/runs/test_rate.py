@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import signal
+import sqlite3
 import time
 from collections import Counter
+from contextlib import closing
 from types import SimpleNamespace
 from typing import Any, List
 
@@ -87,11 +89,12 @@ def test_a_preview_tells_how_long_the_run_will_take(account: Account, run: Run) 
     assert "at the speed of the last run" not in sync(run, "--dry-run").stderr
     album.photo(content=Pattern(400_000, 2, JPEG_MAGIC))
     preview = sync(run, "--dry-run")
-    assert (
-        "This takes about " in preview.stderr and "at the speed of the last run" in preview.stderr
-    )
+    assert "This takes " in preview.stderr and "at the speed of the last run" in preview.stderr
     slow = sync(run, "--dry-run", "--limit-rate", "1k").stderr
     assert "This takes about 6 min 31 s" in slow
+    with closing(sqlite3.connect(str(run.output / ".smugmug.sqlite3"))) as database, database:
+        database.execute("UPDATE account SET bytes_per_second = 1e9")
+    assert "This takes less than a second at the speed" in sync(run, "--dry-run").stderr
 
 
 def test_small_runs_do_not_change_the_speed_that_previews_use(account: Account, run: Run) -> None:
