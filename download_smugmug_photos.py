@@ -135,7 +135,7 @@ try:
 except ImportError as missing:
     own_python = os.path.join(".venv", "Scripts" if os.name == "nt" else "bin", "python")
     print(
-        f"The Python package {missing.name} is not installed. "
+        f"The Python package {missing.name} is not installed.\n"
         "To install it in this folder and start again, run:\n"
         f"    {sys.executable} -m venv .venv\n"
         f"    {own_python} -m pip install requests requests_oauthlib\n"

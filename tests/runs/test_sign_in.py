@@ -106,7 +106,9 @@ def test_missing_packages_are_named_with_the_command_to_install_them(
     )
     result = run(env={"PYTHONPATH": str(tmp_path)})
     assert result.returncode == 2
-    assert f"package {package} is not installed" in result.stderr
+    assert f"package {package} is not installed.\n" in result.stderr
+    texts = [line for line in result.stderr.splitlines() if not line.startswith("    ")]
+    assert max(map(len, texts)) < 80
     assert f"{sys.executable} -m venv .venv\n" in result.stderr
     assert (
         "python -m pip install requests requests_oauthlib\n" in result.stderr
