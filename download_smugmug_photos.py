@@ -5239,7 +5239,9 @@ class Database:
                     f"BEGIN; {UPGRADES[version]} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
                 )
             for table in TABLES.values():
-                db.execute(f"SELECT album_key, {', '.join(table.columns)} FROM {table.name} LIMIT 0")
+                db.execute(
+                    f"SELECT album_key, {', '.join(table.columns)} FROM {table.name} LIMIT 0"
+                )
             db.execute("SELECT nick_name, bytes_per_second FROM account LIMIT 0")
         except sqlite3.OperationalError as error:
             if any(text in str(error) for text in ("no such", "already exists", "duplicate")):
@@ -6134,6 +6136,11 @@ def asked_album(album: Album, record: AlbumRecord, only: str) -> Album:
     if not only or album.change_token in ("", record.change_token):
         return album
     return album._replace(change_token=f"{album.change_token} {only}")
+
+
+def shared_token(album: Album | AlbumRecord) -> str:
+    """Return an album's change token without the kind that --only added."""
+    return re.sub(" (photos|videos)$", "", album.change_token)
 
 
 def is_asked_for(record: FileRecord, only: str) -> bool:
@@ -8569,7 +8576,7 @@ class Summary:
             return
         if visit.album_record is NEW_ALBUM:
             status = AlbumStatus.NEW
-        elif visit.album_record.change_token in ("", visit.album.change_token):
+        elif shared_token(visit.album_record) in ("", shared_token(visit.album)):
             status = AlbumStatus.RECHECKED
         else:
             status = AlbumStatus.CHANGED

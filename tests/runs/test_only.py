@@ -26,6 +26,7 @@ def test_photos_alone_are_downloaded_and_later_the_videos(account: Account, run:
     nightly = sync(run, "--only", "photos")
     assert nightly.cost == NOTHING_NEW and "All 2 photos" in nightly.stderr
     later = sync(run)
+    assert "Albums: 0 new, 0 changed, 1 rechecked" in later.stderr
     assert later.downloads == 1 and "All 3 photos and videos are in" in later.stderr
     assert files_on_disk(run.output) == expected_files(album)
     assert sync(run).cost == NOTHING_NEW
@@ -38,7 +39,8 @@ def test_videos_alone_are_downloaded(account: Account, run: Run) -> None:
     first = sync(run, "--only", "videos")
     assert first.downloads == 1 and "1 video that you asked for is in" in first.stderr
     assert sync(run, "--only", "videos").cost == NOTHING_NEW
-    assert sync(run, "--only", "photos").downloads == 2
+    photos = sync(run, "--only", "photos")
+    assert photos.downloads == 2 and "0 changed" in photos.stderr
 
 
 def test_deleted_videos_do_not_cost_a_listing_each_night(account: Account, run: Run) -> None:
@@ -55,7 +57,8 @@ def test_new_photos_are_noticed_after_a_run_for_photos(account: Account, run: Ru
     album = mixed_album(account)
     sync(run, "--only", "photos")
     album.photo("c.JPG")
-    assert sync(run, "--only", "photos").cost == (3, 1)
+    changed = sync(run, "--only", "photos")
+    assert changed.cost == (3, 1) and "Albums: 0 new, 1 changed" in changed.stderr
     album.video("film 2.mp4")
     assert sync(run, "--only", "photos").cost == (3, 0)
     assert sync(run, "--only", "photos").cost == NOTHING_NEW
