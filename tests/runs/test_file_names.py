@@ -188,20 +188,18 @@ def test_a_photo_never_blocks_the_folder_of_an_album(
 SHORT_NAMES = """
 import builtins, errno, functools, io, os
 
-def refusing(function):
-    @functools.wraps(function)
-    def checked(*args, **more):
-        for path in args[:2]:
-            if isinstance(path, (str, bytes, os.PathLike)):
-                for name in os.fsencode(path).split(b"/"):
-                    if len(name) > 143:
-                        raise OSError(errno.ENAMETOOLONG, "File name too long", path)
-        return function(*args, **more)
-    return checked
+def checked(function, *args, **more):
+    for path in args[:2]:
+        if isinstance(path, (str, bytes, os.PathLike)):
+            for name in os.fsencode(path).split(b"/"):
+                if len(name) > 143:
+                    raise OSError(errno.ENAMETOOLONG, "File name too long", path)
+    return function(*args, **more)
 
+# Not functions, because pathlib of Python 3.7 would turn them into methods.
 for name in ("open", "stat", "lstat", "mkdir", "rename", "replace", "unlink", "scandir", "utime"):
-    setattr(os, name, refusing(getattr(os, name)))
-builtins.open = io.open = refusing(io.open)
+    setattr(os, name, functools.partial(checked, getattr(os, name)))
+builtins.open = io.open = functools.partial(checked, io.open)
 """
 STATED = "os.pathconf = lambda path, name: 143\n"
 
