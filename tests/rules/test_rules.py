@@ -777,6 +777,19 @@ def test_a_length_that_is_sent_twice_is_one(header: str, length: Any) -> None:
     assert script.Response(raw, "https://photos.smugmug.com/x", connection).length == length
 
 
+def test_a_body_that_makes_progress_shows_that_its_host_is_reachable() -> None:
+    raw = requests.Response()
+    connection = script.Connection(script.Credentials("key", "secret"), 5.0, script.Stop())
+    response = script.Response(raw, "https://photos.smugmug.com/x", connection)
+    told: List[bool] = []
+    response._host = SimpleNamespace(answered=lambda: told.append(True))  # type: ignore[assignment]
+    response._is_new = False
+    for received in (script.CHUNK_BYTES, 100 * script.CHUNK_BYTES):
+        response.received_bytes = received
+        response.check_progress()
+    assert told == [True] and not response.is_slow
+
+
 def test_bodies_shorter_than_announced_count_as_truncated() -> None:
     raw = requests.Response()
     raw.headers["Content-Length"] = "8"
