@@ -77,7 +77,7 @@ def test_downloads_resume_after_an_outage(
     assert process.returncode == 0, stderr
     assert files_on_disk(run.output) == expected_files(album) and not part_files(run)
     assert (
-        stderr.count(OUT_OF_REACH) == 1 and "ailed (" not in stderr and "20 downloaded" in stderr
+        stderr.count(OUT_OF_REACH) == 1 and "Failed (" not in stderr and "20 downloaded" in stderr
     )
     sent = sum(record.bytes_sent for record in smugmug.select("cdn"))
     assert 20 * SIZE <= sent < 20 * SIZE + jobs * CUT  # otherwise each part was downloaded again
@@ -324,7 +324,7 @@ def test_revoking_the_sign_in_ends_the_run_with_one_line(
     result = run("-j", 4)
 
     assert result.returncode == 3
-    assert result.stderr.count("probably revoked") == 1 and "ailed (" not in result.stderr
+    assert result.stderr.count("probably revoked") == 1 and "Failed (" not in result.stderr
     assert smugmug.count(None, where) <= 8  # only what was running
 
 
