@@ -782,7 +782,8 @@ def test_a_body_that_makes_progress_shows_that_its_host_is_reachable() -> None:
     connection = script.Connection(script.Credentials("key", "secret"), 5.0, script.Stop())
     response = script.Response(raw, "https://photos.smugmug.com/x", connection)
     told: List[bool] = []
-    response._host = SimpleNamespace(answered=lambda: told.append(True))  # type: ignore[assignment]
+    host: Any = SimpleNamespace(answered=lambda: told.append(True))
+    response._host = host
     response._is_new = False
     for received in (script.CHUNK_BYTES, 100 * script.CHUNK_BYTES):
         response.received_bytes = received
