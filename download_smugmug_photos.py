@@ -1806,7 +1806,10 @@ def is_same_time(one_ns: int, other_ns: int) -> bool:
 
 
 class FilesOnDisk(Dict[str, int]):
-    """The regular files in a folder: sizes in bytes, by name on disk."""
+    """The regular files in a folder: sizes in bytes, by name on disk.
+
+    `folder`: the path of the folder
+    """
 
     folder = Path()
     _by_key: dict[str, str] | None = None  # built when a name is first not found as it is
@@ -2364,14 +2367,15 @@ def output_checked() -> Iterator[None]:
 #    as SmugMug asks. Closed means that no requests are sent. A URL that is refused again and again
 #    while others get responses waits alone, for at most five attempts. A request to a host that is
 #    closed or in an outage raises HandBack. The caller's loop, `sync` or `in_parallel`, then parks
-#    the job, so that other jobs get the thread. Three requests in a
-#    row without a response make a host suspect. One thread then probes it with a URL that always
-#    gets a response. If the probe gets one, the fault is in single URLs, and only their attempts
-#    are used up. If it gets none, this is an outage. The outage is timed from the first request
-#    without a response to the next real response, so a host that responds only to probes is given
-#    up after --max-outage. For the API, that ends the run; for any other host, its files fail.
-#    Attempts made before or during an outage are forgotten when it ends. Every attempt is signed
-#    again, because SmugMug refuses a repeated nonce.
+#    the job, so that other jobs get the thread.
+#
+#    Three requests in a row without a response make a host suspect. One thread then probes it with
+#    a URL that always gets a response. If the probe gets one, the fault is in single URLs, and
+#    only their attempts are used up. If it gets none, this is an outage. The outage is timed from
+#    the first request without a response to the next real response, so a host that responds only
+#    to probes is given up after --max-outage. For the API, that ends the run; for any other host,
+#    its files fail. Attempts made before or during an outage are forgotten when it ends. Every
+#    attempt is signed again, because SmugMug refuses a repeated nonce.
 # -------------------------------------------------------------------------------------------------
 
 UNANSWERED_IN_A_ROW = 3  # failed requests to a host before it is probed
@@ -4099,8 +4103,9 @@ class PagedList:
         """Halve a page that failed, or note its lost entries."""
         count = self._entries_in(page.start, page.number)
         is_beyond_end = self._total is not None and page.start > self._total
-        others_may_work = self._total is not None or self._in_progress > 0
-        can_be_halved = error.is_overload or others_may_work
+        # A list that is refused as a whole is not halved. A page in progress will tell.
+        may_be_readable = self._total is not None or self._in_progress > 0
+        can_be_halved = error.is_overload or may_be_readable
         if count > 1 and can_be_halved and not self._is_given_up():
             if error.is_overload:
                 self.page_size.shrink(page.number, count)
@@ -4752,8 +4757,7 @@ def connect_with_typed_key(
                 ) from None
             log.warning("%s Enter both again, as shown at %s", error, APPLY_URL)
         except BaseException:  # of any kind, such as no network or Ctrl-C
-            if api_key is not None:
-                keep_key(api_key, saved, settings.token_file)
+            if api_key is not None and keep_key(api_key, saved, settings.token_file):
                 log.warning("The API key and its secret are saved for the next run.")
             raise
 
@@ -4793,12 +4797,14 @@ def connect_with_key(
     return connection, user
 
 
-def keep_key(api_key: Credentials, saved: Credentials, path: Path) -> None:
-    """Save a typed key. A token that was saved with the same key stays."""
+def keep_key(api_key: Credentials, saved: Credentials, path: Path) -> bool:
+    """Save a typed key, and return True if it is saved.
+
+    A token that was saved with the same key stays.
+    """
     kept = saved if saved.key == api_key.key else Credentials(api_key.key, "")
     kept = kept._replace(secret=api_key.secret)
-    if kept != saved:
-        save_sign_in(kept, path)
+    return kept == saved or save_sign_in(kept, path)
 
 
 def connect_as(
@@ -5114,8 +5120,11 @@ def read_saved(path: Path) -> Credentials:
     return Credentials("", "")
 
 
-def save_sign_in(credentials: Credentials, path: Path) -> None:
-    """Save the sign-in for later runs, in a file only its owner can read."""
+def save_sign_in(credentials: Credentials, path: Path) -> bool:
+    """Save the sign-in for later runs, in a file only its owner can read.
+
+    Return True if that succeeded. Otherwise, warn.
+    """
     fields = {name: text for name, text in zip(SAVED_FIELDS, credentials) if text}
     content = json.dumps(fields, indent=2) + "\n"
     try:
@@ -5126,6 +5135,8 @@ def save_sign_in(credentials: Credentials, path: Path) -> None:
             "The sign-in could not be saved (%s), so the next run will ask again.",
             disk_problem(error, path),
         )
+        return False
+    return True
 
 
 # -------------------------------------------------------------------------------------------------
@@ -6233,9 +6244,8 @@ def is_offer_beside(image: Image, record: FileRecord) -> bool:
     one is another offer.
     """
     is_best = record.is_original or image.is_video
-    if image.remote is None and is_best and not is_version_of(record, image):
-        return True
-    if image.remote is None and is_best and record.damaged:
+    is_other = record.damaged or not is_version_of(record, image)
+    if image.remote is None and is_best and is_other:
         return True
     is_same_offer = image.remote is None
     if image.remote is not None and image.remote.md5:
@@ -7219,7 +7229,7 @@ def keep_recorded(job: Job, new: NewFile, twin: Path | None) -> Outcome:
     elif job.image.is_video and new.part.size_bytes < record.size_bytes:
         reason = (
             f"SmugMug offers a smaller video; it was saved as {beside.name}. "
-            f"If it is the right one, delete the larger one"
+            "If it is the right one, delete the larger one"
         )
     result = Result.ALREADY_THERE
     return Outcome(result, job.album, job.image, record, reason=reason, retry=True)
@@ -8372,9 +8382,10 @@ def check_file(check: CheckedFile, hashes: LinkedHashes, stop: Stop) -> CheckedF
         return check._replace(condition=condition, reason=reason)
     if record.md5 in ("", md5):
         return check._replace(record=record._replace(md5=md5))
-    is_damaged = is_truncated(check.path.parent, check.path.name, status.st_size, record)
     if status.st_size == record.size_bytes:
         is_damaged = is_same_time(status.st_mtime_ns, record.modified_ns)
+    else:
+        is_damaged = is_truncated(check.path.parent, check.path.name, status.st_size, record)
     condition = Condition.DAMAGED if is_damaged else Condition.CHANGED
     return check._replace(condition=condition)
 

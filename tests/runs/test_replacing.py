@@ -19,6 +19,7 @@ from fake_smugmug import (
     JPEG_MAGIC,
     MP4_MAGIC,
     Account,
+    Album,
     FakeSmugMug,
     Image,
     Pattern,
@@ -515,14 +516,20 @@ def whole_file(name: str, seed: int, size: int) -> bytes:
 NAMES = ("a.JPG", "b.PNG", "c.mp4")
 
 
+def album_of_whole_files(account: Account) -> Album:
+    """Add an album of files that end as their types should."""
+    album = account.album("Summer")
+    for name in NAMES[:2]:
+        album.photo(name, whole_file(name, 1, 9000))
+    album.video(NAMES[2], whole_file(NAMES[2], 1, 9000))
+    return album
+
+
 @pytest.mark.parametrize("keeps_time", [True, False])
 def test_files_that_lost_metadata_are_kept_and_cost_no_download(
     account: Account, run: Run, keeps_time: bool
 ) -> None:
-    album = account.album("Summer")
-    album.photo("a.JPG", whole_file("a.JPG", 1, 9000))
-    album.photo("b.PNG", whole_file("b.PNG", 1, 9000))
-    album.video("c.mp4", whole_file("c.mp4", 1, 9000))
+    album_of_whole_files(account)
     sync(run)
     stripped = {}
     for name in NAMES:
@@ -544,10 +551,7 @@ def test_files_that_lost_metadata_are_kept_and_cost_no_download(
 def test_truncated_files_are_repaired_whatever_their_time(
     account: Account, run: Run, keeps_time: bool
 ) -> None:
-    album = account.album("Summer")
-    album.photo("a.JPG", whole_file("a.JPG", 1, 9000))
-    album.photo("b.PNG", whole_file("b.PNG", 1, 9000))
-    album.video("c.mp4", whole_file("c.mp4", 1, 9000))
+    album = album_of_whole_files(account)
     for options in ((), ("--verify",)):
         sync(run)
         for name in NAMES:

@@ -664,6 +664,17 @@ def test_a_typed_key_is_kept_even_if_smugmug_did_not_accept_it(
     assert "API key" not in flat(again)
 
 
+def test_a_typed_key_that_cannot_be_saved_is_not_called_saved(
+    smugmug: FakeSmugMug, run: Run, terminal: Callable[..., Terminal]
+) -> None:
+    run.config.write_text("a file where the folder should be")
+    smugmug.fault("reset", "getRequestToken", times=None)
+    screen = terminal("--login", **NO_KEY, **NO_TOKEN)
+    type_key(screen, smugmug.api_key, smugmug.api_secret)
+    assert screen.wait_for_end() == 2
+    assert "could not be saved" in flat(screen) and "for the next run" not in flat(screen)
+
+
 @pytest.mark.parametrize("wrong", ["api_key", "api_secret", "either"])
 def test_a_saved_key_that_is_refused_can_be_typed_again(
     smugmug: FakeSmugMug, run: Run, terminal: Callable[..., Terminal], wrong: str
