@@ -6,6 +6,7 @@ import io
 import logging
 import re
 import sys
+import time
 from types import SimpleNamespace
 from typing import Callable, List
 
@@ -30,7 +31,8 @@ def shown_in_a_minute(
 ) -> List[str]:
     """Return the output of a minute with news every hundredth of a second."""
     now = [1000.0]
-    monkeypatch.setattr(script, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    clock = SimpleNamespace(monotonic=lambda: now[0], sleep=time.sleep)  # others' threads sleep
+    monkeypatch.setattr(script, "time", clock)
     monkeypatch.setattr(sys, "stderr", stream)
     monkeypatch.setenv("TERM", "xterm")
     screen = script.Screen(logging.INFO, wants_progress)
