@@ -112,6 +112,7 @@ def edit(path: Path, keep_size: bool = True, keep_time: bool = False) -> bytes:
 RECORD = ".smugmug.sqlite3"
 # The cost of a run over up to a hundred unchanged albums: the user, and one page of albums.
 NOTHING_NEW = (2, 0)
+UNREACHABLE = "has been unreachable since"  # the message about a host
 SECONDS_TO_STOP = 150  # workers get two seconds; the rest is for slow machines
 
 

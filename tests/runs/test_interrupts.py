@@ -12,7 +12,7 @@ import pytest
 
 from conftest import Run
 from fake_smugmug import JPEG_MAGIC, MP4_MAGIC, Account, FakeSmugMug, Pattern
-from helpers import expected_files, files_on_disk, part_files, stop
+from helpers import UNREACHABLE, expected_files, files_on_disk, part_files, stop
 
 KILLS = 20
 SIZE = 600_000
@@ -140,6 +140,34 @@ def test_interrupts_end_a_wait_that_smugmug_asked_for(
 
     assert process.returncode == 130
     assert smugmug.count("cdn") <= 2
+
+
+@pytest.mark.parametrize(
+    "where, after, wait",
+    [
+        ("!authuser", 0, "retrying in"),
+        ("!images", 0, "retrying in"),
+        ("api", 1, UNREACHABLE),
+        ("cdn", 0, UNREACHABLE),
+    ],
+)
+def test_interrupts_end_the_wait_for_another_attempt(
+    account: Account, smugmug: FakeSmugMug, run: Run, where: str, after: int, wait: str
+) -> None:
+    album = account.album("Summer")
+    for index in range(6):
+        album.photo(f"IMG_{index}.JPG")
+    smugmug.fault("reset", where=where, times=None, after=after)
+    process = run.start("-v")
+    assert process.stderr is not None
+    said = ""
+    while wait not in said:
+        said += process.stderr.readline() or pytest.fail(said)
+
+    stop(process, signal.SIGINT)
+
+    assert process.returncode == 130
+    assert files_on_disk(run.output) == {}
 
 
 # =================================================================================================

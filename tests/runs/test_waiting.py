@@ -27,6 +27,7 @@ from fake_smugmug import (
 )
 from helpers import (
     RECORD,
+    UNREACHABLE,
     broken_python,
     expected_files,
     files_on_disk,
@@ -36,7 +37,6 @@ from helpers import (
     stop,
 )
 
-UNREACHABLE = "has been unreachable since"
 SHORT = 0.02  # minutes
 GIVEN_UP = "was unreachable for 0.02 minutes ("
 MEGA = 1_000_000
@@ -61,9 +61,9 @@ def test_lines_that_cut_each_download_at_the_same_byte_are_given_up(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
     album = account.album("Summer")
-    large = album.photo("large.JPG", Pattern(2 * MEGA, 1, JPEG_MAGIC))
+    large = album.photo("large.JPG", Pattern(4 * MEGA, 1, JPEG_MAGIC))
     small = album.photo("small.JPG")
-    smugmug.fault("cut_without_range", where=of_file(large), times=None, at=MEGA)
+    smugmug.fault("cut_without_range", where=of_file(large), times=None, at=2 * MEGA)
 
     result = run()
 
@@ -85,8 +85,8 @@ def test_lines_that_cut_each_download_a_little_later_are_good_enough(
 def test_outages_that_are_over_at_every_other_probe_end(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
-    fill(account.album("Summer"), 6)
-    smugmug.fault("out_of_service", where="cdn", times=None, answered_probes=2)
+    fill(account.album("Summer"), 7)
+    smugmug.fault("out_of_service", where="cdn", times=None, after=1, answered_probes=2)
 
     result = run("-j", 2, "--max-outage", 0.1)
 
