@@ -1637,7 +1637,7 @@ def link_target(path: Path) -> str:
 
 def is_record_name(name: str) -> bool:
     """Return True if a name begins with the record's. The names of SQLite's own files do."""
-    return name.casefold().startswith(RECORD_FILE)
+    return name.startswith(".") and name.casefold().startswith(RECORD_FILE)
 
 
 def is_blank(path: Path) -> bool:
@@ -5435,7 +5435,7 @@ def file_row(row: Sequence[Any]) -> FileRecord | None:
         and is_recorded_name(file.name)
         and file.size_bytes >= 0
         and RECORDED_MD5.fullmatch(file.md5)
-        and RECORDED_MD5.fullmatch(file.stated_md5)
+        and (not file.stated_md5 or RECORDED_MD5.fullmatch(file.stated_md5))
     )
     if not is_valid:
         return None
@@ -5958,7 +5958,7 @@ class Visit:
     `folder`, `album_record`, `records`, `unavailable`: the contents of the record before the run;
         the last two are by image key
     `on_disk`: the files in the folder before the run
-    `keeps_metadata`: sidecars need the texts of images that are on disk
+    `keeps_metadata`: sidecars need the texts of the images
     `former_names`: the names that earlier versions gave to the new images, by image key
     `max_name_bytes`: the longest name that the disk takes
     `asks_again`: files that contradict SmugMug's checksum are requested at once
@@ -6156,8 +6156,10 @@ def shared_token(album: Album | AlbumRecord) -> str:
 
 def is_asked_for(record: FileRecord, only: str) -> bool:
     """Return True if --only selects the kind of a recorded file."""
+    if not only:
+        return True
     is_video = split_extension(record.name)[1].lower() in VIDEO_EXTENSIONS
-    return not only or is_video == (only == "videos")
+    return is_video == (only == "videos")
 
 
 def may_have_uploads(album: Album, since: str) -> bool:
@@ -6371,28 +6373,20 @@ def retry_time(tries: int, now: float) -> float:
 
 
 def without_metadata(visit: Visit, image: Image) -> Image:
-    """Return the image without its texts if its file is on disk.
+    """Return the image with the fields that this visit needs. An album may hold 100,000 images.
 
-    Only downloads and sidecars need the texts, and an album may hold 100,000 images.
+    Only sidecars need the texts, and only downloads the remote file and the name.
     """
     if visit.keeps_metadata:
         return image
+    image = image._replace(title="", caption="", keywords=(), web_uri="", location=None)
     record = visit.records.get(image.key)
     if record is None or not record.is_original or record.serial != image.serial:
         return image
     if record.stated_md5 or image.key in visit.unavailable:
         return image
     if is_on_disk(record, visit.on_disk) and is_version_of(record, image):
-        return image._replace(
-            remote=None,
-            file_name="",
-            taken="",
-            title="",
-            caption="",
-            web_uri="",
-            width=0,
-            height=0,
-        )
+        return image._replace(remote=None, file_name="", taken="", width=0, height=0)
     return image
 
 
@@ -6456,6 +6450,7 @@ class ContentIndex:
         self.links = links
         self._is_filled = False
         self._is_failed = False
+        self._has_unknown = False  # True if a file's MD5 is unknown
         self._lock = threading.Lock()
         # One lock for each group of sizes, so that each file is read once.
         self._hashing = [threading.Lock() for _ in range(HASHED_AT_ONCE)]
@@ -6529,6 +6524,7 @@ class ContentIndex:
         with suppress(OSError):
             size_bytes = entry.stat(follow_symlinks=False).st_size
             if size_bytes:
+                self._has_unknown = True
                 values = (os.fsencode(entry.path), size_bytes, "", "", True)
                 self._execute("INSERT OR IGNORE INTO file VALUES (?, ?, ?, ?, ?)", *values)
 
@@ -6541,6 +6537,7 @@ class ContentIndex:
         with suppress(UnicodeError):
             encoded = os.fsencode(str(path))
         if encoded and not record.damaged:
+            self._has_unknown |= not record.md5
             self._execute(
                 "INSERT OR REPLACE INTO file VALUES (?, ?, ?, ?, ?)",
                 encoded,
@@ -6563,7 +6560,7 @@ class ContentIndex:
         """
         columns = "path, md5, is_original, version != ''"
         if image.remote is not None and image.remote.md5:
-            if image.remote.size_bytes:
+            if image.remote.size_bytes and self._has_unknown:
                 self._hash_files_of_size(image.remote.size_bytes, stop)
             rows = self._execute(f"SELECT {columns} FROM file WHERE md5 = ?", image.remote.md5)
         else:
@@ -8546,10 +8543,13 @@ class Summary:
     def count_unchanged(self, visit: Visit) -> None:
         """Count an album that needed no listing, from its records."""
         self.albums[AlbumStatus.NONE] += 1
-        for record in visit.records.values():
-            if record.removed or not is_asked_for(record, visit.only):
-                continue
-            visit.counts[Result.ALREADY_THERE] += 1
+        files = [
+            record
+            for record in visit.records.values()
+            if not record.removed and is_asked_for(record, visit.only)
+        ]
+        visit.counts[Result.ALREADY_THERE] += len(files)
+        for record in files:
             # Records do not distinguish videos from photos. Only photos are requested again for
             # their originals, so a copy that is not requested again is a video.
             unavailable = visit.unavailable.get(record.image_key)
@@ -9195,7 +9195,8 @@ def sync(run: Run) -> None:
 class Work:
     """The work left in a run, and the two thread pools that do it.
 
-    `visits`: albums that are not planned yet
+    `albums`: albums that were not visited yet
+    `second_visits`: visits to albums whose first listing was incomplete
     `listed`: albums that are being listed, in order
     `pages`: pages that were handed back and can be requested again
     `jobs`: images to download or copy
@@ -9204,14 +9205,14 @@ class Work:
 
     def __init__(self, run: Run, results: ResultQueue, albums: Iterable[Album]) -> None:
         self._run = run
-        only = run.settings.only
-        self.visits = deque(Visit(album, only=only) for album in albums)
+        self.albums = deque(albums)
+        self.second_visits: deque[Visit] = deque()
         self.listed: dict[PagedList, Visit] = {}
         self.pages: deque[Page] = deque()
         self.jobs = Jobs()
         self.parking = Parking()
         self.listers = WorkerPool(partial(fetch_page, run.connection), results, LISTING_THREADS)
-        do: Callable[..., Outcome] = partial(preview_job, previewed=set())
+        do: Callable[..., Outcome] = preview_job
         if not run.is_preview:
             do = partial(transfer, connection=run.connection, naming_lock=threading.Lock())
         do = partial(do, index=run.index, stop=run.stop)
@@ -9220,7 +9221,7 @@ class Work:
 
     def is_left(self) -> bool:
         """Return True if there is work left."""
-        return bool(self.visits or self._run.to_relist or self._is_busy())
+        return bool(self._has_visits() or self._run.to_relist or self._is_busy())
 
     def files_waiting(self, host: Host) -> int:
         """Return how many files wait for a host."""
@@ -9246,8 +9247,8 @@ class Work:
     def start_listing(self) -> bool:
         """Request a page, or plan the next album. Return True if more can be started."""
         run = self._run
-        if not (self.visits or self._is_busy()):  # incomplete listings come last, once each
-            self.visits.extend(run.to_relist)
+        if not (self._has_visits() or self._is_busy()):  # second visits come last, once each
+            self.second_visits.extend(run.to_relist)
             run.to_relist.clear()
         if not self.listers.has_room():
             return False
@@ -9256,9 +9257,9 @@ class Work:
             self.listers.submit(page)
             return True
         has_enough = len(self.jobs.ready) >= JOBS_AHEAD or len(self.parking) >= MAX_PARKED
-        if has_enough or not self.visits:
+        if has_enough or not self._has_visits():
             return False
-        visit = self.visits.popleft()
+        visit = self._next_visit()
         if needs_listing(run, visit):  # otherwise, it is up to date and was counted
             pages = image_list(visit.album, run.page_size, partial(without_metadata, visit))
             self.listed[pages] = visit
@@ -9270,6 +9271,14 @@ class Work:
         if page.of.is_done():
             visit = self.listed.pop(page.of)
             self.jobs.add(plan_album(self._run, visit, page.of))
+
+    def _has_visits(self) -> bool:
+        return bool(self.albums or self.second_visits)
+
+    def _next_visit(self) -> Visit:
+        if self.albums:
+            return Visit(self.albums.popleft(), only=self._run.settings.only)
+        return self.second_visits.popleft()
 
     def _is_busy(self) -> bool:
         has_jobs = self.jobs.ready or self.downloaders.in_progress
@@ -9346,10 +9355,10 @@ class Steering:
         )
 
 
-def preview_job(job: Job, previewed: set[Path], index: ContentIndex, stop: Stop) -> Outcome:
+def preview_job(job: Job, index: ContentIndex, stop: Stop) -> Outcome:
     """Return the outcome that a job would have. Downloads and writes nothing.
 
-    `previewed`: the files that earlier jobs would have written; this one is added
+    `index`: the files on disk, and those that earlier jobs would have written
     """
     image = job.image
     remote = image.remote or RemoteFile("", 0, None)
@@ -9367,11 +9376,8 @@ def preview_job(job: Job, previewed: set[Path], index: ContentIndex, stop: Stop)
         is_original=True,
     )
     result = Result.TO_COPY if looks_adoptable(job) else Result.TO_DOWNLOAD
-    for copy in index.find(image, stop):
-        if copy.path != path and (copy.path in previewed or is_file(copy.path)):
-            result = Result.TO_COPY
-            break
-    previewed.add(path)
+    if any(copy.path != path for copy in index.find(image, stop)):
+        result = Result.TO_COPY
     return Outcome(result, job.album, image, record)
 
 
@@ -9696,7 +9702,7 @@ def plan_images(run: Run, visit: Visit) -> list[Job]:
     taken += run.subfolders.get(collision_key(run.folders[visit.album.key]), ())
     visit.max_name_bytes = run.max_name_bytes
     names = image_names(new, taken, run.max_name_bytes)
-    if visit.on_disk:
+    if visit.on_disk and new:
         visit.former_names = former_names(new, taken)
     unlisted_suspects = suspects_not_listed(visit)
     visit.pending = len(wanted) + len(unlisted_suspects)
@@ -9904,7 +9910,7 @@ def finish_album(run: Run, visit: Visit) -> None:
         run.summary.to_download_bytes += visit.to_download_bytes
         run.summary.end(visit)
         return
-    if not visit.problem:
+    if visit.keeps_metadata and not visit.problem:
         write_sidecars(run, visit)
     if is_complete(visit):
         remove_part_files(visit)
@@ -9933,8 +9939,11 @@ def remove_part_files(visit: Visit) -> None:
 
     Only names made for an image of this album are removed.
     """
+    parts = [name for name in visit.on_disk if part_key(name)]
+    if not parts:
+        return
     keys = {image.key for image in visit.images} | visit.records.keys()
-    for name in visit.on_disk:
+    for name in parts:
         if part_key(name) in keys:
             with suppress(OSError):  # a part file that stays does no harm
                 remove(visit.folder / name)

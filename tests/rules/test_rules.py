@@ -1138,6 +1138,13 @@ WORDY = {
     "DateTimeOriginal": "2019-08-04T18:28:12+00:00",
     "ComponentFileTypes": {"Image": ["jpg", "nef"]},
 }
+NO_TEXTS: Dict[str, Any] = {
+    "title": "",
+    "caption": "",
+    "keywords": (),
+    "web_uri": "",
+    "location": None,
+}
 
 
 @pytest.mark.parametrize(
@@ -1156,13 +1163,14 @@ WORDY = {
 def test_images_on_disk_are_planned_without_the_fields_of_downloads(
     known: Any, files: Any, listed: Dict[str, Any], is_home: bool
 ) -> None:
-    image = parse_image(photo_entry(**{**WORDY, **listed}))
+    listed_image = parse_image(photo_entry(**{**WORDY, **listed}))
+    image = listed_image._replace(**NO_TEXTS)
     then = place("a|b|1", script.NEW_ALBUM, {"P1": known}, files)
-    kept = script.without_metadata(then, image)
+    kept = script.without_metadata(then, listed_image)
     before, after = (script.plan_image(then, each, "a.jpg", NOW) for each in (image, kept))
     assert isinstance(before, script.Outcome) is is_home
     if is_home:
-        assert kept.remote is None and kept.caption == "" and kept.source_types == ("nef",)
+        assert kept.remote is None and kept.file_name == "" and kept.source_types == ("nef",)
         assert isinstance(before, script.Outcome) and isinstance(after, script.Outcome)
         assert (after.result, after.file) == (before.result, before.file)
     else:
@@ -1177,14 +1185,19 @@ def test_images_on_disk_are_planned_without_the_fields_of_downloads(
         (record()._replace(is_original=False), {}),
     ],
 )
-def test_images_with_a_changing_record_keep_all_fields(known: Any, listed: Dict[str, Any]) -> None:
+def test_images_with_a_changing_record_keep_the_fields_of_downloads(
+    known: Any, listed: Dict[str, Any]
+) -> None:
     image = parse_image(photo_entry(**{**WORDY, **listed}))
-    assert (
-        script.without_metadata(
-            place("a|b|1", script.NEW_ALBUM, {"P1": known}, on_disk(("a.jpg", 7))), image
-        )
-        == image
-    )
+    visit = place("a|b|1", script.NEW_ALBUM, {"P1": known}, on_disk(("a.jpg", 7)))
+    assert script.without_metadata(visit, image) == image._replace(**NO_TEXTS)
+
+
+def test_images_keep_all_fields_for_sidecars() -> None:
+    image = parse_image(photo_entry(**WORDY))
+    visit = place("a|b|1", script.NEW_ALBUM, {"P1": record()}, on_disk(("a.jpg", 7)))
+    visit.keeps_metadata = True
+    assert script.without_metadata(visit, image) == image
 
 
 @pytest.mark.parametrize(
