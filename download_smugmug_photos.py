@@ -7529,26 +7529,29 @@ const byName = new Intl.Collator("en", {numeric: true, sensitivity: "base"}).com
 let cards = page.cards; // those that the search has found, in their order
 let index = -1; // of the card in the large view
 let views = new Map(); // by card: the picture or video in the large view, and those beside it
-let isSlideShow = false, timer = 0, touch = null;
+let isSlideShow = false, timer = 0, touch = null, loaded = Promise.resolve();
 
 function make(tag, properties, parent = new DocumentFragment()) {
   return parent.appendChild(Object.assign(document.createElement(tag), properties));
 }
 
-function plain(text) { // without case and accents
-  return text.normalize("NFKD").replace(/\p{M}/gu, "").toLowerCase();
+const plain = text => text.normalize("NFKD").replace(/\p{M}/gu, "").toLowerCase(); // no accents
+
+// Originals fill the memory: only those near the window are loaded, one after another.
+const watcher = new IntersectionObserver(entries => entries.forEach(({target, isIntersecting}) => {
+  target.isNear = isIntersecting;
+  target.removeAttribute("src");
+  target.leave?.();
+  if (isIntersecting) loaded = loaded.then(() => load(target));
+}), {rootMargin: "10%"});
+
+async function load(image) {
+  if (image.isNear) image.src = image.original;
+  await Promise.race([new Promise(done => image.leave = done), image.decode?.().catch(() => {})]);
 }
 
-// The originals of a long page would fill the memory: only those near the window are loaded.
-const watcher = new IntersectionObserver(entries => {
-  for (const {target, isIntersecting} of entries) {
-    if (isIntersecting) target.src = target.original;
-    else target.removeAttribute("src");
-  }
-}, {rootMargin: "10%"});
-
 function makeFigure(card) {
-  const {id, view, src, href, width, height} = card;
+  const {id, view, src: original, href, width, height, text, title: name} = card;
   const figure = make("figure", {id: page.up ? "" : id}, main);
   const shape = ratio => figure.style.setProperty("--ratio", Math.min(5, Math.max(.6, ratio)));
   shape(width / height || 1.5);
@@ -7556,16 +7559,14 @@ function makeFigure(card) {
   if (view) {
     const frame = make("a", {className: "frame " + view, href: page.up ? "#" + id : href}, figure);
     const image = make(view, {loading: "lazy", decoding: "async", preload: "none"}, frame);
-    const alt = card.text || card.title;
-    Object.assign(image, {width, height, original: src, alt, title: card.title});
+    Object.assign(image, {original, width, height, title: name, alt: text || name});
     image.onload = () => page.up && shape(image.naturalWidth / image.naturalHeight);
-    if (page.cards.length > 30) watcher.observe(image);
-    else image.src = src;
+    watcher.observe(image);
   }
   if (view === "p") card.note = `missing on ${page.checked}: ${card.note}`;
   const lines = make("figcaption", {}, figure);
-  make(href ? "a" : "b", {href, dir: "auto", textContent: card.title}, lines);
-  if (card.text) make("span", {dir: "auto", textContent: card.text}, lines);
+  make(href ? "a" : "b", {href, dir: "auto", textContent: name}, lines);
+  if (text) make("span", {dir: "auto", textContent: text}, lines);
   if (card.facts) make("small", {textContent: card.facts}, lines);
   if (card.note) make("strong", {textContent: card.note}, lines);
   card.words = plain([card.folder, card.details, lines.textContent].join("\n"));
@@ -7606,9 +7607,8 @@ function show(at) {
   if (!table.contains(document.activeElement)) table.focus();
   location.replace("#" + card.id);
   clearTimeout(timer);
-  if (!isSlideShow) return;
-  timer = setTimeout(advance, 4000);
-  view.play?.();
+  if (isSlideShow) timer = setTimeout(advance, 4000);
+  if (isSlideShow) view.play?.();
 }
 
 function close() {
