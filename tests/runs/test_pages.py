@@ -1058,6 +1058,41 @@ def test_large_pages_load_only_visible_images(tmp_path: Path, browser: Browser) 
     assert -1 <= top < bottom
 
 
+def test_pictures_are_loaded_one_after_another(tmp_path: Path, browser: Browser) -> None:
+    large_page(tmp_path, 300)
+    browser.open(tmp_path / "index.html")
+    browser.run("""
+        const isLoading = image => image.hasAttribute("src") && !image.complete;
+        window.most = window.loads = 0;
+        new MutationObserver(() => {
+          loads += 1;
+          most = Math.max(most, [...document.images].filter(isLoading).length);
+        }).observe(document, {attributes: true, attributeFilter: ["src"], subtree: true});
+        scrollTo(0, document.documentElement.scrollHeight / 2);
+    """)
+    in_window = """[...document.images].filter(image => {
+        const {top, bottom} = image.getBoundingClientRect();
+        return bottom > 0 && top < innerHeight;
+    })"""
+    browser.wait_for(f"loads > 0 && {in_window}.every(image => image.naturalWidth)")
+    assert browser.run("most") == 1
+
+
+def test_a_picture_that_was_left_behind_holds_up_no_other(
+    tmp_path: Path, browser: Browser
+) -> None:
+    large_page(tmp_path, 300)
+    browser.open(tmp_path / "index.html")
+    browser.run("""HTMLImageElement.prototype.decode = function () {
+        return this.src ? new Promise(() => {}) : Promise.reject();
+    }""")
+    for part in (2, 3, 4):  # each time, one picture is loaded and never done
+        browser.run(f"scrollTo(0, document.documentElement.scrollHeight / {part})")
+        browser.wait_for("""[...document.images].some(image => image.naturalWidth
+            && image.getBoundingClientRect().bottom > 0
+            && image.getBoundingClientRect().top < innerHeight)""")
+
+
 def test_the_search_reduces_two_thousand_albums_to_one(tmp_path: Path, browser: Browser) -> None:
     cards = []
     for number in range(2000):
