@@ -559,6 +559,21 @@ def check(folder: Path, files: int, size_bytes: int) -> None:
         )
 
 
+def check_named(report: Path, failures: int) -> None:
+    """Raise Failure unless a report names this many failures, each once."""
+    problems = json.loads(report.read_text(encoding="utf-8"))["problems"]
+    named = [
+        (problem["folder"], problem["file"], problem["reason"])
+        for problem in problems
+        if problem["kind"] == "failed"
+    ]
+    if len(named) != failures or len(set(named)) != failures:
+        raise Failure(
+            f"{len(named)} failures were named, {len(set(named))} of them different;"
+            f" {failures} were expected"
+        )
+
+
 class Bench:
     """Script, scratch folder, and number of connections for either side."""
 
@@ -619,14 +634,16 @@ class Bench:
         output.mkdir()
         loop = output / "Album 00003"
         loop.symlink_to(loop.name)
-        command = [sys.executable, str(self._script), f"--output={output}"]
+        report = folder / "report.json"
+        command = [sys.executable, str(self._script), f"--output={output}", f"--report={report}"]
         command += [f"--max-outage={SICK_OUTAGE_MINUTES}", *self._options]
         environment = {**self._environment, **server.environment()}
         cost = measured(command, environment, folder, server, exit_code=1)
         lost = set(range(0, workload.files, SICK_LOST_SHARE))
         lost.add(workload.images + SICK_POISONED_ENTRY)
-        lost |= set(range(2 * workload.images, 3 * workload.images))
-        check(output, workload.files - len(lost), workload.size_bytes)
+        in_loop = set(range(2 * workload.images, 3 * workload.images))
+        check(output, workload.files - len(lost | in_loop), workload.size_bytes)
+        check_named(report, len(lost - in_loop) + 1)  # the loop is named as a whole
         return cost
 
     def bare(self, server: Server, folder: Path, urls: Sequence[str], size_bytes: int) -> Cost:
