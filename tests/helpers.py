@@ -29,6 +29,9 @@ def readme_section(heading: str) -> str:
 # =================================================================================================
 
 
+MD5 = "ab" * 16  # of photo_entry() and record()
+
+
 def image_of(**fields: Any) -> script.Image:
     """Parse an image with these fields of a listing."""
     return parse_image({"ImageKey": "abc", "Serial": 0, **fields})
@@ -103,6 +106,46 @@ def edit(path: Path, keep_size: bool = True, keep_time: bool = False) -> bytes:
     modified_ns = status.st_mtime_ns if keep_time else status.st_mtime_ns + 10**10
     os.utime(str(path), ns=(status.st_atime_ns, modified_ns))
     return path.read_bytes()
+
+
+def album_of(clocks: str) -> Any:
+    """Make an album with this change token."""
+    return parse_album({"AlbumKey": "K1"})._replace(change_token=clocks)
+
+
+def record(
+    name: str = "a.jpg", size_bytes: int = 7, md5: str = MD5, serial: str = "2", **more: Any
+) -> Any:
+    """Make the record of a file."""
+    return script.FileRecord(
+        image_key="P1",
+        serial=serial,
+        name=name,
+        size_bytes=size_bytes,
+        md5=md5,
+        modified_ns=1,
+        is_original=True,
+        **more,
+    )
+
+
+def photo_entry(**changes: Any) -> Dict[str, Any]:
+    """Return a photo as album!images lists it."""
+    return {
+        "ImageKey": "P1",
+        "Serial": 2,
+        "FileName": "IMG_1.JPG",
+        "IsVideo": False,
+        "Processing": False,
+        "Status": "Open",
+        "SubStatus": "NFS",
+        "ArchivedUri": "https://photos.smugmug.com/x-D.jpg",
+        "ArchivedSize": 1234,
+        "ArchivedMD5": "AB" * 16,
+        "OriginalSize": 1234,
+        "DateTimeUploaded": "2024-01-01T00:00:00+00:00",
+        **changes,
+    }
 
 
 # =================================================================================================
