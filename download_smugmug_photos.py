@@ -7518,8 +7518,8 @@ section .zoomed img { flex: none; height: auto; margin: auto; cursor: zoom-out }
 section > h2, section > p { max-height: 20vh; margin: .3rem 0 0; overflow: auto; font-size: 1rem }
 """
 
-# Pages show the originals. Thousands of them would fill the memory, so those far from the window
-# are unloaded. Space is reserved by the sizes that SmugMug states.
+# Pages show the originals. Thousands of them would fill the memory, so a long page loads only
+# those near the window, one after another. Space is reserved by the sizes that SmugMug states.
 PAGE_SCRIPT = r"""const find = selector => document.querySelector(selector);
 const page = JSON.parse(find("script").textContent);
 const [header, main, none, table] = ["header", "main", "[role=status]", "section"].map(find);
@@ -7537,7 +7537,7 @@ function make(tag, properties, parent = new DocumentFragment()) {
 
 const plain = text => text.normalize("NFKD").replace(/\p{M}/gu, "").toLowerCase(); // no accents
 
-// Originals fill the memory: only those near the window are loaded, one after another.
+// Many originals fill the memory: only those near the window are loaded, one after another.
 const watcher = new IntersectionObserver(entries => entries.forEach(({target, isIntersecting}) => {
   target.isNear = isIntersecting;
   target.removeAttribute("src");
@@ -7561,7 +7561,7 @@ function makeFigure(card) {
     const image = make(view, {loading: "lazy", decoding: "async", preload: "none"}, frame);
     Object.assign(image, {original, width, height, title: name, alt: text || name});
     image.onload = () => page.up && shape(image.naturalWidth / image.naturalHeight);
-    watcher.observe(image);
+    if (page.cards.length > 30) watcher.observe(image); else image.src = original;
   }
   if (view === "p") card.note = `missing on ${page.checked}: ${card.note}`;
   const lines = make("figcaption", {}, figure);
