@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+import time
 from types import SimpleNamespace
 from typing import Any, Callable, List, NamedTuple
 
@@ -160,7 +161,9 @@ class Steered(NamedTuple):
 def steered(monkeypatch: pytest.MonkeyPatch) -> Steered:
     """Provide a steering that has just begun."""
     clock = [1000.0]
-    monkeypatch.setattr(script, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    # The threads of other tests' connections sleep.
+    stopped = SimpleNamespace(monotonic=lambda: clock[0], sleep=time.sleep)
+    monkeypatch.setattr(script, "time", stopped)
     carriers: Any = SimpleNamespace(size=script.INITIAL_JOBS, in_progress=0, done=0)
     connection: Any = SimpleNamespace(
         received_bytes=0,
