@@ -144,9 +144,13 @@ def test_an_outage_during_a_requested_wait_is_survived(
     for number in range(8):
         album.photo(f"IMG_{number}.JPG")
     smugmug.fault("rate_limited", where="cdn", after=1, retry_after="1")
+    smugmug.fault("stall", where="cdn", times=None, after=1, before_headers=True)
     process = run.start()
     smugmug.wait_for(lambda: any(record.status == 429 for record in smugmug.select("cdn")))
-    be_away_for_a_while(smugmug)
+    smugmug.go_away()
+    smugmug.clear_faults()
+    smugmug.wait_for(lambda: smugmug.turned_away >= A_FEW_LOOKS)
+    smugmug.come_back()
 
     _, stderr = process.communicate(timeout=300)
 
