@@ -9212,7 +9212,7 @@ class Work:
         self.jobs = Jobs()
         self.parking = Parking()
         self.listers = WorkerPool(partial(fetch_page, run.connection), results, LISTING_THREADS)
-        do: Callable[..., Outcome] = preview_job
+        do: Callable[..., Outcome] = partial(preview_job, previewed=set())
         if not run.is_preview:
             do = partial(transfer, connection=run.connection, naming_lock=threading.Lock())
         do = partial(do, index=run.index, stop=run.stop)
@@ -9355,10 +9355,11 @@ class Steering:
         )
 
 
-def preview_job(job: Job, index: ContentIndex, stop: Stop) -> Outcome:
+def preview_job(job: Job, previewed: set[str], index: ContentIndex, stop: Stop) -> Outcome:
     """Return the outcome that a job would have. Downloads and writes nothing.
 
-    `index`: the files on disk, and those that earlier jobs would have written
+    `previewed`: the paths that earlier jobs would have written, as texts because there may be
+        100,000; this one is added
     """
     image = job.image
     remote = image.remote or RemoteFile("", 0, None)
@@ -9376,8 +9377,11 @@ def preview_job(job: Job, index: ContentIndex, stop: Stop) -> Outcome:
         is_original=True,
     )
     result = Result.TO_COPY if looks_adoptable(job) else Result.TO_DOWNLOAD
-    if any(copy.path != path for copy in index.find(image, stop)):
-        result = Result.TO_COPY
+    for copy in index.find(image, stop):
+        if copy.path != path and (str(copy.path) in previewed or is_file(copy.path)):
+            result = Result.TO_COPY
+            break
+    previewed.add(str(path))
     return Outcome(result, job.album, image, record)
 
 

@@ -611,6 +611,24 @@ def test_files_that_icloud_evicted_are_not_downloaded_again(account: Account, ru
     assert "1 intact" in told.stderr and "a.JPG" not in told.stderr
 
 
+def test_a_preview_counts_on_no_copy_of_a_file_that_icloud_evicted(
+    account: Account, smugmug: FakeSmugMug, run: Run
+) -> None:
+    photo = account.album("Summer").photo("a.JPG")
+    sync(run)
+    folder = run.output / "Summer"
+    (folder / "a.JPG").unlink()
+    (folder / ".a.JPG.icloud").write_bytes(b"placeholder")
+    winter = account.album("Winter")
+    winter.photo("a.JPG", photo.data)
+    smugmug.fault("stall", where=f"{winter.key}!images", seconds=1, before_headers=True)
+
+    preview = sync(run, "--dry-run", "--full")
+
+    assert "Winter: 1 file" in preview.stdout and "to copy" not in preview.stdout
+    assert sync(run, "--full").downloads == 1
+
+
 @posix_only
 def test_a_killed_verification_keeps_what_it_found(
     account: Account, run: Run, tmp_path: Path
