@@ -180,6 +180,24 @@ def test_a_photo_never_blocks_the_folder_of_an_album(
     assert sync(run, "--layout", "tree").cost == NOTHING_NEW
 
 
+def test_a_photo_never_takes_the_folder_of_an_album_that_is_still_empty(
+    account: Account, run: Run
+) -> None:
+    album = account.album("2019.JPG", folder="Travel")
+    sync(run, "--layout", "tree")
+    photo = account.album("Travel").photo("2019.JPG")
+    sync(run, "--layout", "tree")
+    first = album.photo("IMG_1.JPG")
+
+    sync(run, "--layout", "tree")
+
+    assert files_on_disk(run.output) == {
+        "Travel/2019.JPG/IMG_1.JPG": first.data,
+        f"Travel/2019_{photo.key}.JPG": photo.data,
+    }
+    assert sync(run, "--layout", "tree").cost == NOTHING_NEW
+
+
 # =================================================================================================
 # Disks that take shorter names.
 # =================================================================================================

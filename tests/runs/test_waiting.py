@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 import signal
+import socket
 import sqlite3
 import sys
 import time
 from contextlib import closing
+from pathlib import Path
 from typing import Any, Dict, List
 
 import pytest
@@ -411,18 +413,31 @@ def test_pages_grow_again_after_a_short_failure(
     assert len(asked) < 120 and 100 in asked[-8:]  # it would be 300 at the smallest size
 
 
-def test_addresses_that_swallow_connections_are_passed_over(
-    account: Account, smugmug: FakeSmugMug, run: Run, tmp_path: Any
+def takes_ipv6() -> bool:
+    """Return True if this system can connect to itself over IPv6."""
+    try:
+        with socket.socket(socket.AF_INET6) as own:
+            own.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
+
+
+@pytest.mark.skipif(not takes_ipv6(), reason="this system has no IPv6")
+def test_ipv6_that_swallows_connections_is_tried_only_once(
+    account: Account, smugmug: FakeSmugMug, run: Run, tmp_path: Path
 ) -> None:
-    photo = account.album("Summer").photo()
+    album = account.album("Summer")
+    fill(album, 6)
+    attempts = tmp_path / "attempts"
     python = broken_python(
         tmp_path / "python",
-        """
+        f"""
         import socket
-        silent = socket.socket()
-        silent.bind(("127.0.0.1", 0))
+        silent = socket.socket(socket.AF_INET6)
+        silent.bind(("::1", 0))
         silent.listen(0)
-        queue = [socket.socket() for _ in range(4)]
+        queue = [socket.socket(socket.AF_INET6) for _ in range(4)]
         for waiting in queue:
             waiting.setblocking(False)
             waiting.connect_ex(silent.getsockname())
@@ -430,15 +445,32 @@ def test_addresses_that_swallow_connections_are_passed_over(
 
         def addresses(*arguments, **options):
             found = true_addresses(*arguments, **options)
-            return [(*found[0][:4], silent.getsockname()), *found]
+            return [(socket.AF_INET6, *found[0][1:4], silent.getsockname()), *found]
+
+        class CountedSocket(socket.socket):
+            def connect(self, address):
+                self.count()
+                return super().connect(address)
+
+            def connect_ex(self, address):
+                self.count()
+                return super().connect_ex(address)
+
+            def count(self):
+                with open({str(attempts)!r}, "a") as log:
+                    log.write(self.family.name + "\\n")
 
         socket.getaddrinfo = addresses
+        socket.socket = CountedSocket
         """,
     )
-    result = run("--timeout", 20, env=python)
+
+    result = run("-j", 3, "--timeout", 20, env=python)
+
     assert result.returncode == 0 and "did not respond" not in result.stderr
-    assert files_on_disk(run.output) == {"Summer/IMG_1.JPG": photo.data}
-    assert smugmug.count() == 4
+    assert files_on_disk(run.output) == expected_files(album)
+    families = attempts.read_text().split()
+    assert families.count("AF_INET6") == 1 and families.count("AF_INET") >= 3
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot stop a process")
