@@ -57,7 +57,7 @@ def test_long_sqlite_statements_show_progress(tmp_path: Path) -> None:
             )
         signs.clear()
         state.marked("removed")
-        state.bytes_on_disk()
+        state.totals_on_disk()
         assert signs
     signs.clear()
     with script.open_copy(tmp_path, lambda: signs.append(1)) as state:

@@ -127,7 +127,8 @@ def albums_named(*names: str) -> List[script.Album]:
     ],
 )
 def test_the_table_of_albums_keeps_what_tells_them_apart(names: List[str], columns: int) -> None:
-    table = script.album_table(albums_named(*names), {"K0": 12}, {"K1": 200_000_000_000}, columns)
+    recorded = {"K0": script.TotalOnDisk(12), "K1": script.TotalOnDisk(0, 200_000_000_000)}
+    table = script.album_table(albums_named(*names), recorded, columns)
     header, *rows = table.split("\n")
     assert header.startswith("ALBUM") and "SIZE" in header
     assert max(map(script.display_width, table.split("\n"))) <= columns
@@ -144,9 +145,9 @@ def test_the_table_of_albums_keeps_what_tells_them_apart(names: List[str], colum
 
 def test_names_that_look_the_same_are_told_apart_by_their_paths() -> None:
     albums = albums_named("Family/2019/Summer", "Family/2020/Summer")
-    narrow = script.album_table(albums, {}, {}, 60)
+    narrow = script.album_table(albums, {}, 60)
     assert "Family/2019/Summer" in narrow and "Family/2020/Summer" in narrow
-    wide = script.album_table(albums, {}, {}, 200).split("\n")
+    wide = script.album_table(albums, {}, 200).split("\n")
     assert re.split(" {2,}", wide[0]) == list(script.ALBUM_HEADINGS)
     assert wide[1].startswith("Summer ") and wide[1].endswith("/Family/2019/Summer")
 
