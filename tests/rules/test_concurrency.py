@@ -115,6 +115,7 @@ def test_many_failed_requests_halve_the_number_but_one_does_not() -> None:
     assert driven(LINES[0], 0.0, 1, 20.0, halved)[-1].jobs == 8, "it comes back too soon"
 
 
+@pytest.mark.waits
 def test_each_change_is_logged_with_its_reason(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:

@@ -25,6 +25,8 @@ from fake_smugmug import (
 )
 from helpers import Faults, arm, expected_files, files_on_disk, of_file, of_list, part_files, stop
 
+pytestmark = pytest.mark.waits
+
 SIZE = 600_000  # more than two pieces of a body
 CUT = 400_000
 HALVINGS = 4  # halvings of a page, from 100 to 10

@@ -36,6 +36,8 @@ from helpers import (
     stop,
 )
 
+pytestmark = pytest.mark.waits
+
 SIZE = 600_000
 CUT = 400_000
 A_FEW_LOOKS = 5  # failed connections: as many as one file is tried, two of them probes

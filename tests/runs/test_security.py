@@ -1277,6 +1277,7 @@ def test_malformed_fields_of_videos_are_harmless(
     assert_whole_or_named(account, run, result, tmp_path / "report.json")
 
 
+@pytest.mark.waits
 def test_malformed_pages_are_harmless(
     account: Account, smugmug: FakeSmugMug, run: Run, tmp_path: Path
 ) -> None:
@@ -1423,6 +1424,7 @@ RAW_VALUES = {
 UNREADABLE = ("deep lists", "deep objects", "a number of 5000 digits")
 
 
+@pytest.mark.waits
 def test_invalid_json_costs_no_more_than_its_album(
     account: Account, smugmug: FakeSmugMug, run: Run, tmp_path: Path
 ) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 import download_smugmug_photos as script
 from conftest import Run
-from fake_smugmug import Account, Album, FakeSmugMug, Lag
+from fake_smugmug import JSON, Account, Album, FakeSmugMug, Lag
 from helpers import files_on_disk, hide_image_counts, of_list, stop, sync
 
 ENOUGH = 60  # pages of this size succeed
@@ -180,13 +180,22 @@ def test_pages_beyond_the_end_of_a_lagging_listing_are_no_failure(
     if answer == "not_found":
         smugmug.fault("not_found", of_list(album) + ".*start=21(&|$)", times=script.ATTEMPTS)
 
+    def is_asked_beyond() -> bool:
+        return 21 in {page.start for page in pages(smugmug, album)}
+
+    def held(first_page: JSON) -> JSON:
+        smugmug.wait_for(is_asked_beyond)
+        return first_page
+
+    smugmug.fault("mangle", of_list(album) + ".*start=1(&|$)", function=held)
+
     result = sync(run)
 
     assert "\nAll 30 photos and videos are in " in result.stderr
     assert len(files_on_disk(run.output)) == 30 and f"Summer/{late[9].file_name}" in files_on_disk(
         run.output
     )
-    assert 21 in {page.start for page in pages(smugmug, album)}
+    assert is_asked_beyond()
 
 
 def test_pages_of_a_long_album_are_listed_in_parallel(

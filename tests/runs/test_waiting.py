@@ -39,6 +39,8 @@ from helpers import (
     stop,
 )
 
+pytestmark = pytest.mark.waits
+
 SHORT = 0.02  # minutes
 GIVEN_UP = "was unreachable for 0.02 minutes ("
 MEGA = 1_000_000
