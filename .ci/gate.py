@@ -28,6 +28,7 @@ ROOT = Path(__file__).resolve().parent.parent
 VERSIONS = ("3.13", "3.12", "3.11", "3.10", "3.9", "3.8")  # newest first
 OLDEST = "3.7"  # has a check of its own
 CHECKS_AT_A_TIME = 2  # each runs the suite in several processes
+WORKERS = "6"  # of each suite but README's, so that tests keep their pace beside another suite
 README_LINES = (r"^.*pytest tests$", r"^.*tests/demo\.py$")
 PIN = b"027518\n"  # for the demo
 SPELLED = ("README.md", "download_smugmug_photos.py", "tests", ".ci")
@@ -94,7 +95,7 @@ def run_suite(bench: Bench, *command: str) -> None:
     """Run tests with a command that ends in pytest's arguments; run once more what fails."""
     cache = f"cache_dir={bench.work / bench.name.replace(' ', '-')}"
     try:
-        bench.module(*command, "-o", cache)
+        bench.module(*command, "-o", cache, "-n", WORKERS)
     except subprocess.CalledProcessError as error:
         if error.returncode != 1:  # not for failed tests
             raise
