@@ -7537,13 +7537,15 @@ header { margin-bottom: 1rem }
 :focus-visible { outline: 3px solid #3b82f6; outline-offset: 2px }
 
 main { --row: clamp(8.5rem, 13vw, 16rem); display: flex; flex-wrap: wrap; gap: 1.2rem .8rem }
+main { align-items: start } /* or each card would be laid out twice */
 main::after { content: ""; flex-grow: 9999 } /* or the last row would grow, too */
 figure { flex: var(--ratio) 1 calc(var(--ratio) * var(--row)); min-width: 0; margin: 0 }
-.frame { display: grid; place-items: center; overflow: hidden; aspect-ratio: var(--ratio) }
+.frame { display: block; position: relative; overflow: hidden; aspect-ratio: var(--ratio) }
 .frame { border-radius: .3rem; background: #8882; color: inherit; text-decoration: none }
-.frame > * { grid-area: 1 / 1; width: 100%; height: 100%; min-height: 0; object-fit: contain }
-.video::after { content: "▶"; grid-area: 1 / 1; z-index: 1; font-size: 2rem }
-figcaption { display: grid; padding: .3rem 0; line-height: 1.3 }
+.frame > * { display: block; width: 100%; height: 100%; margin: 0; object-fit: contain }
+.video::after { content: "▶"; position: absolute; inset: 0; display: grid; place-items: center }
+.video::after { font-size: 2rem }
+figcaption { padding: .3rem 0; line-height: 1.3 }
 figcaption > * { display: -webkit-box; -webkit-box-orient: vertical; overflow: hidden }
 figcaption > * { -webkit-line-clamp: 2 } /* the large view shows all of a text */
 figcaption > :first-child { color: inherit; font-weight: 600; text-decoration: none }
@@ -7566,7 +7568,8 @@ section > h2, section > p { max-height: 20vh; margin: .3rem 0 0; overflow: auto;
 """
 
 # Pages show the originals. Thousands of them would fill the memory, so a long page loads only
-# those near the window, one after another. Space is reserved by the sizes that SmugMug states.
+# those near the window, one after another, once it rests. Space is reserved by the sizes that
+# SmugMug states.
 PAGE_SCRIPT = r"""const find = selector => document.querySelector(selector);
 const page = JSON.parse(find("script").textContent);
 const [header, main, none, table] = ["header", "main", "[role=status]", "section"].map(find);
@@ -7584,12 +7587,11 @@ function make(tag, properties, parent = new DocumentFragment()) {
 
 const plain = text => text.normalize("NFKD").replace(/\p{M}/gu, "").toLowerCase(); // no accents
 
-// Many originals fill the memory: only those near the window are loaded, one after another.
 const watcher = new IntersectionObserver(entries => entries.forEach(({target, isIntersecting}) => {
   target.isNear = isIntersecting;
   target.removeAttribute("src");
   target.leave?.();
-  if (isIntersecting) loaded = loaded.then(() => load(target));
+  if (isIntersecting) setTimeout(() => loaded = loaded.then(() => load(target)), 150);
 }), {rootMargin: "10%"});
 
 async function load(image) {
@@ -7599,7 +7601,7 @@ async function load(image) {
 
 function makeFigure(card) {
   const {id, view, src: original, href, width, height, text, title: name} = card;
-  const figure = make("figure", {id: page.up ? "" : id}, main);
+  const figure = card.figure = make("figure", {id: page.up ? "" : id});
   const shape = ratio => figure.style.setProperty("--ratio", Math.min(5, Math.max(.6, ratio)));
   shape(width / height || 1.5);
   card.heading = make("h2", {dir: "auto", hidden: page.up}, figure);
@@ -7617,7 +7619,6 @@ function makeFigure(card) {
   if (card.facts) make("small", {textContent: card.facts}, lines);
   if (card.note) make("strong", {textContent: card.note}, lines);
   card.words = plain([card.folder, card.details, lines.textContent].join("\n"));
-  card.figure = figure;
 }
 
 function arrange() {
