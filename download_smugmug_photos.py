@@ -3813,6 +3813,7 @@ IMAGE_FIELDS = (
     "KeywordArray,Latitude,Longitude,Altitude,Hidden,WebUri,ComponentFileTypes,"
     "OriginalWidth,OriginalHeight"
 )
+# What a whole field must match.
 COUNT = re.compile("[0-9]{1,18}")
 KEY = re.compile("[A-Za-z0-9_-]{1,40}")
 MD5 = re.compile("[0-9A-Fa-f]{32}")
@@ -6129,16 +6130,16 @@ def is_unchanged(visit: Visit, now: float) -> bool:
     """Return True if an album can be skipped, as described above."""
     if not visit.album.change_token or visit.album.change_token != visit.album_record.change_token:
         return False
-    known = len(visit.unavailable.keys() - visit.records.keys())
-    for record in visit.records.values():
+    known = set(visit.unavailable)
+    for key, record in visit.records.items():
         if record.removed:
             continue
-        known += 1
+        known.add(key)
         if not is_asked_for(record, visit.only):
             continue
         if not is_on_disk(record, visit.on_disk) or is_checksum_due(visit, record, now):
             return False
-    if known < (visit.album.image_count or 0) and not visit.only:
+    if len(known) < (visit.album.image_count or 0) and not visit.only:
         return False  # the record lacks some images
     return all(unavailable.retry_at > now for unavailable in visit.unavailable.values())
 
