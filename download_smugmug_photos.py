@@ -6435,6 +6435,7 @@ def fallback_name(image: Image, name: str, max_bytes: int = MAX_NAME_BYTES) -> s
 HASHED_AT_ONCE = 8  # threads that may hash files at the same time
 MD5_FILTER_BYTES = 1 << 20  # of more than a million files, most MD5s need a query again
 UNREADABLE = "unreadable"  # stands for the MD5 of a file that could not be hashed
+ADDED_AT_ONCE = 500  # recorded files inserted into the index together
 WALK_STEP = 500  # files between two updates of the progress line
 NAMED_FOLDERS = 3  # how many unreadable folders a warning names
 MANY_MISSING = 10  # fewer missing files cause no warning, because the user may have deleted them
@@ -6484,6 +6485,7 @@ class ContentIndex:
         self._is_failed = False
         self._has_unknown = False  # True if a file's MD5 is unknown
         self._filter = bytearray(MD5_FILTER_BYTES)  # not 0 where an MD5 is in the index
+        self._added: list[tuple[Any, ...]] = []  # rows for the next statement to insert
         self._lock = threading.Lock()
         # One lock for each group of sizes, so that each file is read once.
         self._hashing = [threading.Lock() for _ in range(HASHED_AT_ONCE)]
@@ -6569,17 +6571,15 @@ class ContentIndex:
         encoded = b""
         with suppress(UnicodeError):
             encoded = os.fsencode(str(path))
-        if encoded and not record.damaged:
+        if encoded and not (record.damaged or self._is_failed):
             self._has_unknown |= not record.md5
             self._filter[filter_place(record.md5)] = 1
-            self._execute(
-                "INSERT OR REPLACE INTO file VALUES (?, ?, ?, ?, ?)",
-                encoded,
-                record.size_bytes,
-                record.md5,
-                f"{record.image_key}-{record.serial}",
-                record.is_original,
-            )
+            version = f"{record.image_key}-{record.serial}"
+            values = (encoded, record.size_bytes, record.md5, version, record.is_original)
+            with self._lock:
+                self._added.append(values)
+            if len(self._added) >= ADDED_AT_ONCE:
+                self._execute("SELECT 1")  # any statement inserts them
 
     def of_size(self, size_bytes: int | None) -> list[Path]:
         """Return the paths of all files of this size."""
@@ -6630,14 +6630,18 @@ class ContentIndex:
         self._execute("CREATE INDEX IF NOT EXISTS 'by size' ON file (size_bytes, md5)")
 
     def _execute(self, statement: str, *values: Any) -> list[Any]:
-        """Return the rows of a statement.
+        """Insert the rows that were added, and return the rows of a statement.
 
         There are none if the temporary folder cannot hold the index.
         """
         with self._lock:
             if self._is_failed:
                 return []
+            added, self._added = self._added, []
             try:
+                if added:
+                    insert = "INSERT OR REPLACE INTO file VALUES (?, ?, ?, ?, ?)"
+                    self._files.executemany(insert, added)
                 return self._files.execute(statement, values).fetchall()
             except sqlite3.Error as error:
                 self._is_failed = True

@@ -11,8 +11,9 @@ import random
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Union
+from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Union
 
 import pytest
 
@@ -368,3 +369,18 @@ def small_disk(tmp_path: Path) -> Iterator[SmallDisk]:
     yield disk
     if os.path.ismount(str(disk.path)):
         subprocess.run(["umount", str(disk.path)], check=True)
+
+
+@pytest.fixture
+def closed() -> Iterator[Callable[[Path, int], None]]:
+    """Return a way to change the mode of a file or folder until the test ends."""
+    paths: List[Path] = []
+
+    def close(path: Path, mode: int) -> None:
+        paths.append(path)
+        path.chmod(mode)
+
+    yield close
+    for path in paths:
+        with suppress(OSError):
+            path.chmod(0o755)

@@ -8,13 +8,22 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import (
+    Any,
+    Dict,
+    List,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Tuple,
+)
 
 import pytest
 
 import download_smugmug_photos as script
 from conftest import SCRIPT, Process, Result, Run
-from fake_smugmug import Album, FakeSmugMug, Image
+from fake_smugmug import JPEG_MAGIC, JSON, Account, Album, FakeSmugMug, Image, Pattern, Photo
 
 README = SCRIPT.with_name("README.md").read_text(encoding="utf-8")
 
@@ -292,3 +301,60 @@ def good_token(smugmug: FakeSmugMug, **changes: str) -> Dict[str, str]:
         "access_token_secret": smugmug.access_token_secret,
         **changes,
     }
+
+
+# =================================================================================================
+# What several files of tests use.
+# =================================================================================================
+
+posix_only = pytest.mark.skipif(
+    sys.platform == "win32", reason="Windows knows no such links, modes and signals"
+)
+SHORT = 0.02  # minutes, for --max-outage
+GIVEN_UP = "was unreachable for 0.02 minutes ("
+OUT_OF_REACH = "has been unreachable since"
+A_FEW_LOOKS = 5  # failed connections: as many as one file is tried, two of them probes
+SIZE = 600_000  # more than two pieces of a body
+CUT = 400_000  # where a body of that size is cut
+# The answer of a hotel's sign-in page to any request.
+PAGE: Dict[str, Any] = {
+    "headers": {"Content-Type": "text/html"},
+    "body": b"<html>Who are you?</html>",
+}
+
+
+def one_photo_on_disk(account: Account, run: Run, name: str = "a.JPG") -> Photo:
+    """Download an account of one photo."""
+    photo = account.album("Summer").photo(name)
+    sync(run)
+    return photo
+
+
+def album_with(account: Account, *names: str) -> Album:
+    """Add an album of photos and videos with these names."""
+    album = account.album("Summer")
+    for name in names:
+        (album.video if name.endswith("mp4") else album.photo)(name)
+    return album
+
+
+def fill(album: Album, count: int) -> List[Image]:
+    """Add small photos to an album."""
+    return [album.photo(f"IMG_{number:03}.JPG") for number in range(count)]
+
+
+def big_photo(album: Album, name: str) -> Image:
+    """Add a photo larger than two pieces of a body."""
+    return album.photo(name, Pattern(SIZE, album.account.new_seed(), JPEG_MAGIC))
+
+
+def serve_from(host: str, keys: List[str]) -> Any:
+    """Return a function for the fault `mangle` that moves photos to another host."""
+
+    def move(answer: JSON) -> JSON:
+        for item in answer["Response"]["AlbumImage"]:
+            if item["ImageKey"] in keys:
+                item["ArchivedUri"] = item["ArchivedUri"].replace("photos.smugmug.com", host)
+        return answer
+
+    return move

@@ -11,7 +11,7 @@ import sys
 import unicodedata
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Set
+from typing import Any, Callable, Dict, List, Optional, Set
 
 import pyte
 import pytest
@@ -19,7 +19,7 @@ import pytest
 import download_smugmug_photos as script
 from conftest import SCRIPT, Result, Run
 from fake_smugmug import JPEG_MAGIC, Account, FakeSmugMug, Pattern
-from helpers import files_on_disk, snapshot, stop
+from helpers import album_with, expected_files, files_on_disk, snapshot, stop, sync
 
 REPORT_KEYS = {
     "version",
@@ -1038,3 +1038,108 @@ def test_a_tilde_with_an_unknown_user_is_an_ordinary_name(account: Account, run:
     account.album("Summer").photo()
     assert run("-o", "~nobody at all/photos").returncode == 0
     assert (run.folder / "~nobody at all" / "photos" / "Summer").is_dir()
+
+
+# =================================================================================================
+# Reports, dashes, tildes and options without meaning.
+# =================================================================================================
+
+
+@posix_only
+def test_pipes_without_a_reader_are_refused_for_reports(account: Account, run: Run) -> None:
+    album = album_with(account, "a.JPG")
+    os.mkfifo(str(run.folder / "pipe"))
+    result = run("--report", "pipe", timeout=300)
+    assert result.returncode != 0 and any("pipe" in line for line in result.stderr.splitlines())
+    assert result.returncode == 2 or files_on_disk(run.output) == expected_files(album)
+
+
+@pytest.mark.parametrize("args", [[], ["--quiet"], ["--verify"]])
+def test_a_dash_sends_the_report_to_standard_output(
+    account: Account, run: Run, args: List[str]
+) -> None:
+    album_with(account, "a.JPG")
+    told = sync(run, "--report", "-", *args)
+    report = json.loads(told.stdout)
+    assert report["exit_code"] == 0 and report["downloaded"] == 1
+    assert not (run.folder / "-").exists()
+
+
+def test_a_dash_in_the_environment_sends_the_report_to_standard_output(
+    account: Account, run: Run
+) -> None:
+    album_with(account, "a.JPG")
+    assert json.loads(sync(run, env={"SMUGMUG_REPORT": "-"}).stdout)["downloaded"] == 1
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["--list", "--report", "x.json"],
+        ["--login", "--report", "x.json"],
+        ["--logout", "--report", "x.json"],
+        ["--login", "-a", "nosuch"],
+        ["--logout", "-x", "nosuch"],
+        ["--login", "--since", "2024-01-01"],
+        ["--list", "--new-record"],
+        ["--list", "--rename"],
+    ],
+    ids=" ".join,
+)
+def test_options_without_meaning_for_a_task_are_refused(
+    account: Account, run: Run, args: List[str]
+) -> None:
+    album_with(account, "a.JPG")
+    refused = sync(run, *args, exit_code=2)
+    assert (
+        refused.cost == (0, 0)
+        and args[0] in refused.stderr
+        and args[1].lstrip("-")[0] in refused.stderr
+    )
+    assert "unrecognized" not in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1 and not (run.folder / "x.json").exists()
+
+
+@pytest.mark.parametrize("task", ["--list", "--login"])
+def test_variables_for_runs_hinder_no_other_task(account: Account, run: Run, task: str) -> None:
+    album_with(account, "a.JPG")
+    env: Dict[str, Optional[str]] = {"SMUGMUG_REPORT": "x.json", "SMUGMUG_ALBUM": "Summer"}
+    assert run(task, env=env).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "variable, expected",
+    [
+        ({"SMUGMUG_ALBUM": "\nSummer\n\n"}, {"Summer/a.JPG"}),
+        ({"SMUGMUG_ALBUM": "\n  \n"}, {"Summer/a.JPG", "Winter/b.JPG"}),
+        ({"SMUGMUG_EXCLUDE": "\n\nSummer\r\n\n"}, {"Winter/b.JPG"}),
+    ],
+)
+def test_blank_lines_are_no_albums(
+    account: Account, run: Run, variable: Dict[str, str], expected: List[str]
+) -> None:
+    album_with(account, "a.JPG")
+    account.album("Winter").photo("b.JPG")
+    sync(run, env=dict(variable))
+    assert set(files_on_disk(run.output)) == set(expected)
+
+
+@pytest.mark.parametrize(
+    "args, env",
+    [(["-o", "~/photos"], {}), (["--output=~/photos"], {}), ([], {"SMUGMUG_OUTPUT": "~/photos"})],
+)
+def test_a_tilde_stands_for_the_home_folder_without_a_shell(
+    account: Account, run: Run, args: List[str], env: Dict[str, str]
+) -> None:
+    album = album_with(account, "a.JPG")
+    sync(run, *args, env=dict(env))
+    assert files_on_disk(Path(os.environ["HOME"]) / "photos") == expected_files(album)
+    assert not (run.folder / "~").exists()
+
+
+def test_a_tilde_works_for_reports_and_logs_as_well(account: Account, run: Run) -> None:
+    album_with(account, "a.JPG")
+    sync(run, "--report", "~/report.json", "--log-file", "~/log.txt")
+    home = Path(os.environ["HOME"])
+    assert json.loads((home / "report.json").read_text(encoding="utf-8"))["downloaded"] == 1
+    assert (home / "log.txt").read_text(encoding="utf-8")

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 from pathlib import Path
 from typing import Any, Callable, Dict, List
 
 import pytest
 
+import download_smugmug_photos as script
 from conftest import Run
 from fake_smugmug import JSON, Account, Album, FakeSmugMug, Image, Pattern
-from helpers import expected_files, files_on_disk, hide_image_counts
+from helpers import expected_files, files_on_disk, hide_image_counts, stop
 
 
 def all_files(folder: Path) -> Dict[str, bytes]:
@@ -630,3 +632,36 @@ def test_many_photos_in_smugmug_source_are_all_named_only_in_verbose_runs(
         in summary
     )
     assert "in SmugMug Source: Wedding/IMG_24.JPG: nef\n" in told
+
+
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_each_worker_keeps_one_connection_to_each_host(
+    account: Account, smugmug: FakeSmugMug, run: Run, jobs: int
+) -> None:
+    for number in range(3):
+        album = account.album(f"Album {number}")
+        for index in range(8):
+            album.photo(f"IMG_{index}.JPG")
+        album.photo("unlisted.JPG", archived=False)  # takes a request by the worker
+
+    result = run("-j", jobs)
+
+    assert result.returncode == 0 and files_on_disk(run.output) == expected_files(*account.albums)
+    assert smugmug.connections("photos.smugmug.com") <= jobs
+    assert len({record.connection_id for record in smugmug.select("api", "!download")}) <= jobs
+
+
+def test_albums_are_listed_no_further_ahead_than_downloads_need(
+    account: Account, smugmug: FakeSmugMug, run: Run
+) -> None:
+    for number in range(40):
+        account.album(f"Album {number}").fill(200, 60)
+    smugmug.fault("stall", where="cdn", seconds=3, before_headers=True)
+
+    process = run.start("-j", 1)
+    smugmug.wait_for(lambda: smugmug.count("cdn") == 2)
+    listed = {record.path for record in smugmug.select("api", "!images")}
+    stop(process, signal.SIGINT)
+
+    enough = script.JOBS_AHEAD // 200
+    assert enough <= len(listed) <= enough + script.LISTING_THREADS

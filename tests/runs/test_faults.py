@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-import signal
+import re
+import sqlite3
+import sys
+import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Tuple
 from urllib.parse import urlsplit
@@ -16,19 +20,35 @@ from fake_smugmug import (
     MP4_MAGIC,
     Account,
     Album,
-    Authority,
     FakeSmugMug,
     Image,
-    Line,
     Pattern,
     file_url,
 )
-from helpers import Faults, arm, expected_files, files_on_disk, of_file, of_list, part_files, stop
+from helpers import (
+    CUT,
+    GIVEN_UP,
+    OUT_OF_REACH,
+    PAGE,
+    RECORD,
+    SHORT,
+    SIZE,
+    UNREACHABLE,
+    Faults,
+    arm,
+    big_photo,
+    broken_python,
+    expected_files,
+    files_on_disk,
+    fill,
+    of_file,
+    of_list,
+    part_files,
+    serve_from,
+)
 
 pytestmark = pytest.mark.waits
 
-SIZE = 600_000  # more than two pieces of a body
-CUT = 400_000
 HALVINGS = 4  # halvings of a page, from 100 to 10
 
 
@@ -454,129 +474,6 @@ def test_foreign_and_unencrypted_addresses_in_listings_are_refused(
 
 
 # =================================================================================================
-# 429: one wait for all.
-# =================================================================================================
-
-WAIT_SECONDS = 2
-LATENCY_SECONDS = 0.7  # so that all workers send their requests before the first response
-WORKERS = 8
-SERVER_CLOCK = "Mon, 01 Jan 2024 00:00:00 GMT"  # SmugMug's clock counts, not that of this computer
-RATE_LIMITS = {
-    "seconds": {"Date": SERVER_CLOCK, "Retry-After": str(WAIT_SECONDS)},
-    "date": {"Date": SERVER_CLOCK, "Retry-After": "Mon, 01 Jan 2024 00:00:02 GMT"},
-    "reset": {"Date": SERVER_CLOCK, "X-RateLimit-Reset": "1704067202"},
-}
-
-
-@pytest.mark.parametrize("headers", RATE_LIMITS.values(), ids=RATE_LIMITS)
-def test_workers_refused_at_the_same_time_wait_once_and_together(
-    account: Account, ca: Authority, tmp_path: Path, headers: Dict[str, str]
-) -> None:
-    album = account.album("Busy")
-    for number in range(2 * WORKERS):
-        album.photo(f"IMG_{number}.JPG")
-    with FakeSmugMug(account, ca, Line(file_latency_seconds=LATENCY_SECONDS)) as smugmug:
-        smugmug.fault("respond", where="cdn", times=WORKERS, status=429, headers=headers)
-        run = Run(smugmug, tmp_path)
-
-        result = run("-j", WORKERS)
-
-        assert result.returncode == 0 and files_on_disk(run.output) == expected_files(album)
-        assert result.stderr.count("waiting 2 s") == 1
-        refused, served = cdn_by_status(smugmug, 429), cdn_by_status(smugmug, 200)
-        assert len(refused) == WORKERS and len(served) == 2 * WORKERS
-        # no request was sent during the wait
-        assert min(served) >= max(refused) + WAIT_SECONDS
-
-
-def test_all_workers_wait_if_one_is_refused(
-    account: Account, ca: Authority, tmp_path: Path
-) -> None:
-    album = account.album("Busy")
-    for number in range(8 * WORKERS):
-        album.photo(f"IMG_{number}.JPG")
-    with FakeSmugMug(account, ca, Line(file_latency_seconds=0.2)) as smugmug:
-        smugmug.fault("rate_limited", where="cdn", retry_after=str(WAIT_SECONDS), after=WORKERS)
-        run = Run(smugmug, tmp_path)
-
-        result = run("-j", WORKERS)
-
-        assert result.returncode == 0 and files_on_disk(run.output) == expected_files(album)
-        assert result.stderr.count("waiting 2 s") == 1
-        (refused_at,) = cdn_by_status(smugmug, 429)
-        knocked = [
-            at for at in cdn_by_status(smugmug, 200) if refused_at < at < refused_at + WAIT_SECONDS
-        ]
-        assert len(knocked) <= 2 * WORKERS  # only what was running
-
-
-def test_a_wait_for_the_api_delays_all_listings_and_loses_nothing(
-    account: Account, smugmug: FakeSmugMug, run: Run
-) -> None:
-    for number in range(8):
-        account.album(f"Album {number}").photo()
-    smugmug.limit(requests=6, window_seconds=2)
-
-    result = run()
-
-    assert result.returncode == 0 and files_on_disk(run.output) == expected_files(*account.albums)
-    waits = result.stderr.count("waiting")
-    refused = [record for record in smugmug.select("api") if record.status == 429]
-    assert waits == 1 and 1 <= len(refused) <= 4  # at most what was running
-    assert "SmugMug's rate limit is reached (0 requests left); waiting " in result.stderr
-
-
-# =================================================================================================
-# Attempts and connections.
-# =================================================================================================
-
-
-def test_downloads_that_progress_may_be_interrupted_any_number_of_times(
-    account: Account, smugmug: FakeSmugMug, run: Run
-) -> None:
-    photo = account.album("Big").photo("pano.JPG", Pattern(10_000_000, 1, JPEG_MAGIC))
-    fault = smugmug.fault("cut", where="cdn", times=6, at=1_500_000)
-
-    result = run()
-
-    assert result.returncode == 0 and fault.hits == 6
-    assert files_on_disk(run.output) == {"Big/pano.JPG": photo.data}
-
-
-@pytest.mark.parametrize("jobs", [1, 3])
-def test_each_worker_keeps_one_connection_to_each_host(
-    account: Account, smugmug: FakeSmugMug, run: Run, jobs: int
-) -> None:
-    for number in range(3):
-        album = account.album(f"Album {number}")
-        for index in range(8):
-            album.photo(f"IMG_{index}.JPG")
-        album.photo("unlisted.JPG", archived=False)  # takes a request by the worker
-
-    result = run("-j", jobs)
-
-    assert result.returncode == 0 and files_on_disk(run.output) == expected_files(*account.albums)
-    assert smugmug.connections("photos.smugmug.com") <= jobs
-    assert len({record.connection_id for record in smugmug.select("api", "!download")}) <= jobs
-
-
-def test_albums_are_listed_no_further_ahead_than_downloads_need(
-    account: Account, smugmug: FakeSmugMug, run: Run
-) -> None:
-    for number in range(40):
-        account.album(f"Album {number}").fill(200, 60)
-    smugmug.fault("stall", where="cdn", seconds=3, before_headers=True)
-
-    process = run.start("-j", 1)
-    smugmug.wait_for(lambda: smugmug.count("cdn") == 2)
-    listed = {record.path for record in smugmug.select("api", "!images")}
-    stop(process, signal.SIGINT)
-
-    enough = script.JOBS_AHEAD // 200
-    assert enough <= len(listed) <= enough + script.LISTING_THREADS
-
-
-# =================================================================================================
 # Helpers.
 # =================================================================================================
 
@@ -618,12 +515,257 @@ def unsaid(result: Result, reasons: Dict[str, str]) -> List[str]:
     ]
 
 
-def cdn_by_status(smugmug: FakeSmugMug, status: int) -> List[float]:
-    """Return the times of requests for files that got this status."""
-    return [record.time_monotonic for record in smugmug.select("cdn") if record.status == status]
-
-
 def assert_signed_afresh(smugmug: FakeSmugMug) -> None:
     """Check that every request has a signature of its own."""
     signatures = [record.headers.get("authorization") for record in smugmug.requests]
     assert None not in signatures and len(set(signatures)) == len(signatures)
+
+
+# =================================================================================================
+# Hosts, proxies, entries and responses that fail alone.
+# =================================================================================================
+
+
+def test_a_dead_file_host_fails_its_own_files(
+    account: Account, smugmug: FakeSmugMug, run: Run
+) -> None:
+    album = account.album("Summer")
+    photos = fill(album, 12)
+    keys = [photo.key for photo in photos[:2]]
+    smugmug.dead_hosts.add("photos2.smugmug.com")
+    move = serve_from("photos2.smugmug.com", keys)
+    smugmug.fault("mangle", where=of_list(album), times=None, function=move)
+
+    result = run("-j", 1, "--max-outage", SHORT)
+
+    assert result.returncode == 1
+    assert len(files_on_disk(run.output)) == 10 and "10 downloaded" in result.stderr
+    assert "Failed (2):" in result.stderr and result.stderr.count(GIVEN_UP) == 1
+    assert "10 of 12 are in" in result.stderr
+
+
+@pytest.mark.parametrize("status", [408, 425])
+@pytest.mark.parametrize("where", ["!authuser", "!albums", "!images", "cdn"])
+def test_timeouts_of_a_server_are_retried(
+    account: Account, smugmug: FakeSmugMug, run: Run, status: int, where: str
+) -> None:
+    album = account.album("Summer")
+    fill(album, 1)
+    smugmug.fault("respond", where=where, status=status)
+    assert run().returncode == 0
+    assert files_on_disk(run.output) == expected_files(album)
+    assert (smugmug.count("cdn") if where == "cdn" else smugmug.count(None, where)) == 2
+
+
+def test_a_404_for_the_list_of_albums_is_retried(
+    account: Account, smugmug: FakeSmugMug, run: Run
+) -> None:
+    album = account.album("Summer")
+    fill(album, 1)
+    smugmug.fault("not_found", where="!albums")
+    assert run().returncode == 0
+    assert files_on_disk(run.output) == expected_files(album)
+    assert smugmug.count("api", "!albums") == 2
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"status": 500},
+        {"status": 504},
+        {"status": 200, "body": b'{"Response": {"AlbumIm'},
+        {"status": 400},
+    ],
+    ids=["500", "504", "invalid JSON", "400"],
+)
+def test_an_entry_that_no_page_survives_costs_itself_alone(
+    account: Account, smugmug: FakeSmugMug, run: Run, options: Dict[str, Any]
+) -> None:
+    album = account.album("Summer")
+    album.fill(230, 60)
+    key = album.entries[136].image.key
+    smugmug.fault("poisoned", where=of_list(album), times=None, key=key, **options)
+
+    result = run()
+
+    assert result.returncode == 1
+    assert len(files_on_disk(run.output)) == 229
+    assert "Summer: entry 137 of the list could not be read: SmugMug " in result.stderr
+    assert "229 of 230 are in" in result.stderr and UNREACHABLE not in result.stderr
+
+
+def test_an_album_that_no_page_survives_costs_itself_alone(
+    account: Account, smugmug: FakeSmugMug, run: Run
+) -> None:
+    albums = [account.album(f"Album {number}") for number in range(5)]
+    for album in albums:
+        fill(album, 1)
+    smugmug.fault("poisoned", where="!albums", times=None, key=albums[2].key)
+
+    result = run()
+
+    assert result.returncode == 1
+    assert re.search("the list of albums: entry [1-5] of the list could not be", result.stderr)
+    del albums[2]
+    assert files_on_disk(run.output) == expected_files(*albums)
+
+
+@pytest.mark.parametrize(
+    "where, old, new",
+    [
+        ("!images", b"PLACE", b"caf\xe9 \xff\xfe"),
+        ("!images", b"PLACE", b"a\x01b\tc\nd"),
+        ("!images", b'{"Request', b'\xef\xbb\xbf{"Request'),
+        ("!albums", b"PLACE", b"caf\xe9"),
+        ("!albums", b"PLACE", b"\x00\x1f\x7f"),
+        ("!albums", b'{"Request', b'\xef\xbb\xbf{"Request'),
+        ("!authuser", b'{"Request', b'\xef\xbb\xbf{"Request'),
+        ("!authuser", b'"NickName', b'"Quota":"\xff\x02","NickName'),
+    ],
+)
+def test_bad_bytes_in_responses_cost_nothing(
+    account: Account, smugmug: FakeSmugMug, run: Run, where: str, old: bytes, new: bytes
+) -> None:
+    album = account.album("Summer", description="PLACE")
+    for number in range(3):
+        album.photo(f"IMG_{number}.JPG", caption="PLACE" if number == 1 else "")
+    smugmug.fault("bad_bytes", where=where, times=None, old=old, new=new)
+    result = run("--sidecar", "xmp", "--sidecar", "json")
+    assert result.returncode == 0, result.stderr
+    found = files_on_disk(run.output)
+    assert expected_files(album).items() <= found.items()
+
+
+@pytest.mark.parametrize(
+    "date", ["Fri, 31 Dec 9999 23:59:59 GMT", "Thu, 01 Jan 1970 00:00:00 GMT"]
+)
+def test_impossible_dates_of_servers_put_nothing_off(
+    account: Account, smugmug: FakeSmugMug, run: Run, date: str
+) -> None:
+    album = account.album("Summer")
+    fill(album, 2)
+    smugmug.fault("other_date", where=".", times=None, date=date)
+    assert run("--sidecar", "html").returncode == 0
+    with closing(sqlite3.connect(str(run.output / RECORD))) as record:
+        ((listed_at,),) = record.execute("SELECT listed_at FROM album")
+    assert abs(listed_at - time.time()) < 3600
+    smugmug.clear_faults()
+    assert run().returncode == 0
+
+
+@pytest.mark.parametrize("is_locked_out", [True, False])
+def test_a_proxy_that_refuses_is_named_with_its_reason(
+    account: Account, smugmug: FakeSmugMug, run: Run, is_locked_out: bool
+) -> None:
+    smugmug.proxy_status = 407 if is_locked_out else 403
+    result = run()
+    assert result.returncode == 2 and "HTTPS_PROXY" in result.stderr
+    assert f"{smugmug.proxy_status}" in result.stderr
+    assert ("user:password@" in result.stderr) == is_locked_out
+    assert smugmug.turned_away == (1 if is_locked_out else script.ATTEMPTS)
+
+
+def test_a_socks_proxy_without_its_package_is_told(run: Run) -> None:
+    proxies: Dict[str, Any] = dict.fromkeys(("HTTPS_PROXY", "https_proxy"))
+    result = run(env={**proxies, "ALL_PROXY": "socks5://127.0.0.1:1"})
+    assert result.returncode == 2
+    assert "ALL_PROXY" in result.stderr and "PySocks" in result.stderr
+
+
+# =================================================================================================
+# Files and responses that fail alone.
+# =================================================================================================
+
+
+@pytest.mark.parametrize("name, options", [("reset", {}), ("server_error", {})])
+def test_files_without_a_response_fail_alone(
+    account: Account, smugmug: FakeSmugMug, run: Run, name: str, options: Dict[str, Any]
+) -> None:
+    album = account.album("Summer")
+    lost, sound = album.photo("lost.JPG"), album.photo("sound.JPG")
+    smugmug.fault(name, where=of_file(lost), times=None, **options)
+
+    for expected in (1, 1):  # the second run has nothing else to do
+        smugmug.clear_requests()
+        result = run("-j", 1)
+        assert result.returncode == expected and "1 failed" in result.stderr
+        assert OUT_OF_REACH not in result.stderr and smugmug.count("cdn", of_file(lost)) == 5
+    assert files_on_disk(run.output) == {"Summer/sound.JPG": sound.data}
+
+
+def test_a_401_for_one_file_fails_only_that_file(
+    account: Account, smugmug: FakeSmugMug, run: Run
+) -> None:
+    album = account.album("Summer")
+    lost, sound = album.photo("lost.JPG"), album.photo("sound.JPG")
+    smugmug.fault("respond", where=of_file(lost), times=None, status=401, **PAGE)
+
+    result = run()
+
+    assert result.returncode == 1 and "Summer/lost.JPG: SmugMug returned HTTP 401" in result.stderr
+    assert files_on_disk(run.output) == {"Summer/sound.JPG": sound.data}
+    assert smugmug.count("cdn", of_file(lost)) == 1 and smugmug.count("api", "!authuser") == 2
+
+
+@pytest.mark.parametrize("framing", ["length", "chunked"])
+def test_trickling_downloads_are_aborted_and_resumed(
+    account: Account, smugmug: FakeSmugMug, run: Run, framing: str
+) -> None:
+    photo = big_photo(account.album("Summer"), "IMG_1.JPG")
+    smugmug.fault(
+        "trickle", where="cdn", seconds=0.3, after_bytes=CUT, chunked=framing == "chunked"
+    )
+
+    result = run("--timeout", 1, timeout=300)
+
+    assert result.returncode == 0 and files_on_disk(run.output) == {"Summer/IMG_1.JPG": photo.data}
+    first, second = smugmug.select("cdn")
+    assert CUT <= first.bytes_sent < CUT + 100 and second.status == 206
+
+
+def test_trickling_lists_and_refusals_are_requested_again(
+    account: Account, smugmug: FakeSmugMug, run: Run
+) -> None:
+    album = account.album("Summer")
+    photo = album.photo()
+    smugmug.fault("trickle", where="!authuser", seconds=0.3)
+    smugmug.fault("trickle", where=of_list(album), seconds=0.3, after_bytes=100)
+    smugmug.fault("trickle", where="cdn", seconds=0.3, status=404)
+
+    result = run("--timeout", 1, timeout=300)
+
+    assert result.returncode == 0 and files_on_disk(run.output) == {"Summer/IMG_1.JPG": photo.data}
+    assert (
+        smugmug.count("cdn")
+        == smugmug.count("api", "!images")
+        == smugmug.count("api", "!authuser")
+        == 2
+    )
+
+
+@pytest.mark.skipif(
+    not sys.platform.startswith("linux"),
+    reason="only Linux tells so simply what memory a run took",
+)
+def test_huge_compressed_responses_are_refused_in_little_memory(
+    account: Account, smugmug: FakeSmugMug, run: Run, tmp_path: Path
+) -> None:
+    album, sound = account.album("Huge"), account.album("Sound")
+    album.photo()
+    sound.photo()
+    smugmug.fault("inflated", where=of_list(album), times=None, megabytes=300)
+    told = tmp_path / "memory"
+    python = broken_python(
+        tmp_path / "python",
+        f"""
+        import atexit
+        atexit.register(lambda: open({str(told)!r}, "w").write(open("/proc/self/status").read()))
+    """,
+    )
+
+    result = run(env=python)
+
+    assert result.returncode == 1 and "SmugMug's response is larger than 16 MB" in result.stderr
+    assert files_on_disk(run.output) == expected_files(sound)
+    peak = re.search(r"VmHWM:\s+([0-9]+) kB", told.read_text(encoding="utf-8"))
+    assert peak is not None and int(peak.group(1)) < 200_000

@@ -6,13 +6,31 @@ import random
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any, Callable, Dict, List, Tuple
 
 import pytest
 
 from conftest import Run
 from fake_smugmug import JPEG_MAGIC, MP4_MAGIC, Account, FakeSmugMug, Pattern
-from helpers import UNREACHABLE, expected_files, files_on_disk, part_files, stop
+from helpers import (
+    A_FEW_LOOKS,
+    CUT,
+    OUT_OF_REACH,
+    UNREACHABLE,
+    album_with,
+    big_photo,
+    broken_python,
+    expected_files,
+    files_on_disk,
+    fill,
+    of_file,
+    part_files,
+    posix_only,
+    stop,
+    sync,
+    token_file,
+)
 
 KILLS = 20
 SIZE = 600_000
@@ -197,7 +215,7 @@ def test_a_second_run_in_the_same_folder_is_refused_and_the_first_continues(
 def test_one_run_completes_the_folder_after_kills_at_any_moment(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
-    whole = fill(account)
+    whole = fill_for_kills(account)
     chance = random.Random(20)
     process = run.start("-j", 4)
     smugmug.wait_for(lambda: smugmug.count("cdn") >= 4)
@@ -256,7 +274,7 @@ def kill_once(smugmug: FakeSmugMug, run: Run, chance: random.Random) -> None:
     assert process.returncode == -signal.SIGKILL
 
 
-def fill(account: Account) -> Dict[str, bytes]:
+def fill_for_kills(account: Account) -> Dict[str, bytes]:
     """Add more distinct files than the killed runs can download; return the expected files."""
     for number in range(4):
         album = account.album(f"Album {number}")
@@ -268,3 +286,111 @@ def fill(account: Account) -> Dict[str, bytes]:
             )
         album.video("clip.MOV", Pattern(SIZE, account.new_seed(), MP4_MAGIC), key=f"n{number}v")
     return expected_files(*account.albums)
+
+
+# =================================================================================================
+# Waits.
+# =================================================================================================
+
+
+def test_interrupts_are_heard_while_one_file_waits_alone(
+    account: Account, smugmug: FakeSmugMug, run: Run
+) -> None:
+    photos = fill(account.album("Summer"), 3)
+    fault = smugmug.fault("server_error", where=of_file(photos[0]), times=2, retry_after="1")
+    smugmug.fault("server_error", where=of_file(photos[0]), times=None, retry_after="3000")
+    process = run.start("-j", 1)
+    smugmug.wait_for(lambda: smugmug.count("cdn", of_file(photos[0])) == 3)
+    assert fault.hits == 2
+
+    stop(process, signal.SIGINT)
+
+    assert process.returncode == 130 and len(files_on_disk(run.output)) == 2
+
+
+# =================================================================================================
+# Outages.
+# =================================================================================================
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no signals to other processes")
+def test_interrupts_end_the_wait_for_the_network(
+    account: Account, smugmug: FakeSmugMug, run: Run
+) -> None:
+    album = account.album("Summer")
+    for number in range(9):
+        big_photo(album, f"IMG_{number}.JPG")
+    smugmug.fault("stall", where="cdn", times=None, after=1, after_bytes=CUT)
+    process = run.start("-j", 4)
+    smugmug.wait_for(lambda: smugmug.count("cdn") == 5)
+    smugmug.go_away()
+    smugmug.wait_for(lambda: smugmug.turned_away >= A_FEW_LOOKS)
+
+    stderr = stop(process, signal.SIGINT)
+
+    assert process.returncode == 130 and "Files: " in stderr and "Interrupted" in stderr
+    assert OUT_OF_REACH in stderr and part_files(run)
+
+
+# =================================================================================================
+# Leftovers of killed runs.
+# =================================================================================================
+
+
+KILLED_AT = """
+    import os, signal
+
+    def killing(function):
+        def kill(source, target, *args, **kwargs):
+            if os.fspath(target).endswith({end!r}):
+                os.kill(os.getpid(), signal.SIGKILL)
+            return function(source, target, *args, **kwargs)
+        return kill
+
+    for name in ("replace", "rename", "link"):
+        setattr(os, name, killing(getattr(os, name)))
+"""
+
+
+def all_files(folder: Path) -> List[str]:
+    """Return the names of all files below a folder, hidden ones as well."""
+    return sorted(
+        path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()
+    )
+
+
+@posix_only
+@pytest.mark.parametrize("end", [".xmp", "album.json"])
+def test_leftovers_of_killed_sidecar_writes_are_removed(
+    account: Account, run: Run, tmp_path: Path, end: str
+) -> None:
+    account.album("Summer").photo("a.JPG", caption="Swans")
+    env = broken_python(tmp_path / "broken", KILLED_AT.format(end=end))
+    sync(run, "--sidecar", "xmp,json", exit_code=-9, env=env)
+    for _ in range(2):
+        sync(run, "--sidecar", "xmp,json")
+    assert all_files(run.output / "Summer") == ["a.JPG", "a.JPG.xmp", "album.json"]
+
+
+@posix_only
+def test_leftovers_of_killed_sign_in_writes_are_removed(
+    smugmug: FakeSmugMug, run: Run, tmp_path: Path
+) -> None:
+    env = broken_python(tmp_path / "broken", KILLED_AT.format(end="token.json"))
+    killed = run("--login", signed_in=False, input=f"{smugmug.pin}\n", env=env)
+    assert killed.returncode == -9
+    assert run("--login", signed_in=False, input=f"{smugmug.pin}\n").returncode == 0
+    assert set(all_files(token_file(run).parent)) <= {"token.json", "folders.json"}
+
+
+@posix_only
+def test_leftovers_of_killed_report_writes_are_removed(
+    account: Account, run: Run, tmp_path: Path
+) -> None:
+    album_with(account, "a.JPG")
+    reports = tmp_path / "reports"
+    reports.mkdir()
+    env = broken_python(tmp_path / "broken", KILLED_AT.format(end="report.json"))
+    sync(run, "--report", str(reports / "report.json"), exit_code=-9, env=env)
+    sync(run, "--report", str(reports / "report.json"))
+    assert all_files(reports) == ["report.json"]

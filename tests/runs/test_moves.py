@@ -4,10 +4,8 @@ folder?
 
 from __future__ import annotations
 
-import json
 import os
-from pathlib import Path
-from typing import List
+import shutil
 
 import pytest
 
@@ -120,20 +118,6 @@ def test_part_files_and_hidden_folders_are_no_source_of_copies(
     assert sync(run).downloads == 1
 
 
-def test_many_missing_files_are_mentioned_before_downloading(account: Account, run: Run) -> None:
-    album = account.album("Summer")
-    for number in range(12):
-        album.photo(f"IMG_{number}.JPG")
-    sync(run)
-    for path in (run.output / "Summer").iterdir():
-        path.unlink()
-    (run.output / "Summer").rmdir()
-    report = sync(run).stderr
-    assert report.startswith("12 downloaded files are missing") and files_on_disk(
-        run.output
-    ) == expected_files(album)
-
-
 def test_names_are_found_in_folders_of_another_normalization(account: Account, run: Run) -> None:
     album = account.album("Caf\u00e9")
     album.photo("Stra\u00dfe \u00e9.JPG")
@@ -220,45 +204,102 @@ def test_unreadable_damaged_files_stay_recorded_as_damaged(account: Account, run
 
 
 # =================================================================================================
-# Missing disks.
+# Album folders and files that the user moved.
 # =================================================================================================
 
 
-def move_to_another_disk(run: Run) -> None:
-    """Pretend that the output folder was on a disk that has another number."""
-    path = run.config / "download_smugmug_photos" / "folders.json"
-    folders = json.loads(path.read_text(encoding="utf-8"))
-    path.write_text(json.dumps({name: number + 1 for name, number in folders.items()}))
-
-
-@pytest.mark.parametrize("arguments", [[], ["--dry-run"], ["--verify"], ["--verify", "--dry-run"]])
-def test_known_folders_without_a_record_do_not_count_as_empty(
-    account: Account, run: Run, arguments: List[str]
-) -> None:
-    account.album("Summer").photo()
+@pytest.mark.parametrize("to", ["2019/Summer", "2019/By the sea/Summer 2019", "Summer at the sea"])
+def test_moved_and_renamed_album_folders_are_followed(account: Account, run: Run, to: str) -> None:
+    album, other = account.album("Summer"), account.album("Winter")
+    for name in ("a.JPG", "b.JPG", "c.JPG"):
+        album.photo(name)
+    other.photo("a.JPG")
     sync(run)
-    move_to_another_disk(run)
-    unplugged = run.folder / "unplugged"
-    run.output.rename(unplugged)
-    for is_mount_point in (False, True):
-        if is_mount_point:
-            run.output.mkdir()
-        report = sync(run, *arguments, exit_code=2)
-        assert report.downloads == 0
-        assert "Is the disk connected?" in report.stderr and "--new-record" in report.stderr
-    assert list(run.output.iterdir()) == []
-    run.output.rmdir()
-    unplugged.rename(run.output)
+    (run.output / to).parent.mkdir(parents=True, exist_ok=True)
+    (run.output / "Summer").rename(run.output / to)
+
+    moved = sync(run)
+    assert moved.downloads == 0 and to.split("/")[-1] in moved.stderr
+    assert sync(run).cost == NOTHING_NEW
+    album.photo("d.JPG")
+    album.images[0].replace(b"a new version")
+    assert sync(run).downloads == 2
+    assert files_on_disk(run.output) == {
+        **{f"{to}/{image.file_name}": image.data for image in album.images},
+        **expected_files(other),
+    }
+    assert sync(run).cost == NOTHING_NEW
+    assert "5 intact" in sync(run, "--verify").stderr
+
+
+def test_all_album_folders_of_a_year_can_be_moved_at_once(account: Account, run: Run) -> None:
+    for name in ("Spring", "Summer", "Autumn"):
+        account.album(name).photo("a.JPG")
+    sync(run)
+    for name in ("Spring", "Summer", "Autumn"):
+        (run.output / "2019").mkdir(exist_ok=True)
+        (run.output / name).rename(run.output / "2019" / name)
+    assert sync(run).downloads == 0
+    assert files_on_disk(run.output) == {
+        f"2019/{path}": data for path, data in expected_files(*account.albums).items()
+    }
     assert sync(run).cost == NOTHING_NEW
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"null", b"[[1]]", b"7"])
-def test_damaged_lists_of_folders_hinder_nothing(
-    account: Account, run: Run, content: bytes
-) -> None:
-    account.album("Summer").photo()
-    path = run.config / "download_smugmug_photos" / "folders.json"
-    path.parent.mkdir(parents=True)
-    path.write_bytes(content)
+def test_swapped_album_folders_are_told_apart_by_content(account: Account, run: Run) -> None:
+    first, second = account.album("Summer"), account.album("Winter")
+    for album in (first, second):
+        album.photo("a.JPG")
+        album.photo("b.JPG")
     sync(run)
-    assert Path(str(run.output)).name in path.read_text(encoding="utf-8")
+    (run.output / "Summer").rename(run.output / "aside")
+    (run.output / "Winter").rename(run.output / "Summer")
+    (run.output / "aside").rename(run.output / "Winter")
+    before = files_on_disk(run.output)
+    sync(run)
+    assert before.items() <= files_on_disk(run.output).items()
+    assert sync(run).cost == NOTHING_NEW
+
+
+def test_files_moved_to_another_album_are_copied_and_stay_there(
+    account: Account, run: Run
+) -> None:
+    album, _ = account.album("Summer"), account.album("Winter").photo("other.JPG")
+    moved, _ = album.photo("a.JPG"), album.photo("b.JPG")
+    sync(run)
+    everything = files_on_disk(run.output)
+    (run.output / "Summer" / "a.JPG").rename(run.output / "Winter" / "renamed.JPG")
+    assert sync(run).downloads == 0
+    assert files_on_disk(run.output) == {**everything, "Winter/renamed.JPG": moved.data}
+    assert sync(run).cost == NOTHING_NEW
+
+
+def test_moved_and_edited_files_do_not_count_as_the_original(account: Account, run: Run) -> None:
+    album = account.album("Summer")
+    album.photo("a.JPG")
+    album.photo("b.JPG")
+    sync(run)
+    elsewhere = run.output / "mine" / "a.JPG"
+    elsewhere.parent.mkdir()
+    (run.output / "Summer" / "a.JPG").rename(elsewhere)
+    edited = edit(elsewhere, keep_time=True)
+    assert sync(run).downloads == 1
+    assert files_on_disk(run.output) == {**expected_files(album), "mine/a.JPG": edited}
+
+
+def test_many_missing_files_are_mentioned_before_downloading_them_again(
+    account: Account, smugmug: FakeSmugMug, run: Run
+) -> None:
+    album = account.album("Summer")
+    album.fill(12, 100)
+    sync(run)
+    shutil.rmtree(str(run.output / "Summer"))
+    stall = smugmug.fault("stall", "cdn", times=None, before_headers=True)
+    process = run.start()
+    assert stall.reached.wait(300)
+    process.kill()
+    _, stderr = process.communicate(timeout=300)
+    assert stderr.startswith("12 downloaded files are missing")
+    smugmug.clear_faults()
+    sync(run)
+    assert len(files_on_disk(run.output)) == 12

@@ -1,4 +1,4 @@
-"""Does the run continue on odd computers and with odd dates and options, or say what is wrong?"""
+"""Does the run continue on odd computers and with odd dates, or say what is wrong?"""
 
 from __future__ import annotations
 
@@ -8,39 +8,32 @@ import re
 import sqlite3
 import subprocess
 import sys
+import time
 from contextlib import closing
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, List
 
 import pytest
 
 from conftest import SCRIPT, Result, Run, SmallDisk
-from fake_smugmug import Account, Album, FakeSmugMug
+from fake_smugmug import Account, FakeSmugMug
 from helpers import (
     NOTHING_NEW,
     RECORD,
+    album_with,
     broken_python,
     edit,
     expected_files,
     files_on_disk,
+    posix_only,
     run_unchanged,
     snapshot,
     sync,
-    token_file,
 )
 
-posix_only = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such files")
 linux_only = pytest.mark.skipif(
     not sys.platform.startswith("linux"), reason="only Linux has /dev/full"
 )
-
-
-def album_of(account: Account, *names: str) -> Album:
-    """Add an album of photos and videos with these names."""
-    album = account.album("Summer")
-    for name in names:
-        (album.video if name.endswith("mp4") else album.photo)(name)
-    return album
 
 
 # =================================================================================================
@@ -63,7 +56,7 @@ def album_of(account: Account, *names: str) -> Album:
 def test_photos_with_odd_dates_are_downloaded(
     account: Account, smugmug: FakeSmugMug, run: Run, date: str
 ) -> None:
-    album = album_of(account, "taken.JPG", "uploaded.JPG", "both.JPG", "both.mp4")
+    album = album_with(account, "taken.JPG", "uploaded.JPG", "both.JPG", "both.mp4")
 
     def odd(answer: Dict[str, Any]) -> Dict[str, Any]:
         for entry in answer["Response"]["AlbumImage"]:
@@ -99,7 +92,7 @@ NO_NAME_FOR_BROKEN = """
 def test_unexpected_errors_fail_one_image_and_ask_for_a_report(
     account: Account, run: Run, tmp_path: Path
 ) -> None:
-    album = album_of(account, "a.JPG", "broken.JPG", "c.JPG")
+    album = album_with(account, "a.JPG", "broken.JPG", "c.JPG")
     broken = sync(run, exit_code=1, env=broken_python(tmp_path / "broken", NO_NAME_FOR_BROKEN))
     line = next(line for line in broken.stderr.splitlines() if "Summer/broken.JPG" in line)
     assert "ArithmeticError" in line and "nobody expects this" in line and "report" in line
@@ -126,7 +119,7 @@ def assert_previewed_or_explained(result: Result, temporary: str) -> None:
 def test_previews_cope_with_a_missing_temporary_folder(
     account: Account, run: Run, tmp_path: Path
 ) -> None:
-    album = album_of(account, "a.JPG")
+    album = album_with(account, "a.JPG")
     sync(run)
     album.photo("b.JPG")
     missing = tmp_path / "missing"
@@ -191,7 +184,7 @@ CLOCK_STEPS_BACK = """
 def test_durations_are_never_negative_when_the_clock_steps_back(
     account: Account, smugmug: FakeSmugMug, run: Run, tmp_path: Path
 ) -> None:
-    album_of(account, "a.JPG", "b.JPG")
+    album_with(account, "a.JPG", "b.JPG")
     flag = tmp_path / "now"
 
     def step(answer: Dict[str, Any]) -> Dict[str, Any]:
@@ -228,7 +221,7 @@ NO_NAME = "UPDATE file SET name = CAST(X'ff2e4a5047' AS TEXT) WHERE name = 'a.JP
 def test_records_with_broken_text_are_rebuilt_without_downloads(
     account: Account, run: Run, statement: str, args: List[str]
 ) -> None:
-    album = album_of(account, "a.JPG", "b.JPG")
+    album = album_with(account, "a.JPG", "b.JPG")
     sync(run)
     with closing(sqlite3.connect(str(run.output / RECORD))) as database:
         database.execute(statement)
@@ -239,69 +232,10 @@ def test_records_with_broken_text_are_rebuilt_without_downloads(
     assert sync(run).cost == NOTHING_NEW
 
 
-KILLED_AT = """
-    import os, signal
-
-    def killing(function):
-        def kill(source, target, *args, **kwargs):
-            if os.fspath(target).endswith({end!r}):
-                os.kill(os.getpid(), signal.SIGKILL)
-            return function(source, target, *args, **kwargs)
-        return kill
-
-    for name in ("replace", "rename", "link"):
-        setattr(os, name, killing(getattr(os, name)))
-"""
-
-
-def all_files(folder: Path) -> List[str]:
-    """Return the names of all files below a folder, hidden ones as well."""
-    return sorted(
-        path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()
-    )
-
-
-@posix_only
-@pytest.mark.parametrize("end", [".xmp", "album.json"])
-def test_leftovers_of_killed_sidecar_writes_are_removed(
-    account: Account, run: Run, tmp_path: Path, end: str
-) -> None:
-    account.album("Summer").photo("a.JPG", caption="Swans")
-    env = broken_python(tmp_path / "broken", KILLED_AT.format(end=end))
-    sync(run, "--sidecar", "xmp,json", exit_code=-9, env=env)
-    for _ in range(2):
-        sync(run, "--sidecar", "xmp,json")
-    assert all_files(run.output / "Summer") == ["a.JPG", "a.JPG.xmp", "album.json"]
-
-
-@posix_only
-def test_leftovers_of_killed_sign_in_writes_are_removed(
-    smugmug: FakeSmugMug, run: Run, tmp_path: Path
-) -> None:
-    env = broken_python(tmp_path / "broken", KILLED_AT.format(end="token.json"))
-    killed = run("--login", signed_in=False, input=f"{smugmug.pin}\n", env=env)
-    assert killed.returncode == -9
-    assert run("--login", signed_in=False, input=f"{smugmug.pin}\n").returncode == 0
-    assert set(all_files(token_file(run).parent)) <= {"token.json", "folders.json"}
-
-
-@posix_only
-def test_leftovers_of_killed_report_writes_are_removed(
-    account: Account, run: Run, tmp_path: Path
-) -> None:
-    album_of(account, "a.JPG")
-    reports = tmp_path / "reports"
-    reports.mkdir()
-    env = broken_python(tmp_path / "broken", KILLED_AT.format(end="report.json"))
-    sync(run, "--report", str(reports / "report.json"), exit_code=-9, env=env)
-    sync(run, "--report", str(reports / "report.json"))
-    assert all_files(reports) == ["report.json"]
-
-
 def test_dry_runs_count_files_known_to_be_damaged(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
-    album_of(account, "a.JPG", "b.JPG")
+    album_with(account, "a.JPG", "b.JPG")
     sync(run)
     edit(run.output / "Summer" / "a.JPG", keep_time=True)
     smugmug.fault("not_found", "cdn", times=None)
@@ -322,7 +256,7 @@ def test_dry_runs_count_files_known_to_be_damaged(
 def test_unencodable_names_prevent_neither_summary_nor_report(
     account: Account, run: Run, args: List[str]
 ) -> None:
-    album = album_of(account, "a.JPG", "b.JPG")
+    album = album_with(account, "a.JPG", "b.JPG")
     sync(run)
     album.remove(album.images[0])
     sync(run)
@@ -345,15 +279,6 @@ def test_unencodable_names_prevent_neither_summary_nor_report(
     )
     report = json.loads((run.folder / "report.json").read_text(encoding="utf-8"))
     assert report["exit_code"] == 1
-
-
-@posix_only
-def test_pipes_without_a_reader_are_refused_for_reports(account: Account, run: Run) -> None:
-    album = album_of(account, "a.JPG")
-    os.mkfifo(str(run.folder / "pipe"))
-    result = run("--report", "pipe", timeout=300)
-    assert result.returncode != 0 and any("pipe" in line for line in result.stderr.splitlines())
-    assert result.returncode == 2 or files_on_disk(run.output) == expected_files(album)
 
 
 def as_it_is(path: Path) -> str:
@@ -401,7 +326,7 @@ def beside_it(path: Path) -> str:
 def test_writing_over_the_record_is_refused_before_the_run(
     account: Account, run: Run, option: str, way: Callable[[Path], str], is_there: bool
 ) -> None:
-    album_of(account, "a.JPG")
+    album_with(account, "a.JPG")
     if is_there:
         sync(run)
     else:
@@ -413,92 +338,54 @@ def test_writing_over_the_record_is_refused_before_the_run(
     assert snapshot(run.output) == before
 
 
-@pytest.mark.parametrize("args", [[], ["--quiet"], ["--verify"]])
-def test_a_dash_sends_the_report_to_standard_output(
-    account: Account, run: Run, args: List[str]
+# =================================================================================================
+# Clocks.
+# =================================================================================================
+
+
+@pytest.mark.parametrize("hours", [-20, 3])
+@pytest.mark.parametrize("begins", ["from the start", "in the middle"])
+def test_a_clock_off_by_hours_does_no_harm(
+    account: Account, smugmug: FakeSmugMug, run: Run, tmp_path: Path, hours: int, begins: str
 ) -> None:
-    album_of(account, "a.JPG")
-    told = sync(run, "--report", "-", *args)
-    report = json.loads(told.stdout)
-    assert report["exit_code"] == 0 and report["downloaded"] == 1
-    assert not (run.folder / "-").exists()
-
-
-def test_a_dash_in_the_environment_sends_the_report_to_standard_output(
-    account: Account, run: Run
-) -> None:
-    album_of(account, "a.JPG")
-    assert json.loads(sync(run, env={"SMUGMUG_REPORT": "-"}).stdout)["downloaded"] == 1
-
-
-@pytest.mark.parametrize(
-    "args",
-    [
-        ["--list", "--report", "x.json"],
-        ["--login", "--report", "x.json"],
-        ["--logout", "--report", "x.json"],
-        ["--login", "-a", "nosuch"],
-        ["--logout", "-x", "nosuch"],
-        ["--login", "--since", "2024-01-01"],
-        ["--list", "--new-record"],
-        ["--list", "--rename"],
-    ],
-    ids=" ".join,
-)
-def test_options_without_meaning_for_a_task_are_refused(
-    account: Account, run: Run, args: List[str]
-) -> None:
-    album_of(account, "a.JPG")
-    refused = sync(run, *args, exit_code=2)
-    assert (
-        refused.cost == (0, 0)
-        and args[0] in refused.stderr
-        and args[1].lstrip("-")[0] in refused.stderr
+    for number in range(5):
+        account.album(f"Album {number}").photo()
+    sign = tmp_path if begins == "from the start" else run.output / RECORD
+    python = broken_python(
+        tmp_path / "python",
+        f"""
+        import os, time
+        true_time = time.time
+        time.time = lambda: true_time() + {hours} * 3600 * os.path.exists({str(sign)!r})
+    """,
     )
-    assert "unrecognized" not in refused.stderr
-    assert len(refused.stderr.splitlines()) == 1 and not (run.folder / "x.json").exists()
+
+    result = run("-v", env=python)
+
+    assert result.returncode == 0 and files_on_disk(run.output) == expected_files(*account.albums)
+    refused = [record for record in smugmug.requests if record.status == 401]
+    # one for each that was running
+    assert 1 <= len(refused) <= 16 and "timestamp_refused" in result.stderr
 
 
-@pytest.mark.parametrize("task", ["--list", "--login"])
-def test_variables_for_runs_hinder_no_other_task(account: Account, run: Run, task: str) -> None:
-    album_of(account, "a.JPG")
-    env: Dict[str, Optional[str]] = {"SMUGMUG_REPORT": "x.json", "SMUGMUG_ALBUM": "Summer"}
-    assert run(task, env=env).returncode == 0
-
-
-@pytest.mark.parametrize(
-    "variable, expected",
-    [
-        ({"SMUGMUG_ALBUM": "\nSummer\n\n"}, {"Summer/a.JPG"}),
-        ({"SMUGMUG_ALBUM": "\n  \n"}, {"Summer/a.JPG", "Winter/b.JPG"}),
-        ({"SMUGMUG_EXCLUDE": "\n\nSummer\r\n\n"}, {"Winter/b.JPG"}),
-    ],
-)
-def test_blank_lines_are_no_albums(
-    account: Account, run: Run, variable: Dict[str, str], expected: List[str]
+def test_a_clock_that_steps_leaves_no_trace_in_the_record(
+    account: Account, smugmug: FakeSmugMug, run: Run, tmp_path: Path
 ) -> None:
-    album_of(account, "a.JPG")
-    account.album("Winter").photo("b.JPG")
-    sync(run, env=dict(variable))
-    assert set(files_on_disk(run.output)) == set(expected)
+    for number in range(5):
+        account.album(f"Album {number}").photo()
+    python = broken_python(
+        tmp_path / "python",
+        """
+        import itertools, time
+        true_time, steps = time.time, itertools.count()
+        time.time = lambda: true_time() - 37 * next(steps) % 240
+    """,
+    )
+    began = time.time()
 
+    result = run(env=python)
 
-@pytest.mark.parametrize(
-    "args, env",
-    [(["-o", "~/photos"], {}), (["--output=~/photos"], {}), ([], {"SMUGMUG_OUTPUT": "~/photos"})],
-)
-def test_a_tilde_stands_for_the_home_folder_without_a_shell(
-    account: Account, run: Run, args: List[str], env: Dict[str, str]
-) -> None:
-    album = album_of(account, "a.JPG")
-    sync(run, *args, env=dict(env))
-    assert files_on_disk(Path(os.environ["HOME"]) / "photos") == expected_files(album)
-    assert not (run.folder / "~").exists()
-
-
-def test_a_tilde_works_for_reports_and_logs_as_well(account: Account, run: Run) -> None:
-    album_of(account, "a.JPG")
-    sync(run, "--report", "~/report.json", "--log-file", "~/log.txt")
-    home = Path(os.environ["HOME"])
-    assert json.loads((home / "report.json").read_text(encoding="utf-8"))["downloaded"] == 1
-    assert (home / "log.txt").read_text(encoding="utf-8")
+    assert result.returncode == 0 and files_on_disk(run.output) == expected_files(*account.albums)
+    with closing(sqlite3.connect(str(run.output / RECORD))) as db:
+        listed = [at for (at,) in db.execute("SELECT listed_at FROM album")]
+    assert len(listed) == 5 and all(began - 2 <= at <= time.time() + 2 for at in listed)

@@ -322,9 +322,11 @@ def test_an_index_that_does_not_fit_costs_the_copies_not_the_run(
         import sqlite3
         connect = sqlite3.connect
         class Full(sqlite3.Connection):
+            def executemany(self, statement, rows):
+                raise sqlite3.OperationalError("database or disk is full")
             def execute(self, statement, *values):
                 if statement.startswith("INSERT"):
-                    raise sqlite3.OperationalError("database or disk is full")
+                    self.executemany(statement, [values])
                 return super().execute(statement, *values)
         def connect_to_full(name, *args, **options):
             if not name:

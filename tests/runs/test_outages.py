@@ -1,53 +1,43 @@
-"""Does a run survive outages, maintenance and revoked sign-ins without anyone attending?"""
+"""What counts as an outage, and does a run survive it without anyone attending?"""
 
 from __future__ import annotations
 
 import re
 import signal
-import sqlite3
 import sys
 import time
-from contextlib import closing
-from pathlib import Path
 from typing import Any, Dict
 
 import pytest
 
+import download_smugmug_photos as script
 from conftest import Run
 from fake_smugmug import (
-    JPEG_MAGIC,
     MP4_MAGIC,
     Account,
-    Album,
-    Authority,
     FakeSmugMug,
-    Image,
-    Line,
     Pattern,
 )
 from helpers import (
-    RECORD,
-    broken_python,
+    A_FEW_LOOKS,
+    CUT,
+    OUT_OF_REACH,
+    PAGE,
+    SIZE,
+    UNREACHABLE,
+    big_photo,
     expected_files,
     files_on_disk,
+    fill,
+    hide_image_counts,
     of_file,
     of_list,
     part_files,
-    stop,
 )
 
 pytestmark = pytest.mark.waits
 
-SIZE = 600_000
-CUT = 400_000
-A_FEW_LOOKS = 5  # failed connections: as many as one file is tried, two of them probes
 SHORT = 0.02  # minutes
-OUT_OF_REACH = "has been unreachable since"
-
-
-def big_photo(album: Album, name: str) -> Image:
-    """Add a photo larger than two pieces of a body."""
-    return album.photo(name, Pattern(SIZE, album.account.new_seed(), JPEG_MAGIC))
 
 
 def be_away_for_a_while(smugmug: FakeSmugMug) -> None:
@@ -196,67 +186,9 @@ def test_a_lasting_outage_of_the_photo_host_fails_its_files_and_the_next_run_com
     assert sum("range" in record.headers for record in smugmug.select("cdn")) == parts
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no signals to other processes")
-def test_interrupts_end_the_wait_for_the_network(
-    account: Account, smugmug: FakeSmugMug, run: Run
-) -> None:
-    album = account.album("Summer")
-    for number in range(9):
-        big_photo(album, f"IMG_{number}.JPG")
-    smugmug.fault("stall", where="cdn", times=None, after=1, after_bytes=CUT)
-    process = run.start("-j", 4)
-    smugmug.wait_for(lambda: smugmug.count("cdn") == 5)
-    smugmug.go_away()
-    smugmug.wait_for(lambda: smugmug.turned_away >= A_FEW_LOOKS)
-
-    stderr = stop(process, signal.SIGINT)
-
-    assert process.returncode == 130 and "Files: " in stderr and "Interrupted" in stderr
-    assert OUT_OF_REACH in stderr and part_files(run)
-
-
-@pytest.mark.parametrize("name, options", [("reset", {}), ("server_error", {})])
-def test_files_without_a_response_fail_alone(
-    account: Account, smugmug: FakeSmugMug, run: Run, name: str, options: Dict[str, Any]
-) -> None:
-    album = account.album("Summer")
-    lost, sound = album.photo("lost.JPG"), album.photo("sound.JPG")
-    smugmug.fault(name, where=of_file(lost), times=None, **options)
-
-    for expected in (1, 1):  # the second run has nothing else to do
-        smugmug.clear_requests()
-        result = run("-j", 1)
-        assert result.returncode == expected and "1 failed" in result.stderr
-        assert OUT_OF_REACH not in result.stderr and smugmug.count("cdn", of_file(lost)) == 5
-    assert files_on_disk(run.output) == {"Summer/sound.JPG": sound.data}
-
-
 # =================================================================================================
 # Maintenance of SmugMug.
 # =================================================================================================
-
-WORKERS = 8
-
-
-def test_all_workers_obey_a_503_with_retry_after(
-    account: Account, ca: Authority, tmp_path: Path
-) -> None:
-    album = account.album("Busy")
-    for number in range(2 * WORKERS):
-        album.photo(f"IMG_{number}.JPG")
-    with FakeSmugMug(account, ca, Line(file_latency_seconds=0.7)) as smugmug:
-        smugmug.fault("server_error", where="cdn", times=WORKERS, retry_after="2")
-
-        result = Run(smugmug, tmp_path)("-j", WORKERS)
-
-        assert result.returncode == 0
-        assert result.stderr.count("waiting 2 s") == 1
-        refused, served = (
-            [record.time_monotonic for record in smugmug.select("cdn") if record.status == status]
-            for status in (503, 200)
-        )
-        assert len(refused) == WORKERS and len(served) == 2 * WORKERS
-        assert min(served) >= max(refused) + 2  # no request in between
 
 
 def test_503_to_everything_counts_as_an_outage(
@@ -289,33 +221,9 @@ def test_503_to_everything_for_too_long_fails_the_files_that_are_left(
     assert re.search("[0-9]+ failed", result.stderr)
 
 
-def test_downloads_continue_while_the_api_waits(
-    account: Account, smugmug: FakeSmugMug, run: Run
-) -> None:
-    for album in (account.album("Summer"), account.album("Winter")):  # one of them is listed first
-        for number in range(9):
-            big_photo(album, f"IMG_{number}.JPG")
-    refusal = smugmug.fault("rate_limited", where="!images", after=1, retry_after="3600")
-    held = smugmug.fault("stall", where="cdn", seconds=1, before_headers=True)
-    process = run.start("-j", 1)
-    assert refusal.reached.wait(300) and held.reached.wait(300)
-    smugmug.wait_for(
-        lambda: sum(record.bytes_sent == SIZE for record in smugmug.select("cdn")) == 9
-    )
-
-    stderr = stop(process, signal.SIGINT)
-
-    assert "waiting 3600 s." in stderr and process.returncode == 130
-
-
 # =================================================================================================
 # Revoked sign-ins.
 # =================================================================================================
-
-PAGE: Dict[str, Any] = {
-    "headers": {"Content-Type": "text/html"},
-    "body": b"<html>Who are you?</html>",
-}
 
 
 @pytest.mark.parametrize("where", ["cdn", "!images"])
@@ -351,137 +259,119 @@ def test_revoking_the_sign_in_between_pages_is_no_interruption(
     assert result.stderr.count("probably revoked") == 1
 
 
-def test_a_401_for_one_file_fails_only_that_file(
+# =================================================================================================
+# What counts as an outage.
+# =================================================================================================
+
+
+def is_probe(record: Any) -> bool:
+    """Return True for a request that only tests if a host is there."""
+    return bool(record.headers.get("range") == "bytes=0-0")
+
+
+def test_outages_that_are_over_at_every_other_probe_end(
+    account: Account, smugmug: FakeSmugMug, run: Run
+) -> None:
+    fill(account.album("Summer"), 7)
+    smugmug.fault("out_of_service", where="cdn", times=None, after=1, answered_probes=2)
+
+    result = run("-j", 2, "--max-outage", 0.1)
+
+    assert result.returncode == 1 and "6 failed" in result.stderr
+    assert result.stderr.count(UNREACHABLE) <= 1
+    assert smugmug.count("cdn") < 6 * script.ATTEMPTS + 20
+
+
+def test_a_single_silent_page_ends_no_run_with_a_short_longest_outage(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
     album = account.album("Summer")
-    lost, sound = album.photo("lost.JPG"), album.photo("sound.JPG")
-    smugmug.fault("respond", where=of_file(lost), times=None, status=401, **PAGE)
+    fill(album, 3)
+    smugmug.fault("stall", where=of_list(album), before_headers=True)
 
-    result = run()
+    result = run("--max-outage", 0.07)
 
-    assert result.returncode == 1 and "Summer/lost.JPG: SmugMug returned HTTP 401" in result.stderr
-    assert files_on_disk(run.output) == {"Summer/sound.JPG": sound.data}
-    assert smugmug.count("cdn", of_file(lost)) == 1 and smugmug.count("api", "!authuser") == 2
-
-
-# =================================================================================================
-# Bodies that do not end.
-# =================================================================================================
+    assert result.returncode == 0, result.stderr
+    assert len(files_on_disk(run.output)) == 3
 
 
-@pytest.mark.parametrize("framing", ["length", "chunked"])
-def test_trickling_downloads_are_aborted_and_resumed(
-    account: Account, smugmug: FakeSmugMug, run: Run, framing: str
+@pytest.mark.parametrize("fault, options", [("reset", {}), ("server_error", {"status": 504})])
+@pytest.mark.parametrize("photos, jobs", [(1, 4), (2, 1), (2, 2)])
+def test_short_outages_fail_no_files_where_they_are_few(
+    account: Account,
+    smugmug: FakeSmugMug,
+    run: Run,
+    fault: str,
+    options: Dict[str, Any],
+    photos: int,
+    jobs: int,
 ) -> None:
-    photo = big_photo(account.album("Summer"), "IMG_1.JPG")
-    smugmug.fault(
-        "trickle", where="cdn", seconds=0.3, after_bytes=CUT, chunked=framing == "chunked"
-    )
+    album = account.album("Summer")
+    fill(album, photos)
+    outage = smugmug.fault(fault, where="cdn", times=None, **options)
+    process = run.start("-j", jobs)
+    smugmug.wait_for(lambda: outage.hits > script.ATTEMPTS)  # as often as one file is tried
+    smugmug.clear_faults()
 
-    result = run("--timeout", 1, timeout=300)
+    _, stderr = process.communicate(timeout=300)
 
-    assert result.returncode == 0 and files_on_disk(run.output) == {"Summer/IMG_1.JPG": photo.data}
-    first, second = smugmug.select("cdn")
-    assert CUT <= first.bytes_sent < CUT + 100 and second.status == 206
+    assert process.returncode == 0, stderr
+    assert files_on_disk(run.output) == expected_files(album)
+    assert stderr.count(f"SmugMug's photo host {UNREACHABLE}") == 1
+    assert smugmug.count("api", "!authuser") == 1, "another host was probed"
 
 
-def test_trickling_lists_and_refusals_are_requested_again(
+@pytest.mark.parametrize("status", [502, 503, 504])
+def test_gateways_without_a_server_are_an_outage(
+    account: Account, smugmug: FakeSmugMug, run: Run, status: int
+) -> None:
+    album = account.album("Summer")
+    fill(album, 60)
+    outage = smugmug.fault("server_error", where="cdn", times=None, after=10, status=status)
+    process = run.start("-j", 8)
+    smugmug.wait_for(lambda: outage.hits >= 12)
+    smugmug.wait_for(lambda: sum(map(is_probe, smugmug.select("cdn"))) >= 2)
+    smugmug.clear_faults()
+
+    _, stderr = process.communicate(timeout=300)
+
+    assert process.returncode == 0, stderr
+    assert files_on_disk(run.output) == expected_files(album)
+    assert stderr.count(UNREACHABLE) == 1
+    assert outage.hits < 8 + script.UNANSWERED_IN_A_ROW + 20
+
+
+@pytest.mark.parametrize("gives", ["timeout", "server_error"])
+def test_gateways_that_give_up_on_long_pages_are_no_outage(
+    account: Account, smugmug: FakeSmugMug, run: Run, gives: str
+) -> None:
+    for number in range(8):
+        account.album(f"Album {number}").fill(100, 60)
+    hide_image_counts(smugmug)
+    smugmug.gateway.give_up_above(60)
+    smugmug.gateway.gives = gives
+
+    result = run("-n")
+
+    assert result.returncode == 0 and UNREACHABLE not in result.stderr
+    assert "800 to download" in result.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot stop a process")
+def test_time_that_a_computer_sleeps_is_no_outage(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
     album = account.album("Summer")
-    photo = album.photo()
-    smugmug.fault("trickle", where="!authuser", seconds=0.3)
-    smugmug.fault("trickle", where=of_list(album), seconds=0.3, after_bytes=100)
-    smugmug.fault("trickle", where="cdn", seconds=0.3, status=404)
+    fill(album, 4)
+    outage = smugmug.fault("server_error", where="cdn", times=None)
+    process = run.start("--max-outage", 0.1)
+    smugmug.wait_for(lambda: any(map(is_probe, smugmug.select("cdn"))))
+    process.send_signal(signal.SIGSTOP)
+    time.sleep(7)
+    smugmug.clear_faults()
+    process.send_signal(signal.SIGCONT)
 
-    result = run("--timeout", 1, timeout=300)
+    _, stderr = process.communicate(timeout=300)
 
-    assert result.returncode == 0 and files_on_disk(run.output) == {"Summer/IMG_1.JPG": photo.data}
-    assert (
-        smugmug.count("cdn")
-        == smugmug.count("api", "!images")
-        == smugmug.count("api", "!authuser")
-        == 2
-    )
-
-
-@pytest.mark.skipif(
-    not sys.platform.startswith("linux"),
-    reason="only Linux tells so simply what memory a run took",
-)
-def test_huge_compressed_responses_are_refused_in_little_memory(
-    account: Account, smugmug: FakeSmugMug, run: Run, tmp_path: Path
-) -> None:
-    album, sound = account.album("Huge"), account.album("Sound")
-    album.photo()
-    sound.photo()
-    smugmug.fault("inflated", where=of_list(album), times=None, megabytes=300)
-    told = tmp_path / "memory"
-    python = broken_python(
-        tmp_path / "python",
-        f"""
-        import atexit
-        atexit.register(lambda: open({str(told)!r}, "w").write(open("/proc/self/status").read()))
-    """,
-    )
-
-    result = run(env=python)
-
-    assert result.returncode == 1 and "SmugMug's response is larger than 16 MB" in result.stderr
-    assert files_on_disk(run.output) == expected_files(sound)
-    peak = re.search(r"VmHWM:\s+([0-9]+) kB", told.read_text(encoding="utf-8"))
-    assert peak is not None and int(peak.group(1)) < 200_000
-
-
-# =================================================================================================
-# Clocks and closed terminals.
-# =================================================================================================
-
-
-@pytest.mark.parametrize("hours", [-20, 3])
-@pytest.mark.parametrize("begins", ["from the start", "in the middle"])
-def test_a_clock_off_by_hours_does_no_harm(
-    account: Account, smugmug: FakeSmugMug, run: Run, tmp_path: Path, hours: int, begins: str
-) -> None:
-    for number in range(5):
-        account.album(f"Album {number}").photo()
-    sign = tmp_path if begins == "from the start" else run.output / RECORD
-    python = broken_python(
-        tmp_path / "python",
-        f"""
-        import os, time
-        true_time = time.time
-        time.time = lambda: true_time() + {hours} * 3600 * os.path.exists({str(sign)!r})
-    """,
-    )
-
-    result = run("-v", env=python)
-
-    assert result.returncode == 0 and files_on_disk(run.output) == expected_files(*account.albums)
-    refused = [record for record in smugmug.requests if record.status == 401]
-    # one for each that was running
-    assert 1 <= len(refused) <= 16 and "timestamp_refused" in result.stderr
-
-
-def test_a_clock_that_steps_leaves_no_trace_in_the_record(
-    account: Account, smugmug: FakeSmugMug, run: Run, tmp_path: Path
-) -> None:
-    for number in range(5):
-        account.album(f"Album {number}").photo()
-    python = broken_python(
-        tmp_path / "python",
-        """
-        import itertools, time
-        true_time, steps = time.time, itertools.count()
-        time.time = lambda: true_time() - 37 * next(steps) % 240
-    """,
-    )
-    began = time.time()
-
-    result = run(env=python)
-
-    assert result.returncode == 0 and files_on_disk(run.output) == expected_files(*account.albums)
-    with closing(sqlite3.connect(str(run.output / RECORD))) as db:
-        listed = [at for (at,) in db.execute("SELECT listed_at FROM album")]
-    assert len(listed) == 5 and all(began - 2 <= at <= time.time() + 2 for at in listed)
+    assert process.returncode == 0 and outage.hits, stderr
+    assert files_on_disk(run.output) == expected_files(album)

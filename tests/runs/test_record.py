@@ -12,7 +12,7 @@ import textwrap
 import time
 from contextlib import closing
 from pathlib import Path
-from typing import Any, List
+from typing import Any, Callable, Dict, List
 
 import pytest
 
@@ -25,6 +25,7 @@ from helpers import (
     broken_python,
     expected_files,
     files_on_disk,
+    run_unchanged,
     snapshot,
     sync,
 )
@@ -525,3 +526,172 @@ def test_two_first_runs_at_one_moment_are_both_remembered(tmp_path: Path) -> Non
         assert process.returncode == 0
     known = json.loads((tmp_path / "config" / "folders.json").read_text())
     assert {Path(folder).name for folder in known} == {"0", "1", "2", "3"}
+
+
+# =================================================================================================
+# The file of the record: locked, damaged, newer, in the way.
+# =================================================================================================
+
+
+def test_the_folder_is_locked_until_its_run_ends_or_is_killed(
+    account: Account, smugmug: FakeSmugMug, run: Run
+) -> None:
+    album = account.album("Summer")
+    for number in range(4):
+        album.photo(f"{number}.JPG")
+    stalled = smugmug.fault("stall", where=f"/i-{album.images[3].key}/", before_headers=True)
+    process = run.start("--jobs", "1")
+    assert stalled.reached.wait(300)
+    on_disk = files_on_disk(run.output)
+    assert len(on_disk) == 3
+
+    second = sync(run, exit_code=2)
+    assert "Another run is already using" in second.stderr
+    assert second.downloads == 0
+    while run("--list-md5").returncode:  # the first commit is at most two seconds away
+        pass
+    for arguments in (["--dry-run"], ["--list-md5"], ["--list"], ["--dry-run", "--verify"]):
+        assert sync(run, *arguments).downloads == 0
+    assert files_on_disk(run.output) == on_disk
+    assert sync(run, "--output", "elsewhere").downloads == 4
+
+    process.kill()
+    process.wait()
+    assert run_unchanged(run, "--dry-run").cost == (3, 0)
+    assert sync(run).cost == (3, 1)
+    assert files_on_disk(run.output) == expected_files(album)
+    assert sync(run).cost == NOTHING_NEW
+
+
+def test_kills_while_writing_leave_the_record_as_before(account: Account, run: Run) -> None:
+    account.album("Summer").fill(200, 100)
+    sync(run)
+    state, journal = run.output / RECORD, run.output / (RECORD + "-journal")
+    with closing(sqlite3.connect(str(state), isolation_level=None)) as database:
+        database.executescript(
+            "PRAGMA cache_size = 1; PRAGMA cache_spill = 1; "
+            "BEGIN; UPDATE file SET name = name || '?';"
+        )
+        half_written = state.read_bytes(), journal.read_bytes()
+    assert half_written[1][:1] == b"\xd9" and state.read_bytes() != half_written[0], (
+        "this journal has to be a hot one"
+    )
+    state.write_bytes(half_written[0])
+    journal.write_bytes(half_written[1])
+
+    assert run_unchanged(run, "--dry-run").cost == NOTHING_NEW
+    run_unchanged(run, "--dry-run", "--verify")
+    assert sync(run).cost == NOTHING_NEW
+    assert not journal.exists()
+
+
+def test_the_record_has_no_write_ahead_log(
+    account: Account, smugmug: FakeSmugMug, run: Run
+) -> None:
+    album = account.album("Summer")
+    stalled = smugmug.fault("stall", where=f"/i-{album.photo().key}/", after_bytes=10)
+    process = run.start()
+    assert stalled.reached.wait(300)
+    names = {path.name for path in run.output.iterdir()}
+    process.kill()
+    process.wait()
+    sync(run)
+    assert names <= {RECORD, RECORD + "-journal", "Summer"}
+    assert (run.output / RECORD).read_bytes()[
+        18:20
+    ] == b"\x01\x01"  # 2 stands for WAL in the format of SQLite files
+    assert {path.name for path in run.output.iterdir()} == {RECORD, "Summer"}
+
+
+def test_records_of_a_newer_format_are_refused(account: Account, run: Run) -> None:
+    account.album("Summer").photo()
+    sync(run)
+    with closing(sqlite3.connect(str(run.output / RECORD))) as database:
+        database.execute("PRAGMA user_version = 99")
+    account.albums[0].photo("IMG_2.JPG")
+    for arguments in ([], ["--dry-run"], ["--verify"]):
+        refused = run_unchanged(run, *arguments, exit_code=2)
+        assert "Update this program" in refused.stderr and "99" in refused.stderr
+
+
+@pytest.mark.parametrize("empty", ["no bytes", "no tables"])
+def test_empty_records_are_filled_again(account: Account, run: Run, empty: str) -> None:
+    account.album("Summer").photo()
+    sync(run)
+    (run.output / RECORD).write_bytes(b"")
+    if empty == "no tables":
+        with closing(sqlite3.connect(str(run.output / RECORD))) as database:
+            database.executescript("CREATE TABLE passing (by TEXT); DROP TABLE passing;")
+        assert (run.output / RECORD).stat().st_size
+    assert sync(run).cost == (3, 0)
+    assert sync(run).cost == NOTHING_NEW
+
+
+def overwritten(content: bytes) -> bytes:
+    return b"this is not a database, but it was one. " * 500
+
+
+def cut_in_half(content: bytes) -> bytes:
+    return content[: len(content) // 2]
+
+
+def decayed(content: bytes) -> bytes:
+    """Truncate a database to its first page."""
+    page_bytes = int.from_bytes(content[16:18], "big")
+    return content[:page_bytes] + b"\xa5" * (len(content) - page_bytes)
+
+
+@pytest.mark.parametrize("damage", [overwritten, cut_in_half, decayed])
+def test_damaged_records_are_set_aside_and_rebuilt(
+    account: Account, run: Run, damage: Callable[[bytes], bytes]
+) -> None:
+    account.album("Summer").fill(10, 100)
+    sync(run)
+    everything = files_on_disk(run.output)
+    content = damage((run.output / RECORD).read_bytes())
+    (run.output / RECORD).write_bytes(content)
+
+    assert run_unchanged(run, "--dry-run").cost == (3, 0)
+    second = sync(run)
+    assert second.cost == (3, 0)
+    aside = [
+        path
+        for path in run.output.iterdir()
+        if path.name.startswith(RECORD) and path.name != RECORD
+    ]
+    assert [path.read_bytes() for path in aside] == [content]
+    assert aside[0].name in second.stderr
+    assert files_on_disk(run.output) == everything
+    assert sync(run).cost == NOTHING_NEW
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["--dry-run"], ["--verify"]], ids=["sync", "dry run", "verify"]
+)
+def test_a_folder_at_the_path_of_the_record_is_named_and_stays(
+    account: Account, run: Run, arguments: List[str]
+) -> None:
+    account.album("Summer").photo()
+    (run.output / RECORD / "mine").mkdir(parents=True)
+    refused = run_unchanged(run, *arguments, exit_code=2)
+    assert RECORD in refused.stderr and run.output.name in refused.stderr
+
+
+def test_unwritable_records_end_the_run_and_the_next_one_finds_the_files(
+    account: Account, smugmug: FakeSmugMug, run: Run
+) -> None:
+    album = account.album("Summer")
+    album.photo("a.JPG")
+    sync(run)
+    album.photo("b.JPG")
+    in_the_way = run.output / (RECORD + "-journal")
+
+    def put_in_the_way(answer: Dict[str, Any]) -> Dict[str, Any]:
+        in_the_way.mkdir()
+        return answer
+
+    smugmug.fault("mangle", f"{album.key}!images", function=put_in_the_way)
+    assert f"Cannot write to {run.output.name}: " in sync(run, exit_code=2).stderr
+    in_the_way.rmdir()
+    sync(run)
+    assert files_on_disk(run.output) == expected_files(album)

@@ -549,3 +549,15 @@ def named(text: str, heading: str) -> List[str]:
         if match
         for name in match.group(1).split(", ")
     )
+
+
+def test_downloads_that_progress_may_be_interrupted_any_number_of_times(
+    account: Account, smugmug: FakeSmugMug, run: Run
+) -> None:
+    photo = account.album("Big").photo("pano.JPG", Pattern(10_000_000, 1, JPEG_MAGIC))
+    fault = smugmug.fault("cut", where="cdn", times=6, at=1_500_000)
+
+    result = run()
+
+    assert result.returncode == 0 and fault.hits == 6
+    assert files_on_disk(run.output) == {"Big/pano.JPG": photo.data}

@@ -6,13 +6,22 @@ import errno as errnos
 import os
 import sys
 from pathlib import Path
-from typing import Dict, List, Optional
+from typing import Callable, Dict, List, Optional
 
 import pytest
 
 from conftest import Run
-from fake_smugmug import Account
-from helpers import broken_python, expected_files, files_on_disk, run_without_rights, sync
+from fake_smugmug import Account, FakeSmugMug
+from helpers import (
+    RECORD,
+    broken_python,
+    expected_files,
+    files_on_disk,
+    posix_only,
+    run_without_rights,
+    snapshot,
+    sync,
+)
 
 TASKS: List[List[str]] = [[], ["--dry-run"], ["--verify"]]
 
@@ -102,3 +111,40 @@ def test_names_that_the_locale_cannot_encode_fail_alone(account: Account, run: R
     for arguments in TASKS:
         result = run(*arguments, env=env)
         assert result.returncode in (0, 1) and "bug" not in result.stderr
+
+
+@posix_only
+@pytest.mark.parametrize(
+    "mode", [0o000, 0o300, 0o444], ids=["closed", "writable only", "can be listed only"]
+)
+@pytest.mark.parametrize("is_known", [True, False], ids=["recorded", "without a record"])
+def test_unreadable_album_folders_fail_their_album_without_downloads(
+    account: Account,
+    smugmug: FakeSmugMug,
+    run: Run,
+    closed: Callable[[Path, int], None],
+    mode: int,
+    is_known: bool,
+) -> None:
+    summer, winter = account.album("Summer"), account.album("Winter")
+    summer.photo("a.JPG")
+    sync(run)
+    if not is_known:
+        (run.output / RECORD).unlink()
+    winter.photo("b.JPG")
+    folder = run.output / "Summer"
+    before = snapshot(folder)
+    closed(folder, mode)
+    smugmug.clear_requests()
+    result = run_without_rights(run, *([] if is_known else ["--new-record"]))
+    assert result.returncode == 1
+    assert any(
+        "Summer" in line and "Permission denied" in line for line in result.stderr.splitlines()
+    )
+    assert smugmug.count("cdn") == 1
+    folder.chmod(0o755)
+    assert {name: entry[1:] for name, entry in snapshot(folder).items()} == {
+        name: entry[1:] for name, entry in before.items()
+    }
+    assert files_on_disk(run.output) == expected_files(summer, winter)
+    assert sync(run).downloads == 0

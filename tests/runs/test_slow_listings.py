@@ -221,3 +221,17 @@ def test_albums_are_listed_in_pages_as_small_as_they_need(
     sync(run)
     assert len(files_on_disk(run.output)) == 35
     assert min(page.images for page in pages(smugmug, big)) < 10
+
+
+def test_pages_grow_again_after_a_short_failure(
+    account: Account, smugmug: FakeSmugMug, run: Run
+) -> None:
+    album = account.album("Summer")
+    album.fill(3000, 60)
+    smugmug.fault("server_error", where="!images", times=12, status=504)
+
+    result = run("-n")
+
+    assert result.returncode == 0 and "3,000 to download" in result.stderr
+    asked = [int(record.query["count"]) for record in smugmug.select("api", "!images")]
+    assert len(asked) < 120 and 100 in asked[-8:]  # it would be 300 at the smallest size

@@ -1,21 +1,18 @@
-"""Does everything the user made stay: edits, notes, files of other tools, names and places?"""
+"""Does everything the user made stay: edits, notes, names, links and files of other tools?"""
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
-import sys
 import unicodedata
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Callable, Dict, Iterator, List
+from typing import Callable, Dict
 
 import pytest
 
 from conftest import Run
-from fake_smugmug import Account, Album, Authority, FakeSmugMug, Photo
+from fake_smugmug import Account, Album, FakeSmugMug
 from helpers import (
     NOTHING_NEW,
     RECORD,
@@ -24,22 +21,13 @@ from helpers import (
     expected_files,
     files_on_disk,
     key_name,
+    one_photo_on_disk,
+    posix_only,
     run_without_rights,
-    snapshot,
     sync,
 )
 
-posix_only = pytest.mark.skipif(
-    sys.platform == "win32", reason="Windows knows no such links and modes"
-)
 NFD = partial(unicodedata.normalize, "NFD")
-
-
-def one_photo_on_disk(account: Account, run: Run, name: str = "a.JPG") -> Photo:
-    """Download an account of one photo."""
-    photo = account.album("Summer").photo(name)
-    sync(run)
-    return photo
 
 
 def decay(path: Path) -> bytes:
@@ -370,106 +358,6 @@ def test_album_folders_under_another_normalization_get_no_twin(
 
 
 # =================================================================================================
-# Files and folders moved within the output folder.
-# =================================================================================================
-
-
-@pytest.mark.parametrize("to", ["2019/Summer", "2019/By the sea/Summer 2019", "Summer at the sea"])
-def test_moved_and_renamed_album_folders_are_followed(account: Account, run: Run, to: str) -> None:
-    album, other = account.album("Summer"), account.album("Winter")
-    for name in ("a.JPG", "b.JPG", "c.JPG"):
-        album.photo(name)
-    other.photo("a.JPG")
-    sync(run)
-    (run.output / to).parent.mkdir(parents=True, exist_ok=True)
-    (run.output / "Summer").rename(run.output / to)
-
-    moved = sync(run)
-    assert moved.downloads == 0 and to.split("/")[-1] in moved.stderr
-    assert sync(run).cost == NOTHING_NEW
-    album.photo("d.JPG")
-    album.images[0].replace(b"a new version")
-    assert sync(run).downloads == 2
-    assert files_on_disk(run.output) == {
-        **{f"{to}/{image.file_name}": image.data for image in album.images},
-        **expected_files(other),
-    }
-    assert sync(run).cost == NOTHING_NEW
-    assert "5 intact" in sync(run, "--verify").stderr
-
-
-def test_all_album_folders_of_a_year_can_be_moved_at_once(account: Account, run: Run) -> None:
-    for name in ("Spring", "Summer", "Autumn"):
-        account.album(name).photo("a.JPG")
-    sync(run)
-    for name in ("Spring", "Summer", "Autumn"):
-        (run.output / "2019").mkdir(exist_ok=True)
-        (run.output / name).rename(run.output / "2019" / name)
-    assert sync(run).downloads == 0
-    assert files_on_disk(run.output) == {
-        f"2019/{path}": data for path, data in expected_files(*account.albums).items()
-    }
-    assert sync(run).cost == NOTHING_NEW
-
-
-def test_swapped_album_folders_are_told_apart_by_content(account: Account, run: Run) -> None:
-    first, second = account.album("Summer"), account.album("Winter")
-    for album in (first, second):
-        album.photo("a.JPG")
-        album.photo("b.JPG")
-    sync(run)
-    (run.output / "Summer").rename(run.output / "aside")
-    (run.output / "Winter").rename(run.output / "Summer")
-    (run.output / "aside").rename(run.output / "Winter")
-    before = files_on_disk(run.output)
-    sync(run)
-    assert before.items() <= files_on_disk(run.output).items()
-    assert sync(run).cost == NOTHING_NEW
-
-
-def test_files_moved_to_another_album_are_copied_and_stay_there(
-    account: Account, run: Run
-) -> None:
-    album, _ = account.album("Summer"), account.album("Winter").photo("other.JPG")
-    moved, _ = album.photo("a.JPG"), album.photo("b.JPG")
-    sync(run)
-    everything = files_on_disk(run.output)
-    (run.output / "Summer" / "a.JPG").rename(run.output / "Winter" / "renamed.JPG")
-    assert sync(run).downloads == 0
-    assert files_on_disk(run.output) == {**everything, "Winter/renamed.JPG": moved.data}
-    assert sync(run).cost == NOTHING_NEW
-
-
-def test_moved_and_edited_files_do_not_count_as_the_original(account: Account, run: Run) -> None:
-    album = account.album("Summer")
-    album.photo("a.JPG")
-    album.photo("b.JPG")
-    sync(run)
-    elsewhere = run.output / "mine" / "a.JPG"
-    elsewhere.parent.mkdir()
-    (run.output / "Summer" / "a.JPG").rename(elsewhere)
-    edited = edit(elsewhere, keep_time=True)
-    assert sync(run).downloads == 1
-    assert files_on_disk(run.output) == {**expected_files(album), "mine/a.JPG": edited}
-
-
-def test_many_missing_files_are_mentioned_before_downloading_them_again(
-    account: Account, smugmug: FakeSmugMug, run: Run
-) -> None:
-    for number in range(3):
-        account.album(f"Album {number}").fill(47, 100)
-    sync(run)
-    for number in range(3):
-        shutil.rmtree(str(run.output / f"Album {number}"))
-    stall = smugmug.fault("stall", "cdn", times=None, before_headers=True)
-    process = run.start()
-    assert stall.reached.wait(300)
-    process.kill()
-    _, stderr = process.communicate(timeout=300)
-    assert any("141" in line for line in stderr.splitlines())
-
-
-# =================================================================================================
 # Unreadable files and folders.
 # =================================================================================================
 
@@ -504,58 +392,6 @@ def test_a_broken_link_at_the_path_of_a_photo_concerns_only_that_photo(
     assert sync(run).downloads == 1
     assert path.is_symlink() and (path.parent / key_name(linked)).read_bytes() == linked.data
     assert sync(run).cost == NOTHING_NEW
-
-
-@pytest.fixture
-def closed() -> Iterator[Callable[[Path, int], None]]:
-    """Return a way to change the mode of a file or folder until the test ends."""
-    paths: List[Path] = []
-
-    def close(path: Path, mode: int) -> None:
-        paths.append(path)
-        path.chmod(mode)
-
-    yield close
-    for path in paths:
-        with suppress(OSError):
-            path.chmod(0o755)
-
-
-@posix_only
-@pytest.mark.parametrize(
-    "mode", [0o000, 0o300, 0o444], ids=["closed", "writable only", "can be listed only"]
-)
-@pytest.mark.parametrize("is_known", [True, False], ids=["recorded", "without a record"])
-def test_unreadable_album_folders_fail_their_album_without_downloads(
-    account: Account,
-    smugmug: FakeSmugMug,
-    run: Run,
-    closed: Callable[[Path, int], None],
-    mode: int,
-    is_known: bool,
-) -> None:
-    summer, winter = account.album("Summer"), account.album("Winter")
-    summer.photo("a.JPG")
-    sync(run)
-    if not is_known:
-        (run.output / RECORD).unlink()
-    winter.photo("b.JPG")
-    folder = run.output / "Summer"
-    before = snapshot(folder)
-    closed(folder, mode)
-    smugmug.clear_requests()
-    result = run_without_rights(run, *([] if is_known else ["--new-record"]))
-    assert result.returncode == 1
-    assert any(
-        "Summer" in line and "Permission denied" in line for line in result.stderr.splitlines()
-    )
-    assert smugmug.count("cdn") == 1
-    folder.chmod(0o755)
-    assert {name: entry[1:] for name, entry in snapshot(folder).items()} == {
-        name: entry[1:] for name, entry in before.items()
-    }
-    assert files_on_disk(run.output) == expected_files(summer, winter)
-    assert sync(run).downloads == 0
 
 
 @posix_only
@@ -614,137 +450,3 @@ def test_one_wrong_read_does_not_condemn_a_file(
     verified = sync(run, "--verify", env=broken_python(tmp_path / "broken", BAD_READ))
     assert verified.cost == NOTHING_NEW and "1 intact" in verified.stderr
     assert files_on_disk(run.output) == {"Summer/a.JPG": photo.data}
-
-
-# =================================================================================================
-# Known output folders and their account.
-# =================================================================================================
-
-
-def unmount(output: Path) -> None:
-    """Leave an empty output folder, as when its disk is not mounted."""
-    output.rename(output.with_name("the disk"))
-    output.mkdir()
-
-
-def take_away(output: Path) -> None:
-    """Remove the output folder."""
-    output.rename(output.with_name("the disk"))
-
-
-def lose_the_record(output: Path) -> None:
-    """Remove only the record from the output folder."""
-    (output / RECORD).unlink()
-
-
-@pytest.mark.parametrize("change", [unmount, take_away, lose_the_record])
-@pytest.mark.parametrize(
-    "args", [[], ["--verify"], ["--dry-run"]], ids=["sync", "verify", "dry run"]
-)
-def test_known_folders_without_a_record_end_the_run_with_advice(
-    account: Account, run: Run, change: Callable[[Path], None], args: List[str]
-) -> None:
-    one_photo_on_disk(account, run)
-    change(run.output)
-    before = snapshot(run.output) if run.output.exists() else None
-    refused = sync(run, *args, exit_code=2)
-    assert (
-        refused.downloads == 0
-        and "--new-record" in refused.stderr
-        and run.output.name in refused.stderr
-    )
-    assert (snapshot(run.output) if run.output.exists() else None) == before
-
-
-def test_disks_mounted_again_need_no_option(account: Account, run: Run) -> None:
-    one_photo_on_disk(account, run)
-    unmount(run.output)
-    sync(run, exit_code=2)
-    run.output.rmdir()
-    (run.folder / "the disk").rename(run.output)
-    assert sync(run).cost == NOTHING_NEW
-
-
-@pytest.mark.parametrize("change, downloads", [(unmount, 2), (take_away, 2), (lose_the_record, 0)])
-def test_an_option_lets_a_known_folder_start_again(
-    account: Account, run: Run, change: Callable[[Path], None], downloads: int
-) -> None:
-    album = account.album("Summer")
-    album.photo("a.JPG")
-    album.photo("b.JPG")
-    sync(run)
-    change(run.output)
-    assert sync(run, "--new-record").cost == (3, downloads)
-    assert files_on_disk(run.output) == expected_files(album)
-    assert sync(run).cost == NOTHING_NEW
-
-
-def test_known_folders_are_saved_beside_the_sign_in_for_the_user_alone(
-    account: Account, run: Run
-) -> None:
-    one_photo_on_disk(account, run)
-    sync(run, "--output", "elsewhere")
-    path = run.config / "download_smugmug_photos" / "folders.json"
-    text = json.dumps(json.loads(path.read_text(encoding="utf-8")))
-    assert run.output.name in text and "elsewhere" in text
-    assert sys.platform == "win32" or path.stat().st_mode & 0o077 == 0
-
-
-@pytest.mark.parametrize(
-    "damage", [b"", b"{", b"[]", b'{"folders": 7}', b"\xff", b"null", b"[[[1]]]"]
-)
-def test_unreadable_lists_of_folders_hinder_nothing(
-    account: Account, run: Run, damage: bytes
-) -> None:
-    one_photo_on_disk(account, run)
-    path = run.config / "download_smugmug_photos" / "folders.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(damage)
-    assert sync(run).cost == NOTHING_NEW
-
-
-def test_unused_folders_need_no_option(account: Account, run: Run) -> None:
-    photo = one_photo_on_disk(account, run)
-    run.folder.joinpath("another").mkdir()
-    sync(run, "--output", "another")
-    assert files_on_disk(run.folder / "another") == {"Summer/a.JPG": photo.data}
-
-
-def test_another_account_is_refused_in_the_same_folder(
-    account: Account, run: Run, ca: Authority
-) -> None:
-    photo = one_photo_on_disk(account, run)
-    stranger = Account(nickname="neighbors")
-    stranger.album("Summer").photo("b.JPG")
-    mine = run.smugmug
-    with FakeSmugMug(stranger, ca) as theirs:
-        run.smugmug = theirs
-        for args in ([], ["--dry-run"]):
-            before = files_on_disk(run.output)
-            refused = sync(run, *args, exit_code=2)
-            assert (
-                refused.downloads == 0
-                and "neighbors" in refused.stderr
-                and account.nickname in refused.stderr
-            )
-            assert files_on_disk(run.output) == before == {"Summer/a.JPG": photo.data}
-        assert sync(run, "--output", "theirs").downloads == 1
-    run.smugmug = mine
-    assert sync(run).cost == NOTHING_NEW
-
-
-def test_accounts_with_a_new_nickname_are_recognized_by_their_albums(
-    account: Account, run: Run
-) -> None:
-    one_photo_on_disk(account, run)
-    account.nickname = "renamed"
-    for _ in range(2):
-        assert sync(run).downloads == 0
-
-
-def test_accounts_without_any_album_left_are_still_recognized(account: Account, run: Run) -> None:
-    photo = one_photo_on_disk(account, run)
-    account.remove(photo.album)
-    added = account.album("Winter").photo("b.JPG")
-    sync(run)
-    assert files_on_disk(run.output) == {"Summer/a.JPG": photo.data, "Winter/b.JPG": added.data}
