@@ -1390,7 +1390,7 @@ SHOWN_TIME = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2})"
     r"(?:[.,][0-9]+)?(?:([+-])([0-9]{2}):?([0-9]{2})?)?"
 )
-UTC = "+00:00"  # the offset of all times that SmugMug sends so far
+UTC = "+00:00"  # the offset of all times that SmugMug has sent so far
 
 
 def http_date(text: str) -> float | None:
@@ -1855,7 +1855,7 @@ def files_in(folder: Path) -> FilesOnDisk:
         return files
     with entries:
         for entry in entries:
-            try:  # takes half the time of `suppress`
+            try:  # `suppress` would take twice as long
                 target = entry.name
                 if entry.is_symlink():
                     target = link_target(Path(entry.path))
@@ -2021,7 +2021,7 @@ def free_space(folder: Path) -> int | None:
 
 
 def may_be_link(path: Path) -> bool:
-    """Return False if a path is certainly no link. Python does not tell junctions of Windows."""
+    """Return True for a link. Before 3.12, Python cannot recognize the junctions of Windows."""
     return os.name == "nt" or passes(os.path.islink, path)
 
 
@@ -5388,7 +5388,7 @@ class Database:
         )
 
     def totals_on_disk(self) -> dict[str, TotalOnDisk]:
-        """Return what the record has of each album on disk, by album key.
+        """Return the number and size of each album's recorded files on disk, by album key.
 
         Files deleted on SmugMug do not count.
         """
@@ -6130,6 +6130,8 @@ def is_unchanged(visit: Visit, now: float) -> bool:
     """Return True if an album can be skipped, as described above."""
     if not visit.album.change_token or visit.album.change_token != visit.album_record.change_token:
         return False
+    if any(unavailable.retry_at <= now for unavailable in visit.unavailable.values()):
+        return False
     known = set(visit.unavailable)
     for key, record in visit.records.items():
         if record.removed:
@@ -6139,9 +6141,8 @@ def is_unchanged(visit: Visit, now: float) -> bool:
             continue
         if not is_on_disk(record, visit.on_disk) or is_checksum_due(visit, record, now):
             return False
-    if len(known) < (visit.album.image_count or 0) and not visit.only:
-        return False  # the record lacks some images
-    return all(unavailable.retry_at > now for unavailable in visit.unavailable.values())
+    has_all = len(known) >= (visit.album.image_count or 0)
+    return has_all or bool(visit.only)  # with --only, the record lacks the other kind
 
 
 def albums_to_recheck(
@@ -6433,7 +6434,7 @@ def fallback_name(image: Image, name: str, max_bytes: int = MAX_NAME_BYTES) -> s
 # -------------------------------------------------------------------------------------------------
 
 HASHED_AT_ONCE = 8  # threads that may hash files at the same time
-MD5_FILTER_BYTES = 1 << 20  # of more than a million files, most MD5s need a query again
+MD5_FILTER_BYTES = 1 << 20  # with more than a million files, most lookups need a query anyway
 UNREADABLE = "unreadable"  # stands for the MD5 of a file that could not be hashed
 ADDED_AT_ONCE = 500  # recorded files inserted into the index together
 WALK_STEP = 500  # files between two updates of the progress line
@@ -7549,7 +7550,7 @@ figure { flex: var(--ratio) 1 calc(var(--ratio) * var(--row)); min-width: 0; mar
 .frame { border-radius: .3rem; background: #8882; color: inherit; text-decoration: none }
 .frame > * { display: block; width: 100%; height: 100%; margin: 0; object-fit: contain }
 .video::after { content: "▶"; position: absolute; inset: 0; display: grid; place-items: center }
-.video::after { font-size: 2rem }
+.video::after { font-size: 2rem; pointer-events: none }
 figcaption { padding: .3rem 0; line-height: 1.3 }
 figcaption > * { display: -webkit-box; -webkit-box-orient: vertical; overflow: hidden }
 figcaption > * { -webkit-line-clamp: 2 } /* the large view shows all of a text */
@@ -7573,8 +7574,8 @@ section > h2, section > p { max-height: 20vh; margin: .3rem 0 0; overflow: auto;
 """
 
 # Pages show the originals. Thousands of them would fill the memory, so a long page loads only
-# those near the window, one after another, once it rests. Space is reserved by the sizes that
-# SmugMug states.
+# those that stay near the window for a moment, one after another. Space is reserved by the sizes
+# that SmugMug states.
 PAGE_SCRIPT = r"""const find = selector => document.querySelector(selector);
 const page = JSON.parse(find("script").textContent);
 const [header, main, none, table] = ["header", "main", "[role=status]", "section"].map(find);
@@ -9937,7 +9938,8 @@ def count_outcome(run: Run, visit: Visit, outcome: Outcome) -> None:
             file = file._replace(damaged=False)  # the mark was for this run only
         outcome = outcome._replace(file=file)
         run.database.save(album_key, file)
-        if not visit.on_disk.is_evicted(file.name):
+        was_there = outcome.result is Result.ALREADY_THERE
+        if not (was_there and visit.on_disk.is_evicted(file.name)):  # cannot be copied
             run.index.add(visit.folder / file.name, file)
     before = visit.unavailable.get(image.key)
     unavailable = unavailable_after(outcome, before, run.connection.now())
