@@ -629,6 +629,25 @@ def test_a_preview_counts_on_no_copy_of_a_file_that_icloud_evicted(
     assert sync(run, "--full").downloads == 1
 
 
+def test_an_evicted_file_without_a_record_is_downloaded_once_and_copied(
+    account: Account, smugmug: FakeSmugMug, run: Run
+) -> None:
+    album = account.album("Summer")
+    photo = album.photo("a.JPG")
+    sync(run)
+    folder = run.output / "Summer"
+    (folder / "a.JPG").unlink()
+    (folder / ".a.JPG.icloud").write_bytes(b"placeholder")
+    (run.output / RECORD).unlink()
+    winter = account.album("Winter")
+    winter.collect(photo)
+    smugmug.fault("stall", where=f"{winter.key}!images", seconds=1, before_headers=True)
+
+    assert sync(run, "--new-record").downloads == 1
+
+    assert files_on_disk(run.output)["Winter/a.JPG"] == photo.data
+
+
 @posix_only
 def test_a_killed_verification_keeps_what_it_found(
     account: Account, run: Run, tmp_path: Path
