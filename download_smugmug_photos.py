@@ -3089,7 +3089,8 @@ class Response:
         self.received_bytes = 0
         self.enough_bytes = 0  # bytes that must have arrived at the next check
         self.is_slow = False
-        self._was_held = False  # by the rate limit, since the last check
+        self._is_held = False  # by the rate limit, now
+        self._was_held = False  # now, or at some time since the last check
         self.status = raw.status_code
         self.headers = raw.headers
         length, *others = self.headers.get("Content-Length", "").split(",")
@@ -3150,7 +3151,7 @@ class Response:
 
     def check_progress(self) -> None:
         """End the body if it stalled since the last check. Called by the watching thread."""
-        was_held, self._was_held = self._was_held, False
+        was_held, self._was_held = self._was_held, self._is_held
         if self.received_bytes < self.enough_bytes and not was_held:
             self.is_slow = True
             with suppress(OSError, ValueError, AttributeError):  # it may have just ended
@@ -3168,8 +3169,9 @@ class Response:
     def _count_file_bytes(self, size_bytes: int) -> None:
         self._connection.file_bytes += size_bytes
         if self._connection.rate_limit is not None:
-            self._was_held = True
+            self._is_held = self._was_held = True
             self._connection.rate_limit.hold(size_bytes)
+            self._is_held = False
 
     def _piece_bytes(self) -> int:
         if self.is_encoded:

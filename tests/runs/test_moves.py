@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 
 import pytest
 
@@ -19,6 +20,7 @@ from helpers import (
     of_file,
     part_files,
     run_unchanged,
+    stop,
     sync,
 )
 
@@ -297,8 +299,7 @@ def test_many_missing_files_are_mentioned_before_downloading_them_again(
     stall = smugmug.fault("stall", "cdn", times=None, before_headers=True)
     process = run.start()
     assert stall.reached.wait(300)
-    process.kill()
-    _, stderr = process.communicate(timeout=300)
+    stderr = stop(process, signal.SIGINT)
     assert stderr.startswith("12 downloaded files are missing")
     smugmug.clear_faults()
     sync(run)

@@ -313,9 +313,11 @@ def test_an_index_that_does_not_fit_costs_the_copies_not_the_run(
     account: Account, run: Run, tmp_path: Path
 ) -> None:
     """Let SQLite's temporary database fail as on a full temporary folder."""
-    album, again = account.album("Summer"), account.album("Best of")
+    album, again, third = (account.album(name) for name in ("Summer", "Best of", "For Ann"))
     for number in range(3):
-        again.collect(album.photo(f"{number}.JPG"))
+        photo = album.photo(f"{number}.JPG")
+        again.collect(photo)
+        third.collect(photo)
     python = broken_python(
         tmp_path / "python",
         """
@@ -336,6 +338,6 @@ def test_an_index_that_does_not_fit_costs_the_copies_not_the_run(
         """,
     )
     result = sync(run, env=python)
-    assert files_on_disk(run.output) == expected_files(album, again)
+    assert files_on_disk(run.output) == expected_files(album, again, third)
     assert result.stderr.count("does not fit into the temporary folder") == 1
     assert "TMPDIR" in result.stderr and "The disk is full" not in result.stderr

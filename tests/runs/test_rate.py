@@ -45,12 +45,14 @@ def test_pieces_of_all_downloads_wait_in_one_queue(monkeypatch: pytest.MonkeyPat
     assert limit.is_reached()
 
 
+@pytest.mark.waits
 def test_downloads_that_wait_for_the_limit_are_not_stalled(account: Account, run: Run) -> None:
     album = account.album("Summer")
-    for number in range(4):
-        album.photo(content=Pattern(4_000, number, JPEG_MAGIC))
-    result = sync(run, "--limit-rate", "4k", "--timeout", "1", "-v")
-    assert "almost no data" not in result.stderr and "4 downloaded" in result.stderr
+    for number in range(8):
+        album.photo(content=Pattern(2_000, number, JPEG_MAGIC))
+    # each waits 8 s for its second half
+    result = sync(run, "-j", "8", "--limit-rate", "1k", "--timeout", "4", "-v")
+    assert "almost no data" not in result.stderr and "8 downloaded" in result.stderr
 
 
 def test_an_interrupt_is_heard_while_downloads_wait_for_the_limit() -> None:
