@@ -78,7 +78,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--histories",
         type=int,
-        default=12,
+        default=8,
         metavar="N",
         help="number of random histories (default: %(default)s)",
     )
