@@ -5368,12 +5368,17 @@ class Database:
         self._db.execute("UPDATE file SET removed = 1 WHERE album_key = ?", (album_key,))
 
     def clear_damage_if_removed(self, album_key: str, image_key: str) -> bool:
-        """Accept a damaged file if SmugMug no longer has the image. Return True if so."""
-        where = "WHERE album_key = ? AND image_key = ? AND removed"
-        changed = self._db.execute(
-            f"UPDATE file SET damaged = 0 {where}", (album_key, image_key)
-        ).rowcount
-        return changed > 0
+        """Accept a damaged file if SmugMug no longer has the image. Return True if so.
+
+        An image without a record was forgotten, because it is neither on SmugMug nor on disk.
+        """
+        keys = (album_key, image_key)
+        where = "WHERE album_key = ? AND image_key = ?"
+        row = self._db.execute(f"SELECT removed FROM file {where}", keys).fetchone()
+        if row is not None and not row[0]:
+            return False
+        self._db.execute(f"UPDATE file SET damaged = 0 {where}", keys)
+        return True
 
     def forget_album(self, album_key: str) -> None:
         """Delete the records of an album and its images."""

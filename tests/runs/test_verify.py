@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 from typing import Dict
 
@@ -409,3 +410,17 @@ def test_empty_records_have_nothing_to_verify(account: Account, run: Run) -> Non
     report = sync(run, "--verify")
     assert nothing in report.stderr and "Then run --verify again" in report.stderr
     assert files_on_disk(run.output) == {"Summer/a.JPG": photo.data}
+
+
+def test_an_album_deleted_on_both_sides_is_not_missing(account: Account, run: Run) -> None:
+    kept, deleted = account.album("Kept"), account.album("Deleted")
+    kept.photo()
+    deleted.photo()
+    sync(run)
+    shutil.rmtree(str(run.output / "Deleted"))
+    account.remove(deleted)
+
+    result = sync(run, "--verify")
+
+    assert result.downloads == 0 and "Damaged" not in result.stderr
+    assert "\n1 photo or video is in " in result.stderr
