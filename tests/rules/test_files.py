@@ -142,3 +142,14 @@ def test_a_folder_whose_case_differs_is_used_unless_it_is_another_albums(
     if (tmp_path / "Summer").exists():
         pytest.skip("this disk ignores case, so both are one folder")
     assert script.album_path(tmp_path, "Summer", others, {}) == tmp_path / expected
+
+
+def test_an_existing_album_folder_is_not_searched_for_among_the_others(tmp_path: Path) -> None:
+    class Others:
+        def __iter__(self) -> Any:
+            raise AssertionError("this takes quadratic time in a large account")
+
+    (tmp_path / "Summer").mkdir()
+    others: Any = Others()
+    assert script.album_path(tmp_path, "Summer", others, {}) == tmp_path / "Summer"
+    assert script.album_path(tmp_path, "Winter", others, {}) == tmp_path / "Winter"

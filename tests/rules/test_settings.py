@@ -141,6 +141,16 @@ def test_unresolvable_paths_do_not_count_as_inside_a_folder(
     assert script.is_within(Path("photos/Summer"), Path("photos")) is expected
 
 
+def test_paths_that_leave_a_folder_are_not_inside_it(tmp_path: Path) -> None:
+    photos, elsewhere = tmp_path / "photos", tmp_path / "elsewhere"
+    photos.mkdir()
+    elsewhere.mkdir()
+    assert script.is_within(photos / "Summer" / "Trip", photos)
+    assert not script.is_within(photos, photos)
+    assert not script.is_within(photos / ".." / "elsewhere", photos)
+    assert not script.is_within(elsewhere, photos)
+
+
 def test_abandoned_log_files_stay_silent(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with closing(script.LogFile(tmp_path / "log.txt")) as log_file:
         log_file.handleError(logging.makeLogRecord({"msg": "from a thread that had to wait"}))
