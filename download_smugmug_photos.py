@@ -3477,14 +3477,19 @@ class Connection:
                 f"Refused to contact {origin_of(url)} because it is not an https address of "
                 "smugmug.com"
             )
-        headers = {"User-Agent": f"{PROGRAM}/{VERSION}", "Accept": "*/*", **headers}
+        auth = self._auth(timestamp=str(int(time.time() + self._skew_seconds)))
+        request = requests.PreparedRequest()  # step by step, without cookies and a body
         try:
-            auth = self._auth(timestamp=str(int(time.time() + self._skew_seconds)))
-            return requests.Request(method, url, headers=headers, auth=auth).prepare()
+            request.prepare_method(method)
+            request.prepare_url(url, "")
+            request.prepare_headers({})
+            request.prepare_auth(auth, url)
         except ValueError:  # such as a key that is not text
             raise SignatureRefused(
                 "Requests cannot be signed with this API key and secret."
             ) from None
+        request.headers.update({"User-Agent": f"{PROGRAM}/{VERSION}", "Accept": "*/*", **headers})
+        return request
 
     def uses_proxy(self) -> bool:
         """Return True if the API is reached through a proxy."""
