@@ -7,7 +7,7 @@ import socket
 import ssl
 import time
 from types import SimpleNamespace
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
 import pytest
 import requests
@@ -426,13 +426,19 @@ def test_items_that_are_handed_back_are_done_later_and_block_no_others() -> None
 # =================================================================================================
 
 
+class Numbered(NamedTuple):
+    """A record of a list's entry."""
+
+    key: str
+
+
 def listing(
     fails: Callable[[script.Page, int], Optional[script.RequestFailed]],
     total: int,
     expected: Optional[int],
 ) -> Tuple[script.PagedList, List[Tuple[int, int]]]:
     """Read a list, one page at a time; return it with the pages that were requested."""
-    kind = script.ListKind("AlbumImage", "ImageKey", lambda entry, expansions: entry, {})
+    kind = script.ListKind("AlbumImage", lambda entry, expansions: entry, {})
     pages = script.PagedList("/x", kind, script.PageSize(100), expected)
     requested: List[Tuple[int, int]] = []
     while not pages.is_done():
@@ -444,7 +450,7 @@ def listing(
         if error is not None:
             pages.add(page._replace(error=error))
             continue
-        entries = tuple((f"K{number}", number) for number in range(page.start, end + 1))
+        entries = tuple(Numbered(f"K{number}") for number in range(page.start, end + 1))
         pages.add(page._replace(entries=entries, received=len(entries), total=total))
     return pages, requested
 
@@ -466,7 +472,8 @@ def test_entries_that_no_page_survives_cost_only_themselves(
     numbers: Tuple[int, ...], expected: Optional[int]
 ) -> None:
     pages, requested = listing(poison(*numbers), 1234, expected)
-    assert pages.entries() == [number for number in range(1, 1235) if number not in numbers]
+    others = [number for number in range(1, 1235) if number not in numbers]
+    assert pages.entries() == [Numbered(f"K{number}") for number in others]
     noun = "entry" if len(numbers) == 1 else "entries"
     named = ", ".join(f"{number:,}" for number in numbers)
     assert pages.problem() == (
@@ -500,14 +507,14 @@ def test_a_refused_list_is_not_halved() -> None:
 
 
 def test_a_later_page_that_fails_first_is_halved_after_the_others() -> None:
-    kind = script.ListKind("AlbumImage", "ImageKey", lambda entry, expansions: entry, {})
+    kind = script.ListKind("AlbumImage", lambda entry, expansions: entry, {})
     pages = script.PagedList("/x", kind, script.PageSize(100), 200)
     first, second = pages.next_page(), pages.next_page()
     assert first is not None and second is not None
     pages.add(second._replace(error=script.RequestFailed("SmugMug returned HTTP 400", status=400)))
     while pages.next_page() is not None:
         pass  # the pages of the rest of the list
-    entries = tuple((f"K{number}", number) for number in range(1, first.end))
+    entries = tuple(Numbered(f"K{number}") for number in range(1, first.end))
     pages.add(first._replace(entries=entries, received=len(entries), total=200))
     half = pages.next_page()
     assert half is not None and half.start == second.start

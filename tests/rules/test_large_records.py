@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
+import tracemalloc
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Callable, List
@@ -65,6 +67,54 @@ def test_long_sqlite_statements_show_progress(tmp_path: Path) -> None:
         assert signs
 
 
+def recorded_file(number: int) -> script.FileRecord:
+    """Return the record of a file."""
+    return script.FileRecord(f"I{number}", "0", f"{number}.JPG", 1, "0" * 32, 1 << 60, True)
+
+
+def test_records_are_read_one_by_one(tmp_path: Path) -> None:
+    with script.open_database(tmp_path, lambda: None) as state:
+        for number in range(3000):
+            state.save("A", recorded_file(number))
+        tracemalloc.start()
+        files = state.files("A")
+        kept_bytes, most_bytes = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert len(files) == 3000 and most_bytes < 1.1 * kept_bytes
+
+
+def test_a_row_that_is_not_text_costs_only_itself(tmp_path: Path) -> None:
+    with script.open_database(tmp_path, lambda: None) as state:
+        state.save("A", script.AlbumRecord("Summer"))
+        for number in range(100):
+            state.save("A", recorded_file(number))
+        state._db.execute("UPDATE file SET name = CAST(x'ff' AS TEXT) WHERE image_key = 'I50'")
+        files = state.marked("size_bytes = 1")
+    others = [("Summer", f"{number}.JPG") for number in range(100) if number != 50]
+    assert files == sorted(others)
+
+
+def test_texts_of_albums_are_stored_once() -> None:
+    """The name, the change token and the privacy are equal, but arrive as other objects."""
+    listed = {
+        "AlbumKey": "A",
+        "Name": "Summer",
+        "LastUpdated": "1",
+        "ImagesLastUpdated": "2",
+        "ImageCount": 3,
+        "Privacy": "Public",
+    }
+    earlier, album = (parse_album(json.loads(json.dumps(listed))) for _ in range(2))
+    row = ["Summer", earlier.change_token, 0.0, 0.0, str(b"Summer", "ascii")]
+    record = script.album_record(row)
+    assert record is not None and record.name is record.folder
+    kept = script.sharing_texts({"A": record}, album)
+    assert kept == album and kept.name is record.name
+    assert kept.change_token is record.change_token and kept.privacy is earlier.privacy
+    for other in ({}, {"A": script.NEW_ALBUM}):
+        assert script.sharing_texts(other, album) == album
+
+
 def test_moved_folders_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder, count = tmp_path / "moved", 50
     folder.mkdir()
@@ -89,6 +139,23 @@ def test_moved_folders_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(os, "scandir", counted)
     assert script.moved_folder(shelf, "Summer", {"."}, records, script.Stop()) is None
     assert len(reads) == 1
+
+
+def test_files_are_not_indexed_before_the_index_is_needed(tmp_path: Path) -> None:
+    path = tmp_path / "Summer" / "a.jpg"
+    path.parent.mkdir()
+    path.write_bytes(b"12345")
+    record = script.FileRecord("I1", "0", path.name, 5, "5" * 32, 0, True)
+    index = script.ContentIndex(tmp_path, lambda text: None)
+    with script.open_database(tmp_path / ".state", lambda: None) as state:
+        index.add(path, record)
+        assert index.of_size(5) == []
+        index.fill(state)
+        index.add(path, record)
+    image = script.parse_image(script.Entry({"ImageKey": "I1"}), script.Entry({}))
+    remote = script.RemoteFile("", 5, record.md5)
+    copies = index.find(image._replace(remote=remote), script.Stop())
+    assert [copy.path for copy in copies] == [path]
 
 
 def test_moved_files_are_remembered_on_disk_under_any_name(tmp_path: Path) -> None:

@@ -149,6 +149,29 @@ def test_images_on_disk_are_planned_without_the_fields_of_downloads(
         assert kept == image and after == before
 
 
+@pytest.mark.parametrize("since", ["", "2020-01-01"])
+def test_upload_times_of_images_on_disk_are_kept_for_since(since: str) -> None:
+    image = parse_image(photo_entry(**WORDY, DateTimeUploaded="2020-05-01T10:00:00+00:00"))
+    visit = place("a|b|1", script.NEW_ALBUM, {"P1": record()}, on_disk(("a.jpg", 7)))
+    visit.since = since
+    kept = script.without_metadata(visit, image)
+    assert kept.uploaded == (image.uploaded if since else "") and image.uploaded
+    assert kept.key is visit.records["P1"].image_key
+
+
+def test_previews_keep_only_the_sizes_and_md5s_of_files() -> None:
+    image = parse_image(photo_entry(**WORDY))
+    visit = place("a|b|1", script.NEW_ALBUM)
+    visit.is_preview = True
+    kept = script.without_metadata(visit, image)
+    assert (
+        kept.remote is not None and image.remote is not None and image.remote.url and image.taken
+    )
+    assert kept.remote == image.remote._replace(url="") and kept.taken == ""
+    undecided = image._replace(remote=None)
+    assert script.without_metadata(visit, undecided).remote is None
+
+
 @pytest.mark.parametrize(
     "known, listed",
     [

@@ -123,7 +123,7 @@ def test_errors_of_sqlite_are_passed_on(tmp_path: Path) -> None:
     """Break a statement of each kind in the middle."""
     opened = script.open_database(tmp_path, lambda: None)
     with opened as database, pytest.raises(sqlite3.OperationalError, match="no such table"):
-        database._rows("SELECT * FROM missing")
+        next(database._rows("SELECT * FROM missing"))
 
     class Interrupted(sqlite3.Connection):
         def execute(self, statement: str, *values: Any) -> Any:
