@@ -114,6 +114,7 @@ from typing import (
     IO,
     Any,
     Callable,
+    Collection,
     Container,
     Dict,
     Iterable,
@@ -1210,8 +1211,9 @@ def album_folders(
     `preferred`: returns the preferred folder of an album
     `taken`: further paths in use, such as files
     """
-    oldest_first = sorted(albums, key=lambda album: (album.created, album.key))
-    wanted = [(album.key, preferred(album)) for album in oldest_first if album.key not in given]
+    new = [album for album in albums if album.key not in given]
+    new.sort(key=lambda album: (album.created, album.key))
+    wanted = [(album.key, preferred(album)) for album in new]
     return unique_names(wanted, [PAGE_NAME, *given.values(), *taken], max_bytes)
 
 
@@ -4003,14 +4005,12 @@ class ListKind(NamedTuple):
     """The kind of a list: how to request it and read its entries.
 
     `locator`: the name of the list in responses
-    `key`: the field that identifies an entry
-    `parse`: makes a record of an entry and the page's expansions
+    `parse`: makes a record with a `key` of an entry and the page's expansions
     `query`: the parameters of each request, without start and count
     `may_be_missing`: a 404 on the first page may be temporary
     """
 
     locator: str
-    key: str
     parse: Callable[[Entry, Entry], Any]
     query: Mapping[str, Any]
     may_be_missing: bool = False
@@ -4030,6 +4030,7 @@ class PagedList:
     Only one thread may use it. Others may fetch its pages, several at a time and in any order.
 
     `expected`: the probable number of entries, None if unknown; pages state the real one
+    `keys`: the keys of the entries that have arrived
     """
 
     def __init__(
@@ -4044,7 +4045,7 @@ class PagedList:
         self._again: deque[tuple[int, int]] = deque()  # ranges to request again; ends exclusive
         self._in_progress = 0
         self._is_at_end = False
-        self._known: set[str] = set()
+        self.keys: set[str] = set()
         self._pages: list[tuple[int, list[Any]]] = []
         self._lost: list[Lost] = []
         self._lost_in_a_row = 0
@@ -4076,8 +4077,11 @@ class PagedList:
             return
         self.page_size.succeeded(len(page.entries))
         self._lost_in_a_row = 0
-        new = {key: entry for key, entry in page.entries if key and key not in self._known}
-        self._known.update(new)
+        new = {}
+        for entry in page.entries:
+            if entry.key and entry.key not in self.keys:
+                new[entry.key] = entry
+        self.keys.update(new)
         self._pages.append((page.start, list(new.values())))
         self._is_at_end = self._is_at_end or not new  # otherwise, the list might never end
         if page.total is not None:
@@ -4098,7 +4102,7 @@ class PagedList:
 
     def problem(self) -> str:
         """Return why entries may be missing, or "". Raise RequestFailed if all are."""
-        known = len(self._known)
+        known = len(self.keys)
         total = self._total
         lost = [part for part in self._lost if not total or part.start <= total]
         lost.sort(key=lambda part: part.start)
@@ -4134,7 +4138,7 @@ class PagedList:
         return max(1, min(number, last - start + 1))
 
     def _is_given_up(self) -> bool:
-        most = MAX_LOST_IN_A_ROW if self._known else MAX_LOST_AT_FIRST
+        most = MAX_LOST_IN_A_ROW if self.keys else MAX_LOST_AT_FIRST
         return self._lost_in_a_row >= most or any(part.entries > 1 for part in self._lost)
 
     def _add_failure(self, page: Page, error: RequestFailed) -> None:
@@ -4175,7 +4179,7 @@ class Page(NamedTuple):
     `start`, `end`: the wanted range; the first entry is 1, and the end is exclusive
     `number`: how many to request now
     `is_divisible`: an overload error is returned without a retry, and the page is halved
-    `entries`: pairs of key and record
+    `entries`: the records of the entries
     `received`: how many entries the response counts
     `total`: how many entries the response states for the whole list
     """
@@ -4185,7 +4189,7 @@ class Page(NamedTuple):
     end: int
     number: int
     is_divisible: bool
-    entries: tuple[tuple[str, Any], ...] = ()
+    entries: tuple[Any, ...] = ()
     received: int = 0
     total: int | None = None
     error: RequestFailed | None = None
@@ -4215,18 +4219,23 @@ def fetch_page(connection: Connection, page: Page) -> Page:
     except RequestFailed as error:
         return page._replace(error=error.with_traceback(None))  # it holds the response
     expansions = response.object("Expansions")
-    entries = tuple((entry.key(kind.key), kind.parse(entry, expansions)) for entry in listed)
+    entries = tuple(kind.parse(entry, expansions) for entry in listed)
     return page._replace(entries=entries, received=received or len(listed), total=total)
 
 
 def fetch_albums(
-    connection: Connection, user: User, redraw: Callable[[], None] = lambda: None
+    connection: Connection,
+    user: User,
+    keep: Callable[[Album], Album] = lambda album: album,
+    redraw: Callable[[], None] = lambda: None,
 ) -> tuple[list[Album], str]:
-    """Return all albums of a user. The second value says why some may be missing, or ""."""
+    """Return all albums of a user. The second value says why some may be missing, or "".
+
+    `keep`: returns what is kept of an album
+    """
     kind = ListKind(
         "Album",
-        "AlbumKey",
-        lambda entry, expansions: parse_album(entry),
+        lambda entry, expansions: keep(parse_album(entry)),
         {**SHORT_RESPONSE, "_filter": ALBUM_FIELDS, "_filteruri": "AlbumImages"},
         may_be_missing=True,
     )
@@ -4265,10 +4274,7 @@ def image_list(album: Album, page_size: PageSize, keep: Callable[[Image], Image]
         "_expand": "LargestVideo",
     }
     kind = ListKind(
-        "AlbumImage",
-        "ImageKey",
-        lambda entry, expansions: keep(parse_image(entry, expansions)),
-        query,
+        "AlbumImage", lambda entry, expansions: keep(parse_image(entry, expansions)), query
     )
     return PagedList(album.images_uri, kind, page_size, album.image_count)
 
@@ -4310,7 +4316,7 @@ def parse_album(entry: Entry) -> Album:
         change_token="|".join(token_parts) if all(token_parts) else "",
         changed=max(utc_text(updated), utc_text(images_updated)),
         created=utc_text(entry.text("Date")),
-        privacy=entry.text("Privacy"),
+        privacy=sys.intern(entry.text("Privacy")),  # one of a few words
         locked=entry.text("ResponseLevel") in ("Password", "GrantAccess"),
         description=entry.text("Description"),
         keywords=entry.text("Keywords"),
@@ -5324,20 +5330,24 @@ class Database:
         images = filter(None, map(unavailable_row, self._rows_of_album(Unavailable, album_key)))
         return {image.image_key: image for image in images}
 
-    def _rows_of_album(self, kind: Any, album_key: str) -> list[Any]:
+    def _rows_of_album(self, kind: Any, album_key: str) -> Iterator[Any]:
         table = TABLES[kind]
         columns = ", ".join(table.columns)
         return self._rows(f"SELECT {columns} FROM {table.name} WHERE album_key = ?", album_key)
 
-    def _rows(self, query: str, *values: str) -> list[Any]:
-        """Return rows. A text that is not UTF-8 becomes bytes, and its row is later rejected."""
+    def _rows(self, query: str, *values: str) -> Iterator[Any]:
+        """Yield rows. A text that is not UTF-8 becomes bytes, and its row is later rejected."""
+        count = 0
         try:
-            return self._db.execute(query, values).fetchall()
+            for row in self._db.execute(query, values):
+                yield row
+                count += 1
+            return
         except sqlite3.OperationalError as error:
             if "decode" not in str(error):
                 raise
         self._db.text_factory = text_or_bytes
-        return self._db.execute(query, values).fetchall()
+        yield from itertools.islice(self._db.execute(query, values), count, None)
 
     def save(self, album_key: str, record: AlbumRecord | FileRecord | Unavailable) -> None:
         """Store a record in place of the earlier one."""
@@ -5351,8 +5361,9 @@ class Database:
 
     def account(self) -> str:
         """Return the nickname of the account with the photos, "" if unknown."""
-        rows = self._rows("SELECT nick_name FROM account")
-        return rows[0][0] if rows and isinstance(rows[0][0], str) else ""
+        for (nick_name,) in self._rows("SELECT nick_name FROM account"):
+            return nick_name if isinstance(nick_name, str) else ""
+        return ""
 
     def save_account(self, nick_name: str) -> None:
         """Record the nickname of the account that the photos belong to."""
@@ -5361,9 +5372,9 @@ class Database:
 
     def speed(self) -> float:
         """Return the last run's download speed in bytes per second. 0 means unknown."""
-        rows = self._rows("SELECT bytes_per_second FROM account")
-        is_number = bool(rows) and isinstance(rows[0][0], NUMBER)
-        return rows[0][0] if is_number and 0 < rows[0][0] < 1e12 else 0.0
+        for (speed,) in self._rows("SELECT bytes_per_second FROM account"):
+            return speed if isinstance(speed, NUMBER) and 0 < speed < 1e12 else 0.0
+        return 0.0
 
     def save_speed(self, bytes_per_second: float) -> None:
         """Record the download speed of this run."""
@@ -5419,7 +5430,7 @@ class Database:
     def marked(self, mark: str) -> list[tuple[str, str]]:
         """Return the (folder, name) of files marked "removed" or "damaged"."""
         columns = ", ".join(f"file.{column}" for column in TABLES[FileRecord].columns)
-        rows = self._rows(f"SELECT album_key, {columns} FROM file WHERE {mark}")
+        rows = list(self._rows(f"SELECT album_key, {columns} FROM file WHERE {mark}"))
         albums = self.albums() if rows else {}
         files = []
         for key, *values in rows:
@@ -5463,7 +5474,9 @@ def album_record(row: Sequence[Any]) -> AlbumRecord | None:
     if not is_recorded_folder(album.folder):
         return None
     return album._replace(
-        listed_at=recorded_time(album.listed_at), verified_at=recorded_time(album.verified_at)
+        listed_at=recorded_time(album.listed_at),
+        verified_at=recorded_time(album.verified_at),
+        name=album.folder if album.name == album.folder else album.name,  # stored once
     )
 
 
@@ -5518,7 +5531,7 @@ def is_recorded_folder(folder: str) -> bool:
 
 def recorded_time(seconds: float) -> float:
     """Return a recorded time. Return 0 if a wrong server clock made it impossible."""
-    return seconds if 0 <= seconds < LATEST_SECONDS else 0.0
+    return seconds if 0 < seconds < LATEST_SECONDS else 0.0
 
 
 @contextmanager
@@ -6001,6 +6014,8 @@ class Visit:
         the last two are by image key
     `on_disk`: the files in the folder before the run
     `keeps_metadata`: sidecars need the texts of the images
+    `is_preview`: nothing will be downloaded
+    `since`: as in the settings
     `former_names`: the names that earlier versions gave to the new images, by image key
     `max_name_bytes`: the longest name that the disk takes
     `asks_again`: files that contradict SmugMug's checksum are requested at once
@@ -6027,6 +6042,8 @@ class Visit:
         self.unavailable: dict[str, Unavailable] = {}
         self.on_disk = FilesOnDisk()
         self.keeps_metadata = False
+        self.is_preview = False
+        self.since = ""
         self.former_names: dict[str, str] = {}
         self.max_name_bytes = MAX_NAME_BYTES
         self.asks_again = False
@@ -6146,16 +6163,16 @@ def is_unchanged(visit: Visit, now: float) -> bool:
         return False
     if any(unavailable.retry_at <= now for unavailable in visit.unavailable.values()):
         return False
-    known = set(visit.unavailable)
+    known = len(visit.unavailable)
     for key, record in visit.records.items():
         if record.removed:
             continue
-        known.add(key)
+        known += key not in visit.unavailable
         if not is_asked_for(record, visit.only):
             continue
         if not is_on_disk(record, visit.on_disk) or is_checksum_due(visit, record, now):
             return False
-    has_all = len(known) >= (visit.album.image_count or 0)
+    has_all = known >= (visit.album.image_count or 0)
     return has_all or bool(visit.only)  # with --only, the record lacks the other kind
 
 
@@ -6180,6 +6197,21 @@ def albums_to_recheck(
 def is_wanted(image: Image, since: str, seen: frozenset[str]) -> bool:
     """Return True if an image was uploaded `since` and not listed earlier."""
     return (image.uploaded[:19] or since) >= since and image.key not in seen
+
+
+def sharing_texts(known: Mapping[str, AlbumRecord], album: Album) -> Album:
+    """Return the album with its record's texts where they are equal, so that each is stored once.
+
+    An account may have 20,000 albums.
+
+    `known`: the records of albums, by key
+    """
+    record = known.get(album.key, NEW_ALBUM)
+    texts = {record.name: record.name, record.change_token: record.change_token}
+    return album._replace(
+        name=texts.get(album.name, album.name),
+        change_token=texts.get(album.change_token, album.change_token),
+    )
 
 
 def asked_album(album: Album, record: AlbumRecord, only: str) -> Album:
@@ -6425,13 +6457,25 @@ def without_metadata(visit: Visit, image: Image) -> Image:
     if visit.keeps_metadata:
         return image
     image = image._replace(title="", caption="", keywords=(), web_uri="", location=None)
+    if visit.is_preview:  # needs only the file's size and MD5
+        remote = image.remote and image.remote._replace(url="")
+        image = image._replace(taken="", remote=remote)
     record = visit.records.get(image.key)
     if record is None or not record.is_original or record.serial != image.serial:
         return image
     if record.stated_md5 or image.key in visit.unavailable:
         return image
     if is_on_disk(record, visit.on_disk) and is_version_of(record, image):
-        return image._replace(remote=None, file_name="", taken="", width=0, height=0)
+        return image._replace(
+            key=record.image_key,  # an equal text, which is thus stored once
+            file_name="",
+            remote=None,
+            original_size_bytes=None,
+            uploaded=image.uploaded if visit.since else "",
+            taken="",
+            width=0,
+            height=0,
+        )
     return image
 
 
@@ -6499,7 +6543,7 @@ class ContentIndex:
         self._is_filled = False
         self._is_failed = False
         self._has_unknown = False  # True if a file's MD5 is unknown
-        self._filter = bytearray(MD5_FILTER_BYTES)  # not 0 where an MD5 is in the index
+        self._filter = bytearray()  # not 0 where an MD5 is in the index
         self._added: list[tuple[Any, ...]] = []  # rows for the next statement to insert
         self._lock = threading.Lock()
         # One lock for each group of sizes, so that each file is read once.
@@ -6516,6 +6560,7 @@ class ContentIndex:
         if self._is_filled:
             return
         self._is_filled = True
+        self._filter = bytearray(MD5_FILTER_BYTES)
         self._execute("BEGIN")
         self._fill_from_output(database)
         for folder in self.originals:
@@ -6579,10 +6624,12 @@ class ContentIndex:
                 self._execute("INSERT OR IGNORE INTO file VALUES (?, ?, ?, ?, ?)", *values)
 
     def add(self, path: Path, record: FileRecord) -> None:
-        """Add a recorded file.
+        """Add a recorded file. Before `fill`, do nothing, because it reads the record.
 
         Damaged files and paths that the locale cannot encode are left out.
         """
+        if not self._is_filled:
+            return
         encoded = b""
         with suppress(UnicodeError):
             encoded = os.fsencode(str(path))
@@ -8513,6 +8560,15 @@ class Speedometer:
         self._samples.clear()
 
 
+class AlbumEntry(NamedTuple):
+    """An album in the JSON report, whose fields have the same names."""
+
+    album_key: str
+    folder: str
+    smugmug_count: int | None
+    on_disk: int
+
+
 class Summary:
     """The counts and notes of a run so far. Only the main thread may use them.
 
@@ -8560,7 +8616,7 @@ class Summary:
         self.albums: Counter[AlbumStatus] = Counter()
         self.albums_expected = 0
         self.visits: dict[str, Visit] = {}
-        self.by_album: dict[str, dict[str, Any]] = {}
+        self.by_album: dict[str, AlbumEntry] = {}
         # --verify
         self.checked: Counter[Condition] = Counter()
         self.to_repair: dict[tuple[str, str], CheckedFile] = {}
@@ -8735,14 +8791,11 @@ class Summary:
         self._count_album(visit)
 
     def _count_album(self, visit: Visit) -> None:
-        about = {
-            "album_key": visit.album.key,
-            "folder": printable(self.within(visit.folder)),
-            "smugmug_count": visit.album.image_count,
-            "on_disk": 0,
-        }
-        entry = self.by_album.setdefault(visit.album.key, about)
-        entry["on_disk"] = visit.on_disk_count()
+        album = visit.album
+        folder = printable(self.within(visit.folder))
+        self.by_album[album.key] = AlbumEntry(
+            album.key, folder, album.image_count, visit.on_disk_count()
+        )
 
     def within(self, path: Path) -> str:
         """Return a path relative to the output folder."""
@@ -8800,7 +8853,7 @@ class Summary:
         report["not_listed"] = self.images_unlisted()
         report["in_no_album"] = self.images_in_no_album()
         report["skipped"] = self.counts[Result.ALREADY_THERE] + self.counts[Result.ADOPTED]
-        report["by_album"] = list(self.by_album.values())
+        report["by_album"] = [entry._asdict() for entry in self.by_album.values()]
         report["verified"] = verified
         report["problems"] = [problem_entry(note) for note in self.notes]
         return report
@@ -8984,9 +9037,10 @@ def disagreements(summary: Summary, settings: Settings) -> Iterator[str]:
         )
     uncounted = []
     for album in summary.by_album.values():
-        on_disk, reported = album["on_disk"], album["smugmug_count"]
-        if reported is not None and on_disk > reported:
-            uncounted.append(f"{album['folder']} ({on_disk:,} on disk, {reported:,} reported)")
+        reported = album.smugmug_count
+        if reported is not None and album.on_disk > reported:
+            counts = f"{album.on_disk:,} on disk, {reported:,} reported"
+            uncounted.append(f"{album.folder} ({counts})")
     if uncounted:
         yield f"More files than SmugMug reports: {first_of(uncounted)}"
 
@@ -9207,7 +9261,7 @@ class Run:
         self.to_relist: deque[Visit] = deque()
         self.to_recheck: frozenset[str] = frozenset()
         self.max_name_bytes = name_limit(settings.output)
-        self.subfolders: dict[str, set[str]] = {}
+        self.subfolders: dict[str, list[str]] = {}
         self.page_size = PageSize(IMAGES_PER_PAGE)
 
     @property
@@ -9450,7 +9504,8 @@ def choose_albums(run: Run) -> list[Album]:
     reading = "Reading the list of albums ..."
     redraw = partial(run.screen.show, lambda columns: run.connection.waiting() or reading)
     redraw()
-    albums, problem = fetch_albums(run.connection, run.user, redraw)
+    keep = partial(sharing_texts, run.album_records)
+    albums, problem = fetch_albums(run.connection, run.user, keep, redraw)
     refuse_other_account(run, albums)
     run.summary.album_counts.update((album.key, album.image_count or 0) for album in albums)
     recorded = run.database.totals_on_disk()
@@ -9593,13 +9648,13 @@ def files_among(output: Path, folders: Iterable[str]) -> set[str]:
     return files
 
 
-def subfolders_of(folders: Iterable[str]) -> dict[str, set[str]]:
+def subfolders_of(folders: Collection[str]) -> dict[str, list[str]]:
     """Return the folder names in each folder, by its collision key."""
-    names: dict[str, set[str]] = {}
-    for folder in folders:
-        for path in (folder, *folders_above(folder)):
-            above, _, name = path.rpartition("/")
-            names.setdefault(collision_key(above), set()).add(name)
+    parents = {parent for folder in folders for parent in folders_above(folder)}
+    names: dict[str, list[str]] = {}
+    for path in itertools.chain(folders, parents):
+        above, _, name = path.rpartition("/")
+        names.setdefault(collision_key(above), []).append(name)
     return names
 
 
@@ -9685,6 +9740,8 @@ def needs_listing(run: Run, visit: Visit) -> bool:
     visit.asks_again = run.settings.full or run.settings.verify
     visit.listed_at = run.connection.now()
     visit.keeps_metadata = bool(run.settings.sidecars) or may_have_sidecars(visit.on_disk)
+    visit.is_preview = run.is_preview
+    visit.since = run.settings.since
     # Editing captions does not change the token, so sidecars need a listing of every album. The
     # record does not contain upload times, so --since needs one, too.
     settings = run.settings
@@ -9726,7 +9783,7 @@ def plan_album(run: Run, visit: Visit, pages: PagedList) -> list[Job]:
     visit.images, visit.problem = images_listed(album, pages)
     will_relist = bool(visit.problem) and not album.locked and visit.seen is None
     if not visit.problem:
-        note_removed_images(run.database, visit)
+        note_removed_images(run.database, visit, pages.keys)
     count_listed(run.summary, visit, pages.stated_total())
     if will_relist:
         run.to_relist.append(visit.again(frozenset(image.key for image in visit.images)))
@@ -9762,11 +9819,11 @@ def count_listed(summary: Summary, visit: Visit, stated_total: float) -> None:
 
 def plan_images(run: Run, visit: Visit) -> list[Job]:
     """Record the listed images that need no work. Return jobs for the others."""
-    since, seen = run.settings.since, visit.seen or frozenset()
+    seen = visit.seen or frozenset()
     images = visit.images
     if visit.only:
         images = [image for image in images if image.is_video == (visit.only == "videos")]
-    wanted = [image for image in images if is_wanted(image, since, seen)]
+    wanted = [image for image in images if is_wanted(image, visit.since, seen)]
     new = [image for image in visit.images if image.key not in visit.records]
     taken = [record.name for record in visit.records.values()]
     taken += run.subfolders.get(collision_key(run.folders[visit.album.key]), ())
@@ -9822,10 +9879,12 @@ def not_confirmed(outcome: Outcome) -> Outcome:
     return outcome._replace(result=Result.FAILED, reason=reason)
 
 
-def note_removed_images(database: Database, visit: Visit) -> None:
-    """Record the images that are missing from a complete listing. Their files stay."""
-    listed = {image.key for image in visit.images}
-    for key in visit.records.keys() - listed:
+def note_removed_images(database: Database, visit: Visit, listed: set[str]) -> None:
+    """Record the images that are missing from a complete listing. Their files stay.
+
+    `listed`: the keys of the listed images
+    """
+    for key in [key for key in visit.records if key not in listed]:
         visit.records[key] = visit.records[key]._replace(removed=True)
         database.save(visit.album.key, visit.records[key])
     database.forget(Unavailable, visit.album.key, visit.unavailable.keys() - listed)
