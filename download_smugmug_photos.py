@@ -8113,7 +8113,7 @@ XMP_NAMESPACES = {
 SEAL = re.compile(rf"({PROGRAM} [0-9.]+ )[0-9a-f]{{32}}".encode())
 SEALED_BYTES = 1 << 16  # the seal is within this many bytes; the rest of other files is not read
 DATED = re.compile(rb'[0-9a-f]{32}|"checked": "[^"]*"')  # all that differs with the date
-NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
 class Written(enum.Enum):
