@@ -9506,6 +9506,7 @@ def choose_albums(run: Run) -> list[Album]:
     redraw()
     keep = partial(sharing_texts, run.album_records)
     albums, problem = fetch_albums(run.connection, run.user, keep, redraw)
+    run.albums.update((album.key, album) for album in albums)
     refuse_other_account(run, albums)
     run.summary.album_counts.update((album.key, album.image_count or 0) for album in albums)
     recorded = run.database.totals_on_disk()
@@ -9513,8 +9514,7 @@ def choose_albums(run: Run) -> list[Album]:
     if problem:
         run.summary.add_note(Result.FAILED, "the list of albums", "", problem)
     else:
-        note_removed_albums(run, albums, recorded)
-    run.albums.update((album.key, album) for album in albums)
+        note_removed_albums(run, recorded)
     albums = selected(run.settings, albums, run.folders)
     run.summary.albums_expected = len(albums)
     albums = [
@@ -9569,15 +9569,13 @@ def hidden_albums(run: Run, albums: list[Album], recorded: int) -> str:
     return f"{seen}, so the sign-in probably has too little access. {advice}"
 
 
-def note_removed_albums(
-    run: Run, albums: Iterable[Album], recorded: Mapping[str, TotalOnDisk]
-) -> None:
+def note_removed_albums(run: Run, recorded: Mapping[str, TotalOnDisk]) -> None:
     """Record the albums that are no longer on SmugMug. Forget those without a folder.
 
     An album that is missing from the list may be hidden. It counts as removed only if the account
     has too few images in no listed album to fill it.
     """
-    for album_key in run.album_records.keys() - {album.key for album in albums}:
+    for album_key in [key for key in run.album_records if key not in run.albums]:
         files = recorded.get(album_key, TotalOnDisk()).files
         if 0 < files <= run.summary.images_in_no_album():
             continue
