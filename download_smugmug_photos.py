@@ -117,6 +117,7 @@ from typing import (
     Collection,
     Container,
     Dict,
+    Generator,
     Iterable,
     Iterator,
     Mapping,
@@ -130,7 +131,7 @@ from xml.sax.saxutils import escape
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends the program while packages load
-    gc.disable()  # `main` enables it; until then, a tenth of the time would be spent in vain
+    gc.disable()  # searching for garbage while packages load finds little; `main` enables it
 
 try:
     import requests
@@ -3482,7 +3483,7 @@ class Connection:
                 "smugmug.com"
             )
         auth = self._auth(timestamp=str(int(time.time() + self._skew_seconds)))
-        request = requests.PreparedRequest()  # step by step, without cookies and a body
+        request = requests.PreparedRequest()  # its `prepare` would spend time on cookies, too
         try:
             request.prepare_method(method)
             request.prepare_url(url, "")
@@ -4005,7 +4006,7 @@ class ListKind(NamedTuple):
     """The kind of a list: how to request it and read its entries.
 
     `locator`: the name of the list in responses
-    `parse`: makes a record with a `key` of an entry and the page's expansions
+    `parse`: makes a record, which has a `key`, from an entry and the page's expansions
     `query`: the parameters of each request, without start and count
     `may_be_missing`: a 404 on the first page may be temporary
     """
@@ -4231,7 +4232,7 @@ def fetch_albums(
 ) -> tuple[list[Album], str]:
     """Return all albums of a user. The second value says why some may be missing, or "".
 
-    `keep`: returns what is kept of an album
+    `keep`: returns the album as it is kept in memory
     """
     kind = ListKind(
         "Album",
@@ -5311,32 +5312,35 @@ class Database:
     def albums(self) -> dict[str, AlbumRecord]:
         """Return the records of all albums by their keys."""
         table = TABLES[AlbumRecord]
+        columns = ", ".join(table.columns)
         albums = {}
-        for key, *values in self._rows(
-            f"SELECT album_key, {', '.join(table.columns)} FROM {table.name}"
-        ):
-            album = album_record(values)
-            if album is not None and isinstance(key, str) and KEY.fullmatch(key):
-                albums[key] = album
+        with closing(self._rows(f"SELECT album_key, {columns} FROM {table.name}")) as rows:
+            for key, *values in rows:
+                album = album_record(values)
+                if album is not None and isinstance(key, str) and KEY.fullmatch(key):
+                    albums[key] = album
         return albums
 
     def files(self, album_key: str) -> dict[str, FileRecord]:
         """Return the records of an album's files by image key."""
-        files = filter(None, map(file_row, self._rows_of_album(FileRecord, album_key)))
-        return {file.image_key: file for file in files}
+        with closing(self._rows_of_album(FileRecord, album_key)) as rows:
+            return {file.image_key: file for file in filter(None, map(file_row, rows))}
 
     def unavailable(self, album_key: str) -> dict[str, Unavailable]:
         """Return the records of an album's unavailable images by image key."""
-        images = filter(None, map(unavailable_row, self._rows_of_album(Unavailable, album_key)))
-        return {image.image_key: image for image in images}
+        with closing(self._rows_of_album(Unavailable, album_key)) as rows:
+            return {image.image_key: image for image in filter(None, map(unavailable_row, rows))}
 
-    def _rows_of_album(self, kind: Any, album_key: str) -> Iterator[Any]:
+    def _rows_of_album(self, kind: Any, album_key: str) -> Generator[Any, None, None]:
         table = TABLES[kind]
         columns = ", ".join(table.columns)
         return self._rows(f"SELECT {columns} FROM {table.name} WHERE album_key = ?", album_key)
 
-    def _rows(self, query: str, *values: str) -> Iterator[Any]:
-        """Yield rows. A text that is not UTF-8 becomes bytes, and its row is later rejected."""
+    def _rows(self, query: str, *values: str) -> Generator[Any, None, None]:
+        """Yield rows. A text that is not UTF-8 becomes bytes, and its row is later rejected.
+
+        Close the generator if it may be left early, or SQLite keeps the file of the record open.
+        """
         count = 0
         try:
             for row in self._db.execute(query, values):
@@ -5417,15 +5421,16 @@ class Database:
 
         Files deleted on SmugMug do not count.
         """
-        rows = self._rows(
+        query = (
             "SELECT album_key, COUNT(*), TOTAL(size_bytes) FROM file WHERE NOT removed "
             "AND typeof(size_bytes) = 'integer' GROUP BY album_key"
         )
-        return {
-            key: TotalOnDisk(files, int(size_bytes))
-            for key, files, size_bytes in rows
-            if isinstance(key, str)
-        }
+        with closing(self._rows(query)) as rows:
+            return {
+                key: TotalOnDisk(files, int(size_bytes))
+                for key, files, size_bytes in rows
+                if isinstance(key, str)
+            }
 
     def marked(self, mark: str) -> list[tuple[str, str]]:
         """Return the (folder, name) of files marked "removed" or "damaged"."""
@@ -5476,7 +5481,8 @@ def album_record(row: Sequence[Any]) -> AlbumRecord | None:
     return album._replace(
         listed_at=recorded_time(album.listed_at),
         verified_at=recorded_time(album.verified_at),
-        name=album.folder if album.name == album.folder else album.name,  # stored once
+        # Memory then holds an equal text once.
+        name=album.folder if album.name == album.folder else album.name,
     )
 
 
@@ -6200,9 +6206,9 @@ def is_wanted(image: Image, since: str, seen: frozenset[str]) -> bool:
 
 
 def sharing_texts(known: Mapping[str, AlbumRecord], album: Album) -> Album:
-    """Return the album with its record's texts where they are equal, so that each is stored once.
+    """Return the album with the texts of its record where both are equal.
 
-    An account may have 20,000 albums.
+    Memory then holds each text once. An account may have 20,000 albums.
 
     `known`: the records of albums, by key
     """
@@ -6457,7 +6463,7 @@ def without_metadata(visit: Visit, image: Image) -> Image:
     if visit.keeps_metadata:
         return image
     image = image._replace(title="", caption="", keywords=(), web_uri="", location=None)
-    if visit.is_preview:  # needs only the file's size and MD5
+    if visit.is_preview:  # requests no file and sets no timestamp
         remote = image.remote and image.remote._replace(url="")
         image = image._replace(taken="", remote=remote)
     record = visit.records.get(image.key)
@@ -6467,7 +6473,7 @@ def without_metadata(visit: Visit, image: Image) -> Image:
         return image
     if is_on_disk(record, visit.on_disk) and is_version_of(record, image):
         return image._replace(
-            key=record.image_key,  # an equal text, which is thus stored once
+            key=record.image_key,  # equal, so memory holds this text once
             file_name="",
             remote=None,
             original_size_bytes=None,
@@ -6543,7 +6549,7 @@ class ContentIndex:
         self._is_filled = False
         self._is_failed = False
         self._has_unknown = False  # True if a file's MD5 is unknown
-        self._filter = bytearray()  # not 0 where an MD5 is in the index
+        self._filter = bytearray(MD5_FILTER_BYTES)  # not 0 where an MD5 is in the index
         self._added: list[tuple[Any, ...]] = []  # rows for the next statement to insert
         self._lock = threading.Lock()
         # One lock for each group of sizes, so that each file is read once.
@@ -6560,7 +6566,6 @@ class ContentIndex:
         if self._is_filled:
             return
         self._is_filled = True
-        self._filter = bytearray(MD5_FILTER_BYTES)
         self._execute("BEGIN")
         self._fill_from_output(database)
         for folder in self.originals:
@@ -6575,9 +6580,11 @@ class ContentIndex:
         These are the recorded ones and others that are not hidden. SQLite's own files are hidden
         and left out. Opening them would drop the lock on the record.
         """
+        folders = {album.folder: key for key, album in database.albums().items()}
+        entries: dict[Path, dict[str, str]] = {}
         albums = {
-            str(self.output / album.folder): album_key
-            for album_key, album in database.albums().items()
+            str(album_path(self.output, folder, folders, entries)): key
+            for folder, key in folders.items()
         }
         walk = Walk(self.output)
         folder = ""
@@ -6624,12 +6631,10 @@ class ContentIndex:
                 self._execute("INSERT OR IGNORE INTO file VALUES (?, ?, ?, ?, ?)", *values)
 
     def add(self, path: Path, record: FileRecord) -> None:
-        """Add a recorded file. Before `fill`, do nothing, because it reads the record.
+        """Add a recorded file.
 
         Damaged files and paths that the locale cannot encode are left out.
         """
-        if not self._is_filled:
-            return
         encoded = b""
         with suppress(UnicodeError):
             encoded = os.fsencode(str(path))
@@ -8791,11 +8796,12 @@ class Summary:
         self._count_album(visit)
 
     def _count_album(self, visit: Visit) -> None:
-        album = visit.album
-        folder = printable(self.within(visit.folder))
-        self.by_album[album.key] = AlbumEntry(
-            album.key, folder, album.image_count, visit.on_disk_count()
-        )
+        key = visit.album.key
+        entry = self.by_album.get(key)  # of the first visit
+        if entry is None:
+            folder = printable(self.within(visit.folder))
+            entry = AlbumEntry(key, folder, visit.album.image_count, 0)
+        self.by_album[key] = entry._replace(on_disk=visit.on_disk_count())
 
     def within(self, path: Path) -> str:
         """Return a path relative to the output folder."""
@@ -10583,8 +10589,10 @@ def write_report(path: Path, report: dict[str, Any]) -> bool:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the program with these arguments and return its exit code."""
-    gc.freeze()  # the packages stay loaded
-    gc.enable()
+    if not gc.isenabled():
+        with suppress(AttributeError):  # PyPy has no freeze
+            gc.freeze()  # leaves the loaded packages out of every later search for garbage
+        gc.enable()
     set_up_streams()
     settings = read_settings(argv, os.environ)
     quiet_level = (logging.INFO, NOTICE, logging.WARNING)[min(settings.quiet, 2)]

@@ -6,7 +6,7 @@ import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, List
 
 import pytest
 
@@ -14,6 +14,11 @@ import download_smugmug_photos as script
 from helpers import (
     RECORD,
 )
+
+
+def file_record(image_key: str) -> script.FileRecord:
+    """Return the record of a file."""
+    return script.FileRecord(image_key, "0", "a.JPG", 1, "", 0, True)
 
 
 def test_a_record_that_changes_while_it_is_copied_is_copied_again(
@@ -69,6 +74,35 @@ def test_unreadable_folders_count_as_not_connected(
     monkeypatch.setattr(os, "listdir", fail)
     device = os.stat(str(tmp_path)).st_dev
     assert "Is the disk connected?" in script.lost_record(tmp_path, device)
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="only Linux lists open files")
+@pytest.mark.parametrize("reader", ["files", "unavailable", "albums"])
+def test_a_record_is_closed_when_reading_it_is_interrupted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reader: str
+) -> None:
+    """Windows cannot delete the copy of a preview while it is open."""
+
+    def interrupt(row: Any) -> Any:
+        raise KeyboardInterrupt
+
+    def open_files() -> List[str]:
+        numbers = os.listdir("/proc/self/fd")
+        links = (f"/proc/self/fd/{number}" for number in numbers)
+        return [os.readlink(link) for link in links if os.path.lexists(link)]
+
+    with script.open_database(tmp_path, lambda: None) as database:
+        for number in range(2):
+            database.save(f"A{number}", script.AlbumRecord("Summer"))
+            database.save("A0", file_record(f"I{number}"))
+            database.save("A0", script.Unavailable(f"I{number}", "0", "a.JPG", "", 0, 0.0))
+    parsers = {"files": "file_row", "unavailable": "unavailable_row", "albums": "album_record"}
+    monkeypatch.setattr(script, parsers[reader], interrupt)
+    opened = script.open_database(tmp_path, lambda: None)
+    with pytest.raises(KeyboardInterrupt) as interrupted, opened as database:
+        getattr(database, reader)(*([] if reader == "albums" else ["A0"]))
+    assert interrupted.tb is not None  # it holds what was read so far
+    assert not [path for path in open_files() if path.startswith(str(tmp_path))]
 
 
 def test_record_errors_other_than_damage_discard_nothing(tmp_path: Path) -> None:

@@ -427,7 +427,7 @@ def test_items_that_are_handed_back_are_done_later_and_block_no_others() -> None
 
 
 class Numbered(NamedTuple):
-    """A record of a list's entry."""
+    """The record of an entry in a list."""
 
     key: str
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import time
@@ -241,3 +242,21 @@ def test_without_a_home_folder_the_sign_in_is_saved_nowhere(
     monkeypatch.setattr(os.path, "expanduser", lambda path: path)
     token_file = script.read_settings([], {}).token_file
     assert Path(os.devnull) in token_file.parents, "a folder with the name ~ would be created"
+
+
+@pytest.mark.parametrize("has_freeze", [True, False])
+def test_garbage_is_collected_while_the_program_runs(
+    monkeypatch: pytest.MonkeyPatch, has_freeze: bool
+) -> None:
+    """It is not while packages load. PyPy cannot leave what was loaded out."""
+    frozen: List[int] = []
+    monkeypatch.setattr(gc, "freeze", lambda: frozen.append(1))
+    if not has_freeze:
+        monkeypatch.delattr(gc, "freeze")
+    gc.disable()
+    try:
+        with pytest.raises(SystemExit):
+            script.main(["--version"])
+        assert gc.isenabled() and len(frozen) == has_freeze
+    finally:
+        gc.enable()

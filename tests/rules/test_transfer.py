@@ -288,8 +288,6 @@ def test_interrupts_stop_verifying_and_copying_within_a_file(
     image = parse_image(photo_entry())
     job = script.Job(album_of("1|2|3"), image, path.parent, "b.jpg")
     shelf = script.ContentIndex(tmp_path, lambda text: None)
-    with script.open_database(tmp_path / ".record", lambda: None) as database:
-        shelf.fill(database)
     assert image.remote is not None
     shelf.add(
         path,

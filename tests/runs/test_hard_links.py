@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,18 @@ def test_a_replaced_photo_leaves_its_other_name_with_the_old_version(
     assert sync(run, "--hard-links").downloads == 1
     assert (run.output / "Summer" / "a.JPG").read_bytes() == b"a new version"
     assert (run.output / "Best of" / "a.JPG").read_bytes() == old
+
+
+def test_photos_in_a_folder_under_another_normalization_are_linked(
+    account: Account, run: Run
+) -> None:
+    album, again = account.album("\u00c4pfel"), account.album("Zoo")
+    photo = album.photo("a.JPG")
+    sync(run)
+    (run.output / album.name).rename(run.output / unicodedata.normalize("NFD", album.name))
+    again.collect(photo)
+    assert sync(run, "--hard-links").downloads == 0
+    assert inodes(run) == 1
 
 
 def test_disks_without_links_get_copies_with_one_message(

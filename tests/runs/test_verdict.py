@@ -13,6 +13,7 @@ from typing import Any, Dict, List
 
 import pytest
 
+import download_smugmug_photos as script
 from conftest import Run, SmallDisk
 from fake_smugmug import JPEG_MAGIC, MP4_MAGIC, Account, FakeSmugMug, Image, Pattern
 from helpers import (
@@ -24,6 +25,7 @@ from helpers import (
     key_name,
     of_file,
     of_list,
+    parse_album,
     snapshot,
     stop,
     sync,
@@ -897,3 +899,15 @@ def test_advice_for_a_full_disk_is_to_move_the_folder_and_works(
     shutil.copytree(str(full), str(larger))
     assert on_disk and sync(run, "-o", larger).downloads == 10 - len(on_disk)
     assert files_on_disk(larger) == expected_files(album)
+
+
+def test_the_first_count_of_an_album_is_reported(tmp_path: Path) -> None:
+    """A second visit may find another count, because listings lag behind."""
+    summary = script.Summary(tmp_path)
+    for count, on_disk in ((10, 8), (9, 10)):
+        visit = script.Visit(parse_album({"AlbumKey": "A", "Name": "Summer", "ImageCount": count}))
+        visit.folder = tmp_path / "Summer"
+        visit.counts[script.Result.ALREADY_THERE] = on_disk
+        summary._count_album(visit)
+    expected = {"album_key": "A", "folder": "Summer", "smugmug_count": 10, "on_disk": 10}
+    assert summary.report(0, "")["by_album"] == [expected]
