@@ -6398,9 +6398,11 @@ def is_version_of(record: FileRecord, image: Image) -> bool:
 def agreed(record: FileRecord, image: Image) -> FileRecord:
     """Return the record. Its `stated_md5` is cleared if SmugMug now states the file's own MD5.
 
-    A damaged file has another MD5 than its record.
+    A damaged file has another MD5 than its record. So has a file that the user changed; if
+    SmugMug served wrong bytes when --verify requested its copy, both MD5s are equal.
     """
-    if image.remote is not None and image.remote.md5 == record.md5 and not record.damaged:
+    is_own = image.remote is not None and image.remote.md5 == record.md5 != record.stated_md5
+    if is_own and not record.damaged:
         return record._replace(stated_md5="", checksum_tries=0, checksum_retry_at=0.0)
     return record
 

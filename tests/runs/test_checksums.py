@@ -39,6 +39,26 @@ def test_two_equal_downloads_are_kept_and_every_run_names_the_photo(
         assert "Checksum differs (1):\n  Summer/wrong.JPG: " in again.stderr
 
 
+def test_the_copy_of_an_edited_photo_that_arrived_wrong_is_requested_again(
+    account: Account, smugmug: FakeSmugMug, run: Run
+) -> None:
+    photo = account.album("Summer").photo("a.JPG")
+    sync(run)
+    path = run.output / "Summer" / "a.JPG"
+    edited = edit(path)
+    wrong = bytes(photo.data[:-1]) + b"?"
+    headers = {"Content-Type": "image/jpeg", "Content-Length": str(len(wrong))}
+    smugmug.fault("respond", f".*/i-{photo.key}/", times=None, headers=headers, body=wrong)
+    for args in (("--verify",), ()):
+        assert "Checksum differs (1):" in sync(run, *args).stderr
+    smugmug.clear_faults()
+    told = sync(run, "--full")
+    assert told.downloads == 1 and "Checksum differs" not in told.stderr
+    contents = sorted(files_on_disk(run.output).values())
+    assert contents == sorted([edited, wrong, photo.data])
+    assert path.read_bytes() == edited and sync(run).cost == NOTHING_NEW
+
+
 def test_two_equal_stills_do_not_settle_a_video(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:
