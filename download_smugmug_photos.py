@@ -6471,7 +6471,7 @@ def without_metadata(visit: Visit, image: Image) -> Image:
     record = visit.records.get(image.key)
     if record is None or not record.is_original or record.serial != image.serial:
         return image
-    if record.stated_md5 or image.key in visit.unavailable:
+    if record.stated_md5 or record.removed or image.key in visit.unavailable:
         return image
     if is_on_disk(record, visit.on_disk) and is_version_of(record, image):
         return image._replace(
@@ -8583,6 +8583,7 @@ class Summary:
     `started`, `began`: the start of the run, in seconds since 1970 and by the monotonic clock
     `checked`: the number of files that --verify checked, by condition
     `to_repair`: files that failed --verify and have not been downloaded again, by album and image
+    `changed_after_removal`: files that the user changed after SmugMug had deleted their images
     `reasons`: by album key: the first reason noted for each image key, or for "" (the album)
     `removed`: paths of files that SmugMug no longer has
     `expected`: images that each album should have, by album key; `images_expected` is the sum
@@ -8627,6 +8628,7 @@ class Summary:
         # --verify
         self.checked: Counter[Condition] = Counter()
         self.to_repair: dict[tuple[str, str], CheckedFile] = {}
+        self.changed_after_removal: dict[tuple[str, str], CheckedFile] = {}
         # costs
         self.downloaded_bytes = 0
         self.to_download_bytes = 0
@@ -8666,6 +8668,8 @@ class Summary:
         """Count a verified file. Files deleted on SmugMug may be missing or changed."""
         is_users_business = check.condition in (Condition.MISSING, Condition.CHANGED)
         if check.record.removed and is_users_business:
+            if check.condition is Condition.CHANGED:
+                self.changed_after_removal[check.album_key, check.record.image_key] = check
             return
         self.checked[check.condition] += 1
         if check.condition is not Condition.NONE:
@@ -9768,6 +9772,18 @@ def mark_changed_files(summary: Summary, visit: Visit) -> None:
             visit.records[key] = record._replace(damaged=True)
 
 
+def mark_restored_files(summary: Summary, visit: Visit, listed: Container[str]) -> None:
+    """Treat files that --verify found changed as damaged if SmugMug has their images again.
+
+    `listed`: the keys of the listed images
+    """
+    for key, check in list(summary.changed_after_removal.items()):
+        album_key, image_key = key
+        if album_key == visit.album.key and image_key in listed:
+            summary.to_repair[key] = summary.changed_after_removal.pop(key)
+            visit.records[image_key] = check.record._replace(damaged=True)
+
+
 def forget_deleted_files(database: Database, visit: Visit) -> None:
     """Forget files that are neither on SmugMug nor on disk. Their names are then free."""
     keys = []
@@ -9790,6 +9806,7 @@ def plan_album(run: Run, visit: Visit, pages: PagedList) -> list[Job]:
     will_relist = bool(visit.problem) and not album.locked and visit.seen is None
     if not visit.problem:
         note_removed_images(run.database, visit, pages.keys)
+    mark_restored_files(run.summary, visit, pages.keys)
     count_listed(run.summary, visit, pages.stated_total())
     if will_relist:
         run.to_relist.append(visit.again(frozenset(image.key for image in visit.images)))

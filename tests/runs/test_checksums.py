@@ -189,6 +189,33 @@ def test_edited_files_deleted_on_smugmug_are_no_failure_of_verification(
         assert "gone.JPG" not in sync(run, "--verify").stderr
 
 
+@pytest.mark.parametrize("is_album", [False, True], ids=["photo", "album"])
+def test_edited_files_get_a_copy_beside_them_once_smugmug_has_them_again(
+    account: Account, run: Run, is_album: bool
+) -> None:
+    album = account.album("Summer")
+    photo = album.photo("a.JPG")
+    album.photo("stays.JPG")
+    account.album("Winter").photo()
+    sync(run)
+    if is_album:
+        account.albums.remove(album)
+    else:
+        album.remove(photo)
+    sync(run)
+    path = run.output / "Summer" / "a.JPG"
+    edited = edit(path)
+    if is_album:
+        account.albums.insert(0, album)
+    else:
+        album.restore(photo)
+    told = sync(run, "--verify")
+    assert told.downloads == 1 and path.read_bytes() == edited
+    assert (run.output / "Summer" / f"a_{photo.key}.JPG").read_bytes() == photo.data
+    assert "damaged" not in told.stderr and sync(run).cost == NOTHING_NEW
+    assert "All" in sync(run, "--verify").stderr
+
+
 def test_removed_files_are_not_called_damaged(
     account: Account, smugmug: FakeSmugMug, run: Run
 ) -> None:

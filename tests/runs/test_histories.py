@@ -114,6 +114,7 @@ class History:
         self.contradicted: Set[Image] = set()
         self.bests: Set[bytes] = set()
         self.before: Dict[str, bytes] = {}
+        self.may_rename = False
         self.deleted: List[Tuple[Album, Image]] = []
         self.deleted_albums: List[Album] = []
         self.sizes = iter(range(1000, 100_000))
@@ -245,6 +246,7 @@ class History:
         self.tell(f"RUN {' '.join(args)}")
         self.smugmug.clear_requests()
         self.before = files_on_disk(self.run.output)
+        self.may_rename = "--rename" in args
         small = {image.data for image in self.withheld}
         images = [image for album in self.account.albums for image in album.images]
         self.bests.update(image.data for image in images if image.data not in small)
@@ -288,10 +290,15 @@ class History:
         return Result(code, stdout, stderr)
 
     def demand_no_loss(self) -> None:
-        """Require that no best file was replaced by a smaller one that was never a best file."""
+        """Require that no best file was replaced by a smaller one that was never a best file.
+
+        With --rename, a folder may have got another one's name, and its file may be elsewhere.
+        """
         after = files_on_disk(self.run.output)
+        moved = set(after.values()) if self.may_rename else set()
         for path, content in self.before.items():
-            if content in self.bests and after.get(path, content) not in self.bests:
+            is_best = content in self.bests and content not in moved
+            if is_best and after.get(path, content) not in self.bests:
                 self.demand(len(after[path]) >= len(content), f"{path} got smaller")
 
     def demand_completeness(self) -> None:
