@@ -124,7 +124,6 @@ NO_TEXTS: Dict[str, Any] = {
     [
         (record(), on_disk(("a.jpg", 7)), {}, True),
         (record("A.JPG"), on_disk(("a.jpg", 7)), {}, True),
-        (record(removed=True), on_disk(("a.jpg", 7)), {}, True),
         (record(), on_disk(), {}, False),
         (record(), on_disk(("a.jpg", 6)), {}, False),
         (record(damaged=True), on_disk(("a.jpg", 7)), {}, False),
@@ -178,6 +177,7 @@ def test_previews_keep_only_the_sizes_and_md5s_of_files() -> None:
         (record(), {"Serial": 3}),
         (record(serial="1"), {}),
         (record()._replace(is_original=False), {}),
+        (record(removed=True), {}),
     ],
 )
 def test_images_with_a_changing_record_keep_the_fields_of_downloads(
