@@ -6398,8 +6398,9 @@ def is_version_of(record: FileRecord, image: Image) -> bool:
 def agreed(record: FileRecord, image: Image) -> FileRecord:
     """Return the record. Its `stated_md5` is cleared if SmugMug now states the file's own MD5.
 
-    A damaged file has another MD5 than its record. So has a file that the user changed; if
-    SmugMug served wrong bytes when --verify requested its copy, both MD5s are equal.
+    A damaged file has another MD5 than its record, and so has a file that the user changed. If
+    SmugMug served wrong bytes for the copy of a changed file, `stated_md5` equals `md5`. Then it
+    stays until the right bytes arrive.
     """
     is_own = image.remote is not None and image.remote.md5 == record.md5 != record.stated_md5
     if is_own and not record.damaged:
