@@ -392,6 +392,30 @@ def test_rename_gives_folders_the_new_names_of_their_albums(account: Account, ru
     assert sync(run).downloads == 1 and (run.output / "Winter" / "b.JPG").exists()
 
 
+def test_a_killed_run_remembers_the_folders_that_it_renamed(
+    account: Account, smugmug: FakeSmugMug, run: Run
+) -> None:
+    """Otherwise, each of these albums would take the other one's folder for its own."""
+    albums = [account.album(name) for name in ("Summer", "Winter")]
+    for album in albums:
+        album.photo("a.JPG")
+    sync(run)
+    albums[0].name, albums[1].name = "Winter", "Summer"
+    for album in albums:
+        album.touch_settings()
+    stall = smugmug.fault("stall", "!images", before_headers=True)
+    process = run.start("--rename")
+    assert stall.reached.wait(60)
+    process.kill()
+    process.communicate()
+    smugmug.clear_faults()
+    again = sync(run)
+    assert "0 downloaded, 2 already there" in again.stderr and "copied" not in again.stderr
+    photos = [album.images[0].data for album in albums]
+    assert sorted(files_on_disk(run.output).values()) == sorted(photos)
+    assert "2 intact" in sync(run, "--verify").stderr
+
+
 def test_previews_rename_nothing(account: Account, run: Run) -> None:
     album = account.album("Summer")
     album.photo("a.JPG")
