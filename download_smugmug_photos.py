@@ -9966,9 +9966,8 @@ def rename_folder(run: Run, album: Album, new_name: str) -> bool:
         return True
     log.info("Folder %s was renamed to %s.", printable(folder), printable(new_folder))
     save_folder(run, album, new_folder)
-    run.database.commit_if_due(
-        0
-    )  # a killed run must not forget it, or another album gets the files
+    # If a killed run forgot the new name, another album could take the folder for its own.
+    run.database.commit_if_due(0)
     return True
 
 

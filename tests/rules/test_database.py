@@ -11,14 +11,7 @@ from typing import Any, List
 import pytest
 
 import download_smugmug_photos as script
-from helpers import (
-    RECORD,
-)
-
-
-def file_record(image_key: str) -> script.FileRecord:
-    """Return the record of a file."""
-    return script.FileRecord(image_key, "0", "a.JPG", 1, "", 0, True)
+from helpers import RECORD, record
 
 
 def test_a_record_that_changes_while_it_is_copied_is_copied_again(
@@ -94,7 +87,7 @@ def test_a_record_is_closed_when_reading_it_is_interrupted(
     with script.open_database(tmp_path, lambda: None) as database:
         for number in range(2):
             database.save(f"A{number}", script.AlbumRecord("Summer"))
-            database.save("A0", file_record(f"I{number}"))
+            database.save("A0", record()._replace(image_key=f"I{number}"))
             database.save("A0", script.Unavailable(f"I{number}", "0", "a.JPG", "", 0, 0.0))
     parsers = {"files": "file_row", "unavailable": "unavailable_row", "albums": "album_record"}
     monkeypatch.setattr(script, parsers[reader], interrupt)

@@ -13,7 +13,7 @@ from typing import Any, Callable, List
 import pytest
 
 import download_smugmug_photos as script
-from helpers import RECORD, parse_album
+from helpers import RECORD, parse_album, record
 
 
 @pytest.mark.parametrize(
@@ -67,9 +67,9 @@ def test_long_sqlite_statements_show_progress(tmp_path: Path) -> None:
         assert signs
 
 
-def recorded_file(number: int) -> script.FileRecord:
+def recorded_file(number: int) -> Any:
     """Return the record of a file."""
-    return script.FileRecord(f"I{number}", "0", f"{number}.JPG", 1, "0" * 32, 1 << 60, True)
+    return record(f"{number}.JPG", 1)._replace(image_key=f"I{number}", modified_ns=1 << 60)
 
 
 def test_records_are_read_one_by_one(tmp_path: Path) -> None:
@@ -106,11 +106,11 @@ def test_memory_holds_equal_texts_of_albums_once() -> None:
     }
     earlier, album = (parse_album(json.loads(json.dumps(listed))) for _ in range(2))
     row = ["Summer", earlier.change_token, 0.0, 0.0, str(b"Summer", "ascii")]
-    record = script.album_record(row)
-    assert record is not None and record.name is record.folder
-    kept = script.sharing_texts({"A": record}, album)
-    assert kept == album and kept.name is record.name
-    assert kept.change_token is record.change_token and kept.privacy is earlier.privacy
+    known = script.album_record(row)
+    assert known is not None and known.name is known.folder
+    kept = script.sharing_texts({"A": known}, album)
+    assert kept == album and kept.name is known.name
+    assert kept.change_token is known.change_token and kept.privacy is earlier.privacy
     for other in ({}, {"A": script.NEW_ALBUM}):
         assert script.sharing_texts(other, album) == album
 

@@ -64,7 +64,7 @@ def test_interrupted_runs_stop_at_once_and_the_next_one_completes(
         smugmug.fault("stall", where=f"/i-{photo.key}/", after_bytes=400_000)
     smugmug.fault("stall", where=f"{endless.key}!images", before_headers=True)
     process = run.start("-j", 8)
-    smugmug.wait_for(lambda: smugmug.count("cdn") == 7 and smugmug.count("api", "!images") == 2)
+    smugmug.wait_for(lambda: smugmug.count("cdn") >= 7 and smugmug.count("api", "!images") >= 2)
     smugmug.wait_for(
         lambda: sum(record.status == 200 for record in smugmug.select("cdn", "IMG")) == 3
     )
@@ -300,7 +300,7 @@ def test_interrupts_are_heard_while_one_file_waits_alone(
     fault = smugmug.fault("server_error", where=of_file(photos[0]), times=2, retry_after="1")
     smugmug.fault("server_error", where=of_file(photos[0]), times=None, retry_after="3000")
     process = run.start("-j", 1)
-    smugmug.wait_for(lambda: smugmug.count("cdn", of_file(photos[0])) == 3)
+    smugmug.wait_for(lambda: smugmug.count("cdn", of_file(photos[0])) >= 3)
     assert fault.hits == 2
 
     stop(process, signal.SIGINT)
@@ -322,7 +322,7 @@ def test_interrupts_end_the_wait_for_the_network(
         big_photo(album, f"IMG_{number}.JPG")
     smugmug.fault("stall", where="cdn", times=None, after=1, after_bytes=CUT)
     process = run.start("-j", 4)
-    smugmug.wait_for(lambda: smugmug.count("cdn") == 5)
+    smugmug.wait_for(lambda: smugmug.count("cdn") >= 5)
     smugmug.go_away()
     smugmug.wait_for(lambda: smugmug.turned_away >= A_FEW_LOOKS)
 

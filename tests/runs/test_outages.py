@@ -61,7 +61,7 @@ def test_downloads_resume_after_an_outage(
         big_photo(album, f"IMG_{number}.JPG")
     smugmug.fault("stall", where="cdn", times=jobs, after=2, after_bytes=CUT)
     process = run.start("-j", jobs)
-    smugmug.wait_for(lambda: smugmug.count("cdn") == 2 + jobs)
+    smugmug.wait_for(lambda: smugmug.count("cdn") >= 2 + jobs)
     be_away_for_a_while(smugmug)
 
     _, stderr = process.communicate(timeout=300)
@@ -119,7 +119,7 @@ def test_listings_survive_an_outage(account: Account, smugmug: FakeSmugMug, run:
         account.album(f"Album {number}").photo()
     fault = smugmug.fault("stall", where="!images", times=4, before_headers=True)
     process = run.start()
-    smugmug.wait_for(lambda: fault.hits == 4)
+    smugmug.wait_for(lambda: fault.hits >= 4)
     be_away_for_a_while(smugmug)
 
     _, stderr = process.communicate(timeout=300)
@@ -159,7 +159,7 @@ def test_a_lasting_outage_of_the_photo_host_fails_its_files_and_the_next_run_com
         big_photo(album, f"IMG_{number}.JPG")
     smugmug.fault("stall", where="cdn", times=None, after=1, after_bytes=CUT)
     process = run.start("-j", 4, "--max-outage", SHORT)
-    smugmug.wait_for(lambda: smugmug.count("cdn") == 5)
+    smugmug.wait_for(lambda: smugmug.count("cdn") >= 5)
     smugmug.wait_for(
         lambda: (
             sum(

@@ -326,7 +326,7 @@ def test_interrupted_runs_leave_pages_of_complete_albums(
     photo = endless.photo("big.JPG", Pattern(3_000_000, 1, JPEG_MAGIC))
     smugmug.fault("stall", where=f"/i-{photo.key}/", after_bytes=400_000)
     process = run.start(*HTML)
-    smugmug.wait_for(lambda: smugmug.count("cdn") == 2)
+    smugmug.wait_for(lambda: smugmug.count("cdn") >= 2)
     ends_at = time.monotonic() + 120
     while not (run.output / "Done" / "index.html").exists():
         assert time.monotonic() < ends_at
