@@ -74,13 +74,13 @@ def recorded_file(number: int) -> Any:
 
 def test_records_are_read_one_by_one(tmp_path: Path) -> None:
     with script.open_database(tmp_path, lambda: None) as state:
-        for number in range(3000):
+        for number in range(20_000):
             state.save("A", recorded_file(number))
         tracemalloc.start()
         files = state.files("A")
         kept_bytes, most_bytes = tracemalloc.get_traced_memory()
         tracemalloc.stop()
-    assert len(files) == 3000 and most_bytes < 1.05 * kept_bytes
+    assert len(files) == 20_000 and most_bytes < 1.05 * kept_bytes
 
 
 def test_a_row_that_is_not_text_costs_only_itself(tmp_path: Path) -> None:
